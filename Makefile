@@ -1,0 +1,60 @@
+# Everything a user or a developer runs. Needs Python 3.11 or newer and nothing else beforehand.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow check format constraints clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+TUNE_DEMO ?= --trials 8 --seed 1
+PYTEST_ARGS ?=
+
+# The first of these that is new enough; `make PYTHON=... demo` names another.
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+
+help:  ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED)  ## install, then tune N-HiTS on the generated demo series (a few minutes)
+	$(BIN)/paretocast tune --model NHITS_Q --dataset demo $(TUNE_DEMO)
+
+test: $(INSTALLED)  ## install, then run the fast tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-slow: $(INSTALLED)  ## run the tests that take more than five seconds each
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+check: $(INSTALLED)  ## format, lint, types and the fast tests; changes nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+format: $(INSTALLED)  ## format the code and apply the safe lint fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+constraints: $(INSTALLED)  ## pin what is installed now in constraints.txt
+	@{ sed '/^#/!d' constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable \
+		| grep -v '^pip==' | sed 's/+cpu$$//'; } > constraints.new
+	mv constraints.new constraints.txt
+	touch $(INSTALLED)
+
+clean:  ## remove the environment, builds and caches, never results
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Done again only when the dependencies or their pins change.
+$(INSTALLED): pyproject.toml constraints.txt
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Paretocast needs Python 3.11 or newer; none was found as python3 or python3.11 to python3.13." >&2; \
+		echo "Install one, or name it: make PYTHON=/path/to/python3 test" >&2; exit 1; fi
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Paretocast needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; exit 1; }
+	@[ -x $(BIN)/python ] || { echo "creating $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing the pinned dependencies (some minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
