@@ -1,0 +1,499 @@
+"""Scores of quantile forecasts.
+
+Axes are named once for the whole module: N windows, H steps ahead, Q quantile levels.
+Every score is in the units of the target unless it says percent or "unitless"; lower is better
+unless it says otherwise.
+
+Conventions that hold for every function:
+
+- `observed` has shape (N, H), in target units; NaN marks a missing value, which is left out.
+- `point`, `lower` and `upper` have the shape of `observed`; `forecast` has shape (N, H, Q) and is
+  ordered as `levels`. All are in target units and finite, also where nothing was observed.
+- `levels` are quantile levels, unitless, strictly inside (0, 1); a coverage is in percent.
+- A broken convention, or nothing observed at all, is a `DataError`, never a score.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from paretocast.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats = NDArray[np.float64]
+
+REPORTED_LEVELS = (0.1, 0.5, 0.9)  # the metric `pinball` is their mean
+SAME_LEVEL = 1e-9  # closer levels are one level: (1 - 0.8) / 2 is not 0.1 in binary
+MAPE_FLOOR_SHARE = 0.01  # of the mean absolute observation
+
+
+def mae(observed: Floats, point: Floats) -> float:
+    """Mean absolute error.
+
+    Examples
+    --------
+    >>> mae(np.array([[10.0, np.nan, 4.0]]), np.array([[8.0, 0.0, 5.0]]))
+    1.5
+    """
+    seen = _seen(observed, point=point)
+    return float(np.abs(observed - point)[seen].mean())
+
+
+def rmse(observed: Floats, point: Floats) -> float:
+    """Root of the mean squared error."""
+    seen = _seen(observed, point=point)
+    return float(np.sqrt(np.square(observed - point)[seen].mean()))
+
+
+def mape(observed: Floats, point: Floats, *, floor: float | None = None) -> float:
+    """Mean absolute percentage error, in percent, over the observations above a floor.
+
+    Parameters
+    ----------
+    floor : float, optional
+        In target units. An observation with ``|y| <= floor`` is left out: near zero a
+        percentage error measures the observation, not the forecast. By default 1 % of the mean
+        absolute observation. Zeros are left out whatever the floor.
+
+    Returns
+    -------
+    float
+        Percent; NaN if no observation lies above the floor.
+
+    Examples
+    --------
+    The zero is left out; 2 of 10 and 1 of 4 are 20 % and 25 %.
+
+    >>> mape(np.array([[10.0, 0.0, 4.0]]), np.array([[8.0, 1.0, 5.0]]))
+    22.5
+    """
+    seen = _seen(observed, point=point)
+    size = np.abs(observed[seen])
+    least = MAPE_FLOOR_SHARE * size.mean() if floor is None else floor
+    if not 0.0 <= least < np.inf:
+        raise DataError(f"floor of the percentage error is {floor}, expected a finite number >= 0")
+    kept = size > least
+    if not kept.any():
+        return float("nan")
+    return float(100.0 * (np.abs(observed - point)[seen][kept] / size[kept]).mean())
+
+
+def seasonal_scale(history: Floats, season_steps: int) -> float:
+    """Mean absolute difference between a history and itself one season earlier.
+
+    Parameters
+    ----------
+    history : ndarray of shape (T,)
+        Values that the forecaster was trained on, in time order. A pair with a NaN is left out.
+        The scale of a history that repeats itself is 0, which `mase` refuses.
+    season_steps : int
+        24 compares an hour with the same hour of the day before, 168 of the week before.
+
+    Notes
+    -----
+    The in-sample error of the seasonal naive forecast, denominator of the scaled error in
+    Hyndman & Koehler (2006), International Journal of Forecasting 22(4), 679-688.
+
+    Examples
+    --------
+    >>> seasonal_scale(np.array([1.0, 5.0, 2.0, 8.0]), 2)
+    2.0
+    """
+    if season_steps < 1:
+        raise DataError(f"season_steps is {season_steps}, expected at least 1")
+    if np.isinf(history).any():
+        raise DataError("history holds an infinite value; mark a missing one as NaN")
+    jumps = np.abs(history[season_steps:] - history[:-season_steps])
+    jumps = jumps[~np.isnan(jumps)]
+    if jumps.size == 0:
+        raise DataError(
+            f"history of {history.size} steps holds no pair of values {season_steps} steps apart"
+        )
+    return float(jumps.mean())
+
+
+def mase(observed: Floats, point: Floats, *, scale: float) -> float:
+    """Mean absolute error over `scale`, unitless; 1 is as good as the seasonal naive in sample.
+
+    The scale is above 0, in target units: `seasonal_scale` of the training history.
+    """
+    if not 0.0 < scale < np.inf:
+        raise DataError(f"scale is {scale}, expected a finite number above 0 from seasonal_scale")
+    return mae(observed, point) / scale
+
+
+def r2(observed: Floats, point: Floats) -> float:
+    """Coefficient of determination, unitless; higher is better, 1 is perfect.
+
+    NaN if the observations do not vary: there is nothing to explain.
+    """
+    seen = _seen(observed, point=point)
+    values = observed[seen]
+    if (values == values[0]).all():  # their spread around a rounded mean need not be exactly 0
+        return float("nan")
+    spread = np.square(values - values.mean()).sum()
+    return float(1.0 - np.square(values - point[seen]).sum() / spread)
+
+
+def pinball(observed: Floats, forecast: Floats, *, levels: ArrayLike) -> Floats:
+    """Mean pinball loss per quantile level, of shape (Q,); `levels` come in any order.
+
+    Notes
+    -----
+    The loss of Koenker & Bassett (1978), Econometrica 46(1), 33-50. Its integral over all
+    levels is half the CRPS.
+
+    Examples
+    --------
+    An observation of 10 against a 0.9-quantile of 8: the miss of 2 costs 0.9 * 2.
+
+    >>> pinball(np.array([[10.0]]), np.array([[[8.0]]]), levels=[0.9])
+    array([1.8])
+    """
+    tau = _levels(levels)
+    seen = _seen_quantiles(observed, forecast, tau)
+    loss: Floats = _pinball_losses(observed, forecast, tau)[seen].mean(axis=0)
+    return loss
+
+
+def crps(observed: Floats, forecast: Floats, *, levels: ArrayLike) -> float:
+    """Continuous ranked probability score, approximated from a grid of levels.
+
+    `levels` strictly ascend, at any spacing.
+
+    Notes
+    -----
+    CRPS is twice the integral of the pinball loss over all levels (Gneiting & Ranjan 2011, Journal
+    of Business & Economic Statistics 29(3), 411-422). It is taken by trapezoids between the
+    levels; in the tails the loss is drawn as a straight line from its value at the outermost level
+    to 0 at level 0 or 1, where that of a calibrated forecast ends. The score is therefore a
+    positively weighted sum of pinball losses and stays proper for every level of the grid. What
+    the approximation costs, on the grid 0.05, 0.1, 0.2 ... 0.9, 0.95: a calibrated Gaussian
+    forecast is scored 1.0 % too low, and a forecast whose levels all coincide at most 5 % below
+    its absolute error.
+
+    Examples
+    --------
+    One level at 0.5 with loss 1: a triangle of height 1 on a base of 1, twice.
+
+    >>> crps(np.array([[10.0]]), np.array([[[8.0]]]), levels=[0.5])
+    1.0
+    """
+    tau = _ascending(levels)
+    edges = np.concatenate(([0.0], tau, [1.0]))
+    weights = edges[2:] - edges[:-2]  # twice the trapezoid weight of each inner edge
+    return float(weights @ pinball(observed, forecast, levels=tau))
+
+
+def picp(observed: Floats, lower: Floats, upper: Floats) -> float:
+    """Share of the observations inside their interval, bounds included, in percent.
+
+    Neither high nor low is better: `coverage_error` says how far it is from its target.
+    """
+    seen = _seen(observed, lower=lower, upper=upper)
+    _check_order(lower, upper)
+    return float(100.0 * ((lower <= observed) & (observed <= upper))[seen].sum() / seen.sum())
+
+
+def mean_width(lower: Floats, upper: Floats) -> float:
+    """Mean width of intervals, whether or not anything was observed."""
+    _check_finite("lower", lower)
+    _seen(lower, upper=upper)
+    _check_order(lower, upper)
+    return float((upper - lower).mean())
+
+
+def winkler(observed: Floats, lower: Floats, upper: Floats, *, coverage: float) -> float:
+    """Interval score: the width, plus 2 / (1 - coverage) times the distance of a miss.
+
+    Notes
+    -----
+    `coverage` is what the central interval claims, in percent. Equation 43 of Gneiting & Raftery
+    (2007), Journal of the American Statistical Association 102(477), 359-378; proper for the
+    central interval of that coverage.
+
+    Examples
+    --------
+    A width of 4, and a miss by 1 that costs 2 / 0.5.
+
+    >>> winkler(np.array([[9.0]]), np.array([[4.0]]), np.array([[8.0]]), coverage=50)
+    8.0
+    """
+    miss_rate = 1.0 - _share(coverage)
+    seen = _seen(observed, lower=lower, upper=upper)
+    _check_order(lower, upper)
+    return float(_winkler_losses(observed, lower, upper, miss_rate)[seen].mean())
+
+
+def coverage_error(picp: float, target: float) -> float:
+    """Distance of a measured coverage from its target, in points of percent: |picp - target|.
+
+    Both are in percent; the sign is lost, so report `picp` beside it.
+    """
+    _share(target)
+    return abs(picp - target)
+
+
+def quantile_at(forecast: Floats, levels: ArrayLike, level: float) -> Floats:
+    """Quantile forecast at one level, of shape (N, H); `levels` strictly ascend.
+
+    The column of the grid where `level` is in it, else linear between its two neighbours. Beyond
+    the outermost levels nothing is known of the forecast, and the answer is a `DataError`.
+
+    Examples
+    --------
+    >>> quantile_at(np.array([[[1.0, 2.0, 6.0]]]), [0.1, 0.5, 0.9], 0.6)
+    array([[3.]])
+    """
+    tau = _ascending(levels)
+    if forecast.shape[-1:] != (tau.size,):
+        raise DataError(
+            f"forecast has shape {forecast.shape}, expected (N, H, Q) with Q={tau.size}"
+        )
+    column = int(np.argmin(np.abs(tau - level)))
+    if abs(tau[column] - level) <= SAME_LEVEL:
+        exact: Floats = forecast[..., column]
+        return exact
+    if not tau[0] < level < tau[-1]:
+        raise DataError(f"level {level:g} lies outside the grid of levels {tau.tolist()}")
+    above = int(np.searchsorted(tau, level))
+    share = (level - tau[above - 1]) / (tau[above] - tau[above - 1])
+    between: Floats = (1.0 - share) * forecast[..., above - 1] + share * forecast[..., above]
+    return between
+
+
+def interval(forecast: Floats, levels: ArrayLike, coverage_percent: float) -> tuple[Floats, Floats]:
+    """Lower and upper bound, each (N, H), of the central interval: levels 0.1 and 0.9 for 80."""
+    tail = (1.0 - _share(coverage_percent)) / 2.0
+    return quantile_at(forecast, levels, tail), quantile_at(forecast, levels, 1.0 - tail)
+
+
+def fix_crossing(forecast: Floats) -> Floats:
+    """The forecast with the quantiles of each window and step in ascending order.
+
+    Sorting never raises the pinball loss summed over levels (Chernozhukov, Fernández-Val &
+    Galichon 2010, Econometrica 78(3), 1093-1125, Proposition 4).
+    """
+    _check_finite("forecast", forecast)
+    return np.sort(forecast, axis=-1)
+
+
+def crossing_rate(forecast: Floats) -> float:
+    """Share of windows and steps where a quantile lies below that of a lower level, unitless."""
+    _check_finite("forecast", forecast)
+    return float((np.diff(forecast, axis=-1) < 0.0).any(axis=-1).mean())
+
+
+def score_forecast(
+    observed: Floats,
+    forecast: Floats,
+    *,
+    levels: ArrayLike,
+    coverage: float = 80.0,
+    seasonal_scale: float | None = None,
+) -> dict[str, float]:
+    """Every score of a forecast, under the name it has in each JSON and CSV.
+
+    Parameters
+    ----------
+    forecast : ndarray of shape (N, H, Q)
+        Sorted (see `fix_crossing`). The point forecast is its level 0.5.
+    levels : array_like of shape (Q,)
+        Strictly ascending, from at most 0.1 to at least 0.9 and over the interval's two levels.
+    coverage : float
+        Percent of the central interval that picp, mean_width, winkler and coverage_error judge.
+    seasonal_scale : float, optional
+        From the function of that name, in target units; without it mase is NaN.
+
+    Returns
+    -------
+    dict of str to float
+        mae, rmse, mape, mase, r2, pinball (mean of the levels 0.1, 0.5, 0.9), crps, picp,
+        mean_width (over the points that were observed), winkler, coverage_error, and n, the
+        number of observed points. mape and r2 may be NaN, as their functions say.
+    """
+    tau = _ascending(levels)
+    seen = _seen_quantiles(observed, forecast, tau)
+    point = quantile_at(forecast, tau, 0.5)
+    lower, upper = interval(forecast, tau, coverage)
+    reached = picp(observed, lower, upper)
+    scale = seasonal_scale
+    return {
+        "mae": mae(observed, point),
+        "rmse": rmse(observed, point),
+        "mape": mape(observed, point),
+        "mase": float("nan") if scale is None else mase(observed, point, scale=scale),
+        "r2": r2(observed, point),
+        "pinball": float(
+            pinball(observed, _reported(forecast, tau), levels=REPORTED_LEVELS).mean()
+        ),
+        "crps": crps(observed, forecast, levels=tau),
+        "picp": reached,
+        "mean_width": mean_width(lower[seen], upper[seen]),
+        "winkler": winkler(observed, lower, upper, coverage=coverage),
+        "coverage_error": coverage_error(reached, coverage),
+        "n": float(seen.sum()),
+    }
+
+
+def per_step(
+    observed: Floats, forecast: Floats, *, levels: ArrayLike, coverage: float = 80.0
+) -> dict[str, Floats]:
+    """Scores by step ahead: mae, pinball, picp, mean_width, winkler and n, each of shape (H,).
+
+    Arguments as of `score_forecast`. A step at which nothing was observed has n 0 and NaN scores.
+    """
+    steps = np.broadcast_to(np.arange(observed.shape[-1]), observed.shape)
+    return per_group(observed, forecast, steps, levels=levels, coverage=coverage)[1]
+
+
+def per_window(
+    observed: Floats, forecast: Floats, *, levels: ArrayLike, coverage: float = 80.0
+) -> dict[str, Floats]:
+    """Scores by window: mae, pinball, picp, mean_width, winkler and n, each of shape (N,).
+
+    Arguments as of `score_forecast`. A window without an observation has n 0 and NaN scores.
+    What `stats` resamples: score times n is a window's numerator, n its denominator.
+    """
+    windows = np.broadcast_to(np.arange(len(observed))[:, None], observed.shape)
+    return per_group(observed, forecast, windows, levels=levels, coverage=coverage)[1]
+
+
+def per_group(
+    observed: Floats,
+    forecast: Floats,
+    groups: NDArray[np.integer],
+    *,
+    levels: ArrayLike,
+    coverage: float = 80.0,
+) -> tuple[NDArray[np.integer], dict[str, Floats]]:
+    """Scores by group of points, such as the local hour; other arguments as of `score_forecast`.
+
+    Parameters
+    ----------
+    groups : ndarray of int of shape (N, H)
+        The group of each target time.
+
+    Returns
+    -------
+    labels : ndarray of shape (G,)
+        The distinct groups, ascending.
+    scores : dict of str to ndarray of shape (G,)
+        mae, pinball, picp, mean_width, winkler, and n, the number of observed points. Entry `g`
+        belongs to `labels[g]`; a group in which nothing was observed has n 0 and NaN scores.
+    """
+    tau = _ascending(levels)
+    seen = _seen_quantiles(observed, forecast, tau)
+    if groups.shape != observed.shape or not np.issubdtype(groups.dtype, np.integer):
+        raise DataError(
+            f"groups has shape {groups.shape} and type {groups.dtype}, "
+            f"expected integers of shape {observed.shape} from observed"
+        )
+    labels, member = np.unique(groups, return_inverse=True)
+    member = member.reshape(groups.shape)[seen]
+    n = np.bincount(member, minlength=labels.size).astype(np.float64)
+    scores: dict[str, Floats] = {}
+    for name, losses in _pointwise(observed, forecast, tau, coverage).items():
+        total = np.bincount(member, weights=losses[seen], minlength=labels.size)
+        scores[name] = np.divide(total, n, out=np.full(labels.size, np.nan), where=n > 0)
+    return labels, {**scores, "n": n}
+
+
+def _pointwise(
+    observed: Floats, forecast: Floats, tau: Floats, coverage: float
+) -> dict[str, Floats]:
+    """Losses per window and step, meaningless where nothing was observed."""
+    lower, upper = interval(forecast, tau, coverage)
+    _check_order(lower, upper)
+    inside = (lower <= observed) & (observed <= upper)
+    reported = _pinball_losses(observed, _reported(forecast, tau), np.asarray(REPORTED_LEVELS))
+    return {
+        "mae": np.abs(observed - quantile_at(forecast, tau, 0.5)),
+        "pinball": reported.mean(axis=-1),
+        "picp": 100.0 * inside,
+        "mean_width": upper - lower,
+        "winkler": _winkler_losses(observed, lower, upper, 1.0 - _share(coverage)),
+    }
+
+
+def _reported(forecast: Floats, tau: Floats) -> Floats:
+    return np.stack([quantile_at(forecast, tau, level) for level in REPORTED_LEVELS], axis=-1)
+
+
+def _pinball_losses(observed: Floats, forecast: Floats, tau: Floats) -> Floats:
+    miss = observed[..., None] - forecast  # (N, H, Q)
+    losses: Floats = np.maximum(tau * miss, (tau - 1.0) * miss)
+    return losses
+
+
+def _winkler_losses(observed: Floats, lower: Floats, upper: Floats, miss_rate: float) -> Floats:
+    miss = np.maximum(lower - observed, 0.0) + np.maximum(observed - upper, 0.0)
+    losses: Floats = upper - lower + 2.0 / miss_rate * miss
+    return losses
+
+
+def _seen(observed: Floats, **compared: Floats) -> NDArray[np.bool_]:
+    """Where something was observed, after the checks that the head of the module names."""
+    for name, values in compared.items():
+        if values.shape != observed.shape:
+            raise DataError(
+                f"{name} has shape {values.shape}, expected {observed.shape} from observed"
+            )
+        _check_finite(name, values)
+    if np.isinf(observed).any():
+        raise DataError("observed holds an infinite value; mark a missing one as NaN")
+    seen: NDArray[np.bool_] = ~np.isnan(observed)
+    if not seen.any():
+        raise DataError("observed holds no value to score against")
+    return seen
+
+
+def _seen_quantiles(observed: Floats, forecast: Floats, tau: Floats) -> NDArray[np.bool_]:
+    expected = (*observed.shape, tau.size)
+    if forecast.shape != expected:
+        raise DataError(
+            f"forecast has shape {forecast.shape}, expected (N, H, Q) = {expected} "
+            "from observed and levels"
+        )
+    _check_finite("forecast", forecast)
+    return _seen(observed)
+
+
+def _check_finite(name: str, values: Floats) -> None:
+    broken = np.argwhere(~np.isfinite(values))
+    if len(broken):
+        where = tuple(int(i) for i in broken[0])
+        axes = ", ".join(("window", "step", "level")[: values.ndim])
+        raise DataError(f"{name} is not finite at ({axes}) = {where}")
+
+
+def _check_order(lower: Floats, upper: Floats) -> None:
+    if (lower > upper).any():
+        where = tuple(int(i) for i in np.argwhere(lower > upper)[0])
+        raise DataError(f"lower lies above upper at (window, step) = {where}; see fix_crossing")
+
+
+def _levels(levels: ArrayLike) -> Floats:
+    tau = np.atleast_1d(np.asarray(levels, dtype=np.float64))
+    if tau.size == 0 or not ((tau > 0.0) & (tau < 1.0)).all():
+        raise DataError(f"levels must lie strictly inside (0, 1), got {tau.tolist()}")
+    return tau
+
+
+def _ascending(levels: ArrayLike) -> Floats:
+    tau = _levels(levels)
+    if (np.diff(tau) <= SAME_LEVEL).any():
+        raise DataError(f"levels must be strictly ascending, got {tau.tolist()}")
+    return tau
+
+
+def _share(coverage_percent: float) -> float:
+    if not 1.0 < coverage_percent < 100.0:
+        raise DataError(
+            f"coverage is {coverage_percent}, expected percent between 1 and 100, such as 80"
+        )
+    return coverage_percent / 100.0
