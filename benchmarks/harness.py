@@ -1,0 +1,56 @@
+"""What every benchmark script prints: a table for people and one last line for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import sys
+from importlib import metadata
+from typing import Any
+
+from paretocast.store import without_nan
+
+LIBRARIES = ("paretocast", "torch", "neuralforecast", "optuna", "numpy")
+
+
+def print_table(columns: list[str], rows: list[list[Any]]) -> None:
+    """Columns as wide as their widest cell; numbers with four significant digits."""
+    cells = [columns, *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+    for row in cells:
+        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def print_result(figures: dict[str, Any], *, seed: int | None = None) -> None:
+    """The last line: `RESULT` and one JSON object with the figures and how they came about."""
+    result = {
+        **figures,
+        "command": shlex.join(["python", *sys.argv]),
+        "seed": seed,
+        "versions": {name: metadata.version(name) for name in LIBRARIES},
+        "machine": describe_machine(),
+    }
+    print("RESULT " + json.dumps(without_nan(result), allow_nan=False))
+
+
+def describe_machine() -> dict[str, Any]:
+    """Cores, processor and GPU; the GPU is asked for only where torch is loaded anyway."""
+    gpu = None
+    if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
+        gpu = torch.cuda.get_device_name()
+    return {"cores": os.cpu_count(), "processor": _processor(), "gpu": gpu}
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+        return names[0] if names else platform.machine()
+    except OSError:
+        return platform.processor() or platform.machine()
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

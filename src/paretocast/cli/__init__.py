@@ -1,0 +1,56 @@
+"""The command line: a command parses, calls one function, prints, exits.
+
+Exit codes: 0 done, 1 our error, 2 wrong usage. Numbers go to stdout, talk to stderr. Heavy modules are
+imported inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from paretocast import __version__
+from paretocast.cli.data import data_app
+from paretocast.cli.tune import tune
+from paretocast.errors import ParetocastError, SettingsError
+
+app = typer.Typer(
+    name="paretocast",
+    help="Tune probabilistic day-ahead forecasters that are accurate and whose intervals are honest.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    epilog="A first session: [bold]paretocast tune --model NHITS_Q --dataset demo --trials 8[/bold]",
+)
+app.command()(tune)
+app.add_typer(data_app, name="data")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"paretocast {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+def main() -> None:
+    """Run the command line; deliberate errors become a message and an exit code."""
+    try:
+        app()
+    except ParetocastError as error:
+        typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
+        sys.exit(2 if isinstance(error, SettingsError) else 1)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)

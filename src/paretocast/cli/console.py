@@ -1,0 +1,44 @@
+"""Where words go: numbers to stdout, talk to stderr, colours only on a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+PIPED_WIDTH = 120  # a table written to a file keeps its columns
+
+
+def numbers_console() -> Console:
+    """Stdout."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PIPED_WIDTH)
+
+
+def talk_console() -> Console:
+    """Stderr."""
+    console = Console(stderr=True)
+    return console if console.is_terminal else Console(stderr=True, width=PIPED_WIDTH)
+
+
+def significant(value: float | None, digits: int = 4) -> str:
+    """A number with so many significant digits; "–" for none.
+
+    >>> significant(0.0029444)
+    '0.002944'
+    """
+    if value is None or value != value:
+        return "–"
+    return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds for people.
+
+    >>> duration(3725)
+    '1 h 2 min'
+    """
+    if seconds < 60.0:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,94 @@
+"""`paretocast data`: which series there are, whether they can be used, what they look like."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+data_app = typer.Typer(help="List, check and describe data sets.", no_args_is_help=True)
+
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder of the data files. [default: $PARETOCAST_DATA]")
+]
+DatasetArgument = Annotated[
+    str, typer.Argument(metavar="DATASET", help="A named data set or the path of a TOML file.")
+]
+STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
+
+
+@data_app.command("list")
+def list_command(data_dir: DataDir = None) -> None:
+    """The data sets that ship with Paretocast and whether their files are there."""
+    from rich import box
+    from rich.table import Table
+
+    from paretocast.cli.console import numbers_console, talk_console
+    from paretocast.datasets import list_datasets
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("data set", "unit", "used from", "train to", "validation to", "test to", "file"):
+        table.add_column(name, no_wrap=name != "unit")
+    rows = list_datasets(data_dir)
+    for row in rows:
+        file = row.file if row.present else f"{row.file} [yellow](absent)[/yellow]"
+        table.add_row(
+            row.name, row.unit, row.use_from, row.train_to, row.validation_to, row.test_to, file
+        )
+    numbers_console().print(table)
+    if not all(row.present for row in rows):
+        talk_console().print("absent files are looked for in --data-dir or $PARETOCAST_DATA", highlight=False)
+
+
+@data_app.command("check")
+def check_command(dataset: DatasetArgument, data_dir: DataDir = None) -> None:
+    """Everything that is wrong or noteworthy with a data set; exit code 1 if it cannot be used."""
+    from rich.markup import escape
+
+    from paretocast.cli.console import numbers_console
+    from paretocast.datasets import check_dataset
+
+    findings = check_dataset(dataset, data_dir=data_dir)
+    console = numbers_console()
+    for finding in findings:
+        style = STYLES[finding.severity]
+        console.print(f"[{style}]{finding.severity:<8}[/] {escape(str(finding))}", highlight=False)
+    n_errors = sum(finding.severity == "error" for finding in findings)
+    n_warnings = sum(finding.severity == "warning" for finding in findings)
+    verdict = "cannot be used" if n_errors else "can be used"
+    console.print(f"{dataset}: {n_errors} errors, {n_warnings} warnings: {verdict}", highlight=False)
+    if n_errors:
+        raise typer.Exit(1)
+
+
+@data_app.command("describe")
+def describe_command(
+    dataset: DatasetArgument,
+    data_dir: DataDir = None,
+    page: Annotated[
+        Path | None, typer.Option(help="Also write a picture of the series and its splits, as HTML.")
+    ] = None,
+) -> None:
+    """Range, gaps, seasons, splits and covariates of a data set."""
+    from rich import box
+    from rich.table import Table
+
+    from paretocast.cli.console import numbers_console, significant, talk_console
+    from paretocast.datasets import describe_dataset, load_dataset
+
+    loaded = load_dataset(dataset, data_dir=data_dir)
+    console = numbers_console()
+    for group, facts in groupby(describe_dataset(loaded), key=lambda fact: fact.group):
+        table = Table(title=group, title_justify="left", box=box.SIMPLE, show_header=False)
+        for fact in facts:
+            value = significant(fact.value) if isinstance(fact.value, float) else str(fact.value)
+            table.add_row(fact.name, value, fact.unit)
+        console.print(table)
+    if page is not None:
+        from paretocast import store
+        from paretocast.report import series_page
+
+        store.save_text(page, series_page(loaded))
+        talk_console().print(f"picture in {page}", highlight=False)

@@ -1,0 +1,371 @@
+"""`paretocast tune`: one search, from options to tables."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from paretocast.cli.console import duration, talk_console
+from paretocast.errors import ParetocastError, SettingsError, StoreError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from paretocast.settings import TuneSettings
+    from paretocast.store import RunDirectory
+    from paretocast.study import StudyResult
+    from paretocast.task import Task
+
+TEST_SETTINGS: dict[str, Any] = {"trials": 1, "training": {"steps": 20, "n_evaluations": 2}}
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?")
+
+SEARCH, DATA, BUDGET, PLACE = "What is searched", "Data", "Budget", "Where and how it runs"
+
+
+def tune(
+    model: Annotated[
+        str | None,
+        typer.Option(help="NHITS_Q, TFT_Q or TIMESNET_Q; case does not matter.", rich_help_panel=SEARCH),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="heat, water_centrum, water_tommerby, demo, or the path of a TOML file.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            help="Total trials of the study, those of earlier runs included. [default: 20]",
+            min=1,
+            rich_help_panel=BUDGET,
+        ),
+    ] = None,
+    time_limit: Annotated[
+        str | None,
+        typer.Option(
+            help="Stop after so long, e.g. 90s, 30m, 1h30m; a trial under way is kept to be continued.",
+            rich_help_panel=BUDGET,
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            help="Gradient steps of a trial. [default: 4 passes over the data, 300 to 2000 steps]",
+            min=1,
+            rich_help_panel=BUDGET,
+        ),
+    ] = None,
+    epochs: Annotated[
+        float | None,
+        typer.Option(help="The same as passes over the data.", rich_help_panel=BUDGET),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="The same seed gives the same trials and numbers. [default: 1]",
+            min=0,
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    objectives: Annotated[
+        str | None,
+        typer.Option(help="Scores to minimise, joined by commas. [default: mae,coverage_error]", rich_help_panel=SEARCH),
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="How the handed-over trial is chosen: compatible-coverage (default), min-mae, "
+            "closest-coverage or knee.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    target_coverage: Annotated[
+        float | None,
+        typer.Option(help="Coverage that the interval should have, in percent. [default: 80]", rich_help_panel=SEARCH),
+    ] = None,
+    settings: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file with any setting, e.g. a narrowed [space.NHITS_Q]; options win over it.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the data files. [default: $PARETOCAST_DATA]", rich_help_panel=DATA),
+    ] = None,
+    covariates: Annotated[
+        str | None,
+        typer.Option(
+            help="Covariates to use, joined by commas, or none. [default: as the data set says]",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    transform: Annotated[
+        str | None,
+        typer.Option(help="Change of the target before scaling: none or log1p. [default: none]", rich_help_panel=DATA),
+    ] = None,
+    workspace: Annotated[
+        Path, typer.Option(help="Where results are kept.", rich_help_panel=PLACE)
+    ] = Path("hpo"),
+    job_id: Annotated[
+        str | None,
+        typer.Option(
+            help="Id of the study; an existing one is continued. [default: from Slurm, else fresh]",
+            rich_help_panel=PLACE,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue the newest study of this model and data set (or --job-id) with the settings it was started with.",
+            rich_help_panel=PLACE,
+        ),
+    ] = False,
+    device: Annotated[
+        str | None,
+        typer.Option(help="auto, cpu, cuda or cuda:N. [default: auto]", rich_help_panel=PLACE),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="CPU threads. [default: all cores]", min=1, rich_help_panel=PLACE),
+    ] = None,
+    test: Annotated[
+        bool,
+        typer.Option("--test", help="One tiny trial of everything, kept apart in WORKSPACE/test.", rich_help_panel=PLACE),
+    ] = False,
+) -> None:
+    """Search the hyperparameters of a model for accuracy and coverage at once.
+
+    Every trial is trained on the train split, stopped early on the stop split and judged on every
+    daily forecast of the tune split. The result is a Pareto front, a chosen configuration with the
+    reason for it, and pages to look at.
+
+    [bold]Examples[/bold]
+
+      paretocast tune --model NHITS_Q --dataset demo --trials 8
+
+      paretocast tune --model NHITS_Q --dataset heat --data-dir data --trials 50 --time-limit 30m
+
+      paretocast tune --model NHITS_Q --dataset my_zone.toml --resume --trials 100
+    """
+    given: dict[str, Any] = {
+        "model": model,
+        "dataset": dataset,
+        "trials": trials,
+        "time_limit_seconds": None if time_limit is None else parse_duration(time_limit),
+        "seed": seed,
+        "objectives": _split(objectives),
+        "policy": policy,
+        "target_coverage": target_coverage,
+        "covariates": () if covariates == "none" else _split(covariates),
+        "data_dir": None if data_dir is None else str(data_dir),
+        "device": device,
+        "threads": threads,
+        "training": {"steps": steps, "epochs": epochs, "transform": transform},
+    }
+    if test:
+        workspace = workspace / "test"
+        given = _test_overrides(given)
+    run, chosen = _open_run(given, settings, workspace=workspace, job_id=job_id, resume=resume)
+    result = _search(chosen, run)
+    _report(result, chosen, run, command=_resume_command(chosen, run))
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration such as 90s, 30m or 1h30m.
+
+    Raises
+    ------
+    SettingsError
+        If it is not one.
+
+    Examples
+    --------
+    >>> parse_duration("1h30m")
+    5400.0
+    """
+    match = _DURATION.fullmatch(text.strip().lower())
+    parts = [int(part or 0) for part in match.groups()] if match else [0, 0, 0]
+    seconds = 3600.0 * parts[0] + 60.0 * parts[1] + parts[2]
+    if seconds <= 0.0:
+        raise SettingsError(f"duration {text!r} is not understood, expected e.g. 90s, 30m or 1h30m")
+    return seconds
+
+
+def _split(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _test_overrides(given: dict[str, Any]) -> dict[str, Any]:
+    training = {**given["training"], **TEST_SETTINGS["training"], "epochs": None}
+    return {**given, "trials": given["trials"] or TEST_SETTINGS["trials"], "training": training}
+
+
+def _open_run(
+    given: dict[str, Any], file: Path | None, *, workspace: Path, job_id: str | None, resume: bool
+) -> tuple[RunDirectory, TuneSettings]:
+    """The run directory and the settings: of a new study, or of the one to continue."""
+    from paretocast.settings import continue_settings, load_settings
+    from paretocast.store import RunDirectory, load_json, newest_job_id, resolve_job_id
+
+    settings = load_settings(file, given)
+    name = _dataset_name(settings.dataset)
+    if resume and job_id is None:
+        job_id = newest_job_id(workspace, settings.model, name)
+    resolved = resolve_job_id(job_id, os.environ, datetime.now(UTC))
+    run = RunDirectory(workspace, settings.model, name, resolved)
+    if run.manifest.exists():
+        return run, continue_settings(load_json(run.manifest)["settings"], file, given)
+    if resume:
+        raise StoreError(f"study {run.study_name} does not exist in {run.folder}, nothing to resume")
+    return run, settings
+
+
+def _dataset_name(name_or_path: str) -> str:
+    from paretocast.datasets import find_spec
+
+    return find_spec(name_or_path).name
+
+
+def _load_task(settings: TuneSettings) -> Task:
+    from paretocast.datasets import load_dataset
+    from paretocast.task import plan_task
+
+    console = talk_console()
+    dataset = load_dataset(
+        settings.dataset,
+        data_dir=None if settings.data_dir is None else Path(settings.data_dir),
+        covariates=settings.covariates,
+    )
+    for finding in dataset.findings:
+        if finding.severity == "warning":
+            console.print(f"[yellow]warning[/yellow] {finding}", highlight=False)
+    task = plan_task(
+        dataset.series,
+        dataset.dates,
+        shape=settings.task.shape(),
+        feature_groups=settings.task.features,
+    )
+    if ahead := [c.name for c in task.series.covariates if c.role == "forecast"]:
+        console.print(
+            f"[yellow]note[/yellow] {', '.join(ahead)}: observed values stand in for forecasts over the "
+            "horizon; scores assume a perfect weather forecast",
+            highlight=False,
+        )
+    return task
+
+
+def _search(settings: TuneSettings, run: RunDirectory) -> StudyResult:
+    console = talk_console()
+    task = _load_task(settings)
+    console.print(
+        f"[bold]{settings.model}[/bold] on [bold]{run.dataset}[/bold], study {run.job_id}: "
+        f"{len(task.issues['train'])} training windows, judged on {len(task.issues['tune'])} daily forecasts",
+        highlight=False,
+    )
+    with console.status("loading the model library"):
+        import optuna
+
+        from paretocast.cli.progress import StudyProgress
+        from paretocast.engine import use_threads
+        from paretocast.study import Study
+        from paretocast.trial import prepare_bench
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        use_threads(settings.threads or os.cpu_count() or 1)
+        bench = prepare_bench(
+            task,
+            model=settings.model,
+            training=settings.training,
+            target_coverage=settings.target_coverage,
+            device=settings.device,
+        )
+        study = Study(settings, run, bench)
+    stop = _StopRequest()
+    with (
+        stop,
+        StudyProgress(
+            n_trials=settings.trials,
+            n_done=len(study.records),
+            time_limit_seconds=settings.time_limit_seconds,
+        ) as progress,
+    ):
+        return study.optimise(progress, should_stop=stop)
+
+
+class _StopRequest:
+    """Ctrl-C and SIGTERM as a question the search can ask; a second Ctrl-C ends at once."""
+
+    def __init__(self) -> None:
+        self._wanted = False
+        self._before: dict[int, Any] = {}
+
+    def __call__(self) -> bool:
+        return self._wanted
+
+    def __enter__(self) -> _StopRequest:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._wanted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        talk_console().print("stopping after this step; Ctrl-C again ends at once and loses the trial under way")
+
+
+def _report(result: StudyResult, settings: TuneSettings, run: RunDirectory, *, command: str) -> None:
+    from paretocast import store
+    from paretocast.cli.tables import print_outcome
+    from paretocast.report import study_pages
+
+    console = talk_console()
+    outcome = result.outcome
+    if outcome is not None:
+        unit = store.load_json(run.manifest)["comparable"]["task"]["unit"]
+        pages = study_pages(result, settings=settings, unit=unit, dataset=run.dataset, job_id=run.job_id)
+        for name, html in pages.items():
+            store.save_text(run.page(name), html)
+        print_outcome(outcome, unit=unit)
+        console.print(f"\nresults in {run.folder}", highlight=False)
+        console.print(f"  best parameters  {run.best_params.name}", highlight=False)
+        console.print(f"  pages            {', '.join(run.page(name).name for name in pages)}", highlight=False)
+    n_finished = len(result.records)
+    if result.ended_by != "trials":
+        console.print(
+            f"\nended by {result.ended_by} with {n_finished} of {settings.trials} trials; continue with\n  {command}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    elif outcome is None:
+        last = result.records[-1]
+        raise ParetocastError(
+            f"all {n_finished} trials failed; the last one: {last.reason} (traceback in {run.record(last.number)})"
+        )
+    else:
+        spent = sum(record.fit_seconds for record in result.records)
+        console.print(f"{n_finished} trials, {duration(spent)} of training", highlight=False)
+
+
+def _resume_command(settings: TuneSettings, run: RunDirectory) -> str:
+    words = ["paretocast", "tune", "--model", settings.model, "--dataset", settings.dataset]
+    words += ["--job-id", run.job_id, "--resume"]
+    if run.workspace != Path("hpo"):
+        words += ["--workspace", str(run.workspace)]
+    return shlex.join(words)

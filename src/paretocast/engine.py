@@ -1,0 +1,419 @@
+"""The training loop: windows gathered on the device, one recipe for every model.
+
+A `Training` advances to any step and can be put away and taken up again bit for bit: parameters,
+optimizer, schedule, weight average, random state and the order of windows are its state.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch.nn.utils import clip_grad_norm_
+from torch.optim.lr_scheduler import OneCycleLR
+
+from paretocast.errors import ForecastError, SettingsError, StoreError
+from paretocast.models.base import Batch, QuantileModel, WindowShape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from paretocast.scaling import ScaledArrays
+
+EVALUATION_BATCH = 1024
+
+
+class TrainingDivergedError(ForecastError):
+    """The loss is no longer a number."""
+
+
+class TrainingInterrupted(Exception):  # noqa: N818  (a request honoured, not an error)
+    """The caller asked to stop; the training can be saved and continued."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained, whatever the model.
+
+    Attributes
+    ----------
+    steps : int
+        Gradient steps of the full budget; the one-cycle schedule ends there.
+    lr : float
+        Peak learning rate.
+    average_share : float
+        Span of the exponential moving average of weights, as a share of `steps`.
+    n_evaluations, patience : int
+        The stop split is judged `n_evaluations` times; training ends after `patience` judgements
+        without improvement.
+    """
+
+    steps: int
+    lr: float
+    weight_decay: float
+    batch_size: int = 128
+    clip_norm: float = 1.0
+    warmup_share: float = 0.3
+    average_share: float = 0.1
+    n_evaluations: int = 10
+    patience: int = 4
+
+    @property
+    def steps_between_evaluations(self) -> int:
+        """Gradient steps from one judgement of the stop split to the next."""
+        return max(1, math.ceil(self.steps / self.n_evaluations))
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device for `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Raises
+    ------
+    SettingsError
+        If CUDA is asked for and absent, or the name means nothing.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise SettingsError(f"device {name!r} is unknown, expected auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SettingsError(f"device {name!r} was asked for, but no CUDA device is visible; use --device cpu")
+    if device.type not in {"cpu", "cuda"}:
+        raise SettingsError(f"device {name!r} is not supported, expected auto, cpu, cuda or cuda:N")
+    return device
+
+
+def use_threads(n_threads: int) -> None:
+    """Let this process compute on `n_threads` cores."""
+    torch.set_num_threads(n_threads)
+
+
+def seed_weights(seed: int) -> None:
+    """Seed what initial weights and dropout draw from, in this process."""
+    torch.manual_seed(seed)
+
+
+class WindowSource:
+    """The whole scaled series on one device, from which batches of windows are gathered."""
+
+    def __init__(
+        self, arrays: ScaledArrays, *, input_steps: int, horizon_steps: int, device: str
+    ) -> None:
+        self.device = resolve_device(device)
+        self.input_steps = input_steps
+        self.horizon_steps = horizon_steps
+        self._history = torch.from_numpy(arrays.history).to(self.device)
+        self._history_mask = torch.from_numpy(arrays.history_mask).to(self.device)
+        self._observed_mask = torch.from_numpy(arrays.observed_mask).to(self.device)
+        self._past = torch.from_numpy(arrays.past).to(self.device)
+        self._known = torch.from_numpy(arrays.known).to(self.device)
+        self._history_offsets = torch.arange(-input_steps, 0, device=self.device)
+        self._horizon_offsets = torch.arange(horizon_steps, device=self.device)
+        self._offsets = torch.cat([self._history_offsets, self._horizon_offsets])
+
+    def shape(self, n_levels: int) -> WindowShape:
+        """Sizes that a model for these windows needs."""
+        return WindowShape(
+            input_steps=self.input_steps,
+            horizon_steps=self.horizon_steps,
+            n_past=self._past.shape[1],
+            n_known=self._known.shape[1],
+            n_levels=n_levels,
+        )
+
+    def inputs(self, positions: torch.Tensor) -> Batch:
+        """Windows at issue positions (B,)."""
+        past_hours = positions[:, None] + self._history_offsets
+        return Batch(
+            history=self._history[past_hours],
+            history_mask=self._history_mask[past_hours],
+            past=self._past[past_hours],
+            known=self._known[positions[:, None] + self._offsets],
+        )
+
+    def targets(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scaled target and its mask, both (B, H); the target is 0 where the mask is 0."""
+        hours = positions[:, None] + self._horizon_offsets
+        mask = self._observed_mask[hours]
+        return self._history[hours] * mask, mask
+
+
+def pinball_loss(
+    forecast: torch.Tensor, target: torch.Tensor, mask: torch.Tensor, levels: torch.Tensor
+) -> torch.Tensor:
+    """Mean pinball loss over observed hours and levels, scaled units."""
+    miss = target[:, :, None] - forecast  # (B, H, Q)
+    loss = torch.maximum(levels * miss, (levels - 1.0) * miss).mean(dim=-1)
+    return (loss * mask).sum() / mask.sum().clamp_min(1.0)
+
+
+def forecast_positions(
+    model: QuantileModel, source: WindowSource, positions: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Forecasts of shape (N, H, Q) in scaled units; crossing removed by sorting.
+
+    Raises
+    ------
+    ForecastError
+        If a forecast is not finite.
+    """
+    model.eval()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(positions), EVALUATION_BATCH):
+            chunk = torch.from_numpy(positions[start : start + EVALUATION_BATCH]).to(source.device)
+            parts.append(model(source.inputs(chunk)).float().sort(dim=-1).values.cpu())
+    forecast = torch.cat(parts).numpy().astype(np.float64)
+    if not np.isfinite(forecast).all():
+        raise ForecastError("the model returned a forecast that is not finite")
+    return forecast
+
+
+class Training:
+    """One model on its way through its budget."""
+
+    def __init__(
+        self,
+        model: QuantileModel,
+        source: WindowSource,
+        *,
+        recipe: Recipe,
+        levels: Sequence[float],
+        train_positions: NDArray[np.intp],
+        stop_positions: NDArray[np.intp],
+        seed: int,
+    ) -> None:
+        self.model = model.to(source.device)
+        self.source = source
+        self.recipe = recipe
+        self.step = 0
+        self.best_step = 0
+        self.best_stop_loss = math.inf
+        self.stop_losses: list[tuple[int, float]] = []
+        self.fit_seconds = 0.0
+        self._levels = torch.tensor(levels, dtype=torch.float32, device=source.device)
+        self._train = torch.from_numpy(train_positions).to(source.device)
+        self._stop = torch.from_numpy(stop_positions).to(source.device)
+        self._optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
+        )
+        self._schedule = OneCycleLR(
+            self._optimizer, max_lr=recipe.lr, total_steps=recipe.steps, pct_start=recipe.warmup_share
+        )
+        self._judged = copy.deepcopy(self.model)
+        self._weights = [parameter.detach() for parameter in self.model.parameters()]
+        self._average = [weight.clone() for weight in self._weights]
+        self._best = [weight.clone() for weight in self._weights]
+        self._generator = torch.Generator(device="cpu").manual_seed(seed)
+        self._order = torch.empty(0, dtype=torch.long)
+        self._cursor = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the budget is spent or patience has run out."""
+        return self.step >= self.recipe.steps or self._patience_is_out()
+
+    def advance(
+        self,
+        to_step: int,
+        *,
+        should_stop: Callable[[], bool] = lambda: False,
+        on_progress: Callable[[int, float], None] = lambda step, loss: None,
+    ) -> None:
+        """Train up to `to_step`, or until patience runs out.
+
+        Parameters
+        ----------
+        should_stop : callable
+            Asked after every step; True raises `TrainingInterrupted` with the training intact.
+        on_progress : callable
+            Told the step and the stop-split loss (scaled units) at every judgement.
+
+        Raises
+        ------
+        TrainingDivergedError
+            If the stop-split loss is not a number.
+        """
+        started = time.perf_counter()
+        try:
+            while self.step < min(to_step, self.recipe.steps) and not self._patience_is_out():
+                self._take_step()
+                if self.step % self.recipe.steps_between_evaluations == 0 or self.step == self.recipe.steps:
+                    on_progress(self.step, self._judge())
+                if should_stop():
+                    raise TrainingInterrupted
+        finally:
+            self.fit_seconds += time.perf_counter() - started
+
+    def best_model(self) -> QuantileModel:
+        """The averaged weights that were best on the stop split; the training is not touched."""
+        return self._with_weights(self._best)
+
+    def checkpoint(self) -> bytes:
+        """Everything `restore` needs, in the safetensors format."""
+        tensors = {
+            **_prefixed("model", self.model.state_dict()),
+            **_numbered("average", self._average),
+            **_numbered("best", self._best),
+            **_prefixed("random", _random_states(self.source.device)),
+            "generator": self._generator.get_state(),
+            "order": self._order,
+        }
+        for index, moments in self._optimizer.state_dict()["state"].items():
+            tensors |= _prefixed(f"optimizer.{index}", moments)
+        progress = {
+            "step": self.step,
+            "best_step": self.best_step,
+            "best_stop_loss": None if math.isinf(self.best_stop_loss) else self.best_stop_loss,
+            "stop_losses": self.stop_losses,
+            "fit_seconds": self.fit_seconds,
+            "cursor": self._cursor,
+            "schedule": {
+                key: value for key, value in self._schedule.state_dict().items() if _is_plain(value)
+            },
+            "groups": [
+                {key: value for key, value in group.items() if _is_plain(value)}
+                for group in self._optimizer.state_dict()["param_groups"]
+            ],
+        }
+        # Tensors that share memory are refused by the format; a copy is cheap beside a training.
+        separate = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+        return save(separate, metadata={"progress": json.dumps(progress)})
+
+    def restore(self, content: bytes) -> None:
+        """Continue where `checkpoint` was called, bit for bit.
+
+        Raises
+        ------
+        StoreError
+            If the content is damaged or belongs to another config.
+        """
+        try:
+            tensors = load(content)
+            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+            progress = json.loads(header["__metadata__"]["progress"])
+            self.model.load_state_dict(_without_prefix("model", tensors))
+            for name, kept in (("average", self._average), ("best", self._best)):
+                for index, weight in enumerate(kept):
+                    weight.copy_(tensors[f"{name}.{index}"])
+            state = self._optimizer.state_dict()
+            indices = sorted({int(name.split(".")[1]) for name in tensors if name.startswith("optimizer.")})
+            state["state"] = {index: _without_prefix(f"optimizer.{index}", tensors) for index in indices}
+            for group, saved in zip(state["param_groups"], progress["groups"], strict=True):
+                group.update(saved)
+            self._optimizer.load_state_dict(state)
+            self._schedule.load_state_dict(progress["schedule"])
+        except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
+            raise StoreError(f"the checkpoint cannot be continued: {error}") from error
+        self.step, self.best_step = progress["step"], progress["best_step"]
+        self.best_stop_loss = math.inf if progress["best_stop_loss"] is None else progress["best_stop_loss"]
+        self.stop_losses = [(step, loss) for step, loss in progress["stop_losses"]]
+        self.fit_seconds, self._cursor = progress["fit_seconds"], progress["cursor"]
+        self._order = tensors["order"]
+        self._generator.set_state(tensors["generator"])
+        _set_random_states(_without_prefix("random", tensors), self.source.device)
+
+    def _take_step(self) -> None:
+        self.model.train()
+        positions = self._next_positions()
+        target, mask = self.source.targets(positions)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss = pinball_loss(self.model(self.source.inputs(positions)), target, mask, self._levels)
+        loss.backward()
+        clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
+        self._optimizer.step()
+        self._schedule.step()
+        self.step += 1
+        # The average is young at first: (1 + t) / (10 + t) keeps the initial weights out of it.
+        span = max(2.0, self.recipe.average_share * self.recipe.steps)
+        decay = min(1.0 - 1.0 / span, (1.0 + self.step) / (10.0 + self.step))
+        torch._foreach_lerp_(self._average, self._weights, 1.0 - decay)
+
+    def _next_positions(self) -> torch.Tensor:
+        """The next batch of a fresh shuffle per pass; a short rest is joined to the next pass."""
+        if self._cursor + self.recipe.batch_size > len(self._order):
+            rest = self._order[self._cursor :]
+            self._order = torch.cat([rest, torch.randperm(len(self._train), generator=self._generator)])
+            self._cursor = 0
+        chosen = self._order[self._cursor : self._cursor + self.recipe.batch_size]
+        self._cursor += self.recipe.batch_size
+        return self._train[chosen.to(self.source.device)]
+
+    def _judge(self) -> float:
+        """Stop-split loss of the averaged weights; remembers the best."""
+        model = self._with_weights(self._average).eval()
+        total = torch.zeros((), device=self.source.device)
+        weight = torch.zeros((), device=self.source.device)
+        with torch.inference_mode():
+            for chunk in self._stop.split(EVALUATION_BATCH):
+                target, mask = self.source.targets(chunk)
+                forecast = model(self.source.inputs(chunk)).sort(dim=-1).values
+                total += pinball_loss(forecast, target, mask, self._levels) * mask.sum()
+                weight += mask.sum()
+        loss = float(total / weight.clamp_min(1.0))
+        if not math.isfinite(loss):
+            raise TrainingDivergedError(
+                f"the stop-split loss is {loss} after {self.step} steps at a peak learning rate of {self.recipe.lr:g}"
+            )
+        self.stop_losses.append((self.step, loss))
+        if loss < self.best_stop_loss:
+            self.best_stop_loss = loss
+            self.best_step = self.step
+            torch._foreach_copy_(self._best, self._average)
+        return loss
+
+    def _with_weights(self, weights: Sequence[torch.Tensor]) -> QuantileModel:
+        """The module that forecasts, with these weights."""
+        with torch.no_grad():
+            torch._foreach_copy_(list(self._judged.parameters()), weights)
+        return self._judged
+
+    def _patience_is_out(self) -> bool:
+        since_best = (self.step - self.best_step) // self.recipe.steps_between_evaluations
+        return bool(self.stop_losses) and since_best >= self.recipe.patience
+
+
+def _is_plain(value: object) -> bool:
+    """Whether JSON can hold a value."""
+    return value is None or isinstance(value, bool | int | float | str) or (
+        isinstance(value, list | tuple) and all(_is_plain(item) for item in value)
+    )
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _numbered(prefix: str, tensors: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"{prefix}.{index}": tensor for index, tensor in enumerate(tensors)}
+
+
+def _without_prefix(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    start = f"{prefix}."
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+
+
+def _random_states(device: torch.device) -> dict[str, torch.Tensor]:
+    """States of the generators that dropout draws from."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def _set_random_states(states: Mapping[str, torch.Tensor], device: torch.device) -> None:
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)

@@ -1,0 +1,306 @@
+"""What all figures share: colours, template, labels, notes, axis ranges that ignore outliers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Figure: TypeAlias = go.Figure
+Range: TypeAlias = tuple[float, float]
+
+# Okabe & Ito's palette, told apart with every common colour blindness.
+BLUE, SKY, GREEN = "#0072B2", "#56B4E9", "#009E73"
+ORANGE, VERMILION, PURPLE = "#E69F00", "#D55E00", "#CC79A7"
+INK, MUTED, GREY, GRID = "#1F2933", "#52606D", "#9AA5B1", "#E4E7EB"
+PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+FONT = "Inter, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', Arial, sans-serif"
+
+# Plotly's own buttons would offer to upload the figure to its cloud: demand data stays here.
+CONFIG = {
+    "displaylogo": False,
+    "displayModeBar": "hover",
+    "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+    "responsive": True,
+    "showSendToCloud": False,
+}
+PLOT_PIXELS = (900.0, 430.0)  # drawing area on a laptop screen, for which labels are placed
+LABEL_PIXELS_PER_LETTER, LABEL_HEIGHT_PIXELS = 7.2, 18.0
+MARGIN = 0.06  # of an axis range, left free on both sides
+
+
+def plotly_javascript() -> str:
+    """The script that every page needs once."""
+    return str(get_plotlyjs())
+
+
+def figure_html(figure: Figure, *, element_id: str) -> str:
+    """A figure as an HTML fragment that needs `plotly_javascript` on its page."""
+    return str(
+        figure.to_html(
+            full_html=False,
+            include_plotlyjs=False,
+            div_id=element_id,
+            default_height=f"{figure.layout.height}px",
+            config=CONFIG,
+        )
+    )
+
+
+def dress(figure: Figure, title: str, *, height: int) -> Figure:
+    """The figure with the shared look, its title and its height in pixels."""
+    axis = {
+        "showline": True,
+        "linecolor": GREY,
+        "gridcolor": GRID,
+        "zeroline": False,
+        "ticks": "outside",
+        "tickcolor": GREY,
+        "title": {"standoff": 12, "font": {"size": 14}},
+        "automargin": True,
+    }
+    figure.update_xaxes(axis)
+    figure.update_yaxes(axis)
+    return figure.update_layout(
+        template=go.layout.Template(),
+        title={
+            "text": escape(title),
+            "x": 0.0,
+            "xref": "container",
+            "xanchor": "left",
+            "pad": {"l": 12},
+            "y": 0.97,
+            "yanchor": "top",
+            "font": {"size": 17},
+        },
+        height=height,
+        margin={"l": 76, "r": 24, "t": 92, "b": 88},
+        font={"family": FONT, "size": 14, "color": INK},
+        paper_bgcolor="white",
+        plot_bgcolor="white",
+        colorway=list(PALETTE),
+        hovermode="closest",
+        hoverlabel={"bgcolor": "white", "bordercolor": GREY, "align": "left"},
+        legend={
+            "orientation": "h",
+            "x": 0.012,
+            "xref": "container",
+            "y": 1.0 - 44.0 / height,
+            "yref": "container",
+            "yanchor": "top",
+            "font": {"size": 13},
+        },
+        modebar={"color": GREY, "activecolor": INK, "bgcolor": "rgba(0,0,0,0)"},
+    )
+
+
+def blank_figure(title: str, *, height: int) -> Figure:
+    """An empty figure in the shared look."""
+    return dress(go.Figure(), title, height=height)
+
+
+def message_figure(title: str, message: str, *, height: int) -> Figure:
+    """A figure that says in words why there is nothing to draw; `message` may hold `<br>`."""
+    figure = blank_figure(title, height=height)
+    figure.add_annotation(
+        text=message,
+        x=0.5,
+        y=0.5,
+        xref="paper",
+        yref="paper",
+        showarrow=False,
+        font={"size": 16, "color": MUTED},
+    )
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    return figure
+
+
+def axis_title(quantity: str, unit: str) -> str:
+    """A quantity with its unit, escaped."""
+    return escape(f"{quantity} ({unit})" if unit else quantity)
+
+
+def add_note(figure: Figure, text: str) -> None:
+    """A small line below the axes, right-aligned; nothing for an empty text."""
+    if text:
+        figure.add_annotation(
+            name="note",
+            text=escape(text),
+            x=1.0,
+            y=0.0,
+            xref="paper",
+            yref="paper",
+            xanchor="right",
+            yanchor="top",
+            yshift=-60,
+            showarrow=False,
+            font={"size": 12, "color": MUTED},
+        )
+
+
+def error_bars(points: Sequence[tuple[float, float | None, float | None]], colour: str) -> object:
+    """Vertical bars from (value, low, high); none where a bound is None."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [0.0 if high is None else high - value for value, _, high in points],
+        "arrayminus": [0.0 if low is None else value - low for value, low, _ in points],
+        "color": colour,
+        "thickness": 1.4,
+        "width": 4,
+    }
+
+
+def low_is_good_range(values: Sequence[float], *, shown: Sequence[float]) -> Range:
+    """Axis range for a quantity where low is good: a few very bad values do not stretch it.
+
+    The better half takes at least the lower third, and everything in `shown` is inside.
+
+    Examples
+    --------
+    The last trial diverged; it does not squash the others.
+
+    >>> low, high = low_is_good_range([1.0, 1.2, 1.4, 900.0], shown=[1.0])
+    >>> round(low, 2), round(high, 2)
+    (0.98, 1.42)
+    """
+    if not values:
+        return 0.0, 1.0
+    best, median = float(np.min(values)), float(np.median(values))
+    limit = best + max(3.0 * (median - best), 0.35 * abs(best))
+    inside = [value for value in values if value <= limit]
+    return padded([*inside, *shown])
+
+
+def padded(values: Sequence[float]) -> Range:
+    """The range of some values with a margin; one that is not empty when they are all equal."""
+    low, high = float(np.min(values)), float(np.max(values))
+    margin = MARGIN * (high - low) or 0.05 * abs(high) or 0.5
+    return low - margin, high + margin
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The visible rectangle of one panel; what lies outside is drawn at its edge."""
+
+    x_range: Range
+    y_range: Range
+
+    def holds(self, x: float, y: float) -> bool:
+        """Whether a point is visible where it belongs."""
+        return self.x_range[0] <= x <= self.x_range[1] and self.y_range[0] <= y <= self.y_range[1]
+
+    def clamped(self, x: float, y: float) -> tuple[float, float]:
+        """The point, or the nearest one on the edge."""
+        return float(np.clip(x, *self.x_range)), float(np.clip(y, *self.y_range))
+
+    def edge_symbol(self, x: float, y: float, *, inside: str) -> str:
+        """A triangle that points to where the point really is, or `inside`."""
+        if x > self.x_range[1]:
+            return "triangle-right"
+        if x < self.x_range[0]:
+            return "triangle-left"
+        if y > self.y_range[1]:
+            return "triangle-up"
+        return "triangle-down" if y < self.y_range[0] else inside
+
+    def pixels(self, x: float, y: float) -> tuple[float, float]:
+        """Where a point is drawn, in pixels from the upper left corner, on a laptop screen."""
+        x_low, x_high = self.x_range
+        y_low, y_high = self.y_range
+        return (
+            PLOT_PIXELS[0] * (x - x_low) / (x_high - x_low),
+            PLOT_PIXELS[1] * (y_high - y) / (y_high - y_low),
+        )
+
+
+@dataclass(frozen=True)
+class Label:
+    """A text beside a point; the shifts lead from the point to the text's centre, in pixels."""
+
+    text: str
+    x: float
+    y: float
+    x_shift: float
+    y_shift: float
+
+
+def place_labels(
+    wanted: Sequence[tuple[str, float, float]],
+    *,
+    frame: Frame,
+    obstacles: Sequence[tuple[float, float]],
+) -> list[Label]:
+    """Labels beside their points, each where it covers the fewest points and other labels.
+
+    Parameters
+    ----------
+    wanted : sequence of (text, x, y)
+        The first is placed first, and has the best choice.
+    obstacles : sequence of (x, y)
+        Points that should stay visible.
+    """
+    points = [frame.pixels(x, y) for x, y in obstacles]
+    taken: list[tuple[float, float, float, float]] = []
+    labels = []
+    for text, x, y in wanted:
+        half_width = LABEL_PIXELS_PER_LETTER * len(text) / 2.0
+        centre_x, centre_y = frame.pixels(x, y)
+        best = min(
+            _shifts(half_width),
+            key=lambda s: _cost(
+                (centre_x + s[0], centre_y + s[1], half_width), taken=taken, points=points
+            ),
+        )
+        taken.append(_box(centre_x + best[0], centre_y + best[1], half_width))
+        labels.append(Label(text, x, y, *best))
+    return labels
+
+
+def _shifts(half_width: float) -> list[tuple[float, float]]:
+    """Where a label may stand around its point, the most natural place first."""
+    beside = half_width + 14.0
+    return [
+        (dx, dy)
+        for distance in (22.0, 44.0, 66.0)
+        for dx, dy in (
+            (beside, 0.0),
+            (beside, -distance),
+            (beside, distance),
+            (0.0, -distance),
+            (0.0, distance),
+            (-beside, 0.0),
+            (-beside, -distance),
+            (-beside, distance),
+        )
+    ]
+
+
+def _box(x: float, y: float, half_width: float) -> tuple[float, float, float, float]:
+    half_height = LABEL_HEIGHT_PIXELS / 2.0
+    return x - half_width, x + half_width, y - half_height, y + half_height
+
+
+def _cost(
+    place: tuple[float, float, float],
+    *,
+    taken: Sequence[tuple[float, float, float, float]],
+    points: Sequence[tuple[float, float]],
+) -> float:
+    """How bad a place is: covering a label is worst, leaving the frame next, hiding points last."""
+    left, right, top, bottom = _box(*place)
+    on_labels = sum(left < r and right > lo and top < b and bottom > t for lo, r, t, b in taken)
+    outside = left < 0.0 or right > PLOT_PIXELS[0] or top < 0.0 or bottom > PLOT_PIXELS[1]
+    room = 6.0
+    on_points = sum(
+        left - room < x < right + room and top - room < y < bottom + room for x, y in points
+    )
+    return 100.0 * on_labels + 50.0 * outside + on_points

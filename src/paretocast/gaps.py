@@ -1,0 +1,59 @@
+"""Missing hours, repaired with what was known at the time.
+
+A gap is judged causally: its first hours are filled, the rest is masked. Whether a gap will turn out
+to be long is not known while it lasts, so a rule that fills "short gaps" whole would use the future.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LONGEST_FILL_STEPS = 6
+SEASONS_STEPS = (168, 24)
+
+
+def fill_from_past(
+    values: NDArray[np.float64], *, longest_steps: int = LONGEST_FILL_STEPS
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Fill the first hours of every gap from earlier values.
+
+    A missing value becomes the one of a week before; where that is missing too, the one of a day
+    before, else the last one known. Earlier fills count as known.
+
+    Parameters
+    ----------
+    values : ndarray of shape (T,)
+        Target, in target units. NaN marks a missing value.
+    longest_steps : int
+        How many hours of a gap are filled; the hours after them stay NaN.
+
+    Returns
+    -------
+    filled : ndarray of shape (T,)
+        `values` with fills; NaN where nothing was filled.
+    usable : ndarray of bool, shape (T,)
+        True where `filled` holds a number.
+
+    Examples
+    --------
+    >>> fill_from_past(np.array([1.0, np.nan, np.nan, 4.0]), longest_steps=1)[0]
+    array([ 1.,  1., nan,  4.])
+    """
+    filled = values.astype(np.float64, copy=True)
+    age = 0
+    previous = -2
+    for position in np.flatnonzero(np.isnan(values)):
+        age = age + 1 if position == previous + 1 else 1
+        previous = int(position)
+        if age > longest_steps:
+            continue
+        for lag in (*SEASONS_STEPS, 1):
+            if position >= lag and not np.isnan(filled[position - lag]):
+                filled[position] = filled[position - lag]
+                break
+    return filled, ~np.isnan(filled)

@@ -1,0 +1,1 @@
+"""Forecasting models behind one contract (`base`) and the references they must beat."""

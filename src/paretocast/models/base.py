@@ -1,0 +1,67 @@
+"""The contract of every neural model.
+
+Axes: B windows of a batch, L history steps, H horizon steps, P covariates of the past, K covariates
+known ahead, Q quantile levels. Everything is in scaled units; the engine scales and unscales.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class WindowShape:
+    """Sizes that fix the architecture of a model together with its config.
+
+    Attributes
+    ----------
+    n_past, n_known : int
+        Numbers of covariates seen up to the issue time (role `past`) and over history and
+        horizon (roles `calendar` and `forecast`). Either may be 0.
+    """
+
+    input_steps: int
+    horizon_steps: int
+    n_past: int
+    n_known: int
+    n_levels: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows as the models see them.
+
+    Attributes
+    ----------
+    history : Tensor of shape (B, L)
+        Target up to the issue time; 0 where `history_mask` is 0.
+    history_mask : Tensor of shape (B, L)
+        1 where the history holds a value (observed or filled), 0 inside long gaps.
+    past : Tensor of shape (B, L, P)
+        Covariates observed up to the issue time.
+    known : Tensor of shape (B, L + H, K)
+        Covariates known for history and horizon.
+    """
+
+    history: Tensor
+    history_mask: Tensor
+    past: Tensor
+    known: Tensor
+
+
+class QuantileModel(nn.Module, ABC):
+    """A module from a batch of windows to quantiles of the horizon."""
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Tensor:
+        """Quantile forecasts of shape (B, H, Q), scaled; levels ascend but may cross.
+
+        A window's forecast does not depend on the other windows of its batch.
+        """

@@ -1,0 +1,84 @@
+"""The page of a series."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from paretocast.errors import DataError
+from paretocast.figures import SplitSpan, series_figure
+from paretocast.report.page import MISSING, document, fact_boxes, figure_box, warning
+from paretocast.task import (
+    HOUR,
+    TaskShape,
+    daily_positions,
+    plan_validation_blocks,
+    position_after,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from paretocast.datasets import Dataset
+
+
+def series_page(dataset: Dataset) -> str:
+    """A data set as a picture, coloured by the splits of a day-ahead task."""
+    series, index = dataset.series, dataset.series.index
+    n_missing = int(np.isnan(series.values).sum())
+    covariates = ", ".join(covariate.name for covariate in series.covariates)
+    body = [
+        fact_boxes(
+            [
+                ("Hours", str(len(series)), f"{index[0]:%Y-%m-%d} to {index[-1]:%Y-%m-%d}, UTC"),
+                (
+                    "Missing",
+                    str(n_missing),
+                    f"{100.0 * n_missing / len(series):.2f} % of the hours",
+                ),
+                ("Covariates", str(len(series.covariates)), covariates or MISSING),
+            ]
+        )
+    ]
+    try:
+        spans = plan_spans(dataset)
+    except DataError as error:
+        spans = []
+        body.append(warning(f"The series cannot be divided: {error}"))
+    figure = series_figure(index, series.values, spans=spans, name=series.name, unit=series.unit)
+    return document(
+        f"{series.name}: series and splits",
+        eyebrow=f"{series.name} · {series.unit} · {series.calendar.zone}",
+        heading="The series and its splits",
+        lede=(
+            "Train comes first and test last. Between them stop, tune and calibrate share the time "
+            "in alternating blocks of whole weeks with a day between them, so that each sees every "
+            "season. Hours that serve no split are pale."
+        ),
+        body=[*body, figure_box(figure)],
+        footer=f"splits as for {TaskShape().horizon_steps} hours ahead",
+    )
+
+
+def plan_spans(dataset: Dataset) -> Sequence[SplitSpan]:
+    """Where each split lies, for a day-ahead task.
+
+    Raises
+    ------
+    DataError
+        If the validation period is too short for its blocks.
+    """
+    index, dates, shape = dataset.series.index, dataset.dates, TaskShape()
+    train_stop = position_after(index, dates.train_to)
+    validation_stop = position_after(index, dates.validation_to)
+    daily = daily_positions(index, shape)
+    first_issue = next((int(p) for p in daily if p >= train_stop), validation_stop)
+    return [
+        SplitSpan("train", index[0], dates.train_to + HOUR),
+        *(
+            SplitSpan(block.split, index[block.start], index[block.stop - 1] + HOUR)
+            for block in plan_validation_blocks(first_issue, validation_stop, shape)
+        ),
+        SplitSpan("test", dates.validation_to + HOUR, dates.test_to + HOUR),
+    ]

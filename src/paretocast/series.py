@@ -1,0 +1,111 @@
+"""One target on a complete hourly UTC grid, with its covariates and its calendar.
+
+Times are the *start* of the hour they stand for, in UTC. NaN marks a value that was not observed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from paretocast.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+STEPS_PER_DAY = 24
+
+
+class Role(StrEnum):
+    """What is known of a covariate when a forecast is issued."""
+
+    CALENDAR = "calendar"  # known for ever
+    FORECAST = "forecast"  # known ahead, as somebody's forecast
+    PAST = "past"  # observed up to the issue time
+
+    @property
+    def known_ahead(self) -> bool:
+        """Whether values of the horizon may reach a model."""
+        return self is not Role.PAST
+
+
+@dataclass(frozen=True)
+class Covariate:
+    """A measured or forecast companion of the target.
+
+    Attributes
+    ----------
+    values : ndarray of shape (T,)
+        In `unit`; NaN where missing.
+    """
+
+    name: str
+    values: NDArray[np.float64]
+    role: Role
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """Where the demand lives: local time zone, public and school holidays.
+
+    Attributes
+    ----------
+    country : str or None
+        ISO code that the `holidays` package knows, such as "DK".
+    school_holidays : tuple of (first day, last day)
+        Local dates, both included.
+    """
+
+    zone: str = "UTC"
+    country: str | None = None
+    school_holidays: tuple[tuple[dt.date, dt.date], ...] = ()
+
+
+@dataclass(frozen=True)
+class Series:
+    """Hourly demand and what comes with it.
+
+    Attributes
+    ----------
+    values : ndarray of shape (T,)
+        Target in `unit`; NaN where missing.
+    index : DatetimeIndex of length T
+        Complete hourly grid, UTC.
+    """
+
+    name: str
+    values: NDArray[np.float64]
+    index: pd.DatetimeIndex
+    unit: str
+    calendar: Calendar
+    covariates: tuple[Covariate, ...] = ()
+
+    def __post_init__(self) -> None:
+        if str(self.index.tz) != "UTC":
+            raise DataError(f"series {self.name}: index has time zone {self.index.tz}, expected UTC")
+        if len(self.index) < 2 or not (np.diff(self.index.asi8) == np.diff(self.index.asi8)[0]).all():
+            raise DataError(f"series {self.name}: index is not a complete regular grid")
+        for label, values in ((self.name, self.values), *((c.name, c.values) for c in self.covariates)):
+            if values.shape != (len(self.index),):
+                raise DataError(
+                    f"series {label} has shape {values.shape}, expected ({len(self.index)},) from its index"
+                )
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def before(self, stamp: pd.Timestamp) -> Series:
+        """The series without anything at or after `stamp`."""
+        stop = int(self.index.searchsorted(stamp))
+        return replace(
+            self,
+            values=self.values[:stop],
+            index=self.index[:stop],
+            covariates=tuple(replace(c, values=c.values[:stop]) for c in self.covariates),
+        )

@@ -1,0 +1,268 @@
+"""What a user may set: TOML or options, parsed once into frozen, closed models.
+
+Unknown keys are errors. Everything has a default, so an empty file is a valid one.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from paretocast.errors import SettingsError
+from paretocast.objectives import SINGLE_STAGE, parse_objectives
+from paretocast.scaling import Transform
+from paretocast.selection import DEFAULT_POLICY, POLICIES
+from paretocast.space import Choice, FloatRange, IntRange, Parameter, Value, model_name, widened_space
+from paretocast.task import DENSE_LEVELS, TaskShape
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from paretocast.space import Space
+
+# Windows are cut every hour, so neighbours repeat each other: four passes say what a series holds.
+DEFAULT_EPOCHS = 4.0
+FEWEST_STEPS, MOST_STEPS = 300, 2000
+
+
+class Closed(BaseModel):
+    """A settings table: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TaskSettings(Closed):
+    """Table `[task]`: what a forecast looks like."""
+
+    input_steps: Annotated[int, Field(ge=24, description="hours of history a model sees")] = 168
+    horizon_steps: Annotated[int, Field(ge=1, le=8760, description="hours ahead")] = 24
+    issue_hour: Annotated[int, Field(ge=0, le=23, description="hour of the daily issue")] = 0
+    issue_zone: Annotated[str, Field(description="time zone of issue_hour")] = "UTC"
+    levels: tuple[float, ...] = DENSE_LEVELS
+    features: tuple[str, ...] | None = None
+
+    @field_validator("levels")
+    @classmethod
+    def _levels_are_a_grid(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        if sorted(set(levels)) != list(levels) or not all(0.0 < level < 1.0 for level in levels):
+            raise ValueError("levels must ascend strictly inside (0, 1)")
+        if 0.5 not in levels:
+            raise ValueError("levels must hold the median 0.5: it is the point forecast")
+        if levels[0] > 0.1 or levels[-1] < 0.9:
+            raise ValueError("levels must reach from at most 0.1 to at least 0.9: pinball is reported there")
+        return levels
+
+    @field_validator("issue_zone")
+    @classmethod
+    def _zone_exists(cls, zone: str) -> str:
+        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"time zone {zone!r} is unknown, expected a name such as Europe/Copenhagen") from error
+        return zone
+
+    def shape(self) -> TaskShape:
+        """The same as the task takes it."""
+        return TaskShape(
+            input_steps=self.input_steps,
+            horizon_steps=self.horizon_steps,
+            issue_hour=self.issue_hour,
+            issue_zone=self.issue_zone,
+            levels=self.levels,
+        )
+
+
+class TrainingSettings(Closed):
+    """Table `[training]`: the recipe that all trials share.
+
+    `steps` and `epochs` are two ways to say the budget; at most one may be given.
+    """
+
+    steps: Annotated[int, Field(ge=1)] | None = None
+    epochs: Annotated[float, Field(gt=0.0)] | None = None
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    weight_decay: Annotated[float, Field(ge=0.0, description="where the space does not search it")] = 1e-4
+    clip_norm: Annotated[float, Field(gt=0.0)] = 1.0
+    average_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
+    n_evaluations: Annotated[int, Field(ge=1)] = 10
+    patience: Annotated[int, Field(ge=1)] = 4
+    transform: Transform = Transform.NONE
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> TrainingSettings:
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError("steps and epochs are both given, expected one of them")
+        return self
+
+    def budget_steps(self, n_windows: int) -> int:
+        """Gradient steps of a full trial on `n_windows` training windows."""
+        if self.steps is not None:
+            return self.steps
+        steps_per_epoch = n_windows / self.batch_size
+        if self.epochs is not None:
+            return max(1, round(self.epochs * steps_per_epoch))
+        return min(MOST_STEPS, max(FEWEST_STEPS, 100 * round(DEFAULT_EPOCHS * steps_per_epoch / 100)))
+
+
+class RangeSettings(Closed):
+    """A range of the space, as a table: `{low = 0.0, high = 0.5, log = false}` or `{values = [..]}`."""
+
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False
+    values: tuple[Value, ...] | None = None
+
+    @model_validator(mode="after")
+    def _range_or_values(self) -> RangeSettings:
+        ranged = self.low is not None and self.high is not None
+        if ranged == (self.values is not None) or (self.low is None) != (self.high is None):
+            raise ValueError("expected either low and high, or values")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low {self.low} lies above high {self.high}")
+        if self.log and (self.low is None or self.low <= 0):
+            raise ValueError("a log scale needs low above 0")
+        if self.values is not None and not self.values:
+            raise ValueError("values is empty")
+        return self
+
+    def parameter(self) -> Parameter:
+        """The same as the search takes it."""
+        if self.values is not None:
+            return Choice(self.values)
+        low, high = self.low or 0, self.high or 0
+        if isinstance(low, int) and isinstance(high, int) and not self.log:
+            return IntRange(low, high)
+        return FloatRange(float(low), float(high), log=self.log)
+
+
+class TuneSettings(Closed):
+    """Everything `paretocast tune` needs beside the data set."""
+
+    model: str = "NHITS_Q"
+    dataset: str = "demo"
+    trials: Annotated[int, Field(ge=1, description="total trials of the study, earlier ones included")] = 20
+    time_limit_seconds: Annotated[float, Field(gt=0.0)] | None = None
+    seed: Annotated[int, Field(ge=0)] = 1
+    device: str = "auto"
+    threads: Annotated[int, Field(ge=1)] | None = None
+    target_coverage: Annotated[float, Field(gt=0.0, lt=100.0)] = 80.0
+    objectives: tuple[str, ...] = SINGLE_STAGE
+    policy: str = DEFAULT_POLICY
+    strategy: Literal["single-stage"] = "single-stage"
+    covariates: tuple[str, ...] | None = None
+    data_dir: str | None = None
+    task: TaskSettings = TaskSettings()
+    training: TrainingSettings = TrainingSettings()
+    space: dict[str, dict[str, RangeSettings]] = {}
+
+    @field_validator("model")
+    @classmethod
+    def _model_exists(cls, name: str) -> str:
+        return _as_value_error(model_name, name)
+
+    @field_validator("objectives")
+    @classmethod
+    def _objectives_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        _as_value_error(parse_objectives, names)
+        return names
+
+    @field_validator("policy")
+    @classmethod
+    def _policy_exists(cls, policy: str) -> str:
+        if policy not in POLICIES:
+            raise ValueError(f"policy {policy!r} is unknown, expected one of {', '.join(POLICIES)}")
+        return policy
+
+    @model_validator(mode="after")
+    def _levels_hold_the_interval(self) -> TuneSettings:
+        tail = (100.0 - self.target_coverage) / 200.0
+        levels = self.task.levels
+        if tail < levels[0] - 1e-9 or 1.0 - tail > levels[-1] + 1e-9:
+            raise ValueError(
+                f"target_coverage {self.target_coverage:g} needs levels {tail:g} and {1 - tail:g}, "
+                f"task.levels go from {levels[0]:g} to {levels[-1]:g}"
+            )
+        return self
+
+    def search_space(self) -> Space:
+        """Ranges of the model, with those of `[space.MODEL]` in their place."""
+        changes = {name: model_name(name) for name in self.space}
+        own = [name for name, canonical in changes.items() if canonical == self.model]
+        ranges = {key: value.parameter() for name in own for key, value in self.space[name].items()}
+        return widened_space(self.model, ranges)
+
+
+def load_settings(path: Path | None, overrides: Mapping[str, Any]) -> TuneSettings:
+    """Settings from a TOML file with options on top.
+
+    Parameters
+    ----------
+    overrides : mapping
+        As the TOML would be parsed, nested tables as mappings; None means "not given".
+
+    Raises
+    ------
+    SettingsError
+        If the file cannot be read, a key is unknown or a value is not allowed.
+    """
+    table = _read_toml(path) if path is not None else {}
+    origin = str(path) if path is not None else "the options"
+    try:
+        return TuneSettings.model_validate(_merged(table, overrides))
+    except ValidationError as error:
+        raise SettingsError(_explain(error, origin)) from error
+
+
+def continue_settings(
+    stored: Mapping[str, Any], path: Path | None, overrides: Mapping[str, Any]
+) -> TuneSettings:
+    """Settings of an earlier run of a study with a file's and then the options' values on top."""
+    table = _read_toml(path) if path is not None else {}
+    merged = _merged({**stored, "time_limit_seconds": None}, table)
+    given = overrides.get("training", {})
+    if given.get("epochs") is not None or given.get("steps") is not None:
+        merged["training"] = {**merged["training"], "steps": None, "epochs": None}
+    return load_settings(None, _merged(merged, overrides))
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"settings file {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"settings file {path} is not TOML: {error}") from error
+
+
+def _merged(table: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(table)
+    for key, value in overrides.items():
+        if isinstance(value, dict):
+            merged[key] = _merged(merged.get(key, {}), value)
+        elif value is not None:
+            merged[key] = value
+    return merged
+
+
+def _explain(error: ValidationError, origin: str) -> str:
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"]) or "settings"
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = "unknown key"
+        lines.append(f"{where}: {message}")
+    return f"{origin}: " + "; ".join(lines)
+
+
+def _as_value_error(check: Any, value: Any) -> Any:  # pydantic reports ValueError, not ours
+    try:
+        return check(value)
+    except SettingsError as error:
+        raise ValueError(str(error)) from error

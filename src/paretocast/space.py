@@ -1,0 +1,236 @@
+"""Search ranges: what a config may be, and how Optuna is asked for one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from paretocast.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from optuna.trial import Trial
+
+Value: TypeAlias = int | float | str
+Config: TypeAlias = dict[str, Value]
+
+# Joined to a parameter's name where its choices depend on another one: "num_attention_heads|48".
+CONDITION = "|"
+
+
+@dataclass(frozen=True)
+class IntRange:
+    """Whole numbers from `low` to `high`, both included."""
+
+    low: int
+    high: int
+
+    def distribution(self) -> BaseDistribution:
+        """The range in Optuna's terms."""
+        return IntDistribution(self.low, self.high)
+
+    def holds(self, value: Value) -> bool:
+        """Whether `value` lies in the range."""
+        return isinstance(value, int) and self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class FloatRange:
+    """Real numbers from `low` to `high`; with `log`, equal ratios are equally likely."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def distribution(self) -> BaseDistribution:
+        """The range in Optuna's terms."""
+        return FloatDistribution(self.low, self.high, log=self.log)
+
+    def holds(self, value: Value) -> bool:
+        """Whether `value` lies in the range."""
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few values, without order."""
+
+    values: tuple[Value, ...]
+
+    def distribution(self) -> BaseDistribution:
+        """The choice in Optuna's terms."""
+        return CategoricalDistribution(self.values)
+
+    def holds(self, value: Value) -> bool:
+        """Whether `value` is among the choices."""
+        return value in self.values
+
+
+Parameter: TypeAlias = IntRange | FloatRange | Choice
+Space: TypeAlias = dict[str, Parameter]
+
+_LR = FloatRange(1e-5, 1e-2, log=True)
+_DROPOUT = FloatRange(0.05, 0.4)
+
+SPACES: dict[str, Space] = {
+    "NHITS_Q": {
+        "num_stacks": IntRange(2, 5),
+        "num_blocks": IntRange(1, 3),
+        "num_layers": IntRange(2, 4),
+        "layer_widths": Choice((256, 512, 1024)),
+        "lr": _LR,
+        "dropout": _DROPOUT,
+        "weight_decay": FloatRange(1e-7, 1e-3, log=True),
+    },
+    "TFT_Q": {
+        "hidden_size": Choice((32, 64, 128, 256)),
+        "lstm_layers": IntRange(1, 3),
+        "num_attention_heads": Choice((2, 4, 8)),
+        "dropout": _DROPOUT,
+        "lr": _LR,
+    },
+    "TIMESNET_Q": {
+        "hidden_size": Choice((64, 128, 256)),
+        "conv_hidden_size": Choice((32, 64, 128)),
+        "top_k": IntRange(2, 5),
+        "lr": _LR,
+        "dropout": _DROPOUT,
+    },
+}
+
+DEFAULT_CONFIGS: dict[str, Config] = {
+    "NHITS_Q": {
+        "num_stacks": 3,
+        "num_blocks": 1,
+        "num_layers": 2,
+        "layer_widths": 256,
+        "lr": 1e-3,
+        "dropout": 0.1,
+        "weight_decay": 1e-4,
+    },
+    "TFT_Q": {
+        "hidden_size": 64,
+        "lstm_layers": 1,
+        "num_attention_heads": 4,
+        "dropout": 0.1,
+        "lr": 3e-3,
+    },
+    "TIMESNET_Q": {
+        "hidden_size": 64,
+        "conv_hidden_size": 64,
+        "top_k": 3,
+        "lr": 1e-3,
+        "dropout": 0.1,
+    },
+}
+
+
+def model_name(name: str) -> str:
+    """The canonical name of a model, whatever its case.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such model.
+    """
+    if (canonical := name.upper()) in SPACES:
+        return canonical
+    raise SettingsError(f"model {name!r} is unknown, expected one of {', '.join(SPACES)}")
+
+
+def widened_space(model: str, changes: Mapping[str, Parameter]) -> Space:
+    """The published space of a model with some ranges replaced.
+
+    Raises
+    ------
+    SettingsError
+        If a parameter is not one of the model's, or if nothing possible is left.
+    """
+    space = SPACES[model]
+    if unknown := sorted(set(changes) - set(space)):
+        raise SettingsError(
+            f"space of {model} has no parameter {', '.join(unknown)}, expected some of {', '.join(space)}"
+        )
+    changed = {name: changes.get(name, parameter) for name, parameter in space.items()}
+    _head_choices(changed)
+    return changed
+
+
+def default_config(model: str, space: Space) -> Config | None:
+    """The default config of a model, or None where the space has been narrowed past it."""
+    config = DEFAULT_CONFIGS[model]
+    if all(space[name].holds(value) for name, value in config.items()):
+        return dict(config)
+    return None
+
+
+def suggest_config(trial: Trial, space: Space) -> Config:
+    """A point of the space, proposed by the study's sampler.
+
+    Attention heads that do not divide the hidden size are never proposed.
+    """
+    heads = _head_choices(space)
+    config: Config = {}
+    for name, parameter in space.items():
+        if name == "num_attention_heads" and heads is not None:
+            hidden = config["hidden_size"]
+            choices = heads[hidden]
+            config[name] = trial.suggest_categorical(f"{name}{CONDITION}{hidden}", choices)
+        else:
+            config[name] = _suggest(trial, name, parameter)
+    return config
+
+
+def trial_parameters(config: Config, space: Space) -> Config:
+    """A config under the parameter names that `suggest_config` uses: the way to enqueue it."""
+    if _head_choices(space) is None:
+        return dict(config)
+    return {
+        f"{name}{CONDITION}{config['hidden_size']}" if name == "num_attention_heads" else name: value
+        for name, value in config.items()
+    }
+
+
+def config_of(parameters: Mapping[str, Value]) -> Config:
+    """The config behind the parameters of an Optuna trial."""
+    return {name.split(CONDITION)[0]: value for name, value in parameters.items()}
+
+
+def _suggest(trial: Trial, name: str, parameter: Parameter) -> Value:
+    match parameter:
+        case IntRange(low, high):
+            return trial.suggest_int(name, low, high)
+        case FloatRange(low, high, log):
+            return trial.suggest_float(name, low, high, log=log)
+        case Choice(values):
+            chosen: Value = trial.suggest_categorical(name, values)
+            return chosen
+
+
+def _head_choices(space: Space) -> dict[Value, tuple[Value, ...]] | None:
+    """Heads possible at each hidden size, or None where every pair is possible."""
+    hidden, heads = space.get("hidden_size"), space.get("num_attention_heads")
+    if hidden is None or heads is None:
+        return None
+    if not isinstance(hidden, Choice) or not isinstance(heads, Choice):
+        raise SettingsError(
+            "hidden_size and num_attention_heads must be lists of values: heads have to divide the hidden size"
+        )
+    possible: dict[Value, tuple[Value, ...]] = {
+        size: tuple(n for n in heads.values if int(size) % int(n) == 0) for size in hidden.values
+    }
+    if impossible := [size for size, choices in possible.items() if not choices]:
+        raise SettingsError(
+            f"hidden_size {impossible[0]} is divisible by none of num_attention_heads {list(heads.values)}"
+        )
+    if all(choices == heads.values for choices in possible.values()):
+        return None
+    return possible

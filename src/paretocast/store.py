@@ -1,0 +1,241 @@
+"""The workspace on disk: paths, schemas and atomic writes.
+
+Only this module writes into a workspace. A file appears whole or not at all: it is written beside its
+place, flushed, and moved there. What machines read is JSON with a schema version.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from paretocast.errors import SettingsError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+    from typing import BinaryIO
+
+    from numpy.typing import NDArray
+
+RECORD_SCHEMA_VERSION = 1
+JOB_ID_VARIABLES = ("SLURM_ARRAY_JOB_ID", "SLURM_JOB_ID")
+_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def resolve_job_id(given: str | None, environment: Mapping[str, str], now: datetime) -> str:
+    """The stable id of a study: given, else from Slurm, else fresh.
+
+    Raises
+    ------
+    SettingsError
+        If the given id cannot be part of a file name.
+    """
+    if given is not None:
+        if not _JOB_ID.fullmatch(given):
+            raise SettingsError(
+                f"job id {given!r} cannot be part of a file name, expected up to 64 letters, digits, '.', '_' or '-'"
+            )
+        return given
+    for variable in JOB_ID_VARIABLES:
+        if environment.get(variable):
+            return environment[variable]
+    return f"local-{now:%Y%m%d-%H%M%S}"
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Where one study keeps its files.
+
+    Attributes
+    ----------
+    workspace : Path
+        Usually `./hpo`.
+    """
+
+    workspace: Path
+    model: str
+    dataset: str
+    job_id: str
+
+    @property
+    def folder(self) -> Path:
+        """All studies of one model and data set."""
+        return self.workspace / "results" / f"{self.model}_{self.dataset}"
+
+    @property
+    def study_name(self) -> str:
+        """The name of the study in its database."""
+        return f"{self.model}_{self.dataset}_{self.job_id}"
+
+    @property
+    def study_database(self) -> Path:
+        """SQLite file of the study."""
+        return self.folder / f"study_{self.study_name}.db"
+
+    @property
+    def best_params(self) -> Path:
+        """The result that programs load."""
+        return self.folder / f"best_params_{self.study_name}.json"
+
+    @property
+    def manifest(self) -> Path:
+        """Task, splits, roles, data hash, versions, seeds."""
+        return self.folder / f"manifest_{self.job_id}.json"
+
+    def page(self, name: str) -> Path:
+        """An HTML page: `pareto_front`, `mae_history` or `param_importance`."""
+        return self.folder / f"{name}_{self.job_id}.html"
+
+    def trial_folder(self, number: int) -> Path:
+        """Record, forecasts and, while it runs, the checkpoint of one trial."""
+        return self.folder / f"trials_{self.job_id}" / f"{number:04d}"
+
+    def record(self, number: int) -> Path:
+        """What a trial was and scored."""
+        return self.trial_folder(number) / "record.json"
+
+    def forecasts(self, number: int) -> Path:
+        """Dense forecasts of a trial on the tune and calibrate splits."""
+        return self.trial_folder(number) / "forecasts.npz"
+
+    def checkpoint(self, number: int) -> Path:
+        """State of a trial that was interrupted."""
+        return self.trial_folder(number) / "checkpoint.safetensors"
+
+
+def newest_job_id(workspace: Path, model: str, dataset: str) -> str:
+    """Job id of the study that was written to last.
+
+    Raises
+    ------
+    StoreError
+        If there is no study of that model and data set.
+    """
+    folder = RunDirectory(workspace, model, dataset, "").folder
+    studies = sorted(folder.glob(f"study_{model}_{dataset}_*.db"), key=lambda path: path.stat().st_mtime)
+    if not studies:
+        raise StoreError(
+            f"no study of {model} on {dataset} in {folder}, nothing to resume; start one without --resume"
+        )
+    return studies[-1].stem.removeprefix(f"study_{model}_{dataset}_")
+
+
+def create_folder(path: Path) -> None:
+    """Make a folder of the workspace and prove that files can be written there.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be made or written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise StoreError(f"folder {path} cannot be written to: {error.strerror}; choose --workspace") from error
+
+
+def save_text(path: Path, text: str) -> None:
+    """Write a text file atomically, UTF-8."""
+    _write_atomically(path, lambda file: file.write(text.encode("utf-8")))
+
+
+def save_json(path: Path, value: Any) -> None:
+    """Write JSON atomically; NaN becomes null.
+
+    Raises
+    ------
+    StoreError
+        If the value holds an infinity: a failure is not a number.
+    """
+    try:
+        text = json.dumps(without_nan(value), indent=2, allow_nan=False, ensure_ascii=False)
+    except ValueError as error:
+        raise StoreError(f"{path.name} would hold a number that is not finite") from error
+    save_text(path, text + "\n")
+
+
+def load_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged: {error}") from error
+
+
+def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write compressed arrays atomically."""
+    _write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read arrays that `save_arrays` wrote.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing or damaged.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise StoreError(f"{path} cannot be read: {error}") from error
+
+
+def save_bytes(path: Path, content: bytes) -> None:
+    """Write bytes atomically."""
+    _write_atomically(path, lambda file: file.write(content))
+
+
+def _write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def without_nan(value: Any) -> Any:
+    """The value as JSON can hold it: NaN becomes None, numpy scalars and tuples become plain."""
+    match value:
+        case dict():
+            return {str(key): without_nan(item) for key, item in value.items()}
+        case list() | tuple():
+            return [without_nan(item) for item in value]
+        case np.generic():
+            return without_nan(value.item())
+        case float() if math.isnan(value):
+            return None
+        case _:
+            return value

@@ -1,0 +1,349 @@
+"""One study: ask for a config, evaluate it, tell the result; stop and resume at any moment.
+
+The study database holds configs and objective values, the run directory the records and forecasts.
+A trial counts when its record is on disk, so a process killed between record and database loses nothing.
+Each proposal comes from a sampler seeded by the study's seed and the trial's number: a study that was
+interrupted proposes what an uninterrupted one would have proposed.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import optuna
+from optuna.trial import TrialState as OptunaState
+
+from paretocast import store
+from paretocast.errors import DataError, StoreError
+from paretocast.models.references import REFERENCES, forecast_reference
+from paretocast.objectives import parse_objectives
+from paretocast.results import Outcome, best_params, summarise
+from paretocast.selection import TrialState
+from paretocast.space import config_of, default_config, suggest_config, trial_parameters
+from paretocast.task import installed_versions, manifest_hash
+from paretocast.trial import (
+    Bench,
+    TrialInterrupted,
+    TrialRecord,
+    run_trial,
+    score_on_tune,
+    trial_seed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from paretocast.settings import TuneSettings
+    from paretocast.store import RunDirectory
+
+N_STARTUP_TRIALS = 8
+FEWEST_TRIALS_FOR_IMPORTANCE = 10
+
+
+class Observer(Protocol):
+    """Who is told how a study goes; the command line draws its progress bar from it."""
+
+    def trial_started(self, number: int, config: dict[str, Any], *, resumed: bool) -> None:
+        """A trial begins, or goes on from its checkpoint."""
+
+    def trial_advanced(self, step: int, total_steps: int, stop_loss: float) -> None:
+        """The stop split was judged."""
+
+    def trial_ended(self, record: TrialRecord, outcome: Outcome | None) -> None:
+        """A trial has its record."""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """How a run of a study ended.
+
+    Attributes
+    ----------
+    ended_by : str
+        "trials", "time limit" or "request".
+    outcome : Outcome or None
+        None if no trial is complete.
+    importances : dict of objective to parameter to share
+        Empty while there are too few trials.
+    """
+
+    ended_by: str
+    outcome: Outcome | None
+    records: tuple[TrialRecord, ...]
+    importances: dict[str, dict[str, float]]
+
+
+class Study:
+    """A study on disk, new or continued."""
+
+    def __init__(self, settings: TuneSettings, run: RunDirectory, bench: Bench) -> None:
+        self._settings = settings
+        self._run = run
+        self._bench = bench
+        self._space = settings.search_space()
+        self._objectives = parse_objectives(settings.objectives)
+        self._manifest = _manifest(settings, bench)
+        store.create_folder(run.folder)
+        self._check_manifest()
+        self._optuna = optuna.create_study(
+            storage=f"sqlite:///{run.study_database.absolute()}",
+            study_name=run.study_name,
+            directions=["minimize"] * len(self._objectives),
+            load_if_exists=True,
+        )
+        self.references = score_references(bench)
+        self._records = {
+            trial.number: record
+            for trial in self._optuna.get_trials(deepcopy=False)
+            if (record := load_record(run, trial.number)) is not None
+        }
+
+    @property
+    def records(self) -> tuple[TrialRecord, ...]:
+        """Finished trials by number."""
+        return tuple(record for _, record in sorted(self._records.items()))
+
+    def optimise(
+        self, observer: Observer, *, should_stop: Callable[[], bool], clock: Callable[[], float] = time.monotonic
+    ) -> StudyResult:
+        """Run trials until their total, the time limit or a request ends it.
+
+        Parameters
+        ----------
+        should_stop : callable
+            Asked after every gradient step; a running trial is put away with its checkpoint.
+        clock : callable
+            Seconds that only grow.
+        """
+        limit = self._settings.time_limit_seconds
+        deadline = None if limit is None else clock() + limit
+
+        def must_stop() -> bool:
+            return should_stop() or (deadline is not None and clock() >= deadline)
+
+        self._tell_finished_trials()
+        durations = [record.fit_seconds for record in self.records if record.fit_seconds > 0.0]
+        while len(self._records) < self._settings.trials and not must_stop():
+            if deadline is not None and durations and clock() + statistics.median(durations) > deadline:
+                break  # another trial would not end in time
+            started = clock()
+            number, config = self._next_trial()
+            try:
+                self._evaluate(number, config, observer, must_stop)
+            except TrialInterrupted as interrupted:
+                store.save_bytes(self._run.checkpoint(number), interrupted.checkpoint)
+                break
+            durations.append(clock() - started)
+        return self._conclude(asked=should_stop())
+
+    def outcome(self) -> Outcome | None:
+        """Front and choice so far."""
+        return summarise(
+            self.records,
+            policy=self._settings.policy,
+            target_coverage=self._settings.target_coverage,
+            references=self.references,
+        )
+
+    def _check_manifest(self) -> None:
+        """Write the manifest of a new study, or compare it with that of the one to continue."""
+        path = self._run.manifest
+        if not path.exists():
+            store.save_json(path, self._manifest)
+            return
+        stored = store.load_json(path)
+        if stored["manifest_hash"] != self._manifest["manifest_hash"]:
+            changed = _differences(stored["comparable"], self._manifest["comparable"])
+            raise StoreError(
+                f"study {self._run.study_name} was made under other conditions and cannot be continued: "
+                f"{'; '.join(changed[:4])}. Repeat the options it was started with, or choose another --job-id"
+            )
+
+    def _tell_finished_trials(self) -> None:
+        """Records whose trial the database still takes for running: the process died in between."""
+        for trial in self._optuna.get_trials(deepcopy=False, states=(OptunaState.RUNNING,)):
+            if record := self._records.get(trial.number):
+                self._tell(record)
+
+    def _next_trial(self) -> tuple[int, dict[str, Any]]:
+        """A trial that a dead process left running, else a new one."""
+        for trial in self._optuna.get_trials(deepcopy=False, states=(OptunaState.RUNNING,)):
+            config = config_of(trial.params)
+            if set(config) == set(self._space):
+                return trial.number, config
+            self._optuna.tell(trial.number, state=OptunaState.FAIL)  # killed while it was proposed
+        trials = self._optuna.get_trials(deepcopy=False)
+        if not trials and (default := default_config(self._settings.model, self._space)):
+            self._optuna.enqueue_trial(trial_parameters(default, self._space))
+        self._optuna.sampler = optuna.samplers.TPESampler(
+            seed=trial_seed(self._settings.seed, len(trials)), n_startup_trials=N_STARTUP_TRIALS
+        )
+        proposed = self._optuna.ask()
+        return proposed.number, suggest_config(proposed, self._space)
+
+    def _evaluate(
+        self, number: int, config: dict[str, Any], observer: Observer, must_stop: Callable[[], bool]
+    ) -> None:
+        checkpoint_path = self._run.checkpoint(number)
+        checkpoint = checkpoint_path.read_bytes() if checkpoint_path.exists() else None
+        observer.trial_started(number, config, resumed=checkpoint is not None)
+        record = run_trial(
+            self._bench,
+            config,
+            number=number,
+            seed=trial_seed(self._settings.seed, number),
+            checkpoint=checkpoint,
+            should_stop=must_stop,
+            on_progress=lambda step, loss: observer.trial_advanced(step, self._bench.budget_steps, loss),
+        )
+        if record.state is TrialState.COMPLETE:
+            store.save_arrays(self._run.forecasts(number), record.forecasts)
+        store.save_json(
+            self._run.record(number),
+            {"schema_version": store.RECORD_SCHEMA_VERSION, **record.as_json()},
+        )
+        checkpoint_path.unlink(missing_ok=True)
+        self._records[number] = record
+        self._tell(record)
+        outcome = self.outcome()
+        if outcome is not None:
+            self._save_best_params(outcome)
+        observer.trial_ended(record, outcome)
+
+    def _tell(self, record: TrialRecord) -> None:
+        if record.state is TrialState.COMPLETE:
+            self._optuna.tell(record.number, [o.value(record.scores) for o in self._objectives])
+        else:
+            self._optuna.tell(record.number, state=OptunaState.FAIL)
+
+    def _conclude(self, *, asked: bool) -> StudyResult:
+        outcome = self.outcome()
+        if outcome is not None:
+            self._save_best_params(outcome)
+        if len(self._records) >= self._settings.trials:
+            ended_by = "trials"
+        else:
+            ended_by = "request" if asked else "time limit"
+        return StudyResult(ended_by, outcome, self.records, self._importances())
+
+    def _save_best_params(self, outcome: Outcome) -> None:
+        content = best_params(
+            outcome,
+            identity={
+                "model": self._run.model,
+                "dataset": self._run.dataset,
+                "job_id": self._run.job_id,
+                "strategy": self._settings.strategy,
+                "study_name": self._run.study_name,
+                "storage_path": self._run.study_database.name,
+                "manifest_hash": self._manifest["manifest_hash"],
+            },
+            objectives=self._settings.objectives,
+            optimization_date=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        store.save_json(self._run.best_params, content)
+
+    def _importances(self) -> dict[str, dict[str, float]]:
+        """Share of each parameter in the spread of each objective (PED-ANOVA), adding up to 1."""
+        complete = self._optuna.get_trials(deepcopy=False, states=(OptunaState.COMPLETE,))
+        if len(complete) < FEWEST_TRIALS_FOR_IMPORTANCE:
+            return {}
+        return {
+            objective.name: optuna.importance.get_param_importances(
+                self._optuna, target=lambda trial, i=i: trial.values[i]
+            )
+            for i, objective in enumerate(self._objectives)
+        }
+
+
+def score_references(bench: Bench) -> dict[str, dict[str, float]]:
+    """Scores of the references on the tune split; one that lacks history is left out."""
+    scores = {}
+    for name in REFERENCES:
+        try:
+            forecast = forecast_reference(
+                name,
+                bench.task.series.values,
+                bench.task.issues["tune"],
+                horizon_steps=bench.task.shape.horizon_steps,
+                levels=bench.task.shape.levels,
+            )
+        except DataError:
+            continue
+        scores[name], _ = score_on_tune(bench, forecast, seed=0)
+    return scores
+
+
+def load_record(run: RunDirectory, number: int) -> TrialRecord | None:
+    """The record of a finished trial, without its forecasts; None if it has not finished.
+
+    Raises
+    ------
+    StoreError
+        If the record is damaged or of another version.
+    """
+    path = run.record(number)
+    if not path.exists():
+        return None
+    stored = store.load_json(path)
+    if stored.pop("schema_version", None) != store.RECORD_SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} is of another version, expected schema_version {store.RECORD_SCHEMA_VERSION}"
+        )
+    known = {field.name for field in fields(TrialRecord)}
+    values = {name: value for name, value in stored.items() if name in known}
+    values["state"] = TrialState(values["state"])
+    values["scores"] = {
+        name: float("nan") if value is None else value for name, value in values["scores"].items()
+    }
+    if values["picp_interval"] is not None:
+        values["picp_interval"] = tuple(values["picp_interval"])
+    values["stop_losses"] = tuple((step, loss) for step, loss in values["stop_losses"])
+    return TrialRecord(**values)
+
+
+def _manifest(settings: TuneSettings, bench: Bench) -> dict[str, Any]:
+    """What was asked, on what, with what; `comparable` is what a continued study must share."""
+    comparable = {
+        "task": bench.task.manifest(),
+        "model": settings.model,
+        "training": {
+            **settings.training.model_dump(mode="json", exclude={"epochs"}),
+            "steps": bench.budget_steps,
+        },
+        "objectives": list(settings.objectives),
+        "strategy": settings.strategy,
+        "target_coverage": settings.target_coverage,
+        "space": {name: repr(parameter) for name, parameter in settings.search_space().items()},
+        "seed": settings.seed,
+    }
+    return {
+        "schema_version": 1,
+        "manifest_hash": manifest_hash(comparable),
+        "comparable": comparable,
+        "settings": settings.model_dump(mode="json"),
+        "versions": installed_versions(),
+        "device": str(bench.source.device),
+    }
+
+
+def _differences(stored: Any, given: Any, path: str = "") -> list[str]:
+    """Paths at which two JSON values differ, with both values."""
+    if isinstance(stored, dict) and isinstance(given, dict):
+        lines = []
+        for key in sorted({*stored, *given}):
+            lines += _differences(stored.get(key), given.get(key), f"{path}.{key}".lstrip("."))
+        return lines
+    if stored == given:
+        return []
+    return [f"{path} was {_short(stored)}, now {_short(given)}"]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -1,0 +1,253 @@
+"""One config, trained and judged: the only place where any exception becomes a failed trial."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import traceback
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from paretocast.engine import (
+    Recipe,
+    Training,
+    TrainingInterrupted,
+    WindowSource,
+    forecast_positions,
+    seed_weights,
+)
+from paretocast.errors import ParetocastError
+from paretocast.models.registry import build_model
+from paretocast.scaling import TargetScaling, scale_task
+from paretocast.scores import interval, score_forecast, seasonal_scale
+from paretocast.selection import TrialState
+from paretocast.series import STEPS_PER_DAY
+from paretocast.stats import picp_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from paretocast.settings import TrainingSettings
+    from paretocast.space import Config
+    from paretocast.task import Task
+
+# The splits whose dense forecasts are kept: later questions are replays of arrays.
+KEPT_SPLITS = ("tune", "calibrate")
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """What a trial was and what came of it.
+
+    Attributes
+    ----------
+    scores : dict of str to float
+        Scores on the tune split; empty unless complete.
+    picp_interval : tuple of float or None
+        95 % interval of the measured coverage, percent.
+    stop_losses : tuple of (step, loss)
+        Mean pinball loss of the averaged weights on the stop split, scaled units.
+    forecasts : dict of str to ndarray
+        Dense forecasts (N, H, Q) of the tune and calibrate splits in target units, float32; kept
+        beside the record, not in it.
+    """
+
+    number: int
+    state: TrialState
+    config: Config
+    seed: int
+    scores: dict[str, float] = field(default_factory=dict)
+    picp_interval: tuple[float, float] | None = None
+    steps: int = 0
+    best_step: int = 0
+    stop_losses: tuple[tuple[int, float], ...] = ()
+    fit_seconds: float = 0.0
+    peak_memory_mib: float = 0.0
+    reason: str = ""
+    traceback: str = ""
+    forecasts: dict[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """The record without its arrays."""
+        return {name: value for name, value in vars(self).items() if name != "forecasts"}
+
+
+class TrialInterrupted(Exception):  # noqa: N818  (a request honoured, not an error)
+    """The trial was asked to stop; `checkpoint` continues it."""
+
+    def __init__(self, checkpoint: bytes) -> None:
+        super().__init__("the trial was interrupted")
+        self.checkpoint = checkpoint
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all trials of a study share, prepared once.
+
+    Attributes
+    ----------
+    mase_scale : float
+        Mean absolute daily difference of the train period, target units.
+    """
+
+    task: Task
+    model: str
+    training: TrainingSettings
+    target_coverage: float
+    scaling: TargetScaling
+    source: WindowSource
+    mase_scale: float
+
+    @property
+    def budget_steps(self) -> int:
+        """Gradient steps of a full trial."""
+        return self.training.budget_steps(len(self.task.issues["train"]))
+
+
+def prepare_bench(
+    task: Task, *, model: str, training: TrainingSettings, target_coverage: float, device: str
+) -> Bench:
+    """Scale a task and put it on a device: `auto`, `cpu`, `cuda` or `cuda:N`."""
+    arrays, scaling = scale_task(task, training.transform)
+    return Bench(
+        task=task,
+        model=model,
+        training=training,
+        target_coverage=target_coverage,
+        scaling=scaling,
+        source=WindowSource(
+            arrays,
+            input_steps=task.shape.input_steps,
+            horizon_steps=task.shape.horizon_steps,
+            device=device,
+        ),
+        mase_scale=seasonal_scale(task.series.values[: task.train_stop], STEPS_PER_DAY),
+    )
+
+
+def trial_seed(study_seed: int, number: int) -> int:
+    """Seed of a trial, from the study's seed and the trial's number."""
+    return int(np.random.SeedSequence([study_seed, number]).generate_state(1)[0])
+
+
+def run_trial(
+    bench: Bench,
+    config: Config,
+    *,
+    number: int,
+    seed: int,
+    checkpoint: bytes | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[int, float], None] = lambda step, loss: None,
+) -> TrialRecord:
+    """Train a config with the full budget and judge it on the tune split.
+
+    Raises
+    ------
+    TrialInterrupted
+        If `should_stop` said so; anything else that goes wrong is in the record.
+    """
+    try:
+        training = start_training(bench, config, seed=seed)
+        if checkpoint is not None:
+            training.restore(checkpoint)
+        try:
+            training.advance(bench.budget_steps, should_stop=should_stop, on_progress=on_progress)
+        except TrainingInterrupted:
+            raise TrialInterrupted(training.checkpoint()) from None
+        return _judge(bench, training, config, number=number, seed=seed)
+    except TrialInterrupted:
+        raise
+    except Exception as error:  # the trial boundary: a failure is recorded as one
+        deliberate = isinstance(error, ParetocastError)
+        return TrialRecord(
+            number=number,
+            state=TrialState.FAILED,
+            config=config,
+            seed=seed,
+            reason=str(error) if deliberate else f"{type(error).__name__}: {error}",
+            traceback=traceback.format_exc(),
+        )
+
+
+def start_training(bench: Bench, config: Config, *, seed: int) -> Training:
+    """A fresh model with its training at step 0."""
+    seed_weights(seed)
+    levels = bench.task.shape.levels
+    filled, usable = bench.task.filled
+    train_values = bench.scaling.scale(np.where(usable, filled, np.nan)[: bench.task.train_stop])
+    model = build_model(
+        bench.model,
+        bench.source.shape(len(levels)),
+        config,
+        train_history=np.nan_to_num(train_values).astype(np.float32),
+    )
+    settings = bench.training
+    return Training(
+        model,
+        bench.source,
+        recipe=Recipe(
+            steps=bench.budget_steps,
+            lr=float(config["lr"]),
+            weight_decay=float(config.get("weight_decay", settings.weight_decay)),
+            batch_size=settings.batch_size,
+            clip_norm=settings.clip_norm,
+            average_share=settings.average_share,
+            n_evaluations=settings.n_evaluations,
+            patience=settings.patience,
+        ),
+        levels=levels,
+        train_positions=bench.task.issues["train"],
+        stop_positions=bench.task.issues["stop"],
+        seed=seed,
+    )
+
+
+def score_on_tune(
+    bench: Bench, forecast: NDArray[np.float64], *, seed: int
+) -> tuple[dict[str, float], tuple[float, float]]:
+    """Scores of a forecast on the tune split, and the 95 % interval of its coverage in percent."""
+    levels = bench.task.shape.levels
+    observed = bench.task.observed("tune")
+    scores = score_forecast(
+        observed,
+        forecast,
+        levels=levels,
+        coverage=bench.target_coverage,
+        seasonal_scale=bench.mase_scale,
+    )
+    lower, upper = interval(forecast, levels, bench.target_coverage)
+    return scores, picp_interval(observed, lower, upper, rng=np.random.default_rng(seed))
+
+
+def peak_memory_mib() -> float:
+    """Largest resident memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1024.0**2 if sys.platform == "darwin" else peak / 1024.0
+
+
+def _judge(bench: Bench, training: Training, config: Config, *, number: int, seed: int) -> TrialRecord:
+    model = training.best_model()
+    forecasts = {
+        split: bench.scaling.unscale(forecast_positions(model, bench.source, bench.task.issues[split]))
+        for split in KEPT_SPLITS
+    }
+    scores, coverage_interval = score_on_tune(bench, forecasts["tune"], seed=seed)
+    return TrialRecord(
+        number=number,
+        state=TrialState.COMPLETE,
+        config=config,
+        seed=seed,
+        scores=scores,
+        picp_interval=coverage_interval,
+        steps=training.step,
+        best_step=training.best_step,
+        stop_losses=tuple(training.stop_losses),
+        fit_seconds=training.fit_seconds,
+        peak_memory_mib=peak_memory_mib(),
+        forecasts={split: forecast.astype(np.float32) for split, forecast in forecasts.items()},
+    )

@@ -1,0 +1,241 @@
+"""The command line as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from paretocast.cli import main
+from paretocast.cli.tune import parse_duration
+from paretocast.datasets import write_demo_csv
+from paretocast.errors import SettingsError
+
+TINY = """
+[training]
+steps = 12
+batch_size = 32
+n_evaluations = 3
+[space.NHITS_Q]
+layer_widths = {values = [16, 32]}
+"""
+ZONE = """
+name = "my_zone"
+path = "my_zone.csv"
+time_column = "timestamp"
+target = "heat"
+unit = "kWh"
+zone = "Europe/Copenhagen"
+frequency = "1h"
+holiday_country = "DK"
+[splits]
+train = 0.6
+validation = 0.2
+"""
+
+
+def run_cli(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command in this process."""
+    before = sys.argv
+    sys.argv = ["paretocast", *arguments]
+    try:
+        main()
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        sys.argv = before
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> list[str]:
+    """Options of a search that takes seconds."""
+    (tmp_path / "tiny.toml").write_text(TINY, encoding="utf-8")
+    return ["--settings", str(tmp_path / "tiny.toml"), "--workspace", str(tmp_path / "hpo"), "--threads", "1"]
+
+
+def test_tune_prints_the_front_the_choice_and_the_references(
+    capsys: pytest.CaptureFixture[str], tiny: list[str], tmp_path: Path
+) -> None:
+    code, out, err = run_cli(
+        capsys, "tune", "--model", "nhits_q", "--dataset", "demo", "--trials", "2", "--job-id", "a", *tiny
+    )
+    assert code == 0
+    assert "Pareto front on the tune split" in out
+    assert re.search(r"chosen: trial [01] – ", out)
+    assert "seasonal_naive_24" in out
+    assert "trial 1 MAE" in err
+    assert "\x1b[" not in out + err
+    folder = tmp_path / "hpo" / "results" / "NHITS_Q_demo"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "best_params_NHITS_Q_demo_a.json",
+        "study_NHITS_Q_demo_a.db",
+        "manifest_a.json",
+        "pareto_front_a.html",
+        "mae_history_a.html",
+        "param_importance_a.html",
+        "trials_a",
+    }
+
+
+def test_resume_goes_on_with_the_settings_of_the_start(
+    capsys: pytest.CaptureFixture[str], tiny: list[str], tmp_path: Path
+) -> None:
+    start = ["tune", "--model", "NHITS_Q", "--dataset", "demo"]
+    assert run_cli(capsys, *start, "--trials", "1", "--seed", "5", *tiny)[0] == 0
+    workspace = tiny[2:4]
+    code, _, err = run_cli(capsys, *start, "--resume", "--trials", "2", *workspace)
+    assert code == 0
+    assert "trial 1 MAE" in err
+    results = list((tmp_path / "hpo" / "results" / "NHITS_Q_demo").glob("best_params_*.json"))
+    assert len(results) == 1
+    assert json.loads(results[0].read_text())["n_trials"] == 2
+
+
+def test_a_users_own_series_is_tuned_from_its_toml(
+    capsys: pytest.CaptureFixture[str], tiny: list[str], tmp_path: Path
+) -> None:
+    write_demo_csv(tmp_path / "my_zone.csv", days=400)
+    (tmp_path / "my_zone.toml").write_text(ZONE, encoding="utf-8")
+    code, out, _ = run_cli(
+        capsys, "tune", "--dataset", str(tmp_path / "my_zone.toml"), "--trials", "1", *tiny
+    )
+    assert code == 0
+    assert "in kWh" in out
+
+
+def test_the_test_option_runs_everything_apart_from_real_results(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    workspace = tmp_path / "hpo"
+    code, _, _ = run_cli(capsys, "tune", "--test", "--workspace", str(workspace), "--threads", "1")
+    assert code == 0
+    assert [path.name for path in workspace.iterdir()] == ["test"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--model", "PROPHET"], 2, "expected one of NHITS_Q, TFT_Q, TIMESNET_Q"),
+        (["--dataset", "haet"], 2, "heat"),
+        (["--time-limit", "soon"], 2, "expected e.g. 90s, 30m or 1h30m"),
+        (["--device", "cuda:7"], 2, "no CUDA device is visible"),
+        (["--job-id", "../x"], 2, "cannot be part of a file name"),
+        (["--resume"], 1, "nothing to resume"),
+        (["--dataset", "heat", "--data-dir", "nowhere"], 1, "PARETOCAST_DATA"),
+    ],
+)
+def test_a_refusal_is_one_message_without_traceback_and_writes_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    workspace = tmp_path / "hpo"
+    ended, out, err = run_cli(capsys, "tune", "--workspace", str(workspace), *arguments)
+    assert (ended, out) == (code, "")
+    assert message in err.replace("\n", " ")
+    assert "Traceback" not in err
+    assert not workspace.exists()
+
+
+def test_an_option_that_does_not_exist_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli(capsys, "tune", "--trails", "3")[0] == 2
+
+
+def test_data_list_names_the_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run_cli(capsys, "data", "list")
+    assert code == 0
+    for name in ("demo", "heat", "water_centrum", "water_tommerby"):
+        assert name in out
+
+
+def test_data_check_fails_on_a_series_that_cannot_be_used(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "my_zone.csv").write_text("timestamp,heat\n2020-01-01,1\n2020-01-01,2\n")
+    (tmp_path / "my_zone.toml").write_text(ZONE, encoding="utf-8")
+    code, out, _ = run_cli(capsys, "data", "check", str(tmp_path / "my_zone.toml"))
+    assert code == 1
+    assert "cannot be used" in out
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400)])
+def test_a_duration_is_read(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "30", "-5m", "0s", "1h 30m"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="is not understood"):
+        parse_duration(text)
+
+
+def start_tuning(workspace: Path, settings: str, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "paretocast", "tune", "--dataset", "demo", "--trials", "5"]
+    command += ["--settings", settings, "--workspace", str(workspace), "--threads", "1", "--job-id", "k"]
+    return subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+
+
+def wait_for_record(workspace: Path, number: int, process: subprocess.Popen[str]) -> None:
+    record = workspace / "results" / "NHITS_Q_demo" / "trials_k" / f"{number:04d}" / "record.json"
+    while not record.exists():
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+
+
+def trials_of(workspace: Path) -> list[tuple[object, ...]]:
+    folder = workspace / "results" / "NHITS_Q_demo" / "trials_k"
+    records = [json.loads(path.read_text()) for path in sorted(folder.glob("*/record.json"))]
+    return [(r["number"], r["state"], r["config"], r["scores"]) for r in records]
+
+
+@pytest.mark.slow
+def test_a_killed_search_ends_with_the_same_trials_as_one_that_was_not(
+    tiny: list[str], tmp_path: Path
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert start_tuning(whole, tiny[1]).wait() == 0
+    for number in (0, 2):
+        process = start_tuning(killed, tiny[1])
+        wait_for_record(killed, number, process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert start_tuning(killed, tiny[1]).wait() == 0
+    assert len(trials_of(whole)) == 5
+    assert trials_of(killed) == trials_of(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_search_politely_and_says_how_to_go_on(
+    tiny: list[str], tmp_path: Path, number: signal.Signals
+) -> None:
+    process = start_tuning(tmp_path / "hpo", tiny[1])
+    wait_for_record(tmp_path / "hpo", 0, process)
+    process.send_signal(number)
+    _, err = process.communicate()
+    assert process.returncode == 0
+    assert "paretocast tune --model NHITS_Q --dataset demo --job-id k --resume" in err
+
+
+def test_help_answers_without_the_heavy_libraries() -> None:
+    code = (
+        "import sys\nsys.argv = ['paretocast', 'tune', '--help']\n"
+        "from paretocast.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'optuna', 'pandas', 'plotly', 'neuralforecast', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "100"}
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--time-limit" in done.stdout

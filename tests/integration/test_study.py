@@ -1,0 +1,249 @@
+"""A study on real components: N-HiTS, Optuna on SQLite, files on disk; small and short."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import optuna
+import pytest
+from builders import make_series, make_task, with_values
+from numpy.typing import NDArray
+
+import paretocast
+from paretocast.errors import StoreError
+from paretocast.results import Outcome
+from paretocast.selection import TrialState
+from paretocast.settings import TuneSettings, load_settings
+from paretocast.store import RunDirectory, load_arrays, load_json
+from paretocast.study import Study, StudyResult
+from paretocast.trial import TrialRecord, prepare_bench
+
+SMALL_SPACE = {
+    "NHITS_Q": {
+        "layer_widths": {"values": [16, 32]},
+        "num_stacks": {"low": 2, "high": 3},
+        "num_blocks": {"low": 1, "high": 2},
+    }
+}
+SCHEMA = Path(paretocast.__file__).parent / "best_params.schema.json"
+
+
+class Watch:
+    """An observer that remembers and, if told to, asks for a stop or dies."""
+
+    def __init__(self, *, stop_at_judgement: int | None = None) -> None:
+        self.started: list[tuple[int, bool]] = []
+        self.n_judgements = 0
+        self._stop_at = stop_at_judgement
+
+    def trial_started(self, number: int, config: dict[str, Any], *, resumed: bool) -> None:
+        self.started.append((number, resumed))
+
+    def trial_advanced(self, step: int, total_steps: int, stop_loss: float) -> None:
+        self.n_judgements += 1
+
+    def trial_ended(self, record: TrialRecord, outcome: Outcome | None) -> None:
+        pass
+
+    def wants_stop(self) -> bool:
+        return self._stop_at is not None and self.n_judgements >= self._stop_at
+
+
+def make_settings(trials: int = 4, **changes: Any) -> TuneSettings:
+    training = {"steps": 12, "batch_size": 32, "n_evaluations": 3}
+    return load_settings(
+        None, {"trials": trials, "space": SMALL_SPACE, "training": training, "device": "cpu", **changes}
+    )
+
+
+def make_study(folder: Path, settings: TuneSettings | None = None, *, job_id: str = "1", task: Any = None) -> Study:
+    settings = settings or make_settings()
+    bench = prepare_bench(
+        task or make_task(),
+        model=settings.model,
+        training=settings.training,
+        target_coverage=settings.target_coverage,
+        device="cpu",
+    )
+    return Study(settings, make_run(folder, job_id), bench)
+
+
+def make_run(folder: Path, job_id: str = "1") -> RunDirectory:
+    return RunDirectory(folder, "NHITS_Q", "small", job_id)
+
+
+def optimise(study: Study, watch: Watch | None = None) -> StudyResult:
+    watch = watch or Watch()
+    return study.optimise(watch, should_stop=watch.wants_stop)
+
+
+def numbers(result: StudyResult) -> list[tuple[dict[str, Any], float, float]]:
+    return [(r.config, r.scores["mae"], r.scores["picp"]) for r in result.records]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyResult]:
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, optimise(make_study(folder))
+
+
+def test_a_study_ends_with_its_trials_and_a_choice_from_the_front(
+    finished: tuple[Path, StudyResult],
+) -> None:
+    result = finished[1]
+    assert result.ended_by == "trials"
+    assert result.outcome is not None
+    assert [record.number for record in result.records] == [0, 1, 2, 3]
+    assert result.outcome.selection.number in result.outcome.front
+
+
+def test_the_default_config_comes_first(finished: tuple[Path, StudyResult]) -> None:
+    # Width 256 is outside this narrowed space, so here the first trial is sampled.
+    settings = make_settings(1, space={})
+    assert settings.search_space()["layer_widths"].holds(256)
+    assert finished[1].records[0].config["layer_widths"] in (16, 32)
+
+
+def test_best_params_follow_the_published_schema(finished: tuple[Path, StudyResult]) -> None:
+    content = load_json(make_run(finished[0]).best_params)
+    jsonschema.validate(content, json.loads(SCHEMA.read_text(encoding="utf-8")))
+    assert content["best_params"] == finished[1].outcome.chosen.config  # type: ignore[union-attr]
+    assert set(content["references"]) == {"seasonal_naive_24", "seasonal_naive_168", "weekday_hour_mean"}
+
+
+def test_every_trial_keeps_its_forecasts_in_target_units(finished: tuple[Path, StudyResult]) -> None:
+    task, run = make_task(), make_run(finished[0])
+    for record in finished[1].records:
+        arrays = load_arrays(run.forecasts(record.number))
+        for split in ("tune", "calibrate"):
+            assert arrays[split].shape == (len(task.issues[split]), 24, len(task.shape.levels))
+        point = arrays["tune"][:, :, task.shape.levels.index(0.5)]
+        assert np.abs(task.observed("tune") - point).mean() == pytest.approx(record.scores["mae"], rel=1e-6)
+
+
+def test_the_database_holds_the_objectives_of_the_records(finished: tuple[Path, StudyResult]) -> None:
+    run = make_run(finished[0])
+    study = optuna.load_study(study_name=run.study_name, storage=f"sqlite:///{run.study_database}")
+    values = [trial.values for trial in study.trials]
+    expected = [[r.scores["mae"], abs(r.scores["picp"] - 80.0)] for r in finished[1].records]
+    np.testing.assert_allclose(values, expected)
+
+
+def test_the_same_seed_gives_the_same_trials_and_numbers(
+    finished: tuple[Path, StudyResult], tmp_path: Path
+) -> None:
+    assert numbers(optimise(make_study(tmp_path))) == numbers(finished[1])
+
+
+def test_another_seed_gives_other_trials(finished: tuple[Path, StudyResult], tmp_path: Path) -> None:
+    other = optimise(make_study(tmp_path, make_settings(seed=2)))
+    assert numbers(other) != numbers(finished[1])
+
+
+def test_a_study_stopped_in_the_middle_of_a_trial_ends_as_if_it_had_not_been(
+    finished: tuple[Path, StudyResult], tmp_path: Path
+) -> None:
+    stopped = optimise(make_study(tmp_path), Watch(stop_at_judgement=4))
+    assert stopped.ended_by == "request"
+    assert len(stopped.records) == 1
+    assert make_run(tmp_path).checkpoint(1).exists()
+    watch = Watch()
+    continued = optimise(make_study(tmp_path), watch)
+    assert watch.started[0] == (1, True)
+    assert numbers(continued) == numbers(finished[1])
+    assert not make_run(tmp_path).checkpoint(1).exists()
+
+
+def test_a_process_that_dies_in_a_trial_loses_no_completed_one(
+    finished: tuple[Path, StudyResult], tmp_path: Path
+) -> None:
+    class Dies(Watch):
+        def trial_advanced(self, step: int, total_steps: int, stop_loss: float) -> None:
+            super().trial_advanced(step, total_steps, stop_loss)
+            if self.n_judgements == 5:
+                raise SystemExit(137)
+
+    with pytest.raises(SystemExit):
+        optimise(make_study(tmp_path), Dies())
+    assert numbers(optimise(make_study(tmp_path))) == numbers(finished[1])
+
+
+def test_a_process_that_dies_between_record_and_database_does_not_train_again(
+    finished: tuple[Path, StudyResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(self: Study, record: TrialRecord) -> None:
+        raise SystemExit(137)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(Study, "_tell", die)
+        optimise(make_study(tmp_path))
+    watch = Watch()
+    assert numbers(optimise(make_study(tmp_path), watch)) == numbers(finished[1])
+    assert [number for number, _ in watch.started] == [1, 2, 3]
+
+
+def test_trials_are_a_total_and_not_an_addition(finished: tuple[Path, StudyResult], tmp_path: Path) -> None:
+    optimise(make_study(tmp_path, make_settings(2)))
+    watch = Watch()
+    result = optimise(make_study(tmp_path, make_settings(4)), watch)
+    assert [number for number, _ in watch.started] == [2, 3]
+    assert numbers(result) == numbers(finished[1])
+
+
+def test_a_time_limit_keeps_the_trial_under_way(tmp_path: Path) -> None:
+    ticks = iter(range(1000))
+    study = make_study(tmp_path, make_settings(time_limit_seconds=8.0))
+    watch = Watch()
+    result = study.optimise(watch, should_stop=watch.wants_stop, clock=lambda: float(next(ticks)))
+    assert result.ended_by == "time limit"
+    assert make_run(tmp_path).checkpoint(len(result.records)).exists()
+
+
+def test_a_failing_trial_is_recorded_as_failed_and_the_study_goes_on(tmp_path: Path) -> None:
+    wild = {"NHITS_Q": {**SMALL_SPACE["NHITS_Q"], "lr": {"values": [1e30]}}}
+    result = optimise(make_study(tmp_path, make_settings(2, space=wild)))
+    assert [record.state for record in result.records] == [TrialState.FAILED] * 2
+    assert result.outcome is None
+    stored = load_json(make_run(tmp_path).record(0))
+    assert "learning rate of 1e+30" in stored["reason"]
+    assert "Traceback" in stored["traceback"]
+    assert stored["scores"] == {}
+    assert not make_run(tmp_path).best_params.exists()
+
+
+def test_a_study_is_not_continued_under_other_conditions(tmp_path: Path) -> None:
+    optimise(make_study(tmp_path, make_settings(1)))
+    with pytest.raises(StoreError, match=r"target_coverage was 80.0, now 70.0.*choose another --job-id"):
+        make_study(tmp_path, make_settings(2, target_coverage=70.0))
+
+
+def test_a_study_is_not_continued_on_other_data(tmp_path: Path) -> None:
+    optimise(make_study(tmp_path, make_settings(1)))
+    series = make_series()
+    values = series.values.copy()
+    values[100] += 1.0
+    with pytest.raises(StoreError, match="task.data_sha256 was"):
+        make_study(tmp_path, make_settings(2), task=make_task(with_values(series, values)))
+
+
+def test_no_test_value_can_change_a_search(finished: tuple[Path, StudyResult], tmp_path: Path) -> None:
+    series = make_series()
+    values: NDArray[np.float64] = series.values.copy()
+    values[24 * 102 :] = 1e6
+    covariates = tuple(
+        replace(c, values=np.where(np.arange(len(series)) < 24 * 102, c.values, -1e6)) for c in series.covariates
+    )
+    task = make_task(replace(series, values=values, covariates=covariates))
+    assert numbers(optimise(make_study(tmp_path, task=task))) == numbers(finished[1])
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    optimise(make_study(tmp_path, make_settings(1)))
+    make_run(tmp_path).record(0).write_text("{", encoding="utf-8")
+    with pytest.raises(StoreError, match="record.json is damaged"):
+        make_study(tmp_path)

@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from paretocast.figures import (
+    MIN_TRIALS_FOR_IMPORTANCE,
+    Figure,
+    ForecastDay,
+    ReferencePoint,
+    ReliabilityPoint,
+    SplitSpan,
+    TrialPoint,
+    figure_html,
+    forecast_figure,
+    history_figure,
+    importance_figure,
+    pareto_figure,
+    reliability_figure,
+    series_figure,
+)
+from paretocast.figures.demand import thinned
+from paretocast.figures.look import Frame, low_is_good_range, place_labels
+from paretocast.selection import TrialState
+
+NAMES: dict[str, Any] = {
+    "target_coverage": 80.0,
+    "unit": "kWh/h",
+    "model": "NHITS_Q",
+    "dataset": "heat",
+}
+
+
+def complete(number: int, mae: float, picp: float, *, on_front: bool = False) -> TrialPoint:
+    return TrialPoint(
+        number,
+        TrialState.COMPLETE,
+        mae=mae,
+        picp=picp,
+        picp_low=picp - 2.0,
+        picp_high=picp + 2.0,
+        on_front=on_front,
+    )
+
+
+# Below and above the target on the front, two dominated ones beside them.
+TRIALS = (
+    complete(0, 0.14, 72.0, on_front=True),
+    replace(complete(1, 0.15, 84.0, on_front=True), chosen=True, params={"lr": 0.0012345}),
+    complete(2, 0.16, 90.0),
+    complete(3, 0.17, 60.0),
+)
+REFERENCES = (ReferencePoint("seasonal naive 24", 0.193, 75.3),)
+
+
+def trace(figure: Figure, name: str) -> Figure:
+    found = [t for t in figure.data if t.name == name]
+    assert found, [t.name for t in figure.data]
+    return found[0]
+
+
+def notes(figure: Figure) -> list[str]:
+    return [a.text for a in figure.layout.annotations if a.name == "note"]
+
+
+def labels(figure: Figure) -> list[str]:
+    return [a.text for a in figure.layout.annotations if a.name == "label"]
+
+
+def test_the_star_stands_at_the_chosen_trial_and_is_labelled() -> None:
+    figure = pareto_figure(TRIALS, REFERENCES, **NAMES)
+    star = trace(figure, "chosen")
+    assert (star.x, star.y, star.marker.symbol) == ((0.15,), (84.0,), ("star",))
+    assert "trial 1, chosen" in labels(figure)
+
+
+def test_coverage_is_drawn_as_measured_and_not_as_its_distance_to_the_target() -> None:
+    figure = pareto_figure(TRIALS, (), **NAMES)
+    assert trace(figure, "front").y == (72.0,)
+    assert trace(figure, "other trials").y == (90.0, 60.0)
+
+
+def test_the_edge_of_the_front_stands_on_both_sides_of_the_target() -> None:
+    figure = pareto_figure(TRIALS, (), **NAMES)
+    above, below = (t.y for t in figure.data if t.name == "edge of the front")
+    assert above == (88.0, 84.0, 84.0)  # 8 off, then 4 off
+    assert below == (72.0, 76.0, 76.0)
+
+
+def test_bars_of_the_front_are_the_intervals_of_its_coverage() -> None:
+    bars = trace(pareto_figure(TRIALS, (), **NAMES), "front").error_y
+    assert (bars.array, bars.arrayminus) == ((2.0,), (2.0,))
+
+
+def test_references_are_labelled_diamonds() -> None:
+    figure = pareto_figure(TRIALS, REFERENCES, **NAMES)
+    assert trace(figure, "references").marker.symbol == ("diamond",)
+    assert "seasonal naive 24" in labels(figure)
+
+
+def test_the_axes_name_their_units() -> None:
+    figure = pareto_figure(TRIALS, (), **NAMES)
+    assert figure.layout.xaxis.title.text == "mean absolute error (kWh/h)"
+    assert "(%)" in figure.layout.yaxis.title.text
+
+
+def test_a_diverged_trial_does_not_squash_the_others_and_is_counted() -> None:
+    figure = pareto_figure((*TRIALS, complete(4, 900.0, 1.0)), (), **NAMES)
+    low, high = figure.layout.xaxis.range
+    assert high - low < 0.1
+    assert notes(figure) == [
+        "1 trial lies outside the picture and stands at its edge as a triangle"
+    ]
+    others = trace(figure, "other trials")
+    assert others.marker.symbol[-1] == "triangle-right"
+    assert others.x[-1] == high
+    assert "MAE 900" in others.hovertext[-1]
+
+
+def test_without_outliers_there_is_no_note() -> None:
+    assert notes(pareto_figure(TRIALS, REFERENCES, **NAMES)) == []
+
+
+def test_every_trial_of_the_front_is_inside_the_picture() -> None:
+    far = complete(5, 3.0, 80.0, on_front=True)
+    figure = pareto_figure((*TRIALS, far), (), **NAMES)
+    assert figure.layout.xaxis.range[1] > 3.0
+
+
+def test_markup_in_a_name_is_shown_and_not_obeyed() -> None:
+    nasty = "<script>alert(1)</script>"
+    named = replace(TRIALS[1], params={nasty: nasty}, reason=nasty)
+    figure = pareto_figure(
+        [named], [ReferencePoint(nasty, 0.2, 75.0)], **{**NAMES, "dataset": nasty, "unit": nasty}
+    )
+    html = figure_html(figure, element_id="f")
+    assert nasty not in html
+    assert "<script>alert" not in figure.to_json()
+    assert "&lt;script&gt;" in figure.layout.title.text
+
+
+def test_the_page_offers_no_upload_of_the_figure() -> None:
+    html = figure_html(pareto_figure(TRIALS, (), **NAMES), element_id="f")
+    assert '"showSendToCloud": false' in html
+    assert '"modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]]' in html
+
+
+@pytest.mark.parametrize("figure", [pareto_figure([], [], **NAMES), history_figure([], **NAMES)])
+def test_no_trial_is_said_in_words(figure: Figure) -> None:
+    assert len(figure.data) == 0
+    assert figure.layout.annotations[0].text.startswith("No trial has been")
+
+
+def test_a_study_of_failures_still_has_a_history() -> None:
+    failed = TrialPoint(0, TrialState.FAILED, reason="loss <not> finite")
+    figure = history_figure([failed], **NAMES)
+    crosses = trace(figure, "failed")
+    assert crosses.x == (0.0,)
+    assert "loss &lt;not&gt; finite" in crosses.hovertext[0]
+
+
+def test_failed_trials_lie_at_the_bottom_of_the_errors() -> None:
+    figure = history_figure((*TRIALS, TrialPoint(4, TrialState.FAILED, reason="why")), **NAMES)
+    crosses = trace(figure, "failed")
+    assert crosses.y == (figure.layout.yaxis.range[0],)
+    assert "why" in crosses.hovertext[0]
+
+
+def test_the_best_so_far_never_rises_and_takes_no_pruned_trial() -> None:
+    pruned = TrialPoint(9, TrialState.PRUNED, mae=0.01, picp=80.0)
+    trials = (complete(2, 0.13, 80.0), complete(0, 0.15, 80.0), complete(1, 0.2, 80.0), pruned)
+    best = trace(history_figure(trials, **NAMES), "best MAE so far")
+    assert best.x[:3] == (0, 1, 2)
+    assert best.y == (0.15, 0.15, 0.13, 0.13)
+
+
+def test_the_history_has_a_panel_for_the_coverage() -> None:
+    figure = history_figure(TRIALS, **NAMES)
+    below = [t for t in figure.data if t.name == "other trials" and t.yaxis == "y2"]
+    assert below[0].y == (90.0, 60.0)
+    assert any("target 80 %" in a.text for a in figure.layout.annotations)
+
+
+def test_importances_are_percent_with_the_largest_on_top() -> None:
+    shares = {"MAE": {"a": 0.25, "b": 0.75}, "coverage": {"b": 1.0}}
+    figure = importance_figure(shares, n_trials=20, model="M", dataset="d")
+    assert trace(figure, "MAE").y == ("b", "a")
+    assert trace(figure, "MAE").x == (75.0, 25.0)
+    assert trace(figure, "coverage").x == (100.0, 0.0)
+
+
+def test_too_few_trials_give_words_instead_of_bars() -> None:
+    n_trials = MIN_TRIALS_FOR_IMPORTANCE - 1
+    figure = importance_figure({"MAE": {"a": 1.0}}, n_trials=n_trials, model="M", dataset="d")
+    assert len(figure.data) == 0
+    assert f"{n_trials} completed trials are too few" in figure.layout.annotations[0].text
+
+
+def forecast_day(n_hours: int = 3) -> ForecastDay:
+    middle = np.arange(n_hours, dtype=np.float64)
+    return ForecastDay(
+        title="a day",
+        times=pd.date_range("2020-01-01", periods=n_hours, freq="h", tz="Europe/Copenhagen"),
+        observed=np.array([0.5, np.nan, 2.5]),
+        quantiles=middle[:, None] + np.array([-2.0, -1.0, 0.0, 1.0, 3.0]),
+    )
+
+
+def test_a_fan_pairs_the_outermost_levels_first() -> None:
+    levels = np.array([0.05, 0.1, 0.5, 0.9, 0.95])
+    figure = forecast_figure([forecast_day()], levels=levels, unit="kWh", model="M", dataset="d")
+    assert [t.name for t in figure.data] == ["5 to 95 %", "10 to 90 %", "median", "observed"]
+    assert figure.data[0].y == (3.0, 4.0, 5.0, 0.0, -1.0, -2.0)  # up along 95 %, back along 5 %
+    assert figure.data[2].y.tolist() == [0.0, 1.0, 2.0]
+    assert np.isnan(figure.data[3].y[1])
+
+
+def test_a_forecast_is_drawn_in_local_time() -> None:
+    levels = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
+    figure = forecast_figure([forecast_day()], levels=levels, unit="", model="M", dataset="d")
+    assert pd.Timestamp(figure.data[-1].x[0]) == pd.Timestamp("2020-01-01 00:00")
+
+
+def test_each_hour_of_a_series_has_the_colour_of_its_split() -> None:
+    index = pd.date_range("2020-01-01", periods=6, freq="h", tz="UTC")
+    spans = [SplitSpan("train", index[0], index[2]), SplitSpan("test", index[4], index[5])]
+    figure = series_figure(index, np.arange(6.0), spans=spans, name="s", unit="m")
+    assert trace(figure, "train").y.tolist()[:2] == [0.0, 1.0]
+    drawn = {t.name: t.y[~np.isnan(t.y)].tolist() for t in figure.data}
+    assert drawn == {"train": [0.0, 1.0], "test": [4.0], "unused": [2.0, 3.0, 5.0]}
+
+
+def test_a_thinned_series_keeps_its_extremes_and_its_gaps() -> None:
+    values = np.sin(np.arange(10_000.0))
+    values[1234] = 99.0
+    values[5000:6000] = np.nan
+    kept = thinned(values, n_buckets=100)
+    assert kept.size <= 200
+    assert (np.diff(kept) > 0).all()
+    assert 1234 in kept
+    assert np.isnan(values[kept]).sum() >= 9
+
+
+def test_reliability_points_stand_over_their_level() -> None:
+    figure = reliability_figure(
+        [ReliabilityPoint(10.0, 14.0, 11.0, 18.0)], n_observed=240, model="M", dataset="d"
+    )
+    points = figure.data[1]
+    assert (points.x, points.y) == ((10.0,), (14.0,))
+    assert (points.error_y.array, points.error_y.arrayminus) == ((4.0,), (3.0,))
+    assert notes(figure) == ["240 observed values"]
+
+
+def test_equal_values_still_have_a_range() -> None:
+    low, high = low_is_good_range([2.0, 2.0], shown=[])
+    assert low < 2.0 < high
+
+
+def test_labels_of_points_on_one_spot_do_not_overlap() -> None:
+    frame = Frame((0.0, 1.0), (0.0, 1.0))
+    placed = place_labels([("one label", 0.5, 0.5)] * 3, frame=frame, obstacles=[(0.5, 0.5)])
+    centres = {(label.x_shift, label.y_shift) for label in placed}
+    assert len(centres) == 3
+    rows = sorted(label.y_shift for label in placed)
+    columns = {label.x_shift for label in placed}
+    assert len(columns) == 3 or min(np.diff(rows)) >= 18.0
+
+
+def test_a_label_at_the_edge_stays_inside() -> None:
+    frame = Frame((0.0, 1.0), (0.0, 1.0))
+    (label,) = place_labels([("a rather long label", 1.0, 0.5)], frame=frame, obstacles=[])
+    assert label.x_shift < 0.0

@@ -1,0 +1,312 @@
+from __future__ import annotations
+
+import copy
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+import paretocast
+from paretocast.datasets import load_dataset
+from paretocast.figures import ReferencePoint, TrialPoint
+from paretocast.report import (
+    StudyFacts,
+    history_page,
+    importance_page,
+    pareto_page,
+    series_page,
+    study_pages,
+)
+from paretocast.results import best_params, summarise
+from paretocast.selection import TrialState
+from paretocast.settings import TuneSettings
+from paretocast.study import StudyResult
+from paretocast.trial import TrialRecord
+
+SCHEMA = json.loads(
+    (Path(paretocast.__file__).parent / "best_params.schema.json").read_text(encoding="utf-8")
+)
+FACTS = StudyFacts(
+    model="NHITS_Q",
+    dataset="heat",
+    job_id="a1",
+    unit="kWh/h",
+    target_coverage=80.0,
+    policy="compatible-coverage",
+    rule="knee",
+    reason="no trial's coverage is compatible",
+    n_observed=2856,
+    training_hours=0.25,
+    notes=("Weather is observed.",),
+)
+TRIALS = (
+    TrialPoint(
+        number=0,
+        state=TrialState.COMPLETE,
+        mae=0.1416,
+        picp=82.0,
+        picp_low=79.5,
+        picp_high=84.2,
+        mean_width=0.46,
+        on_front=True,
+        chosen=True,
+        params={"lr": 0.001234, "num_stacks": 3},
+    ),
+    TrialPoint(
+        number=1, state=TrialState.FAILED, params={"lr": 0.01}, reason="the loss is not finite"
+    ),
+)
+REFERENCES = (ReferencePoint("seasonal naive 24", 0.177, 75.3),)
+
+
+class _Tags(HTMLParser):
+    """Tags of a page outside its scripts, with what they load, and its visible words."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.words: list[str] = []
+        self.tags: list[str] = []
+        self._inside = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._inside = tag
+        self.tags.append(tag)
+        self.loaded += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        if self._inside not in ("script", "style"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+
+def pages() -> dict[str, str]:
+    shares = {"MAE": {"lr": 1.0}}
+    return {
+        "pareto": pareto_page(FACTS, TRIALS, REFERENCES),
+        "history": history_page(FACTS, TRIALS),
+        "importance": importance_page(FACTS, TRIALS, shares),
+    }
+
+
+@pytest.mark.parametrize("name", ["pareto", "history", "importance"])
+def test_a_page_loads_nothing_and_forbids_it(name: str) -> None:
+    page = pages()[name]
+    assert _Tags(page).loaded == []
+    assert "default-src 'none'" in page
+    assert page.count("plotly.js v") == 1
+
+
+def test_the_front_page_gives_each_number_its_unit_and_uncertainty() -> None:
+    text = _Tags(pareto_page(FACTS, TRIALS, REFERENCES)).text
+    assert "MAE (kWh/h) 0.1416" in text
+    assert "82.0 %" in text
+    assert "95 % interval 79.5 to 84.2 · target 80 %" in text
+    assert "2856 observed hours" in text
+    assert "Weather is observed." in text
+
+
+def test_the_front_page_says_which_rule_chose_and_why() -> None:
+    text = _Tags(pareto_page(FACTS, TRIALS, REFERENCES)).text
+    assert "No trial's coverage is compatible." in text
+    assert "The policy asked for was compatible-coverage; the rule knee chose." in text
+
+
+def test_the_front_page_lists_the_front_with_its_parameters() -> None:
+    text = _Tags(pareto_page(FACTS, TRIALS, REFERENCES)).text
+    assert "lr num_stacks" in text
+    assert "0 ★ chosen 0.1416 82.0 79.5 to 84.2 0.46 0.00123 3" in text
+
+
+def test_the_gain_over_the_best_reference_is_stated() -> None:
+    text = _Tags(pareto_page(FACTS, TRIALS, REFERENCES)).text
+    assert "20.0 % below seasonal naive 24" in text
+    assert "does not beat" not in text
+
+
+def test_a_front_that_loses_to_references_says_so() -> None:
+    better = (ReferencePoint("ridge", 0.10, 80.0), ReferencePoint("mean", 0.12, 80.0))
+    text = _Tags(pareto_page(FACTS, TRIALS, (*REFERENCES, *better))).text
+    assert "The chosen trial does not beat ridge and mean on MAE." in text
+
+
+def test_a_study_without_a_complete_trial_has_pages_that_say_so() -> None:
+    failed = TRIALS[1:]
+    assert "nothing is chosen" in _Tags(pareto_page(FACTS, failed, ())).text
+    assert "the loss is not finite" in _Tags(history_page(FACTS, failed)).text
+
+
+def test_the_history_page_gives_the_reason_of_every_failure() -> None:
+    text = _Tags(history_page(FACTS, TRIALS)).text
+    assert "1 complete, 1 failed" in text
+    assert "1 the loss is not finite lr 0.01" in text
+
+
+def test_few_trials_are_called_few_on_the_importance_page() -> None:
+    trials = [TrialPoint(n, TrialState.COMPLETE) for n in range(12)]
+    text = _Tags(importance_page(FACTS, trials, {"MAE": {"lr": 1.0}})).text
+    assert "12 completed trials give a rough picture" in text
+
+
+def test_markup_in_any_name_reads_as_text() -> None:
+    nasty = "<img src=x onerror=alert(1)>"
+    facts = StudyFacts(
+        model=nasty, dataset=nasty, job_id=nasty, unit=nasty, target_coverage=80.0, policy=nasty,
+        rule=nasty + "2", reason=nasty, notes=(nasty,),
+    )  # fmt: skip
+    trial = TrialPoint(
+        0, TrialState.COMPLETE, mae=1.0, picp=80.0, on_front=True, chosen=True,
+        params={nasty: nasty},
+    )  # fmt: skip
+    failed = TrialPoint(1, TrialState.FAILED, params={nasty: nasty}, reason=nasty)
+    reference = ReferencePoint(nasty, 0.5, 80.0)
+    written = [
+        pareto_page(facts, [trial, failed], [reference]),
+        history_page(facts, [trial, failed]),
+        importance_page(facts, [trial] * 12, {nasty: {nasty: 1.0}}),
+    ]
+    for page in written:
+        assert nasty not in page
+        assert "img" not in _Tags(page).tags
+
+
+def test_the_page_of_a_series_names_its_splits() -> None:
+    page = series_page(load_dataset("demo"))
+    assert _Tags(page).loaded == []
+    for split in ("train", "stop", "tune", "calibrate", "test"):
+        assert f'"name":"{split}"' in page
+
+
+def scores(mae: float, picp: float) -> dict[str, float]:
+    return {
+        "mae": mae, "rmse": 0.2, "mape": float("nan"), "mase": 0.8, "r2": 0.9, "pinball": 0.05,
+        "crps": 0.1, "picp": picp, "mean_width": 0.5, "winkler": 0.7, "coverage_error": 2.0,
+        "n": 240.0,
+    }  # fmt: skip
+
+
+def record(number: int, mae: float, picp: float) -> TrialRecord:
+    return TrialRecord(
+        number=number,
+        state=TrialState.COMPLETE,
+        config={"lr": 0.001, "layer_widths": 256},
+        seed=number,
+        scores=scores(mae, picp),
+        picp_interval=(picp - 2.0, picp + 2.0),
+        fit_seconds=36.0,
+    )
+
+
+RECORDS = (
+    record(0, 0.15, 79.0),
+    record(1, 0.14, 88.0),
+    TrialRecord(number=2, state=TrialState.FAILED, config={"lr": 0.01}, seed=2, reason="diverged"),
+)
+
+
+def study_result() -> StudyResult:
+    outcome = summarise(
+        RECORDS,
+        policy="compatible-coverage",
+        target_coverage=80.0,
+        references={"seasonal_naive_24": scores(0.19, 75.0)},
+    )
+    return StudyResult("trials", outcome, RECORDS, {})
+
+
+def test_the_pages_of_a_study_are_made_from_its_result() -> None:
+    written = study_pages(
+        study_result(), settings=TuneSettings(), unit="kWh", dataset="demo", job_id="a1"
+    )
+    assert list(written) == ["pareto_front", "mae_history", "param_importance"]
+    text = _Tags(written["pareto_front"]).text
+    assert "trial 0" in text
+    assert "21.1 % below seasonal naive 24" in text
+    assert "diverged" in _Tags(written["mae_history"]).text
+    assert "2 completed trials are too few" in written["param_importance"]
+
+
+def document() -> dict[str, Any]:
+    outcome = study_result().outcome
+    assert outcome is not None
+    content = best_params(
+        outcome,
+        identity={
+            "model": "NHITS_Q", "dataset": "demo", "job_id": "a1", "strategy": "single-stage",
+            "study_name": "NHITS_Q_demo_a1", "storage_path": "study_NHITS_Q_demo_a1.db",
+            "manifest_hash": "0f" * 32,
+        },
+        objectives=("mae", "coverage_error"),
+        optimization_date="2026-01-02T03:04:05+00:00",
+    )  # fmt: skip
+    plain: dict[str, Any] = json.loads(json.dumps(content).replace("NaN", "null"))
+    return plain
+
+
+def errors(content: dict[str, Any]) -> list[str]:
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    return sorted(error.message for error in validator.iter_errors(content))
+
+
+def test_the_schema_is_itself_valid() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_a_result_follows_the_schema() -> None:
+    assert errors(document()) == []
+
+
+@pytest.mark.parametrize("key", sorted(SCHEMA["required"]))
+def test_a_result_without_a_key_is_refused(key: str) -> None:
+    content = document()
+    del content[key]
+    assert errors(content) == [f"{key!r} is a required property"]
+
+
+def test_every_key_of_the_schema_is_required() -> None:
+    assert set(SCHEMA["required"]) == set(SCHEMA["properties"])
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("surplus",), 1),
+        (("schema_version",), 2),
+        (("best_mae",), None),
+        (("best_mae",), -0.1),
+        (("best_picp",), 101.0),
+        (("best_picp_interval",), [79.0]),
+        (("n_trials",), 2.5),
+        (("optimization_date",), "2026-01-02 03:04"),
+        (("manifest_hash",), "abc"),
+        (("selection", "reason"), ""),
+        (("best_params", "lr"), None),
+        (("validation_metrics", "pinbal"), 0.1),
+        (("validation_metrics", "mae"), None),
+        (("all_pareto_trials",), []),
+        (("all_pareto_trials", 0, "picp"), "79"),
+        (("references", "seasonal_naive_24", "picp"), -5.0),
+    ],
+)
+def test_a_wrong_value_is_refused(path: tuple[str | int, ...], value: object) -> None:
+    content = copy.deepcopy(document())
+    place: Any = content
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    assert len(errors(content)) == 1
+
+
+@pytest.mark.parametrize("name", ["mape", "mase", "r2"])
+def test_an_undefined_score_may_be_null(name: str) -> None:
+    content = document()
+    content["validation_metrics"][name] = None
+    assert errors(content) == []

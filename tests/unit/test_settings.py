@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import pytest
+
+from paretocast.errors import SettingsError
+from paretocast.settings import (
+    FEWEST_STEPS,
+    MOST_STEPS,
+    TrainingSettings,
+    continue_settings,
+    load_settings,
+)
+from paretocast.space import Choice, FloatRange, IntRange
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "tune.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_an_empty_file_is_a_valid_one(tmp_path: Path) -> None:
+    assert load_settings(write(tmp_path, ""), {}).trials == 20
+
+
+def test_an_option_wins_over_the_file_and_none_means_not_given(tmp_path: Path) -> None:
+    path = write(tmp_path, "trials = 7\nseed = 3\n[training]\nsteps = 50\n")
+    settings = load_settings(path, {"trials": 9, "seed": None, "training": {"steps": None}})
+    assert (settings.trials, settings.seed, settings.training.steps) == (9, 3, 50)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("trails = 5", "trails: unknown key"),
+        ("trials = 0", "trials: .*greater than or equal to 1"),
+        ('model = "PROPHET"', "expected one of NHITS_Q, TFT_Q, TIMESNET_Q"),
+        ('objectives = ["mea"]', "objective 'mea' is unknown, expected some of mae"),
+        ('policy = "luck"', "policy 'luck' is unknown"),
+        ("target_coverage = 99", "needs levels 0.005 and 0.995"),
+        ("[task]\nlevels = [0.5, 0.1]", "must ascend"),
+        ("[task]\nlevels = [0.1, 0.4, 0.9]", "must hold the median"),
+        ("[task]\nlevels = [0.2, 0.5, 0.8]", "from at most 0.1 to at least 0.9"),
+        ('[task]\nissue_zone = "Mars/Base"', "time zone 'Mars/Base' is unknown"),
+        ("[training]\nsteps = 10\nepochs = 2", "steps and epochs are both given"),
+        ("[space.NHITS_Q]\nnum_stacks = {low = 3}", "expected either low and high, or values"),
+        ("[space.NHITS_Q]\nlr = {low = 0, high = 1, log = true}", "log scale needs low above 0"),
+        ("[space.NHITS_Q]\nlr = {low = 2, high = 1}", "low 2 lies above high 1"),
+        ("trials = ", "is not TOML"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_is_allowed(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        load_settings(write(tmp_path, text), {})
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(SettingsError, match="nowhere.toml cannot be read"):
+        load_settings(Path("nowhere.toml"), {})
+
+
+def test_a_range_in_the_file_replaces_the_published_one(tmp_path: Path) -> None:
+    text = """
+    [space.nhits_q]
+    num_stacks = {low = 2, high = 3}
+    lr = {low = 1e-4, high = 1e-2, log = true}
+    layer_widths = {values = [64, 128]}
+    """
+    space = load_settings(write(tmp_path, text), {}).search_space()
+    assert space["num_stacks"] == IntRange(2, 3)
+    assert space["lr"] == FloatRange(1e-4, 1e-2, log=True)
+    assert space["layer_widths"] == Choice((64, 128))
+    assert space["num_blocks"] == IntRange(1, 3)
+
+
+def test_a_range_of_another_model_changes_nothing(tmp_path: Path) -> None:
+    plain = load_settings(None, {}).search_space()
+    text = "[space.TFT_Q]\nlstm_layers = {low = 1, high = 2}"
+    assert load_settings(write(tmp_path, text), {}).search_space() == plain
+
+
+@pytest.mark.parametrize(
+    ("n_windows", "steps"), [(1_000, FEWEST_STEPS), (30_529, 1000), (10_000_000, MOST_STEPS)]
+)
+def test_the_budget_follows_the_size_of_the_data(n_windows: int, steps: int) -> None:
+    assert TrainingSettings().budget_steps(n_windows) == steps
+
+
+def test_epochs_are_passes_over_the_windows() -> None:
+    assert TrainingSettings(epochs=2.0, batch_size=50).budget_steps(1000) == 40
+
+
+def test_a_continued_study_keeps_its_settings_unless_told_otherwise() -> None:
+    stored = load_settings(None, {"trials": 5, "seed": 4, "training": {"steps": 70}})
+    continued = continue_settings(stored.model_dump(mode="json"), None, {"trials": 9, "seed": None})
+    assert (continued.trials, continued.seed, continued.training.steps) == (9, 4, 70)
+
+
+def test_a_continued_study_does_not_keep_a_time_limit() -> None:
+    stored = load_settings(None, {"time_limit_seconds": 60.0})
+    assert continue_settings(stored.model_dump(mode="json"), None, {}).time_limit_seconds is None

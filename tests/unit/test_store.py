@@ -1,0 +1,129 @@
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from paretocast.errors import SettingsError, StoreError
+from paretocast.store import (
+    RunDirectory,
+    create_folder,
+    load_arrays,
+    load_json,
+    newest_job_id,
+    resolve_job_id,
+    save_arrays,
+    save_json,
+    save_text,
+)
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "expected"),
+    [
+        ("mine", {"SLURM_JOB_ID": "7"}, "mine"),
+        (None, {"SLURM_ARRAY_JOB_ID": "5", "SLURM_JOB_ID": "7"}, "5"),
+        (None, {"SLURM_JOB_ID": "7"}, "7"),
+        (None, {"SLURM_JOB_ID": ""}, "local-20260102-030405"),
+    ],
+)
+def test_a_job_id_is_given_or_from_slurm_or_fresh(
+    given: str | None, environment: dict[str, str], expected: str
+) -> None:
+    assert resolve_job_id(given, environment, NOW) == expected
+
+
+@pytest.mark.parametrize("job_id", ["", "../up", "a b", "$(id)", "x\ny", "x" * 65, "-rf"])
+def test_a_job_id_that_is_no_file_name_is_refused(job_id: str) -> None:
+    with pytest.raises(SettingsError, match="cannot be part of a file name"):
+        resolve_job_id(job_id, {}, NOW)
+
+
+def test_files_have_the_names_users_rely_on() -> None:
+    run = RunDirectory(Path("hpo"), "NHITS_Q", "heat", "42")
+    folder = "hpo/results/NHITS_Q_heat"
+    assert str(run.best_params) == f"{folder}/best_params_NHITS_Q_heat_42.json"
+    assert str(run.study_database) == f"{folder}/study_NHITS_Q_heat_42.db"
+    assert str(run.manifest) == f"{folder}/manifest_42.json"
+    assert str(run.page("pareto_front")) == f"{folder}/pareto_front_42.html"
+    assert str(run.record(3)) == f"{folder}/trials_42/0003/record.json"
+
+
+def test_nan_becomes_null_and_an_infinity_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    save_json(path, {"mape": float("nan"), "numbers": (np.float64(1.5), np.int64(2))})
+    assert load_json(path) == {"mape": None, "numbers": [1.5, 2]}
+    with pytest.raises(StoreError, match="not finite"):
+        save_json(path, {"mae": float("inf")})
+    assert load_json(path)["numbers"] == [1.5, 2]
+
+
+def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
+    arrays = {"tune": np.arange(6, dtype=np.float32).reshape(1, 2, 3)}
+    save_arrays(tmp_path / "f.npz", arrays)
+    np.testing.assert_array_equal(load_arrays(tmp_path / "f.npz")["tune"], arrays["tune"])
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"{"])
+def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="broken"):
+        load_json(path)
+    with pytest.raises(StoreError, match="broken"):
+        load_arrays(path)
+
+
+def test_a_writer_that_fails_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    save_text(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        save_text(path, "\ud800")
+    assert path.read_text(encoding="utf-8") == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_full_disk_is_a_clear_error_and_leaves_the_old_file(tmp_path: Path) -> None:
+    # /dev/full cannot hold a temporary file, so a limit on file sizes stands in for the full disk.
+    path = tmp_path / "a.json"
+    save_json(path, {"kept": True})
+    code = (
+        "import resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "from paretocast.errors import StoreError\n"
+        "from paretocast.store import save_text\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try:\n    save_text(Path(sys.argv[1]), 'x' * 100000)\n"
+        "except StoreError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert "a.json cannot be written: File too large" in done.stdout
+    assert json.loads(path.read_text()) == {"kept": True}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="file/hpo cannot be written to"):
+        create_folder(tmp_path / "file" / "hpo")
+
+
+def test_the_newest_study_is_the_one_written_to_last(tmp_path: Path) -> None:
+    for age, job_id in ((200, "b"), (100, "a")):
+        path = RunDirectory(tmp_path, "NHITS_Q", "heat", job_id).study_database
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (NOW.timestamp() - age,) * 2)
+    assert newest_job_id(tmp_path, "NHITS_Q", "heat") == "a"
+
+
+def test_resuming_nothing_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no study of TFT_Q on heat"):
+        newest_job_id(tmp_path, "TFT_Q", "heat")
