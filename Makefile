@@ -8,7 +8,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-TUNE_DEMO ?= --trials 8 --seed 1
+TUNE_DEMO ?= --settings examples/demo.toml
 PYTEST_ARGS ?=
 
 # The first of these that is new enough; `make PYTHON=... demo` names another.
@@ -19,7 +19,7 @@ help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED)  ## install, then tune N-HiTS on the generated demo series (a few minutes)
-	$(BIN)/paretocast tune --model NHITS_Q --dataset demo $(TUNE_DEMO)
+	$(BIN)/paretocast tune $(TUNE_DEMO)
 
 test: $(INSTALLED)  ## install, then run the fast tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -25,7 +25,9 @@ SCORES = ("mae", "pinball", "crps", "picp", "mean_width", "winkler")
 
 def main() -> None:
     """Print the scores of the chosen trial beside those of the true quantiles."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--model", default="NHITS_Q")
     parser.add_argument("--workspace", type=Path, default=Path("hpo"))
     parser.add_argument("--job-id", default=None)
@@ -44,7 +46,9 @@ def main() -> None:
         true = truth.quantiles(task.issues[split], task.shape.horizon_steps, task.shape.levels)
         figures[split] = {
             "true quantiles": score_forecast(observed, true, levels=task.shape.levels),
-            f"trial {chosen}": score_forecast(observed, forecast.astype(float), levels=task.shape.levels),
+            f"trial {chosen}": score_forecast(
+                observed, forecast.astype(float), levels=task.shape.levels
+            ),
         }
     print_table(
         ["split", "forecast", "n", *SCORES],
@@ -58,7 +62,10 @@ def main() -> None:
         split: rows[f"trial {chosen}"]["pinball"] / rows["true quantiles"]["pinball"] - 1.0
         for split, rows in figures.items()
     }
-    print("pinball loss above that of the true quantiles: " + ", ".join(f"{k} {v:.1%}" for k, v in excess.items()))
+    print(
+        "pinball loss above that of the true quantiles: "
+        + ", ".join(f"{k} {v:.1%}" for k, v in excess.items())
+    )
     print_result({"scores": figures, "pinball_excess": excess, "job_id": job_id})
 
 

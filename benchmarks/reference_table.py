@@ -35,13 +35,17 @@ def score_references(name: str, data_dir: Path | None) -> dict[str, dict[str, fl
             horizon_steps=task.shape.horizon_steps,
             levels=task.shape.levels,
         )
-        scores[reference] = score_forecast(task.observed("test"), forecast, levels=task.shape.levels)
+        scores[reference] = score_forecast(
+            task.observed("test"), forecast, levels=task.shape.levels
+        )
     return scores
 
 
 def main() -> None:
     """Print the table of all data sets."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--data-dir", type=Path, default=None)
     parser.add_argument("--quick", action="store_true", help="the same: it takes seconds anyway")
     arguments = parser.parse_args()

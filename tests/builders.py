@@ -23,7 +23,11 @@ def make_series(n_days: int = 130, *, seed: int = 0, with_covariates: bool = Tru
     rng = np.random.default_rng(seed)
     index = pd.date_range(START, periods=24 * n_days, freq="h")
     hour, day = index.hour.to_numpy(), index.day_of_week.to_numpy()
-    temperature = 5.0 + 3.0 * np.sin(2 * np.pi * np.arange(len(index)) / (24 * 9)) + rng.normal(size=len(index))
+    temperature = (
+        5.0
+        + 3.0 * np.sin(2 * np.pi * np.arange(len(index)) / (24 * 9))
+        + rng.normal(size=len(index))
+    )
     values = 10.0 + 2.0 * np.sin(2 * np.pi * hour / 24) + (day >= 5) - 0.3 * temperature
     values = values + 0.4 * rng.normal(size=len(index))
     covariates = (
@@ -50,7 +54,9 @@ def make_dates(series: Series) -> SplitDates:
     )
 
 
-def make_task(series: Series | None = None, *, input_steps: int = 48, horizon_steps: int = 24) -> Task:
+def make_task(
+    series: Series | None = None, *, input_steps: int = 48, horizon_steps: int = 24
+) -> Task:
     """A task on a small series with a short history, without its test split."""
     series = series or make_series()
     shape = TaskShape(input_steps=input_steps, horizon_steps=horizon_steps)

@@ -7,14 +7,10 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[1]
-
-
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder of the real series; tests that need it are skipped where it is absent."""
-    named = os.environ.get("PARETOCAST_DATA")
-    folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
+    folder = Path(os.environ.get("PARETOCAST_DATA", ""))
     if not (folder / "heat.csv.gz").is_file():
         pytest.skip("the real series are absent; PARETOCAST_DATA names their folder")
     return folder

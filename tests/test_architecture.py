@@ -27,7 +27,7 @@ LAYERS = [
         "datasets.spec",
         "datasets.table",
     },
-    {"space", "objectives", "selection"},
+    {"space", "objectives", "selection", "halving"},
     {"settings", "figures", "figures.look", "figures.search", "figures.demand"},
     {
         "models",

@@ -87,9 +87,13 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise SettingsError(f"device {name!r} is unknown, expected auto, cpu, cuda or cuda:N") from error
+        raise SettingsError(
+            f"device {name!r} is unknown, expected auto, cpu, cuda or cuda:N"
+        ) from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise SettingsError(f"device {name!r} was asked for, but no CUDA device is visible; use --device cpu")
+        raise SettingsError(
+            f"device {name!r} was asked for, but no CUDA device is visible; use --device cpu"
+        )
     if device.type not in {"cpu", "cuda"}:
         raise SettingsError(f"device {name!r} is not supported, expected auto, cpu, cuda or cuda:N")
     return device
@@ -210,7 +214,10 @@ class Training:
             self.model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
         )
         self._schedule = OneCycleLR(
-            self._optimizer, max_lr=recipe.lr, total_steps=recipe.steps, pct_start=recipe.warmup_share
+            self._optimizer,
+            max_lr=recipe.lr,
+            total_steps=recipe.steps,
+            pct_start=recipe.warmup_share,
         )
         self._judged = copy.deepcopy(self.model)
         self._weights = [parameter.detach() for parameter in self.model.parameters()]
@@ -250,7 +257,10 @@ class Training:
         try:
             while self.step < min(to_step, self.recipe.steps) and not self._patience_is_out():
                 self._take_step()
-                if self.step % self.recipe.steps_between_evaluations == 0 or self.step == self.recipe.steps:
+                if (
+                    self.step % self.recipe.steps_between_evaluations == 0
+                    or self.step == self.recipe.steps
+                ):
                     on_progress(self.step, self._judge())
                 if should_stop():
                     raise TrainingInterrupted
@@ -261,8 +271,8 @@ class Training:
         """The averaged weights that were best on the stop split; the training is not touched."""
         return self._with_weights(self._best)
 
-    def checkpoint(self) -> bytes:
-        """Everything `restore` needs, in the safetensors format."""
+    def checkpoint(self, *, note: str = "") -> bytes:
+        """Everything `restore` needs, in the safetensors format, with a note of the caller."""
         tensors = {
             **_prefixed("model", self.model.state_dict()),
             **_numbered("average", self._average),
@@ -290,10 +300,10 @@ class Training:
         }
         # Tensors that share memory are refused by the format; a copy is cheap beside a training.
         separate = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
-        return save(separate, metadata={"progress": json.dumps(progress)})
+        return save(separate, metadata={"progress": json.dumps(progress), "note": note})
 
-    def restore(self, content: bytes) -> None:
-        """Continue where `checkpoint` was called, bit for bit.
+    def restore(self, content: bytes) -> str:
+        """Continue where `checkpoint` was called, bit for bit; gives back its note.
 
         Raises
         ------
@@ -309,8 +319,12 @@ class Training:
                 for index, weight in enumerate(kept):
                     weight.copy_(tensors[f"{name}.{index}"])
             state = self._optimizer.state_dict()
-            indices = sorted({int(name.split(".")[1]) for name in tensors if name.startswith("optimizer.")})
-            state["state"] = {index: _without_prefix(f"optimizer.{index}", tensors) for index in indices}
+            indices = sorted(
+                {int(name.split(".")[1]) for name in tensors if name.startswith("optimizer.")}
+            )
+            state["state"] = {
+                index: _without_prefix(f"optimizer.{index}", tensors) for index in indices
+            }
             for group, saved in zip(state["param_groups"], progress["groups"], strict=True):
                 group.update(saved)
             self._optimizer.load_state_dict(state)
@@ -318,12 +332,16 @@ class Training:
         except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
             raise StoreError(f"the checkpoint cannot be continued: {error}") from error
         self.step, self.best_step = progress["step"], progress["best_step"]
-        self.best_stop_loss = math.inf if progress["best_stop_loss"] is None else progress["best_stop_loss"]
+        self.best_stop_loss = (
+            math.inf if progress["best_stop_loss"] is None else progress["best_stop_loss"]
+        )
         self.stop_losses = [(step, loss) for step, loss in progress["stop_losses"]]
         self.fit_seconds, self._cursor = progress["fit_seconds"], progress["cursor"]
         self._order = tensors["order"]
         self._generator.set_state(tensors["generator"])
         _set_random_states(_without_prefix("random", tensors), self.source.device)
+        note: str = header["__metadata__"]["note"]
+        return note
 
     def _take_step(self) -> None:
         self.model.train()
@@ -345,7 +363,9 @@ class Training:
         """The next batch of a fresh shuffle per pass; a short rest is joined to the next pass."""
         if self._cursor + self.recipe.batch_size > len(self._order):
             rest = self._order[self._cursor :]
-            self._order = torch.cat([rest, torch.randperm(len(self._train), generator=self._generator)])
+            self._order = torch.cat(
+                [rest, torch.randperm(len(self._train), generator=self._generator)]
+            )
             self._cursor = 0
         chosen = self._order[self._cursor : self._cursor + self.recipe.batch_size]
         self._cursor += self.recipe.batch_size
@@ -387,8 +407,10 @@ class Training:
 
 def _is_plain(value: object) -> bool:
     """Whether JSON can hold a value."""
-    return value is None or isinstance(value, bool | int | float | str) or (
-        isinstance(value, list | tuple) and all(_is_plain(item) for item in value)
+    return (
+        value is None
+        or isinstance(value, bool | int | float | str)
+        or (isinstance(value, list | tuple) and all(_is_plain(item) for item in value))
     )
 
 
@@ -402,7 +424,11 @@ def _numbered(prefix: str, tensors: Sequence[torch.Tensor]) -> dict[str, torch.T
 
 def _without_prefix(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     start = f"{prefix}."
-    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+    return {
+        name.removeprefix(start): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(start)
+    }
 
 
 def _random_states(device: torch.device) -> dict[str, torch.Tensor]:

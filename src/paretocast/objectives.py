@@ -65,7 +65,9 @@ def parse_objectives(names: Sequence[str]) -> tuple[Objective, ...]:
     """
     for name in names:
         if name not in OBJECTIVES:
-            raise SettingsError(f"objective {name!r} is unknown, expected some of {', '.join(OBJECTIVES)}")
+            raise SettingsError(
+                f"objective {name!r} is unknown, expected some of {', '.join(OBJECTIVES)}"
+            )
     if not names or len(set(names)) != len(names):
         raise SettingsError(f"objectives {list(names)} must name at least one score, each once")
     return tuple(OBJECTIVES[name] for name in names)

@@ -50,7 +50,9 @@ class Outcome:
     def beaten_by(self) -> tuple[str, ...]:
         """References whose MAE on the tune split is not above that of the chosen trial."""
         chosen_mae = self.chosen.scores["mae"]
-        return tuple(name for name, scores in self.references.items() if scores["mae"] <= chosen_mae)
+        return tuple(
+            name for name, scores in self.references.items() if scores["mae"] <= chosen_mae
+        )
 
 
 def summarise(
@@ -146,7 +148,9 @@ def _candidate(record: TrialRecord) -> Candidate:
 
 def _interval(record: TrialRecord) -> tuple[float, float]:
     if record.picp_interval is None:
-        raise StoreError(f"trial {record.number} is complete but its record holds no interval of PICP")
+        raise StoreError(
+            f"trial {record.number} is complete but its record holds no interval of PICP"
+        )
     return record.picp_interval
 
 

@@ -71,7 +71,9 @@ def fit_target_scaling(train_values: NDArray[np.float64], transform: Transform) 
     """
     known = train_values[~np.isnan(train_values)]
     if not known.size:
-        raise DataError("the train period holds no observed value, expected some to fit the scaling on")
+        raise DataError(
+            "the train period holds no observed value, expected some to fit the scaling on"
+        )
     if transform is Transform.LOG1P and known.min() < 0.0:
         raise DataError(
             f"transform log1p needs a non-negative target, the train period goes down to {known.min():g}; "

@@ -90,7 +90,9 @@ def select(candidates: Sequence[Candidate], *, policy: str, target: float) -> Se
         If the policy is unknown.
     """
     if policy not in POLICIES:
-        raise SettingsError(f"selection policy {policy!r} is unknown, expected one of {', '.join(POLICIES)}")
+        raise SettingsError(
+            f"selection policy {policy!r} is unknown, expected one of {', '.join(POLICIES)}"
+        )
     on_front = set(front_numbers(candidates, target))
     return POLICIES[policy]([c for c in candidates if c.number in on_front], target)
 

@@ -88,10 +88,18 @@ class Series:
 
     def __post_init__(self) -> None:
         if str(self.index.tz) != "UTC":
-            raise DataError(f"series {self.name}: index has time zone {self.index.tz}, expected UTC")
-        if len(self.index) < 2 or not (np.diff(self.index.asi8) == np.diff(self.index.asi8)[0]).all():
+            raise DataError(
+                f"series {self.name}: index has time zone {self.index.tz}, expected UTC"
+            )
+        if (
+            len(self.index) < 2
+            or not (np.diff(self.index.asi8) == np.diff(self.index.asi8)[0]).all()
+        ):
             raise DataError(f"series {self.name}: index is not a complete regular grid")
-        for label, values in ((self.name, self.values), *((c.name, c.values) for c in self.covariates)):
+        for label, values in (
+            (self.name, self.values),
+            *((c.name, c.values) for c in self.covariates),
+        ):
             if values.shape != (len(self.index),):
                 raise DataError(
                     f"series {label} has shape {values.shape}, expected ({len(self.index)},) from its index"

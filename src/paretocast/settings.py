@@ -15,7 +15,15 @@ from paretocast.errors import SettingsError
 from paretocast.objectives import SINGLE_STAGE, parse_objectives
 from paretocast.scaling import Transform
 from paretocast.selection import DEFAULT_POLICY, POLICIES
-from paretocast.space import Choice, FloatRange, IntRange, Parameter, Value, model_name, widened_space
+from paretocast.space import (
+    Choice,
+    FloatRange,
+    IntRange,
+    Parameter,
+    Value,
+    model_name,
+    widened_space,
+)
 from paretocast.task import DENSE_LEVELS, TaskShape
 
 if TYPE_CHECKING:
@@ -24,9 +32,10 @@ if TYPE_CHECKING:
 
     from paretocast.space import Space
 
-# Windows are cut every hour, so neighbours repeat each other: four passes say what a series holds.
+# Four passes say what a series holds, since neighbouring windows repeat each other; below a thousand
+# steps the schedule has no time to work, whatever the size of the series.
 DEFAULT_EPOCHS = 4.0
-FEWEST_STEPS, MOST_STEPS = 300, 2000
+FEWEST_STEPS, MOST_STEPS = 1000, 4000
 
 
 class Closed(BaseModel):
@@ -53,7 +62,9 @@ class TaskSettings(Closed):
         if 0.5 not in levels:
             raise ValueError("levels must hold the median 0.5: it is the point forecast")
         if levels[0] > 0.1 or levels[-1] < 0.9:
-            raise ValueError("levels must reach from at most 0.1 to at least 0.9: pinball is reported there")
+            raise ValueError(
+                "levels must reach from at most 0.1 to at least 0.9: pinball is reported there"
+            )
         return levels
 
     @field_validator("issue_zone")
@@ -64,7 +75,9 @@ class TaskSettings(Closed):
         try:
             ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f"time zone {zone!r} is unknown, expected a name such as Europe/Copenhagen") from error
+            raise ValueError(
+                f"time zone {zone!r} is unknown, expected a name such as Europe/Copenhagen"
+            ) from error
         return zone
 
     def shape(self) -> TaskShape:
@@ -87,10 +100,13 @@ class TrainingSettings(Closed):
     steps: Annotated[int, Field(ge=1)] | None = None
     epochs: Annotated[float, Field(gt=0.0)] | None = None
     batch_size: Annotated[int, Field(ge=1)] = 128
-    weight_decay: Annotated[float, Field(ge=0.0, description="where the space does not search it")] = 1e-4
+    weight_decay: Annotated[
+        float, Field(ge=0.0, description="where the space does not search it")
+    ] = 1e-4
     clip_norm: Annotated[float, Field(gt=0.0)] = 1.0
     average_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
-    n_evaluations: Annotated[int, Field(ge=1)] = 10
+    n_evaluations: Annotated[int, Field(ge=1)] = 9
+    n_rungs: Annotated[int, Field(ge=1, description="1 trains every trial to the end")] = 3
     patience: Annotated[int, Field(ge=1)] = 4
     transform: Transform = Transform.NONE
 
@@ -107,7 +123,9 @@ class TrainingSettings(Closed):
         steps_per_epoch = n_windows / self.batch_size
         if self.epochs is not None:
             return max(1, round(self.epochs * steps_per_epoch))
-        return min(MOST_STEPS, max(FEWEST_STEPS, 100 * round(DEFAULT_EPOCHS * steps_per_epoch / 100)))
+        return min(
+            MOST_STEPS, max(FEWEST_STEPS, 100 * round(DEFAULT_EPOCHS * steps_per_epoch / 100))
+        )
 
 
 class RangeSettings(Closed):
@@ -146,7 +164,9 @@ class TuneSettings(Closed):
 
     model: str = "NHITS_Q"
     dataset: str = "demo"
-    trials: Annotated[int, Field(ge=1, description="total trials of the study, earlier ones included")] = 20
+    trials: Annotated[
+        int, Field(ge=1, description="total trials of the study, earlier ones included")
+    ] = 20
     time_limit_seconds: Annotated[float, Field(gt=0.0)] | None = None
     seed: Annotated[int, Field(ge=0)] = 1
     device: str = "auto"

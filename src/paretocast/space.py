@@ -194,7 +194,9 @@ def trial_parameters(config: Config, space: Space) -> Config:
     if _head_choices(space) is None:
         return dict(config)
     return {
-        f"{name}{CONDITION}{config['hidden_size']}" if name == "num_attention_heads" else name: value
+        f"{name}{CONDITION}{config['hidden_size']}"
+        if name == "num_attention_heads"
+        else name: value
         for name, value in config.items()
     }
 

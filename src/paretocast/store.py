@@ -122,7 +122,9 @@ def newest_job_id(workspace: Path, model: str, dataset: str) -> str:
         If there is no study of that model and data set.
     """
     folder = RunDirectory(workspace, model, dataset, "").folder
-    studies = sorted(folder.glob(f"study_{model}_{dataset}_*.db"), key=lambda path: path.stat().st_mtime)
+    studies = sorted(
+        folder.glob(f"study_{model}_{dataset}_*.db"), key=lambda path: path.stat().st_mtime
+    )
     if not studies:
         raise StoreError(
             f"no study of {model} on {dataset} in {folder}, nothing to resume; start one without --resume"
@@ -143,7 +145,9 @@ def create_folder(path: Path) -> None:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise StoreError(f"folder {path} cannot be written to: {error.strerror}; choose --workspace") from error
+        raise StoreError(
+            f"folder {path} cannot be written to: {error.strerror}; choose --workspace"
+        ) from error
 
 
 def save_text(path: Path, text: str) -> None:

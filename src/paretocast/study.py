@@ -20,6 +20,7 @@ from optuna.trial import TrialState as OptunaState
 
 from paretocast import store
 from paretocast.errors import DataError, StoreError
+from paretocast.halving import survives
 from paretocast.models.references import REFERENCES, forecast_reference
 from paretocast.objectives import parse_objectives
 from paretocast.results import Outcome, best_params, summarise
@@ -30,6 +31,7 @@ from paretocast.trial import (
     Bench,
     TrialInterrupted,
     TrialRecord,
+    load_judgements,
     run_trial,
     score_on_tune,
     trial_seed,
@@ -90,6 +92,7 @@ class Study:
         self._manifest = _manifest(settings, bench)
         store.create_folder(run.folder)
         self._check_manifest()
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # the observer is told all it would say
         self._optuna = optuna.create_study(
             storage=f"sqlite:///{run.study_database.absolute()}",
             study_name=run.study_name,
@@ -109,7 +112,11 @@ class Study:
         return tuple(record for _, record in sorted(self._records.items()))
 
     def optimise(
-        self, observer: Observer, *, should_stop: Callable[[], bool], clock: Callable[[], float] = time.monotonic
+        self,
+        observer: Observer,
+        *,
+        should_stop: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
     ) -> StudyResult:
         """Run trials until their total, the time limit or a request ends it.
 
@@ -129,7 +136,11 @@ class Study:
         self._tell_finished_trials()
         durations = [record.fit_seconds for record in self.records if record.fit_seconds > 0.0]
         while len(self._records) < self._settings.trials and not must_stop():
-            if deadline is not None and durations and clock() + statistics.median(durations) > deadline:
+            if (
+                deadline is not None
+                and durations
+                and clock() + statistics.median(durations) > deadline
+            ):
                 break  # another trial would not end in time
             started = clock()
             number, config = self._next_trial()
@@ -198,10 +209,13 @@ class Study:
             number=number,
             seed=trial_seed(self._settings.seed, number),
             checkpoint=checkpoint,
+            survives=self._survives,
             should_stop=must_stop,
-            on_progress=lambda step, loss: observer.trial_advanced(step, self._bench.budget_steps, loss),
+            on_progress=lambda step, loss: observer.trial_advanced(
+                step, self._bench.budget_steps, loss
+            ),
         )
-        if record.state is TrialState.COMPLETE:
+        if record.forecasts:
             store.save_arrays(self._run.forecasts(number), record.forecasts)
         store.save_json(
             self._run.record(number),
@@ -215,11 +229,27 @@ class Study:
             self._save_best_params(outcome)
         observer.trial_ended(record, outcome)
 
+    def _survives(self, rung: int, scores: dict[str, float]) -> bool:
+        """Whether a trial goes on beyond a rung, against all that reached it before."""
+        before = [
+            self._values(record.rungs[rung].scores)
+            for record in self.records
+            if len(record.rungs) > rung
+        ]
+        shape = (len(before), len(self._objectives))
+        return survives(np.reshape(np.array(before), shape), np.array(self._values(scores)))
+
+    def _values(self, scores: dict[str, float]) -> list[float]:
+        return [objective.value(scores) for objective in self._objectives]
+
     def _tell(self, record: TrialRecord) -> None:
-        if record.state is TrialState.COMPLETE:
-            self._optuna.tell(record.number, [o.value(record.scores) for o in self._objectives])
-        else:
-            self._optuna.tell(record.number, state=OptunaState.FAIL)
+        match record.state:
+            case TrialState.COMPLETE:
+                self._optuna.tell(record.number, self._values(record.scores))
+            case TrialState.PRUNED:
+                self._optuna.tell(record.number, state=OptunaState.PRUNED)
+            case TrialState.FAILED:
+                self._optuna.tell(record.number, state=OptunaState.FAIL)
 
     def _conclude(self, *, asked: bool) -> StudyResult:
         outcome = self.outcome()
@@ -298,13 +328,16 @@ def load_record(run: RunDirectory, number: int) -> TrialRecord | None:
     known = {field.name for field in fields(TrialRecord)}
     values = {name: value for name, value in stored.items() if name in known}
     values["state"] = TrialState(values["state"])
-    values["scores"] = {
-        name: float("nan") if value is None else value for name, value in values["scores"].items()
-    }
+    values["scores"] = _with_nan(values["scores"])
     if values["picp_interval"] is not None:
         values["picp_interval"] = tuple(values["picp_interval"])
+    values["rungs"] = tuple(load_judgements(values["rungs"]))
     values["stop_losses"] = tuple((step, loss) for step, loss in values["stop_losses"])
     return TrialRecord(**values)
+
+
+def _with_nan(scores: dict[str, float | None]) -> dict[str, float]:
+    return {name: float("nan") if value is None else value for name, value in scores.items()}
 
 
 def _manifest(settings: TuneSettings, bench: Bench) -> dict[str, Any]:

@@ -203,7 +203,9 @@ class Task:
                 }
                 for block in self.blocks
             ],
-            "n_issues": {name: len(positions) for name, positions in self.issues.items() if name != "test"},
+            "n_issues": {
+                name: len(positions) for name, positions in self.issues.items() if name != "test"
+            },
             "features": [
                 {"name": name, "role": str(role)}
                 for name, role in zip(self.features.names, self.features.roles, strict=True)

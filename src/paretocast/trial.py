@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import sys
 import traceback
@@ -19,6 +20,7 @@ from paretocast.engine import (
     seed_weights,
 )
 from paretocast.errors import ParetocastError
+from paretocast.halving import plan_rungs
 from paretocast.models.registry import build_model
 from paretocast.scaling import TargetScaling, scale_task
 from paretocast.scores import interval, score_forecast, seasonal_scale
@@ -27,7 +29,7 @@ from paretocast.series import STEPS_PER_DAY
 from paretocast.stats import picp_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -40,15 +42,36 @@ KEPT_SPLITS = ("tune", "calibrate")
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """Scores at a rung.
+
+    Attributes
+    ----------
+    step : int
+        Gradient steps done.
+    scores : dict of str to float
+        On the tune split.
+    picp_interval : tuple of float
+        95 % interval of the measured coverage, percent.
+    """
+
+    step: int
+    scores: dict[str, float]
+    picp_interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class TrialRecord:
     """What a trial was and what came of it.
 
     Attributes
     ----------
     scores : dict of str to float
-        Scores on the tune split; empty unless complete.
+        Scores on the tune split at the last rung reached; empty if failed.
     picp_interval : tuple of float or None
         95 % interval of the measured coverage, percent.
+    rungs : tuple of Judgement
+        What was seen at each rung, the last one included.
     stop_losses : tuple of (step, loss)
         Mean pinball loss of the averaged weights on the stop split, scaled units.
     forecasts : dict of str to ndarray
@@ -62,6 +85,7 @@ class TrialRecord:
     seed: int
     scores: dict[str, float] = field(default_factory=dict)
     picp_interval: tuple[float, float] | None = None
+    rungs: tuple[Judgement, ...] = ()
     steps: int = 0
     best_step: int = 0
     stop_losses: tuple[tuple[int, float], ...] = ()
@@ -73,7 +97,20 @@ class TrialRecord:
 
     def as_json(self) -> dict[str, Any]:
         """The record without its arrays."""
-        return {name: value for name, value in vars(self).items() if name != "forecasts"}
+        plain = {name: value for name, value in vars(self).items() if name != "forecasts"}
+        return {**plain, "rungs": [vars(judgement) for judgement in self.rungs]}
+
+
+def load_judgements(stored: Sequence[Mapping[str, Any]]) -> list[Judgement]:
+    """Judgements from JSON, where an undefined score is null or NaN."""
+    return [
+        Judgement(
+            step=rung["step"],
+            scores={k: float("nan") if v is None else v for k, v in rung["scores"].items()},
+            picp_interval=(rung["picp_interval"][0], rung["picp_interval"][1]),
+        )
+        for rung in stored
+    ]
 
 
 class TrialInterrupted(Exception):  # noqa: N818  (a request honoured, not an error)
@@ -106,6 +143,11 @@ class Bench:
     def budget_steps(self) -> int:
         """Gradient steps of a full trial."""
         return self.training.budget_steps(len(self.task.issues["train"]))
+
+    @property
+    def rung_steps(self) -> tuple[int, ...]:
+        """Gradient steps at which a trial is judged; the last one is the budget."""
+        return plan_rungs(self.budget_steps, n_rungs=self.training.n_rungs)
 
 
 def prepare_bench(
@@ -141,10 +183,17 @@ def run_trial(
     number: int,
     seed: int,
     checkpoint: bytes | None = None,
+    survives: Callable[[int, dict[str, float]], bool] = lambda rung, scores: True,
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[int, float], None] = lambda step, loss: None,
 ) -> TrialRecord:
-    """Train a config with the full budget and judge it on the tune split.
+    """Train a config from rung to rung and judge it on the tune split.
+
+    Parameters
+    ----------
+    survives : callable
+        Asked with the index of a rung and the scores there, at every rung but the last; False
+        ends the trial as pruned.
 
     Raises
     ------
@@ -153,13 +202,39 @@ def run_trial(
     """
     try:
         training = start_training(bench, config, seed=seed)
-        if checkpoint is not None:
-            training.restore(checkpoint)
-        try:
-            training.advance(bench.budget_steps, should_stop=should_stop, on_progress=on_progress)
-        except TrainingInterrupted:
-            raise TrialInterrupted(training.checkpoint()) from None
-        return _judge(bench, training, config, number=number, seed=seed)
+        rungs = (
+            [] if checkpoint is None else load_judgements(json.loads(training.restore(checkpoint)))
+        )
+        state = TrialState.COMPLETE
+        for index, step in enumerate(bench.rung_steps):
+            if index < len(rungs):
+                continue  # judged before the interruption
+            try:
+                training.advance(step, should_stop=should_stop, on_progress=on_progress)
+            except TrainingInterrupted:
+                note = json.dumps([vars(judgement) for judgement in rungs])
+                raise TrialInterrupted(training.checkpoint(note=note)) from None
+            forecasts = _forecast_kept_splits(bench, training)
+            scores, coverage_interval = score_on_tune(bench, forecasts["tune"], seed=seed)
+            rungs.append(Judgement(training.step, scores, coverage_interval))
+            if not training.finished and not survives(index, scores):
+                state = TrialState.PRUNED
+                break
+        return TrialRecord(
+            number=number,
+            state=state,
+            config=config,
+            seed=seed,
+            scores=scores,
+            picp_interval=coverage_interval,
+            rungs=tuple(rungs),
+            steps=training.step,
+            best_step=training.best_step,
+            stop_losses=tuple(training.stop_losses),
+            fit_seconds=training.fit_seconds,
+            peak_memory_mib=peak_memory_mib(),
+            forecasts={split: forecast.astype(np.float32) for split, forecast in forecasts.items()},
+        )
     except TrialInterrupted:
         raise
     except Exception as error:  # the trial boundary: a failure is recorded as one
@@ -230,24 +305,11 @@ def peak_memory_mib() -> float:
     return peak / 1024.0**2 if sys.platform == "darwin" else peak / 1024.0
 
 
-def _judge(bench: Bench, training: Training, config: Config, *, number: int, seed: int) -> TrialRecord:
+def _forecast_kept_splits(bench: Bench, training: Training) -> dict[str, NDArray[np.float64]]:
     model = training.best_model()
-    forecasts = {
-        split: bench.scaling.unscale(forecast_positions(model, bench.source, bench.task.issues[split]))
+    return {
+        split: bench.scaling.unscale(
+            forecast_positions(model, bench.source, bench.task.issues[split])
+        )
         for split in KEPT_SPLITS
     }
-    scores, coverage_interval = score_on_tune(bench, forecasts["tune"], seed=seed)
-    return TrialRecord(
-        number=number,
-        state=TrialState.COMPLETE,
-        config=config,
-        seed=seed,
-        scores=scores,
-        picp_interval=coverage_interval,
-        steps=training.step,
-        best_step=training.best_step,
-        stop_losses=tuple(training.stop_losses),
-        fit_seconds=training.fit_seconds,
-        peak_memory_mib=peak_memory_mib(),
-        forecasts={split: forecast.astype(np.float32) for split, forecast in forecasts.items()},
-    )

@@ -21,7 +21,10 @@ SHAPES = {
     "a horizon longer than the history": WindowShape(48, 96, 1, 2, 3),
     "an odd horizon": WindowShape(50, 7, 1, 2, 3),
 }
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+DEVICES = [
+    "cpu",
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")),
+]
 
 
 def window(batch: Batch, index: int) -> Batch:
@@ -41,7 +44,9 @@ def make_model(name: str, shape: WindowShape = SHAPE, *, seed: int = 1) -> Quant
 
 @pytest.mark.parametrize("name", DEFAULT_CONFIGS)
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_a_forecast_has_a_finite_value_per_window_step_and_level(name: str, shape: WindowShape) -> None:
+def test_a_forecast_has_a_finite_value_per_window_step_and_level(
+    name: str, shape: WindowShape
+) -> None:
     forecast = make_model(name, shape)(make_batch(shape))
     assert forecast.shape == (6, shape.horizon_steps, shape.n_levels)
     assert torch.isfinite(forecast).all()
@@ -98,4 +103,6 @@ def test_the_gpu_forecasts_like_the_cpu(name: str) -> None:
     model, batch = make_model(name).eval(), make_batch(SHAPE)
     with torch.inference_mode():
         expected = model(batch)
-        torch.testing.assert_close(model.cuda()(on(batch, "cuda")).cpu(), expected, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(
+            model.cuda()(on(batch, "cuda")).cpu(), expected, rtol=1e-3, atol=1e-4
+        )

@@ -10,15 +10,27 @@ from paretocast.models.base import WindowShape
 from paretocast.models.nhits import NHITS, geometric_ladder, library_arguments
 from paretocast.space import Config
 
-SHAPES = [WindowShape(168, 24, 2, 3, 5), WindowShape(168, 24, 0, 0, 3), WindowShape(72, 168, 1, 2, 3)]
-CONFIG: Config = {"num_stacks": 4, "num_blocks": 2, "num_layers": 3, "layer_widths": 32, "dropout": 0.1}
+SHAPES = [
+    WindowShape(168, 24, 2, 3, 5),
+    WindowShape(168, 24, 0, 0, 3),
+    WindowShape(72, 168, 1, 2, 3),
+]
+CONFIG: Config = {
+    "num_stacks": 4,
+    "num_blocks": 2,
+    "num_layers": 3,
+    "layer_widths": 32,
+    "dropout": 0.1,
+}
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.filterwarnings("ignore")
 def test_the_same_weights_give_the_librarys_forecast(shape: WindowShape) -> None:
     levels = [(i + 1) / (shape.n_levels + 1) for i in range(shape.n_levels)]
-    library = LibraryNHITS(**library_arguments(shape, **CONFIG), loss=MQLoss(quantiles=levels)).eval()
+    library = LibraryNHITS(
+        **library_arguments(shape, **CONFIG), loss=MQLoss(quantiles=levels)
+    ).eval()
     ours = NHITS(shape, **CONFIG).eval()
     ours.load_state_dict({k: v for k, v in library.state_dict().items() if k.startswith("blocks.")})
     batch = make_batch(shape)

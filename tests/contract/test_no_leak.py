@@ -91,7 +91,8 @@ def test_a_calendar_value_counts_in_the_horizon(model: str) -> None:
     base = replace(series.calendar, school_holidays=((train_day, train_day),))
     both = replace(holiday, school_holidays=(*base.school_holidays, *holiday.school_holidays))
     assert not np.array_equal(
-        forecast(model, replace(series, calendar=both)), forecast(model, replace(series, calendar=base))
+        forecast(model, replace(series, calendar=both)),
+        forecast(model, replace(series, calendar=base)),
     )
 
 

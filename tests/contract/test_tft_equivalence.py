@@ -300,6 +300,13 @@ def test_an_averaged_copy_forecasts_like_the_weights_it_averages() -> None:
     torch.testing.assert_close(average.module.eval()(batch), ours(batch), rtol=0, atol=1e-6)
 
 
+def test_a_forecast_can_be_traced_to_its_inputs() -> None:
+    ours, batch = make_ours(SHAPE), make_batch(SHAPE)
+    parts = [part.requires_grad_() for part in (batch.history, batch.past, batch.known)]
+    traced = torch.autograd.grad(ours(batch).square().sum(), parts)
+    assert all(bool(gradient.abs().sum((0, 1)).all()) for gradient in traced)
+
+
 def test_half_precision_changes_little() -> None:
     ours, batch = make_ours(SHAPE), make_batch(SHAPE)
     with torch.autocast("cpu", dtype=torch.bfloat16):

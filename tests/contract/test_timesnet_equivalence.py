@@ -294,6 +294,13 @@ def test_periods_that_cannot_be_folded_by_are_refused(periods: tuple[int, ...]) 
         TimesNet(SHAPE, hidden_size=8, top_k=3, periods=periods)
 
 
+def test_a_forecast_can_be_traced_to_its_inputs() -> None:
+    ours, batch = make_ours(SHAPE), make_batch(SHAPE)
+    parts = [part.requires_grad_() for part in (batch.history, batch.past, batch.known)]
+    traced = torch.autograd.grad(ours(batch).square().sum(), parts)
+    assert all(bool(gradient.abs().sum((0, 1)).all()) for gradient in traced)
+
+
 def test_half_precision_changes_little() -> None:
     ours, batch = make_ours(SHAPE), make_batch(SHAPE)
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -60,14 +60,31 @@ def run_cli(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, s
 def tiny(tmp_path: Path) -> list[str]:
     """Options of a search that takes seconds."""
     (tmp_path / "tiny.toml").write_text(TINY, encoding="utf-8")
-    return ["--settings", str(tmp_path / "tiny.toml"), "--workspace", str(tmp_path / "hpo"), "--threads", "1"]
+    return [
+        "--settings",
+        str(tmp_path / "tiny.toml"),
+        "--workspace",
+        str(tmp_path / "hpo"),
+        "--threads",
+        "1",
+    ]
 
 
 def test_tune_prints_the_front_the_choice_and_the_references(
     capsys: pytest.CaptureFixture[str], tiny: list[str], tmp_path: Path
 ) -> None:
     code, out, err = run_cli(
-        capsys, "tune", "--model", "nhits_q", "--dataset", "demo", "--trials", "2", "--job-id", "a", *tiny
+        capsys,
+        "tune",
+        "--model",
+        "nhits_q",
+        "--dataset",
+        "demo",
+        "--trials",
+        "2",
+        "--job-id",
+        "a",
+        *tiny,
     )
     assert code == 0
     assert "Pareto front on the tune split" in out
@@ -136,7 +153,11 @@ def test_the_test_option_runs_everything_apart_from_real_results(
     ],
 )
 def test_a_refusal_is_one_message_without_traceback_and_writes_nothing(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], code: int, message: str
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: list[str],
+    code: int,
+    message: str,
 ) -> None:
     workspace = tmp_path / "hpo"
     ended, out, err = run_cli(capsys, "tune", "--workspace", str(workspace), *arguments)
@@ -167,7 +188,9 @@ def test_data_check_fails_on_a_series_that_cannot_be_used(
     assert "cannot be used" in out
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400)]
+)
 def test_a_duration_is_read(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
@@ -180,8 +203,19 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 
 def start_tuning(workspace: Path, settings: str, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "paretocast", "tune", "--dataset", "demo", "--trials", "5"]
-    command += ["--settings", settings, "--workspace", str(workspace), "--threads", "1", "--job-id", "k"]
-    return subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    command += [
+        "--settings",
+        settings,
+        "--workspace",
+        str(workspace),
+        "--threads",
+        "1",
+        "--job-id",
+        "k",
+    ]
+    return subprocess.Popen(
+        [*command, *arguments], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
 
 
 def wait_for_record(workspace: Path, number: int, process: subprocess.Popen[str]) -> None:
@@ -235,7 +269,11 @@ def test_help_answers_without_the_heavy_libraries() -> None:
         "sys.exit(f'imported {heavy}' if heavy else 0)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "100"}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "100"},
     )
     assert done.returncode == 0, done.stderr
     assert "--time-limit" in done.stdout

@@ -57,11 +57,14 @@ class Watch:
 def make_settings(trials: int = 4, **changes: Any) -> TuneSettings:
     training = {"steps": 12, "batch_size": 32, "n_evaluations": 3}
     return load_settings(
-        None, {"trials": trials, "space": SMALL_SPACE, "training": training, "device": "cpu", **changes}
+        None,
+        {"trials": trials, "space": SMALL_SPACE, "training": training, "device": "cpu", **changes},
     )
 
 
-def make_study(folder: Path, settings: TuneSettings | None = None, *, job_id: str = "1", task: Any = None) -> Study:
+def make_study(
+    folder: Path, settings: TuneSettings | None = None, *, job_id: str = "1", task: Any = None
+) -> Study:
     settings = settings or make_settings()
     bench = prepare_bench(
         task or make_task(),
@@ -113,25 +116,40 @@ def test_best_params_follow_the_published_schema(finished: tuple[Path, StudyResu
     content = load_json(make_run(finished[0]).best_params)
     jsonschema.validate(content, json.loads(SCHEMA.read_text(encoding="utf-8")))
     assert content["best_params"] == finished[1].outcome.chosen.config  # type: ignore[union-attr]
-    assert set(content["references"]) == {"seasonal_naive_24", "seasonal_naive_168", "weekday_hour_mean"}
+    assert set(content["references"]) == {
+        "seasonal_naive_24",
+        "seasonal_naive_168",
+        "weekday_hour_mean",
+    }
 
 
-def test_every_trial_keeps_its_forecasts_in_target_units(finished: tuple[Path, StudyResult]) -> None:
+def test_every_trial_keeps_its_forecasts_in_target_units(
+    finished: tuple[Path, StudyResult],
+) -> None:
     task, run = make_task(), make_run(finished[0])
     for record in finished[1].records:
         arrays = load_arrays(run.forecasts(record.number))
         for split in ("tune", "calibrate"):
             assert arrays[split].shape == (len(task.issues[split]), 24, len(task.shape.levels))
         point = arrays["tune"][:, :, task.shape.levels.index(0.5)]
-        assert np.abs(task.observed("tune") - point).mean() == pytest.approx(record.scores["mae"], rel=1e-6)
+        assert np.abs(task.observed("tune") - point).mean() == pytest.approx(
+            record.scores["mae"], rel=1e-6
+        )
 
 
-def test_the_database_holds_the_objectives_of_the_records(finished: tuple[Path, StudyResult]) -> None:
+def test_the_database_holds_the_objectives_of_the_records(
+    finished: tuple[Path, StudyResult],
+) -> None:
     run = make_run(finished[0])
     study = optuna.load_study(study_name=run.study_name, storage=f"sqlite:///{run.study_database}")
     values = [trial.values for trial in study.trials]
-    expected = [[r.scores["mae"], abs(r.scores["picp"] - 80.0)] for r in finished[1].records]
-    np.testing.assert_allclose(values, expected)
+    states = [record.state for record in finished[1].records]
+    assert TrialState.PRUNED in states
+    expected = [
+        [r.scores["mae"], abs(r.scores["picp"] - 80.0)] if r.state is TrialState.COMPLETE else None
+        for r in finished[1].records
+    ]
+    assert [v and pytest.approx(v) for v in values] == expected
 
 
 def test_the_same_seed_gives_the_same_trials_and_numbers(
@@ -140,7 +158,9 @@ def test_the_same_seed_gives_the_same_trials_and_numbers(
     assert numbers(optimise(make_study(tmp_path))) == numbers(finished[1])
 
 
-def test_another_seed_gives_other_trials(finished: tuple[Path, StudyResult], tmp_path: Path) -> None:
+def test_another_seed_gives_other_trials(
+    finished: tuple[Path, StudyResult], tmp_path: Path
+) -> None:
     other = optimise(make_study(tmp_path, make_settings(seed=2)))
     assert numbers(other) != numbers(finished[1])
 
@@ -187,12 +207,24 @@ def test_a_process_that_dies_between_record_and_database_does_not_train_again(
     assert [number for number, _ in watch.started] == [1, 2, 3]
 
 
-def test_trials_are_a_total_and_not_an_addition(finished: tuple[Path, StudyResult], tmp_path: Path) -> None:
+def test_trials_are_a_total_and_not_an_addition(
+    finished: tuple[Path, StudyResult], tmp_path: Path
+) -> None:
     optimise(make_study(tmp_path, make_settings(2)))
     watch = Watch()
     result = optimise(make_study(tmp_path, make_settings(4)), watch)
     assert [number for number, _ in watch.started] == [2, 3]
     assert numbers(result) == numbers(finished[1])
+
+
+def test_a_trial_that_is_not_among_the_best_third_of_a_rung_is_pruned_there(
+    finished: tuple[Path, StudyResult],
+) -> None:
+    for record in finished[1].records:
+        steps = [judgement.step for judgement in record.rungs]
+        assert steps == [1, 4, 12][: len(steps)]
+        assert (record.state is TrialState.COMPLETE) == (steps[-1] == 12)
+        assert record.scores == record.rungs[-1].scores
 
 
 def test_a_time_limit_keeps_the_trial_under_way(tmp_path: Path) -> None:
@@ -218,7 +250,9 @@ def test_a_failing_trial_is_recorded_as_failed_and_the_study_goes_on(tmp_path: P
 
 def test_a_study_is_not_continued_under_other_conditions(tmp_path: Path) -> None:
     optimise(make_study(tmp_path, make_settings(1)))
-    with pytest.raises(StoreError, match=r"target_coverage was 80.0, now 70.0.*choose another --job-id"):
+    with pytest.raises(
+        StoreError, match=r"target_coverage was 80.0, now 70.0.*choose another --job-id"
+    ):
         make_study(tmp_path, make_settings(2, target_coverage=70.0))
 
 
@@ -231,12 +265,15 @@ def test_a_study_is_not_continued_on_other_data(tmp_path: Path) -> None:
         make_study(tmp_path, make_settings(2), task=make_task(with_values(series, values)))
 
 
-def test_no_test_value_can_change_a_search(finished: tuple[Path, StudyResult], tmp_path: Path) -> None:
+def test_no_test_value_can_change_a_search(
+    finished: tuple[Path, StudyResult], tmp_path: Path
+) -> None:
     series = make_series()
     values: NDArray[np.float64] = series.values.copy()
     values[24 * 102 :] = 1e6
     covariates = tuple(
-        replace(c, values=np.where(np.arange(len(series)) < 24 * 102, c.values, -1e6)) for c in series.covariates
+        replace(c, values=np.where(np.arange(len(series)) < 24 * 102, c.values, -1e6))
+        for c in series.covariates
     )
     task = make_task(replace(series, values=values, covariates=covariates))
     assert numbers(optimise(make_study(tmp_path, task=task))) == numbers(finished[1])

@@ -128,7 +128,7 @@ def test_the_named_set_is_the_generated_series_with_its_periods() -> None:
     ends = (dates.train_to, dates.validation_to, dates.test_to)
     lengths = np.diff([0, *(series.index.searchsorted(end, side="right") for end in ends)])
     shares = lengths / len(series)
-    assert shares.tolist() == pytest.approx([0.65, 0.17, 0.18], abs=0.01)
+    assert shares.tolist() == pytest.approx([0.498, 0.333, 0.168], abs=0.01)
 
 
 def test_covariates_of_the_demo_can_be_left_out() -> None:

@@ -34,7 +34,12 @@ def make_training(recipe: Recipe = RECIPE, *, task: Task | None = None, seed: in
     source = WindowSource(arrays, input_steps=48, horizon_steps=24, device="cpu")
     seed_weights(seed)
     model = NHITS(
-        source.shape(len(LEVELS)), num_stacks=2, num_blocks=1, num_layers=2, layer_widths=32, dropout=0.2
+        source.shape(len(LEVELS)),
+        num_stacks=2,
+        num_blocks=1,
+        num_layers=2,
+        layer_widths=32,
+        dropout=0.2,
     )
     return Training(
         model,

@@ -40,7 +40,9 @@ def test_only_the_first_hours_of_a_long_gap_are_filled() -> None:
 
 
 @given(gappy, st.data())
-def test_a_fill_does_not_know_what_comes_later(values: NDArray[np.float64], data: st.DataObject) -> None:
+def test_a_fill_does_not_know_what_comes_later(
+    values: NDArray[np.float64], data: st.DataObject
+) -> None:
     cut = data.draw(st.integers(0, len(values)))
     changed = values.copy()
     changed[cut:] = np.nan

@@ -10,7 +10,9 @@ HOURS = np.arange(24 * 100, dtype=np.float64)
 
 def point(name: str, values: np.ndarray, position: int, horizon_steps: int = 24) -> np.ndarray:
     positions = np.array([position])
-    return forecast_reference(name, values, positions, horizon_steps=horizon_steps, levels=LEVELS)[0, :, 1]
+    return forecast_reference(name, values, positions, horizon_steps=horizon_steps, levels=LEVELS)[
+        0, :, 1
+    ]
 
 
 def test_seasonal_naive_repeats_the_day_before() -> None:

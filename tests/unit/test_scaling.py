@@ -41,7 +41,9 @@ def test_scalers_see_nothing_after_the_train_period() -> None:
     before, scaling = scale_task(task, Transform.NONE)
     after, scaling_after = scale_task(make_task(with_values(series, values)), Transform.NONE)
     assert scaling_after == scaling
-    np.testing.assert_array_equal(before.history[: task.train_stop], after.history[: task.train_stop])
+    np.testing.assert_array_equal(
+        before.history[: task.train_stop], after.history[: task.train_stop]
+    )
 
 
 def test_features_go_to_the_side_of_their_role() -> None:

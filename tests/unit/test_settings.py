@@ -49,7 +49,9 @@ def test_an_option_wins_over_the_file_and_none_means_not_given(tmp_path: Path) -
         ("trials = ", "is not TOML"),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_is_allowed(tmp_path: Path, text: str, message: str) -> None:
+def test_a_wrong_setting_is_named_with_what_is_allowed(
+    tmp_path: Path, text: str, message: str
+) -> None:
     with pytest.raises(SettingsError, match=message):
         load_settings(write(tmp_path, text), {})
 
@@ -80,7 +82,7 @@ def test_a_range_of_another_model_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("n_windows", "steps"), [(1_000, FEWEST_STEPS), (30_529, 1000), (10_000_000, MOST_STEPS)]
+    ("n_windows", "steps"), [(1_000, FEWEST_STEPS), (64_000, 2000), (10_000_000, MOST_STEPS)]
 )
 def test_the_budget_follows_the_size_of_the_data(n_windows: int, steps: int) -> None:
     assert TrainingSettings().budget_steps(n_windows) == steps

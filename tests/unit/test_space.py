@@ -48,14 +48,18 @@ def test_heads_that_do_not_divide_the_hidden_size_are_never_proposed() -> None:
 
 
 def test_a_config_survives_the_way_through_conditional_names() -> None:
-    space = widened_space("TFT_Q", {"hidden_size": Choice((48, 60)), "num_attention_heads": Choice((3, 5))})
+    space = widened_space(
+        "TFT_Q", {"hidden_size": Choice((48, 60)), "num_attention_heads": Choice((3, 5))}
+    )
     config = proposals(space, 1)[0]
     assert config_of(trial_parameters(config, space)) == config
 
 
 def test_a_hidden_size_without_any_possible_heads_is_refused() -> None:
     with pytest.raises(SettingsError, match="hidden_size 50 is divisible by none"):
-        widened_space("TFT_Q", {"hidden_size": Choice((50,)), "num_attention_heads": Choice((4, 8))})
+        widened_space(
+            "TFT_Q", {"hidden_size": Choice((50,)), "num_attention_heads": Choice((4, 8))}
+        )
 
 
 def test_an_unknown_parameter_is_refused_with_the_known_ones() -> None:

@@ -103,7 +103,9 @@ def test_a_full_disk_is_a_clear_error_and_leaves_the_old_file(tmp_path: Path) ->
         "try:\n    save_text(Path(sys.argv[1]), 'x' * 100000)\n"
         "except StoreError as error:\n    print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
     assert "a.json cannot be written: File too large" in done.stdout
     assert json.loads(path.read_text()) == {"kept": True}
     assert os.listdir(tmp_path) == ["a.json"]

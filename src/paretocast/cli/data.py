@@ -39,18 +39,28 @@ def list_command(data_dir: DataDir = None) -> None:
         )
     numbers_console().print(table)
     if not all(row.present for row in rows):
-        talk_console().print("absent files are looked for in --data-dir or $PARETOCAST_DATA", highlight=False)
+        talk_console().print(
+            "absent files are looked for in --data-dir or $PARETOCAST_DATA", highlight=False
+        )
 
 
 @data_app.command("check")
-def check_command(dataset: DatasetArgument, data_dir: DataDir = None) -> None:
+def check_command(
+    dataset: DatasetArgument,
+    data_dir: DataDir = None,
+    covariates: Annotated[
+        str | None,
+        typer.Option(help="Covariates to check, joined by commas. [default: as the data set says]"),
+    ] = None,
+) -> None:
     """Everything that is wrong or noteworthy with a data set; exit code 1 if it cannot be used."""
     from rich.markup import escape
 
     from paretocast.cli.console import numbers_console
     from paretocast.datasets import check_dataset
 
-    findings = check_dataset(dataset, data_dir=data_dir)
+    names = None if covariates is None else [name.strip() for name in covariates.split(",")]
+    findings = check_dataset(dataset, data_dir=data_dir, covariates=names)
     console = numbers_console()
     for finding in findings:
         style = STYLES[finding.severity]
@@ -58,7 +68,9 @@ def check_command(dataset: DatasetArgument, data_dir: DataDir = None) -> None:
     n_errors = sum(finding.severity == "error" for finding in findings)
     n_warnings = sum(finding.severity == "warning" for finding in findings)
     verdict = "cannot be used" if n_errors else "can be used"
-    console.print(f"{dataset}: {n_errors} errors, {n_warnings} warnings: {verdict}", highlight=False)
+    console.print(
+        f"{dataset}: {n_errors} errors, {n_warnings} warnings; it {verdict}", highlight=False
+    )
     if n_errors:
         raise typer.Exit(1)
 
@@ -68,7 +80,8 @@ def describe_command(
     dataset: DatasetArgument,
     data_dir: DataDir = None,
     page: Annotated[
-        Path | None, typer.Option(help="Also write a picture of the series and its splits, as HTML.")
+        Path | None,
+        typer.Option(help="Also write a picture of the series and its splits, as HTML."),
     ] = None,
 ) -> None:
     """Range, gaps, seasons, splits and covariates of a data set."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from paretocast.cli.console import duration, significant, talk_console
+from paretocast.selection import TrialState
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -82,7 +83,9 @@ class StudyProgress:
             self._bar, completed=self._n_done, best=best, now="", left=self._time_left(0.0)
         )
         if not self._live:
-            line = f"trial {record.number} {_describe_trial(record)} | {self._n_done}/{self._n_trials}"
+            line = (
+                f"trial {record.number} {_describe_trial(record)} | {self._n_done}/{self._n_trials}"
+            )
             self._console.print(f"{line} | {best} | {self._time_left(0.0)}", highlight=False)
         elif record.reason:
             self._console.print(f"trial {record.number} failed: {record.reason}", highlight=False)
@@ -101,14 +104,16 @@ class StudyProgress:
 def _describe_best(outcome: Outcome | None) -> str:
     if outcome is None:
         return "no trial complete yet"
-    best = min((r for r in outcome.records if r.scores), key=lambda record: record.scores["mae"])
+    complete = (record for record in outcome.records if record.state is TrialState.COMPLETE)
+    best = min(complete, key=lambda record: record.scores["mae"])
     return f"best MAE {significant(best.scores['mae'])}, its PICP {best.scores['picp']:.1f} %"
 
 
 def _describe_trial(record: TrialRecord) -> str:
     if not record.scores:
         return f"{record.state}: {record.reason}"
+    pruned = f", pruned at step {record.steps}" if record.state is TrialState.PRUNED else ""
     return (
         f"MAE {significant(record.scores['mae'])}, PICP {record.scores['picp']:.1f} %, "
-        f"{duration(record.fit_seconds)}"
+        f"{duration(record.fit_seconds)}{pruned}"
     )

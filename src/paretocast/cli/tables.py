@@ -37,7 +37,9 @@ def print_outcome(outcome: Outcome, *, unit: str) -> None:
         table.add_row(name, *_score_cells(scores, interval=""), style="dim")
     console.print(table)
     chosen = outcome.chosen
-    console.print(f"[bold]chosen: trial {chosen.number}[/bold] – {outcome.selection.reason}", highlight=False)
+    console.print(
+        f"[bold]chosen: trial {chosen.number}[/bold] – {outcome.selection.reason}", highlight=False
+    )
     settings = ", ".join(
         f"{name} {significant(value) if isinstance(value, float) else value}"
         for name, value in chosen.config.items()
@@ -62,7 +64,8 @@ def _add_trial(table: Table, record: TrialRecord, *, chosen: bool) -> None:
 
 def _score_cells(scores: Mapping[str, float], *, interval: str) -> list[str]:
     cells = [
-        f"{scores[name]:.1f}" if name == "picp" else significant(scores[name]) for name in SCORE_COLUMNS
+        f"{scores[name]:.1f}" if name == "picp" else significant(scores[name])
+        for name in SCORE_COLUMNS
     ]
     cells.insert(2, interval)
     return cells

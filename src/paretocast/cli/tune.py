@@ -32,7 +32,9 @@ SEARCH, DATA, BUDGET, PLACE = "What is searched", "Data", "Budget", "Where and h
 def tune(
     model: Annotated[
         str | None,
-        typer.Option(help="NHITS_Q, TFT_Q or TIMESNET_Q; case does not matter.", rich_help_panel=SEARCH),
+        typer.Option(
+            help="NHITS_Q, TFT_Q or TIMESNET_Q; case does not matter.", rich_help_panel=SEARCH
+        ),
     ] = None,
     dataset: Annotated[
         str | None,
@@ -59,7 +61,7 @@ def tune(
     steps: Annotated[
         int | None,
         typer.Option(
-            help="Gradient steps of a trial. [default: 4 passes over the data, 300 to 2000 steps]",
+            help="Gradient steps of a trial. [default: 4 passes over the data, 1000 to 4000 steps]",
             min=1,
             rich_help_panel=BUDGET,
         ),
@@ -78,7 +80,10 @@ def tune(
     ] = None,
     objectives: Annotated[
         str | None,
-        typer.Option(help="Scores to minimise, joined by commas. [default: mae,coverage_error]", rich_help_panel=SEARCH),
+        typer.Option(
+            help="Scores to minimise, joined by commas. [default: mae,coverage_error]",
+            rich_help_panel=SEARCH,
+        ),
     ] = None,
     policy: Annotated[
         str | None,
@@ -90,7 +95,10 @@ def tune(
     ] = None,
     target_coverage: Annotated[
         float | None,
-        typer.Option(help="Coverage that the interval should have, in percent. [default: 80]", rich_help_panel=SEARCH),
+        typer.Option(
+            help="Coverage that the interval should have, in percent. [default: 80]",
+            rich_help_panel=SEARCH,
+        ),
     ] = None,
     settings: Annotated[
         Path | None,
@@ -101,7 +109,9 @@ def tune(
     ] = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option(help="Folder of the data files. [default: $PARETOCAST_DATA]", rich_help_panel=DATA),
+        typer.Option(
+            help="Folder of the data files. [default: $PARETOCAST_DATA]", rich_help_panel=DATA
+        ),
     ] = None,
     covariates: Annotated[
         str | None,
@@ -112,7 +122,10 @@ def tune(
     ] = None,
     transform: Annotated[
         str | None,
-        typer.Option(help="Change of the target before scaling: none or log1p. [default: none]", rich_help_panel=DATA),
+        typer.Option(
+            help="Change of the target before scaling: none or log1p. [default: none]",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     workspace: Annotated[
         Path, typer.Option(help="Where results are kept.", rich_help_panel=PLACE)
@@ -142,7 +155,11 @@ def tune(
     ] = None,
     test: Annotated[
         bool,
-        typer.Option("--test", help="One tiny trial of everything, kept apart in WORKSPACE/test.", rich_help_panel=PLACE),
+        typer.Option(
+            "--test",
+            help="One tiny trial of everything, kept apart in WORKSPACE/test.",
+            rich_help_panel=PLACE,
+        ),
     ] = False,
 ) -> None:
     """Search the hyperparameters of a model for accuracy and coverage at once.
@@ -178,8 +195,9 @@ def tune(
         workspace = workspace / "test"
         given = _test_overrides(given)
     run, chosen = _open_run(given, settings, workspace=workspace, job_id=job_id, resume=resume)
-    result = _search(chosen, run)
-    _report(result, chosen, run, command=_resume_command(chosen, run))
+    task = _load_task(chosen)
+    result = _search(chosen, run, task)
+    _report(result, chosen, run, task)
 
 
 def parse_duration(text: str) -> float:
@@ -228,7 +246,9 @@ def _open_run(
     if run.manifest.exists():
         return run, continue_settings(load_json(run.manifest)["settings"], file, given)
     if resume:
-        raise StoreError(f"study {run.study_name} does not exist in {run.folder}, nothing to resume")
+        raise StoreError(
+            f"study {run.study_name} does not exist in {run.folder}, nothing to resume"
+        )
     return run, settings
 
 
@@ -257,32 +277,35 @@ def _load_task(settings: TuneSettings) -> Task:
         shape=settings.task.shape(),
         feature_groups=settings.task.features,
     )
-    if ahead := [c.name for c in task.series.covariates if c.role == "forecast"]:
-        console.print(
-            f"[yellow]note[/yellow] {', '.join(ahead)}: observed values stand in for forecasts over the "
-            "horizon; scores assume a perfect weather forecast",
-            highlight=False,
-        )
+    for note in _assumptions(task):
+        console.print(f"[yellow]note[/yellow] {note}", highlight=False)
     return task
 
 
-def _search(settings: TuneSettings, run: RunDirectory) -> StudyResult:
+def _assumptions(task: Task) -> tuple[str, ...]:
+    """What the scores take for granted, in sentences."""
+    ahead = [c.name for c in task.series.covariates if c.role == "forecast"]
+    if not ahead:
+        return ()
+    return (
+        f"{', '.join(ahead)}: observed values stand in for forecasts over the horizon, so the scores "
+        "assume a perfect weather forecast",
+    )
+
+
+def _search(settings: TuneSettings, run: RunDirectory, task: Task) -> StudyResult:
     console = talk_console()
-    task = _load_task(settings)
     console.print(
         f"[bold]{settings.model}[/bold] on [bold]{run.dataset}[/bold], study {run.job_id}: "
         f"{len(task.issues['train'])} training windows, judged on {len(task.issues['tune'])} daily forecasts",
         highlight=False,
     )
     with console.status("loading the model library"):
-        import optuna
-
         from paretocast.cli.progress import StudyProgress
         from paretocast.engine import use_threads
         from paretocast.study import Study
         from paretocast.trial import prepare_bench
 
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
         use_threads(settings.threads or os.cpu_count() or 1)
         bench = prepare_bench(
             task,
@@ -327,40 +350,58 @@ class _StopRequest:
         del number, frame
         self._wanted = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        talk_console().print("stopping after this step; Ctrl-C again ends at once and loses the trial under way")
+        talk_console().print(
+            "stopping after this step; Ctrl-C again ends at once and loses the trial under way"
+        )
 
 
-def _report(result: StudyResult, settings: TuneSettings, run: RunDirectory, *, command: str) -> None:
-    from paretocast import store
+def _report(result: StudyResult, settings: TuneSettings, run: RunDirectory, task: Task) -> None:
     from paretocast.cli.tables import print_outcome
-    from paretocast.report import study_pages
 
     console = talk_console()
-    outcome = result.outcome
-    if outcome is not None:
-        unit = store.load_json(run.manifest)["comparable"]["task"]["unit"]
-        pages = study_pages(result, settings=settings, unit=unit, dataset=run.dataset, job_id=run.job_id)
-        for name, html in pages.items():
-            store.save_text(run.page(name), html)
-        print_outcome(outcome, unit=unit)
-        console.print(f"\nresults in {run.folder}", highlight=False)
+    if result.outcome is not None:
+        print_outcome(result.outcome, unit=task.series.unit)
+    names = _save_pages(result, settings, run, task)
+    console.print(f"\nresults in {run.folder}", highlight=False)
+    if result.outcome is not None:
         console.print(f"  best parameters  {run.best_params.name}", highlight=False)
-        console.print(f"  pages            {', '.join(run.page(name).name for name in pages)}", highlight=False)
+    console.print(f"  pages            {', '.join(names)}", highlight=False)
     n_finished = len(result.records)
+    spent = duration(sum(record.fit_seconds for record in result.records))
+    console.print(f"{n_finished} trials, {spent} of training", highlight=False)
     if result.ended_by != "trials":
         console.print(
-            f"\nended by {result.ended_by} with {n_finished} of {settings.trials} trials; continue with\n  {command}",
+            f"\nended by {result.ended_by} after {n_finished} of {settings.trials} trials; "
+            f"continue with\n  {_resume_command(settings, run)}",
             highlight=False,
             soft_wrap=True,
         )
-    elif outcome is None:
+    elif result.outcome is None:
         last = result.records[-1]
         raise ParetocastError(
-            f"all {n_finished} trials failed; the last one: {last.reason} (traceback in {run.record(last.number)})"
+            f"all {n_finished} trials failed; the last one: {last.reason} "
+            f"(traceback in {run.record(last.number)})"
         )
-    else:
-        spent = sum(record.fit_seconds for record in result.records)
-        console.print(f"{n_finished} trials, {duration(spent)} of training", highlight=False)
+
+
+def _save_pages(
+    result: StudyResult, settings: TuneSettings, run: RunDirectory, task: Task
+) -> list[str]:
+    """Write the pages of a study and name their files."""
+    from paretocast import store
+    from paretocast.report import study_pages
+
+    pages = study_pages(
+        result,
+        settings=settings,
+        unit=task.series.unit,
+        dataset=run.dataset,
+        job_id=run.job_id,
+        notes=_assumptions(task),
+    )
+    for name, html in pages.items():
+        store.save_text(run.page(name), html)
+    return [run.page(name).name for name in pages]
 
 
 def _resume_command(settings: TuneSettings, run: RunDirectory) -> str:

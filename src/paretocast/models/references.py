@@ -40,7 +40,8 @@ def _weekday_hour_mean(
     """Mean of the last four values at the same hour of the week, (N, H)."""
     back = STEPS_PER_WEEK * (steps // STEPS_PER_WEEK + 1)
     weeks = [
-        known[positions[:, None] + steps - back - STEPS_PER_WEEK * week] for week in range(WEEKS_OF_MEAN)
+        known[positions[:, None] + steps - back - STEPS_PER_WEEK * week]
+        for week in range(WEEKS_OF_MEAN)
     ]
     return np.mean(weeks, axis=0)
 

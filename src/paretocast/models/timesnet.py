@@ -286,7 +286,7 @@ class TimesNet(QuantileModel):
     def _period_weights(self, hidden: Tensor) -> Tensor:
         """Softmax over periods of each window's mean amplitude, (k, B)."""
         with torch.autocast(hidden.device.type, enabled=False):
-            hidden = hidden.float()
+            hidden = hidden.to(self.waves.dtype)
             spectrum = (self.waves @ hidden.flatten(1)).view(2, -1, *hidden.shape[1:])
             # The tiny term gives the amplitude 0 the gradient 0 instead of NaN.
             amplitude = spectrum.square().sum(0).add(1e-24).sqrt().mean(-1)

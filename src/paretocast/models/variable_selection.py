@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 NORM_EPS = 1e-3
 # Elements of one (V, rows, D) block: 2 MiB stay in cache through a dozen passes.
 _BLOCK_ELEMENTS = 1 << 19
+# Activations that one selection may keep for its backward pass.
 _KEPT_BYTES = 384 << 20
+# Dropout rates are multiples of one over this.
 _DRAWS = 1 << 16
 
 
@@ -65,7 +67,7 @@ class VariableSelection(nn.Module):
         )
         x = values.reshape(-1, n_variables).t().contiguous()
         dropout = self.dropout if self.training else 0.0
-        if x.device.type == "cpu":
+        if x.device.type == "cpu" and not x.requires_grad:
             selected: Tensor = _PerVariable.apply(  # type: ignore[no-untyped-call]
                 x,
                 weights.to(x.dtype),
