@@ -19,7 +19,7 @@ def stamp(text: str) -> pd.Timestamp:
 
 
 def make_series(n_days: int = 130, *, seed: int = 0, with_covariates: bool = True) -> Series:
-    """Hourly demand with a daily and a weekly pattern, a forecast-role and a past-role covariate."""
+    """Hourly demand with daily and weekly patterns, a forecast-role and a past-role covariate."""
     rng = np.random.default_rng(seed)
     index = pd.date_range(START, periods=24 * n_days, freq="h")
     hour, day = index.hour.to_numpy(), index.day_of_week.to_numpy()

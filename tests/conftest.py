@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder of the real series; tests that need it are skipped where it is absent."""

@@ -51,6 +51,9 @@ class Recipe:
         Gradient steps of the full budget; the one-cycle schedule ends there.
     lr : float
         Peak learning rate.
+    micro_batch : int or None
+        Windows computed at once; a batch is accumulated from as many as it takes. Halved where
+        memory runs out. None for the whole batch.
     average_share : float
         Span of the exponential moving average of weights, as a share of `steps`.
     n_evaluations, patience : int
@@ -62,6 +65,7 @@ class Recipe:
     lr: float
     weight_decay: float
     batch_size: int = 128
+    micro_batch: int | None = None
     clip_norm: float = 1.0
     warmup_share: float = 0.3
     average_share: float = 0.1
@@ -158,9 +162,16 @@ def pinball_loss(
     forecast: torch.Tensor, target: torch.Tensor, mask: torch.Tensor, levels: torch.Tensor
 ) -> torch.Tensor:
     """Mean pinball loss over observed hours and levels, scaled units."""
-    miss = target[:, :, None] - forecast  # (B, H, Q)
-    loss = torch.maximum(levels * miss, (levels - 1.0) * miss).mean(dim=-1)
+    loss = pinball_losses(forecast, target, levels)
     return (loss * mask).sum() / mask.sum().clamp_min(1.0)
+
+
+def pinball_losses(
+    forecast: torch.Tensor, target: torch.Tensor, levels: torch.Tensor
+) -> torch.Tensor:
+    """Pinball loss of every hour, mean over levels, (B, H), scaled units."""
+    miss = target[:, :, None] - forecast  # (B, H, Q)
+    return torch.maximum(levels * miss, (levels - 1.0) * miss).mean(dim=-1)
 
 
 def forecast_positions(
@@ -202,6 +213,7 @@ class Training:
         self.model = model.to(source.device)
         self.source = source
         self.recipe = recipe
+        self.micro_batch = recipe.micro_batch or recipe.batch_size
         self.step = 0
         self.best_step = 0
         self.best_stop_loss = math.inf
@@ -237,7 +249,7 @@ class Training:
         to_step: int,
         *,
         should_stop: Callable[[], bool] = lambda: False,
-        on_progress: Callable[[int, float], None] = lambda step, loss: None,
+        on_progress: Callable[[int, float], None] = lambda _step, _loss: None,
     ) -> None:
         """Train up to `to_step`, or until patience runs out.
 
@@ -346,10 +358,13 @@ class Training:
     def _take_step(self) -> None:
         self.model.train()
         positions = self._next_positions()
-        target, mask = self.source.targets(positions)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss = pinball_loss(self.model(self.source.inputs(positions)), target, mask, self._levels)
-        loss.backward()
+        while True:
+            self._optimizer.zero_grad(set_to_none=True)
+            try:
+                self._accumulate_gradients(positions)
+                break
+            except RuntimeError as error:  # torch.OutOfMemoryError is one; the CPU has none of its own
+                self._halve_micro_batch(error)
         clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
         self._optimizer.step()
         self._schedule.step()
@@ -358,6 +373,27 @@ class Training:
         span = max(2.0, self.recipe.average_share * self.recipe.steps)
         decay = min(1.0 - 1.0 / span, (1.0 + self.step) / (10.0 + self.step))
         torch._foreach_lerp_(self._average, self._weights, 1.0 - decay)
+
+    def _accumulate_gradients(self, positions: torch.Tensor) -> None:
+        """Gradients of the batch's mean loss, computed in parts that fit into memory."""
+        _, mask = self.source.targets(positions)
+        n_observed = mask.sum().clamp_min(1.0)
+        for part in torch.split(positions, self.micro_batch):
+            target, part_mask = self.source.targets(part)
+            with torch.autocast("cuda", torch.bfloat16, enabled=self.source.device.type == "cuda"):
+                forecast = self.model(self.source.inputs(part))
+            losses = pinball_losses(forecast.float(), target, self._levels) * part_mask
+            loss = losses.sum() / n_observed
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
+
+    def _halve_micro_batch(self, error: RuntimeError) -> None:
+        """Answer to memory that ran out; any other error, or one window too large, is raised."""
+        out_of_memory = isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+        if not out_of_memory or self.micro_batch == 1:
+            raise error
+        self.micro_batch = max(1, self.micro_batch // 2)
+        if self.source.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _next_positions(self) -> torch.Tensor:
         """The next batch of a fresh shuffle per pass; a short rest is joined to the next pass."""
@@ -377,7 +413,7 @@ class Training:
         total = torch.zeros((), device=self.source.device)
         weight = torch.zeros((), device=self.source.device)
         with torch.inference_mode():
-            for chunk in self._stop.split(EVALUATION_BATCH):
+            for chunk in torch.split(self._stop, EVALUATION_BATCH):
                 target, mask = self.source.targets(chunk)
                 forecast = model(self.source.inputs(chunk)).sort(dim=-1).values
                 total += pinball_loss(forecast, target, mask, self._levels) * mask.sum()
@@ -385,7 +421,8 @@ class Training:
         loss = float(total / weight.clamp_min(1.0))
         if not math.isfinite(loss):
             raise TrainingDivergedError(
-                f"the stop-split loss is {loss} after {self.step} steps at a peak learning rate of {self.recipe.lr:g}"
+                f"the stop-split loss is {loss} after {self.step} steps at a peak learning rate of "
+                f"{self.recipe.lr:g}"
             )
         self.stop_losses.append((self.step, loss))
         if loss < self.best_stop_loss:
@@ -397,7 +434,7 @@ class Training:
     def _with_weights(self, weights: Sequence[torch.Tensor]) -> QuantileModel:
         """The module that forecasts, with these weights."""
         with torch.no_grad():
-            torch._foreach_copy_(list(self._judged.parameters()), weights)
+            torch._foreach_copy_(list(self._judged.parameters()), list(weights))
         return self._judged
 
     def _patience_is_out(self) -> bool:

@@ -1,7 +1,8 @@
 """Missing hours, repaired with what was known at the time.
 
-A gap is judged causally: its first hours are filled, the rest is masked. Whether a gap will turn out
-to be long is not known while it lasts, so a rule that fills "short gaps" whole would use the future.
+A gap is judged causally: its first hours are filled, the rest is masked. Whether a gap will turn
+out to be long is not known while it lasts, so a rule that fills "short gaps" whole would use the
+future.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Asynchronous successive halving for several objectives: which trials go on beyond a rung.
 
-A rung is a number of gradient steps at which a trial is judged. A trial goes on if it is among the best
-third, rounded up, of those that have reached the rung so far, by non-dominated rank and, within a front, by how much
-of the front it alone holds: the stopping rule of MO-ASHA (Schmucker et al. 2021, arXiv 2106.12639,
-algorithm 1) with crowding distance as its spread-keeping order. Every objective is minimised.
+A rung is a number of gradient steps at which a trial is judged. A trial goes on if it is among the
+best third, rounded up, of those that have reached the rung so far, by non-dominated rank and,
+within a front, by how much of the front it alone holds: the stopping rule of MO-ASHA (Schmucker et
+al. 2021, arXiv 2106.12639, algorithm 1) with crowding distance as its spread-keeping order. Every
+objective is minimised.
 """
 
 from __future__ import annotations

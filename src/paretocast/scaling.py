@@ -49,7 +49,8 @@ class TargetScaling:
     def scale(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scaled units from target units; NaN stays NaN."""
         if self.transform is Transform.LOG1P:
-            # A negative value after a non-negative train period is clipped: log1p has no answer for it.
+            # A negative value after a non-negative train period is clipped:
+            # log1p has no answer for it.
             values = np.log1p(np.maximum(values, 0.0) / self.offset)
         return (values - self.center) / self.spread
 
@@ -76,8 +77,8 @@ def fit_target_scaling(train_values: NDArray[np.float64], transform: Transform) 
         )
     if transform is Transform.LOG1P and known.min() < 0.0:
         raise DataError(
-            f"transform log1p needs a non-negative target, the train period goes down to {known.min():g}; "
-            "use transform none"
+            "transform log1p needs a non-negative target, the train period goes down to "
+            f"{known.min():g}; use transform none"
         )
     offset = LOG_OFFSET_SHARE * float(np.median(known)) or 1.0
     raw = TargetScaling(transform, offset, center=0.0, spread=1.0).scale(known)

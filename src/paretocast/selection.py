@@ -101,7 +101,7 @@ def _objectives(candidates: Sequence[Candidate], target: float) -> NDArray[np.fl
     return np.array([(c.mae, abs(c.picp - target)) for c in candidates], dtype=np.float64)
 
 
-def _min_mae(front_members: Sequence[Candidate], target: float) -> Selection:
+def _min_mae(front_members: Sequence[Candidate], _target: float) -> Selection:
     best = min(front_members, key=lambda c: (c.mae, c.number))
     return Selection(best.number, "min-mae", "min-mae", "lowest MAE, whatever its coverage")
 

@@ -5,17 +5,18 @@ Times are the *start* of the hour they stand for, in UTC. NaN marks a value that
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from paretocast.errors import DataError
 
 if TYPE_CHECKING:
+    import datetime as dt
+
+    import pandas as pd
     from numpy.typing import NDArray
 
 STEPS_PER_DAY = 24
@@ -102,7 +103,8 @@ class Series:
         ):
             if values.shape != (len(self.index),):
                 raise DataError(
-                    f"series {label} has shape {values.shape}, expected ({len(self.index)},) from its index"
+                    f"series {label} has shape {values.shape}, "
+                    f"expected ({len(self.index)},) from its index"
                 )
 
     def __len__(self) -> int:

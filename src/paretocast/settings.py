@@ -6,8 +6,7 @@ Unknown keys are errors. Everything has a default, so an empty file is a valid o
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -27,14 +26,18 @@ from paretocast.space import (
 from paretocast.task import DENSE_LEVELS, TaskShape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
     from typing import Any
 
     from paretocast.space import Space
 
-# Four passes say what a series holds, since neighbouring windows repeat each other; below a thousand
-# steps the schedule has no time to work, whatever the size of the series.
-DEFAULT_EPOCHS = 4.0
+Given = TypeVar("Given")
+Checked = TypeVar("Checked")
+
+# A step per 32 training windows: neighbouring windows repeat each other. Below a thousand steps the
+# schedule has no time to work, whatever the size of the series.
+WINDOWS_PER_STEP = 32
 FEWEST_STEPS, MOST_STEPS = 1000, 4000
 
 
@@ -99,7 +102,7 @@ class TrainingSettings(Closed):
 
     steps: Annotated[int, Field(ge=1)] | None = None
     epochs: Annotated[float, Field(gt=0.0)] | None = None
-    batch_size: Annotated[int, Field(ge=1)] = 128
+    batch_size: Annotated[int, Field(ge=1, description="None: by model and device")] | None = None
     weight_decay: Annotated[
         float, Field(ge=0.0, description="where the space does not search it")
     ] = 1e-4
@@ -116,20 +119,20 @@ class TrainingSettings(Closed):
             raise ValueError("steps and epochs are both given, expected one of them")
         return self
 
-    def budget_steps(self, n_windows: int) -> int:
+    def budget_steps(self, n_windows: int, *, batch_size: int) -> int:
         """Gradient steps of a full trial on `n_windows` training windows."""
         if self.steps is not None:
             return self.steps
-        steps_per_epoch = n_windows / self.batch_size
         if self.epochs is not None:
-            return max(1, round(self.epochs * steps_per_epoch))
-        return min(
-            MOST_STEPS, max(FEWEST_STEPS, 100 * round(DEFAULT_EPOCHS * steps_per_epoch / 100))
-        )
+            return max(1, round(self.epochs * n_windows / batch_size))
+        return min(MOST_STEPS, max(FEWEST_STEPS, 100 * round(n_windows / WINDOWS_PER_STEP / 100)))
 
 
 class RangeSettings(Closed):
-    """A range of the space, as a table: `{low = 0.0, high = 0.5, log = false}` or `{values = [..]}`."""
+    """A range of the space as a table.
+
+    `{low = 0.0, high = 0.5, log = false}` or `{values = [..]}`.
+    """
 
     low: int | float | None = None
     high: int | float | None = None
@@ -281,7 +284,8 @@ def _explain(error: ValidationError, origin: str) -> str:
     return f"{origin}: " + "; ".join(lines)
 
 
-def _as_value_error(check: Any, value: Any) -> Any:  # pydantic reports ValueError, not ours
+def _as_value_error(check: Callable[[Given], Checked], value: Given) -> Checked:
+    """The checked value; pydantic reports ValueError, not our errors."""
     try:
         return check(value)
     except SettingsError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from optuna.distributions import (
     BaseDistribution,
@@ -157,7 +157,8 @@ def widened_space(model: str, changes: Mapping[str, Parameter]) -> Space:
     space = SPACES[model]
     if unknown := sorted(set(changes) - set(space)):
         raise SettingsError(
-            f"space of {model} has no parameter {', '.join(unknown)}, expected some of {', '.join(space)}"
+            f"space of {model} has no parameter {', '.join(unknown)}, "
+            f"expected some of {', '.join(space)}"
         )
     changed = {name: changes.get(name, parameter) for name, parameter in space.items()}
     _head_choices(changed)
@@ -183,7 +184,7 @@ def suggest_config(trial: Trial, space: Space) -> Config:
         if name == "num_attention_heads" and heads is not None:
             hidden = config["hidden_size"]
             choices = heads[hidden]
-            config[name] = trial.suggest_categorical(f"{name}{CONDITION}{hidden}", choices)
+            config[name] = _suggest_choice(trial, f"{name}{CONDITION}{hidden}", choices)
         else:
             config[name] = _suggest(trial, name, parameter)
     return config
@@ -213,8 +214,12 @@ def _suggest(trial: Trial, name: str, parameter: Parameter) -> Value:
         case FloatRange(low, high, log):
             return trial.suggest_float(name, low, high, log=log)
         case Choice(values):
-            chosen: Value = trial.suggest_categorical(name, values)
-            return chosen
+            return _suggest_choice(trial, name, values)
+
+
+def _suggest_choice(trial: Trial, name: str, choices: tuple[Value, ...]) -> Value:
+    # For Optuna a choice may also be None; ours never is.
+    return cast("Value", trial.suggest_categorical(name, choices))
 
 
 def _head_choices(space: Space) -> dict[Value, tuple[Value, ...]] | None:
@@ -224,14 +229,16 @@ def _head_choices(space: Space) -> dict[Value, tuple[Value, ...]] | None:
         return None
     if not isinstance(hidden, Choice) or not isinstance(heads, Choice):
         raise SettingsError(
-            "hidden_size and num_attention_heads must be lists of values: heads have to divide the hidden size"
+            "hidden_size and num_attention_heads must be lists of values: "
+            "heads have to divide the hidden size"
         )
     possible: dict[Value, tuple[Value, ...]] = {
         size: tuple(n for n in heads.values if int(size) % int(n) == 0) for size in hidden.values
     }
     if impossible := [size for size, choices in possible.items() if not choices]:
         raise SettingsError(
-            f"hidden_size {impossible[0]} is divisible by none of num_attention_heads {list(heads.values)}"
+            f"hidden_size {impossible[0]} is divisible by none of "
+            f"num_attention_heads {list(heads.values)}"
         )
     if all(choices == heads.values for choices in possible.values()):
         return None

@@ -1,7 +1,7 @@
 """The workspace on disk: paths, schemas and atomic writes.
 
-Only this module writes into a workspace. A file appears whole or not at all: it is written beside its
-place, flushed, and moved there. What machines read is JSON with a schema version.
+Only this module writes into a workspace. A file appears whole or not at all: it is written beside
+its place, flushed, and moved there. What machines read is JSON with a schema version.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def resolve_job_id(given: str | None, environment: Mapping[str, str], now: datet
     if given is not None:
         if not _JOB_ID.fullmatch(given):
             raise SettingsError(
-                f"job id {given!r} cannot be part of a file name, expected up to 64 letters, digits, '.', '_' or '-'"
+                f"job id {given!r} cannot be part of a file name, "
+                "expected up to 64 letters, digits, '.', '_' or '-'"
             )
         return given
     for variable in JOB_ID_VARIABLES:
@@ -127,7 +128,8 @@ def newest_job_id(workspace: Path, model: str, dataset: str) -> str:
     )
     if not studies:
         raise StoreError(
-            f"no study of {model} on {dataset} in {folder}, nothing to resume; start one without --resume"
+            f"no study of {model} on {dataset} in {folder}, nothing to resume; "
+            "start one without --resume"
         )
     return studies[-1].stem.removeprefix(f"study_{model}_{dataset}_")
 
@@ -155,7 +157,7 @@ def save_text(path: Path, text: str) -> None:
     _write_atomically(path, lambda file: file.write(text.encode("utf-8")))
 
 
-def save_json(path: Path, value: Any) -> None:
+def save_json(path: Path, value: object) -> None:
     """Write JSON atomically; NaN becomes null.
 
     Raises
@@ -188,7 +190,7 @@ def load_json(path: Path) -> Any:
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write compressed arrays atomically."""
-    _write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
+    _write_atomically(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -230,7 +232,7 @@ def _write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def without_nan(value: Any) -> Any:
+def without_nan(value: object) -> object:
     """The value as JSON can hold it: NaN becomes None, numpy scalars and tuples become plain."""
     match value:
         case dict():

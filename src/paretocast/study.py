@@ -1,9 +1,9 @@
 """One study: ask for a config, evaluate it, tell the result; stop and resume at any moment.
 
 The study database holds configs and objective values, the run directory the records and forecasts.
-A trial counts when its record is on disk, so a process killed between record and database loses nothing.
-Each proposal comes from a sampler seeded by the study's seed and the trial's number: a study that was
-interrupted proposes what an uninterrupted one would have proposed.
+A trial counts when its record is on disk, so a process killed between record and database loses
+nothing. Each proposal comes from a sampler seeded by the study's seed and the trial's number: a
+study that was interrupted proposes what an uninterrupted one would have proposed.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ from paretocast.trial import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from optuna.trial import FrozenTrial
 
     from paretocast.settings import TuneSettings
     from paretocast.store import RunDirectory
@@ -171,8 +173,9 @@ class Study:
         if stored["manifest_hash"] != self._manifest["manifest_hash"]:
             changed = _differences(stored["comparable"], self._manifest["comparable"])
             raise StoreError(
-                f"study {self._run.study_name} was made under other conditions and cannot be continued: "
-                f"{'; '.join(changed[:4])}. Repeat the options it was started with, or choose another --job-id"
+                f"study {self._run.study_name} was made under other conditions and cannot be "
+                f"continued: {'; '.join(changed[:4])}. Repeat the options it was started with, "
+                "or choose another --job-id"
             )
 
     def _tell_finished_trials(self) -> None:
@@ -285,7 +288,7 @@ class Study:
             return {}
         return {
             objective.name: optuna.importance.get_param_importances(
-                self._optuna, target=lambda trial, i=i: trial.values[i]
+                self._optuna, target=_value_at(i)
             )
             for i, objective in enumerate(self._objectives)
         }
@@ -336,6 +339,10 @@ def load_record(run: RunDirectory, number: int) -> TrialRecord | None:
     return TrialRecord(**values)
 
 
+def _value_at(index: int) -> Callable[[FrozenTrial], float]:
+    return lambda trial: trial.values[index]
+
+
 def _with_nan(scores: dict[str, float | None]) -> dict[str, float]:
     return {name: float("nan") if value is None else value for name, value in scores.items()}
 
@@ -348,6 +355,7 @@ def _manifest(settings: TuneSettings, bench: Bench) -> dict[str, Any]:
         "training": {
             **settings.training.model_dump(mode="json", exclude={"epochs"}),
             "steps": bench.budget_steps,
+            "batch_size": bench.batch_size,
         },
         "objectives": list(settings.objectives),
         "strategy": settings.strategy,
@@ -365,7 +373,7 @@ def _manifest(settings: TuneSettings, bench: Bench) -> dict[str, Any]:
     }
 
 
-def _differences(stored: Any, given: Any, path: str = "") -> list[str]:
+def _differences(stored: object, given: object, path: str = "") -> list[str]:
     """Paths at which two JSON values differ, with both values."""
     if isinstance(stored, dict) and isinstance(given, dict):
         lines = []
@@ -377,6 +385,6 @@ def _differences(stored: Any, given: Any, path: str = "") -> list[str]:
     return [f"{path} was {_short(stored)}, now {_short(given)}"]
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= 60 else f"{text[:57]}…"

@@ -89,9 +89,9 @@ def daily_positions(index: pd.DatetimeIndex, shape: TaskShape) -> NDArray[np.int
     the first of the two in autumn is used.
     """
     local = index.tz_convert(shape.issue_zone)
-    positions = np.flatnonzero(local.hour == shape.issue_hour)
+    positions: NDArray[np.intp] = np.flatnonzero(local.hour == shape.issue_hour)
     days = local[positions].strftime("%Y-%m-%d")
-    first_of_day = ~pd.Index(days).duplicated()
+    first_of_day: NDArray[np.bool_] = ~pd.Index(days).duplicated()
     return positions[first_of_day]
 
 
@@ -119,9 +119,9 @@ def plan_validation_blocks(start: int, stop: int, shape: TaskShape) -> tuple[Blo
     if not blocks:
         needed = len(VALIDATION_SPLITS) * (shape.block_steps + PURGE_STEPS) - PURGE_STEPS
         raise DataError(
-            f"the validation period holds {(stop - start) / STEPS_PER_DAY:.0f} days, expected at least "
-            f"{needed / STEPS_PER_DAY:.0f} for one stop, one tune and one calibrate block; "
-            "move train_to back or validation_to forward in [splits]"
+            f"the validation period holds {(stop - start) / STEPS_PER_DAY:.0f} days, "
+            f"expected at least {needed / STEPS_PER_DAY:.0f} for one stop, one tune and "
+            "one calibrate block; move train_to back or validation_to forward in [splits]"
         )
     return tuple(blocks)
 
@@ -271,14 +271,16 @@ def plan_task(
     validation_daily = daily[(daily >= train_stop) & (daily < validation_stop)]
     if not validation_daily.size:
         raise DataError(
-            f"no issue time between {dates.train_to} and {dates.validation_to}: the validation period is empty"
+            f"no issue time between {dates.train_to} and {dates.validation_to}: "
+            "the validation period is empty"
         )
     blocks = plan_validation_blocks(int(validation_daily[0]), validation_stop, shape)
     issues = {"train": np.arange(shape.input_steps, train_stop - shape.horizon_steps + 1)}
     if not issues["train"].size:
         raise DataError(
-            f"the train period holds {train_stop} hours, expected at least input_steps + horizon_steps = "
-            f"{shape.input_steps + shape.horizon_steps}; move train_to forward in [splits]"
+            f"the train period holds {train_stop} hours, expected at least "
+            f"input_steps + horizon_steps = {shape.input_steps + shape.horizon_steps}; "
+            "move train_to forward in [splits]"
         )
     for split in VALIDATION_SPLITS:
         issues[split] = np.concatenate(

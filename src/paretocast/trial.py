@@ -39,6 +39,11 @@ if TYPE_CHECKING:
 
 # The splits whose dense forecasts are kept: later questions are replays of arrays.
 KEPT_SPLITS = ("tune", "calibrate")
+# On a CPU a step costs what its windows cost; a GPU computes hundreds at the price of a few.
+BATCH_SIZES = {
+    "cpu": {"NHITS_Q": 128, "TFT_Q": 32, "TIMESNET_Q": 32},
+    "cuda": {"NHITS_Q": 256, "TFT_Q": 128, "TIMESNET_Q": 128},
+}
 
 
 @dataclass(frozen=True)
@@ -140,9 +145,15 @@ class Bench:
     mase_scale: float
 
     @property
+    def batch_size(self) -> int:
+        """Windows per gradient step: as set, else what suits the model on its device."""
+        return self.training.batch_size or BATCH_SIZES[self.source.device.type][self.model]
+
+    @property
     def budget_steps(self) -> int:
         """Gradient steps of a full trial."""
-        return self.training.budget_steps(len(self.task.issues["train"]))
+        n_windows = len(self.task.issues["train"])
+        return self.training.budget_steps(n_windows, batch_size=self.batch_size)
 
     @property
     def rung_steps(self) -> tuple[int, ...]:
@@ -183,9 +194,9 @@ def run_trial(
     number: int,
     seed: int,
     checkpoint: bytes | None = None,
-    survives: Callable[[int, dict[str, float]], bool] = lambda rung, scores: True,
+    survives: Callable[[int, dict[str, float]], bool] = lambda _rung, _scores: True,
     should_stop: Callable[[], bool] = lambda: False,
-    on_progress: Callable[[int, float], None] = lambda step, loss: None,
+    on_progress: Callable[[int, float], None] = lambda _step, _loss: None,
 ) -> TrialRecord:
     """Train a config from rung to rung and judge it on the tune split.
 
@@ -237,7 +248,7 @@ def run_trial(
         )
     except TrialInterrupted:
         raise
-    except Exception as error:  # the trial boundary: a failure is recorded as one
+    except Exception as error:  # noqa: BLE001  (the trial boundary: a failure is recorded as one)
         deliberate = isinstance(error, ParetocastError)
         return TrialRecord(
             number=number,
@@ -269,7 +280,7 @@ def start_training(bench: Bench, config: Config, *, seed: int) -> Training:
             steps=bench.budget_steps,
             lr=float(config["lr"]),
             weight_decay=float(config.get("weight_decay", settings.weight_decay)),
-            batch_size=settings.batch_size,
+            batch_size=bench.batch_size,
             clip_norm=settings.clip_norm,
             average_share=settings.average_share,
             n_evaluations=settings.n_evaluations,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from batches import make_batch
 from safetensors.torch import load, save
 
+from batches import make_batch
 from paretocast.engine import seed_weights
 from paretocast.models.base import Batch, QuantileModel, WindowShape
 from paretocast.models.registry import build_model

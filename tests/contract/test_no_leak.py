@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from builders import make_series, make_task
 from numpy.typing import NDArray
 
+from builders import make_series, make_task
 from paretocast.engine import WindowSource, forecast_positions, seed_weights
 from paretocast.models.references import REFERENCES, forecast_reference
 from paretocast.models.registry import build_model
@@ -101,7 +102,11 @@ def test_a_reference_reads_nothing_after_the_issue_time(name: str) -> None:
     series = make_series()
     values = series.values.copy()
     values[ISSUE:] = np.nan
-    asked = {"positions": np.array([ISSUE]), "horizon_steps": 24, "levels": (0.1, 0.5, 0.9)}
+    asked: dict[str, Any] = {
+        "positions": np.array([ISSUE]),
+        "horizon_steps": 24,
+        "levels": (0.1, 0.5, 0.9),
+    }
     np.testing.assert_array_equal(
         forecast_reference(name, values, **asked), forecast_reference(name, series.values, **asked)
     )

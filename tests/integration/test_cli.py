@@ -265,7 +265,8 @@ def test_help_answers_without_the_heavy_libraries() -> None:
         "import sys\nsys.argv = ['paretocast', 'tune', '--help']\n"
         "from paretocast.cli import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "heavy = {'torch', 'optuna', 'pandas', 'plotly', 'neuralforecast', 'numpy'} & set(sys.modules)\n"
+        "heavy = {'torch', 'optuna', 'pandas', 'plotly', 'neuralforecast', 'numpy'}\n"
+        "heavy &= set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)\n"
     )
     done = subprocess.run(

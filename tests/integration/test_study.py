@@ -11,16 +11,17 @@ import jsonschema
 import numpy as np
 import optuna
 import pytest
-from builders import make_series, make_task, with_values
 from numpy.typing import NDArray
 
 import paretocast
+from builders import make_series, make_task, with_values
 from paretocast.errors import StoreError
 from paretocast.results import Outcome
 from paretocast.selection import TrialState
 from paretocast.settings import TuneSettings, load_settings
 from paretocast.store import RunDirectory, load_arrays, load_json
 from paretocast.study import Study, StudyResult
+from paretocast.task import Task
 from paretocast.trial import TrialRecord, prepare_bench
 
 SMALL_SPACE = {
@@ -54,7 +55,7 @@ class Watch:
         return self._stop_at is not None and self.n_judgements >= self._stop_at
 
 
-def make_settings(trials: int = 4, **changes: Any) -> TuneSettings:
+def make_settings(trials: int = 4, **changes: object) -> TuneSettings:
     training = {"steps": 12, "batch_size": 32, "n_evaluations": 3}
     return load_settings(
         None,
@@ -63,7 +64,11 @@ def make_settings(trials: int = 4, **changes: Any) -> TuneSettings:
 
 
 def make_study(
-    folder: Path, settings: TuneSettings | None = None, *, job_id: str = "1", task: Any = None
+    folder: Path,
+    settings: TuneSettings | None = None,
+    *,
+    job_id: str = "1",
+    task: Task | None = None,
 ) -> Study:
     settings = settings or make_settings()
     bench = prepare_bench(
@@ -199,9 +204,10 @@ def test_a_process_that_dies_between_record_and_database_does_not_train_again(
     def die(self: Study, record: TrialRecord) -> None:
         raise SystemExit(137)
 
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+    with monkeypatch.context() as patch:
         patch.setattr(Study, "_tell", die)
-        optimise(make_study(tmp_path))
+        with pytest.raises(SystemExit):
+            optimise(make_study(tmp_path))
     watch = Watch()
     assert numbers(optimise(make_study(tmp_path), watch)) == numbers(finished[1])
     assert [number for number, _ in watch.started] == [1, 2, 3]
@@ -261,7 +267,7 @@ def test_a_study_is_not_continued_on_other_data(tmp_path: Path) -> None:
     series = make_series()
     values = series.values.copy()
     values[100] += 1.0
-    with pytest.raises(StoreError, match="task.data_sha256 was"):
+    with pytest.raises(StoreError, match=r"task\.data_sha256 was"):
         make_study(tmp_path, make_settings(2), task=make_task(with_values(series, values)))
 
 
@@ -282,5 +288,5 @@ def test_no_test_value_can_change_a_search(
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     optimise(make_study(tmp_path, make_settings(1)))
     make_run(tmp_path).record(0).write_text("{", encoding="utf-8")
-    with pytest.raises(StoreError, match="record.json is damaged"):
+    with pytest.raises(StoreError, match=r"record\.json is damaged"):
         make_study(tmp_path)

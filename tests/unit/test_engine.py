@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders import make_series, make_task, with_values
 
+from builders import make_series, make_task, with_values
 from paretocast.engine import (
     Recipe,
     Training,
@@ -19,6 +19,7 @@ from paretocast.engine import (
     seed_weights,
 )
 from paretocast.errors import SettingsError, StoreError
+from paretocast.models.base import Batch
 from paretocast.models.nhits import NHITS
 from paretocast.scaling import Transform, scale_task
 from paretocast.scores import pinball
@@ -124,11 +125,53 @@ def test_a_training_that_diverges_says_at_which_learning_rate() -> None:
         training.advance(30)
 
 
+def test_a_batch_accumulated_from_parts_has_the_gradient_of_the_whole() -> None:
+    series = make_series()
+    values = series.values.copy()
+    values[24 * 20 : 24 * 23] = np.nan  # parts hold different numbers of observed hours
+    task = make_task(with_values(series, values))
+    whole = make_training(task=task)
+    parts = make_training(replace(RECIPE, micro_batch=5), task=task)
+    for training in (whole, parts):
+        training.model.eval()  # without dropout the two are the same sum
+        training._accumulate_gradients(torch.arange(24 * 19, 24 * 19 + 32))
+    for first, second in zip(whole.model.parameters(), parts.model.parameters(), strict=True):
+        torch.testing.assert_close(first.grad, second.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_memory_that_runs_out_halves_the_part_and_the_step_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    training = make_training()
+    forward = training.model.forward
+
+    def short_of_memory(batch: Batch) -> torch.Tensor:
+        if len(batch.history) > 10:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(batch)
+
+    monkeypatch.setattr(training.model, "forward", short_of_memory)
+    training.advance(3)
+    assert training.step == 3
+    assert training.micro_batch == 8
+
+
+def test_an_error_that_is_not_about_memory_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = make_training()
+
+    def broken(batch: Batch) -> torch.Tensor:
+        raise RuntimeError("shapes disagree")
+
+    monkeypatch.setattr(training.model, "forward", broken)
+    with pytest.raises(RuntimeError, match="shapes disagree"):
+        training.advance(1)
+
+
 def test_every_training_window_is_seen_once_per_pass() -> None:
     training = make_training()
     n_batches = len(make_task().issues["train"]) // RECIPE.batch_size
     seen = torch.cat([training._next_positions() for _ in range(n_batches)])
-    assert len(seen.unique()) == len(seen)
+    assert len(set(seen.tolist())) == len(seen)
 
 
 def test_a_missing_target_never_enters_the_loss() -> None:

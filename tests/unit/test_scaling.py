@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from builders import make_series, make_task, with_values
 
+from builders import make_series, make_task, with_values
 from paretocast.errors import DataError
 from paretocast.scaling import Transform, fit_target_scaling, scale_task
 

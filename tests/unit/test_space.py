@@ -6,8 +6,10 @@ from paretocast.space import (
     DEFAULT_CONFIGS,
     SPACES,
     Choice,
+    Config,
     FloatRange,
     IntRange,
+    Space,
     config_of,
     default_config,
     model_name,
@@ -17,7 +19,7 @@ from paretocast.space import (
 )
 
 
-def proposals(space: dict, n: int = 60) -> list[dict]:
+def proposals(space: Space, n: int = 60) -> list[Config]:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     return [suggest_config(study.ask(), space) for _ in range(n)]
 

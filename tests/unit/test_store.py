@@ -86,7 +86,7 @@ def test_a_writer_that_fails_leaves_the_old_file_and_no_rest(tmp_path: Path) -> 
     with pytest.raises(UnicodeEncodeError):
         save_text(path, "\ud800")
     assert path.read_text(encoding="utf-8") == "old"
-    assert os.listdir(tmp_path) == ["a.txt"]
+    assert [left.name for left in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_a_full_disk_is_a_clear_error_and_leaves_the_old_file(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_the_old_file(tmp_path: Path) ->
     )
     assert "a.json cannot be written: File too large" in done.stdout
     assert json.loads(path.read_text()) == {"kept": True}
-    assert os.listdir(tmp_path) == ["a.json"]
+    assert [left.name for left in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
-from builders import make_dates, make_series, make_task, stamp
 
+from builders import make_dates, make_series, make_task, stamp
 from paretocast.errors import DataError
 from paretocast.task import (
     PURGE_STEPS,
@@ -30,9 +32,7 @@ def test_blocks_alternate_are_whole_weeks_and_a_purge_day_lies_between_them() ->
     blocks = make_task().blocks
     assert [block.split for block in blocks] == ["stop", "tune", "calibrate"] * (len(blocks) // 3)
     assert {block.stop - block.start for block in blocks} == {7 * 24}
-    assert {
-        later.start - earlier.stop for earlier, later in zip(blocks, blocks[1:], strict=False)
-    } == {PURGE_STEPS}
+    assert {later.start - earlier.stop for earlier, later in pairwise(blocks)} == {PURGE_STEPS}
 
 
 def test_a_week_long_block_holds_seven_daily_issues() -> None:

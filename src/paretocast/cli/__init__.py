@@ -1,7 +1,7 @@
 """The command line: a command parses, calls one function, prints, exits.
 
-Exit codes: 0 done, 1 our error, 2 wrong usage. Numbers go to stdout, talk to stderr. Heavy modules are
-imported inside the commands, so that `--help` answers at once.
+Exit codes: 0 done, 1 our error, 2 wrong usage. Numbers go to stdout, talk to stderr. Heavy modules
+are imported inside the commands, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -18,12 +18,16 @@ from paretocast.errors import ParetocastError, SettingsError
 
 app = typer.Typer(
     name="paretocast",
-    help="Tune probabilistic day-ahead forecasters that are accurate and whose intervals are honest.",
+    help=(
+        "Tune probabilistic day-ahead forecasters that are accurate and whose intervals are honest."
+    ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    epilog="A first session: [bold]paretocast tune --model NHITS_Q --dataset demo --trials 8[/bold]",
+    epilog=(
+        "A first session: [bold]paretocast tune --model NHITS_Q --dataset demo --trials 8[/bold]"
+    ),
 )
 app.command()(tune)
 app.add_typer(data_app, name="data")

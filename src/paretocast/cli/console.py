@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.console import Console
 
 PIPED_WIDTH = 120  # a table written to a file keeps its columns
@@ -25,7 +27,7 @@ def significant(value: float | None, digits: int = 4) -> str:
     >>> significant(0.0029444)
     '0.002944'
     """
-    if value is None or value != value:
+    if value is None or math.isnan(value):
         return "–"
     return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
 

@@ -12,6 +12,7 @@ from paretocast.selection import TrialState
 
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Self
 
     from paretocast.results import Outcome
     from paretocast.trial import TrialRecord
@@ -43,7 +44,7 @@ class StudyProgress:
             "trials", total=n_trials, completed=n_done, best="", now="", left=""
         )
 
-    def __enter__(self) -> StudyProgress:
+    def __enter__(self) -> Self:
         """Show the bar."""
         self._progress.start()
         return self
@@ -59,6 +60,7 @@ class StudyProgress:
 
     def trial_started(self, number: int, config: dict[str, Any], *, resumed: bool) -> None:
         """Name the trial."""
+        del config  # the line has no room for it
         verb = "continues" if resumed else "starts"
         self._progress.update(self._bar, now=f"trial {number} {verb}")
         if resumed:

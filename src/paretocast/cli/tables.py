@@ -23,7 +23,10 @@ def print_outcome(outcome: Outcome, *, unit: str) -> None:
     console = numbers_console()
     by_number = {record.number: record for record in outcome.records}
     table = Table(
-        title=f"Pareto front on the tune split ({outcome.chosen.scores['n']:.0f} hours), MAE, width and losses in {unit}",
+        title=(
+            f"Pareto front on the tune split ({outcome.chosen.scores['n']:.0f} hours), "
+            f"MAE, width and losses in {unit}"
+        ),
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )

@@ -17,6 +17,7 @@ from paretocast.errors import ParetocastError, SettingsError, StoreError
 
 if TYPE_CHECKING:
     from types import FrameType
+    from typing import Self
 
     from paretocast.settings import TuneSettings
     from paretocast.store import RunDirectory
@@ -54,14 +55,17 @@ def tune(
     time_limit: Annotated[
         str | None,
         typer.Option(
-            help="Stop after so long, e.g. 90s, 30m, 1h30m; a trial under way is kept to be continued.",
+            help=(
+                "Stop after so long, e.g. 90s, 30m, 1h30m; "
+                "a trial under way is kept to be continued."
+            ),
             rich_help_panel=BUDGET,
         ),
     ] = None,
     steps: Annotated[
         int | None,
         typer.Option(
-            help="Gradient steps of a trial. [default: 4 passes over the data, 1000 to 4000 steps]",
+            help="Gradient steps of a trial. [default: one per 32 training windows, 1000 to 4000]",
             min=1,
             rich_help_panel=BUDGET,
         ),
@@ -103,7 +107,9 @@ def tune(
     settings: Annotated[
         Path | None,
         typer.Option(
-            help="TOML file with any setting, e.g. a narrowed [space.NHITS_Q]; options win over it.",
+            help=(
+                "TOML file with any setting, e.g. a narrowed [space.NHITS_Q]; options win over it."
+            ),
             rich_help_panel=SEARCH,
         ),
     ] = None,
@@ -141,7 +147,10 @@ def tune(
         bool,
         typer.Option(
             "--resume",
-            help="Continue the newest study of this model and data set (or --job-id) with the settings it was started with.",
+            help=(
+                "Continue the newest study of this model and data set (or --job-id) "
+                "with the settings it was started with."
+            ),
             rich_help_panel=PLACE,
         ),
     ] = False,
@@ -288,8 +297,10 @@ def _assumptions(task: Task) -> tuple[str, ...]:
     if not ahead:
         return ()
     return (
-        f"{', '.join(ahead)}: observed values stand in for forecasts over the horizon, so the scores "
-        "assume a perfect weather forecast",
+        (
+            f"{', '.join(ahead)}: observed values stand in for forecasts over the horizon, "
+            "so the scores assume a perfect weather forecast"
+        ),
     )
 
 
@@ -297,7 +308,8 @@ def _search(settings: TuneSettings, run: RunDirectory, task: Task) -> StudyResul
     console = talk_console()
     console.print(
         f"[bold]{settings.model}[/bold] on [bold]{run.dataset}[/bold], study {run.job_id}: "
-        f"{len(task.issues['train'])} training windows, judged on {len(task.issues['tune'])} daily forecasts",
+        f"{len(task.issues['train'])} training windows, "
+        f"judged on {len(task.issues['tune'])} daily forecasts",
         highlight=False,
     )
     with console.status("loading the model library"):
@@ -337,7 +349,7 @@ class _StopRequest:
     def __call__(self) -> bool:
         return self._wanted
 
-    def __enter__(self) -> _StopRequest:
+    def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._on_signal)
         return self

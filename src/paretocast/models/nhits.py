@@ -1,8 +1,8 @@
 """N-HiTS with quantile outputs: NeuralForecast's blocks behind our contract.
 
-Weights carry the library's names, so a state dict moves to and from the `neuralforecast.models.NHITS`
-that `library_arguments` describes. The blocks are built one by one because the library's model seeds
-the random generators of the whole process when it is constructed.
+Weights carry the library's names, so a state dict moves to and from the
+`neuralforecast.models.NHITS` that `library_arguments` describes. The blocks are built one by one
+because the library's model seeds the random generators of the whole process when it is constructed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Simple methods that every front is compared with.
 
-A reference is a point forecast from earlier hours plus the empirical quantiles of its own errors over
-the trailing four weeks. It reads nothing at or after the issue position.
+A reference is a point forecast from earlier hours plus the empirical quantiles of its own errors
+over the trailing four weeks. It reads nothing at or after the issue position.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 STEPS_PER_WEEK = 7 * STEPS_PER_DAY
 WEEKS_OF_MEAN = 4
 TRAILING_DAYS = 28
-# Errors of the hours beside the one asked for are pooled with its own: 28 days alone are coarse tails.
+# Errors of the hours beside the one asked for are pooled with its own:
+# 28 days alone are coarse tails.
 POOLED_HOURS = (-1, 0, 1)
 
 
@@ -31,7 +32,8 @@ def _seasonal_naive(
 ) -> NDArray[np.float64]:
     """The value of the last complete season at the same phase, (N, H)."""
     back = season * (steps // season + 1)
-    return known[positions[:, None] + steps - back]
+    values: NDArray[np.float64] = known[positions[:, None] + steps - back]
+    return values
 
 
 def _weekday_hour_mean(
@@ -43,7 +45,8 @@ def _weekday_hour_mean(
         known[positions[:, None] + steps - back - STEPS_PER_WEEK * week]
         for week in range(WEEKS_OF_MEAN)
     ]
-    return np.mean(weeks, axis=0)
+    mean: NDArray[np.float64] = np.mean(weeks, axis=0)
+    return mean
 
 
 REFERENCES: dict[str, Callable[..., NDArray[np.float64]]] = {
@@ -93,7 +96,8 @@ def forecast_reference(
     needed = STEPS_PER_DAY * int(days[-1]) + STEPS_PER_WEEK * (horizon_weeks + WEEKS_OF_MEAN)
     if positions.min() < needed:
         raise DataError(
-            f"reference {name} needs {needed} hours of history, the first issue has {positions.min()}"
+            f"reference {name} needs {needed} hours of history, "
+            f"the first issue has {positions.min()}"
         )
     known, _ = fill_from_past(values, longest_steps=len(values))
     point = point_forecast(known, positions, steps)
@@ -103,8 +107,10 @@ def forecast_reference(
     pooled = np.concatenate([np.roll(errors, shift, axis=2) for shift in POOLED_HOURS], axis=1)
     pooled = np.where(np.isnan(pooled).all(axis=1, keepdims=True), 0.0, pooled)
     spread = np.moveaxis(np.nanquantile(pooled, levels, axis=1), 0, -1)  # (N, H, Q)
-    # A biased method has error quantiles on the wrong side of zero; the point forecast stays the median.
+    # A biased method has error quantiles on the wrong side of zero;
+    # the point forecast stays the median.
     below = np.asarray(levels) < 0.5
     spread = np.where(below, np.minimum(spread, 0.0), np.maximum(spread, 0.0))
     spread[:, :, list(levels).index(0.5)] = 0.0
-    return point[:, :, None] + spread
+    forecast: NDArray[np.float64] = point[:, :, None] + spread
+    return forecast
