@@ -43,7 +43,11 @@ def main() -> None:
     figures: dict[str, dict[str, dict[str, float]]] = {}
     for split, forecast in forecasts.items():
         observed = task.observed(split)
-        true = truth.quantiles(task.issues[split], task.shape.horizon_steps, task.shape.levels)
+        true = truth.quantiles(
+            task.issues[split],
+            horizon_steps=task.shape.horizon_steps,
+            levels=task.shape.levels,
+        )
         figures[split] = {
             "true quantiles": score_forecast(observed, true, levels=task.shape.levels),
             f"trial {chosen}": score_forecast(

@@ -363,7 +363,8 @@ class Training:
             try:
                 self._accumulate_gradients(positions)
                 break
-            except RuntimeError as error:  # torch.OutOfMemoryError is one; the CPU has none of its own
+            except RuntimeError as error:
+                # torch.OutOfMemoryError is one; the CPU has none of its own.
                 self._halve_micro_batch(error)
         clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
         self._optimizer.step()
