@@ -41,7 +41,7 @@ LAYERS = [
         "models.timesnet",
         "models.variable_selection",
     },
-    {"engine"},
+    {"engine", "engine.training", "engine.windows"},
     {"trial"},
     {"store", "results", "executors", "executors.local"},
     {"study"},
@@ -50,7 +50,7 @@ LAYERS = [
     {"__main__"},
 ]
 # Packages whose modules build on each other; everywhere else siblings are strangers.
-FAMILIES = {"cli", "datasets", "executors", "figures", "models", "report"}
+FAMILIES = {"cli", "datasets", "executors", "figures", "models", "report", "engine"}
 # A home is a module or a whole family.
 HOMES = {
     "torch": {"engine", "models"},

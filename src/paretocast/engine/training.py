@@ -1,4 +1,4 @@
-"""The training loop: windows gathered on the device, one recipe for every model.
+"""The training loop: one recipe for every model, interruptible at any step.
 
 A `Training` advances to any step and can be put away and taken up again bit for bit: parameters,
 optimizer, schedule, weight average, random state and the order of windows are its state.
@@ -13,24 +13,22 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import OneCycleLR
 
-from paretocast.errors import ForecastError, SettingsError, StoreError
-from paretocast.models.base import Batch, QuantileModel, WindowShape
+from paretocast.engine.windows import EVALUATION_BATCH, WindowSource, pinball_loss, pinball_losses
+from paretocast.errors import ForecastError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
-    from paretocast.scaling import ScaledArrays
-
-EVALUATION_BATCH = 1024
+    from paretocast.models.base import QuantileModel
 
 
 class TrainingDivergedError(ForecastError):
@@ -76,124 +74,6 @@ class Recipe:
     def steps_between_evaluations(self) -> int:
         """Gradient steps from one judgement of the stop split to the next."""
         return max(1, math.ceil(self.steps / self.n_evaluations))
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device for `auto`, `cpu`, `cuda` or `cuda:N`.
-
-    Raises
-    ------
-    SettingsError
-        If CUDA is asked for and absent, or the name means nothing.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise SettingsError(
-            f"device {name!r} is unknown, expected auto, cpu, cuda or cuda:N"
-        ) from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise SettingsError(
-            f"device {name!r} was asked for, but no CUDA device is visible; use --device cpu"
-        )
-    if device.type not in {"cpu", "cuda"}:
-        raise SettingsError(f"device {name!r} is not supported, expected auto, cpu, cuda or cuda:N")
-    return device
-
-
-def use_threads(n_threads: int) -> None:
-    """Let this process compute on `n_threads` cores."""
-    torch.set_num_threads(n_threads)
-
-
-def seed_weights(seed: int) -> None:
-    """Seed what initial weights and dropout draw from, in this process."""
-    torch.manual_seed(seed)
-
-
-class WindowSource:
-    """The whole scaled series on one device, from which batches of windows are gathered."""
-
-    def __init__(
-        self, arrays: ScaledArrays, *, input_steps: int, horizon_steps: int, device: str
-    ) -> None:
-        self.device = resolve_device(device)
-        self.input_steps = input_steps
-        self.horizon_steps = horizon_steps
-        self._history = torch.from_numpy(arrays.history).to(self.device)
-        self._history_mask = torch.from_numpy(arrays.history_mask).to(self.device)
-        self._observed_mask = torch.from_numpy(arrays.observed_mask).to(self.device)
-        self._past = torch.from_numpy(arrays.past).to(self.device)
-        self._known = torch.from_numpy(arrays.known).to(self.device)
-        self._history_offsets = torch.arange(-input_steps, 0, device=self.device)
-        self._horizon_offsets = torch.arange(horizon_steps, device=self.device)
-        self._offsets = torch.cat([self._history_offsets, self._horizon_offsets])
-
-    def shape(self, n_levels: int) -> WindowShape:
-        """Sizes that a model for these windows needs."""
-        return WindowShape(
-            input_steps=self.input_steps,
-            horizon_steps=self.horizon_steps,
-            n_past=self._past.shape[1],
-            n_known=self._known.shape[1],
-            n_levels=n_levels,
-        )
-
-    def inputs(self, positions: torch.Tensor) -> Batch:
-        """Windows at issue positions (B,)."""
-        past_hours = positions[:, None] + self._history_offsets
-        return Batch(
-            history=self._history[past_hours],
-            history_mask=self._history_mask[past_hours],
-            past=self._past[past_hours],
-            known=self._known[positions[:, None] + self._offsets],
-        )
-
-    def targets(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scaled target and its mask, both (B, H); the target is 0 where the mask is 0."""
-        hours = positions[:, None] + self._horizon_offsets
-        mask = self._observed_mask[hours]
-        return self._history[hours] * mask, mask
-
-
-def pinball_loss(
-    forecast: torch.Tensor, target: torch.Tensor, mask: torch.Tensor, levels: torch.Tensor
-) -> torch.Tensor:
-    """Mean pinball loss over observed hours and levels, scaled units."""
-    loss = pinball_losses(forecast, target, levels)
-    return (loss * mask).sum() / mask.sum().clamp_min(1.0)
-
-
-def pinball_losses(
-    forecast: torch.Tensor, target: torch.Tensor, levels: torch.Tensor
-) -> torch.Tensor:
-    """Pinball loss of every hour, mean over levels, (B, H), scaled units."""
-    miss = target[:, :, None] - forecast  # (B, H, Q)
-    return torch.maximum(levels * miss, (levels - 1.0) * miss).mean(dim=-1)
-
-
-def forecast_positions(
-    model: QuantileModel, source: WindowSource, positions: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    """Forecasts of shape (N, H, Q) in scaled units; crossing removed by sorting.
-
-    Raises
-    ------
-    ForecastError
-        If a forecast is not finite.
-    """
-    model.eval()
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(positions), EVALUATION_BATCH):
-            chunk = torch.from_numpy(positions[start : start + EVALUATION_BATCH]).to(source.device)
-            parts.append(model(source.inputs(chunk)).float().sort(dim=-1).values.cpu())
-    forecast = torch.cat(parts).numpy().astype(np.float64)
-    if not np.isfinite(forecast).all():
-        raise ForecastError("the model returned a forecast that is not finite")
-    return forecast
 
 
 class Training:

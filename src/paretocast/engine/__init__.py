@@ -1,0 +1,31 @@
+"""Training and forecasting of every model: windows gathered on the device, one loop, one recipe."""
+
+from paretocast.engine.training import (
+    Recipe,
+    Training,
+    TrainingDivergedError,
+    TrainingInterrupted,
+)
+from paretocast.engine.windows import (
+    WindowSource,
+    forecast_positions,
+    pinball_loss,
+    pinball_losses,
+    resolve_device,
+    seed_weights,
+    use_threads,
+)
+
+__all__ = [
+    "Recipe",
+    "Training",
+    "TrainingDivergedError",
+    "TrainingInterrupted",
+    "WindowSource",
+    "forecast_positions",
+    "pinball_loss",
+    "pinball_losses",
+    "resolve_device",
+    "seed_weights",
+    "use_threads",
+]
