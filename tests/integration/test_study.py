@@ -173,7 +173,7 @@ def test_another_seed_gives_other_trials(
 def test_a_study_stopped_in_the_middle_of_a_trial_ends_as_if_it_had_not_been(
     finished: tuple[Path, StudyResult], tmp_path: Path
 ) -> None:
-    stopped = optimise(make_study(tmp_path), Watch(stop_at_judgement=4))
+    stopped = optimise(make_study(tmp_path), Watch(stop_at_judgement=5))
     assert stopped.ended_by == "request"
     assert len(stopped.records) == 1
     assert make_run(tmp_path).checkpoint(1).exists()
@@ -231,6 +231,7 @@ def test_a_trial_that_is_not_among_the_best_third_of_a_rung_is_pruned_there(
         assert steps == [1, 4, 12][: len(steps)]
         assert (record.state is TrialState.COMPLETE) == (steps[-1] == 12)
         assert record.scores == record.rungs[-1].scores
+        assert {step for step, _ in record.stop_losses} >= set(steps)
 
 
 def test_a_time_limit_keeps_the_trial_under_way(tmp_path: Path) -> None:

@@ -82,7 +82,8 @@ def test_a_training_continued_from_a_checkpoint_ends_bit_for_bit_where_it_would_
     whole = make_training()
     whole.advance(30)
     begun = make_training()
-    begun.advance(13)
+    with pytest.raises(TrainingInterrupted):
+        begun.advance(30, should_stop=lambda: begun.step == 13)
     kept = begun.checkpoint()
     continued = make_training(seed=99)
     continued.restore(kept)
@@ -103,6 +104,16 @@ def test_a_request_to_stop_is_honoured_after_the_step_under_way() -> None:
     with pytest.raises(TrainingInterrupted):
         training.advance(30, should_stop=lambda: training.step >= 7)
     assert training.step == 7
+
+
+def test_the_stop_split_is_judged_where_an_advance_ends() -> None:
+    # Else a rung would be scored with weights from before it, at first the initial ones.
+    training = make_training()
+    initial = weights(training)
+    training.advance(3)
+    assert training.stop_losses[-1][0] == 3
+    changed = weights(training)
+    assert any(not torch.equal(changed[name], value) for name, value in initial.items())
 
 
 def test_training_ends_when_the_stop_split_no_longer_improves() -> None:

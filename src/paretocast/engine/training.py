@@ -73,7 +73,7 @@ class Recipe:
     @property
     def steps_between_evaluations(self) -> int:
         """Gradient steps from one judgement of the stop split to the next."""
-        return max(1, math.ceil(self.steps / self.n_evaluations))
+        return max(1, self.steps // self.n_evaluations)
 
 
 class Training:
@@ -147,12 +147,10 @@ class Training:
         """
         started = time.perf_counter()
         try:
-            while self.step < min(to_step, self.recipe.steps) and not self._patience_is_out():
+            last_step = min(to_step, self.recipe.steps)
+            while self.step < last_step and not self._patience_is_out():
                 self._take_step()
-                if (
-                    self.step % self.recipe.steps_between_evaluations == 0
-                    or self.step == self.recipe.steps
-                ):
+                if self.step % self.recipe.steps_between_evaluations == 0 or self.step == last_step:
                     on_progress(self.step, self._judge())
                 if should_stop():
                     raise TrainingInterrupted

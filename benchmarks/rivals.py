@@ -1,0 +1,214 @@
+"""Our side and the library's side of a comparison: same series, architecture, covariates, batch.
+
+Imports NeuralForecast, which takes seconds: scripts import this module after reading their options.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import neuralforecast.models
+import pandas as pd
+import torch
+from clocks import seconds_between
+from neuralforecast import NeuralForecast
+from neuralforecast.losses.pytorch import MQLoss
+from pytorch_lightning import Callback
+
+from paretocast.datasets import load_dataset
+from paretocast.engine import Training, forecast_positions, pinball_loss
+from paretocast.models.base import Batch, QuantileModel
+from paretocast.models.nhits import library_arguments
+from paretocast.scaling import scale_task
+from paretocast.settings import TrainingSettings
+from paretocast.space import DEFAULT_CONFIGS, Config
+from paretocast.task import plan_task
+from paretocast.trial import Bench, prepare_bench, start_training
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from paretocast.task import Task
+
+LIBRARY_NAMES = {"NHITS_Q": "NHITS", "TFT_Q": "TFT", "TIMESNET_Q": "TimesNet"}
+# Beyond any run here: no judgement and no end of the schedule falls into a timing.
+ENDLESS_STEPS = 1_000_000
+
+
+def silence_library() -> None:
+    """No seed notices, device notices and warnings among the figures."""
+    warnings.filterwarnings("ignore")
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning", "neuralforecast"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def load_task(data_dir: Path | None) -> Task:
+    """Heat with calendar features where its files are at hand, else the demo with its covariates."""
+    if data_dir is None:
+        dataset = load_dataset("demo")
+    else:
+        dataset = load_dataset("heat", data_dir=data_dir, covariates=[])
+    return plan_task(dataset.series, dataset.dates)
+
+
+def config_with(model: str, **changes: float) -> Config:
+    """The default config of a model with some values replaced."""
+    return {**DEFAULT_CONFIGS[model], **changes}
+
+
+@dataclass(frozen=True)
+class Match:
+    """One architecture on one task, built for either side.
+
+    Attributes
+    ----------
+    bench : Bench
+        Our side; it holds the scaled windows that both sides see.
+    """
+
+    bench: Bench
+    config: Config
+
+    @property
+    def batch_size(self) -> int:
+        """Windows per gradient step, on both sides."""
+        return self.bench.training.batch_size
+
+    def start_ours(self, *, seed: int = 1) -> Training:
+        """Our training at step 0."""
+        return start_training(self.bench, self.config, seed=seed)
+
+    def build_library(self, *, steps: int = 1, **settings: Any) -> Any:  # noqa: ANN401 - not typed
+        """The library's module; what is not given here or in the config is its default."""
+        name = LIBRARY_NAMES[self.bench.model]
+        levels = list(self.bench.task.shape.levels)
+        return getattr(neuralforecast.models, name)(
+            **_library_architecture(self),
+            loss=MQLoss(quantiles=levels),
+            max_steps=steps,
+            val_check_steps=steps,
+            batch_size=1,
+            windows_batch_size=self.batch_size,
+            scaler_type="identity",
+            **{"accelerator": "cpu", "devices": 1, **settings},
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+            num_sanity_val_steps=0,
+            limit_val_batches=0,
+        )
+
+    def fit_library(
+        self, frame: pd.DataFrame, *, steps: int, **settings: Any
+    ) -> tuple[NeuralForecast, float]:
+        """`NeuralForecast.fit`, and its seconds per step without start-up and first step."""
+        clock = StepClock()
+        fitted = NeuralForecast(
+            models=[self.build_library(steps=steps, callbacks=[clock], **settings)], freq="h"
+        )
+        fitted.fit(frame)
+        ends = fitted.models[0].trainer_kwargs["callbacks"][0].ends
+        return fitted, seconds_between(ends) if len(ends) > 1 else float("nan")
+
+
+def make_match(
+    task: Task,
+    model: str,
+    config: Config,
+    *,
+    batch_size: int,
+    steps: int = ENDLESS_STEPS,
+    n_judgements: int = 1,
+    device: str = "cpu",
+) -> Match:
+    """A match with our recipe for that many steps; patience never ends it."""
+    settings = TrainingSettings(
+        steps=steps, batch_size=batch_size, n_evaluations=n_judgements, patience=n_judgements
+    )
+    bench = prepare_bench(task, model=model, training=settings, target_coverage=80.0, device=device)
+    return Match(bench, config)
+
+
+def library_frame(bench: Bench) -> pd.DataFrame:
+    """The scaled series as NeuralForecast takes it, one row per hour.
+
+    `available_mask` is 1 where the target was observed: such hours alone enter its loss.
+    """
+    arrays, _ = scale_task(bench.task, bench.training.transform)
+    columns = {
+        "unique_id": bench.task.series.name,
+        "ds": bench.task.series.index.tz_convert(None),
+        "y": arrays.history,
+        "available_mask": arrays.observed_mask,
+    }
+    columns |= {f"past_{i}": column for i, column in enumerate(arrays.past.T)}
+    columns |= {f"known_{i}": column for i, column in enumerate(arrays.known.T)}
+    return pd.DataFrame(columns)
+
+
+def train_frame(bench: Bench) -> pd.DataFrame:
+    """The part of the frame that training may see."""
+    return library_frame(bench).iloc[: bench.task.train_stop]
+
+
+class StepClock(Callback):  # type: ignore[misc]  # lightning leaves its classes untyped
+    """Notes when each training step of a fit ended."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def on_train_batch_end(self, *_: object) -> None:
+        """Called by Lightning."""
+        self.ends.append(time.perf_counter())
+
+
+class LibraryForecaster(QuantileModel):
+    """A module of the library behind our contract, so that our loss and our clock see it."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Quantile forecasts of shape (B, H, Q), scaled."""
+        forecast: Tensor = self.module(
+            {
+                "insample_y": batch.history[:, :, None],
+                "insample_mask": batch.history_mask[:, :, None],
+                "hist_exog": batch.past if batch.past.shape[2] else None,
+                "futr_exog": batch.known if batch.known.shape[2] else None,
+                "stat_exog": None,
+            }
+        )
+        return forecast
+
+
+def stop_split_loss(model: QuantileModel, bench: Bench) -> float:
+    """Mean pinball loss on the stop split, scaled units, as our training judges itself."""
+    positions = bench.task.issues["stop"]
+    forecast = torch.from_numpy(forecast_positions(model, bench.source, positions)).float()
+    target, mask = bench.source.targets(torch.from_numpy(positions))
+    return float(pinball_loss(forecast, target, mask, torch.tensor(bench.task.shape.levels)))
+
+
+def _library_architecture(match: Match) -> dict[str, Any]:
+    """Arguments of the library's module that fix its windows, covariates and sizes."""
+    shape = match.bench.source.shape(len(match.bench.task.shape.levels))
+    sizes = {k: v for k, v in match.config.items() if k not in {"lr", "weight_decay"}}
+    if match.bench.model == "NHITS_Q":
+        return library_arguments(shape, **sizes)  # type: ignore[arg-type]
+    arguments: dict[str, Any] = {"h": shape.horizon_steps, "input_size": shape.input_steps}
+    if shape.n_known:
+        arguments["futr_exog_list"] = [f"known_{i}" for i in range(shape.n_known)]
+    # The library's TimesNet takes no covariates of the past.
+    if shape.n_past and match.bench.model == "TFT_Q":
+        arguments["hist_exog_list"] = [f"past_{i}" for i in range(shape.n_past)]
+    names = {"num_attention_heads": "n_head", "lstm_layers": "n_rnn_layers"}
+    return arguments | {names.get(name, name): value for name, value in sizes.items()}
