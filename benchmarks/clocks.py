@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 MOST_STEPS = 500
 
 
-def alternate(
-    turns: Mapping[str, Callable[[], float]], *, n_rounds: int
-) -> dict[str, list[float]]:
+def alternate(turns: Mapping[str, Callable[[], float]], *, n_rounds: int) -> dict[str, list[float]]:
     """What every contender returned in each round; within a round they go one after the other."""
     measured: dict[str, list[float]] = {name: [] for name in turns}
     for _ in range(n_rounds):
@@ -35,25 +33,27 @@ def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
     return statistics.median(n / d for n, d in zip(numerators, denominators, strict=True))
 
 
-def steps_for(seconds: float, seconds_per_step: float) -> int:
-    """Steps that fill a turn, at least two.
+def steps_for(seconds: float, seconds_per_step: float, *, fewest: int = 1) -> int:
+    """Steps that fill a turn, at least `fewest`.
 
     >>> steps_for(2.0, 0.02), steps_for(2.0, 5.0)
-    (100, 2)
+    (100, 1)
     """
-    return max(2, min(MOST_STEPS, round(seconds / seconds_per_step)))
+    return max(fewest, min(MOST_STEPS, round(seconds / seconds_per_step)))
 
 
-def paced(run: Callable[[int], float], *, seconds: float) -> Callable[[], float]:
-    """A turn of about `seconds`, after a rehearsal that also warms up.
+def paced(run: Callable[[int], float], *, seconds: float, fewest: int) -> Callable[[], float]:
+    """A turn of about `seconds` and at least `fewest` steps, after a rehearsal that also warms up.
 
     Parameters
     ----------
     run : callable
         Takes that many steps and gives seconds per step.
     """
-    run(1)
-    n_steps = steps_for(seconds, run(1))
+    seconds_per_step = run(1)
+    if seconds_per_step < seconds:  # a slow step tells its pace at once, a fast one needs warmth
+        seconds_per_step = run(2)
+    n_steps = steps_for(seconds, seconds_per_step, fewest=fewest)
     return lambda: run(n_steps)
 
 

@@ -72,7 +72,9 @@ def forecast_rolling(
     return np.sort(values.reshape(n_days, library.h, -1), axis=-1)
 
 
-def forecast_loop(library: NeuralForecast, frame: pd.DataFrame, *, issues: NDArray[np.intp]) -> None:
+def forecast_loop(
+    library: NeuralForecast, frame: pd.DataFrame, *, issues: NDArray[np.intp]
+) -> None:
     """One call of `predict` per issue."""
     past_steps = library.models[0].input_size
     known = [name for name in frame if name not in {"y", "available_mask"}]

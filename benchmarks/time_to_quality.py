@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 # Model: steps of the library, our budget, batch.
 PLANS = {"NHITS_Q": (2000, 600, 128), "TFT_Q": (300, 200, 32), "TIMESNET_Q": (300, 200, 32)}
-QUICK_PLANS = {"NHITS_Q": (100, 60, 128), "TFT_Q": (10, 10, 32), "TIMESNET_Q": (4, 4, 32)}
+QUICK_PLANS = {"NHITS_Q": (100, 60, 128), "TFT_Q": (10, 10, 32), "TIMESNET_Q": (2, 4, 16)}
 GOAL, AIM = 3.0, 6.0
 
 
@@ -42,9 +42,7 @@ def fit_theirs(match: Match, *, steps: int, seed: int, lr: float | None) -> dict
     settings: dict[str, Any] = {"random_seed": seed}
     if lr is not None:
         settings["learning_rate"] = lr
-    fitted, seconds_per_step = match.fit_library(
-        train_frame(match.bench), steps=steps, **settings
-    )
+    fitted, seconds_per_step = match.fit_library(train_frame(match.bench), steps=steps, **settings)
     module = fitted.models[0]
     return {
         "seconds": seconds_per_step * steps,
@@ -66,9 +64,7 @@ def train_ours(match: Match, *, seed: int, until: float) -> dict[str, float | No
             reached.append((step, time.perf_counter() - started))
 
     try:
-        training.advance(
-            training.recipe.steps, should_stop=lambda: bool(reached), on_progress=note
-        )
+        training.advance(training.recipe.steps, should_stop=lambda: bool(reached), on_progress=note)
     except TrainingInterrupted:
         pass
     step, seconds = reached[0] if reached else (None, None)

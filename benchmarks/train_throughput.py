@@ -135,7 +135,10 @@ def measure(case: Case, task: Task, arguments: argparse.Namespace) -> dict[str, 
         rival = DartsProcess(arguments.darts, match, threads=arguments.threads)
         runs["darts"] = rival.run
     try:
-        turns = {name: paced(run, seconds=arguments.seconds) for name, run in runs.items()}
+        turns = {
+            name: paced(run, seconds=arguments.seconds, fewest=arguments.fewest)
+            for name, run in runs.items()
+        }
         measured = alternate(turns, n_rounds=arguments.rounds)
     finally:
         if rival is not None:
@@ -192,12 +195,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of one turn, roughly")
+    parser.add_argument("--fewest", type=int, default=2, help="steps of one turn, at least")
     parser.add_argument("--darts", type=Path, default=None, help="an interpreter that has Darts")
     parser.add_argument("--quick", action="store_true", help="one size of each model, 2 rounds")
     arguments = parser.parse_args()
     cases = CASES
     if arguments.quick:
-        cases, arguments.rounds, arguments.seconds = quick_cases(CASES), 2, 0.5
+        cases, arguments.rounds = quick_cases(CASES), 2
+        arguments.seconds, arguments.fewest = 0.5, 1
     wanted = {name.upper() for name in arguments.models or ()}
     from rivals import load_task, silence_library
 
@@ -216,9 +221,7 @@ def main() -> None:
         ],
         [table_row(row) for row in rows],
     )
-    print_result(
-        {"cases": rows, "dataset": task.series.name, "threads": arguments.threads}, seed=1
-    )
+    print_result({"cases": rows, "dataset": task.series.name, "threads": arguments.threads}, seed=1)
 
 
 if __name__ == "__main__":

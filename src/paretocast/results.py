@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from paretocast.errors import StoreError
-from paretocast.objectives import OBJECTIVES
+from paretocast.objectives import OBJECTIVES, Objective
 from paretocast.selection import Candidate, Selection, TrialState, front_numbers, select
 
 if TYPE_CHECKING:
@@ -58,17 +58,20 @@ class Outcome:
 def summarise(
     records: Sequence[TrialRecord],
     *,
+    objectives: Sequence[Objective],
     policy: str,
     target_coverage: float,
     references: Mapping[str, Mapping[str, float]],
 ) -> Outcome | None:
     """Front and choice of the finished trials, or None while no trial is complete."""
-    candidates = [_candidate(record) for record in records if record.state is TrialState.COMPLETE]
+    candidates = [
+        _candidate(record, objectives) for record in records if record.state is TrialState.COMPLETE
+    ]
     if not candidates:
         return None
     return Outcome(
         records=tuple(sorted(records, key=lambda record: record.number)),
-        front=tuple(front_numbers(candidates, target_coverage)),
+        front=tuple(front_numbers(candidates)),
         selection=select(candidates, policy=policy, target=target_coverage),
         references=references,
         target_coverage=target_coverage,
@@ -135,10 +138,11 @@ def best_params(
     }
 
 
-def _candidate(record: TrialRecord) -> Candidate:
+def _candidate(record: TrialRecord, objectives: Sequence[Objective]) -> Candidate:
     low, high = _interval(record)
     return Candidate(
         number=record.number,
+        values=tuple(objective.value(record.scores) for objective in objectives),
         mae=record.scores["mae"],
         picp=record.scores["picp"],
         picp_low=low,

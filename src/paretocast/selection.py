@@ -17,8 +17,6 @@ from paretocast.pareto import front, knee
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
 TOLERANCE = 5.0  # percentage points around the target coverage
 
 
@@ -36,6 +34,8 @@ class Candidate:
 
     Attributes
     ----------
+    values : tuple of float
+        Objectives of the study, all minimised.
     mae : float
         Target units.
     picp, picp_low, picp_high : float
@@ -43,6 +43,7 @@ class Candidate:
     """
 
     number: int
+    values: tuple[float, ...]
     mae: float
     picp: float
     picp_low: float
@@ -67,9 +68,9 @@ class Selection:
     reason: str
 
 
-def front_numbers(candidates: Sequence[Candidate], target: float) -> list[int]:
-    """Numbers of the trials on the front of MAE and coverage error, in order of MAE."""
-    on_front = front(_objectives(candidates, target))
+def front_numbers(candidates: Sequence[Candidate]) -> list[int]:
+    """Numbers of the non-dominated trials, in order of MAE."""
+    on_front = front(np.array([c.values for c in candidates], dtype=np.float64))
     ordered = sorted((candidates[i] for i in on_front), key=lambda c: (c.mae, c.number))
     return [c.number for c in ordered]
 
@@ -93,12 +94,8 @@ def select(candidates: Sequence[Candidate], *, policy: str, target: float) -> Se
         raise SettingsError(
             f"selection policy {policy!r} is unknown, expected one of {', '.join(POLICIES)}"
         )
-    on_front = set(front_numbers(candidates, target))
+    on_front = set(front_numbers(candidates))
     return POLICIES[policy]([c for c in candidates if c.number in on_front], target)
-
-
-def _objectives(candidates: Sequence[Candidate], target: float) -> NDArray[np.float64]:
-    return np.array([(c.mae, abs(c.picp - target)) for c in candidates], dtype=np.float64)
 
 
 def _min_mae(front_members: Sequence[Candidate], _target: float) -> Selection:
@@ -112,9 +109,9 @@ def _closest_coverage(front_members: Sequence[Candidate], target: float) -> Sele
     return Selection(best.number, "closest-coverage", "closest-coverage", reason)
 
 
-def _knee(front_members: Sequence[Candidate], target: float) -> Selection:
+def _knee(front_members: Sequence[Candidate], _target: float) -> Selection:
     ordered = sorted(front_members, key=lambda c: (c.mae, c.number))
-    best = ordered[knee(_objectives(ordered, target))]
+    best = ordered[knee(np.array([c.values for c in ordered], dtype=np.float64))]
     reason = "knee of the front: what one objective gains beyond it, the other loses"
     return Selection(best.number, "knee", "knee", reason)
 

@@ -20,8 +20,9 @@ from paretocast.space import (
     IntRange,
     Parameter,
     Value,
+    changed_space,
     model_name,
-    widened_space,
+    possible_parameters,
 )
 from paretocast.task import DENSE_LEVELS, TaskShape
 
@@ -136,7 +137,7 @@ class RangeSettings(Closed):
 
     low: int | float | None = None
     high: int | float | None = None
-    log: bool = False
+    log: bool | None = None
     values: tuple[Value, ...] | None = None
 
     @model_validator(mode="after")
@@ -152,14 +153,17 @@ class RangeSettings(Closed):
             raise ValueError("values is empty")
         return self
 
-    def parameter(self) -> Parameter:
-        """The same as the search takes it."""
+    def parameter(self, published: Parameter) -> Parameter:
+        """The same as the search takes it, of the kind of the range it replaces."""
         if self.values is not None:
             return Choice(self.values)
         low, high = self.low or 0, self.high or 0
-        if isinstance(low, int) and isinstance(high, int) and not self.log:
-            return IntRange(low, high)
-        return FloatRange(float(low), float(high), log=self.log)
+        if isinstance(published, FloatRange):
+            log = published.log if self.log is None else self.log
+            return FloatRange(float(low), float(high), log=log and low > 0)
+        if self.log or int(low) != low or int(high) != high:
+            raise SettingsError(f"expected whole numbers on a linear scale, got {low} to {high}")
+        return IntRange(int(low), int(high))
 
 
 class TuneSettings(Closed):
@@ -174,7 +178,7 @@ class TuneSettings(Closed):
     seed: Annotated[int, Field(ge=0)] = 1
     device: str = "auto"
     threads: Annotated[int, Field(ge=1)] | None = None
-    target_coverage: Annotated[float, Field(gt=0.0, lt=100.0)] = 80.0
+    target_coverage: Annotated[float, Field(gt=1.0, lt=100.0, description="percent")] = 80.0
     objectives: tuple[str, ...] = SINGLE_STAGE
     policy: str = DEFAULT_POLICY
     strategy: Literal["single-stage"] = "single-stage"
@@ -215,10 +219,17 @@ class TuneSettings(Closed):
 
     def search_space(self) -> Space:
         """Ranges of the model, with those of `[space.MODEL]` in their place."""
-        changes = {name: model_name(name) for name in self.space}
-        own = [name for name, canonical in changes.items() if canonical == self.model]
-        ranges = {key: value.parameter() for name in own for key, value in self.space[name].items()}
-        return widened_space(self.model, ranges)
+        published = possible_parameters(self.model)
+        changes = {}
+        for name, ranges in self.space.items():
+            if model_name(name) != self.model:
+                continue
+            for key, value in ranges.items():
+                try:
+                    changes[key] = value.parameter(published.get(key, Choice(())))
+                except SettingsError as error:
+                    raise SettingsError(f"space.{name}.{key}: {error}") from error
+        return changed_space(self.model, changes)
 
 
 def load_settings(path: Path | None, overrides: Mapping[str, Any]) -> TuneSettings:
@@ -247,11 +258,12 @@ def continue_settings(
 ) -> TuneSettings:
     """Settings of an earlier run of a study with a file's and then the options' values on top."""
     table = _read_toml(path) if path is not None else {}
-    merged = _merged({**stored, "time_limit_seconds": None}, table)
-    given = overrides.get("training", {})
-    if given.get("epochs") is not None or given.get("steps") is not None:
-        merged["training"] = {**merged["training"], "steps": None, "epochs": None}
-    return load_settings(None, _merged(merged, overrides))
+    changed = _merged(table, overrides)
+    base = {**stored, "time_limit_seconds": None}
+    budget = changed.get("training", {})
+    if budget.get("epochs") is not None or budget.get("steps") is not None:
+        base["training"] = {**base["training"], "steps": None, "epochs": None}
+    return load_settings(None, _merged(base, changed))
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -79,6 +79,7 @@ Space: TypeAlias = dict[str, Parameter]
 
 _LR = FloatRange(1e-5, 1e-2, log=True)
 _DROPOUT = FloatRange(0.05, 0.4)
+_WEIGHT_DECAY = FloatRange(1e-7, 1e-3, log=True)
 
 SPACES: dict[str, Space] = {
     "NHITS_Q": {
@@ -88,7 +89,7 @@ SPACES: dict[str, Space] = {
         "layer_widths": Choice((256, 512, 1024)),
         "lr": _LR,
         "dropout": _DROPOUT,
-        "weight_decay": FloatRange(1e-7, 1e-3, log=True),
+        "weight_decay": _WEIGHT_DECAY,
     },
     "TFT_Q": {
         "hidden_size": Choice((32, 64, 128, 256)),
@@ -103,6 +104,17 @@ SPACES: dict[str, Space] = {
         "top_k": IntRange(2, 5),
         "lr": _LR,
         "dropout": _DROPOUT,
+    },
+}
+
+# Parameters that the search leaves alone unless a settings file gives them a range.
+EXTENSIONS: dict[str, Space] = {
+    "NHITS_Q": {},
+    "TFT_Q": {"weight_decay": _WEIGHT_DECAY},
+    "TIMESNET_Q": {
+        "weight_decay": _WEIGHT_DECAY,
+        "num_kernels": IntRange(2, 8),
+        "encoder_layers": IntRange(1, 4),
     },
 }
 
@@ -146,29 +158,33 @@ def model_name(name: str) -> str:
     raise SettingsError(f"model {name!r} is unknown, expected one of {', '.join(SPACES)}")
 
 
-def widened_space(model: str, changes: Mapping[str, Parameter]) -> Space:
-    """The published space of a model with some ranges replaced.
+def possible_parameters(model: str) -> Space:
+    """Every parameter that a space of the model may have: the published ones and extensions."""
+    return {**SPACES[model], **EXTENSIONS[model]}
+
+
+def changed_space(model: str, changes: Mapping[str, Parameter]) -> Space:
+    """The published space of a model, narrowed, widened or extended.
 
     Raises
     ------
     SettingsError
         If a parameter is not one of the model's, or if nothing possible is left.
     """
-    space = SPACES[model]
-    if unknown := sorted(set(changes) - set(space)):
+    if unknown := sorted(set(changes) - set(possible_parameters(model))):
         raise SettingsError(
-            f"space of {model} has no parameter {', '.join(unknown)}, "
-            f"expected some of {', '.join(space)}"
+            f"space of {model} has no parameter {', '.join(unknown)}, expected some of "
+            f"{', '.join(possible_parameters(model))}"
         )
-    changed = {name: changes.get(name, parameter) for name, parameter in space.items()}
+    changed = {**SPACES[model], **changes}
     _head_choices(changed)
     return changed
 
 
 def default_config(model: str, space: Space) -> Config | None:
-    """The default config of a model, or None where the space has been narrowed past it."""
+    """The default config of a model, or None where the space has been changed past it."""
     config = DEFAULT_CONFIGS[model]
-    if all(space[name].holds(value) for name, value in config.items()):
+    if set(config) == set(space) and all(space[k].holds(value) for k, value in config.items()):
         return dict(config)
     return None
 
@@ -200,11 +216,6 @@ def trial_parameters(config: Config, space: Space) -> Config:
         else name: value
         for name, value in config.items()
     }
-
-
-def config_of(parameters: Mapping[str, Value]) -> Config:
-    """The config behind the parameters of an Optuna trial."""
-    return {name.split(CONDITION)[0]: value for name, value in parameters.items()}
 
 
 def _suggest(trial: Trial, name: str, parameter: Parameter) -> Value:

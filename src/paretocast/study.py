@@ -8,7 +8,6 @@ study that was interrupted proposes what an uninterrupted one would have propose
 
 from __future__ import annotations
 
-import statistics
 import time
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -25,10 +24,11 @@ from paretocast.models.references import REFERENCES, forecast_reference
 from paretocast.objectives import parse_objectives
 from paretocast.results import Outcome, best_params, summarise
 from paretocast.selection import TrialState
-from paretocast.space import config_of, default_config, suggest_config, trial_parameters
+from paretocast.space import default_config, suggest_config, trial_parameters
 from paretocast.task import installed_versions, manifest_hash
 from paretocast.trial import (
     Bench,
+    Judgement,
     TrialInterrupted,
     TrialRecord,
     load_judgements,
@@ -136,28 +136,20 @@ class Study:
             return should_stop() or (deadline is not None and clock() >= deadline)
 
         self._tell_finished_trials()
-        durations = [record.fit_seconds for record in self.records if record.fit_seconds > 0.0]
         while len(self._records) < self._settings.trials and not must_stop():
-            if (
-                deadline is not None
-                and durations
-                and clock() + statistics.median(durations) > deadline
-            ):
-                break  # another trial would not end in time
-            started = clock()
             number, config = self._next_trial()
             try:
                 self._evaluate(number, config, observer, must_stop)
             except TrialInterrupted as interrupted:
                 store.save_bytes(self._run.checkpoint(number), interrupted.checkpoint)
                 break
-            durations.append(clock() - started)
         return self._conclude(asked=should_stop())
 
     def outcome(self) -> Outcome | None:
         """Front and choice so far."""
         return summarise(
             self.records,
+            objectives=self._objectives,
             policy=self._settings.policy,
             target_coverage=self._settings.target_coverage,
             references=self.references,
@@ -166,10 +158,7 @@ class Study:
     def _check_manifest(self) -> None:
         """Write the manifest of a new study, or compare it with that of the one to continue."""
         path = self._run.manifest
-        if not path.exists():
-            store.save_json(path, self._manifest)
-            return
-        stored = store.load_json(path)
+        stored = store.load_json(path) if path.exists() else self._manifest
         if stored["manifest_hash"] != self._manifest["manifest_hash"]:
             changed = _differences(stored["comparable"], self._manifest["comparable"])
             raise StoreError(
@@ -177,6 +166,7 @@ class Study:
                 f"continued: {'; '.join(changed[:4])}. Repeat the options it was started with, "
                 "or choose another --job-id"
             )
+        store.save_json(path, self._manifest)  # what is wanted now, such as more trials
 
     def _tell_finished_trials(self) -> None:
         """Records whose trial the database still takes for running: the process died in between."""
@@ -185,20 +175,45 @@ class Study:
                 self._tell(record)
 
     def _next_trial(self) -> tuple[int, dict[str, Any]]:
-        """A trial that a dead process left running, else a new one."""
-        for trial in self._optuna.get_trials(deepcopy=False, states=(OptunaState.RUNNING,)):
-            config = config_of(trial.params)
-            if set(config) == set(self._space):
-                return trial.number, config
-            self._optuna.tell(trial.number, state=OptunaState.FAIL)  # killed while it was proposed
-        trials = self._optuna.get_trials(deepcopy=False)
-        if not trials and (default := default_config(self._settings.model, self._space)):
-            self._optuna.enqueue_trial(trial_parameters(default, self._space))
-        self._optuna.sampler = optuna.samplers.TPESampler(
-            seed=trial_seed(self._settings.seed, len(trials)), n_startup_trials=N_STARTUP_TRIALS
+        """A trial that a dead process left running, else a new one.
+
+        A proposal is enqueued before it is taken: a kill at any moment leaves its config behind.
+        """
+        for frozen in self._optuna.get_trials(deepcopy=False, states=(OptunaState.RUNNING,)):
+            left = optuna.trial.Trial(self._optuna, frozen._trial_id)  # noqa: SLF001  (the only way)
+            return frozen.number, suggest_config(left, self._space)
+        if not self._optuna.get_trials(deepcopy=False, states=(OptunaState.WAITING,)):
+            proposal = trial_parameters(self._propose(), self._space)
+            self._optuna.enqueue_trial(proposal)
+        taken = self._optuna.ask()
+        return taken.number, suggest_config(taken, self._space)
+
+    def _propose(self) -> dict[str, Any]:
+        """The next config: the default one first, then what the sampler makes of all scores."""
+        number = len(self._optuna.get_trials(deepcopy=False))
+        default = default_config(self._settings.model, self._space)
+        if number == 0 and default is not None:
+            return default
+        seen = self._study_of(lambda record: record.rungs[-1])
+        seen.sampler = optuna.samplers.TPESampler(
+            seed=trial_seed(self._settings.seed, number), n_startup_trials=N_STARTUP_TRIALS
         )
-        proposed = self._optuna.ask()
-        return proposed.number, suggest_config(proposed, self._space)
+        return suggest_config(seen.ask(), self._space)
+
+    def _study_of(self, rung: Callable[[TrialRecord], Judgement]) -> optuna.Study:
+        """A study in memory of all trials with scores, pruned ones included, as of one rung."""
+        study = optuna.create_study(directions=["minimize"] * len(self._objectives))
+        for trial in self._optuna.get_trials(deepcopy=False):
+            record = self._records.get(trial.number)
+            if record is not None and record.rungs:
+                study.add_trial(
+                    optuna.trial.create_trial(
+                        params=trial.params,
+                        distributions=trial.distributions,
+                        values=self._values(rung(record).scores),
+                    )
+                )
+        return study
 
     def _evaluate(
         self, number: int, config: dict[str, Any], observer: Observer, must_stop: Callable[[], bool]
@@ -282,14 +297,15 @@ class Study:
         store.save_json(self._run.best_params, content)
 
     def _importances(self) -> dict[str, dict[str, float]]:
-        """Share of each parameter in the spread of each objective (PED-ANOVA), adding up to 1."""
-        complete = self._optuna.get_trials(deepcopy=False, states=(OptunaState.COMPLETE,))
-        if len(complete) < FEWEST_TRIALS_FOR_IMPORTANCE:
+        """Share of each parameter in the spread of each objective (PED-ANOVA), adding up to 1.
+
+        As of the first rung, where all trials have had the same training.
+        """
+        first = self._study_of(lambda record: record.rungs[0])
+        if len(first.trials) < FEWEST_TRIALS_FOR_IMPORTANCE:
             return {}
         return {
-            objective.name: optuna.importance.get_param_importances(
-                self._optuna, target=_value_at(i)
-            )
+            objective.name: optuna.importance.get_param_importances(first, target=_value_at(i))
             for i, objective in enumerate(self._objectives)
         }
 

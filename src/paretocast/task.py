@@ -178,7 +178,14 @@ class Task:
             "schema_version": MANIFEST_SCHEMA_VERSION,
             "series": self.series.name,
             "unit": self.series.unit,
-            "zone": self.series.calendar.zone,
+            "calendar": {
+                "zone": self.series.calendar.zone,
+                "country": self.series.calendar.country,
+                "school_holidays": [
+                    [first.isoformat(), last.isoformat()]
+                    for first, last in self.series.calendar.school_holidays
+                ],
+            },
             "input_steps": self.shape.input_steps,
             "horizon_steps": self.shape.horizon_steps,
             "issue_hour": self.shape.issue_hour,

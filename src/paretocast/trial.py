@@ -19,7 +19,7 @@ from paretocast.engine import (
     forecast_positions,
     seed_weights,
 )
-from paretocast.errors import ParetocastError
+from paretocast.errors import ParetocastError, StoreError
 from paretocast.halving import plan_rungs
 from paretocast.models.registry import build_model
 from paretocast.scaling import TargetScaling, scale_task
@@ -212,10 +212,7 @@ def run_trial(
         If `should_stop` said so; anything else that goes wrong is in the record.
     """
     try:
-        training = start_training(bench, config, seed=seed)
-        rungs = (
-            [] if checkpoint is None else load_judgements(json.loads(training.restore(checkpoint)))
-        )
+        training, rungs = _begin_or_continue(bench, config, seed=seed, checkpoint=checkpoint)
         state = TrialState.COMPLETE
         for index, step in enumerate(bench.rung_steps):
             if index < len(rungs):
@@ -293,6 +290,19 @@ def start_training(bench: Bench, config: Config, *, seed: int) -> Training:
     )
 
 
+def _begin_or_continue(
+    bench: Bench, config: Config, *, seed: int, checkpoint: bytes | None
+) -> tuple[Training, list[Judgement]]:
+    """The training where it stood, with what was seen at its rungs; from the start without it."""
+    training = start_training(bench, config, seed=seed)
+    if checkpoint is None:
+        return training, []
+    try:
+        return training, load_judgements(json.loads(training.restore(checkpoint)))
+    except StoreError:  # a damaged checkpoint costs time, not the trial
+        return start_training(bench, config, seed=seed), []
+
+
 def score_on_tune(
     bench: Bench, forecast: NDArray[np.float64], *, seed: int
 ) -> tuple[dict[str, float], tuple[float, float]]:
@@ -317,10 +327,10 @@ def peak_memory_mib() -> float:
 
 
 def _forecast_kept_splits(bench: Bench, training: Training) -> dict[str, NDArray[np.float64]]:
-    model = training.best_model()
-    return {
-        split: bench.scaling.unscale(
-            forecast_positions(model, bench.source, bench.task.issues[split])
-        )
-        for split in KEPT_SPLITS
-    }
+    with training.best_model() as model:
+        return {
+            split: bench.scaling.unscale(
+                forecast_positions(model, bench.source, bench.task.issues[split])
+            )
+            for split in KEPT_SPLITS
+        }

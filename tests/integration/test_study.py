@@ -243,6 +243,41 @@ def test_a_time_limit_keeps_the_trial_under_way(tmp_path: Path) -> None:
     assert make_run(tmp_path).checkpoint(len(result.records)).exists()
 
 
+def test_a_damaged_checkpoint_costs_time_and_not_the_trial(
+    finished: tuple[Path, StudyResult], tmp_path: Path
+) -> None:
+    optimise(make_study(tmp_path), Watch(stop_at_judgement=5))
+    checkpoint = make_run(tmp_path).checkpoint(1)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    assert numbers(optimise(make_study(tmp_path))) == numbers(finished[1])
+
+
+def test_a_process_that_dies_while_a_config_is_proposed_keeps_the_proposal(
+    finished: tuple[Path, StudyResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    optimise(make_study(tmp_path, make_settings(1)))
+
+    with monkeypatch.context() as patch:
+        study = make_study(tmp_path)
+        enqueue = optuna.Study.enqueue_trial
+
+        def enqueue_and_die(self: optuna.Study, params: dict[str, Any]) -> None:
+            enqueue(self, params)
+            raise SystemExit(137)
+
+        patch.setattr(optuna.Study, "enqueue_trial", enqueue_and_die)
+        with pytest.raises(SystemExit):
+            optimise(study)
+    assert numbers(optimise(make_study(tmp_path))) == numbers(finished[1])
+
+
+def test_resuming_with_the_printed_command_reaches_the_last_total_asked_for(tmp_path: Path) -> None:
+    optimise(make_study(tmp_path, make_settings(1)))
+    make_study(tmp_path, make_settings(3))
+    stored = load_json(make_run(tmp_path).manifest)["settings"]
+    assert stored["trials"] == 3
+
+
 def test_a_failing_trial_is_recorded_as_failed_and_the_study_goes_on(tmp_path: Path) -> None:
     wild = {"NHITS_Q": {**SMALL_SPACE["NHITS_Q"], "lr": {"values": [1e30]}}}
     result = optimise(make_study(tmp_path, make_settings(2, space=wild)))

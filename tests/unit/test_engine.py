@@ -54,7 +54,8 @@ def make_training(recipe: Recipe = RECIPE, *, task: Task | None = None, seed: in
 
 
 def weights(training: Training) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in training.best_model().state_dict().items()}
+    with training.best_model() as model:
+        return {name: value.clone() for name, value in model.state_dict().items()}
 
 
 def assert_same_weights(first: Training, second: Training) -> None:
@@ -157,7 +158,7 @@ def test_memory_that_runs_out_halves_the_part_and_the_step_is_taken(
     forward = training.model.forward
 
     def short_of_memory(batch: Batch) -> torch.Tensor:
-        if len(batch.history) > 10:
+        if training.model.training and len(batch.history) > 10:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return forward(batch)
 

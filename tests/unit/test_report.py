@@ -13,6 +13,7 @@ import pytest
 import paretocast
 from paretocast.datasets import load_dataset
 from paretocast.figures import ReferencePoint, TrialPoint
+from paretocast.objectives import SINGLE_STAGE, parse_objectives
 from paretocast.report import (
     StudyFacts,
     history_page,
@@ -151,9 +152,9 @@ def test_the_history_page_gives_the_reason_of_every_failure() -> None:
 
 
 def test_few_trials_are_called_few_on_the_importance_page() -> None:
-    trials = [TrialPoint(n, TrialState.COMPLETE) for n in range(12)]
+    trials = [TrialPoint(n, TrialState.COMPLETE, mae=0.1, picp=80.0) for n in range(12)]
     text = _Tags(importance_page(FACTS, trials, {"MAE": {"lr": 1.0}})).text
-    assert "12 completed trials give a rough picture" in text
+    assert "12 trials give a rough picture" in text
 
 
 def test_markup_in_any_name_reads_as_text() -> None:
@@ -188,7 +189,7 @@ def test_the_page_of_a_series_names_its_splits() -> None:
 def scores(mae: float, picp: float) -> dict[str, float]:
     return {
         "mae": mae, "rmse": 0.2, "mape": float("nan"), "mase": 0.8, "r2": 0.9, "pinball": 0.05,
-        "crps": 0.1, "picp": picp, "mean_width": 0.5, "winkler": 0.7, "coverage_error": 2.0,
+        "crps": 0.1, "picp": picp, "mean_width": 0.5, "winkler": 0.7, "coverage_error": abs(picp - 80.0),
         "n": 240.0,
     }  # fmt: skip
 
@@ -215,6 +216,7 @@ RECORDS = (
 def study_result() -> StudyResult:
     outcome = summarise(
         RECORDS,
+        objectives=parse_objectives(SINGLE_STAGE),
         policy="compatible-coverage",
         target_coverage=80.0,
         references={"seasonal_naive_24": scores(0.19, 75.0)},
@@ -231,7 +233,7 @@ def test_the_pages_of_a_study_are_made_from_its_result() -> None:
     assert "trial 0" in text
     assert "21.1 % below seasonal naive 24" in text
     assert "diverged" in _Tags(written["mae_history"]).text
-    assert "2 completed trials are too few" in written["param_importance"]
+    assert "2 judged trials are too few" in written["param_importance"]
 
 
 def document() -> dict[str, Any]:

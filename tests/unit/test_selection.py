@@ -5,7 +5,7 @@ from paretocast.selection import Candidate, front_numbers, select
 
 
 def candidate(number: int, mae: float, picp: float, half: float = 1.0) -> Candidate:
-    return Candidate(number, mae, picp, picp - half, picp + half)
+    return Candidate(number, (mae, abs(picp - 80.0)), mae, picp, picp - half, picp + half)
 
 
 # Trial 3 is the most accurate and far too narrow; 5 is compatible; 8 covers best; 9 is dominated.
@@ -18,7 +18,7 @@ TRIALS = [
 
 
 def test_the_front_is_in_order_of_mae_and_without_the_dominated() -> None:
-    assert front_numbers(TRIALS, 80.0) == [3, 5, 8]
+    assert front_numbers(TRIALS) == [3, 5, 8]
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,13 @@ def test_without_a_compatible_trial_the_knee_is_chosen_and_the_reason_says_so() 
 def test_a_coverage_above_the_target_is_as_far_as_one_below_it() -> None:
     trials = [candidate(0, 0.2, 88.0), candidate(1, 0.2, 71.0)]
     assert select(trials, policy="closest-coverage", target=80.0).number == 0
+
+
+def test_the_front_is_that_of_the_objectives_that_were_searched() -> None:
+    narrow = Candidate(0, (0.2, 1.0), 0.2, 60.0, 59.0, 61.0)
+    wide = Candidate(1, (0.1, 2.0), 0.1, 95.0, 94.0, 96.0)
+    dominated = Candidate(2, (0.3, 3.0), 0.05, 80.0, 79.0, 81.0)
+    assert front_numbers([narrow, wide, dominated]) == [1, 0]
 
 
 def test_an_unknown_policy_lists_the_known_ones() -> None:

@@ -75,6 +75,33 @@ def test_a_range_in_the_file_replaces_the_published_one(tmp_path: Path) -> None:
     assert space["num_blocks"] == IntRange(1, 3)
 
 
+def test_a_range_stays_of_the_kind_it_replaces(tmp_path: Path) -> None:
+    text = """
+    [space.NHITS_Q]
+    dropout = {low = 0, high = 1}
+    num_stacks = {low = 2.0, high = 3.0}
+    lr = {low = 1e-4, high = 1e-3}
+    """
+    space = load_settings(write(tmp_path, text), {}).search_space()
+    assert space["dropout"] == FloatRange(0.0, 1.0)
+    assert space["num_stacks"] == IntRange(2, 3)
+    assert space["lr"] == FloatRange(1e-4, 1e-3, log=True)
+
+
+def test_a_fraction_of_a_stack_is_refused(tmp_path: Path) -> None:
+    settings = load_settings(
+        write(tmp_path, "[space.NHITS_Q]\nnum_stacks = {low = 1.5, high = 3}"), {}
+    )
+    with pytest.raises(SettingsError, match=r"space.NHITS_Q.num_stacks: expected whole numbers"):
+        settings.search_space()
+
+
+def test_a_space_is_extended_by_a_parameter_that_is_fixed_otherwise(tmp_path: Path) -> None:
+    text = 'model = "TFT_Q"\n[space.TFT_Q]\nweight_decay = {low = 1e-6, high = 1e-2}'
+    space = load_settings(write(tmp_path, text), {}).search_space()
+    assert space["weight_decay"] == FloatRange(1e-6, 1e-2, log=True)
+
+
 def test_a_range_of_another_model_changes_nothing(tmp_path: Path) -> None:
     plain = load_settings(None, {}).search_space()
     text = "[space.TFT_Q]\nlstm_layers = {low = 1, high = 2}"

@@ -10,12 +10,11 @@ from paretocast.space import (
     FloatRange,
     IntRange,
     Space,
-    config_of,
+    changed_space,
     default_config,
     model_name,
     suggest_config,
     trial_parameters,
-    widened_space,
 )
 
 
@@ -37,12 +36,12 @@ def test_the_default_config_lies_in_the_space(model: str) -> None:
 
 
 def test_a_default_outside_a_narrowed_space_is_not_used() -> None:
-    space = widened_space("NHITS_Q", {"num_stacks": IntRange(4, 5)})
+    space = changed_space("NHITS_Q", {"num_stacks": IntRange(4, 5)})
     assert default_config("NHITS_Q", space) is None
 
 
 def test_heads_that_do_not_divide_the_hidden_size_are_never_proposed() -> None:
-    space = widened_space(
+    space = changed_space(
         "TFT_Q", {"hidden_size": Choice((48, 60)), "num_attention_heads": Choice((3, 5, 8))}
     )
     seen = {(c["hidden_size"], c["num_attention_heads"]) for c in proposals(space)}
@@ -50,23 +49,25 @@ def test_heads_that_do_not_divide_the_hidden_size_are_never_proposed() -> None:
 
 
 def test_a_config_survives_the_way_through_conditional_names() -> None:
-    space = widened_space(
+    space = changed_space(
         "TFT_Q", {"hidden_size": Choice((48, 60)), "num_attention_heads": Choice((3, 5))}
     )
     config = proposals(space, 1)[0]
-    assert config_of(trial_parameters(config, space)) == config
+    study = optuna.create_study()
+    study.enqueue_trial(trial_parameters(config, space))
+    assert suggest_config(study.ask(), space) == config
 
 
 def test_a_hidden_size_without_any_possible_heads_is_refused() -> None:
     with pytest.raises(SettingsError, match="hidden_size 50 is divisible by none"):
-        widened_space(
+        changed_space(
             "TFT_Q", {"hidden_size": Choice((50,)), "num_attention_heads": Choice((4, 8))}
         )
 
 
 def test_an_unknown_parameter_is_refused_with_the_known_ones() -> None:
     with pytest.raises(SettingsError, match="no parameter widht, expected some of num_stacks"):
-        widened_space("NHITS_Q", {"widht": FloatRange(0, 1)})
+        changed_space("NHITS_Q", {"widht": FloatRange(0, 1)})
 
 
 def test_model_names_ignore_case() -> None:

@@ -261,6 +261,13 @@ def _open_run(
     return run, settings
 
 
+def _usable_cores() -> int:
+    """Cores this process may use: on a shared node fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _dataset_name(name_or_path: str) -> str:
     from paretocast.datasets import find_spec
 
@@ -318,7 +325,7 @@ def _search(settings: TuneSettings, run: RunDirectory, task: Task) -> StudyResul
         from paretocast.study import Study
         from paretocast.trial import prepare_bench
 
-        use_threads(settings.threads or os.cpu_count() or 1)
+        use_threads(settings.threads or _usable_cores())
         bench = prepare_bench(
             task,
             model=settings.model,

@@ -6,10 +6,10 @@ optimizer, schedule, weight average, random state and the order of windows are i
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from paretocast.engine.windows import EVALUATION_BATCH, WindowSource, pinball_lo
 from paretocast.errors import ForecastError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -111,7 +111,6 @@ class Training:
             total_steps=recipe.steps,
             pct_start=recipe.warmup_share,
         )
-        self._judged = copy.deepcopy(self.model)
         self._weights = [parameter.detach() for parameter in self.model.parameters()]
         self._average = [weight.clone() for weight in self._weights]
         self._best = [weight.clone() for weight in self._weights]
@@ -157,9 +156,11 @@ class Training:
         finally:
             self.fit_seconds += time.perf_counter() - started
 
-    def best_model(self) -> QuantileModel:
-        """The averaged weights that were best on the stop split; the training is not touched."""
-        return self._with_weights(self._best)
+    @contextmanager
+    def best_model(self) -> Iterator[QuantileModel]:
+        """The model with the averaged weights that were best on the stop split, for a while."""
+        with self._with_weights(self._best):
+            yield self.model
 
     def checkpoint(self, *, note: str = "") -> bytes:
         """Everything `restore` needs, in the safetensors format, with a note of the caller."""
@@ -180,6 +181,7 @@ class Training:
             "stop_losses": self.stop_losses,
             "fit_seconds": self.fit_seconds,
             "cursor": self._cursor,
+            "micro_batch": self.micro_batch,
             "schedule": {
                 key: value for key, value in self._schedule.state_dict().items() if _is_plain(value)
             },
@@ -227,6 +229,7 @@ class Training:
         )
         self.stop_losses = [(step, loss) for step, loss in progress["stop_losses"]]
         self.fit_seconds, self._cursor = progress["fit_seconds"], progress["cursor"]
+        self.micro_batch = progress["micro_batch"]
         self._order = tensors["order"]
         self._generator.set_state(tensors["generator"])
         _set_random_states(_without_prefix("random", tensors), self.source.device)
@@ -288,20 +291,12 @@ class Training:
 
     def _judge(self) -> float:
         """Stop-split loss of the averaged weights; remembers the best."""
-        model = self._with_weights(self._average).eval()
-        total = torch.zeros((), device=self.source.device)
-        weight = torch.zeros((), device=self.source.device)
-        with torch.inference_mode():
-            for chunk in torch.split(self._stop, EVALUATION_BATCH):
-                target, mask = self.source.targets(chunk)
-                forecast = model(self.source.inputs(chunk)).sort(dim=-1).values
-                total += pinball_loss(forecast, target, mask, self._levels) * mask.sum()
-                weight += mask.sum()
-        loss = float(total / weight.clamp_min(1.0))
+        with self._with_weights(self._average):
+            loss = self._stop_loss()
         if not math.isfinite(loss):
             raise TrainingDivergedError(
-                f"the stop-split loss is {loss} after {self.step} steps at a peak learning rate of "
-                f"{self.recipe.lr:g}"
+                f"the stop-split loss is {loss} after {self.step} steps "
+                f"at a peak learning rate of {self.recipe.lr:g}"
             )
         self.stop_losses.append((self.step, loss))
         if loss < self.best_stop_loss:
@@ -310,11 +305,29 @@ class Training:
             torch._foreach_copy_(self._best, self._average)
         return loss
 
-    def _with_weights(self, weights: Sequence[torch.Tensor]) -> QuantileModel:
-        """The module that forecasts, with these weights."""
-        with torch.no_grad():
-            torch._foreach_copy_(list(self._judged.parameters()), list(weights))
-        return self._judged
+    def _stop_loss(self) -> float:
+        """Mean pinball loss of the model on the stop split, crossing removed, scaled units."""
+        self.model.eval()
+        total = torch.zeros((), device=self.source.device)
+        weight = torch.zeros((), device=self.source.device)
+        with torch.inference_mode():
+            for chunk in torch.split(self._stop, EVALUATION_BATCH):
+                target, mask = self.source.targets(chunk)
+                forecast = self.model(self.source.inputs(chunk)).sort(dim=-1).values
+                total += pinball_loss(forecast, target, mask, self._levels) * mask.sum()
+                weight += mask.sum()
+        return float(total / weight.clamp_min(1.0))
+
+    @contextmanager
+    def _with_weights(self, weights: Sequence[torch.Tensor]) -> Iterator[None]:
+        """The model with other weights. They change places, so no copy is made."""
+        for parameter, weight in zip(self.model.parameters(), weights, strict=True):
+            parameter.data = weight
+        try:
+            yield
+        finally:
+            for parameter, weight in zip(self.model.parameters(), self._weights, strict=True):
+                parameter.data = weight
 
     def _patience_is_out(self) -> bool:
         since_best = (self.step - self.best_step) // self.recipe.steps_between_evaluations

@@ -177,14 +177,14 @@ def importance_figure(
     importances : mapping of objective to mapping of parameter to share
         Shares are unitless and add up to 1 for each objective.
     n_trials : int
-        Completed trials behind the shares. Below `MIN_TRIALS_FOR_IMPORTANCE` the figure says so
+        Trials behind the shares. Below `MIN_TRIALS_FOR_IMPORTANCE` the figure says so
         and shows no bars, since they would rank noise.
     """
     title = f"{model} on {dataset}: which parameters mattered"
     if n_trials < MIN_TRIALS_FOR_IMPORTANCE:
         return look.message_figure(
             title,
-            f"{n_trials} completed trials are too few to tell which parameters mattered.<br>"
+            f"{n_trials} judged trials are too few to tell which parameters mattered.<br>"
             f"Bars appear from {MIN_TRIALS_FOR_IMPORTANCE} trials on.",
             height=360,
         )

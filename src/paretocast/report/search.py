@@ -181,15 +181,15 @@ def importance_page(
     importances : mapping of objective to mapping of parameter to share
         Unitless, adding up to 1 for each objective.
     """
-    n_complete = sum(t.state is TrialState.COMPLETE for t in trials)
+    n_judged = sum(t.mae is not None for t in trials)
     figure = importance_figure(
-        importances, n_trials=n_complete, model=facts.model, dataset=facts.dataset
+        importances, n_trials=n_judged, model=facts.model, dataset=facts.dataset
     )
     body = []
-    if MIN_TRIALS_FOR_IMPORTANCE <= n_complete < FEW_TRIALS_FOR_IMPORTANCE:
+    if MIN_TRIALS_FOR_IMPORTANCE <= n_judged < FEW_TRIALS_FOR_IMPORTANCE:
         body.append(
             warning(
-                f"{n_complete} completed trials give a rough picture: a bar far above the others "
+                f"{n_judged} trials give a rough picture: a bar far above the others "
                 "can be trusted, the order of the small ones cannot."
             )
         )
@@ -198,6 +198,7 @@ def importance_page(
         "A bar is the share of an objective's variation between trials that goes with a parameter.",
         "The bars of one objective add up to 100 %.",
         "A short bar: little difference within the ranges searched. Beyond them it may matter.",
+        "Trials are compared at the first rung, where all have had the same training.",
         "The search looked most where results were good, so the shares describe that region best.",
     )
     body.append(bullets("How to read it", reading))
