@@ -1,26 +1,72 @@
 """How close a tuned model comes to the true quantiles of the demo series.
 
-    paretocast tune --model NHITS_Q --dataset demo --trials 8 --seed 1
-    python benchmarks/demo_truth.py [--workspace hpo] [--job-id ID]
+    paretocast tune --settings examples/demo.toml
+    python benchmarks/demo_truth.py [--job-id ID] [--other-seeds 8 9 10]
 
 The demo generator knows the conditional quantiles of every window, so it knows the best reachable
-pinball loss. Both splits were predicted by the chosen trial when it was judged; `calibrate` took no
-part in training, stopping or choosing.
+pinball loss. The first rows are forecasts that the chosen trial made when it was judged; `calibrate`
+took no part in training, stopping or choosing. With --other-seeds the chosen config is trained anew
+on series that neither the search nor the design of the generator has seen.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from harness import print_result, print_table
 
 from paretocast.datasets import generate_demo, load_dataset
 from paretocast.scores import score_forecast
+from paretocast.settings import TuneSettings
 from paretocast.store import RunDirectory, load_arrays, load_json, newest_job_id
-from paretocast.task import plan_task
+from paretocast.task import Task, plan_task
+from paretocast.trial import prepare_bench, run_trial, trial_seed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from paretocast.datasets import DemoTruth
 
 SCORES = ("mae", "pinball", "crps", "picp", "mean_width", "winkler")
+DEMO_SEED = 7
+
+
+def compare(
+    task: Task, truth: DemoTruth, forecasts: dict[str, NDArray[Any]]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Scores of the true quantiles and of a forecast on each split it covers."""
+    levels = task.shape.levels
+    compared = {}
+    for split, forecast in forecasts.items():
+        true = truth.quantiles(
+            task.issues[split], horizon_steps=task.shape.horizon_steps, levels=levels
+        )
+        compared[split] = {
+            "truth": score_forecast(task.observed(split), true, levels=levels),
+            "model": score_forecast(
+                task.observed(split), forecast.astype(np.float64), levels=levels
+            ),
+        }
+    return compared
+
+
+def retrain(series_seed: int, settings: TuneSettings, config: dict[str, Any]) -> Any:  # noqa: ANN401
+    """Compare a config trained on the demo series of another seed."""
+    series, truth = generate_demo(series_seed)
+    dates = load_dataset("demo").dates
+    task = plan_task(series, dates, shape=settings.task.shape())
+    bench = prepare_bench(
+        task,
+        model=settings.model,
+        training=settings.training,
+        target_coverage=settings.target_coverage,
+        device=settings.device,
+    )
+    record = run_trial(bench, config, number=0, seed=trial_seed(settings.seed, 0))
+    return compare(task, truth, dict(record.forecasts))
 
 
 def main() -> None:
@@ -31,45 +77,37 @@ def main() -> None:
     parser.add_argument("--model", default="NHITS_Q")
     parser.add_argument("--workspace", type=Path, default=Path("hpo"))
     parser.add_argument("--job-id", default=None)
-    parser.add_argument("--quick", action="store_true", help="the same: it takes seconds anyway")
+    parser.add_argument("--other-seeds", type=int, nargs="*", default=[])
+    parser.add_argument("--quick", action="store_true", help="leave --other-seeds out")
     arguments = parser.parse_args()
     job_id = arguments.job_id or newest_job_id(arguments.workspace, arguments.model, "demo")
     run = RunDirectory(arguments.workspace, arguments.model, "demo", job_id)
-    chosen = load_json(run.best_params)["best_trial_number"]
-    forecasts = load_arrays(run.forecasts(chosen))
+    best = load_json(run.best_params)
+    settings = TuneSettings.model_validate(load_json(run.manifest)["settings"])
     dataset = load_dataset("demo")
-    task = plan_task(dataset.series, dataset.dates)
-    _, truth = generate_demo()
-    figures: dict[str, dict[str, dict[str, float]]] = {}
-    for split, forecast in forecasts.items():
-        observed = task.observed(split)
-        true = truth.quantiles(
-            task.issues[split],
-            horizon_steps=task.shape.horizon_steps,
-            levels=task.shape.levels,
-        )
-        figures[split] = {
-            "true quantiles": score_forecast(observed, true, levels=task.shape.levels),
-            f"trial {chosen}": score_forecast(
-                observed, forecast.astype(float), levels=task.shape.levels
-            ),
-        }
-    print_table(
-        ["split", "forecast", "n", *SCORES],
-        [
-            [split, name, int(scores["n"]), *(scores[score] for score in SCORES)]
-            for split, rows in figures.items()
-            for name, scores in rows.items()
-        ],
-    )
+    task = plan_task(dataset.series, dataset.dates, shape=settings.task.shape())
+    _, truth = generate_demo(DEMO_SEED)
+    stored = load_arrays(run.forecasts(best["best_trial_number"]))
+    figures = {str(DEMO_SEED): compare(task, truth, stored)}
+    for seed in [] if arguments.quick else arguments.other_seeds:
+        figures[str(seed)] = retrain(seed, settings, best["best_params"])
+    rows = [
+        [seed, split, name, int(scores["n"]), *(scores[score] for score in SCORES)]
+        for seed, splits in figures.items()
+        for split, pair in splits.items()
+        for name, scores in pair.items()
+    ]
+    print_table(["series", "split", "forecast", "n", *SCORES], rows)
     excess = {
-        split: rows[f"trial {chosen}"]["pinball"] / rows["true quantiles"]["pinball"] - 1.0
-        for split, rows in figures.items()
+        seed: {
+            split: pair["model"]["pinball"] / pair["truth"]["pinball"] - 1.0
+            for split, pair in splits.items()
+        }
+        for seed, splits in figures.items()
     }
-    print(
-        "pinball loss above that of the true quantiles: "
-        + ", ".join(f"{k} {v:.1%}" for k, v in excess.items())
-    )
+    for seed, by_split in excess.items():
+        shares = ", ".join(f"{split} {share:.1%}" for split, share in by_split.items())
+        print(f"series {seed}: pinball loss above that of the true quantiles: {shares}")
     print_result({"scores": figures, "pinball_excess": excess, "job_id": job_id})
 
 

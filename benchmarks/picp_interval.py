@@ -2,21 +2,24 @@
 
     python benchmarks/picp_interval.py [--quick]
 
-Simulated daily forecasts of 24 hours whose errors resemble those of the day before: `--days` in a row,
-or single weeks two weeks apart, as the tune split is laid out. A forecast is centred or biased; its true
-coverage is known.
+Simulated daily forecasts of 24 hours whose errors resemble those of the day before: `--days` in a
+row, or single weeks two weeks apart, as the tune split is laid out. A forecast is centred or biased;
+its true coverage is known.
 """
 
 from __future__ import annotations
 
 import argparse
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 import numpy as np
 from harness import print_result, print_table
-from numpy.typing import NDArray
 
 from paretocast.stats import picp_interval
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 HOURS = 24
 DAY_SHARE = 0.6  # of the error's variance that a whole day shares
@@ -37,13 +40,20 @@ def draw_autoregression(
     return noise
 
 
-def draw_misses(
-    rng: np.random.Generator, *, n_days: int, persistence: float, biased: bool, coverage: float
+def draw_observed(
+    rng: np.random.Generator,
+    *,
+    size: tuple[int, int],
+    persistence: float,
+    biased: bool,
+    coverage: float,
 ) -> NDArray[np.float64]:
-    """Observations (n_days, 24) that lie in [-1, 1] with probability `coverage`."""
-    days = draw_autoregression(rng, (n_days,), persistence)[:, None]
-    hours = draw_autoregression(rng, (n_days * HOURS,), HOURLY_PERSISTENCE).reshape(n_days, HOURS)
-    error = np.sqrt(DAY_SHARE) * days + np.sqrt(1.0 - DAY_SHARE) * hours
+    """Observations (series, days, 24) that lie in [-1, 1] with probability `coverage`."""
+    n_series, n_days = size
+    days = draw_autoregression(rng, size, persistence)[:, :, None]
+    hours = draw_autoregression(rng, (n_series, n_days * HOURS), HOURLY_PERSISTENCE)
+    error = np.sqrt(DAY_SHARE) * days
+    error = error + np.sqrt(1.0 - DAY_SHARE) * hours.reshape(n_series, n_days, HOURS)
     quantile = NormalDist().inv_cdf
     covered = error < quantile(coverage) if biased else np.abs(error) < quantile((1 + coverage) / 2)
     return np.where(covered, 0.0, 2.0)
@@ -52,19 +62,19 @@ def draw_misses(
 def share_held(
     *, n_days: int, weekly: bool, persistence: float, block: int, n_series: int, seed: int
 ) -> list[float]:
-    """Share of series, in percent, whose interval holds the truth: one entry per kind of forecast."""
+    """Percent of series whose interval holds the truth: one entry per kind of forecast."""
     rng = np.random.default_rng(seed)
+    size = (n_series, 3 * n_days if weekly else n_days)
     shares = []
     for coverage in COVERAGES:
         for biased in (False, True):
+            drawn = draw_observed(
+                rng, size=size, persistence=persistence, biased=biased, coverage=coverage
+            )
+            if weekly:
+                drawn = drawn[:, np.arange(size[1]) // 7 % 3 == 0]
             held = 0
-            for _ in range(n_series):
-                drawn = 3 * n_days if weekly else n_days
-                observed = draw_misses(
-                    rng, n_days=drawn, persistence=persistence, biased=biased, coverage=coverage
-                )
-                if weekly:
-                    observed = observed[np.arange(drawn) // 7 % 3 == 0]
+            for observed in drawn:
                 bound = np.ones_like(observed)
                 low, high = picp_interval(
                     observed, -bound, bound, block_days=block, n_resamples=400, rng=rng
