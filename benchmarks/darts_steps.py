@@ -94,9 +94,9 @@ def build_model(order: dict[str, Any], n_known: int, trainer: dict[str, Any]) ->
         "pl_trainer_kwargs": trainer,
     }
     if order["model"] == "NHITS_Q":
-        sizes = ("num_stacks", "num_blocks", "num_layers", "layer_widths")
+        sizes = ["num_stacks", "num_blocks", "num_layers", "layer_widths"]
         return NHiTSModel(**shared, **{name: config[name] for name in sizes})
-    sizes = ("hidden_size", "lstm_layers", "num_attention_heads")
+    sizes = ["hidden_size", "lstm_layers", "num_attention_heads"]
     return TFTModel(
         **shared, **{name: config[name] for name in sizes}, add_relative_index=not n_known
     )

@@ -4,8 +4,8 @@
     python benchmarks/demo_truth.py [--job-id ID] [--other-seeds 8 9 10]
 
 The demo generator knows the conditional quantiles of every window, so it knows the best reachable
-pinball loss. The first rows are forecasts that the chosen trial made when it was judged; `calibrate`
-took no part in training, stopping or choosing. With --other-seeds the chosen config is trained anew
+pinball loss. The first rows are forecasts that the chosen trial made when it was judged;
+`calibrate` took no part in training, stopping or choosing. With --other-seeds the chosen config is trained anew
 on series that neither the search nor the design of the generator has seen.
 """
 

@@ -2,12 +2,12 @@
 
     python benchmarks/evaluate_throughput.py --data-dir DATA [--quick]
 
-Ours is `forecast_positions` with its result in target units. The library forecasts in two ways, both
-after a fit of one step that is not counted:
+Ours is `forecast_positions` with its result in target units. The library forecasts in two ways,
+both after a fit of one step that is not counted:
 
-rolling  `NeuralForecast.cross_validation(n_windows=365, step_size=24, refit=False, use_fitted=True)`,
-         the library's own rolling prediction, which predicts without fitting again
-loop     `NeuralForecast.predict(history, futr_df=...)` issue by issue, from some issues extrapolated
+rolling  `NeuralForecast.cross_validation(n_windows=365, step_size=24, use_fitted=True)`, the
+         library's own rolling prediction, which predicts without fitting again
+loop     `NeuralForecast.predict(history, futr_df=...)` issue by issue, extrapolated from some
 
 Both get the shortest history that will do. Where the weights can be shared (N-HiTS and TFT) the
 largest difference between our forecast and the rolling one is shown, in scaled units.

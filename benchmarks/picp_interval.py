@@ -3,8 +3,8 @@
     python benchmarks/picp_interval.py [--quick]
 
 Simulated daily forecasts of 24 hours whose errors resemble those of the day before: `--days` in a
-row, or single weeks two weeks apart, as the tune split is laid out. A forecast is centred or biased;
-its true coverage is known.
+row, or single weeks two weeks apart, as the tune split is laid out. A forecast is centred or
+biased; its true coverage is known.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from neuralforecast.losses.pytorch import MQLoss
 from pytorch_lightning import Callback
 
 from paretocast.datasets import load_dataset
-from paretocast.engine import Training, forecast_positions, pinball_loss
+from paretocast.engine import Training, TrainingInterrupted, forecast_positions, pinball_loss
 from paretocast.models.base import Batch, QuantileModel
 from paretocast.models.nhits import library_arguments
 from paretocast.scaling import scale_task
@@ -49,7 +50,7 @@ def silence_library() -> None:
 
 
 def load_task(data_dir: Path | None) -> Task:
-    """Heat with calendar features where its files are at hand, else the demo with its covariates."""
+    """Heat with calendar features where its file is at hand, else the demo with its covariates."""
     if data_dir is None:
         dataset = load_dataset("demo")
     else:
@@ -78,13 +79,13 @@ class Match:
     @property
     def batch_size(self) -> int:
         """Windows per gradient step, on both sides."""
-        return self.bench.training.batch_size
+        return self.bench.batch_size
 
     def start_ours(self, *, seed: int = 1) -> Training:
         """Our training at step 0."""
         return start_training(self.bench, self.config, seed=seed)
 
-    def build_library(self, *, steps: int = 1, **settings: Any) -> Any:  # noqa: ANN401 - not typed
+    def build_library(self, *, steps: int = 1, **settings: object) -> Any:  # noqa: ANN401 - not typed
         """The library's module; what is not given here or in the config is its default."""
         name = LIBRARY_NAMES[self.bench.model]
         levels = list(self.bench.task.shape.levels)
@@ -106,7 +107,7 @@ class Match:
         )
 
     def fit_library(
-        self, frame: pd.DataFrame, *, steps: int, **settings: Any
+        self, frame: pd.DataFrame, *, steps: int, **settings: object
     ) -> tuple[NeuralForecast, float]:
         """`NeuralForecast.fit`, and its seconds per step without start-up and first step."""
         clock = StepClock()
@@ -158,7 +159,7 @@ def train_frame(bench: Bench) -> pd.DataFrame:
     return library_frame(bench).iloc[: bench.task.train_stop]
 
 
-class StepClock(Callback):  # type: ignore[misc]  # lightning leaves its classes untyped
+class StepClock(Callback):
     """Notes when each training step of a fit ended."""
 
     def __init__(self) -> None:
@@ -188,6 +189,27 @@ class LibraryForecaster(QuantileModel):
             }
         )
         return forecast
+
+
+class InFloat32(QuantileModel):
+    """A model that does not follow the autocast around it."""
+
+    def __init__(self, model: QuantileModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Quantile forecasts of shape (B, H, Q), scaled."""
+        with torch.autocast(batch.history.device.type, enabled=False):
+            forecast: Tensor = self.model(batch)
+        return forecast
+
+
+def take_steps(training: Training, n_steps: int) -> None:
+    """Gradient steps alone: a training that reaches where it was sent judges itself there."""
+    last_step = training.step + n_steps
+    with suppress(TrainingInterrupted):
+        training.advance(ENDLESS_STEPS, should_stop=lambda: training.step >= last_step)
 
 
 def stop_split_loss(model: QuantileModel, bench: Bench) -> float:

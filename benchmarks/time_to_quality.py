@@ -4,9 +4,9 @@
 
 The library fits its module on the train split with its own optimizer settings (Adam, the learning
 rate and schedule that are the module's defaults; --library-lr sets another rate) for 2,000 steps,
-TFT and TimesNet for 300. Its seconds are those of its training steps; import, building and start-up
-are not counted. Its module is then judged on the stop split in scaled units by the formula our engine
-judges itself with: mean pinball loss over the level grid, quantiles sorted.
+TFT and TimesNet for 300. Its seconds are those of its training steps; import, building and
+start-up are not counted. Its module is then judged on the stop split in scaled units by the formula
+our engine judges itself with: mean pinball loss over the level grid, quantiles sorted.
 
 Ours trains the same architecture on the same windows and batch with its own recipe and a budget of
 its own (--ours-steps) and stops at the first judgement at or below that loss. Its seconds run from
@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,10 +64,8 @@ def train_ours(match: Match, *, seed: int, until: float) -> dict[str, float | No
         if loss <= until:
             reached.append((step, time.perf_counter() - started))
 
-    try:
+    with suppress(TrainingInterrupted):
         training.advance(training.recipe.steps, should_stop=lambda: bool(reached), on_progress=note)
-    except TrainingInterrupted:
-        pass
     step, seconds = reached[0] if reached else (None, None)
     return {"seconds": seconds, "step": step, "loss": training.best_stop_loss}
 

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 Given = TypeVar("Given")
 Checked = TypeVar("Checked")
 
-# A step per 32 training windows: neighbouring windows repeat each other. Below a thousand steps the
-# schedule has no time to work, whatever the size of the series.
-WINDOWS_PER_STEP = 32
-FEWEST_STEPS, MOST_STEPS = 1000, 4000
+# A step per 48 training windows: neighbouring windows repeat each other. Below 600 steps the schedule
+# has no time to work, whatever the size of the series.
+WINDOWS_PER_STEP = 48
+FEWEST_STEPS, MOST_STEPS = 600, 3000
 
 
 class Closed(BaseModel):
@@ -110,7 +110,7 @@ class TrainingSettings(Closed):
     clip_norm: Annotated[float, Field(gt=0.0)] = 1.0
     average_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
     n_evaluations: Annotated[int, Field(ge=1)] = 9
-    n_rungs: Annotated[int, Field(ge=1, description="1 trains every trial to the end")] = 3
+    n_rungs: Annotated[int, Field(ge=1, description="1 trains every trial to the end")] = 2
     patience: Annotated[int, Field(ge=1)] = 4
     transform: Transform = Transform.NONE
 

@@ -56,7 +56,7 @@ class Watch:
 
 
 def make_settings(trials: int = 4, **changes: object) -> TuneSettings:
-    training = {"steps": 12, "batch_size": 32, "n_evaluations": 3}
+    training = {"steps": 12, "batch_size": 32, "n_evaluations": 3, "n_rungs": 3}
     return load_settings(
         None,
         {"trials": trials, "space": SMALL_SPACE, "training": training, "device": "cpu", **changes},

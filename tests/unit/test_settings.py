@@ -109,7 +109,7 @@ def test_a_range_of_another_model_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("n_windows", "steps"), [(1_000, FEWEST_STEPS), (64_000, 2000), (10_000_000, MOST_STEPS)]
+    ("n_windows", "steps"), [(1_000, FEWEST_STEPS), (96_000, 2000), (10_000_000, MOST_STEPS)]
 )
 def test_the_budget_follows_the_size_of_the_data(n_windows: int, steps: int) -> None:
     assert TrainingSettings().budget_steps(n_windows, batch_size=128) == steps

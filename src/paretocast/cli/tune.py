@@ -65,7 +65,7 @@ def tune(
     steps: Annotated[
         int | None,
         typer.Option(
-            help="Gradient steps of a trial. [default: one per 32 training windows, 1000 to 4000]",
+            help="Gradient steps of a trial. [default: one per 48 training windows, 600 to 3000]",
             min=1,
             rich_help_panel=BUDGET,
         ),

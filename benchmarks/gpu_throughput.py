@@ -1,0 +1,261 @@
+"""Speed of training on a GPU: both precisions, and several trials on one device.
+
+    python benchmarks/gpu_throughput.py [--data-dir DATA] [--quick]
+
+First table: windows per second of our training steps in float32 and under bf16 autocast, which is
+what the engine uses on CUDA, and of `NeuralForecast.fit` with its defaults on the same device; in
+turns, medians over rounds. Float32 is PyTorch's default, without TF32 in matrix products. The batch
+is the one our engine chooses for the device.
+
+Second table: n small trials (N-HiTS, default config) in n processes on one device, all training at
+once, against the same trials one after the other. Every process has imported, built and warmed up
+before the clock starts, as workers have after their first trial. No CUDA MPS is needed; where it
+runs, it is used.
+
+Without a CUDA device nothing is measured and the script ends well. --device cpu rehearses it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import statistics
+import time
+from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clocks import alternate, median_ratio, paced
+from harness import print_result, print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.synchronize import Barrier
+
+    from rivals import Match
+    from train_throughput import Case
+
+    from paretocast.engine import Training
+    from paretocast.task import Task
+
+TRIAL = ("NHITS_Q", 128)  # what every process trains: model, batch
+CONCURRENT = (1, 4, 16)
+GOAL, AIM = 4.0, 8.0
+WAIT_SECONDS = 600.0
+
+_start_line: Barrier | None = None  # of a worker process
+
+
+def clocked_steps(training: Training, n_steps: int) -> float:
+    """Seconds of some steps, their work on the device included."""
+    from rivals import take_steps
+
+    wait_for(training.source.device.type)
+    started = time.perf_counter()
+    take_steps(training, n_steps)
+    wait_for(training.source.device.type)
+    return time.perf_counter() - started
+
+
+def wait_for(device_type: str) -> None:
+    """Return when the device has done everything it was asked for."""
+    import torch
+
+    if device_type == "cuda":
+        torch.cuda.synchronize()
+
+
+def run_steps(match: Match, *, in_float32: bool) -> Callable[[int], float]:
+    """Seconds per step of our training, in the engine's precision or in float32."""
+    from rivals import InFloat32
+
+    training = match.start_ours()
+    if in_float32:
+        training.model = InFloat32(training.model)
+    return lambda n_steps: clocked_steps(training, n_steps) / n_steps
+
+
+def measure_precision(case: Case, task: Task, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Windows per second of a size in both precisions."""
+    from rivals import config_with, make_match
+
+    match = make_match(
+        task,
+        case.model,
+        config_with(case.model, **case.changes),
+        batch_size=case.batch_size,
+        device=arguments.device,
+    )
+    runs = {
+        "float32": run_steps(match, in_float32=True),
+        "bf16": run_steps(match, in_float32=False),
+    }
+    turns = {
+        name: paced(run, seconds=arguments.seconds, fewest=1 if arguments.quick else 10)
+        for name, run in runs.items()
+    }
+    measured = alternate(turns, n_rounds=arguments.rounds)
+    return {
+        "model": case.model,
+        "size": case.size,
+        "batch_size": case.batch_size,
+        "windows_per_second": {
+            name: case.batch_size / statistics.median(seconds) for name, seconds in measured.items()
+        },
+        "float32/bf16": median_ratio(measured["float32"], measured["bf16"]),
+        "rounds": measured,
+    }
+
+
+def remember_start_line(barrier: Barrier) -> None:
+    """Run once in a worker process."""
+    global _start_line  # noqa: PLW0603 - a barrier reaches a process only while it is started
+    _start_line = barrier
+
+
+def train_beside_others(data_dir: Path | None, device: str, n_steps: int) -> None:
+    """One trial of a worker process: warm up, wait for the others, train."""
+    from rivals import config_with, load_task, make_match, silence_library
+
+    from paretocast.engine import use_threads
+
+    silence_library()
+    use_threads(1)
+    model, batch_size = TRIAL
+    match = make_match(
+        load_task(data_dir), model, config_with(model), batch_size=batch_size, device=device
+    )
+    training = match.start_ours()
+    clocked_steps(training, 10)
+    if _start_line is not None:
+        _start_line.wait(WAIT_SECONDS)
+    clocked_steps(training, n_steps)
+    if _start_line is not None:
+        _start_line.wait(WAIT_SECONDS)
+
+
+def seconds_together(n_trials: int, arguments: argparse.Namespace) -> float:
+    """Seconds of `n_trials` trials, all at once."""
+    processes = multiprocessing.get_context("spawn")
+    start_line = processes.Barrier(n_trials + 1)
+
+    def abort_on_failure(trial: Future[None]) -> None:
+        if trial.exception() is not None:
+            start_line.abort()
+
+    with ProcessPoolExecutor(
+        n_trials, processes, initializer=remember_start_line, initargs=(start_line,)
+    ) as pool:
+        trials = [
+            pool.submit(
+                train_beside_others, arguments.data_dir, arguments.device, arguments.trial_steps
+            )
+            for _ in range(n_trials)
+        ]
+        for trial in trials:  # a trial that fails would keep the others waiting
+            trial.add_done_callback(abort_on_failure)
+        try:
+            start_line.wait(WAIT_SECONDS)
+            started = time.perf_counter()
+            start_line.wait(WAIT_SECONDS)
+            seconds = time.perf_counter() - started
+        finally:
+            for trial in trials:
+                trial.result()
+    return seconds
+
+
+def gain(alone: float, together: float, *, n_trials: int) -> float:
+    """How many times sooner `n_trials` end together than one after the other.
+
+    >>> gain(10.0, 20.0, n_trials=4)
+    2.0
+    """
+    return n_trials * alone / together
+
+
+def measure_concurrency(counts: list[int], arguments: argparse.Namespace) -> dict[str, Any]:
+    """Gains over one trial after the other, medians over rounds."""
+    measured = alternate(
+        {str(n): lambda n=n: seconds_together(n, arguments) for n in counts},  # type: ignore[misc]
+        n_rounds=arguments.trial_rounds,
+    )
+    gains = {
+        n: statistics.median(
+            gain(alone, together, n_trials=int(n))
+            for alone, together in zip(measured["1"], measured[n], strict=True)
+        )
+        for n in measured
+    }
+    return {"seconds": measured, "gains": gains, "steps": arguments.trial_steps}
+
+
+def has_device(name: str) -> bool:
+    """Whether there is anything to measure on."""
+    import torch
+
+    return not name.startswith("cuda") or torch.cuda.is_available()
+
+
+def main() -> None:
+    """Print both tables, or say that there is no GPU."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--data-dir", type=Path, default=None, help="heat; else the demo series")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--models", nargs="+", default=None, help="some of the models, first table")
+    parser.add_argument("--rounds", type=int, default=5, help="of the first table")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of one turn, roughly")
+    parser.add_argument("--trial-steps", type=int, default=1000, help="of a trial, second table")
+    parser.add_argument("--trial-rounds", type=int, default=3, help="of the second table")
+    parser.add_argument(
+        "--quick", action="store_true", help="one size of each model, 1 and 4 trials"
+    )
+    arguments = parser.parse_args()
+    if not has_device(arguments.device):
+        print(f"no CUDA device is visible for --device {arguments.device}: nothing was measured")
+        print_result({"skipped": "no CUDA device"})
+        return
+    from rivals import load_task, silence_library
+    from train_throughput import CASES, quick_cases
+
+    cases, counts = CASES, list(CONCURRENT)
+    if arguments.quick:
+        cases, counts = quick_cases(CASES), counts[:2]
+        arguments.rounds, arguments.seconds = 1, 0.5
+        arguments.trial_steps, arguments.trial_rounds = min(100, arguments.trial_steps), 1
+    silence_library()
+    task = load_task(arguments.data_dir)
+    wanted = {name.upper() for name in arguments.models or ()}
+    chosen = [case for case in cases if not wanted or case.model in wanted]
+    rows = [measure_precision(case, task, arguments) for case in chosen]
+    print_table(
+        ["model", "size", "batch", "float32 windows/s", "bf16 windows/s", "float32/bf16"],
+        [
+            [
+                *(row[name] for name in ("model", "size", "batch_size")),
+                *row["windows_per_second"].values(),
+                row["float32/bf16"],
+            ]
+            for row in rows
+        ],
+    )
+    trials = measure_concurrency(counts, arguments)
+    print_table(
+        ["trials at once", "seconds", "gain", "goal (aim)"],
+        [
+            [
+                n,
+                statistics.median(trials["seconds"][n]),
+                value,
+                f"{GOAL:g} ({AIM:g})" if n == "16" else "-",
+            ]
+            for n, value in trials["gains"].items()
+        ],
+    )
+    print_result({"precision": rows, "trials": trials, "dataset": task.series.name}, seed=1)
+
+
+if __name__ == "__main__":
+    main()
