@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from paretocast.engine import Training
     from paretocast.task import Task
 
-TRIAL = ("NHITS_Q", 128)  # what every process trains: model, batch
+TRIAL_MODEL = "NHITS_Q"
 CONCURRENT = (1, 4, 16)
 GOAL, AIM = 4.0, 8.0
 WAIT_SECONDS = 600.0
@@ -76,19 +76,17 @@ def run_steps(match: Match, *, in_float32: bool) -> Callable[[int], float]:
 
 
 def measure_precision(case: Case, task: Task, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Windows per second of a size in both precisions."""
+    """Windows per second of a size in both precisions and in the library."""
     from rivals import config_with, make_match
+    from train_throughput import run_library
 
-    match = make_match(
-        task,
-        case.model,
-        config_with(case.model, **case.changes),
-        batch_size=case.batch_size,
-        device=arguments.device,
-    )
+    config = config_with(case.model, **case.changes)
+    match = make_match(task, case.model, config, device=arguments.device)
+    accelerator = "gpu" if match.bench.source.device.type == "cuda" else "cpu"
     runs = {
         "float32": run_steps(match, in_float32=True),
         "bf16": run_steps(match, in_float32=False),
+        "fit": run_library(match, accelerator=accelerator),
     }
     turns = {
         name: paced(run, seconds=arguments.seconds, fewest=1 if arguments.quick else 10)
@@ -98,11 +96,15 @@ def measure_precision(case: Case, task: Task, arguments: argparse.Namespace) -> 
     return {
         "model": case.model,
         "size": case.size,
-        "batch_size": case.batch_size,
+        "batch_size": match.batch_size,
         "windows_per_second": {
-            name: case.batch_size / statistics.median(seconds) for name, seconds in measured.items()
+            name: match.batch_size / statistics.median(seconds)
+            for name, seconds in measured.items()
         },
-        "float32/bf16": median_ratio(measured["float32"], measured["bf16"]),
+        **{
+            f"{name}/bf16": median_ratio(measured[name], measured["bf16"])
+            for name in ("float32", "fit")
+        },
         "rounds": measured,
     }
 
@@ -121,10 +123,7 @@ def train_beside_others(data_dir: Path | None, device: str, n_steps: int) -> Non
 
     silence_library()
     use_threads(1)
-    model, batch_size = TRIAL
-    match = make_match(
-        load_task(data_dir), model, config_with(model), batch_size=batch_size, device=device
-    )
+    match = make_match(load_task(data_dir), TRIAL_MODEL, config_with(TRIAL_MODEL), device=device)
     training = match.start_ours()
     clocked_steps(training, 10)
     if _start_line is not None:
@@ -228,15 +227,19 @@ def main() -> None:
     silence_library()
     task = load_task(arguments.data_dir)
     wanted = {name.upper() for name in arguments.models or ()}
-    chosen = [case for case in cases if not wanted or case.model in wanted]
+    sizes = {(case.model, case.size): case for case in cases}
+    chosen = [case for case in sizes.values() if not wanted or case.model in wanted]
     rows = [measure_precision(case, task, arguments) for case in chosen]
     print_table(
-        ["model", "size", "batch", "float32 windows/s", "bf16 windows/s", "float32/bf16"],
+        [
+            *("model", "size", "batch", "float32 windows/s", "bf16 windows/s", "fit windows/s"),
+            *("float32/bf16", "fit/bf16"),
+        ],
         [
             [
                 *(row[name] for name in ("model", "size", "batch_size")),
                 *row["windows_per_second"].values(),
-                row["float32/bf16"],
+                *(row[f"{name}/bf16"] for name in ("float32", "fit")),
             ]
             for row in rows
         ],

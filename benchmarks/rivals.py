@@ -124,12 +124,15 @@ def make_match(
     model: str,
     config: Config,
     *,
-    batch_size: int,
+    batch_size: int | None = None,
     steps: int = ENDLESS_STEPS,
     n_judgements: int = 1,
     device: str = "cpu",
 ) -> Match:
-    """A match with our recipe for that many steps; patience never ends it."""
+    """A match with our recipe for that many steps; patience never ends it.
+
+    Without a batch it is the one that our engine chooses for model and device.
+    """
     settings = TrainingSettings(
         steps=steps, batch_size=batch_size, n_evaluations=n_judgements, patience=n_judgements
     )

@@ -3,8 +3,8 @@
     python benchmarks/train_throughput.py --data-dir DATA [--quick] [--darts PYTHON]
 
 Ours is the steps of `Training.advance`. `fit` runs on the same scaled series, architecture,
-covariates and batch with its default optimizer; logger, progress bar, checkpoints and validation are
-off. Lightning tells when each of its steps ended, so its start-up and first step are not counted.
+covariates and batch with its default optimizer; logger, progress bar, checkpoints and validation
+are off. Lightning tells when each step ended, so start-up and first step are not counted.
 TimesNet of the library sees the history of known covariates alone; ours also sees their horizon and
 the past covariates.
 

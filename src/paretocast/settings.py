@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 Given = TypeVar("Given")
 Checked = TypeVar("Checked")
 
-# A step per 48 training windows: neighbouring windows repeat each other. Below 600 steps the schedule
-# has no time to work, whatever the size of the series.
+# A step per 48 training windows: neighbouring windows repeat each other. Below 600 steps the
+# schedule has no time to work, whatever the size of the series.
 WINDOWS_PER_STEP = 48
 FEWEST_STEPS, MOST_STEPS = 600, 3000
 

@@ -11,7 +11,7 @@ import typer
 data_app = typer.Typer(help="List, check and describe data sets.", no_args_is_help=True)
 
 DataDir = Annotated[
-    Path | None, typer.Option(help="Folder of the data files. [default: $PARETOCAST_DATA]")
+    Path | None, typer.Option(help="Folder of the data files. \\[default: $PARETOCAST_DATA]")
 ]
 DatasetArgument = Annotated[
     str, typer.Argument(metavar="DATASET", help="A named data set or the path of a TOML file.")
@@ -50,7 +50,9 @@ def check_command(
     data_dir: DataDir = None,
     covariates: Annotated[
         str | None,
-        typer.Option(help="Covariates to check, joined by commas. [default: as the data set says]"),
+        typer.Option(
+            help="Covariates to check, joined by commas. \\[default: as the data set says]"
+        ),
     ] = None,
 ) -> None:
     """Everything that is wrong or noteworthy with a data set; exit code 1 if it cannot be used."""

@@ -88,9 +88,13 @@ class StudyProgress:
             line = (
                 f"trial {record.number} {_describe_trial(record)} | {self._n_done}/{self._n_trials}"
             )
-            self._console.print(f"{line} | {best} | {self._time_left(0.0)}", highlight=False)
+            self._console.print(
+                f"{line} | {best} | {self._time_left(0.0)}", highlight=False, markup=False
+            )
         elif record.reason:
-            self._console.print(f"trial {record.number} failed: {record.reason}", highlight=False)
+            self._console.print(
+                f"trial {record.number} failed: {record.reason}", highlight=False, markup=False
+            )
 
     def _time_left(self, share_of_running: float) -> str:
         done_here = self._n_here + share_of_running

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from paretocast.cli.console import numbers_console, significant
@@ -25,7 +26,7 @@ def print_outcome(outcome: Outcome, *, unit: str) -> None:
     table = Table(
         title=(
             f"Pareto front on the tune split ({outcome.chosen.scores['n']:.0f} hours), "
-            f"MAE, width and losses in {unit}"
+            f"MAE, width and losses in {escape(unit)}"
         ),
         title_justify="left",
         box=box.SIMPLE_HEAD,

@@ -47,7 +47,7 @@ def tune(
     trials: Annotated[
         int | None,
         typer.Option(
-            help="Total trials of the study, those of earlier runs included. [default: 20]",
+            help="Total trials of the study, those of earlier runs included. \\[default: 20]",
             min=1,
             rich_help_panel=BUDGET,
         ),
@@ -65,7 +65,7 @@ def tune(
     steps: Annotated[
         int | None,
         typer.Option(
-            help="Gradient steps of a trial. [default: one per 48 training windows, 600 to 3000]",
+            help="Gradient steps of a trial. \\[default: one per 48 training windows, 600 to 3000]",
             min=1,
             rich_help_panel=BUDGET,
         ),
@@ -77,7 +77,7 @@ def tune(
     seed: Annotated[
         int | None,
         typer.Option(
-            help="The same seed gives the same trials and numbers. [default: 1]",
+            help="The same seed gives the same trials and numbers. \\[default: 1]",
             min=0,
             rich_help_panel=SEARCH,
         ),
@@ -85,7 +85,7 @@ def tune(
     objectives: Annotated[
         str | None,
         typer.Option(
-            help="Scores to minimise, joined by commas. [default: mae,coverage_error]",
+            help="Scores to minimise, joined by commas. \\[default: mae,coverage_error]",
             rich_help_panel=SEARCH,
         ),
     ] = None,
@@ -100,7 +100,7 @@ def tune(
     target_coverage: Annotated[
         float | None,
         typer.Option(
-            help="Coverage that the interval should have, in percent. [default: 80]",
+            help="Coverage that the interval should have, in percent. \\[default: 80]",
             rich_help_panel=SEARCH,
         ),
     ] = None,
@@ -108,7 +108,8 @@ def tune(
         Path | None,
         typer.Option(
             help=(
-                "TOML file with any setting, e.g. a narrowed [space.NHITS_Q]; options win over it."
+                "TOML file with any setting, e.g. a narrowed \\[space.NHITS_Q]; "
+                "options win over it."
             ),
             rich_help_panel=SEARCH,
         ),
@@ -116,20 +117,20 @@ def tune(
     data_dir: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the data files. [default: $PARETOCAST_DATA]", rich_help_panel=DATA
+            help="Folder of the data files. \\[default: $PARETOCAST_DATA]", rich_help_panel=DATA
         ),
     ] = None,
     covariates: Annotated[
         str | None,
         typer.Option(
-            help="Covariates to use, joined by commas, or none. [default: as the data set says]",
+            help="Covariates to use, joined by commas, or none. \\[default: as the data set says]",
             rich_help_panel=DATA,
         ),
     ] = None,
     transform: Annotated[
         str | None,
         typer.Option(
-            help="Change of the target before scaling: none or log1p. [default: none]",
+            help="Change of the target before scaling: none or log1p. \\[default: none]",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -139,7 +140,9 @@ def tune(
     job_id: Annotated[
         str | None,
         typer.Option(
-            help="Id of the study; an existing one is continued. [default: from Slurm, else fresh]",
+            help=(
+                "Id of the study; an existing one is continued. \\[default: from Slurm, else fresh]"
+            ),
             rich_help_panel=PLACE,
         ),
     ] = None,
@@ -156,11 +159,11 @@ def tune(
     ] = False,
     device: Annotated[
         str | None,
-        typer.Option(help="auto, cpu, cuda or cuda:N. [default: auto]", rich_help_panel=PLACE),
+        typer.Option(help="auto, cpu, cuda or cuda:N. \\[default: auto]", rich_help_panel=PLACE),
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(help="CPU threads. [default: all cores]", min=1, rich_help_panel=PLACE),
+        typer.Option(help="CPU threads. \\[default: all cores]", min=1, rich_help_panel=PLACE),
     ] = None,
     test: Annotated[
         bool,
@@ -275,6 +278,8 @@ def _dataset_name(name_or_path: str) -> str:
 
 
 def _load_task(settings: TuneSettings) -> Task:
+    from rich.markup import escape
+
     from paretocast.datasets import load_dataset
     from paretocast.task import plan_task
 
@@ -286,7 +291,7 @@ def _load_task(settings: TuneSettings) -> Task:
     )
     for finding in dataset.findings:
         if finding.severity == "warning":
-            console.print(f"[yellow]warning[/yellow] {finding}", highlight=False)
+            console.print(f"[yellow]warning[/yellow] {escape(str(finding))}", highlight=False)
     task = plan_task(
         dataset.series,
         dataset.dates,
@@ -294,7 +299,7 @@ def _load_task(settings: TuneSettings) -> Task:
         feature_groups=settings.task.features,
     )
     for note in _assumptions(task):
-        console.print(f"[yellow]note[/yellow] {note}", highlight=False)
+        console.print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
     return task
 
 

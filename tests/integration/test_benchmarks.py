@@ -1,0 +1,132 @@
+"""The benchmark scripts start and their sums are right; what they measure is no test's business."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+SCRIPTS = ("train_throughput", "evaluate_throughput", "gpu_throughput", "time_to_quality")
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Imports a file of the benchmarks as its neighbours do."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_help_answers_without_loading_the_libraries(name: str) -> None:
+    program = (
+        "import runpy, sys\n"
+        f"sys.path.insert(0, {str(BENCHMARKS)!r})\n"
+        f"sys.argv = [{name!r}, '--help']\n"
+        "try:\n"
+        f"    runpy.run_path({str(BENCHMARKS / name)!r} + '.py', run_name='__main__')\n"
+        "finally:\n"
+        "    print('LOADED', sorted({'torch', 'neuralforecast'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "--quick" in done.stdout
+    assert "LOADED []" in done.stdout
+
+
+def test_contenders_take_turns(script: Callable[[str], ModuleType]) -> None:
+    calls: list[str] = []
+
+    def turn(name: str, seconds: float) -> Callable[[], float]:
+        def take() -> float:
+            calls.append(name)
+            return seconds
+
+        return take
+
+    measured = script("clocks").alternate({"a": turn("a", 1.0), "b": turn("b", 2.0)}, n_rounds=2)
+    assert calls == ["a", "b", "a", "b"]
+    assert measured == {"a": [1.0, 1.0], "b": [2.0, 2.0]}
+
+
+def test_a_ratio_is_the_median_of_pairs_and_not_the_ratio_of_medians(
+    script: Callable[[str], ModuleType],
+) -> None:
+    # Medians are 20 and 10. The machine slowed down in the last round for both.
+    assert script("clocks").median_ratio([6.0, 20.0, 90.0], [1.0, 10.0, 30.0]) == 3.0
+
+
+def test_rounds_that_do_not_pair_are_refused(script: Callable[[str], ModuleType]) -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        script("clocks").median_ratio([1.0, 2.0], [1.0])
+
+
+def test_the_first_step_and_what_came_before_it_are_not_counted(
+    script: Callable[[str], ModuleType],
+) -> None:
+    assert script("clocks").seconds_between([100.0, 101.0, 104.0]) == 2.0
+
+
+@pytest.mark.parametrize(("seconds_per_step", "n_steps"), [(0.5, 4), (9.0, 2), (1e-6, 500)])
+def test_a_turn_has_the_steps_that_fill_it_within_limits(
+    script: Callable[[str], ModuleType], seconds_per_step: float, n_steps: int
+) -> None:
+    taken: list[int] = []
+
+    def run(n: int) -> float:
+        taken.append(n)
+        return seconds_per_step
+
+    script("clocks").paced(run, seconds=2.0, fewest=2)()
+    assert taken[-1] == n_steps
+
+
+def test_quick_keeps_one_size_of_each_model(script: Callable[[str], ModuleType]) -> None:
+    throughput = script("train_throughput")
+    quick = throughput.quick_cases(throughput.CASES)
+    assert [(case.model, case.size) for case in quick] == [
+        ("NHITS_Q", "256"),
+        ("TFT_Q", "64"),
+        ("TIMESNET_Q", "64/64/3"),
+    ]
+
+
+def test_a_summary_divides_within_rounds(script: Callable[[str], ModuleType]) -> None:
+    throughput = script("train_throughput")
+    measured = {"ours": [0.1, 0.2, 0.1], "fit": [0.3, 0.4, 0.2], "bare": [0.1, 0.1, 0.2]}
+    row = throughput.summary(throughput.CASES[0], measured)
+    assert row["ratios"] == {"fit/ours": pytest.approx(2.0)}
+    assert row["ours/bare"] == pytest.approx(1.0)
+    assert row["windows_per_second"]["ours"] == pytest.approx(32 / 0.1)
+
+
+def test_a_year_of_issues_ends_with_the_series(script: Callable[[str], ModuleType]) -> None:
+    issues = script("evaluate_throughput").daily_issues(1000, n_days=3, horizon_steps=24)
+    assert issues.tolist() == [928, 952, 976]
+    assert np.diff(issues).tolist() == [24, 24]
+
+
+def test_trials_that_take_as_long_together_as_in_turn_gain_nothing(
+    script: Callable[[str], ModuleType],
+) -> None:
+    gain = script("gpu_throughput").gain
+    assert gain(1.0, 16.0, n_trials=16) == 1.0
+    assert gain(1.0, 2.0, n_trials=16) == 8.0
+
+
+def test_a_loss_that_was_missed_once_has_no_ratio(script: Callable[[str], ModuleType]) -> None:
+    ratio_of = script("time_to_quality").ratio_of
+    met = {"theirs": {"seconds": 12.0}, "ours": {"seconds": 3.0}}
+    missed = {"theirs": {"seconds": 12.0}, "ours": {"seconds": None}}
+    assert ratio_of([met, met]) == 4.0
+    assert ratio_of([met, missed]) is None
