@@ -49,7 +49,6 @@ class DartsProcess:
             [str(python), __file__, str(path), json.dumps(order)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             text=True,
         )
         self._answer()
@@ -73,9 +72,7 @@ class DartsProcess:
         for line in self._process.stdout:
             if line.startswith(READY):
                 return line.removeprefix(READY).strip()
-        raise SystemExit(
-            f"{self._process.args} ended without an answer; run it by hand to see why"  # type: ignore[str-bytes-safe]
-        )
+        raise SystemExit("Darts ended without an answer; what it said stands above")
 
 
 def build_model(order: dict[str, Any], n_known: int, trainer: dict[str, Any]) -> Any:  # noqa: ANN401 - not typed

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import sys
 import traceback
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,6 +79,8 @@ class TrialRecord:
         95 % interval of the measured coverage, percent.
     rungs : tuple of Judgement
         What was seen at each rung, the last one included.
+    peak_memory_mib : float
+        Largest resident memory of the process during the trial, libraries and data included.
     stop_losses : tuple of (step, loss)
         Mean pinball loss of the averaged weights on the stop split, scaled units.
     forecasts : dict of str to ndarray
@@ -211,6 +215,7 @@ def run_trial(
     TrialInterrupted
         If `should_stop` said so; anything else that goes wrong is in the record.
     """
+    reset_peak_memory()
     try:
         training, rungs = _begin_or_continue(bench, config, seed=seed, checkpoint=checkpoint)
         state = TrialState.COMPLETE
@@ -320,10 +325,20 @@ def score_on_tune(
     return scores, picp_interval(observed, lower, upper, rng=np.random.default_rng(seed))
 
 
+def reset_peak_memory() -> None:
+    """Begin a new measurement of `peak_memory_mib`, where the system allows it."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
 def peak_memory_mib() -> float:
-    """Largest resident memory of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1024.0**2 if sys.platform == "darwin" else peak / 1024.0
+    """Largest resident memory of this process since `reset_peak_memory`, or since its start."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        peak = next(line for line in lines if line.startswith("VmHWM:"))
+        return float(peak.split()[1]) / 1024.0
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest / 1024.0**2 if sys.platform == "darwin" else largest / 1024.0
 
 
 def _forecast_kept_splits(bench: Bench, training: Training) -> dict[str, NDArray[np.float64]]:

@@ -189,7 +189,8 @@ def test_the_page_of_a_series_names_its_splits() -> None:
 def scores(mae: float, picp: float) -> dict[str, float]:
     return {
         "mae": mae, "rmse": 0.2, "mape": float("nan"), "mase": 0.8, "r2": 0.9, "pinball": 0.05,
-        "crps": 0.1, "picp": picp, "mean_width": 0.5, "winkler": 0.7, "coverage_error": abs(picp - 80.0),
+        "crps": 0.1, "picp": picp, "mean_width": 0.5, "winkler": 0.7,
+        "coverage_error": abs(picp - 80.0),
         "n": 240.0,
     }  # fmt: skip
 

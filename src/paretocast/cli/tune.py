@@ -392,7 +392,11 @@ def _report(result: StudyResult, settings: TuneSettings, run: RunDirectory, task
     console.print(f"  pages            {', '.join(names)}", highlight=False)
     n_finished = len(result.records)
     spent = duration(sum(record.fit_seconds for record in result.records))
-    console.print(f"{n_finished} trials, {spent} of training", highlight=False)
+    memory = max((record.peak_memory_mib for record in result.records), default=0.0)
+    console.print(
+        f"{n_finished} trials, {spent} of training, at most {memory:.0f} MiB of memory",
+        highlight=False,
+    )
     if result.ended_by != "trials":
         console.print(
             f"\nended by {result.ended_by} after {n_finished} of {settings.trials} trials; "
