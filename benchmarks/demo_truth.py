@@ -5,8 +5,8 @@
 
 The demo generator knows the conditional quantiles of every window, so it knows the best reachable
 pinball loss. The first rows are forecasts that the chosen trial made when it was judged;
-`calibrate` took no part in training, stopping or choosing. With --other-seeds the chosen config is trained anew
-on series that neither the search nor the design of the generator has seen.
+`calibrate` took no part in training, stopping or choosing. With --other-seeds the chosen config is
+trained anew on series that neither the search nor the design of the generator has seen.
 """
 
 from __future__ import annotations

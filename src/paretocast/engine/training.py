@@ -115,7 +115,7 @@ class Training:
         self._average = [weight.clone() for weight in self._weights]
         self._best = [weight.clone() for weight in self._weights]
         self._generator = torch.Generator(device="cpu").manual_seed(seed)
-        self._order = torch.empty(0, dtype=torch.long)
+        self._order = torch.empty(0, dtype=torch.long, device=source.device)
         self._cursor = 0
 
     @property
@@ -230,7 +230,7 @@ class Training:
         self.stop_losses = [(step, loss) for step, loss in progress["stop_losses"]]
         self.fit_seconds, self._cursor = progress["fit_seconds"], progress["cursor"]
         self.micro_batch = progress["micro_batch"]
-        self._order = tensors["order"]
+        self._order = tensors["order"].to(self.source.device)
         self._generator.set_state(tensors["generator"])
         _set_random_states(_without_prefix("random", tensors), self.source.device)
         note: str = header["__metadata__"]["note"]
@@ -281,13 +281,12 @@ class Training:
         """The next batch of a fresh shuffle per pass; a short rest is joined to the next pass."""
         if self._cursor + self.recipe.batch_size > len(self._order):
             rest = self._order[self._cursor :]
-            self._order = torch.cat(
-                [rest, torch.randperm(len(self._train), generator=self._generator)]
-            )
+            shuffled = torch.randperm(len(self._train), generator=self._generator)
+            self._order = torch.cat([rest, shuffled.to(self.source.device)])
             self._cursor = 0
         chosen = self._order[self._cursor : self._cursor + self.recipe.batch_size]
         self._cursor += self.recipe.batch_size
-        return self._train[chosen.to(self.source.device)]
+        return self._train[chosen]
 
     def _judge(self) -> float:
         """Stop-split loss of the averaged weights; remembers the best."""
