@@ -124,7 +124,7 @@ DEFAULT_CONFIGS: dict[str, Config] = {
         "num_blocks": 1,
         "num_layers": 2,
         "layer_widths": 256,
-        "lr": 1e-3,
+        "lr": 2e-3,
         "dropout": 0.1,
         "weight_decay": 1e-4,
     },
