@@ -201,7 +201,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         parse_duration(text)
 
 
-def start_tuning(workspace: Path, settings: str, *arguments: str) -> subprocess.Popen[str]:
+def start_tuning(workspace: Path, settings: str, *arguments: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "paretocast", "tune", "--dataset", "demo", "--trials", "5"]
     command += [
         "--settings",
@@ -213,15 +213,18 @@ def start_tuning(workspace: Path, settings: str, *arguments: str) -> subprocess.
         "--job-id",
         "k",
     ]
-    return subprocess.Popen(
-        [*command, *arguments], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    )
+    with error_file(workspace).open("w", encoding="utf-8") as talk:
+        return subprocess.Popen([*command, *arguments], stderr=talk, stdout=subprocess.DEVNULL)
 
 
-def wait_for_record(workspace: Path, number: int, process: subprocess.Popen[str]) -> None:
+def error_file(workspace: Path) -> Path:
+    return workspace.with_name(f"{workspace.name}.err")
+
+
+def wait_for_record(workspace: Path, number: int, process: subprocess.Popen[bytes]) -> None:
     record = workspace / "results" / "NHITS_Q_demo" / "trials_k" / f"{number:04d}" / "record.json"
     while not record.exists():
-        assert process.poll() is None, process.communicate()[1]
+        assert process.poll() is None, error_file(workspace).read_text(encoding="utf-8")
         time.sleep(0.05)
 
 
@@ -255,8 +258,8 @@ def test_a_signal_ends_a_search_politely_and_says_how_to_go_on(
     process = start_tuning(tmp_path / "hpo", tiny[1])
     wait_for_record(tmp_path / "hpo", 0, process)
     process.send_signal(number)
-    _, err = process.communicate()
-    assert process.returncode == 0
+    assert process.wait() == 0
+    err = error_file(tmp_path / "hpo").read_text(encoding="utf-8")
     assert "paretocast tune --model NHITS_Q --dataset demo --job-id k --resume" in err
 
 
