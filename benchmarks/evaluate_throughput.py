@@ -53,11 +53,8 @@ def share_weights(library: Any, model: QuantileModel) -> bool:  # noqa: ANN401 -
     from paretocast.models.nhits import NHITS
     from paretocast.models.tft import TFT
 
-    state = library.state_dict()
-    if isinstance(model, NHITS):
-        model.load_state_dict({k: v for k, v in state.items() if k.startswith("blocks.")})
-    elif isinstance(model, TFT):
-        model.load_neuralforecast(state)
+    if isinstance(model, NHITS | TFT):
+        model.load_neuralforecast(library.state_dict())
     return isinstance(model, NHITS | TFT)
 
 

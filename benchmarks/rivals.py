@@ -227,13 +227,13 @@ def _library_architecture(match: Match) -> dict[str, Any]:
     """Arguments of the library's module that fix its windows, covariates and sizes."""
     shape = match.bench.source.shape(len(match.bench.task.shape.levels))
     sizes = {k: v for k, v in match.config.items() if k not in {"lr", "weight_decay"}}
-    if match.bench.model == "NHITS_Q":
-        return library_arguments(shape, **sizes)  # type: ignore[arg-type]
     arguments: dict[str, Any] = {"h": shape.horizon_steps, "input_size": shape.input_steps}
     if shape.n_known:
         arguments["futr_exog_list"] = [f"known_{i}" for i in range(shape.n_known)]
     # The library's TimesNet takes no covariates of the past.
-    if shape.n_past and match.bench.model == "TFT_Q":
+    if shape.n_past and match.bench.model != "TIMESNET_Q":
         arguments["hist_exog_list"] = [f"past_{i}" for i in range(shape.n_past)]
+    if match.bench.model == "NHITS_Q":
+        return arguments | library_arguments(shape, **sizes)  # type: ignore[arg-type]
     names = {"num_attention_heads": "n_head", "lstm_layers": "n_rnn_layers"}
     return arguments | {names.get(name, name): value for name, value in sizes.items()}

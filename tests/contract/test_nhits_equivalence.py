@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 import torch
-from neuralforecast.losses.pytorch import MQLoss
 from neuralforecast.models import NHITS as LibraryNHITS  # noqa: N811
 
 from batches import make_batch
-from paretocast.models.base import WindowShape
-from paretocast.models.nhits import NHITS, geometric_ladder, library_arguments
+from paretocast.errors import SettingsError
+from paretocast.models.base import Batch, WindowShape
+from paretocast.models.nhits import NHITS, geometric_ladder
 
 SHAPES = [
     WindowShape(168, 24, 2, 3, 5),
@@ -25,17 +25,13 @@ CONFIG: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.filterwarnings("ignore")
-def test_the_same_weights_give_the_librarys_forecast(shape: WindowShape) -> None:
-    levels = [(i + 1) / (shape.n_levels + 1) for i in range(shape.n_levels)]
-    library = LibraryNHITS(
-        **library_arguments(shape, **CONFIG), loss=MQLoss(quantiles=levels)
-    ).eval()
-    ours = NHITS(shape, **CONFIG).eval()
-    ours.load_state_dict({k: v for k, v in library.state_dict().items() if k.startswith("blocks.")})
-    batch = make_batch(shape)
-    expected = library(
+@pytest.fixture
+def config(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return CONFIG | getattr(request, "param", {})
+
+
+def forecast_of_library(library: LibraryNHITS, batch: Batch) -> torch.Tensor:
+    forecast: torch.Tensor = library(
         {
             "insample_y": batch.history[:, :, None],
             "insample_mask": batch.history_mask[:, :, None],
@@ -44,7 +40,49 @@ def test_the_same_weights_give_the_librarys_forecast(shape: WindowShape) -> None
             "stat_exog": None,
         }
     )
-    torch.testing.assert_close(ours(batch), expected, rtol=0, atol=1e-6)
+    return forecast
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(
+    "config", [{}, {"dropout": 0.0}, {"num_stacks": 5, "num_blocks": 1}], indirect=True
+)
+@pytest.mark.filterwarnings("ignore")
+def test_the_same_weights_give_the_librarys_forecast_and_gradients(
+    shape: WindowShape, config: dict[str, Any]
+) -> None:
+    ours = NHITS(shape, **config).eval()
+    library = ours.to_neuralforecast().eval()
+    again = NHITS(shape, **config)
+    again.load_neuralforecast(library.state_dict())
+    batch = make_batch(shape)
+    forecast, expected = ours(batch), forecast_of_library(library, batch)
+    torch.testing.assert_close(forecast, expected, rtol=0, atol=1e-6)
+    direction = torch.randn_like(forecast)
+    torch.autograd.backward([(forecast * direction).sum(), (expected * direction).sum()])
+    wanted = {k: v.grad for k, v in library.named_parameters() if v.grad is not None}
+    for weight in ours.parameters():
+        assert weight.grad is not None
+        weight.data = weight.grad
+    gradients = ours.library_state()
+    assert gradients.keys() == wanted.keys()
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, wanted[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_weights_survive_the_way_to_the_library_and_back() -> None:
+    first, second = NHITS(SHAPES[0], **CONFIG), NHITS(SHAPES[0], **CONFIG)
+    second.load_neuralforecast(first.to_neuralforecast().state_dict())
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_weights_of_another_size_are_refused() -> None:
+    state = NHITS(SHAPES[1], **CONFIG).to_neuralforecast().state_dict()
+    with pytest.raises(SettingsError, match=r"lack blocks\.0\.layers\.0\.weight"):
+        NHITS(SHAPES[0], **CONFIG).load_neuralforecast(state)
 
 
 @pytest.mark.parametrize("top", [1, 3, 12, 84])
@@ -59,7 +97,7 @@ def test_the_ladder_falls_from_the_top_to_one(top: int, n_rungs: int) -> None:
 
 def test_building_a_model_leaves_the_random_state_to_its_seed() -> None:
     torch.manual_seed(1)
-    name = "blocks.0.layers.0.weight"
+    name = "blocks.0.residual_weight"
     first = NHITS(SHAPES[0], **CONFIG).state_dict()[name]
     second = NHITS(SHAPES[0], **CONFIG).state_dict()[name]
     assert not torch.equal(first, second)

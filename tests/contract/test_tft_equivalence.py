@@ -19,8 +19,9 @@ from paretocast.errors import SettingsError
 from paretocast.models import variable_selection
 from paretocast.models.base import Batch, WindowShape
 from paretocast.models.conversion import build_library_module
+from paretocast.models.dropout import draw_kept
 from paretocast.models.tft import TFT, _library_parts
-from paretocast.models.variable_selection import _draw_kept, _Network, _PerVariable, _select
+from paretocast.models.variable_selection import _Network, _PerVariable, _select
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -264,7 +265,7 @@ def test_the_same_draws_drop_the_same_units_forward_and_backward(
         return x * kept / (1.0 - rate)
 
     monkeypatch.setattr(variable_selection, "_KEPT_BYTES", kept_bytes)
-    monkeypatch.setattr(variable_selection, "_draw_kept", lambda *_: kept)
+    monkeypatch.setattr(variable_selection, "draw_kept", lambda *_: kept)
     monkeypatch.setattr(functional, "dropout", dropped)
     value, gradients = outcome(in_blocks(0.25), rest, network)
     wanted_value, wanted_gradients = outcome(at_once(0.25), rest, network)
@@ -275,7 +276,7 @@ def test_the_same_draws_drop_the_same_units_forward_and_backward(
 @pytest.mark.parametrize("rate", [0.05, 0.4])
 def test_draws_drop_at_their_rate_and_independently(rate: float) -> None:
     torch.manual_seed(4)
-    dropped = ~_draw_kept((1000, 1001), rate)
+    dropped = ~draw_kept((1000, 1001), rate)
     n = dropped.numel()
     noise = 4.0 * math.sqrt(rate * (1.0 - rate) / n)
     assert dropped.double().mean().item() == pytest.approx(rate, abs=noise + 2**-16)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim.lr_scheduler import OneCycleLR
 
 from paretocast.engine.windows import EVALUATION_BATCH, WindowSource, pinball_loss, pinball_losses
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paretocast.models.base import QuantileModel
+
+STEPS_PER_AVERAGING = 4  # reading all weights in every step costs more than it teaches
 
 
 class TrainingDivergedError(ForecastError):
@@ -117,6 +119,7 @@ class Training:
         self._generator = torch.Generator(device="cpu").manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.long, device=source.device)
         self._cursor = 0
+        self._averaged_step = 0
 
     @property
     def finished(self) -> bool:
@@ -181,6 +184,7 @@ class Training:
             "stop_losses": self.stop_losses,
             "fit_seconds": self.fit_seconds,
             "cursor": self._cursor,
+            "averaged_step": self._averaged_step,
             "micro_batch": self.micro_batch,
             "schedule": {
                 key: value for key, value in self._schedule.state_dict().items() if _is_plain(value)
@@ -230,6 +234,7 @@ class Training:
         self.stop_losses = [(step, loss) for step, loss in progress["stop_losses"]]
         self.fit_seconds, self._cursor = progress["fit_seconds"], progress["cursor"]
         self.micro_batch = progress["micro_batch"]
+        self._averaged_step = progress["averaged_step"]
         self._order = tensors["order"].to(self.source.device)
         self._generator.set_state(tensors["generator"])
         _set_random_states(_without_prefix("random", tensors), self.source.device)
@@ -247,14 +252,28 @@ class Training:
             except RuntimeError as error:
                 # torch.OutOfMemoryError is one; the CPU has none of its own.
                 self._halve_micro_batch(error)
-        clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
+        self._clip_gradients()
         self._optimizer.step()
         self._schedule.step()
         self.step += 1
+        if self.step - self._averaged_step == STEPS_PER_AVERAGING:
+            self._update_average()
+
+    def _clip_gradients(self) -> None:
+        gradients = [weight.grad for weight in self.model.parameters() if weight.grad is not None]
+        norm = get_total_norm(gradients)
+        # Looking at the norm saves a pass over all gradients; on CUDA it would make the host wait.
+        if self.source.device.type == "cuda" or norm > self.recipe.clip_norm:
+            clip_grads_with_norm_(self.model.parameters(), self.recipe.clip_norm, norm)
+
+    def _update_average(self) -> None:
+        """Bring the weight average up to the present step."""
         # The average is young at first: (1 + t) / (10 + t) keeps the initial weights out of it.
         span = max(2.0, self.recipe.average_share * self.recipe.steps)
         decay = min(1.0 - 1.0 / span, (1.0 + self.step) / (10.0 + self.step))
-        torch._foreach_lerp_(self._average, self._weights, 1.0 - decay)
+        n_steps = self.step - self._averaged_step
+        torch._foreach_lerp_(self._average, self._weights, 1.0 - decay**n_steps)
+        self._averaged_step = self.step
 
     def _accumulate_gradients(self, positions: torch.Tensor) -> None:
         """Gradients of the batch's mean loss, computed in parts that fit into memory."""
@@ -290,6 +309,7 @@ class Training:
 
     def _judge(self) -> float:
         """Stop-split loss of the averaged weights; remembers the best."""
+        self._update_average()
         with self._with_weights(self._average):
             loss = self._stop_loss()
         if not math.isfinite(loss):

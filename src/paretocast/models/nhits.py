@@ -1,22 +1,29 @@
-"""N-HiTS with quantile outputs: NeuralForecast's blocks behind our contract.
+"""N-HiTS with quantile outputs: the library's architecture, its first maps taken apart.
 
-Weights carry the library's names, so a state dict moves to and from the
-`neuralforecast.models.NHITS` that `library_arguments` describes. The blocks are built one by one
-because the library's model seeds the random generators of the whole process when it is constructed.
+The first map of a block reads the residual and the covariates. Covariates need no gradient, so the
+two parts have weights of their own here: the backward pass then skips the covariates, which are
+most of the input. Pooled covariates are shared by all blocks that pool alike. Outputs and gradients
+are those of `neuralforecast.models.NHITS`, and weights move both ways.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from neuralforecast.models.nhits import NHITSBlock, _IdentityBasis
+import torch
 from torch import nn
+from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
+from paretocast.errors import SettingsError
 from paretocast.models.base import Batch, QuantileModel, WindowShape
+from paretocast.models.conversion import build_library_module
+from paretocast.models.dropout import dropped_out
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
+    from neuralforecast.models import NHITS as LibraryNHITS  # noqa: N811
     from torch import Tensor
 
 
@@ -40,17 +47,13 @@ def library_arguments(
     layer_widths: int,
     dropout: float,
 ) -> dict[str, Any]:
-    """Arguments of `neuralforecast.models.NHITS` for a config, loss and training left out.
+    """Arguments of `neuralforecast.models.NHITS` for a config, windows, loss and training left out.
 
     The first stack forecasts with a knot every half horizon and sees the history pooled by
     2 ** (num_stacks - 1) hours, the last one every hour: the hierarchy of Challu et al. (2023),
     section 3, stretched to any horizon.
     """
     return {
-        "h": shape.horizon_steps,
-        "input_size": shape.input_steps,
-        "hist_exog_list": [f"past_{i}" for i in range(shape.n_past)] or None,
-        "futr_exog_list": [f"known_{i}" for i in range(shape.n_known)] or None,
         "stack_types": ["identity"] * num_stacks,
         "n_blocks": [num_blocks] * num_stacks,
         "mlp_units": [[layer_widths, layer_widths]] * num_layers,
@@ -80,7 +83,8 @@ class NHITS(QuantileModel):
         dropout: float,
     ) -> None:
         super().__init__()
-        arguments = library_arguments(
+        self.shape = shape
+        self._arguments = library_arguments(
             shape,
             num_stacks=num_stacks,
             num_blocks=num_blocks,
@@ -88,45 +92,152 @@ class NHITS(QuantileModel):
             layer_widths=layer_widths,
             dropout=dropout,
         )
-        self.blocks = nn.ModuleList(
-            _library_block(shape, arguments, stack)
+        blocks = [
+            _Block(
+                shape,
+                pool_size=self._arguments["n_pool_kernel_size"][stack],
+                n_knots=max(1, shape.horizon_steps // self._arguments["n_freq_downsample"][stack]),
+                n_layers=num_layers,
+                width=layer_widths,
+                dropout=dropout,
+            )
             for stack in range(num_stacks)
             for _ in range(num_blocks)
-        )
+        ]
+        self.blocks = nn.ModuleList(blocks)
 
     def forward(self, batch: Batch) -> Tensor:
         """Quantile forecasts of shape (B, H, Q), scaled."""
         residual = batch.history.flip(dims=(-1,))
         mask = batch.history_mask.flip(dims=(-1,))
+        covariates = {
+            size: _pooled_covariates(batch, size)
+            for size in dict.fromkeys(self._arguments["n_pool_kernel_size"])
+        }
         forecast = batch.history[:, -1:, None]
         for block in self.blocks:
-            backcast, block_forecast = block(
-                insample_y=residual, futr_exog=batch.known, hist_exog=batch.past, stat_exog=None
-            )
+            backcast, block_forecast = block(residual, covariates[block.pool_size])
             residual = (residual - backcast) * mask
             forecast = forecast + block_forecast
         return forecast
 
+    def to_neuralforecast(self) -> LibraryNHITS:
+        """The library's module with these weights; its training settings are its defaults."""
+        module: LibraryNHITS = build_library_module("NHITS", self.shape, **self._arguments)
+        module.load_state_dict(module.state_dict() | self.library_state())
+        return module
 
-def _library_block(shape: WindowShape, arguments: dict[str, Any], stack: int) -> NHITSBlock:
-    """One block as the library builds it for that stack."""
-    n_knots = max(1, shape.horizon_steps // arguments["n_freq_downsample"][stack])
-    return NHITSBlock(
-        h=shape.horizon_steps,
-        input_size=shape.input_steps,
-        n_theta=shape.input_steps + shape.n_levels * n_knots,
-        mlp_units=arguments["mlp_units"],
-        basis=_IdentityBasis(
-            backcast_size=shape.input_steps,
-            forecast_size=shape.horizon_steps,
-            out_features=shape.n_levels,
-            interpolation_mode="linear",
-        ),
-        futr_input_size=shape.n_known,
-        hist_input_size=shape.n_past,
-        stat_input_size=0,
-        n_pool_kernel_size=arguments["n_pool_kernel_size"][stack],
-        pooling_mode="MaxPool1d",
-        dropout_prob=arguments["dropout_prob_theta"],
-        activation="ReLU",
-    )
+    def library_state(self) -> dict[str, Tensor]:
+        """The weights under the library's names."""
+        return {name: torch.cat(own, dim=-1).detach() for name, own in self._library_parts()}
+
+    def load_neuralforecast(self, state: Mapping[str, Tensor]) -> None:
+        """Take the weights of a library module of the same sizes.
+
+        Raises
+        ------
+        SettingsError
+            If a weight is missing or has another size.
+        """
+        with torch.no_grad():
+            for name, own in self._library_parts():
+                widths = [part.shape[-1] for part in own]
+                given = state.get(name)
+                if given is None or given.shape != (*own[0].shape[:-1], sum(widths)):
+                    raise SettingsError(
+                        f"the weights lack {name} of the size that this N-HiTS has; "
+                        f"expected a NeuralForecast NHITS with {self._arguments}"
+                    )
+                for part, values in zip(own, torch.split(given, widths, dim=-1), strict=True):
+                    part.copy_(values)
+
+    def _library_parts(self) -> list[tuple[str, list[Tensor]]]:
+        """The library's names, each with the weights that it joins along the last axis."""
+        return [
+            (f"blocks.{index}.{name}", own)
+            for index, block in enumerate(self.blocks)
+            for name, own in cast("_Block", block).library_parts()
+        ]
+
+
+class _Block(nn.Module):
+    """An MLP from pooled residual and covariates to backcast (B, L) and forecast (B, H, Q)."""
+
+    def __init__(
+        self,
+        shape: WindowShape,
+        *,
+        pool_size: int,
+        n_knots: int,
+        n_layers: int,
+        width: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.pool_size = pool_size
+        self.dropout = dropout
+        self._shape = shape
+        n_residual = _pooled_steps(shape.input_steps, pool_size)
+        n_covariates = n_residual * shape.n_past + shape.n_known * _pooled_steps(
+            shape.input_steps + shape.horizon_steps, pool_size
+        )
+        joint = nn.Linear(n_residual + n_covariates, width)
+        self.bias = joint.bias
+        of_residual, of_covariates = torch.split(
+            joint.weight.detach(), [n_residual, n_covariates], dim=1
+        )
+        self.residual_weight = nn.Parameter(of_residual.clone())
+        self.covariate_weight = nn.Parameter(of_covariates.clone())
+        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(n_layers))
+        self.output = nn.Linear(width, shape.input_steps + shape.n_levels * n_knots)
+
+    def forward(self, residual: Tensor, covariates: Tensor) -> tuple[Tensor, Tensor]:
+        pooled = F.max_pool1d(
+            residual.unsqueeze(1), self.pool_size, self.pool_size, ceil_mode=True
+        ).squeeze(1)
+        x = torch.addmm(
+            F.linear(covariates, self.covariate_weight, self.bias), pooled, self.residual_weight.t()
+        )
+        for layer in self.hidden:
+            x = dropped_out(F.relu(layer(x)), self.dropout, training=self.training)
+        theta = self.output(x)
+        backcast, knots = theta.tensor_split([self._shape.input_steps], dim=-1)
+        forecast = F.interpolate(
+            knots.reshape(len(knots), self._shape.n_levels, -1),
+            size=self._shape.horizon_steps,
+            mode="linear",
+        )
+        return backcast, forecast.transpose(1, 2)
+
+    def library_parts(self) -> list[tuple[str, list[Tensor]]]:
+        """The library's names, each with the weights that it joins along the last axis."""
+        parts: list[tuple[str, list[Tensor]]] = [
+            ("layers.0.weight", [self.residual_weight, self.covariate_weight]),
+            ("layers.0.bias", [self.bias]),
+        ]
+        # Activation and, unless its rate is 0, dropout have places in the library's sequence.
+        places = 3 if self.dropout > 0.0 else 2
+        linear = [*self.hidden, self.output]
+        for index, layer in enumerate(linear):
+            name = f"layers.{1 + places * index}"
+            parts += [(f"{name}.weight", [layer.weight]), (f"{name}.bias", [layer.bias])]
+        return parts
+
+
+def _pooled_steps(n_steps: int, pool_size: int) -> int:
+    return -(-n_steps // pool_size)
+
+
+def _pooled_covariates(batch: Batch, pool_size: int) -> Tensor:
+    """Largest values of `pool_size` steps, past then known covariates, flat: (B, columns)."""
+    return torch.cat([_pooled(batch.past, pool_size), _pooled(batch.known, pool_size)], dim=1)
+
+
+def _pooled(columns: Tensor, pool_size: int) -> Tensor:
+    n_windows, n_steps, n_columns = columns.shape
+    if pool_size == 1 or n_columns == 0:
+        return columns.reshape(n_windows, -1)
+    if n_steps % pool_size:
+        columns = F.pad(columns, (0, 0, 0, -n_steps % pool_size), value=-torch.inf)
+    pooled = columns.view(n_windows, -1, pool_size, n_columns).amax(dim=2)
+    return pooled.view(n_windows, -1)

@@ -17,6 +17,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
+from paretocast.models.dropout import DRAWS, draw_kept
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -25,8 +27,6 @@ NORM_EPS = 1e-3
 _BLOCK_ELEMENTS = 1 << 19
 # Activations that one selection may keep for its backward pass.
 _KEPT_BYTES = 384 << 20
-# Dropout rates are multiples of one over this.
-_DRAWS = 1 << 16
 
 
 class VariableSelection(nn.Module):
@@ -172,7 +172,7 @@ class _PerVariable(torch.autograd.Function):
     ) -> Tensor:
         n_variables, n_rows = x.shape
         width = norm_weight.shape[1]
-        drop_rate = round(dropout * _DRAWS) / _DRAWS
+        drop_rate = round(dropout * DRAWS) / DRAWS
         keeps_states = 20 * x.numel() * width <= _KEPT_BYTES
         weights = weights.contiguous()
         blocks = []
@@ -182,7 +182,7 @@ class _PerVariable(torch.autograd.Function):
             for rows in _blocks(n_variables, n_rows, width):
                 kept = None
                 if drop_rate:
-                    kept = _draw_kept((n_variables, rows.stop - rows.start, width), drop_rate)
+                    kept = draw_kept((n_variables, rows.stop - rows.start, width), drop_rate)
                 state = _block_forward(x[:, rows], scaled, kept)
                 weighted = state.normed * norm_weight.unsqueeze(1)
                 selected[rows] += weighted.mul_(weights[:, rows].unsqueeze(-1)).sum(0)
@@ -291,22 +291,3 @@ def _block_backward(
     by_hidden = torch.bmm(by_inner, network.inner_weight)
     by_hidden *= state.hidden.clamp(max=0.0).add_(1.0)
     grads.first.baddbmm_(powers, by_hidden)
-
-
-def _draw_kept(sizes: tuple[int, ...], drop_rate: float) -> Tensor:
-    """Independent draws, false at `drop_rate`, a multiple of 1 / `_DRAWS`.
-
-    One 64-bit draw decides four positions: about four times faster than `bernoulli_` on a CPU.
-    """
-    n_draws = math.prod(sizes)
-    words = torch.empty((n_draws + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-    draws = words.view(torch.int16)[:n_draws].view(sizes)
-    return draws >= round(drop_rate * _DRAWS) - _DRAWS // 2
-
-
-def dropped_out(x: Tensor, dropout: float, *, training: bool) -> Tensor:
-    """`F.dropout`, with the cheaper draws of `_draw_kept` on a CPU."""
-    if not training or dropout == 0.0 or x.device.type != "cpu":
-        return F.dropout(x, dropout, training=training)
-    drop_rate = round(dropout * _DRAWS) / _DRAWS
-    return x * _draw_kept(tuple(x.shape), drop_rate).to(x.dtype).mul_(1.0 / (1.0 - drop_rate))
