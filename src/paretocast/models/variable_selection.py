@@ -26,7 +26,7 @@ NORM_EPS = 1e-3
 # Elements of one (V, rows, D) block: 2 MiB stay in cache through a dozen passes.
 _BLOCK_ELEMENTS = 1 << 19
 # Activations that one selection may keep for its backward pass.
-_KEPT_BYTES = 384 << 20
+_KEPT_BYTES = 320 << 20
 
 
 class VariableSelection(nn.Module):
