@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from batches import make_batch
+from batches import make_batch, parts_of, window_of
 from paretocast.engine import seed_weights
 from paretocast.models.base import Batch, QuantileModel, WindowShape
 from paretocast.models.registry import build_model
@@ -27,13 +27,8 @@ DEVICES = [
 ]
 
 
-def window(batch: Batch, index: int) -> Batch:
-    one = slice(index, index + 1)
-    return Batch(batch.history[one], batch.history_mask[one], batch.past[one], batch.known[one])
-
-
 def on(batch: Batch, device: str) -> Batch:
-    return Batch(*(part.to(device) for part in vars(batch).values()))
+    return Batch(**{name: part.to(device) for name, part in parts_of(batch).items()})
 
 
 def make_model(name: str, shape: WindowShape = SHAPE, *, seed: int = 1) -> QuantileModel:
@@ -58,8 +53,26 @@ def test_one_window_alone_is_forecast_as_in_a_batch(name: str, device: str) -> N
     model, batch = make_model(name).eval().to(device), on(make_batch(SHAPE), device)
     with torch.inference_mode():
         together = model(batch)
-        alone = torch.cat([model(window(batch, i)) for i in range(6)])
+        alone = torch.cat([model(window_of(batch, i)) for i in range(6)])
     torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [WindowShape(48, 24, 2, 3, 5), WindowShape(48, 24, 1, 0, 5)])
+@pytest.mark.parametrize("name", DEFAULT_CONFIGS)
+def test_hours_that_windows_share_do_not_change_a_forecast(name: str, shape: WindowShape) -> None:
+    draw = torch.Generator().manual_seed(0)
+    target = torch.randn(400, generator=draw)
+    past = torch.randn(400, shape.n_past, generator=draw)
+    known = torch.randn(400, shape.n_known, generator=draw)
+    issues = torch.tensor([48, 72, 96, 97, 300])[:, None]
+    hours = issues + torch.arange(-48, 0)
+    mask = torch.ones(hours.shape)
+    covariates = (past[hours], known[issues + torch.arange(-48, 24)])
+    model = make_model(name, shape).eval()
+    with torch.inference_mode():
+        shared = model(Batch(target[hours], mask, *covariates, hours=hours))
+        apart = model(Batch(target[hours], mask, *covariates))
+    torch.testing.assert_close(shared, apart, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", DEFAULT_CONFIGS)
@@ -92,7 +105,7 @@ def test_every_parameter_learns(name: str) -> None:
 def test_every_covariate_reaches_the_forecast(name: str, part: str) -> None:
     model, batch = make_model(name).eval(), make_batch(SHAPE)
     for column in range(getattr(batch, part).shape[2]):
-        changed = {key: value.clone() for key, value in vars(batch).items()}
+        changed = {key: values.clone() for key, values in parts_of(batch).items()}
         changed[part][:, :, column] += 1.0
         assert not torch.allclose(model(Batch(**changed)), model(batch))
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from batches import make_batch
+from batches import make_batch, window_of
 from paretocast.errors import SettingsError
 from paretocast.models import variable_selection
 from paretocast.models.base import Batch, WindowShape
@@ -196,7 +196,7 @@ def test_a_known_value_moves_its_own_step_and_later_ones_only() -> None:
 
 def test_a_window_alone_is_forecast_as_in_its_batch() -> None:
     ours, batch = make_ours(SHAPE).eval(), make_batch(SHAPE)
-    alone = [ours(Batch(*(part[i : i + 1] for part in vars(batch).values()))) for i in range(6)]
+    alone = [ours(window_of(batch, i)) for i in range(6)]
     torch.testing.assert_close(torch.cat(alone), ours(batch), rtol=0, atol=1e-5)
 
 

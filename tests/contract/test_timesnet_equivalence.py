@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from batches import make_batch
+from batches import make_batch, window_of
 from paretocast.errors import DataError, SettingsError
 from paretocast.models.base import Batch, WindowShape
 from paretocast.models.conversion import build_library_module
@@ -71,10 +71,6 @@ def make_the_library_pick(monkeypatch: pytest.MonkeyPatch, frequencies: list[int
         return [x.shape[1] // f for f in frequencies], amplitude[:, frequencies]
 
     monkeypatch.setattr(library_file, "FFT_for_Period", picked)
-
-
-def window(batch: Batch, index: int) -> Batch:
-    return Batch(*(part[index : index + 1] for part in vars(batch).values()))
 
 
 @pytest.mark.parametrize(
@@ -266,7 +262,7 @@ def test_a_known_value_of_the_horizon_reaches_the_forecast(step: int) -> None:
 
 def test_a_window_alone_is_forecast_as_in_its_batch() -> None:
     ours, batch = make_ours(SHAPE, PERIODS).eval(), make_batch(SHAPE)
-    alone = torch.cat([ours(window(batch, i)) for i in range(6)])
+    alone = torch.cat([ours(window_of(batch, i)) for i in range(6)])
     torch.testing.assert_close(alone, ours(batch), rtol=0, atol=1e-5)
 
 

@@ -92,6 +92,7 @@ class WindowSource:
             history_mask=self._history_mask[past_hours],
             past=self._past[past_hours],
             known=self._known[positions[:, None] + self._offsets],
+            hours=past_hours,
         )
 
     def targets(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -48,12 +48,16 @@ class Batch:
         Covariates observed up to the issue time.
     known : Tensor of shape (B, L + H, K)
         Covariates known for history and horizon.
+    hours : Tensor of shape (B, L), integer, or None
+        Which hours of one series the histories are: equal numbers stand for equal values of
+        target, mask and covariates. What depends on an hour alone can then be computed once.
     """
 
     history: Tensor
     history_mask: Tensor
     past: Tensor
     known: Tensor
+    hours: Tensor | None = None
 
 
 class QuantileModel(nn.Module, ABC):

@@ -84,7 +84,7 @@ class TFT(QuantileModel):
         """Quantile forecasts of shape (B, H, Q), scaled."""
         history_values, horizon_values = self._variables(batch)
         history_vectors, horizon_vectors = self._embeddings()
-        history_input = self.history_selection(history_values, *history_vectors)
+        history_input = self._selected_history(batch, history_values, history_vectors)
         horizon_input = self.horizon_selection(horizon_values, *horizon_vectors)
         history, horizon = self._encoded(history_input, horizon_input)
         gated = F.glu(self.input_gate(torch.cat([history, horizon])))
@@ -159,6 +159,25 @@ class TFT(QuantileModel):
                     )
             own[name] = torch.cat([state[part].flatten() for part, _ in parts]).view(value.shape)
         self.load_state_dict(own)
+
+    def _selected_history(
+        self, batch: Batch, values: Tensor, vectors: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """Selected features of the history, (L, B, D).
+
+        Daily issues share six days of their week: without gradients, every hour is computed once.
+        """
+        if batch.hours is None or torch.is_grad_enabled() or not self.shape.n_known:
+            # Without known covariates the last target stands in, which belongs to the window.
+            return self.history_selection(values, *vectors)  # type: ignore[no-any-return]
+        hours, place = torch.unique(batch.hours.t(), return_inverse=True)
+        rows = place.flatten()
+        some_row = torch.empty_like(hours).scatter_(
+            0, rows, torch.arange(len(rows), device=rows.device)
+        )
+        features = self.history_selection(values.flatten(0, 1)[some_row].unsqueeze(1), *vectors)
+        selected: Tensor = features.squeeze(1)[place]
+        return selected
 
     def _encoded(self, history_input: Tensor, horizon_input: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs of the two recurrent networks; the second continues from the first's state."""
