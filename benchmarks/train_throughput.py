@@ -201,9 +201,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="of one turn, roughly")
     parser.add_argument("--fewest", type=int, default=2, help="steps of one turn, at least")
     parser.add_argument("--darts", type=Path, default=None, help="an interpreter that has Darts")
+    parser.add_argument("--with-goal", action="store_true", help="only sizes that have a goal")
     parser.add_argument("--quick", action="store_true", help="one size of each model, 1 round")
     arguments = parser.parse_args()
-    cases = CASES
+    cases = tuple(case for case in CASES if case.goal is not None or not arguments.with_goal)
     if arguments.quick:
         cases, arguments.rounds = quick_cases(CASES), 1
         arguments.seconds, arguments.fewest = 0.5, 1
