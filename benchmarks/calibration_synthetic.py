@@ -1,0 +1,131 @@
+"""Whether calibrators keep their promise where theory says they must.
+
+    python benchmarks/calibration_synthetic.py [--quick]
+
+Exchangeable windows of 24 hours with normal errors whose spread changes from hour to hour. A
+calibrator is fitted on `--windows` of them and applied to as many new ones; online calibrators walk
+through the new ones. Forecasts are honest, too wide (a raw 80 % interval that covers 97 %), too
+narrow, or biased; the hours of a window are independent or share most of their error. Coverages are
+means over the repetitions.
+"""
+
+from __future__ import annotations
+
+import argparse
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+from harness import print_result, print_table
+
+from paretocast.calibration import METHODS, Sample, fit_calibrator, judge, walk_forward
+from paretocast.task import DENSE_LEVELS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOURS = 24
+TARGET = 80.0
+NORMAL = np.array([NormalDist().inv_cdf(level) for level in DENSE_LEVELS])
+# Spread of the forecast over that of demand, and its bias in spreads.
+FORECASTS = {
+    "honest": (1.0, 0.0),
+    "covers 97 %": (NormalDist().inv_cdf(0.985) / NormalDist().inv_cdf(0.9), 0.0),
+    "too narrow": (0.5, 0.0),
+    "biased": (1.0, 0.7),
+}
+DAY_SHARES = (0.0, 0.7)  # of the error's variance that the hours of a window share
+
+
+def draw_sample(
+    rng: np.random.Generator, *, n_windows: int, day_share: float, spread: float, bias: float
+) -> Sample:
+    """Windows of independent days with a forecast that is off by a factor and a bias."""
+    shape = (n_windows, HOURS)
+    scale = rng.uniform(0.5, 2.0, size=shape)
+    error = np.sqrt(day_share) * rng.normal(size=(n_windows, 1))
+    error = error + np.sqrt(1.0 - day_share) * rng.normal(size=shape)
+    hours = HOURS * np.arange(n_windows)
+    return Sample(
+        observed=scale * error,
+        forecast=scale[..., None] * (bias + spread * NORMAL),
+        levels=DENSE_LEVELS,
+        issues=hours,
+        groups={
+            "hour": np.broadcast_to(np.arange(HOURS), shape),
+            "season": np.broadcast_to((np.arange(n_windows) % 4)[:, None], shape),
+        },
+    )
+
+
+def coverages(
+    names: list[str], *, n_windows: int, repetitions: int, seed: int
+) -> Iterator[tuple[str, float, str, float, float, float]]:
+    """Forecast, day share, method, mean coverage, its standard error, width over the raw width."""
+    for forecast, (spread, bias) in FORECASTS.items():
+        for day_share in DAY_SHARES:
+            rng = np.random.default_rng(seed)
+            reached: dict[str, list[float]] = {name: [] for name in names}
+            widths: dict[str, list[float]] = {name: [] for name in names}
+            for _ in range(repetitions):
+                fit, new = (
+                    draw_sample(
+                        rng, n_windows=n_windows, day_share=day_share, spread=spread, bias=bias
+                    )
+                    for _ in range(2)
+                )
+                raw = judge("raw", new, coverage=TARGET).mean_width
+                for name in names:
+                    walk = walk_forward(fit_calibrator(fit, name), new)
+                    judged = judge(name, new.with_forecast(walk.forecast), coverage=TARGET)
+                    reached[name].append(judged.picp)
+                    widths[name].append(judged.mean_width / raw)
+            for name in names:
+                error = float(np.std(reached[name], ddof=1) / np.sqrt(repetitions))
+                mean, width = float(np.mean(reached[name])), float(np.mean(widths[name]))
+                yield forecast, day_share, name, mean, error, width
+
+
+def main() -> None:
+    """Print a row per forecast, dependence and calibrator."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--windows", type=int, default=105)
+    parser.add_argument("--repetitions", type=int, default=200)
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="5 repetitions")
+    arguments = parser.parse_args()
+    repetitions = 5 if arguments.quick else arguments.repetitions
+    found = list(
+        coverages(
+            arguments.methods.split(","),
+            n_windows=arguments.windows,
+            repetitions=repetitions,
+            seed=arguments.seed,
+        )
+    )
+    rows = [list(row) for row in found]
+    columns = ["forecast", "day share", "calibrator", "PICP %", "standard error", "width / raw"]
+    print_table(columns, rows)
+    promised = [row for row in found if row[2] != "none"]
+    farthest = max(promised, key=lambda row: abs(row[3] - TARGET))
+    print(
+        f"farthest from {TARGET:g} %: {farthest[2]} on a forecast that is {farthest[0]}, "
+        f"day share {farthest[1]}: {farthest[3]:.2f} %"
+    )
+    print_result(
+        {
+            "columns": columns,
+            "rows": rows,
+            "windows": arguments.windows,
+            "repetitions": repetitions,
+            "farthest_points": abs(farthest[3] - TARGET),
+        },
+        seed=arguments.seed,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Calibrated intervals on the test split of tuned studies: nothing is fitted on it.
+
+    python benchmarks/calibration_table.py --run hpo/results/NHITS_Q_heat [--run ...]
+
+For each study the chosen config is trained once more as its trial was (same seed, same budget) and
+forecasts the calibrate split and every daily issue of the test split. Each calibrator is fitted on
+the calibrate split; static ones are applied to the test split, online ones walk through it and
+learn at each issue from what had been observed by then. Coverage is in percent with its 95 %
+interval, by calendar month its lowest and highest; width and losses are in target units.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from harness import print_result, print_table
+
+from paretocast import store
+from paretocast.calibration import (
+    METHODS,
+    Sample,
+    choose_calibrator,
+    fit_calibrator,
+    judge,
+    walk_forward,
+)
+from paretocast.datasets import load_dataset
+from paretocast.diagnostics import coverage_probability
+from paretocast.engine import forecast_positions
+from paretocast.replay import find_run
+from paretocast.scores import interval, mae
+from paretocast.settings import TuneSettings
+from paretocast.slabs import MONTHS, calibration_groups, issue_hours
+from paretocast.stats import picp_interval
+from paretocast.task import plan_task
+from paretocast.trial import prepare_bench, start_training
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from paretocast.calibration import Calibrator
+    from paretocast.task import Task
+
+COLUMNS = [
+    "data set",
+    "calibrator",
+    "PICP %",
+    "low",
+    "high",
+    "month low",
+    "month high",
+    "width",
+    "Winkler",
+    "pinball",
+    "MAE",
+]
+
+
+def samples_of(path: Path, data_dir: Path | None, steps: int | None) -> tuple[str, Task, Any]:
+    """Name of the data set, task with its test split, and samples of calibrate and test."""
+    run = find_run(path)
+    settings = TuneSettings.model_validate(store.load_json(run.manifest)["settings"])
+    record = store.load_json(run.record(store.load_json(run.best_params)["best_trial_number"]))
+    folder = data_dir or (None if settings.data_dir is None else Path(settings.data_dir))
+    dataset = load_dataset(settings.dataset, data_dir=folder, covariates=settings.covariates)
+    task = plan_task(
+        dataset.series,
+        dataset.dates,
+        shape=settings.task.shape(),
+        feature_groups=settings.task.features,
+        with_test=True,
+    )
+    training_settings = settings.training
+    if steps is not None:
+        training_settings = training_settings.model_copy(update={"steps": steps, "epochs": None})
+    bench = prepare_bench(
+        task,
+        model=settings.model,
+        training=training_settings,
+        target_coverage=settings.target_coverage,
+        device=settings.device,
+    )
+    training = start_training(bench, record["config"], seed=record["seed"])
+    for step in bench.rung_steps:
+        training.advance(step)
+    samples = {}
+    with training.best_model() as model:
+        for split in ("calibrate", "test"):
+            scaled = forecast_positions(model, bench.source, task.issues[split])
+            samples[split] = Sample(
+                observed=task.observed(split),
+                forecast=bench.scaling.unscale(scaled),
+                levels=task.shape.levels,
+                issues=issue_hours(task, split),
+                groups=calibration_groups(task, split),
+            )
+    return dataset.series.name, task, (samples["calibrate"], samples["test"], settings)
+
+
+def scored(
+    name: str,
+    test: Sample,
+    forecast: NDArray[np.float64],
+    months: NDArray[np.integer],
+    target: float,
+) -> dict[str, Any]:
+    """Scores of a calibrated forecast on the test split."""
+    judged = judge(name, test.with_forecast(forecast), coverage=target)
+    lower, upper = interval(forecast, test.levels, target)
+    low, high = picp_interval(test.observed, lower, upper, rng=np.random.default_rng(0))
+    by_month = {
+        MONTHS[month]: judge(
+            name,
+            replace(test, observed=np.where(months == month, test.observed, np.nan)).with_forecast(
+                forecast
+            ),
+            coverage=target,
+        ).picp
+        for month in np.unique(months)
+        if not np.isnan(test.observed[months == month]).all()
+    }
+    middle = int(np.argmin(np.abs(np.asarray(test.levels) - 0.5)))
+    return {
+        "picp": judged.picp,
+        "picp_interval": [low, high],
+        "by_month": by_month,
+        "mean_width": judged.mean_width,
+        "winkler": judged.winkler,
+        "pinball": judged.pinball,
+        "mae": mae(test.observed, forecast[..., middle]),
+        "probability_within_5": coverage_probability(
+            test.observed,
+            forecast,
+            levels=test.levels,
+            target=target,
+            tolerance=5.0,
+            rng=np.random.default_rng(0),
+        ),
+    }
+
+
+def main() -> None:
+    """Print a row per study and calibrator."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--run", type=Path, action="append", required=True)
+    parser.add_argument("--data-dir", type=Path, default=None)
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--quick", action="store_true", help="train for 100 steps")
+    arguments = parser.parse_args()
+    figures: dict[str, dict[str, Any]] = {}
+    rows: list[list[Any]] = []
+    for path in arguments.run:
+        steps = 100 if arguments.quick else None
+        name, task, (fit, test, settings) = samples_of(path, arguments.data_dir, steps)
+        target = settings.target_coverage
+        hours = task.series.index[task.horizon_positions("test").ravel()]
+        local = hours.tz_convert(task.series.calendar.zone)
+        months = (local.month.to_numpy() - 1).reshape(test.observed.shape)
+        chosen = choose_calibrator(fit, coverage=target).calibrator.name
+        figures[name] = {"auto": chosen, "test_windows": test.n_windows, "methods": {}}
+        for method in arguments.methods.split(","):
+            calibrator: Calibrator = fit_calibrator(fit, method)
+            forecast = walk_forward(calibrator, test).forecast
+            scores = scored(method, test, forecast, months, target)
+            figures[name]["methods"][method] = scores
+            picps = scores["by_month"].values()
+            rows.append(
+                [
+                    name,
+                    f"{method}{' (auto)' if method == chosen else ''}",
+                    scores["picp"],
+                    *scores["picp_interval"],
+                    min(picps),
+                    max(picps),
+                    scores["mean_width"],
+                    scores["winkler"],
+                    scores["pinball"],
+                    scores["mae"],
+                ]
+            )
+    print_table(COLUMNS, rows)
+    print_result({"figures": figures})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""The second stage as a replay of stored forecasts: how much faster, and how good.
+
+    python benchmarks/stage2_replay.py --data-dir DATA [--dataset heat] [--quick]
+
+Trains N-HiTS once as stage 1 does and keeps its forecasts of the tune and calibrate splits. Then
+
+(a) times `--candidates` choices of levels, each answered by the replay (everything from the stored
+    arrays on is counted) and by training the network again with those levels, as other tools do.
+    Only `--retrained` candidates are really trained, alternating with the replays, and their median
+    stands for the others: a training does not get faster or slower by the levels it is given;
+(b) compares the exact optimum of the replay with the best of `--trials` Optuna trials on the same
+    arrays, for symmetric and for free levels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from harness import print_result, print_table
+
+from paretocast.datasets import load_dataset
+from paretocast.engine import forecast_positions
+from paretocast.level_search import search_levels
+from paretocast.levels import (
+    LOW_BOUNDS,
+    best_levels,
+    best_symmetric_levels,
+    prepare_replay,
+)
+from paretocast.settings import TrainingSettings
+from paretocast.space import SPACES, default_config
+from paretocast.task import TaskShape, plan_task
+from paretocast.trial import prepare_bench, start_training
+
+if TYPE_CHECKING:
+    from paretocast.engine import Training
+    from paretocast.levels import IntervalLevels, Replay
+    from paretocast.task import Task
+    from paretocast.trial import Bench
+
+MODEL = "NHITS_Q"
+TARGET = 80.0
+
+
+def bench_of(task: Task, training: TrainingSettings, device: str) -> Bench:
+    return prepare_bench(
+        task, model=MODEL, training=training, target_coverage=TARGET, device=device
+    )
+
+
+def train(bench: Bench, seed: int) -> Training:
+    """The default config, trained to the end of its budget."""
+    config = default_config(MODEL, SPACES[MODEL])
+    if config is None:
+        raise SystemExit(f"{MODEL} has no default config")
+    training = start_training(bench, config, seed=seed)
+    training.advance(bench.budget_steps, should_stop=lambda: False)
+    return training
+
+
+def forecast_split(bench: Bench, training: Training, split: str) -> np.ndarray:
+    with training.best_model() as model:
+        scaled = forecast_positions(model, bench.source, bench.task.issues[split])
+    return np.sort(bench.scaling.unscale(scaled), axis=-1)
+
+
+def retrain_seconds(
+    dataset: str, data_dir: Path | None, low: float, training: TrainingSettings, device: str
+) -> float:
+    """What one candidate costs where its levels are trained: from the task to its coverage."""
+    loaded = load_dataset(dataset, data_dir=data_dir, covariates=[])
+    started = time.perf_counter()
+    task = plan_task(
+        loaded.series, loaded.dates, shape=TaskShape(levels=(low, 0.1, 0.5, 0.9, 1.0 - low))
+    )
+    bench = bench_of(task, training, device)
+    forecast = forecast_split(bench, train(bench, seed=1), "tune")
+    inside = (forecast[..., 0] <= task.observed("tune")) & (
+        task.observed("tune") <= forecast[..., -1]
+    )
+    inside.mean()
+    return time.perf_counter() - started
+
+
+def compare(replay: Replay, n_trials: int, seed: int) -> list[list[object]]:
+    """Exact optimum and Optuna's best on the same arrays."""
+    rows: list[list[object]] = []
+    for symmetric in (True, False):
+        started = time.perf_counter()
+        exact = best_symmetric_levels(replay) if symmetric else best_levels(replay)
+        exact_seconds = time.perf_counter() - started
+        started = time.perf_counter()
+        found = search_levels(replay, n_trials=n_trials, seed=seed, symmetric=symmetric)
+        searched_seconds = time.perf_counter() - started
+        name = "symmetric" if symmetric else "free"
+        rows.append([name, "exact", *described(exact), exact_seconds])
+        rows.append([name, f"Optuna, {n_trials} trials", *described(found), searched_seconds])
+    return rows
+
+
+def described(levels: IntervalLevels) -> list[float]:
+    return [levels.low, levels.high, levels.coverage, levels.width, levels.cost]
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--dataset", default="heat")
+    parser.add_argument("--data-dir", type=Path, default=None)
+    parser.add_argument("--steps", type=int, default=None, help="gradient steps of a training")
+    parser.add_argument("--candidates", type=int, default=20)
+    parser.add_argument("--retrained", type=int, default=3)
+    parser.add_argument("--trials", type=int, default=2000)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="60 steps, 1 retrained, 100 trials")
+    arguments = parser.parse_args()
+    steps = 60 if arguments.quick else arguments.steps
+    n_retrained = 1 if arguments.quick else arguments.retrained
+    n_trials = 100 if arguments.quick else arguments.trials
+    training = TrainingSettings(steps=steps)
+
+    loaded = load_dataset(arguments.dataset, data_dir=arguments.data_dir, covariates=[])
+    task = plan_task(loaded.series, loaded.dates)
+    bench = bench_of(task, training, arguments.device)
+    forecast = forecast_split(bench, train(bench, arguments.seed), "tune")
+    observed = task.observed("tune")
+
+    lows = np.linspace(*LOW_BOUNDS, arguments.candidates)
+    replayed, retrained = [], []
+    for i in range(n_retrained):
+        started = time.perf_counter()
+        replay = prepare_replay(observed, forecast, levels=task.shape.levels, target=TARGET)
+        for low in lows:
+            replay.cost(float(low), float(1.0 - low))
+        replayed.append(time.perf_counter() - started)
+        retrained.append(
+            retrain_seconds(
+                arguments.dataset, arguments.data_dir, float(lows[i]), training, arguments.device
+            )
+        )
+    replay_seconds = float(np.median(replayed))
+    retraining_seconds = arguments.candidates * float(np.median(retrained))
+    timing = [
+        [f"{arguments.candidates} candidates, replayed", replay_seconds, ""],
+        [f"one candidate, retrained (of {n_retrained})", float(np.median(retrained)), ""],
+        [
+            f"{arguments.candidates} candidates, retrained (projected)",
+            retraining_seconds,
+            retraining_seconds / replay_seconds,
+        ],
+    ]
+    print_table(["(a)", "seconds", "times the replay"], timing)
+    print()
+    columns = ["(b) levels", "search", "low", "high", "PICP %", "width", "cost", "seconds"]
+    rows = compare(replay, n_trials, arguments.seed)
+    print_table(columns, rows)
+    never_worse = all(
+        float(str(exact[6])) <= float(str(found[6])) + 1e-6
+        for exact, found in zip(rows[::2], rows[1::2], strict=True)
+    )
+    print(f"the exact optimum is {'never' if never_worse else 'somewhere'} worse than the search")
+    print_result(
+        {
+            "dataset": arguments.dataset,
+            "points": int((~np.isnan(observed)).sum()),
+            "steps": bench.budget_steps,
+            "replay_seconds": replayed,
+            "retraining_seconds_each": retrained,
+            "ratio": retraining_seconds / replay_seconds,
+            "columns": columns,
+            "rows": rows,
+            "never_worse": never_worse,
+        },
+        seed=arguments.seed,
+    )
+
+
+if __name__ == "__main__":
+    main()

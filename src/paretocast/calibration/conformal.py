@@ -1,0 +1,345 @@
+"""Conformalized quantile regression: quantiles moved by what their errors were, out or in.
+
+The score of an observation is how far it lies beyond its interval, negative inside it [1]_. A
+bound moves by a finite-sample quantile of the scores, so intervals that were too wide shrink.
+
+- Scores belong to *pairs* of levels (symmetric: both bounds of an interval move by as much, the
+  median stays) or to single *levels* (asymmetric: every quantile moves on its own, the median loses
+  its bias). Either way every interval of the grid is corrected, not only the target one.
+- Scores are in target units, or relative to the width of the forecast at hand [2]_: demand that
+  varies more in winter gets a correction that does.
+- A correction may belong to a group of target times. A group of n windows counts n / (n + k), the
+  correction of all windows the rest; k is learned from how well two halves of the sample agree.
+
+References
+----------
+.. [1] Romano, Patterson & Candès (2019), Conformalized quantile regression, NeurIPS 32, equations 6
+   to 8 (symmetric) and theorem 2 (asymmetric).
+.. [2] Sesia & Candès (2020), Stat 9(1), e261, the variant CQR-r.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from paretocast.calibration.base import SCHEMA_VERSION, Calibrator
+from paretocast.calibration.ranks import level_quantile, shortfall_note, upper_quantile
+from paretocast.calibration.sample import Sample, group_members
+from paretocast.errors import DataError
+from paretocast.scores import SAME_LEVEL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from paretocast.calibration.sample import Groups
+
+    Floats = NDArray[np.float64]
+    Label = tuple[int, ...]
+
+WEEK_WINDOWS = 7
+SHRINKAGE_WINDOWS = 40.0  # where there are not two groups to learn it from
+LEAST_SHRINKAGE_WINDOWS, MOST_SHRINKAGE_WINDOWS = 10.0, 1e4
+SPAN = (0.1, 0.9)  # levels nearest to these measure the width of a forecast
+FLOOR_SHARE = 0.01  # of the mean width: a forecast narrower than that is not divided by its width
+
+
+class Sides(StrEnum):
+    """What one score belongs to."""
+
+    PAIRS = "pairs"
+    LEVELS = "levels"
+
+
+class Unit(StrEnum):
+    """What a score is measured in."""
+
+    TARGET = "target"
+    WIDTH = "width"
+
+
+@dataclass(frozen=True)
+class ShiftCalibrator(Calibrator):
+    """Quantiles moved by fixed amounts, in target units or in widths of the forecast.
+
+    Attributes
+    ----------
+    shifts : tuple of float
+        For each level, added to the quantile; for groups that the fit did not see.
+    floor : float or None
+        Smallest width that counts as a unit, target units; None if the unit is the target's.
+    group : tuple of str
+        Names of the groups, empty if all windows share `shifts`.
+    group_shifts : mapping of labels to tuple of float
+        As `shifts`, by the labels of the groups.
+    """
+
+    name: str
+    levels: tuple[float, ...]
+    shifts: tuple[float, ...]
+    floor: float | None = None
+    group: tuple[str, ...] = ()
+    group_shifts: dict[Label, tuple[float, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything it learned, as JSON values."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "shift",
+            "name": self.name,
+            "levels": list(self.levels),
+            "shifts": list(self.shifts),
+            "floor": self.floor,
+            "group": list(self.group),
+            "group_shifts": [
+                {"labels": list(labels), "shifts": list(shifts)}
+                for labels, shifts in self.group_shifts.items()
+            ],
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> ShiftCalibrator:
+        """What `as_json` gave."""
+        return cls(
+            name=stored["name"],
+            levels=tuple(stored["levels"]),
+            shifts=tuple(stored["shifts"]),
+            floor=stored["floor"],
+            group=tuple(stored["group"]),
+            group_shifts={
+                tuple(row["labels"]): tuple(row["shifts"]) for row in stored["group_shifts"]
+            },
+            notes=tuple(stored["notes"]),
+        )
+
+    def _correct(self, forecast: Floats, groups: Groups) -> Floats:
+        moves = np.asarray(self.shifts)  # (Q,)
+        if self.group:
+            moves = self._group_moves(group_members(self.group, groups, forecast.shape[:2]))
+        return _closed(
+            forecast + moves * unit_of_shifts(forecast, self.levels, self.floor), self.levels
+        )
+
+    def _group_moves(self, members: NDArray[np.int64]) -> Floats:
+        flat = members.reshape(-1, members.shape[-1])
+        labels, member = np.unique(flat, axis=0, return_inverse=True)
+        rows = np.array([self.group_shifts.get(tuple(row), self.shifts) for row in labels.tolist()])
+        moves: Floats = rows[member.reshape(members.shape[:2])]
+        return moves
+
+
+def identity(levels: Sequence[float]) -> ShiftCalibrator:
+    """The calibrator that leaves a forecast as it is, but for crossing quantiles."""
+    return ShiftCalibrator("none", tuple(levels), (0.0,) * len(levels))
+
+
+def fit_conformal(
+    sample: Sample,
+    *,
+    name: str,
+    sides: Sides,
+    unit: Unit = Unit.TARGET,
+    group: tuple[str, ...] = (),
+    shrinkage_windows: float | None = None,
+) -> ShiftCalibrator:
+    """Corrections of every quantile from the errors in a sample.
+
+    Parameters
+    ----------
+    group : tuple of str
+        Groups with a correction of their own; several names mean their product.
+    shrinkage_windows : float, optional
+        Windows k at which a group's own correction counts as much as that of the whole; without it
+        as `learned_shrinkage` finds.
+
+    Raises
+    ------
+    DataError
+        If nothing was observed, or a group is not in the sample.
+    """
+    if sample.n_observed_windows == 0:
+        raise DataError(f"calibrator {name} has nothing to learn from: no window was observed")
+    floor = width_floor(sample) if unit is Unit.WIDTH else None
+    notes = []
+    if unit is Unit.WIDTH and floor is None:
+        notes.append("the forecasts have no width; corrections are in target units")
+    units = unit_of_shifts(sample.forecast, sample.levels, floor)
+    misses = (sample.observed[..., None] - sample.forecast) / units  # (N, H, Q)
+    pooled, reached = _shifts(misses, sample.levels, sides)
+    notes += _shortfalls(sample, reached, sides)
+    group_shifts: dict[Label, tuple[float, ...]] = {}
+    if group:
+        members = group_members(group, sample.groups, sample.observed.shape)
+        k = shrinkage_windows
+        if k is None:
+            k = learned_shrinkage(misses, members, sample.levels, sides)
+        group_shifts, n_short = _group_shifts(
+            misses, members, sample.levels, sides, pooled=pooled, k=k
+        )
+        if n_short:
+            notes.append(
+                f"{n_short} of {len(group_shifts)} groups by {' and '.join(group)} hold too few "
+                "windows for the outermost levels; the correction of all windows stands in there"
+            )
+    return ShiftCalibrator(
+        name=name,
+        levels=sample.levels,
+        shifts=tuple(pooled.tolist()),
+        floor=floor,
+        group=group,
+        group_shifts=group_shifts,
+        notes=tuple(notes),
+    )
+
+
+def learned_shrinkage(
+    misses: Floats, members: NDArray[np.int64], levels: Sequence[float], sides: Sides
+) -> float:
+    """Windows k at which a group is worth as much as the whole: how alike two halves of it are.
+
+    The corrections of all groups are computed on two halves, alternating weeks. What the halves
+    share is taken for real, the rest for chance: with their correlation r, the reliability of the
+    whole is 2r / (1 + r) (Spearman 1910, Brown 1910), and k follows from n / (n + k) at the mean
+    group size n.
+
+    Parameters
+    ----------
+    misses : ndarray of shape (N, H, Q)
+        Observation minus quantile in units of the shifts; NaN where nothing was observed.
+    members : ndarray of int of shape (N, H, D)
+        Labels of the groups of every point.
+    """
+    week = np.arange(len(misses)) // WEEK_WINDOWS % 2
+    halves = [(misses[week == half], members[week == half]) for half in (0, 1)]
+    shifts, sizes = [], []
+    for labels in _observed_labels(members, misses):
+        parts = [_of_group(*half, labels) for half in halves]
+        if all(part.size for part in parts):
+            shifts.append([_shifts(part, levels, sides)[0] for part in parts])
+            sizes.append(sum(len(part) for part in parts))
+    if len(shifts) < 2:
+        return SHRINKAGE_WINDOWS
+    centred = np.array(shifts) - np.mean(shifts, axis=0)  # (groups, 2, Q)
+    shared = float((centred[:, 0] * centred[:, 1]).sum())
+    spread = float(np.square(centred).sum()) / 2.0
+    if shared <= 0.0:
+        return MOST_SHRINKAGE_WINDOWS
+    reliability = 2.0 * shared / (spread + shared)
+    k = float(np.mean(sizes)) * (1.0 - reliability) / reliability
+    return float(np.clip(k, LEAST_SHRINKAGE_WINDOWS, MOST_SHRINKAGE_WINDOWS))
+
+
+def _group_shifts(
+    misses: Floats,
+    members: NDArray[np.int64],
+    levels: Sequence[float],
+    sides: Sides,
+    *,
+    pooled: Floats,
+    k: float,
+) -> tuple[dict[Label, tuple[float, ...]], int]:
+    """Shifts by labels, and how many groups were too small for the promise of every level."""
+    shifts: dict[Label, tuple[float, ...]] = {}
+    n_short = 0
+    for labels in _observed_labels(members, misses):
+        own = _of_group(misses, members, labels)
+        of_group, reached = _shifts(own, levels, sides)
+        n_short += not reached.all()
+        weight = np.where(reached, len(own) / (len(own) + k), 0.0)
+        shifts[labels] = tuple((weight * of_group + (1.0 - weight) * pooled).tolist())
+    return shifts, n_short
+
+
+def _of_group(misses: Floats, members: NDArray[np.int64], labels: Label) -> Floats:
+    """Misses of one group, (its observed windows, most points in one, Q), filled with NaN."""
+    own = (members == labels).all(axis=-1) & ~np.isnan(misses[..., 0])  # (N, H)
+    n_most = int(own.sum(axis=1).max(initial=0))
+    rows = own.any(axis=1)
+    first = np.argsort(~own[rows], axis=1, kind="stable")[:, :n_most]
+    part: Floats = np.take_along_axis(misses[rows], first[..., None], axis=1)
+    return np.where(np.take_along_axis(own[rows], first, axis=1)[..., None], part, np.nan)
+
+
+def level_pairs(levels: Sequence[float]) -> list[tuple[int, int]]:
+    """Indices of levels that add up to 1, the outermost pair first.
+
+    >>> level_pairs([0.1, 0.3, 0.5, 0.9])
+    [(0, 3)]
+    """
+    return [
+        (low, high)
+        for low in range(len(levels))
+        for high in range(low + 1, len(levels))
+        if abs(levels[low] + levels[high] - 1.0) <= SAME_LEVEL
+    ]
+
+
+def _shifts(
+    misses: Floats, levels: Sequence[float], sides: Sides
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Shift of every level in units, and whether there were windows enough for its promise."""
+    tau = np.asarray(levels)
+    shifts, reached = np.zeros(tau.size), np.ones(tau.size, dtype=bool)
+    alone = set(range(tau.size))
+    if sides is Sides.PAIRS:
+        alone -= {int(np.argmin(np.abs(tau - 0.5)))}  # the median is no side of an interval
+        for low, high in level_pairs(levels):
+            scores = np.maximum(-misses[..., low], misses[..., high])
+            bound, enough = upper_quantile(scores, tau[high] - tau[low])
+            shifts[[low, high]] = -bound, bound
+            reached[[low, high]] = enough
+            alone -= {low, high}
+    for i in alone:
+        shifts[i], reached[i] = level_quantile(misses[..., i], misses[..., i], tau[i])
+    return shifts, reached
+
+
+def _shortfalls(sample: Sample, reached: NDArray[np.bool_], sides: Sides) -> list[str]:
+    if reached.all():
+        return []
+    outermost = float(np.abs(np.asarray(sample.levels)[~reached] - 0.5).max())
+    share, what = (
+        (2.0 * outermost, "interval") if sides is Sides.PAIRS else (0.5 + outermost, "bound")
+    )
+    return [shortfall_note(sample.n_observed_windows, share, what)]
+
+
+def width_floor(sample: Sample) -> float | None:
+    """Smallest width that counts as a unit, in target units; None if all widths are 0."""
+    mean_width = float(_widths(sample.forecast, sample.levels).mean())
+    return FLOOR_SHARE * mean_width if mean_width > 0.0 else None
+
+
+def unit_of_shifts(forecast: Floats, levels: Sequence[float], floor: float | None) -> Floats:
+    """What one unit of a shift is for each window and step, (N, H, 1), in target units."""
+    if floor is None:
+        return np.ones((*forecast.shape[:2], 1))
+    return np.maximum(_widths(forecast, levels), floor)[..., None]
+
+
+def _widths(forecast: Floats, levels: Sequence[float]) -> Floats:
+    low, high = (int(np.argmin(np.abs(np.asarray(levels) - level))) for level in SPAN)
+    widths: Floats = forecast[..., high] - forecast[..., low]
+    return widths
+
+
+def _closed(moved: Floats, levels: Sequence[float]) -> Floats:
+    """Intervals whose bounds have passed each other, closed at their middle: they hold nothing."""
+    closed = moved.copy()
+    for low, high in level_pairs(levels):
+        middle = (moved[..., low] + moved[..., high]) / 2.0
+        closed[..., low] = np.minimum(moved[..., low], middle)
+        closed[..., high] = np.maximum(moved[..., high], middle)
+    return closed
+
+
+def _observed_labels(members: NDArray[np.int64], misses: Floats) -> list[Label]:
+    seen = members[~np.isnan(misses[..., 0])]
+    return [tuple(row) for row in np.unique(seen, axis=0).tolist()]

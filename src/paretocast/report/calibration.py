@@ -1,0 +1,107 @@
+"""The page that says how honest a forecast is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from paretocast.figures import breakdown_figure, pit_figure, reliability_figure
+from paretocast.report.page import (
+    document,
+    fact_boxes,
+    figure_box,
+    folded,
+    number,
+    section,
+    table,
+    warning,
+)
+
+if TYPE_CHECKING:
+    from paretocast.diagnostics import Diagnosis, Slab, WorstSlab
+
+SLAB_COLUMNS = ("", "PICP %", "95 % interval", "width", "Winkler", "values", "windows")
+
+
+def diagnosis_page(
+    diagnosis: Diagnosis, *, model: str, dataset: str, unit: str, subject: str
+) -> str:
+    """A diagnosis as figures with their tables.
+
+    Parameters
+    ----------
+    subject : str
+        Whose forecast it is and on which windows, such as "trial 3, calibrate split".
+    """
+    overall, target = diagnosis.overall, diagnosis.target
+    body = [
+        fact_boxes(
+            [
+                (
+                    f"Coverage of the {target:g} % interval",
+                    f"{overall.picp:.1f} %",
+                    f"{overall.low:.1f} to {overall.high:.1f} with 95 % confidence",
+                ),
+                ("Mean width", number(overall.mean_width), unit),
+                ("Winkler score", number(overall.winkler), f"{unit}, lower is better"),
+                ("Observed values", str(overall.n), f"{overall.n_windows} windows"),
+            ]
+        )
+    ]
+    if diagnosis.worst is not None:
+        text = worst_sentence(diagnosis.worst, target)
+        differs = diagnosis.worst.differs_from(target)
+        body.append(warning(text) if differs else section("The weakest place", text))
+    body.append(
+        figure_box(
+            reliability_figure(
+                diagnosis.reliability, n_observed=overall.n, model=model, dataset=dataset
+            ),
+            element_id="reliability",
+        )
+    )
+    body.append(figure_box(pit_figure(diagnosis.pit, n_observed=overall.n), element_id="pit"))
+    for i, breakdown in enumerate(diagnosis.breakdowns):
+        figure = breakdown_figure(breakdown, target=target, unit=unit)
+        body.append(figure_box(figure, element_id=f"breakdown-{i}"))
+        rows = [slab_cells(slab) for slab in breakdown.slabs]
+        body.append(folded(f"By {breakdown.name}, in numbers", table(SLAB_COLUMNS, rows)))
+    return document(
+        f"{model} on {dataset}: honesty of the intervals",
+        eyebrow=f"{model} · {dataset} · {subject}",
+        heading="Where the intervals keep their promise",
+        lede=(
+            f"An interval that claims {target:g} % should hold {target:g} % of the observations, "
+            "at every hour and in every season. Bars are 95 % intervals from resampled windows; "
+            "hours of a day are not independent, so they are wider than a count of hours suggests."
+        ),
+        body=body,
+        footer=f"{subject}; width and Winkler score in {unit}",
+    )
+
+
+def worst_sentence(worst: WorstSlab, target: float) -> str:
+    """The weakest place in words, with what so many looks do to its interval."""
+    slab = worst.slab
+    verdict = (
+        "more than chance explains"
+        if worst.differs_from(target)
+        else "which chance among so many groups explains"
+    )
+    return (
+        f"Farthest from {target:g} %: {worst.grouping} {slab.label} with {slab.picp:.1f} % of "
+        f"{slab.n} values. {worst.n_looked_at} groups were looked at; widened for that, its "
+        f"interval is {worst.low:.1f} to {worst.high:.1f} %, {verdict}."
+    )
+
+
+def slab_cells(slab: Slab) -> list[str]:
+    """A row of `SLAB_COLUMNS`."""
+    return [
+        slab.label,
+        f"{slab.picp:.1f}",
+        f"{slab.low:.1f}–{slab.high:.1f}",
+        number(slab.mean_width),
+        number(slab.winkler),
+        str(slab.n),
+        str(slab.n_windows),
+    ]

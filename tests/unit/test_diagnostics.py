@@ -1,0 +1,207 @@
+"""Slabs of a forecast whose faults are known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from builders import make_series, make_task
+from paretocast.diagnostics import (
+    Diagnosis,
+    Grouping,
+    coverage_probability,
+    demand_grouping,
+    diagnose,
+    lead_grouping,
+)
+from paretocast.errors import DataError
+from paretocast.report import diagnosis_page, worst_sentence
+from paretocast.slabs import calibration_groups, issue_hours, task_groupings
+from samples import LEVELS, draw_sample
+
+
+def diagnosis(*, fault: bool) -> Diagnosis:
+    """80 days; with a fault, the intervals of steps 11 and 12 are five times too narrow."""
+    sample = draw_sample(np.random.default_rng(1), n_windows=80)
+    forecast = sample.forecast.copy()
+    if fault:
+        middle = forecast[:, 10:12, 5:6]
+        forecast[:, 10:12] = middle + 0.2 * (forecast[:, 10:12] - middle)
+    groupings = (lead_grouping(80, 24), demand_grouping(forecast, LEVELS))
+    return diagnose(sample.observed, forecast, groupings, levels=LEVELS, target=80.0)
+
+
+def test_the_worst_slab_is_where_the_fault_was_put() -> None:
+    worst = diagnosis(fault=True).worst
+    assert worst is not None
+    assert (worst.grouping, worst.slab.label) in {("lead time", "11"), ("lead time", "12")}
+    assert worst.slab.picp < 40.0
+    assert worst.differs_from(80.0)
+    assert worst.n_looked_at == 34
+    assert worst.low < worst.slab.low
+    assert worst.high > worst.slab.high
+    assert "34 groups were looked at" in worst_sentence(worst, 80.0)
+
+
+def test_an_honest_forecast_has_a_worst_slab_that_chance_explains() -> None:
+    worst = diagnosis(fault=False).worst
+    assert worst is not None
+    assert not worst.differs_from(80.0)
+    assert "chance among so many groups explains" in worst_sentence(worst, 80.0)
+
+
+def test_slabs_add_up_to_the_whole() -> None:
+    found = diagnosis(fault=True)
+    for breakdown in found.breakdowns:
+        assert sum(slab.n for slab in breakdown.slabs) == found.overall.n == 80 * 24
+        hits = sum(slab.picp * slab.n for slab in breakdown.slabs)
+        assert hits / found.overall.n == pytest.approx(found.overall.picp)
+
+
+def test_a_reliable_forecast_is_on_the_diagonal_and_flat() -> None:
+    found = diagnosis(fault=False)
+    for share in found.reliability:
+        assert share.low <= share.at <= share.high
+        assert share.observed == pytest.approx(share.at, abs=3.0)
+    assert sum(share.observed for share in found.pit) == pytest.approx(100.0)
+    assert [share.observed for share in found.pit] == pytest.approx([10.0] * 10, abs=2.5)
+
+
+def test_a_forecast_that_is_too_narrow_has_a_pit_histogram_like_a_u() -> None:
+    sample = draw_sample(np.random.default_rng(2), n_windows=60, spread=0.4)
+    found = diagnose(sample.observed, sample.forecast, (), levels=LEVELS, target=80.0)
+    assert found.pit[0].observed > 20.0
+    assert found.pit[-1].observed > 20.0
+    assert found.worst is None
+
+
+def test_a_missing_hour_belongs_to_no_slab_and_an_empty_slab_is_left_out() -> None:
+    sample = draw_sample(np.random.default_rng(3), n_windows=20)
+    observed = sample.observed.copy()
+    observed[:, 3] = np.nan
+    groupings = (lead_grouping(20, 24),)
+    found = diagnose(observed, sample.forecast, groupings, levels=LEVELS, target=80.0)
+    assert [slab.label for slab in found.breakdowns[0].slabs] == [
+        str(step) for step in range(1, 25) if step != 4
+    ]
+    assert found.overall.n == 20 * 23
+
+
+def test_a_target_time_outside_every_group_is_not_counted() -> None:
+    sample = draw_sample(np.random.default_rng(4), n_windows=20)
+    members = np.full(sample.observed.shape, -1)
+    members[:, 0] = 0
+    found = diagnose(
+        sample.observed,
+        sample.forecast,
+        (Grouping("part", members, ("first", "never")),),
+        levels=LEVELS,
+        target=80.0,
+    )
+    assert [(slab.label, slab.n) for slab in found.breakdowns[0].slabs] == [("first", 20)]
+
+
+def test_demand_is_divided_by_the_forecast_and_not_by_what_came() -> None:
+    sample = draw_sample(np.random.default_rng(5), n_windows=50)
+    members = demand_grouping(sample.forecast, LEVELS).members
+    counts = np.bincount(members.ravel())
+    assert counts.size == 10
+    assert np.ptp(counts) <= 1
+    median = sample.forecast[..., 5]
+    assert median[members == 9].min() >= median[members == 8].max()
+
+
+def test_nothing_observed_is_nothing_to_diagnose() -> None:
+    with pytest.raises(DataError, match="no value to diagnose"):
+        diagnose(np.full((2, 3), np.nan), np.zeros((2, 3, 11)), (), levels=LEVELS, target=80.0)
+
+
+@pytest.mark.parametrize(
+    ("spread", "low", "high"), [(1.0, 0.9, 1.0), (0.4, 0.0, 0.05), (2.5, 0.0, 0.05)]
+)
+def test_the_probability_of_the_band_follows_the_coverage(
+    spread: float, low: float, high: float
+) -> None:
+    sample = draw_sample(np.random.default_rng(6), n_windows=200, spread=spread)
+    probability = coverage_probability(
+        sample.observed,
+        sample.forecast,
+        levels=LEVELS,
+        target=80.0,
+        tolerance=5.0,
+        rng=np.random.default_rng(0),
+    )
+    assert low <= probability <= high
+
+
+def test_the_groups_of_a_task_are_in_local_time() -> None:
+    task = make_task()  # Copenhagen in January to April, issued at midnight UTC
+    groups = calibration_groups(task, "calibrate")
+    first = task.issue_times("calibrate")[0]
+    assert groups["hour"][0, 0] == first.tz_convert("Europe/Copenhagen").hour
+    assert set(np.unique(groups["season"])) <= {0, 1}
+    assert issue_hours(task, "calibrate")[0] * 3600 == first.timestamp()
+    assert (np.diff(issue_hours(task, "calibrate")) >= 24).all()
+
+
+def test_a_task_with_a_temperature_is_divided_by_it() -> None:
+    task = make_task()
+    forecast = np.sort(np.random.default_rng(0).normal(size=(*task.observed("tune").shape, 11)))
+    groupings = {g.name: g for g in task_groupings(task, "tune", forecast)}
+    assert list(groupings) == [
+        "lead time",
+        "local hour",
+        "weekday",
+        "month",
+        "demand decile",
+        "temperature",
+    ]
+    bands = groupings["temperature"]
+    degrees = task.series.covariates[0].values[task.horizon_positions("tune")]
+    for i, label in enumerate(bands.labels):
+        low, high = (float(part) for part in label.removesuffix(" °C").split(" to "))
+        inside = degrees[bands.members == i]
+        assert ((low <= inside) & (inside < high)).all()
+    hours = groupings["local hour"]
+    assert (
+        hours.labels[hours.members[0, 0]] == f"{calibration_groups(task, 'tune')['hour'][0, 0]:02d}"
+    )
+
+
+def test_a_task_without_a_temperature_is_not() -> None:
+    task = make_task(make_series(with_covariates=False))
+    forecast = np.zeros((*task.observed("tune").shape, 11))
+    assert "temperature" not in {g.name for g in task_groupings(task, "tune", forecast)}
+
+
+def test_a_missing_temperature_belongs_to_no_band() -> None:
+    series = make_series()
+    covariate = series.covariates[0]
+    holed = replace(
+        covariate, values=np.where(np.arange(len(series)) % 2, np.nan, covariate.values)
+    )
+    task = make_task()
+    task = replace(
+        task,
+        series=replace(
+            task.series, covariates=(replace(holed, values=holed.values[: len(task.series)]),)
+        ),
+    )
+    forecast = np.zeros((*task.observed("tune").shape, 11))
+    bands = task_groupings(task, "tune", forecast)[-1]
+    odd = task.horizon_positions("tune") % 2 == 1
+    assert (bands.members[odd] == -1).all()
+    assert (bands.members[~odd] >= 0).all()
+
+
+def test_the_page_holds_every_grouping_and_needs_no_network() -> None:
+    page = diagnosis_page(
+        diagnosis(fault=True), model="NHITS_Q", dataset="<demo>", unit="kWh", subject="trial 3"
+    )
+    for text in ("Coverage by lead time", "Coverage by demand decile", "&lt;demo&gt;", "trial 3"):
+        assert text in page
+    assert 'class="warning"' in page
+    assert "<demo>" not in page
+    assert 'src="http' not in page
