@@ -1,10 +1,13 @@
-"""What a search minimises, by name.
+"""What a search minimises and what it requires, by the names of scores.
 
-Every objective is minimised; this module alone knows which scores have to be turned round for that.
+Every objective is minimised and every constraint is met where its violation is at most 0; this
+module alone knows which scores have to be turned round for that.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,20 +42,61 @@ class Objective:
         return self.sign * scores[self.name]
 
 
+@dataclass(frozen=True)
+class Constraint:
+    """A bound that a score has to keep.
+
+    Attributes
+    ----------
+    score : str
+        Its name.
+    lower : bool
+        Whether the bound is the least value allowed; else it is the greatest.
+    bound : float
+        In units of the score.
+    """
+
+    score: str
+    lower: bool
+    bound: float
+
+    def __str__(self) -> str:
+        return f"{self.score} {'>=' if self.lower else '<='} {self.bound:g}"
+
+    def violation(self, scores: Mapping[str, float]) -> float:
+        """How far the score misses the bound; at most 0 where it is kept.
+
+        Relative to the size of the bound, so that bounds in several units can be added up; in
+        units of the score where the bound is 0.
+
+        >>> parse_constraint("picp >= 75").violation({"picp": 60.0})
+        0.2
+        """
+        miss = self.bound - scores[self.score] if self.lower else scores[self.score] - self.bound
+        return miss / (abs(self.bound) or 1.0)
+
+
 OBJECTIVES = {
     objective.name: objective
     for objective in (
         Objective("mae", "MAE", "target"),
         Objective("coverage_error", "|PICP − target|", "%"),
         Objective("rmse", "RMSE", "target"),
+        Objective("mape", "MAPE", "%"),
+        Objective("mase", "MASE", ""),
+        Objective("r2", "R²", "", sign=-1),
         Objective("pinball", "mean pinball loss", "target"),
         Objective("crps", "CRPS", "target"),
         Objective("winkler", "Winkler score", "target"),
         Objective("mean_width", "mean width", "target"),
-        Objective("r2", "R²", "", sign=-1),
     )
 }
+ALIASES = {"width": "mean_width"}
+# A coverage can be bounded; as an objective it has no good side.
+CONSTRAINABLE = ("picp", *OBJECTIVES)
 SINGLE_STAGE = ("mae", "coverage_error")
+MOST_OBJECTIVES = 3
+_CONSTRAINT = re.compile(r"\s*([A-Za-z0-9_]+)\s*(>=|<=|=>|=<|>|<|==?)\s*(\S+?)\s*")
 
 
 def parse_objectives(names: Sequence[str]) -> tuple[Objective, ...]:
@@ -61,13 +105,107 @@ def parse_objectives(names: Sequence[str]) -> tuple[Objective, ...]:
     Raises
     ------
     SettingsError
-        If a name is unknown or given twice, or there is none.
+        If a name is unknown or given twice, if there is none, or if there are too many.
     """
-    for name in names:
+    known = [ALIASES.get(name, name) for name in names]
+    for given, name in zip(names, known, strict=True):
+        if name == "picp":
+            raise SettingsError(
+                "picp has no good side to search for; expected coverage_error as objective, or a "
+                'requirement such as "picp >= 75"'
+            )
         if name not in OBJECTIVES:
             raise SettingsError(
-                f"objective {name!r} is unknown, expected some of {', '.join(OBJECTIVES)}"
+                f"objective {given!r} is unknown, expected some of {', '.join(OBJECTIVES)}"
             )
-    if not names or len(set(names)) != len(names):
+    if not known or len(set(known)) != len(known):
         raise SettingsError(f"objectives {list(names)} must name at least one score, each once")
-    return tuple(OBJECTIVES[name] for name in names)
+    if len(known) > MOST_OBJECTIVES:
+        raise SettingsError(
+            f"{len(known)} objectives are given, expected at most {MOST_OBJECTIVES}: nearly every "
+            "trial would be on the front. Bound a score by a requirement instead"
+        )
+    return tuple(OBJECTIVES[name] for name in known)
+
+
+def parse_constraint(text: str) -> Constraint:
+    """A requirement such as ``picp >= 75`` or ``width <= 0.5``.
+
+    Raises
+    ------
+    SettingsError
+        If it is not a known score, ``>=`` or ``<=``, and a finite number.
+    """
+    match = _CONSTRAINT.fullmatch(text)
+    score, relation, bound = match.groups() if match else ("", "", "")
+    if relation not in (">=", "<="):
+        raise SettingsError(
+            f"requirement {text!r} is not understood, expected SCORE >= NUMBER or "
+            'SCORE <= NUMBER, such as "picp >= 75"'
+        )
+    name = ALIASES.get(score, score)
+    if name not in CONSTRAINABLE:
+        raise SettingsError(
+            f"requirement {text!r} bounds the unknown score {score!r}, expected one of "
+            f"{', '.join(CONSTRAINABLE)}"
+        )
+    try:
+        number = float(bound)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise SettingsError(f"requirement {text!r} has the bound {bound!r}, expected a number")
+    return Constraint(name, lower=relation == ">=", bound=number)
+
+
+def parse_constraints(texts: Sequence[str]) -> tuple[Constraint, ...]:
+    """Requirements in the order given.
+
+    Raises
+    ------
+    SettingsError
+        If one is not understood, a bound is given twice, or two leave nothing between them.
+    """
+    constraints = tuple(parse_constraint(text) for text in texts)
+    for i, one in enumerate(constraints):
+        for other in constraints[:i]:
+            if one.score != other.score:
+                continue
+            if one.lower == other.lower:
+                raise SettingsError(f"requirements {str(other)!r} and {str(one)!r}: give one")
+            low, high = (one, other) if one.lower else (other, one)
+            if low.bound > high.bound:
+                raise SettingsError(f"requirements {str(low)!r} and {str(high)!r} exclude all")
+    return constraints
+
+
+def total_violation(constraints: Sequence[Constraint], scores: Mapping[str, float]) -> float:
+    """Sum of what is violated, 0 where every constraint is met."""
+    return sum(max(0.0, constraint.violation(scores)) for constraint in constraints)
+
+
+def check_defined(
+    objectives: Sequence[Objective],
+    constraints: Sequence[Constraint],
+    scores: Mapping[str, float],
+) -> None:
+    """Refuse objectives and constraints that are no number on these data.
+
+    Parameters
+    ----------
+    scores : mapping
+        Of any forecast of the windows that trials will be judged on: whether mape, mase and r2 are
+        defined depends on the observations alone.
+
+    Raises
+    ------
+    SettingsError
+        If one is not.
+    """
+    wanted = [*(o.name for o in objectives), *(c.score for c in constraints)]
+    undefined = [name for name in wanted if not math.isfinite(scores[name])]
+    if undefined:
+        raise SettingsError(
+            f"{', '.join(undefined)} cannot be computed on the tune split (its values are all "
+            "near zero, or do not vary); choose other --objectives or requirements"
+        )

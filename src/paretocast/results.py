@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from paretocast.errors import StoreError
-from paretocast.objectives import OBJECTIVES, Objective
-from paretocast.selection import Candidate, Selection, TrialState, front_numbers, select
+from paretocast.halving import order_by_merit
+from paretocast.objectives import OBJECTIVES, Constraint, Objective, total_violation
+from paretocast.racing import SeedSpread, judged_draws, judged_on_mean, seed_spread
+from paretocast.selection import (
+    SIGNIFICANT,
+    Candidate,
+    Draws,
+    Selection,
+    TrialState,
+    front_numbers,
+    places,
+    select,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from paretocast.trial import TrialRecord
 
+    DrawsOf = Callable[[TrialRecord], Mapping[str, NDArray[np.float64]]]
+
 SCHEMA_VERSION = 1
 VALIDATION_METRICS = ("mae", "rmse", "mape", "pinball", "crps", "winkler", "picp", "mean_width")
+# Trials beyond the best so many are not compared by resampling: they are far from any front.
+MOST_COMPARED = 100
 
 
 @dataclass(frozen=True)
@@ -25,23 +44,47 @@ class Outcome:
     Attributes
     ----------
     records : tuple of TrialRecord
-        Finished trials by number.
+        Finished trials by number, each judged on the mean over its seeds.
     front : tuple of int
-        Numbers of the non-dominated trials in order of MAE.
+        Numbers of the non-dominated trials in order of MAE. Where constraints are given, of those
+        that meet them all; if none does, of those that miss them least.
+    places : mapping of number to chance
+        Chance to be on the front, given what days and seeds may have done: for the trials of the
+        front and those that are statistically tied with it.
+    gap_errors : mapping of number to mapping of score to standard error
+        Of the difference between a trial near the front and the chosen one, on the same resamples:
+        of the MAE and the objectives. Empty where nothing is known about chance.
     references : mapping of name to scores
         On the same windows as the trials.
+    feasible : bool
+        Whether the front meets the constraints.
     """
 
     records: tuple[TrialRecord, ...]
     front: tuple[int, ...]
+    places: Mapping[int, float]
+    gap_errors: Mapping[int, Mapping[str, float]]
     selection: Selection
     references: Mapping[str, Mapping[str, float]]
     target_coverage: float
+    objectives: tuple[Objective, ...]
+    constraints: tuple[Constraint, ...]
+    feasible: bool
 
     @property
     def chosen(self) -> TrialRecord:
         """The record of the selected trial."""
         return next(r for r in self.records if r.number == self.selection.number)
+
+    @property
+    def tied(self) -> tuple[int, ...]:
+        """Trials off the front that are statistically tied with it, the likeliest member first."""
+        off = [number for number in self.places if number not in self.front]
+        return tuple(sorted(off, key=lambda number: (-self.places[number], number)))
+
+    def is_tied(self, number: int) -> bool:
+        """Whether another trial may well belong on the front in the place of this one."""
+        return self.places.get(number, 1.0) < SIGNIFICANT
 
     def count(self, state: TrialState) -> int:
         """Number of trials that ended in a state."""
@@ -62,19 +105,41 @@ def summarise(
     policy: str,
     target_coverage: float,
     references: Mapping[str, Mapping[str, float]],
+    constraints: Sequence[Constraint] = (),
+    draws_of: DrawsOf | None = None,
 ) -> Outcome | None:
-    """Front and choice of the finished trials, or None while no trial is complete."""
-    candidates = [
-        _candidate(record, objectives) for record in records if record.state is TrialState.COMPLETE
-    ]
-    if not candidates:
+    """Front and choice of the finished trials, or None while no trial is complete.
+
+    Parameters
+    ----------
+    records : sequence of TrialRecord
+        Trials and their repeats.
+    draws_of : callable, optional
+        From the record of a training to its scores on resampled days (`trial.draw_on_tune`), empty
+        where they are not known. Asked for trials near the front only. Without it measured
+        differences count as they are.
+    """
+    judged = judged_on_mean(records)
+    complete = [record for record in judged if record.state is TrialState.COMPLETE]
+    if not complete:
         return None
+    candidates = [_candidate(record, objectives, constraints) for record in complete]
+    if draws_of is not None:
+        candidates = _with_draws(candidates, records, objectives, draws_of)
+    front = front_numbers(candidates)
+    selection = select(candidates, policy=policy, target=target_coverage)
+    violation = {candidate.number: candidate.violation for candidate in candidates}
     return Outcome(
-        records=tuple(sorted(records, key=lambda record: record.number)),
-        front=tuple(front_numbers(candidates)),
-        selection=select(candidates, policy=policy, target=target_coverage),
+        records=judged,
+        front=tuple(front),
+        places=places(candidates),
+        gap_errors=_gap_errors(candidates, selection.number, objectives),
+        selection=selection,
         references=references,
         target_coverage=target_coverage,
+        objectives=tuple(objectives),
+        constraints=tuple(constraints),
+        feasible=all(violation[number] == 0.0 for number in front),
     )
 
 
@@ -115,6 +180,8 @@ def best_params(
         "n_completed": outcome.count(TrialState.COMPLETE),
         "n_pruned": outcome.count(TrialState.PRUNED),
         "n_failed": outcome.count(TrialState.FAILED),
+        "constraints": [str(constraint) for constraint in outcome.constraints],
+        "feasible": outcome.feasible,
         "n_pareto_optimal": len(outcome.front),
         "best_trial_number": chosen.number,
         "selection": {
@@ -132,13 +199,14 @@ def best_params(
         "study_name": identity["study_name"],
         "storage_path": identity["storage_path"],
         "manifest_hash": identity["manifest_hash"],
-        "all_pareto_trials": [
-            _pareto_trial(by_number[number], outcome.target_coverage) for number in outcome.front
-        ],
+        "all_pareto_trials": [_pareto_trial(by_number[n], outcome) for n in outcome.front],
+        "tied_trials": [_pareto_trial(by_number[n], outcome) for n in outcome.tied],
     }
 
 
-def _candidate(record: TrialRecord, objectives: Sequence[Objective]) -> Candidate:
+def _candidate(
+    record: TrialRecord, objectives: Sequence[Objective], constraints: Sequence[Constraint]
+) -> Candidate:
     low, high = _interval(record)
     return Candidate(
         number=record.number,
@@ -147,7 +215,69 @@ def _candidate(record: TrialRecord, objectives: Sequence[Objective]) -> Candidat
         picp=record.scores["picp"],
         picp_low=low,
         picp_high=high,
+        violation=total_violation(constraints, record.scores),
+        n_seeds=record.n_seeds,
     )
+
+
+def _with_draws(
+    candidates: Sequence[Candidate],
+    records: Sequence[TrialRecord],
+    objectives: Sequence[Objective],
+    draws_of: DrawsOf,
+) -> list[Candidate]:
+    """The candidates near the front, with what chance may have done to each."""
+    order = order_by_merit(
+        np.array([c.values for c in candidates]), violations=[c.violation for c in candidates]
+    )
+    members = set(front_numbers(candidates))
+    near = {candidates[i].number for i in order[:MOST_COMPARED]} | members
+    spread = seed_spread(records)
+    trainings: dict[int, list[TrialRecord]] = {}
+    for record in sorted(records, key=lambda r: r.seed_index):
+        if record.number in near and record.state is TrialState.COMPLETE:
+            trainings.setdefault(record.number, []).append(record)
+    return [
+        replace(c, draws=_draws(c.number, trainings[c.number], objectives, spread, draws_of))
+        for c in candidates
+        if c.number in near
+    ]
+
+
+def _gap_errors(
+    candidates: Sequence[Candidate], chosen: int, objectives: Sequence[Objective]
+) -> dict[int, dict[str, float]]:
+    """How sure the difference of each trial to the chosen one is, day by day."""
+    known = {c.number: c.draws for c in candidates if c.draws is not None}
+    if (base := known.get(chosen)) is None:
+        return {}
+    return {
+        number: {
+            "mae": float((draws.mae - base.mae).std(ddof=1)),
+            **{
+                objective.name: float((draws.values[:, j] - base.values[:, j]).std(ddof=1))
+                for j, objective in enumerate(objectives)
+            },
+        }
+        for number, draws in known.items()
+        if number != chosen
+    }
+
+
+def _draws(
+    number: int,
+    trainings: Sequence[TrialRecord],
+    objectives: Sequence[Objective],
+    spread: SeedSpread,
+    draws_of: DrawsOf,
+) -> Draws | None:
+    drawn = judged_draws(
+        [draws_of(training) for training in trainings], spread, rng=np.random.default_rng(number)
+    )
+    if not drawn:
+        return None
+    values = np.stack([o.sign * drawn[o.name] for o in objectives], axis=-1)
+    return Draws(values=values, mae=drawn["mae"], picp=drawn["picp"])
 
 
 def _interval(record: TrialRecord) -> tuple[float, float]:
@@ -162,15 +292,20 @@ def _metrics(scores: Mapping[str, float]) -> dict[str, float]:
     return {name: scores[name] for name in VALIDATION_METRICS}
 
 
-def _pareto_trial(record: TrialRecord, target: float) -> dict[str, Any]:
+def _pareto_trial(record: TrialRecord, outcome: Outcome) -> dict[str, Any]:
     return {
         "trial": record.number,
         "mae": record.scores["mae"],
         "picp": record.scores["picp"],
         "picp_interval": _interval(record),
-        "picp_penalty": abs(record.scores["picp"] - target),
+        "picp_penalty": abs(record.scores["picp"] - outcome.target_coverage),
         "mean_width": record.scores["mean_width"],
         "winkler": record.scores["winkler"],
         "pinball": record.scores["pinball"],
+        "objectives": {o.name: record.scores[o.name] for o in outcome.objectives},
+        "standard_errors": {o.name: record.standard_errors.get(o.name) for o in outcome.objectives},
+        "n_seeds": record.n_seeds,
+        "front_probability": outcome.places[record.number],
+        "tied": outcome.is_tied(record.number),
         "params": record.config,
     }

@@ -1,23 +1,33 @@
 """Which trial of a study is handed over, and why.
 
-A policy is a name for a rule; the rule that really chose is kept with the result.
+A policy is a name for a rule; the rule that really chose is kept with the result. Trials that meet
+the requirements of a study come before those that do not. A policy chooses among the trials that no
+others beat significantly, and what it asks for first decides only where the difference is
+significant; see `docs/decisions/noise.md`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from paretocast.errors import SettingsError
+from paretocast.noise import TIED_FROM, front_probabilities
 from paretocast.pareto import front, knee
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
 TOLERANCE = 5.0  # percentage points around the target coverage
+SIGNIFICANT = 0.95
+"""Share of the resamples on which a trial must be worse to count as worse."""
 
 
 class TrialState(StrEnum):
@@ -26,6 +36,23 @@ class TrialState(StrEnum):
     COMPLETE = "complete"
     PRUNED = "pruned"
     FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Draws:
+    """A trial's scores on resampled days and with other seeds; entry r belongs to resample r.
+
+    Attributes
+    ----------
+    values : ndarray of shape (R, m)
+        Objectives of the study.
+    mae, picp : ndarray of shape (R,)
+        Target units and percent.
+    """
+
+    values: Floats
+    mae: Floats
+    picp: Floats
 
 
 @dataclass(frozen=True)
@@ -40,6 +67,12 @@ class Candidate:
         Target units.
     picp, picp_low, picp_high : float
         Measured coverage and its 95 % interval, percent.
+    violation : float
+        By how much the study's requirements are missed in all, 0 where they are met.
+    n_seeds : int
+        Trainings whose mean this is.
+    draws : Draws or None
+        What chance may have done; None where it is not known, and a difference is a difference.
     """
 
     number: int
@@ -48,6 +81,9 @@ class Candidate:
     picp: float
     picp_low: float
     picp_high: float
+    violation: float = 0.0
+    n_seeds: int = 1
+    draws: Draws | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -68,11 +104,37 @@ class Selection:
     reason: str
 
 
+def eligible(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The trials that meet the requirements; if none does, those that miss them least."""
+    least = min((c.violation for c in candidates), default=0.0)
+    return [c for c in candidates if c.violation == least]
+
+
 def front_numbers(candidates: Sequence[Candidate]) -> list[int]:
     """Numbers of the non-dominated trials, in order of MAE."""
-    on_front = front(np.array([c.values for c in candidates], dtype=np.float64))
-    ordered = sorted((candidates[i] for i in on_front), key=lambda c: (c.mae, c.number))
+    allowed = eligible(candidates)
+    on_front = front(np.array([c.values for c in allowed], dtype=np.float64))
+    ordered = sorted((allowed[i] for i in on_front), key=_by_mae)
     return [c.number for c in ordered]
+
+
+def places(candidates: Sequence[Candidate]) -> dict[int, float]:
+    """Chance to be on the front, of each trial that is there or tied with it, by number.
+
+    A trial of the front whose chance is below 1 is there by measurement, and perhaps by luck. All
+    have the chance 1 where nothing is known about chance.
+    """
+    members = set(front_numbers(candidates))
+    allowed = eligible(candidates)
+    draws = [c.draws.values for c in allowed if c.draws is not None]
+    if len(draws) < len(allowed):
+        return dict.fromkeys(sorted(members), 1.0)
+    chances = front_probabilities(np.stack(draws, axis=1))
+    return {
+        c.number: float(chance)
+        for c, chance in zip(allowed, chances, strict=True)
+        if chance >= TIED_FROM or c.number in members
+    }
 
 
 def select(candidates: Sequence[Candidate], *, policy: str, target: float) -> Selection:
@@ -94,41 +156,96 @@ def select(candidates: Sequence[Candidate], *, policy: str, target: float) -> Se
         raise SettingsError(
             f"selection policy {policy!r} is unknown, expected one of {', '.join(POLICIES)}"
         )
-    on_front = set(front_numbers(candidates))
-    return POLICIES[policy]([c for c in candidates if c.number in on_front], target)
+    tied = places(candidates)
+    return POLICIES[policy]([c for c in candidates if c.number in tied], target)
 
 
-def _min_mae(front_members: Sequence[Candidate], _target: float) -> Selection:
-    best = min(front_members, key=lambda c: (c.mae, c.number))
-    return Selection(best.number, "min-mae", "min-mae", "lowest MAE, whatever its coverage")
+def _min_mae(members: Sequence[Candidate], _target: float) -> Selection:
+    best = min(members, key=_by_mae)
+    chosen = min(_not_worse(members, best, _mae_draws), key=lambda c: (-c.n_seeds, *_by_mae(c)))
+    reason = "lowest MAE, whatever its coverage"
+    if chosen is not best:
+        reason = (
+            f"MAE tied with the lowest, that of trial {best.number}, and known from "
+            f"{chosen.n_seeds} trainings instead of {best.n_seeds}"
+        )
+    return Selection(chosen.number, "min-mae", "min-mae", reason)
 
 
-def _closest_coverage(front_members: Sequence[Candidate], target: float) -> Selection:
-    best = min(front_members, key=lambda c: (abs(c.picp - target), c.mae, c.number))
+def _closest_coverage(members: Sequence[Candidate], target: float) -> Selection:
+    def miss(draws: Draws) -> Floats:
+        return np.abs(draws.picp - target)
+
+    best = min(members, key=lambda c: (abs(c.picp - target), *_by_mae(c)))
+    chosen = min(_not_worse(members, best, miss), key=_by_mae)
     reason = f"coverage closest to {target:g} %"
-    return Selection(best.number, "closest-coverage", "closest-coverage", reason)
+    if chosen is not best:
+        reason = (
+            f"lowest MAE among trials whose coverage is tied with that of trial {best.number}, the "
+            f"closest to {target:g} %"
+        )
+    return Selection(chosen.number, "closest-coverage", "closest-coverage", reason)
 
 
-def _knee(front_members: Sequence[Candidate], _target: float) -> Selection:
-    ordered = sorted(front_members, key=lambda c: (c.mae, c.number))
+def _knee(members: Sequence[Candidate], _target: float) -> Selection:
+    ordered = sorted(members, key=_by_mae)
     best = ordered[knee(np.array([c.values for c in ordered], dtype=np.float64))]
     reason = "knee of the front: what one objective gains beyond it, the other loses"
     return Selection(best.number, "knee", "knee", reason)
 
 
-def _compatible_coverage(front_members: Sequence[Candidate], target: float) -> Selection:
+def _compatible_coverage(members: Sequence[Candidate], target: float) -> Selection:
     low, high = max(0.0, target - TOLERANCE), min(100.0, target + TOLERANCE)
-    compatible = [c for c in front_members if c.picp_high >= low and c.picp_low <= high]
-    if compatible:
-        best = min(compatible, key=lambda c: (c.mae, c.number))
+    compatible = [c for c in members if c.picp_high >= low and c.picp_low <= high]
+    if not compatible:
+        chosen = _knee(members, target)
         reason = (
-            f"lowest MAE among trials whose coverage is compatible with {low:g}–{high:g} %: "
-            f"{best.picp:.1f} % [{best.picp_low:.1f}, {best.picp_high:.1f}]"
+            f"no trial's coverage is compatible with {low:g}–{high:g} %, so the {chosen.reason}"
         )
-        return Selection(best.number, "compatible-coverage", "compatible-coverage", reason)
-    chosen = _knee(front_members, target)
-    reason = f"no trial's coverage is compatible with {low:g}–{high:g} %, so the {chosen.reason}"
-    return Selection(chosen.number, "compatible-coverage", chosen.rule, reason)
+        return Selection(chosen.number, "compatible-coverage", chosen.rule, reason)
+
+    def doubt(candidate: Candidate) -> float:
+        """Chance that the coverage lies outside the band."""
+        if candidate.draws is None:
+            return 0.0
+        return float(((candidate.draws.picp < low) | (candidate.draws.picp > high)).mean())
+
+    best = min(compatible, key=_by_mae)
+    chosen_one = min(
+        _not_worse(compatible, best, _mae_draws), key=lambda c: (doubt(c), *_by_mae(c))
+    )
+    lead = (
+        "lowest MAE among trials whose coverage is compatible with"
+        if chosen_one is best
+        else f"MAE tied with the lowest, trial {best.number}, and coverage most surely within"
+    )
+    reason = (
+        f"{lead} {low:g}–{high:g} %: "
+        f"{chosen_one.picp:.1f} % [{chosen_one.picp_low:.1f}, {chosen_one.picp_high:.1f}]"
+    )
+    return Selection(chosen_one.number, "compatible-coverage", "compatible-coverage", reason)
+
+
+def _not_worse(
+    members: Sequence[Candidate], best: Candidate, of: Callable[[Draws], Floats]
+) -> list[Candidate]:
+    """The trials that are not significantly worse than the best one in some quantity."""
+    if best.draws is None:
+        return [best]
+    known = of(best.draws)
+    return [
+        c
+        for c in members
+        if c is best or (c.draws is not None and (of(c.draws) > known).mean() < SIGNIFICANT)
+    ]
+
+
+def _mae_draws(draws: Draws) -> Floats:
+    return draws.mae
+
+
+def _by_mae(candidate: Candidate) -> tuple[float, int]:
+    return candidate.mae, candidate.number
 
 
 POLICIES: dict[str, Callable[[Sequence[Candidate], float], Selection]] = {

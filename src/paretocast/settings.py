@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from paretocast.errors import SettingsError
-from paretocast.objectives import SINGLE_STAGE, parse_objectives
+from paretocast.objectives import SINGLE_STAGE, parse_constraints, parse_objectives
 from paretocast.scaling import Transform
 from paretocast.selection import DEFAULT_POLICY, POLICIES
 from paretocast.space import (
+    SAMPLERS,
     Choice,
     FloatRange,
     IntRange,
@@ -40,6 +41,7 @@ Checked = TypeVar("Checked")
 # schedule has no time to work, whatever the size of the series.
 WINDOWS_PER_STEP = 48
 FEWEST_STEPS, MOST_STEPS = 600, 3000
+STORAGES = ("sqlite", "journal")
 
 
 class Closed(BaseModel):
@@ -166,6 +168,15 @@ class RangeSettings(Closed):
         return IntRange(int(low), int(high))
 
 
+class RacingSettings(Closed):
+    """Table `[racing]`: how far trials near the front are trained again with other seeds."""
+
+    max_seeds: Annotated[int, Field(ge=1, description="trainings of a trial")] = 3
+    share: Annotated[
+        float, Field(ge=0.0, lt=1.0, description="of all gradient steps, for repeats")
+    ] = 0.2
+
+
 class TuneSettings(Closed):
     """Everything `paretocast tune` needs beside the data set."""
 
@@ -178,14 +189,26 @@ class TuneSettings(Closed):
     seed: Annotated[int, Field(ge=0)] = 1
     device: str = "auto"
     threads: Annotated[int, Field(ge=1)] | None = None
+    workers: Annotated[int, Field(ge=1, description="processes that share the study")] = 1
+    storage: Annotated[str, Field(description="sqlite, journal or a URL")] | None = None
+    patience: (
+        Annotated[int, Field(ge=1, description="trials without growth of the front")] | None
+    ) = None
+    patience_growth: Annotated[
+        float, Field(ge=0.0, description="percent of the front's hypervolume")
+    ] = 1.0
     target_coverage: Annotated[float, Field(gt=1.0, lt=100.0, description="percent")] = 80.0
+    sampler: str = "tpe"
     objectives: tuple[str, ...] = SINGLE_STAGE
+    require: tuple[str, ...] = ()
+    warm_start: tuple[str, ...] = ()
     policy: str = DEFAULT_POLICY
     strategy: Literal["single-stage"] = "single-stage"
     covariates: tuple[str, ...] | None = None
     data_dir: str | None = None
     task: TaskSettings = TaskSettings()
     training: TrainingSettings = TrainingSettings()
+    racing: RacingSettings = RacingSettings()
     space: dict[str, dict[str, RangeSettings]] = {}
 
     @field_validator("model")
@@ -196,8 +219,26 @@ class TuneSettings(Closed):
     @field_validator("objectives")
     @classmethod
     def _objectives_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        _as_value_error(parse_objectives, names)
-        return names
+        return tuple(objective.name for objective in _as_value_error(parse_objectives, names))
+
+    @field_validator("require")
+    @classmethod
+    def _requirements_are_understood(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(constraint) for constraint in _as_value_error(parse_constraints, texts))
+
+    @field_validator("sampler")
+    @classmethod
+    def _sampler_exists(cls, name: str) -> str:
+        if name not in SAMPLERS:
+            raise ValueError(f"sampler {name!r} is unknown, expected one of {', '.join(SAMPLERS)}")
+        return name
+
+    @field_validator("storage")
+    @classmethod
+    def _storage_is_known(cls, storage: str | None) -> str | None:
+        if storage is not None and storage not in STORAGES and "://" not in storage:
+            raise ValueError("expected sqlite, journal, or a URL such as postgresql://user@host/db")
+        return storage
 
     @field_validator("policy")
     @classmethod

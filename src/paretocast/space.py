@@ -15,9 +15,12 @@ from optuna.distributions import (
 from paretocast.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from optuna.trial import Trial
+
+# What may propose points of a space; `proposals` has them.
+SAMPLERS = ("tpe", "gp", "nsga2", "nsga3", "random", "qmc")
 
 Value: TypeAlias = int | float | str
 Config: TypeAlias = dict[str, Value]
@@ -41,6 +44,16 @@ class IntRange:
         """Whether `value` lies in the range."""
         return isinstance(value, int) and self.low <= value <= self.high
 
+    def at(self, share: float) -> Value:
+        """The value a share of the way through the range, 0 to 1; equal steps for each value."""
+        return min(self.high, self.low + int(share * (self.high - self.low + 1)))
+
+    def nearest(self, value: Value) -> Value | None:
+        """The value of the range that is closest, or None for what is no number."""
+        if isinstance(value, str):
+            return None
+        return min(self.high, max(self.low, round(value)))
+
 
 @dataclass(frozen=True)
 class FloatRange:
@@ -58,6 +71,19 @@ class FloatRange:
         """Whether `value` lies in the range."""
         return isinstance(value, int | float) and self.low <= value <= self.high
 
+    def at(self, share: float) -> Value:
+        """The value a share of the way through the range, 0 to 1, on its scale."""
+        if self.log:
+            ratio: float = (self.high / self.low) ** share
+            return min(self.high, self.low * ratio)
+        return min(self.high, self.low + share * (self.high - self.low))
+
+    def nearest(self, value: Value) -> Value | None:
+        """The value of the range that is closest, or None for what is no number."""
+        if isinstance(value, str):
+            return None
+        return min(self.high, max(self.low, float(value)))
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -72,6 +98,14 @@ class Choice:
     def holds(self, value: Value) -> bool:
         """Whether `value` is among the choices."""
         return value in self.values
+
+    def at(self, share: float) -> Value:
+        """The choice a share of the way through the list, 0 to 1."""
+        return self.values[min(len(self.values) - 1, int(share * len(self.values)))]
+
+    def nearest(self, value: Value) -> Value | None:
+        """The value itself, or None where it is not among the choices."""
+        return value if self.holds(value) else None
 
 
 Parameter: TypeAlias = IntRange | FloatRange | Choice
@@ -216,6 +250,60 @@ def trial_parameters(config: Config, space: Space) -> Config:
         else name: value
         for name, value in config.items()
     }
+
+
+def parameter_ranges(space: Space, config: Config) -> Space:
+    """The ranges a config was taken from, under the names of `trial_parameters`."""
+    heads = _head_choices(space)
+    if heads is None:
+        return dict(space)
+    hidden = config["hidden_size"]
+    return {
+        f"{name}{CONDITION}{hidden}" if name == "num_attention_heads" else name: (
+            Choice(heads[hidden]) if name == "num_attention_heads" else parameter
+        )
+        for name, parameter in space.items()
+    }
+
+
+def config_at(space: Space, shares: Sequence[float]) -> Config:
+    """The point of the space a share of the way through each range, in the order of the space.
+
+    >>> config_at({"a": IntRange(1, 4), "b": Choice((16, 32))}, [0.5, 0.99])
+    {'a': 3, 'b': 32}
+    """
+    heads = _head_choices(space)
+    config: Config = {}
+    for (name, parameter), share in zip(space.items(), shares, strict=True):
+        if name == "num_attention_heads" and heads is not None:
+            config[name] = Choice(heads[config["hidden_size"]]).at(share)
+        else:
+            config[name] = parameter.at(share)
+    return config
+
+
+def nearest_config(space: Space, config: Mapping[str, Value]) -> tuple[Config, list[str]] | None:
+    """The point of the space closest to a config of another one, and what had to change.
+
+    Returns
+    -------
+    tuple or None
+        The point and a few words for each value that was moved to the end of its range. None where
+        a parameter is missing or a choice is not among those of the space; a parameter that the
+        space does not have is dropped.
+    """
+    heads = _head_choices(space) or {}
+    near: Config = {}
+    changes = []
+    for name, parameter in space.items():
+        if name not in config or (value := parameter.nearest(config[name])) is None:
+            return None
+        if heads and name == "num_attention_heads" and value not in heads[near["hidden_size"]]:
+            return None
+        if value != config[name]:
+            changes.append(f"{name} {config[name]} to {value}")
+        near[name] = value
+    return near, changes
 
 
 def _suggest(trial: Trial, name: str, parameter: Parameter) -> Value:

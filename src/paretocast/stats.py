@@ -124,7 +124,7 @@ def standard_error(
     numerators, denominators = _observed_windows(numerators, denominators)
     if numerators.size < 2:
         raise DataError("one window has no standard error; observe at least two")
-    block = _block_length(block, numerators.size)
+    block = block_length(block, numerators.size)
     ratios = block_bootstrap(
         numerators, denominators, block=block, n_resamples=n_resamples, rng=rng
     )
@@ -255,7 +255,7 @@ def paired_difference(
     difference = _paired(losses_a, losses_b)
     n = difference.size
     error = standard_error(difference, np.ones(n), block=block, n_resamples=n_resamples, rng=rng)
-    df = _degrees_of_freedom(n, _block_length(block, n))
+    df = _degrees_of_freedom(n, block_length(block, n))
     half = student_quantile((1.0 + level) / 2.0, df) * error
     mean = float(difference.mean())
     return PairedDifference(mean=mean, low=mean - half, high=mean + half)
@@ -415,7 +415,7 @@ def _coverage(
     points = (~np.isnan(observed)).sum(axis=1).astype(np.float64)  # (N,)
     hits = ((lower <= observed) & (observed <= upper)).sum(axis=1).astype(np.float64)
     hits, points = _observed_windows(hits, points)
-    block = _block_length(block, points.size)
+    block = block_length(block, points.size)
     share = float(hits.sum() / points.sum())
     size = points.size / block
     if 0.0 < share < 1.0 and points.size > 1:
@@ -430,7 +430,8 @@ def _check_level(level: float) -> None:
         raise DataError(f"level of the interval is {level}, expected inside (0, 1), such as 0.95")
 
 
-def _block_length(block: int, n_windows: int) -> int:
+def block_length(block: int, n_windows: int) -> int:
+    """Windows to draw together: `block`, shortened to a fifth of the windows."""
     if block < 1:
         raise DataError(f"block is {block} windows, expected at least 1")
     return min(block, max(1, n_windows // 5))

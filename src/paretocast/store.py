@@ -6,11 +6,14 @@ its place, flushed, and moved there. What machines read is JSON with a schema ve
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import re
 import tempfile
+import time
+import uuid
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 RECORD_SCHEMA_VERSION = 1
 JOB_ID_VARIABLES = ("SLURM_ARRAY_JOB_ID", "SLURM_JOB_ID")
+UNFINISHED = ".part"  # how the name of a file ends that is being written
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -84,6 +88,11 @@ class RunDirectory:
         return self.folder / f"study_{self.study_name}.db"
 
     @property
+    def study_journal(self) -> Path:
+        """Optuna journal of the study, where several processes share it."""
+        return self.folder / f"study_{self.study_name}.journal"
+
+    @property
     def best_params(self) -> Path:
         """The result that programs load."""
         return self.folder / f"best_params_{self.study_name}.json"
@@ -97,21 +106,51 @@ class RunDirectory:
         """An HTML page: `pareto_front`, `mae_history` or `param_importance`."""
         return self.folder / f"{name}_{self.job_id}.html"
 
-    def trial_folder(self, number: int) -> Path:
-        """Record, forecasts and, while it runs, the checkpoint of one trial."""
-        return self.folder / f"trials_{self.job_id}" / f"{number:04d}"
+    @property
+    def trials_folder(self) -> Path:
+        """A folder for each trial; one that is there is a trial that was begun."""
+        return self.folder / f"trials_{self.job_id}"
 
-    def record(self, number: int) -> Path:
-        """What a trial was and scored."""
-        return self.trial_folder(number) / "record.json"
+    @property
+    def lock(self) -> Path:
+        """What the processes of a study lock while they decide who does what."""
+        return self.trials_folder / ".lock"
 
-    def forecasts(self, number: int) -> Path:
-        """Dense forecasts of a trial on the tune and calibrate splits."""
-        return self.trial_folder(number) / "forecasts.npz"
+    def worker_report(self, index: int) -> Path:
+        """What a worker is doing, for the display and for `status`."""
+        return self.folder / f"workers_{self.job_id}" / f"{index:03d}.json"
 
-    def checkpoint(self, number: int) -> Path:
-        """State of a trial that was interrupted."""
-        return self.trial_folder(number) / "checkpoint.safetensors"
+    def worker_log(self, index: int) -> Path:
+        """What a worker said on this machine."""
+        return self.workspace / "logs" / f"hpo_{self.study_name}_worker{index}.err"
+
+    def trial_folder(self, number: int, seed_index: int = 0) -> Path:
+        """Record, forecasts and, while it runs, claim and checkpoint of one training.
+
+        That of a trial, or inside it that of a repeat with another seed.
+        """
+        folder = self.trials_folder / f"{number:04d}"
+        return folder / f"seed_{seed_index}" if seed_index > 0 else folder
+
+    def proposal(self, number: int) -> Path:
+        """The config of a trial, from the moment it is proposed."""
+        return self.trial_folder(number) / "proposal.json"
+
+    def rungs(self, number: int, seed_index: int = 0) -> Path:
+        """What a training under way has shown at its rungs."""
+        return self.trial_folder(number, seed_index) / "rungs.json"
+
+    def record(self, number: int, seed_index: int = 0) -> Path:
+        """What a training was and scored."""
+        return self.trial_folder(number, seed_index) / "record.json"
+
+    def forecasts(self, number: int, seed_index: int = 0) -> Path:
+        """Dense forecasts of a training on the tune and calibrate splits."""
+        return self.trial_folder(number, seed_index) / "forecasts.npz"
+
+    def checkpoint(self, number: int, seed_index: int = 0) -> Path:
+        """State of a training that was interrupted."""
+        return self.trial_folder(number, seed_index) / "checkpoint.safetensors"
 
 
 def newest_job_id(workspace: Path, model: str, dataset: str) -> str:
@@ -123,15 +162,47 @@ def newest_job_id(workspace: Path, model: str, dataset: str) -> str:
         If there is no study of that model and data set.
     """
     folder = RunDirectory(workspace, model, dataset, "").folder
-    studies = sorted(
-        folder.glob(f"study_{model}_{dataset}_*.db"), key=lambda path: path.stat().st_mtime
-    )
-    if not studies:
+    start = f"study_{model}_{dataset}_"
+    touched = [
+        (path.stat().st_mtime, path.stem.removeprefix(before))
+        for before, pattern in (
+            (start, f"{start}*.db"),
+            (start, f"{start}*.journal"),
+            ("manifest_", "manifest_*.json"),
+        )
+        for path in folder.glob(pattern)
+    ]
+    if not touched:
         raise StoreError(
             f"no study of {model} on {dataset} in {folder}, nothing to resume; "
             "start one without --resume"
         )
-    return studies[-1].stem.removeprefix(f"study_{model}_{dataset}_")
+    return max(touched)[1]
+
+
+def run_of_manifest(manifest: Path) -> RunDirectory:
+    """The run that a manifest belongs to, from where it lies.
+
+    Raises
+    ------
+    StoreError
+        If it does not lie in a run.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> run_of_manifest(Path("hpo/results/NHITS_Q_my_zone/manifest_7.json")).dataset
+    'my_zone'
+    """
+    folder = manifest.parent
+    model, found, dataset = folder.name.partition("_Q_")
+    if not found or folder.parent.name != "results" or not manifest.stem.startswith("manifest_"):
+        raise StoreError(
+            f"{manifest} is no manifest of a run, expected "
+            "WORKSPACE/results/MODEL_DATASET/manifest_JOBID.json"
+        )
+    job_id = manifest.stem.removeprefix("manifest_")
+    return RunDirectory(folder.parent.parent, f"{model}_Q", dataset, job_id)
 
 
 def create_folder(path: Path) -> None:
@@ -152,13 +223,27 @@ def create_folder(path: Path) -> None:
         ) from error
 
 
+def names_in(folder: Path) -> list[str]:
+    """Names of what is in a folder, hidden ones too; none if it does not exist."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208  (names are wanted, thousands of them)
+    except FileNotFoundError:
+        return []
+
+
 def save_text(path: Path, text: str) -> None:
     """Write a text file atomically, UTF-8."""
     _write_atomically(path, lambda file: file.write(text.encode("utf-8")))
 
 
-def save_json(path: Path, value: object) -> None:
+def save_json(path: Path, value: object, *, durable: bool = True) -> None:
     """Write JSON atomically; NaN becomes null.
+
+    Parameters
+    ----------
+    durable : bool
+        Whether the disk must hold it before this returns. Not worth the wait for what only a
+        display reads.
 
     Raises
     ------
@@ -169,7 +254,8 @@ def save_json(path: Path, value: object) -> None:
         text = json.dumps(without_nan(value), indent=2, allow_nan=False, ensure_ascii=False)
     except ValueError as error:
         raise StoreError(f"{path.name} would hold a number that is not finite") from error
-    save_text(path, text + "\n")
+    content = (text + "\n").encode("utf-8")
+    _write_atomically(path, lambda file: file.write(content), durable=durable)
 
 
 def load_json(path: Path) -> Any:
@@ -213,21 +299,33 @@ def save_bytes(path: Path, content: bytes) -> None:
     _write_atomically(path, lambda file: file.write(content))
 
 
-def _write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def _write_atomically(
+    path: Path, write: Callable[[BinaryIO], object], *, durable: bool = True
+) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{UNFINISHED}")
         try:
             with temporary.open("wb") as file:
                 write(file)
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def remove_unfinished(folder: Path, *, older_than_seconds: float = 0.0) -> None:
+    """Remove what killed processes left half written in a folder."""
+    oldest = time.time() - older_than_seconds
+    for left in folder.glob(f".*{UNFINISHED}"):
+        with contextlib.suppress(OSError):  # another process may be as tidy
+            if left.stat().st_mtime <= oldest:
+                left.unlink()
 
 
 def without_nan(value: object) -> object:

@@ -24,6 +24,7 @@ from paretocast.engine import (
 from paretocast.errors import ParetocastError, StoreError
 from paretocast.halving import plan_rungs
 from paretocast.models.registry import build_model
+from paretocast.noise import draw_scores, standard_errors
 from paretocast.scaling import TargetScaling, scale_task
 from paretocast.scores import interval, score_forecast, seasonal_scale
 from paretocast.selection import TrialState
@@ -77,6 +78,12 @@ class TrialRecord:
         Scores on the tune split at the last rung reached; empty if failed.
     picp_interval : tuple of float or None
         95 % interval of the measured coverage, percent.
+    standard_errors : dict of str to float
+        Of the scores, in their units, from resampled days; empty if failed.
+    seed_index : int
+        0 for the trial itself, above for a repeat of it with another seed.
+    n_seeds : int
+        Trainings that the scores are the mean of; 1 for every record on disk.
     rungs : tuple of Judgement
         What was seen at each rung, the last one included.
     peak_memory_mib : float
@@ -94,6 +101,9 @@ class TrialRecord:
     seed: int
     scores: dict[str, float] = field(default_factory=dict)
     picp_interval: tuple[float, float] | None = None
+    standard_errors: dict[str, float] = field(default_factory=dict)
+    seed_index: int = 0
+    n_seeds: int = 1
     rungs: tuple[Judgement, ...] = ()
     steps: int = 0
     best_step: int = 0
@@ -186,9 +196,10 @@ def prepare_bench(
     )
 
 
-def trial_seed(study_seed: int, number: int) -> int:
-    """Seed of a trial, from the study's seed and the trial's number."""
-    return int(np.random.SeedSequence([study_seed, number]).generate_state(1)[0])
+def trial_seed(study_seed: int, number: int, seed_index: int = 0) -> int:
+    """Seed of a trial, from the study's seed, the trial's number and which of its trainings."""
+    parts = [study_seed, number, *([seed_index] if seed_index else [])]
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
 def run_trial(
@@ -197,10 +208,12 @@ def run_trial(
     *,
     number: int,
     seed: int,
+    seed_index: int = 0,
     checkpoint: bytes | None = None,
     survives: Callable[[int, dict[str, float]], bool] = lambda _rung, _scores: True,
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[int, float], None] = lambda _step, _loss: None,
+    on_rung: Callable[[Sequence[Judgement], bytes], None] | None = None,
 ) -> TrialRecord:
     """Train a config from rung to rung and judge it on the tune split.
 
@@ -209,11 +222,16 @@ def run_trial(
     survives : callable
         Asked with the index of a rung and the scores there, at every rung but the last; False
         ends the trial as pruned.
+    on_rung : callable or None
+        Given what was seen so far and a checkpoint, whenever the trial goes on beyond a rung.
 
     Raises
     ------
     TrialInterrupted
-        If `should_stop` said so; anything else that goes wrong is in the record.
+        If `should_stop` said so.
+    StoreError
+        If `survives` or `on_rung` met a disk that fails: that is no property of the config.
+        Anything else that goes wrong is in the record.
     """
     reset_peak_memory()
     try:
@@ -225,14 +243,16 @@ def run_trial(
             try:
                 training.advance(step, should_stop=should_stop, on_progress=on_progress)
             except TrainingInterrupted:
-                note = json.dumps([vars(judgement) for judgement in rungs])
-                raise TrialInterrupted(training.checkpoint(note=note)) from None
+                raise TrialInterrupted(_checkpoint(training, rungs)) from None
             forecasts = _forecast_kept_splits(bench, training)
             scores, coverage_interval = score_on_tune(bench, forecasts["tune"], seed=seed)
             rungs.append(Judgement(training.step, scores, coverage_interval))
             if not training.finished and not survives(index, scores):
                 state = TrialState.PRUNED
                 break
+            if on_rung is not None and step != bench.rung_steps[-1]:
+                on_rung(rungs, _checkpoint(training, rungs))
+        kept = {split: forecast.astype(np.float32) for split, forecast in forecasts.items()}
         return TrialRecord(
             number=number,
             state=state,
@@ -240,15 +260,17 @@ def run_trial(
             seed=seed,
             scores=scores,
             picp_interval=coverage_interval,
+            standard_errors=standard_errors(draw_on_tune(bench, kept["tune"])),
+            seed_index=seed_index,
             rungs=tuple(rungs),
             steps=training.step,
             best_step=training.best_step,
             stop_losses=tuple(training.stop_losses),
             fit_seconds=training.fit_seconds,
             peak_memory_mib=peak_memory_mib(),
-            forecasts={split: forecast.astype(np.float32) for split, forecast in forecasts.items()},
+            forecasts=kept,
         )
-    except TrialInterrupted:
+    except (TrialInterrupted, StoreError):
         raise
     except Exception as error:  # noqa: BLE001  (the trial boundary: a failure is recorded as one)
         deliberate = isinstance(error, ParetocastError)
@@ -257,6 +279,7 @@ def run_trial(
             state=TrialState.FAILED,
             config=config,
             seed=seed,
+            seed_index=seed_index,
             reason=str(error) if deliberate else f"{type(error).__name__}: {error}",
             traceback=traceback.format_exc(),
         )
@@ -295,6 +318,11 @@ def start_training(bench: Bench, config: Config, *, seed: int) -> Training:
     )
 
 
+def _checkpoint(training: Training, rungs: Sequence[Judgement]) -> bytes:
+    """The training with what was seen at its rungs."""
+    return training.checkpoint(note=json.dumps([vars(judgement) for judgement in rungs]))
+
+
 def _begin_or_continue(
     bench: Bench, config: Config, *, seed: int, checkpoint: bytes | None
 ) -> tuple[Training, list[Judgement]]:
@@ -323,6 +351,21 @@ def score_on_tune(
     )
     lower, upper = interval(forecast, levels, bench.target_coverage)
     return scores, picp_interval(observed, lower, upper, rng=np.random.default_rng(seed))
+
+
+def draw_on_tune(bench: Bench, kept: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
+    """Scores of a kept forecast on resampled days of the tune split, see `noise.draw_scores`.
+
+    The days are the same for every trial of a task, so that trials are compared in pairs.
+    """
+    return draw_scores(
+        bench.task.observed("tune"),
+        kept.astype(np.float64),
+        levels=bench.task.shape.levels,
+        coverage=bench.target_coverage,
+        seasonal_scale=bench.mase_scale,
+        rng=np.random.default_rng(0),
+    )
 
 
 def reset_peak_memory() -> None:

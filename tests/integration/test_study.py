@@ -16,82 +16,22 @@ from numpy.typing import NDArray
 import paretocast
 from builders import make_series, make_task, with_values
 from paretocast.errors import StoreError
-from paretocast.results import Outcome
 from paretocast.selection import TrialState
-from paretocast.settings import TuneSettings, load_settings
-from paretocast.store import RunDirectory, load_arrays, load_json
-from paretocast.study import Study, StudyResult
-from paretocast.task import Task
-from paretocast.trial import TrialRecord, prepare_bench
+from paretocast.store import load_arrays, load_json
+from paretocast.study import StudyResult
+from paretocast.study.mirror import OptunaMirror
+from paretocast.study.shelf import Shelf
+from studies import (
+    SMALL_SPACE,
+    Watch,
+    make_run,
+    make_settings,
+    make_study,
+    numbers,
+    optimise,
+)
 
-SMALL_SPACE = {
-    "NHITS_Q": {
-        "layer_widths": {"values": [16, 32]},
-        "num_stacks": {"low": 2, "high": 3},
-        "num_blocks": {"low": 1, "high": 2},
-    }
-}
 SCHEMA = Path(paretocast.__file__).parent / "best_params.schema.json"
-
-
-class Watch:
-    """An observer that remembers and, if told to, asks for a stop or dies."""
-
-    def __init__(self, *, stop_at_judgement: int | None = None) -> None:
-        self.started: list[tuple[int, bool]] = []
-        self.n_judgements = 0
-        self._stop_at = stop_at_judgement
-
-    def trial_started(self, number: int, config: dict[str, Any], *, resumed: bool) -> None:
-        self.started.append((number, resumed))
-
-    def trial_advanced(self, step: int, total_steps: int, stop_loss: float) -> None:
-        self.n_judgements += 1
-
-    def trial_ended(self, record: TrialRecord, outcome: Outcome | None) -> None:
-        pass
-
-    def wants_stop(self) -> bool:
-        return self._stop_at is not None and self.n_judgements >= self._stop_at
-
-
-def make_settings(trials: int = 4, **changes: object) -> TuneSettings:
-    training = {"steps": 12, "batch_size": 32, "n_evaluations": 3, "n_rungs": 3}
-    return load_settings(
-        None,
-        {"trials": trials, "space": SMALL_SPACE, "training": training, "device": "cpu", **changes},
-    )
-
-
-def make_study(
-    folder: Path,
-    settings: TuneSettings | None = None,
-    *,
-    job_id: str = "1",
-    task: Task | None = None,
-) -> Study:
-    settings = settings or make_settings()
-    bench = prepare_bench(
-        task or make_task(),
-        model=settings.model,
-        training=settings.training,
-        target_coverage=settings.target_coverage,
-        device="cpu",
-    )
-    return Study(settings, make_run(folder, job_id), bench)
-
-
-def make_run(folder: Path, job_id: str = "1") -> RunDirectory:
-    return RunDirectory(folder, "NHITS_Q", "small", job_id)
-
-
-def optimise(study: Study, watch: Watch | None = None) -> StudyResult:
-    watch = watch or Watch()
-    return study.optimise(watch, should_stop=watch.wants_stop)
-
-
-def numbers(result: StudyResult) -> list[tuple[dict[str, Any], float, float]]:
-    return [(r.config, r.scores["mae"], r.scores["picp"]) for r in result.records]
 
 
 @pytest.fixture(scope="module")
@@ -201,11 +141,12 @@ def test_a_process_that_dies_in_a_trial_loses_no_completed_one(
 def test_a_process_that_dies_between_record_and_database_does_not_train_again(
     finished: tuple[Path, StudyResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(self: Study, record: TrialRecord) -> None:
-        raise SystemExit(137)
+    def die(self: OptunaMirror, number: int, now: object) -> None:
+        if now is not None and make_run(tmp_path).record(number).exists():
+            raise SystemExit(137)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Study, "_tell", die)
+        patch.setattr(OptunaMirror, "_tell", die)
         with pytest.raises(SystemExit):
             optimise(make_study(tmp_path))
     watch = Watch()
@@ -252,22 +193,26 @@ def test_a_damaged_checkpoint_costs_time_and_not_the_trial(
     assert numbers(optimise(make_study(tmp_path))) == numbers(finished[1])
 
 
-def test_a_process_that_dies_while_a_config_is_proposed_keeps_the_proposal(
-    finished: tuple[Path, StudyResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_process_that_dies_while_a_config_is_proposed_proposes_the_same_again(
+    finished: tuple[Path, StudyResult],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str,
 ) -> None:
     optimise(make_study(tmp_path, make_settings(1)))
+    save = Shelf.save_proposal
+
+    def save_and_die(self: Shelf, number: int, config: dict[str, Any]) -> None:
+        if moment == "after":
+            save(self, number, config)
+        raise SystemExit(137)
 
     with monkeypatch.context() as patch:
-        study = make_study(tmp_path)
-        enqueue = optuna.Study.enqueue_trial
-
-        def enqueue_and_die(self: optuna.Study, params: dict[str, Any]) -> None:
-            enqueue(self, params)
-            raise SystemExit(137)
-
-        patch.setattr(optuna.Study, "enqueue_trial", enqueue_and_die)
+        patch.setattr(Shelf, "save_proposal", save_and_die)
         with pytest.raises(SystemExit):
-            optimise(study)
+            optimise(make_study(tmp_path))
+    assert make_run(tmp_path).trial_folder(1).exists()
     assert numbers(optimise(make_study(tmp_path))) == numbers(finished[1])
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from paretocast.cli import main
 from paretocast.cli.tune import tune
 from paretocast.settings import (
+    RacingSettings,
     RangeSettings,
     TaskSettings,
     TrainingSettings,
@@ -32,9 +33,10 @@ TABLES: dict[str, type[BaseModel]] = {
     "Top level": TuneSettings,
     "`[task]`": TaskSettings,
     "`[training]`": TrainingSettings,
+    "`[racing]`": RacingSettings,
     "`[space.MODEL]`": RangeSettings,
 }
-TABLE_FIELDS = {"task", "training", "space"}  # they are headings, not rows
+TABLE_FIELDS = {"task", "training", "racing", "space"}  # they are headings, not rows
 
 
 def name_of(path: Path) -> str:

@@ -7,19 +7,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from paretocast.diagnostics import Breakdown, Share, Slab
 from paretocast.figures import (
     MIN_TRIALS_FOR_IMPORTANCE,
     Figure,
     ForecastDay,
     ReferencePoint,
-    ReliabilityPoint,
     SplitSpan,
     TrialPoint,
+    breakdown_figure,
     figure_html,
     forecast_figure,
     history_figure,
     importance_figure,
     pareto_figure,
+    pit_figure,
     reliability_figure,
     series_figure,
 )
@@ -247,12 +249,33 @@ def test_a_thinned_series_keeps_its_extremes_and_its_gaps() -> None:
 
 def test_reliability_points_stand_over_their_level() -> None:
     figure = reliability_figure(
-        [ReliabilityPoint(10.0, 14.0, 11.0, 18.0)], n_observed=240, model="M", dataset="d"
+        [Share(10.0, 14.0, 11.0, 18.0)], n_observed=240, model="M", dataset="d"
     )
     points = figure.data[1]
     assert (points.x, points.y) == ((10.0,), (14.0,))
     assert (points.error_y.array, points.error_y.arrayminus) == ((4.0,), (3.0,))
     assert notes(figure) == ["240 observed values"]
+
+
+def test_a_slab_shows_its_coverage_its_interval_and_its_width() -> None:
+    slab = Slab("07", 72.0, 65.0, 80.0, mean_width=0.3, winkler=0.5, n=90, n_windows=90)
+    figure = breakdown_figure(Breakdown("local <hour>", (slab,)), target=80.0, unit="kWh")
+    points, bars = figure.data
+    assert (points.x, points.y) == (("07",), (72.0,))
+    assert (points.error_y.array, points.error_y.arrayminus) == ((8.0,), (7.0,))
+    assert bars.y == (0.3,)
+    assert figure.layout.shapes[0].y0 == 80.0
+    assert "local &lt;hour&gt;" in figure_html(figure, element_id="f")
+
+
+def test_a_grouping_without_a_slab_says_so() -> None:
+    figure = breakdown_figure(Breakdown("temperature", ()), target=80.0, unit="kWh")
+    assert "No target time" in figure.layout.annotations[0].text
+
+
+def test_a_bin_of_the_pit_histogram_stands_in_the_middle_of_its_levels() -> None:
+    figure = pit_figure([Share(30.0, 12.0, 9.0, 16.0)], n_observed=240)
+    assert (figure.data[0].x, figure.data[0].y) == ((35.0,), (12.0,))
 
 
 def test_equal_values_still_have_a_range() -> None:

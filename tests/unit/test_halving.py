@@ -56,3 +56,16 @@ def test_the_order_holds_every_trial_once(values: NDArray[np.float64]) -> None:
 @given(points)
 def test_a_trial_that_dominates_everybody_always_goes_on(values: NDArray[np.float64]) -> None:
     assert survives(values, values.min(axis=0) - 1.0)
+
+
+def test_a_trial_that_meets_the_constraints_goes_before_better_ones_that_do_not() -> None:
+    values = np.array([[1.0, 1.0], [9.0, 9.0], [2.0, 2.0]])
+    assert order_by_merit(values, violations=[0.2, 0.0, 0.1]).tolist() == [1, 2, 0]
+    assert not survives(values[1:], values[0], violations=[0.0, 0.1, 0.2])
+    assert survives(values[[0, 2]], values[1], violations=[0.2, 0.1, 0.0])
+
+
+@given(points)
+def test_constraints_that_all_meet_change_nothing(values: NDArray[np.float64]) -> None:
+    met = np.zeros(len(values))
+    assert order_by_merit(values, violations=met).tolist() == order_by_merit(values).tolist()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,49 @@ def test_a_front_that_loses_to_references_says_so() -> None:
     better = (ReferencePoint("ridge", 0.10, 80.0), ReferencePoint("mean", 0.12, 80.0))
     text = _Tags(pareto_page(FACTS, TRIALS, (*REFERENCES, *better))).text
     assert "The chosen trial does not beat ridge and mean on MAE." in text
+
+
+def test_a_front_that_is_not_sure_says_what_its_marks_mean_and_lists_the_ties() -> None:
+    tied = replace(
+        TRIALS[0], tied=True, front_probability=0.62, n_seeds=3,
+        scores={"mae": 0.1416}, standard_errors={"mae": 0.0031},
+    )  # fmt: skip
+    beside = replace(tied, number=7, on_front=False, chosen=False, front_probability=0.2, n_seeds=1)
+    text = _Tags(pareto_page(FACTS, (tied, beside), REFERENCES)).text
+    assert "Hollow marks are ties." in text
+    assert "0 ★ chosen 0.1416 ± 0.0031 82.0 79.5 to 84.2 0.46 3 62 0.00123 3" in text
+    assert "Tied with the front 1 trial beside the front that no others beat significantly" in text
+    assert "7 0.1416 ± 0.0031 82.0 79.5 to 84.2 0.46 20" in text
+
+
+def test_other_objectives_have_their_own_panels_columns_and_meaning() -> None:
+    facts = replace(FACTS, objectives=("mae", "crps", "mean_width"))
+    scored = replace(TRIALS[0], scores={"mae": 0.1416, "crps": 0.0987, "mean_width": 0.46})
+    page = pareto_page(facts, (scored, TRIALS[1]), REFERENCES)
+    text = _Tags(page).text
+    assert 'id="tradeoffs"' in page
+    assert "mean width (kWh/h) CRPS (kWh/h)" in text
+    assert "no other is as good in MAE, CRPS and mean width and better in one of them" in text
+    assert "blue steps" not in text
+    assert "edge of the front" not in page
+
+
+def test_a_single_objective_has_a_front_of_one_and_a_page() -> None:
+    text = _Tags(pareto_page(replace(FACTS, objectives=("crps",)), TRIALS, ())).text
+    assert "The front is the trial with the best CRPS." in text
+
+
+def test_a_front_that_misses_its_requirements_says_so() -> None:
+    facts = replace(FACTS, constraints=("picp >= 90", "mean_width <= 0.3"), feasible=False)
+    text = _Tags(pareto_page(facts, TRIALS, ())).text
+    assert "No trial meets picp >= 90 and mean_width <= 0.3." in text
+    assert "among those that meet picp >= 90 and mean_width <= 0.3" in text
+
+
+def test_repeats_are_counted_beside_the_trials() -> None:
+    repeated = replace(TRIALS[0], n_seeds=3)
+    text = _Tags(history_page(FACTS, (repeated, TRIALS[1]))).text
+    assert "1 complete, 1 failed; 2 repeats with other seeds" in text
 
 
 def test_a_study_without_a_complete_trial_has_pages_that_say_so() -> None:
@@ -296,6 +340,10 @@ def test_every_key_of_the_schema_is_required() -> None:
         (("validation_metrics", "mae"), None),
         (("all_pareto_trials",), []),
         (("all_pareto_trials", 0, "picp"), "79"),
+        (("all_pareto_trials", 0, "n_seeds"), 0),
+        (("all_pareto_trials", 0, "front_probability"), 1.5),
+        (("feasible",), "yes"),
+        (("constraints",), [80]),
         (("references", "seasonal_naive_24", "picp"), -5.0),
     ],
 )

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from paretocast.errors import SettingsError
-from paretocast.selection import Candidate, front_numbers, select
+from paretocast.selection import Candidate, Draws, front_numbers, places, select
 
 
 def candidate(number: int, mae: float, picp: float, half: float = 1.0) -> Candidate:
@@ -60,3 +63,95 @@ def test_the_front_is_that_of_the_objectives_that_were_searched() -> None:
 def test_an_unknown_policy_lists_the_known_ones() -> None:
     with pytest.raises(SettingsError, match="compatible-coverage, min-mae, closest-coverage, knee"):
         select(TRIALS, policy="luck", target=80.0)
+
+
+def noisy(
+    number: int, mae: float, picp: float, *, mae_error: float, picp_error: float, n_seeds: int = 1
+) -> Candidate:
+    """A candidate whose errors are its own: nothing is shared with the others."""
+    rng = np.random.default_rng(number)
+    maes = mae + mae_error * rng.standard_normal(4000)
+    picps = picp + picp_error * rng.standard_normal(4000)
+    values = np.column_stack([maes, np.abs(picps - 80.0)])
+    return replace(
+        candidate(number, mae, picp, half=2.0 * picp_error),
+        n_seeds=n_seeds,
+        draws=Draws(values=values, mae=maes, picp=picps),
+    )
+
+
+def test_what_chance_may_have_put_behind_the_front_is_tied_with_it() -> None:
+    best = noisy(0, 0.100, 80.0, mae_error=0.01, picp_error=1.0)
+    near = noisy(1, 0.105, 81.0, mae_error=0.01, picp_error=1.0)
+    far = noisy(2, 0.300, 60.0, mae_error=0.01, picp_error=1.0)
+    assert front_numbers([best, near, far]) == [0]
+    chances = places([best, near, far])
+    assert list(chances) == [0, 1]
+    assert 0.5 < chances[0] < 1.0
+    assert 0.05 < chances[1] < 1.0
+
+
+def test_without_knowledge_of_chance_nothing_is_tied() -> None:
+    assert places(TRIALS) == {3: 1.0, 5: 1.0, 8: 1.0}
+
+
+def test_among_ties_in_mae_the_surer_coverage_is_chosen() -> None:
+    # Trial 0 has the lowest MAE by less than its noise and may well lie outside 75 to 85 %.
+    lowest = noisy(0, 0.100, 74.0, mae_error=0.01, picp_error=3.0)
+    surer = noisy(1, 0.101, 80.0, mae_error=0.01, picp_error=1.0)
+    chosen = select([lowest, surer], policy="compatible-coverage", target=80.0)
+    assert chosen.number == 1
+    assert "MAE tied with the lowest, trial 0, and coverage most surely within 75–85 %" in (
+        chosen.reason
+    )
+
+
+def test_a_significantly_lower_mae_wins_whatever_its_coverage_within_the_band() -> None:
+    lowest = noisy(0, 0.100, 76.0, mae_error=0.001, picp_error=1.0)
+    surer = noisy(1, 0.120, 80.0, mae_error=0.001, picp_error=1.0)
+    chosen = select([lowest, surer], policy="compatible-coverage", target=80.0)
+    assert chosen.number == 0
+    assert chosen.reason.startswith("lowest MAE among trials")
+
+
+def test_a_lucky_training_does_not_beat_the_mean_of_three_that_it_ties_with() -> None:
+    lucky = noisy(0, 0.100, 70.0, mae_error=0.01, picp_error=1.0)
+    proven = noisy(1, 0.101, 75.0, mae_error=0.01, picp_error=1.0, n_seeds=3)
+    chosen = select([lucky, proven], policy="min-mae", target=80.0)
+    assert chosen.number == 1
+    assert "known from 3 trainings instead of 1" in chosen.reason
+
+
+def test_among_ties_in_coverage_the_lowest_mae_is_chosen() -> None:
+    closest = noisy(0, 0.200, 80.0, mae_error=0.001, picp_error=3.0)
+    better = noisy(1, 0.100, 78.5, mae_error=0.001, picp_error=3.0)
+    off = noisy(2, 0.050, 40.0, mae_error=0.001, picp_error=3.0)
+    assert select([closest, better, off], policy="closest-coverage", target=80.0).number == 1
+
+
+def test_the_knee_is_a_point_of_the_front_itself() -> None:
+    trials = [
+        noisy(0, 0.10, 50.0, mae_error=0.02, picp_error=5.0),
+        noisy(1, 0.11, 78.0, mae_error=0.02, picp_error=5.0),
+        noisy(2, 0.112, 77.9, mae_error=0.02, picp_error=5.0),
+        noisy(3, 0.20, 80.0, mae_error=0.02, picp_error=5.0),
+    ]
+    assert 2 in places(trials)
+    assert select(trials, policy="knee", target=80.0).number == 1
+
+
+def test_a_trial_that_meets_the_requirements_goes_before_any_that_does_not() -> None:
+    better = replace(candidate(0, 0.1, 80.0), violation=0.01)
+    allowed = candidate(1, 0.3, 90.0)
+    assert front_numbers([better, allowed]) == [1]
+    assert select([better, allowed], policy="min-mae", target=80.0).number == 1
+
+
+def test_where_none_meets_them_the_front_is_that_of_the_least_violation() -> None:
+    trials = [
+        replace(candidate(0, 0.1, 60.0), violation=0.3),
+        replace(candidate(1, 0.2, 70.0), violation=0.1),
+        replace(candidate(2, 0.4, 71.0), violation=0.1),
+    ]
+    assert front_numbers(trials) == [1, 2]
+    assert set(places(trials)) == {1, 2}

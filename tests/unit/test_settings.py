@@ -36,6 +36,9 @@ def test_an_option_wins_over_the_file_and_none_means_not_given(tmp_path: Path) -
         ("trials = 0", "trials: .*greater than or equal to 1"),
         ('model = "PROPHET"', "expected one of NHITS_Q, TFT_Q, TIMESNET_Q"),
         ('objectives = ["mea"]', "objective 'mea' is unknown, expected some of mae"),
+        ('require = ["picp > 75"]', "expected SCORE >= NUMBER"),
+        ('sampler = "grid"', "sampler 'grid' is unknown, expected one of tpe, gp, nsga2"),
+        ("[racing]\nshare = 1.0", "racing.share: .*less than 1"),
         ('policy = "luck"', "policy 'luck' is unknown"),
         ("target_coverage = 99", "needs levels 0.005 and 0.995"),
         ("[task]\nlevels = [0.5, 0.1]", "must ascend"),
@@ -54,6 +57,13 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(
 ) -> None:
     with pytest.raises(SettingsError, match=message):
         load_settings(write(tmp_path, text), {})
+
+
+def test_names_and_requirements_are_kept_as_the_package_writes_them(tmp_path: Path) -> None:
+    text = 'objectives = ["mae", "width"]\nrequire = ["picp>=75.0"]'
+    settings = load_settings(write(tmp_path, text), {})
+    assert settings.objectives == ("mae", "mean_width")
+    assert settings.require == ("picp >= 75",)
 
 
 def test_a_missing_file_is_named() -> None:

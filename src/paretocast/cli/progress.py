@@ -11,23 +11,29 @@ from paretocast.cli.console import duration, significant, talk_console
 from paretocast.selection import TrialState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
 
+    from paretocast.cli.workers import WorkerReport
     from paretocast.results import Outcome
     from paretocast.trial import TrialRecord
 
 
+WORKERS_SHOWN = 4
+
+
 class StudyProgress:
-    """Trial count, best MAE, its PICP and the time left."""
+    """Trial count, best MAE, its PICP and the time left, of one process or of several."""
 
     def __init__(self, *, n_trials: int, n_done: int, time_limit_seconds: float | None) -> None:
         self._console = talk_console()
         self._n_trials = n_trials
         self._n_done = n_done
         self._limit = time_limit_seconds
-        self._started = time.monotonic()
+        self._started = self._training_since = time.monotonic()
         self._n_here = 0
+        self._seen_busy = False
         self._live = self._console.is_terminal
         self._progress = Progress(
             TextColumn("[bold]trials"),
@@ -77,33 +83,56 @@ class StudyProgress:
         )
 
     def trial_ended(self, record: TrialRecord, outcome: Outcome | None) -> None:
-        """Count the trial and show the best so far."""
-        self._n_done += 1
-        self._n_here += 1
+        """Count the trial and show the best so far; a repeat is shown and not counted."""
+        if record.seed_index == 0:
+            self._n_done += 1
+            self._n_here += 1
         best = _describe_best(outcome)
         self._progress.update(
             self._bar, completed=self._n_done, best=best, now="", left=self._time_left(0.0)
         )
         if not self._live:
-            line = (
-                f"trial {record.number} {_describe_trial(record)} | {self._n_done}/{self._n_trials}"
-            )
-            self._console.print(
-                f"{line} | {best} | {self._time_left(0.0)}", highlight=False, markup=False
+            self.say(
+                f"trial {record.number}{_which_training(record)} {_describe_trial(record)} | "
+                f"{self._n_done}/{self._n_trials} | {best} | {self._time_left(0.0)}"
             )
         elif record.reason:
-            self._console.print(
-                f"trial {record.number} failed: {record.reason}", highlight=False, markup=False
-            )
+            self.say(f"trial {record.number} failed: {record.reason}")
+
+    def show_workers(self, reports: Sequence[WorkerReport]) -> None:
+        """Show where the workers are; between two looks of the caller all may have moved."""
+        busy = [report for report in reports if report.trial is not None]
+        parts = [
+            f"{report.index}: trial {report.trial} {report.share:.0%}"
+            for report in busy[:WORKERS_SHOWN]
+        ]
+        if busy and not self._seen_busy:  # what they took to load says nothing about the rest
+            self._seen_busy, self._training_since = True, time.monotonic()
+        if len(busy) > WORKERS_SHOWN:
+            parts.append(f"{len(busy) - WORKERS_SHOWN} more")
+        share = sum(report.share for report in busy)
+        self._progress.update(
+            self._bar,
+            completed=min(self._n_done + share, self._n_trials - 0.01)
+            if self._n_done < self._n_trials
+            else self._n_done,
+            now=", ".join(parts) if busy else "workers get ready" if self._n_here == 0 else "",
+            left=self._time_left(share),
+        )
+
+    def say(self, line: str) -> None:
+        """A line above the bar, or in the log."""
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _time_left(self, share_of_running: float) -> str:
         done_here = self._n_here + share_of_running
         if done_here <= 0.0:
             return ""
-        elapsed = time.monotonic() - self._started
-        left = elapsed / done_here * max(0.0, self._n_trials - self._n_done - share_of_running)
+        now = time.monotonic()
+        per_trial = (now - self._training_since) / done_here
+        left = per_trial * max(0.0, self._n_trials - self._n_done - share_of_running)
         if self._limit is not None:
-            left = min(left, self._limit - elapsed)
+            left = min(left, self._limit - (now - self._started))
         return f"about {duration(max(0.0, left))} left" if left > 0.0 else ""
 
 
@@ -113,6 +142,10 @@ def _describe_best(outcome: Outcome | None) -> str:
     complete = (record for record in outcome.records if record.state is TrialState.COMPLETE)
     best = min(complete, key=lambda record: record.scores["mae"])
     return f"best MAE {significant(best.scores['mae'])}, its PICP {best.scores['picp']:.1f} %"
+
+
+def _which_training(record: TrialRecord) -> str:
+    return f" again, seed {record.seed_index + 1}:" if record.seed_index > 0 else ""
 
 
 def _describe_trial(record: TrialRecord) -> str:

@@ -11,12 +11,14 @@ from rich.table import Table
 from paretocast.cli.console import numbers_console, significant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from paretocast.objectives import Objective
     from paretocast.results import Outcome
     from paretocast.trial import TrialRecord
 
 SCORE_COLUMNS = ("mae", "picp", "mean_width", "pinball", "winkler")
+MOST_TIED_NAMED = 8
 
 
 def print_outcome(outcome: Outcome, *, unit: str) -> None:
@@ -32,14 +34,31 @@ def print_outcome(outcome: Outcome, *, unit: str) -> None:
         box=box.SIMPLE_HEAD,
     )
     table.add_column("")
-    for name in ("MAE", "PICP %", "95 % interval", "width", "pinball", "Winkler"):
+    others = [o for o in outcome.objectives if o.name not in (*SCORE_COLUMNS, "coverage_error")]
+    for name in ("MAE", "± s.e.", "PICP %", "95 % interval", "width", "pinball", "Winkler"):
         table.add_column(name, justify="right")
-    for number in outcome.front:
-        _add_trial(table, by_number[number], chosen=number == outcome.selection.number)
+    for objective in others:
+        table.add_column(escape(objective.label), justify="right")
+    table.add_column("trained", justify="right")
+    shown = list(outcome.front)
+    if outcome.selection.number not in shown:
+        shown.append(outcome.selection.number)
+    for number in shown:
+        _add_trial(table, by_number[number], outcome, others=others)
     table.add_section()
     for name, scores in outcome.references.items():
-        table.add_row(name, *_score_cells(scores, interval=""), style="dim")
+        table.add_row(
+            name, *_score_cells(scores, error="", interval="", others=others), style="dim"
+        )
     console.print(table)
+    _print_ties(outcome)
+    if not outcome.feasible:
+        wanted = " and ".join(str(constraint) for constraint in outcome.constraints)
+        console.print(
+            f"[yellow]no trial meets {escape(wanted)}: the front holds the trials that miss it "
+            "least[/yellow]",
+            highlight=False,
+        )
     chosen = outcome.chosen
     console.print(
         f"[bold]chosen: trial {chosen.number}[/bold] – {outcome.selection.reason}", highlight=False
@@ -57,19 +76,47 @@ def print_outcome(outcome: Outcome, *, unit: str) -> None:
         )
 
 
-def _add_trial(table: Table, record: TrialRecord, *, chosen: bool) -> None:
+def _print_ties(outcome: Outcome) -> None:
+    """What the marks mean, and which trials beside the front cannot be told from it."""
+    console = numbers_console()
+    if any(outcome.is_tied(number) for number in outcome.front):
+        console.print("≈ on the front by measurement; another trial may belong in its place")
+    if outcome.tied:
+        named = ", ".join(str(number) for number in outcome.tied[:MOST_TIED_NAMED])
+        more = len(outcome.tied) - MOST_TIED_NAMED
+        console.print(
+            f"tied with the front, likeliest first: trial {named}"
+            f"{f' and {more} more' if more > 0 else ''}",
+            highlight=False,
+        )
+
+
+def _add_trial(
+    table: Table, record: TrialRecord, outcome: Outcome, *, others: Sequence[Objective]
+) -> None:
+    chosen = record.number == outcome.selection.number
     low, high = record.picp_interval or (float("nan"), float("nan"))
     table.add_row(
-        f"trial {record.number}{' ★' if chosen else ''}",
-        *_score_cells(record.scores, interval=f"{low:.1f}–{high:.1f}"),
+        f"trial {record.number}{' ★' if chosen else ''}"
+        f"{' ≈' if outcome.is_tied(record.number) else ''}",
+        *_score_cells(
+            record.scores,
+            error=significant(record.standard_errors.get("mae"), 2),
+            interval=f"{low:.1f}–{high:.1f}",
+            others=others,
+        ),
+        f"{record.n_seeds}×",
         style="bold green" if chosen else None,
     )
 
 
-def _score_cells(scores: Mapping[str, float], *, interval: str) -> list[str]:
+def _score_cells(
+    scores: Mapping[str, float], *, error: str, interval: str, others: Sequence[Objective]
+) -> list[str]:
     cells = [
         f"{scores[name]:.1f}" if name == "picp" else significant(scores[name])
         for name in SCORE_COLUMNS
     ]
-    cells.insert(2, interval)
-    return cells
+    cells.insert(1, error)
+    cells.insert(3, interval)
+    return [*cells, *(significant(scores[objective.name]) for objective in others)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import signal
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,12 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paretocast.cli.console import duration, talk_console
+from paretocast.cli.search import STORAGE_VARIABLE, assumptions, load_task, search, work
 from paretocast.errors import ParetocastError, SettingsError, StoreError
 
 if TYPE_CHECKING:
-    from types import FrameType
-    from typing import Self
-
     from paretocast.settings import TuneSettings
     from paretocast.store import RunDirectory
     from paretocast.study import StudyResult
@@ -62,6 +59,24 @@ def tune(
             rich_help_panel=BUDGET,
         ),
     ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            help=("Stop when so many trials in a row have not moved the front. \\[default: never]"),
+            min=1,
+            rich_help_panel=BUDGET,
+        ),
+    ] = None,
+    patience_growth: Annotated[
+        float | None,
+        typer.Option(
+            help=(
+                "What counts as moving it: growth of its hypervolume, in percent. \\[default: 1]"
+            ),
+            min=0.0,
+            rich_help_panel=BUDGET,
+        ),
+    ] = None,
     steps: Annotated[
         int | None,
         typer.Option(
@@ -86,6 +101,33 @@ def tune(
         str | None,
         typer.Option(
             help="Scores to minimise, joined by commas. \\[default: mae,coverage_error]",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=(
+                'Bound that comes before the objectives, e.g. "picp >= 75"; '
+                "may be given several times."
+            ),
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            help="What proposes configs: tpe (default), gp, nsga2, nsga3, random or qmc.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    warm_start: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=(
+                "Earlier study whose front is tried first: a best_params file, its folder or a "
+                "workspace; may be given several times."
+            ),
             rich_help_panel=SEARCH,
         ),
     ] = None,
@@ -157,13 +199,40 @@ def tune(
             rich_help_panel=PLACE,
         ),
     ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help=(
+                "Processes that share the study on this machine. Each can fail without harm to "
+                "the others; its trial goes on elsewhere. \\[default: 1]"
+            ),
+            min=1,
+            rich_help_panel=PLACE,
+        ),
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help=(
+                "Where Optuna keeps its copy of the study: sqlite, journal, or a URL such as "
+                "postgresql://user@host/database. "
+                "\\[default: sqlite for one process, journal for several]"
+            ),
+            envvar=STORAGE_VARIABLE,
+            rich_help_panel=PLACE,
+        ),
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option(help="auto, cpu, cuda or cuda:N. \\[default: auto]", rich_help_panel=PLACE),
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(help="CPU threads. \\[default: all cores]", min=1, rich_help_panel=PLACE),
+        typer.Option(
+            help="CPU threads of each process. \\[default: all cores, shared among the workers]",
+            min=1,
+            rich_help_panel=PLACE,
+        ),
     ] = None,
     test: Annotated[
         bool,
@@ -173,6 +242,7 @@ def tune(
             rich_help_panel=PLACE,
         ),
     ] = False,
+    as_worker: Annotated[int | None, typer.Option(hidden=True, min=0)] = None,
 ) -> None:
     """Search the hyperparameters of a model for accuracy and coverage at once.
 
@@ -186,6 +256,8 @@ def tune(
 
       paretocast tune --model NHITS_Q --dataset heat --data-dir data --trials 50 --time-limit 30m
 
+      paretocast tune --model NHITS_Q --dataset heat --data-dir data --workers 4 --patience 15
+
       paretocast tune --model NHITS_Q --dataset my_zone.toml --resume --trials 100
     """
     given: dict[str, Any] = {
@@ -195,20 +267,31 @@ def tune(
         "time_limit_seconds": None if time_limit is None else parse_duration(time_limit),
         "seed": seed,
         "objectives": _split(objectives),
+        "require": tuple(require) if require else None,
+        "sampler": sampler,
+        "warm_start": tuple(warm_start) if warm_start else None,
         "policy": policy,
         "target_coverage": target_coverage,
         "covariates": () if covariates == "none" else _split(covariates),
         "data_dir": None if data_dir is None else str(data_dir),
         "device": device,
         "threads": threads,
+        "workers": workers,
+        "storage": storage,
+        "patience": patience,
+        "patience_growth": patience_growth,
         "training": {"steps": steps, "epochs": epochs, "transform": transform},
     }
     if test:
         workspace = workspace / "test"
         given = _test_overrides(given)
     run, chosen = _open_run(given, settings, workspace=workspace, job_id=job_id, resume=resume)
-    task = _load_task(chosen)
-    result = _search(chosen, run, task)
+    if as_worker is not None:
+        result = work(chosen, run, index=as_worker)
+        talk_console().print(f"ended by {result.ended_by} at {len(result.records)} trials")
+        return
+    task = load_task(chosen)
+    result = search(chosen, run, task)
     _report(result, chosen, run, task)
 
 
@@ -264,119 +347,10 @@ def _open_run(
     return run, settings
 
 
-def _usable_cores() -> int:
-    """Cores this process may use: on a shared node fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _dataset_name(name_or_path: str) -> str:
     from paretocast.datasets import find_spec
 
     return find_spec(name_or_path).name
-
-
-def _load_task(settings: TuneSettings) -> Task:
-    from rich.markup import escape
-
-    from paretocast.datasets import load_dataset
-    from paretocast.task import plan_task
-
-    console = talk_console()
-    dataset = load_dataset(
-        settings.dataset,
-        data_dir=None if settings.data_dir is None else Path(settings.data_dir),
-        covariates=settings.covariates,
-    )
-    for finding in dataset.findings:
-        if finding.severity == "warning":
-            console.print(f"[yellow]warning[/yellow] {escape(str(finding))}", highlight=False)
-    task = plan_task(
-        dataset.series,
-        dataset.dates,
-        shape=settings.task.shape(),
-        feature_groups=settings.task.features,
-    )
-    for note in _assumptions(task):
-        console.print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
-    return task
-
-
-def _assumptions(task: Task) -> tuple[str, ...]:
-    """What the scores take for granted, in sentences."""
-    ahead = [c.name for c in task.series.covariates if c.role == "forecast"]
-    if not ahead:
-        return ()
-    return (
-        (
-            f"{', '.join(ahead)}: observed values stand in for forecasts over the horizon, "
-            "so the scores assume a perfect weather forecast"
-        ),
-    )
-
-
-def _search(settings: TuneSettings, run: RunDirectory, task: Task) -> StudyResult:
-    console = talk_console()
-    console.print(
-        f"[bold]{settings.model}[/bold] on [bold]{run.dataset}[/bold], study {run.job_id}: "
-        f"{len(task.issues['train'])} training windows, "
-        f"judged on {len(task.issues['tune'])} daily forecasts",
-        highlight=False,
-    )
-    with console.status("loading the model library"):
-        from paretocast.cli.progress import StudyProgress
-        from paretocast.engine import use_threads
-        from paretocast.study import Study
-        from paretocast.trial import prepare_bench
-
-        use_threads(settings.threads or _usable_cores())
-        bench = prepare_bench(
-            task,
-            model=settings.model,
-            training=settings.training,
-            target_coverage=settings.target_coverage,
-            device=settings.device,
-        )
-        study = Study(settings, run, bench)
-    stop = _StopRequest()
-    with (
-        stop,
-        StudyProgress(
-            n_trials=settings.trials,
-            n_done=len(study.records),
-            time_limit_seconds=settings.time_limit_seconds,
-        ) as progress,
-    ):
-        return study.optimise(progress, should_stop=stop)
-
-
-class _StopRequest:
-    """Ctrl-C and SIGTERM as a question the search can ask; a second Ctrl-C ends at once."""
-
-    def __init__(self) -> None:
-        self._wanted = False
-        self._before: dict[int, Any] = {}
-
-    def __call__(self) -> bool:
-        return self._wanted
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._on_signal)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        self._wanted = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        talk_console().print(
-            "stopping after this step; Ctrl-C again ends at once and loses the trial under way"
-        )
 
 
 def _report(result: StudyResult, settings: TuneSettings, run: RunDirectory, task: Task) -> None:
@@ -397,7 +371,15 @@ def _report(result: StudyResult, settings: TuneSettings, run: RunDirectory, task
         f"{n_finished} trials, {spent} of training, at most {memory:.0f} MiB of memory",
         highlight=False,
     )
-    if result.ended_by != "trials":
+    if result.ended_by == "patience":
+        console.print(
+            f"\nended by patience after {n_finished} of {settings.trials} trials: the last "
+            f"{settings.patience} have not moved the front by {settings.patience_growth:g} %; "
+            f"go on with a larger --patience:\n  {_resume_command(settings, run)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    elif result.ended_by != "trials":
         console.print(
             f"\nended by {result.ended_by} after {n_finished} of {settings.trials} trials; "
             f"continue with\n  {_resume_command(settings, run)}",
@@ -425,7 +407,7 @@ def _save_pages(
         unit=task.series.unit,
         dataset=run.dataset,
         job_id=run.job_id,
-        notes=_assumptions(task),
+        notes=assumptions(task),
     )
     for name, html in pages.items():
         store.save_text(run.page(name), html)

@@ -1,4 +1,4 @@
-"""Series and forecasts: the splits of a series, fans of quantiles, reliability of levels."""
+"""Series and forecasts: the splits of a series, fans of quantiles."""
 
 from __future__ import annotations
 
@@ -56,16 +56,6 @@ class SplitSpan:
     split: str
     start: pd.Timestamp
     stop: pd.Timestamp
-
-
-@dataclass(frozen=True)
-class ReliabilityPoint:
-    """How often the observation fell below one quantile, with a 95 % interval; all in percent."""
-
-    level: float
-    observed: float
-    low: float
-    high: float
 
 
 def forecast_figure(
@@ -142,44 +132,6 @@ def series_figure(
             )
     figure.update_xaxes(title_text=f"time ({index.tz})")
     figure.update_yaxes(title_text=escape(unit))
-    return figure
-
-
-def reliability_figure(
-    points: Sequence[ReliabilityPoint], *, n_observed: int, model: str, dataset: str
-) -> look.Figure:
-    """Nominal quantile levels against how often the observation fell below them.
-
-    On the diagonal a quantile keeps its promise; above it, the forecast is too high.
-    """
-    title = f"{model} on {dataset}: do the quantiles keep their promise?"
-    figure = look.blank_figure(title, height=560)
-    figure.add_trace(
-        go.Scatter(
-            x=[0, 100],
-            y=[0, 100],
-            mode="lines",
-            name="promise kept",
-            line={"color": look.GREY, "dash": "dash", "width": 1.5},
-            hoverinfo="skip",
-        )
-    )
-    figure.add_trace(
-        go.Scatter(
-            x=[p.level for p in points],
-            y=[p.observed for p in points],
-            error_y=look.error_bars([(p.observed, p.low, p.high) for p in points], look.BLUE),
-            mode="lines+markers",
-            name="observed, with its 95 % interval",
-            line={"color": look.BLUE, "width": 2},
-            marker={"size": 8},
-            hovertemplate="level %{x:.0f} %: observed below it in %{y:.1f} %<extra></extra>",
-        )
-    )
-    look.add_note(figure, f"{n_observed} observed values")
-    figure.update_xaxes(title_text="nominal level (%)", range=[-2, 102], dtick=10)
-    figure.update_yaxes(title_text="observations below the quantile (%)")
-    figure.update_yaxes(range=[-2, 102], dtick=10)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""What a study found: the Pareto front, the history of the trials, the importance of parameters."""
+"""What a study found: the Pareto front and the history of the trials."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from paretocast.figures import look
+from paretocast.objectives import SINGLE_STAGE
 from paretocast.selection import TOLERANCE, TrialState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-MIN_TRIALS_FOR_IMPORTANCE = 10
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,17 @@ class TrialPoint:
         Measured coverage of the interval and its 95 % interval, in percent.
     mean_width : float or None
         Of the interval, in target units.
+    tied : bool
+        Whether the front and this trial cannot be told apart: one of the front that another may
+        well replace, or one beside it that no others beat significantly.
+    front_probability : float or None
+        Its chance to be on the front.
+    scores, standard_errors : mapping of str to float
+        By name, in the units of the scores.
+    gap_errors : mapping of str to float
+        Standard errors of the differences to the chosen trial.
+    n_seeds : int
+        Trainings that the scores are the mean of.
     params : mapping of str to value
         The config.
     reason : str
@@ -46,17 +56,24 @@ class TrialPoint:
     mean_width: float | None = None
     on_front: bool = False
     chosen: bool = False
+    tied: bool = False
+    front_probability: float | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+    standard_errors: Mapping[str, float] = field(default_factory=dict)
+    gap_errors: Mapping[str, float] = field(default_factory=dict)
+    n_seeds: int = 1
     params: Mapping[str, object] = field(default_factory=dict)
     reason: str = ""
 
 
 @dataclass(frozen=True)
 class ReferencePoint:
-    """A simple method beside the trials: MAE in target units, PICP in percent."""
+    """A simple method beside the trials: MAE in target units, PICP in percent, all its scores."""
 
     name: str
     mae: float
     picp: float
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,14 +86,18 @@ class _Judged:
 
 
 _Styled: TypeAlias = tuple[str, str, int, float]  # colour, symbol, size, opacity
-_STYLES: Mapping[str, _Styled] = {
+STYLES: Mapping[str, _Styled] = {
     "other trials": ("#7B8794", "circle", 8, 0.75),
     "pruned": ("#7B8794", "circle-open", 8, 0.9),
+    "tied with the front": (look.SKY, "circle-open-dot", 11, 1.0),
+    "front, tied": (look.BLUE, "circle-open", 11, 1.0),
     "front": (look.BLUE, "circle", 11, 1.0),
     "chosen": (look.VERMILION, "star", 20, 1.0),
     "failed": (look.INK, "x", 9, 0.9),
     "references": (look.GREEN, "diamond", 11, 1.0),
 }
+WITH_BARS = ("tied with the front", "front, tied", "front", "chosen")
+NORMAL_975 = 1.96
 
 
 def pareto_figure(
@@ -87,17 +108,22 @@ def pareto_figure(
     unit: str,
     model: str,
     dataset: str,
+    objectives: Sequence[str] = SINGLE_STAGE,
 ) -> look.Figure:
     """MAE against measured coverage: all trials, the front, the chosen one and the references.
 
     The step line bounds what the front dominates. It stands on both sides of the target, since a
-    coverage above the target counts as much as one below. Points far out are drawn at the edge, as
-    triangles, and counted in a note.
+    coverage above the target counts as much as one below; of other objectives it would not be the
+    edge, and is left out. A trial of the front that is hollow is tied: another may belong in its
+    place. Bars are 95 % intervals: upright of the coverage, across of the difference in MAE to the
+    chosen trial. Points far out are drawn at the edge, as triangles, and counted in a note.
 
     Parameters
     ----------
     target_coverage : float
         In percent.
+    objectives : sequence of str
+        What the front is one of.
     """
     title = f"{model} on {dataset}: error against coverage"
     groups = _groups(trials)
@@ -110,13 +136,18 @@ def pareto_figure(
     )
     figure = look.blank_figure(title, height=580)
     _add_target(figure, target_coverage)
-    _add_front_line(figure, front, frame=frame, target_coverage=target_coverage)
+    if set(objectives) == set(SINGLE_STAGE):
+        _add_front_line(figure, front, frame=frame, target_coverage=target_coverage)
     for name, group in groups.items():
         _add_markers(figure, name, [(j.mae, j.picp) for j in group], frame=frame)
-        figure.data[-1].update(hovertext=[_hover(j.trial, unit) for j in group])
-        if name in ("front", "chosen"):
+        figure.data[-1].update(hovertext=[hover_text(j.trial, unit) for j in group])
+        if name in WITH_BARS:
             bars = [(j.picp, j.trial.picp_low, j.trial.picp_high) for j in group]
-            figure.data[-1].update(error_y=look.error_bars(bars, _STYLES[name][0]))
+            across = [(j.mae, *score_interval(j.trial, "mae")) for j in group]
+            figure.data[-1].update(
+                error_y=look.error_bars(bars, STYLES[name][0]),
+                error_x=look.error_bars(across, STYLES[name][0]),
+            )
     _add_markers(figure, "references", [(r.mae, r.picp) for r in references], frame=frame)
     figure.data[-1].update(hovertext=[_reference_hover(r, unit) for r in references])
     _add_labels(figure, groups["chosen"], references, frame=frame, obstacles=judged)
@@ -149,7 +180,7 @@ def history_figure(
     _add_best_so_far(figure, judged, frame=upper)
     _add_target(figure, target_coverage, row=2)
     for name, group in groups.items():
-        hover = [_hover(j.trial, unit) for j in group]
+        hover = [hover_text(j.trial, unit) for j in group]
         order = [float(j.trial.number) for j in group]
         maes, picps = [j.mae for j in group], [j.picp for j in group]
         for row, values, frame in ((1, maes, upper), (2, picps, lower)):
@@ -158,7 +189,7 @@ def history_figure(
     failed = [t for t in trials if t.state is TrialState.FAILED]
     floor = [(float(t.number), upper.y_range[0]) for t in failed]
     _add_markers(figure, "failed", floor, frame=upper, row=1)
-    figure.data[-1].update(hovertext=[_hover(t, unit) for t in failed])
+    figure.data[-1].update(hovertext=[hover_text(t, unit) for t in failed])
     look.add_note(figure, _above_note(judged, upper, unit))
     figure.update_yaxes(title_text=look.axis_title("MAE", unit), range=upper.y_range, row=1)
     figure.update_yaxes(title_text="PICP (%)", range=lower.y_range, row=2)
@@ -167,69 +198,36 @@ def history_figure(
     return figure
 
 
-def importance_figure(
-    importances: Mapping[str, Mapping[str, float]], *, n_trials: int, model: str, dataset: str
-) -> look.Figure:
-    """Share of each objective's variation that each parameter explains, as grouped bars.
-
-    Parameters
-    ----------
-    importances : mapping of objective to mapping of parameter to share
-        Shares are unitless and add up to 1 for each objective.
-    n_trials : int
-        Trials behind the shares. Below `MIN_TRIALS_FOR_IMPORTANCE` the figure says so
-        and shows no bars, since they would rank noise.
-    """
-    title = f"{model} on {dataset}: which parameters mattered"
-    if n_trials < MIN_TRIALS_FOR_IMPORTANCE:
-        return look.message_figure(
-            title,
-            f"{n_trials} judged trials are too few to tell which parameters mattered.<br>"
-            f"Bars appear from {MIN_TRIALS_FOR_IMPORTANCE} trials on.",
-            height=360,
-        )
-    names = _by_mean_share(importances)
-    if not names:
-        return look.message_figure(title, "No parameter varied between the trials.", height=360)
-    figure = look.blank_figure(title, height=200 + (12 + 22 * len(importances)) * len(names))
-    for position, (objective, shares) in enumerate(importances.items()):
-        percent = [100.0 * shares.get(name, 0.0) for name in names]
-        figure.add_trace(
-            go.Bar(
-                x=percent,
-                y=[escape(name) for name in names],
-                orientation="h",
-                name=escape(objective),
-                marker={"color": look.PALETTE[position % len(look.PALETTE)]},
-                text=[f"{value:.0f} %" for value in percent],
-                textposition="outside",
-                cliponaxis=False,
-                hovertemplate="%{y}: %{x:.1f} %<extra>%{fullData.name}</extra>",
-            )
-        )
-    figure.update_layout(barmode="group", bargap=0.28, bargroupgap=0.06)
-    figure.update_xaxes(title_text=f"share of the variation between {n_trials} trials (%)")
-    figure.update_xaxes(rangemode="tozero")
-    figure.update_yaxes(showgrid=False, autorange="reversed", ticks="")
-    return figure
-
-
 def _groups(trials: Sequence[TrialPoint]) -> dict[str, list[_Judged]]:
     """Trials whose measures are known, by how they are drawn; the last group is drawn on top."""
-    groups: dict[str, list[_Judged]] = {
-        n: [] for n in ("other trials", "pruned", "front", "chosen")
-    }
+    groups: dict[str, list[_Judged]] = {name: [] for name in ("other trials", "pruned", *WITH_BARS)}
     for trial in trials:
-        if trial.mae is None or trial.picp is None:
-            continue
-        if trial.chosen:
-            name = "chosen"
-        elif trial.on_front:
-            name = "front"
-        else:
-            name = "pruned" if trial.state is TrialState.PRUNED else "other trials"
-        groups[name].append(_Judged(trial, trial.mae, trial.picp))
+        if trial.mae is not None and trial.picp is not None:
+            groups[group_of(trial)].append(_Judged(trial, trial.mae, trial.picp))
     return groups
+
+
+def group_of(trial: TrialPoint) -> str:
+    """How a trial that was judged is drawn: its key in `STYLES`."""
+    if trial.chosen:
+        return "chosen"
+    if trial.on_front:
+        return "front, tied" if trial.tied else "front"
+    if trial.tied:
+        return "tied with the front"
+    return "pruned" if trial.state is TrialState.PRUNED else "other trials"
+
+
+def score_interval(trial: TrialPoint, score: str) -> tuple[float | None, float | None]:
+    """The score plus and minus the 95 % half-width of its difference to the chosen trial.
+
+    What days do to both is left out, or it would hide how sure their order is. (None, None) where
+    it is unknown, and for the chosen trial itself.
+    """
+    value, error = trial.scores.get(score), trial.gap_errors.get(score)
+    if value is None or error is None or not np.isfinite(error):
+        return None, None
+    return value - NORMAL_975 * error, value + NORMAL_975 * error
 
 
 def _mae_range(judged: Sequence[_Judged], references: Sequence[ReferencePoint]) -> look.Range:
@@ -313,7 +311,7 @@ def _add_markers(
     row: int | None = None,
 ) -> None:
     """Markers in the style of their group; outside the frame, a triangle at its edge."""
-    colour, symbol, size, opacity = _STYLES[name]
+    colour, symbol, size, opacity = STYLES[name]
     drawn = [frame.clamped(x, y) for x, y in points]
     trace = go.Scatter(
         x=[x for x, _ in drawn],
@@ -328,12 +326,19 @@ def _add_markers(
             "size": [size if frame.holds(x, y) else size + 3 for x, y in points],
             "opacity": opacity,
             "symbol": [frame.edge_symbol(x, y, inside=symbol) for x, y in points],
-            "line": {"color": "white", "width": 0 if symbol.endswith("open") else 1},
+            "line": {"color": "white", "width": _line_width(name, symbol)},
         },
         hovertemplate="%{hovertext}<extra></extra>",
     )
     place = {} if row is None else {"row": row, "col": 1}
     figure.add_trace(trace, **place)
+
+
+def _line_width(name: str, symbol: str) -> int:
+    """Of a marker's outline, in pixels; hollow marks of ties are drawn with a strong one."""
+    if "tied" in name:
+        return 2
+    return 0 if symbol.endswith("open") else 1
 
 
 def _add_labels(
@@ -398,7 +403,8 @@ def _add_best_so_far(figure: look.Figure, judged: Sequence[_Judged], *, frame: l
     )
 
 
-def _hover(trial: TrialPoint, unit: str) -> str:
+def hover_text(trial: TrialPoint, unit: str) -> str:
+    """What a page says of a trial when the pointer is on it."""
     lines = [f"<b>trial {trial.number}</b>, {trial.state}"]
     if trial.mae is not None:
         lines.append(f"MAE {trial.mae:.4g} {escape(unit)}")
@@ -411,6 +417,10 @@ def _hover(trial: TrialPoint, unit: str) -> str:
         lines.append(f"PICP {trial.picp:.1f} %{interval}")
     if trial.mean_width is not None:
         lines.append(f"mean width {trial.mean_width:.4g} {escape(unit)}")
+    if trial.n_seeds > 1:
+        lines.append(f"mean of {trial.n_seeds} trainings")
+    if trial.front_probability is not None:
+        lines.append(f"on the front with {100.0 * trial.front_probability:.0f} %")
     if trial.reason:
         lines.append(escape(trial.reason))
     lines += [
@@ -450,9 +460,3 @@ def _above_note(judged: Sequence[_Judged], frame: look.Frame, unit: str) -> str:
         return ""
     count = "1 trial has" if len(above) == 1 else f"{len(above)} trials have"
     return f"{count} a larger MAE than the axis shows, up to {max(above):.4g} {unit}".strip()
-
-
-def _by_mean_share(importances: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Parameter names, the most important on average first."""
-    names = list(dict.fromkeys(name for shares in importances.values() for name in shares))
-    return sorted(names, key=lambda n: -sum(s.get(n, 0.0) for s in importances.values()))

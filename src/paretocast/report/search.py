@@ -12,8 +12,9 @@ from paretocast.figures import (
     history_figure,
     importance_figure,
     pareto_figure,
+    tradeoff_figure,
 )
-from paretocast.objectives import OBJECTIVES
+from paretocast.objectives import OBJECTIVES, SINGLE_STAGE, parse_objectives
 from paretocast.report.page import (
     MISSING,
     bullets,
@@ -27,16 +28,19 @@ from paretocast.report.page import (
     table,
     warning,
 )
+from paretocast.report.trials import config_text, coverage_interval, trial_table, with_unit
 from paretocast.selection import TrialState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from paretocast.objectives import Objective
     from paretocast.results import Outcome
     from paretocast.settings import TuneSettings
     from paretocast.study import StudyResult
     from paretocast.trial import TrialRecord
 
+MOST_TIED_SHOWN = 15
 FEW_TRIALS_FOR_IMPORTANCE = 40  # below, the shares still move a lot with every further trial
 
 
@@ -56,6 +60,10 @@ class StudyFacts:
         Observed hours of the tune split, on which every score rests.
     notes : tuple of str
         Assumptions under which the scores hold, one sentence each.
+    objectives, constraints : tuple of str
+        Names of the scores searched for, and the requirements.
+    feasible : bool
+        Whether the front meets the requirements.
     """
 
     model: str
@@ -69,6 +77,14 @@ class StudyFacts:
     n_observed: int = 0
     training_hours: float = 0.0
     notes: tuple[str, ...] = ()
+    objectives: tuple[str, ...] = SINGLE_STAGE
+    constraints: tuple[str, ...] = ()
+    feasible: bool = True
+
+    @property
+    def searched(self) -> tuple[Objective, ...]:
+        """The objectives themselves."""
+        return parse_objectives(self.objectives)
 
 
 def study_pages(
@@ -88,6 +104,7 @@ def study_pages(
         Assumptions under which the scores hold, one sentence each.
     """
     outcome = result.outcome
+    records = outcome.records if outcome else result.records
     facts = StudyFacts(
         model=settings.model,
         dataset=dataset,
@@ -98,12 +115,15 @@ def study_pages(
         rule=outcome.selection.rule if outcome else "",
         reason=outcome.selection.reason if outcome else "",
         n_observed=int(outcome.chosen.scores["n"]) if outcome else 0,
-        training_hours=sum(record.fit_seconds for record in result.records) / 3600.0,
+        training_hours=sum(record.fit_seconds for record in records) / 3600.0,
         notes=tuple(notes),
+        objectives=settings.objectives,
+        constraints=settings.require,
+        feasible=outcome.feasible if outcome else True,
     )
-    trials = [_trial_point(record, outcome) for record in result.records]
+    trials = [_trial_point(record, outcome) for record in records]
     references = [
-        ReferencePoint(name.replace("_", " "), scores["mae"], scores["picp"])
+        ReferencePoint(name.replace("_", " "), scores["mae"], scores["picp"], scores)
         for name, scores in (outcome.references if outcome else {}).items()
     ]
     importances = {OBJECTIVES[name].label: shares for name, shares in result.importances.items()}
@@ -125,22 +145,27 @@ def pareto_page(
         unit=facts.unit,
         model=facts.model,
         dataset=facts.dataset,
+        objectives=facts.objectives,
     )
     front = sorted((t for t in trials if t.on_front), key=lambda t: (t.mae or 0.0, t.number))
-    body = [_front_facts(facts, trials, references), _beaten_warning(trials, references)]
-    body.append(figure_box(figure))
-    body.append(_choice_text(facts, trials))
+    body = [_front_facts(facts, trials, references), _infeasible_warning(facts, trials)]
+    body += [_beaten_warning(trials, references), figure_box(figure)]
+    body += [_tradeoffs(facts, trials, references), _choice_text(facts, trials)]
     if front:
-        body += [section("The front"), _trial_table(front, facts.unit)]
+        body += [
+            section("The front"),
+            _table_of(front, facts),
+        ]
+    body.append(_tied_section(facts, trials))
     if references:
         rows = [(r.name, number(r.mae), f"{r.picp:.1f}") for r in references]
-        header = ("reference", _with_unit("MAE", facts.unit), "PICP (%)")
+        header = ("reference", with_unit("MAE", facts.unit), "PICP (%)")
         body += [section("Simple methods on the same hours"), table(header, rows)]
     if _chosen(trials):
         body.append(_trust_text(facts))
     lede = (
-        "Each point is one configuration, trained once and judged on every daily issue time of "
-        "the tune split: how far its forecasts were off, and how often its interval held what came."
+        "Each point is one configuration, judged on every daily issue time of the tune split: how "
+        "far its forecasts were off, and how often its interval held what came."
     )
     return _study_page("Pareto front", facts, lede=lede, body=body)
 
@@ -157,11 +182,16 @@ def history_page(facts: StudyFacts, trials: Sequence[TrialPoint]) -> str:
     body = [_history_facts(facts, trials), figure_box(figure)]
     failed = [t for t in trials if t.state is TrialState.FAILED]
     if failed:
-        rows = [(str(t.number), t.reason or "no reason was kept", _config(t)) for t in failed]
+        rows = [(str(t.number), t.reason or "no reason was kept", config_text(t)) for t in failed]
         body.append(section("Failed trials"))
         body.append(table(("trial", "reason", "config"), rows, text_columns=frozenset({1, 2})))
     if trials:
-        body.append(folded(f"All {count(len(trials), 'trial')}", _trial_table(trials, facts.unit)))
+        body.append(
+            folded(
+                f"All {count(len(trials), 'trial')}",
+                _table_of(trials, facts),
+            )
+        )
     lede = (
         "The search proposes each configuration from what it has seen before. The line is the "
         "lowest MAE so far; a low MAE with a coverage far off the target is no success."
@@ -227,6 +257,13 @@ def _trial_point(record: TrialRecord, outcome: Outcome | None) -> TrialPoint:
         picp_low=low,
         picp_high=high,
         mean_width=record.scores.get("mean_width"),
+        scores=record.scores,
+        standard_errors=record.standard_errors,
+        gap_errors=outcome.gap_errors.get(record.number, {}) if outcome else {},
+        n_seeds=record.n_seeds,
+        front_probability=outcome.places.get(record.number) if outcome else None,
+        tied=outcome is not None
+        and (record.number in outcome.tied or outcome.is_tied(record.number)),
         on_front=outcome is not None and record.number in outcome.front,
         chosen=outcome is not None and record.number == outcome.selection.number,
         params=record.config,
@@ -245,14 +282,14 @@ def _front_facts(
         [
             ("Chosen", f"trial {chosen.number}", f"by {facts.rule}" if facts.rule else ""),
             (
-                _with_unit("MAE", facts.unit),
+                with_unit("MAE", facts.unit),
                 number(chosen.mae),
                 _against_references(chosen, references),
             ),
             (
                 "Coverage of its interval",
                 f"{chosen.picp:.1f} %" if chosen.picp is not None else MISSING,
-                f"95 % interval {_interval(chosen)} · target {facts.target_coverage:g} %",
+                f"95 % interval {coverage_interval(chosen)} · target {facts.target_coverage:g} %",
             ),
             ("Front", count(n_front, "trial"), f"of {_state_counts(trials)}"),
         ]
@@ -289,11 +326,77 @@ def _choice_text(facts: StudyFacts, trials: Sequence[TrialPoint]) -> str:
     paragraphs = [f"{sentence}."] if sentence else []
     if facts.rule != facts.policy:
         paragraphs.append(f"The policy asked for was {facts.policy}; the rule {facts.rule} chose.")
-    paragraphs.append(
-        "A trial is on the front when no other has both a smaller error and a coverage closer to "
-        "the target. The blue steps bound what the front dominates, above and below the target."
-    )
+    paragraphs.append(_front_meaning(facts))
+    if any(t.tied for t in trials):
+        paragraphs.append(
+            "Hollow marks are ties. A hollow blue one is on the front by measurement, but another "
+            "trial may belong in its place; a light one with a dot is beside the front by no more "
+            "than chance. The choice is made among all of these."
+        )
     return section(f"Why trial {chosen.number}", *paragraphs)
+
+
+def _front_meaning(facts: StudyFacts) -> str:
+    allowed = (
+        f" among those that meet {_enumerated(facts.constraints)}" if facts.constraints else ""
+    )
+    if set(facts.objectives) == set(SINGLE_STAGE):
+        return (
+            f"A trial is on the front when no other{allowed} has both a smaller error and a "
+            "coverage closer to the target. The blue steps bound what the front dominates, above "
+            "and below the target."
+        )
+    labels = [objective.label for objective in facts.searched]
+    if len(labels) == 1:
+        return f"The front is the trial with the best {labels[0]}{allowed}."
+    return (
+        f"A trial is on the front when no other{allowed} is as good in {_enumerated(labels)} and "
+        "better in one of them."
+    )
+
+
+def _tradeoffs(
+    facts: StudyFacts, trials: Sequence[TrialPoint], references: Sequence[ReferencePoint]
+) -> str:
+    """The objectives against each other, where error against coverage does not show them."""
+    objectives = facts.searched
+    if set(facts.objectives) == set(SINGLE_STAGE) or len(objectives) == 1:
+        return ""
+    figure = tradeoff_figure(
+        trials,
+        references,
+        objectives=objectives,
+        unit=facts.unit,
+        model=facts.model,
+        dataset=facts.dataset,
+    )
+    return figure_box(figure, element_id="tradeoffs")
+
+
+def _infeasible_warning(facts: StudyFacts, trials: Sequence[TrialPoint]) -> str:
+    if facts.feasible or not _chosen(trials):
+        return ""
+    return warning(
+        f"No trial meets {_enumerated(facts.constraints)}. The front holds the trials that miss "
+        "the requirements least."
+    )
+
+
+def _tied_section(facts: StudyFacts, trials: Sequence[TrialPoint]) -> str:
+    """Trials off the front that no others beat significantly."""
+    tied = sorted(
+        (t for t in trials if t.tied and not t.on_front),
+        key=lambda t: (-(t.front_probability or 0.0), t.number),
+    )
+    if not tied:
+        return ""
+    text = (
+        f"{count(len(tied), 'trial')} beside the front that no others beat significantly: on at "
+        "least 5 % of the resampled days and seeds it is on the front."
+    )
+    if len(tied) > MOST_TIED_SHOWN:
+        text += f" The {MOST_TIED_SHOWN} likeliest are shown."
+    return section("Tied with the front", text) + _table_of(tied[:MOST_TIED_SHOWN], facts)
 
 
 def _trust_text(facts: StudyFacts) -> str:
@@ -301,12 +404,17 @@ def _trust_text(facts: StudyFacts) -> str:
     if facts.n_observed:
         items.append(
             f"Every score rests on {facts.n_observed} observed hours of the tune split. The bars "
-            "are 95 % intervals of the coverage, from resampling whole days."
+            "are 95 % intervals, upright of the coverage and across of the difference to the "
+            "chosen trial: from resampling whole days, and repeated trainings if there are any."
         )
     items += [
         "The trial was chosen on these very hours, so expect somewhat worse on new ones.",
         "The test split has not been looked at.",
-        "A difference between trials that is smaller than the bars may be chance.",
+        (
+            "All trials were judged on the same days, so a difference between two of them is surer "
+            "than the standard errors in the tables suggest. The bars across and the chance to be "
+            "on the front compare them day by day."
+        ),
         *facts.notes,
     ]
     return bullets("How far to trust it", items)
@@ -322,9 +430,9 @@ def _history_facts(facts: StudyFacts, trials: Sequence[TrialPoint]) -> str:
     )
     return fact_boxes(
         [
-            ("Trials", str(len(trials)), _state_counts(trials)),
+            ("Trials", str(len(trials)), f"{_state_counts(trials)}{_repeats(trials)}"),
             (
-                _with_unit("Lowest MAE", facts.unit),
+                with_unit("Lowest MAE", facts.unit),
                 number(best.mae if best else None),
                 f"trial {best.number}" if best else "",
             ),
@@ -333,44 +441,13 @@ def _history_facts(facts: StudyFacts, trials: Sequence[TrialPoint]) -> str:
     )
 
 
-def _trial_table(trials: Sequence[TrialPoint], unit: str) -> str:
-    names = list(dict.fromkeys(name for t in trials for name in t.params))
-    header = (
-        "trial",
-        _with_unit("MAE", unit),
-        "PICP (%)",
-        "95 % interval",
-        _with_unit("mean width", unit),
-        *names,
-    )
-    rows = [
-        (
-            f"{t.number}{_mark(t)}",
-            number(t.mae),
-            MISSING if t.picp is None else f"{t.picp:.1f}",
-            _interval(t),
-            number(t.mean_width),
-            *(number(t.params.get(name), digits=3) for name in names),
-        )
-        for t in trials
-    ]
-    return table(header, rows, marked=frozenset(i for i, t in enumerate(trials) if t.chosen))
+def _table_of(trials: Sequence[TrialPoint], facts: StudyFacts) -> str:
+    return trial_table(trials, unit=facts.unit, objectives=facts.searched)
 
 
-def _mark(trial: TrialPoint) -> str:
-    if trial.chosen:
-        return " ★ chosen"
-    return "" if trial.state is TrialState.COMPLETE else f" {trial.state}"
-
-
-def _config(trial: TrialPoint) -> str:
-    return ", ".join(f"{name} {number(v, digits=3)}" for name, v in trial.params.items()) or MISSING
-
-
-def _interval(trial: TrialPoint) -> str:
-    if trial.picp_low is None or trial.picp_high is None:
-        return MISSING
-    return f"{trial.picp_low:.1f} to {trial.picp_high:.1f}"
+def _repeats(trials: Sequence[TrialPoint]) -> str:
+    n_repeats = sum(t.n_seeds - 1 for t in trials)
+    return f"; {count(n_repeats, 'repeat')} with other seeds" if n_repeats else ""
 
 
 def _state_counts(trials: Sequence[TrialPoint]) -> str:
@@ -380,10 +457,6 @@ def _state_counts(trials: Sequence[TrialPoint]) -> str:
 
 def _chosen(trials: Sequence[TrialPoint]) -> TrialPoint | None:
     return next((t for t in trials if t.chosen), None)
-
-
-def _with_unit(quantity: str, unit: str) -> str:
-    return f"{quantity} ({unit})" if unit else quantity
 
 
 def _enumerated(names: Sequence[str]) -> str:

@@ -1,0 +1,199 @@
+"""What a trial of a long study costs beside its training: sampler, files, lock, Optuna's journal.
+
+    python benchmarks/coordination.py [--trials 2000] [--more 5] [--sampler tpe] [--quick]
+
+A study on the demo series is given so many finished trials: records and forecasts of one real
+trial, with configs of the space at random and objectives that depend on them. Then it goes on with
+a few real trials of a single gradient step. The time from the end of one to the end of the next is an
+upper bound of what coordination costs: it holds that step, two evaluations and the scores too. The
+same at the start of a study is printed beside it, and the CPU time beside the time on the clock,
+which is that of a quiet machine only if the machine is. A process that opens the study pays once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from harness import print_result, print_table
+
+if TYPE_CHECKING:
+    from paretocast.results import Outcome
+    from paretocast.settings import TuneSettings
+    from paretocast.store import RunDirectory
+    from paretocast.trial import Bench, TrialRecord
+
+TRIAL_SECONDS = 30.0
+FIRST_TRIALS = 3
+RACING = {"max_seeds": 1}  # a repeat is not the new trial that is to be measured
+
+
+@dataclass
+class Stopwatch:
+    """An observer that notes when trials begin and end, on two clocks: wall and CPU, seconds."""
+
+    started: list[tuple[float, float]] = field(default_factory=list)
+    ended: list[tuple[float, float]] = field(default_factory=list)
+
+    def trial_started(self, number: int, config: dict[str, Any], *, resumed: bool) -> None:
+        del number, config, resumed
+        self.started.append(clocks())
+
+    def trial_advanced(self, step: int, total_steps: int, stop_loss: float) -> None:
+        pass
+
+    def trial_ended(self, record: TrialRecord, outcome: Outcome | None) -> None:
+        del record, outcome
+        self.ended.append(clocks())
+
+    def medians(self) -> dict[str, float]:
+        """From the end of a trial to the start and to the end of the next one."""
+        pairs = {
+            "proposal": list(zip(self.ended, self.started[1:], strict=False)),
+            "overhead": list(zip(self.ended, self.ended[1:], strict=False)),
+        }
+        return {
+            f"{name}_{clock}seconds": median(later[i] - earlier[i] for earlier, later in both)
+            for name, both in pairs.items()
+            for i, clock in enumerate(("", "cpu_"))
+        }
+
+
+def clocks() -> tuple[float, float]:
+    """Now on the wall and of this process's CPU time."""
+    return time.perf_counter(), time.process_time()
+
+
+def watch(settings: TuneSettings, run: RunDirectory, bench: Bench) -> tuple[float, Stopwatch]:
+    """CPU seconds to open the study, and the trials that it still lacks."""
+    from paretocast.study import Study
+
+    stopwatch = Stopwatch()
+    begun = time.process_time()
+    study = Study(settings, run, bench, shared=True)
+    opened = time.process_time() - begun
+    study.optimise(stopwatch, should_stop=lambda: False)
+    return opened, stopwatch
+
+
+def fill(run: RunDirectory, settings: TuneSettings, n_trials: int, *, seed: int) -> None:
+    """Write finished trials that resemble those of a real study."""
+    from paretocast import store
+    from paretocast.space import config_at
+    from paretocast.study import load_record
+
+    rng = np.random.default_rng(seed)
+    space = settings.search_space()
+    template = load_record(run, 0)
+    if template is None:
+        raise SystemExit("the study has no first trial")
+    for number in range(FIRST_TRIALS, n_trials):
+        shares = rng.random(len(space))
+        distance = float(np.square(shares - 0.6).mean())
+        scores = {
+            **template.scores,
+            "mae": template.scores["mae"] * (1.0 + distance) + 0.01 * rng.standard_normal(),
+            "coverage_error": abs(20.0 * (shares[0] - 0.3) + rng.standard_normal()),
+        }
+        last = replace(template.rungs[-1], scores=scores)
+        record = replace(
+            template,
+            number=number,
+            config=config_at(space, shares.tolist()),
+            scores=scores,
+            rungs=(*template.rungs[:-1], last),
+        )
+        content = {"schema_version": store.RECORD_SCHEMA_VERSION, **record.as_json()}
+        store.save_json(run.record(number), content, durable=False)
+        shutil.copyfile(run.forecasts(0), run.forecasts(number))
+
+
+def measure(folder: Path, *, n_trials: int, n_more: int, sampler: str, seed: int) -> dict[str, Any]:
+    """Open and continue a young study and an old one."""
+    from paretocast.datasets import load_dataset
+    from paretocast.engine import use_threads
+    from paretocast.settings import load_settings
+    from paretocast.store import RunDirectory
+    from paretocast.task import plan_task
+    from paretocast.trial import prepare_bench
+
+    use_threads(1)
+    chosen = {
+        "training": {"steps": 1, "n_rungs": 1, "n_evaluations": 1},
+        "racing": RACING,
+        "sampler": sampler,
+        "device": "cpu",
+    }
+    settings = load_settings(None, {**chosen, "trials": FIRST_TRIALS})
+    dataset = load_dataset("demo")
+    task = plan_task(dataset.series, dataset.dates, shape=settings.task.shape())
+    bench = prepare_bench(
+        task,
+        model=settings.model,
+        training=settings.training,
+        target_coverage=settings.target_coverage,
+        device="cpu",
+    )
+    run = RunDirectory(folder, "NHITS_Q", "demo", "long")
+    opened_young, young = watch(settings, run, bench)
+    fill(run, settings, n_trials, seed=seed)
+    longer = load_settings(None, {**chosen, "trials": n_trials + n_more})
+    opened_first, _ = watch(load_settings(None, {**chosen, "trials": n_trials}), run, bench)
+    opened, old = watch(longer, run, bench)
+    young_medians = {f"young_{name}": value for name, value in young.medians().items()}
+    medians = old.medians()
+    return {
+        "n_trials": n_trials,
+        "sampler": sampler,
+        "opened_young_cpu_seconds": opened_young,
+        "journal_made_anew_cpu_seconds": opened_first,
+        "opened_cpu_seconds": opened,
+        **young_medians,
+        **medians,
+        "share_of_trial": medians["overhead_seconds"] / TRIAL_SECONDS,
+        "cpu_share_of_trial": medians["overhead_cpu_seconds"] / TRIAL_SECONDS,
+        "trial_seconds": TRIAL_SECONDS,
+    }
+
+
+def main() -> None:
+    """Print what a trial costs beside its training."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--trials", type=int, default=2000)
+    parser.add_argument("--more", type=int, default=5, help="trials that are measured, at least 2")
+    parser.add_argument("--sampler", default="tpe")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="300 trials, 2 more")
+    arguments = parser.parse_args()
+    n_trials, n_more = (300, 2) if arguments.quick else (arguments.trials, arguments.more)
+    folder = Path(tempfile.mkdtemp(prefix="paretocast-coordination-"))
+    try:
+        figures = measure(
+            folder,
+            n_trials=n_trials,
+            n_more=n_more,
+            sampler=arguments.sampler,
+            seed=arguments.seed,
+        )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    print_table(["measure", "value"], [[name, value] for name, value in figures.items()])
+    print(
+        f"at {n_trials} trials a trial of {TRIAL_SECONDS:.0f} s costs "
+        f"{figures['share_of_trial']:.1%} more on the clock, {figures['cpu_share_of_trial']:.1%} "
+        "in CPU time; goal below 5 %"
+    )
+    print_result(figures, seed=arguments.seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""What a score owes to chance: how much days and seeds move it, and what comparing in pairs gains.
+
+    python benchmarks/noise.py [--dataset demo] [--configs 6] [--seeds 3] [--steps 600] [--quick]
+
+Configs of N-HiTS are trained with several seeds each. "days" is the standard error of a score from
+resampled days, "seeds" its standard deviation between trainings, pooled. "difference" is the
+standard error of the difference between two configs on the same resampled days, beside what it
+would be if each had been judged on days of its own. Tied: configs that a single training cannot
+tell from the front, and what their mean over all seeds can.
+"""
+
+from __future__ import annotations
+
+import argparse
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from harness import print_result, print_table
+
+from paretocast.datasets import load_dataset
+from paretocast.objectives import SINGLE_STAGE, parse_objectives
+from paretocast.proposals import design_point
+from paretocast.racing import seed_spread
+from paretocast.results import summarise
+from paretocast.selection import TrialState
+from paretocast.settings import TrainingSettings
+from paretocast.space import SPACES, Choice, Config, FloatRange, Space
+from paretocast.task import plan_task
+from paretocast.trial import Bench, TrialRecord, draw_on_tune, prepare_bench, run_trial, trial_seed
+
+SCORES = ("mae", "pinball", "picp", "coverage_error", "mean_width")
+
+
+def configs(n: int, *, seed: int) -> list[Config]:
+    """Points of a space of small networks with learning rates that work."""
+    space: Space = {
+        **SPACES["NHITS_Q"],
+        "layer_widths": Choice((64, 128, 256)),
+        "lr": FloatRange(5e-4, 5e-3, log=True),
+    }
+    return [design_point(space, index, seed=seed) for index in range(n)]
+
+
+def train(bench: Bench, points: list[Config], *, n_seeds: int, seed: int) -> list[TrialRecord]:
+    """Every config with every seed; one that fails is left out."""
+    records = []
+    for number, config in enumerate(points):
+        for k in range(n_seeds):
+            record = run_trial(
+                bench, config, number=number, seed=trial_seed(seed, number, k), seed_index=k
+            )
+            if record.state is TrialState.COMPLETE:
+                records.append(record)
+    return records
+
+
+def measure(bench: Bench, records: list[TrialRecord]) -> list[list[Any]]:
+    """A row per score: days, seeds, difference in pairs and as if on separate days."""
+    draws = {(r.number, r.seed_index): draw_on_tune(bench, r.forecasts["tune"]) for r in records}
+    first = [draws[key] for key in draws if key[1] == 0]
+    spread = seed_spread(records)
+    rows = []
+    for score in SCORES:
+        together = [(a[score] - b[score]).std(ddof=1) for a, b in combinations(first, 2)]
+        apart = [np.hypot(a[score].std(), b[score].std()) for a, b in combinations(first, 2)]
+        rows.append([
+            score,
+            float(np.median([r.scores[score] for r in records])),
+            float(np.median([r.standard_errors[score] for r in records])),
+            float(np.sqrt(spread.variance(score))),
+            float(np.median(together)),
+            float(np.median(apart)),
+        ])  # fmt: skip
+    return rows
+
+
+def count_tied(bench: Bench, records: list[TrialRecord]) -> tuple[int, int]:
+    """Members of the front, and trials that are tied with it."""
+    outcome = summarise(
+        records,
+        objectives=parse_objectives(SINGLE_STAGE),
+        policy="compatible-coverage",
+        target_coverage=bench.target_coverage,
+        references={},
+        draws_of=lambda record: draw_on_tune(bench, record.forecasts["tune"]),
+    )
+    return (0, 0) if outcome is None else (len(outcome.front), len(outcome.tied))
+
+
+def main() -> None:
+    """Print the table and the result line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--dataset", default="demo")
+    parser.add_argument("--data-dir", type=Path, default=None)
+    parser.add_argument("--configs", type=int, default=6)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="3 configs, 2 seeds, 60 steps")
+    given = parser.parse_args()
+    if given.quick:
+        given.configs, given.seeds, given.steps = 3, 2, 60
+    dataset = load_dataset(given.dataset, data_dir=given.data_dir)
+    bench = prepare_bench(
+        plan_task(dataset.series, dataset.dates),
+        model="NHITS_Q",
+        training=TrainingSettings(steps=given.steps, n_rungs=1),
+        target_coverage=80.0,
+        device="cpu",
+    )
+    records = train(
+        bench, configs(given.configs, seed=given.seed), n_seeds=given.seeds, seed=given.seed
+    )
+    rows = measure(bench, records)
+    columns = ["score", "median", "days", "seeds", "difference", "on separate days"]
+    print_table(columns, rows)
+    single = count_tied(bench, [r for r in records if r.seed_index == 0])
+    repeated = count_tied(bench, records)
+    print(f"one training each: front {single[0]}, tied with it {single[1]}")
+    print(f"mean of {given.seeds}: front {repeated[0]}, tied with it {repeated[1]}")
+    figures = {row[0]: dict(zip(columns[1:], row[1:], strict=True)) for row in rows}
+    print_result(
+        {"scores": figures, "front_tied_single": single, "front_tied_mean": repeated},
+        seed=given.seed,
+    )
+
+
+if __name__ == "__main__":
+    main()

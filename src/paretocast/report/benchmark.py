@@ -1,0 +1,233 @@
+"""The page of a benchmark: what tuned models are worth, with pictures of their forecasts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from paretocast.diagnostics import diagnose
+from paretocast.figures import (
+    ForecastDay,
+    MethodScore,
+    forecast_figure,
+    reliability_figure,
+    scores_figure,
+)
+from paretocast.report.page import (
+    bullets,
+    count,
+    document,
+    fact_boxes,
+    figure_box,
+    folded,
+    number,
+    section,
+    table,
+    warning,
+)
+from paretocast.slabs import task_groupings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from paretocast.figures import Figure
+    from paretocast.proof import Comparison, Proof, Row
+    from paretocast.task import Task
+
+N_DAYS = 4
+DAY_SHARES = (0.1, 0.5, 0.9, 1.0)  # of the days from the easiest to the hardest
+
+
+def benchmark_page(proof: Proof, *, verdicts: Sequence[str], notes: Sequence[str]) -> str:
+    """A benchmark as one page.
+
+    Parameters
+    ----------
+    verdicts : sequence of str
+        What the chosen method gains, a sentence each.
+    notes : sequence of str
+        Assumptions under which the scores hold.
+    """
+    plan, comparison, task = proof.plan, proof.comparison, proof.plan.task
+    unit, dataset = task.series.unit, task.series.name
+    shown = comparison.rows[comparison.chosen] if comparison.chosen >= 0 else comparison.rows[0]
+    body = [
+        _facts(proof, shown),
+        *(warning(note) for note in (*notes, *proof.notes)),
+        bullets("What comes of it", verdicts) if verdicts else "",
+        figure_box(
+            scores_figure(
+                [_method_score(row) for row in comparison.rows],
+                target_coverage=plan.coverage,
+                unit=unit,
+                dataset=dataset,
+            ),
+            element_id="scores",
+        ),
+        _score_table(comparison, unit),
+        _differences(comparison, unit),
+        figure_box(_days_figure(task, shown), element_id="days"),
+        figure_box(_reliability(task, shown, target=plan.coverage), element_id="reliability"),
+        _provenance(comparison),
+    ]
+    first, last = task.issue_times("test")[[0, -1]]
+    return document(
+        f"{dataset}: benchmark",
+        eyebrow=f"{dataset} · test split · {first:%Y-%m-%d} to {last:%Y-%m-%d}",
+        heading="What the tuned models are worth",
+        lede=(
+            "Forecasts of hours that no model was trained on, chosen by or calibrated with, each "
+            f"issued {task.shape.horizon_steps} hours ahead with what was known by then."
+        ),
+        body=body,
+        footer=f"target coverage {plan.coverage:g} %; scores in {unit}",
+    )
+
+
+def _facts(proof: Proof, shown: Row) -> str:
+    task, plan = proof.plan.task, proof.plan
+    unit = task.series.unit
+    best = proof.comparison.best_reference("mae", shown.entry.wanted)
+    facts = [
+        ("Method", shown.entry.method, f"{shown.entry.parameters}, {shown.entry.calibrator}"),
+        ("MAE", number(shown.scores["mae"]), unit),
+        (
+            f"Coverage of the {plan.coverage:g} % interval",
+            f"{shown.scores['picp']:.1f} %",
+            f"{shown.picp_low:.1f} to {shown.picp_high:.1f} with 95 % confidence",
+        ),
+        ("Issues", str(len(task.issues["test"])), f"{shown.scores['n']:.0f} observed hours"),
+    ]
+    if best is not None:
+        detail = f"{best.entry.method}, {unit}"
+        facts.insert(2, ("Lowest MAE of a reference", number(best.scores["mae"]), detail))
+    return fact_boxes(facts)
+
+
+def _score_table(comparison: Comparison, unit: str) -> str:
+    header = (
+        "method",
+        "calibrator",
+        f"MAE ({unit})",
+        "± seeds",
+        "RMSE",
+        "MASE",
+        "pinball",
+        "CRPS",
+        "PICP (%)",
+        "95 % interval",
+        "width",
+        "Winkler",
+    )
+    rows = [
+        (
+            row.entry.method
+            + ("" if row.entry.parameters == "none" else f" {row.entry.parameters}"),
+            row.entry.calibrator,
+            number(row.scores["mae"]),
+            number(row.spread.get("mae"), digits=2),
+            *(number(row.scores[name]) for name in ("rmse", "mase", "pinball", "crps")),
+            f"{row.scores['picp']:.1f}",
+            f"{row.picp_low:.1f} to {row.picp_high:.1f}",
+            *(number(row.scores[name]) for name in ("mean_width", "winkler")),
+        )
+        for row in comparison.rows
+    ]
+    return section("Scores") + table(header, rows, marked=frozenset({comparison.chosen}))
+
+
+def _differences(comparison: Comparison, unit: str) -> str:
+    if not comparison.differences:
+        return ""
+    rows = [
+        (
+            one.method,
+            one.other,
+            one.score,
+            number(one.mean, digits=3),
+            f"{number(one.low, digits=3)} to {number(one.high, digits=3)}",
+            one.p_text,
+            one.verdict,
+        )
+        for one in comparison.differences
+    ]
+    header = ("method", "against", "score", f"difference ({unit})", "95 % interval", "p", "")
+    text = section(
+        "Is the difference more than chance?",
+        "Differences of the mean loss by issue, below 0 where the method is better. Intervals are "
+        "paired and from resampled blocks of days; p is of a two-sided Diebold-Mariano test whose "
+        "variance allows for a week of correlated days. Many comparisons stand here: a few are "
+        "expected to look significant by chance.",
+    )
+    return text + folded(count(len(rows), "difference"), table(header, rows))
+
+
+def _days_figure(task: Task, row: Row) -> Figure:
+    return forecast_figure(
+        example_days(task, row.entry.forecasts[0]),
+        levels=np.array(task.shape.levels),
+        unit=task.series.unit,
+        model=row.entry.label,
+        dataset=task.series.name,
+    )
+
+
+def example_days(task: Task, forecast: NDArray[np.float64]) -> list[ForecastDay]:
+    """A few issues from easy to the hardest, by the mean absolute error of their median."""
+    observed = task.observed("test")
+    median = forecast[:, :, list(task.shape.levels).index(0.5)]
+    whole = np.flatnonzero(~np.isnan(observed).any(axis=1))
+    if not whole.size:
+        return []
+    errors = np.abs(observed - median)[whole].mean(axis=1)
+    order = whole[np.argsort(errors, kind="stable")]
+    picked = dict.fromkeys(int(order[round(share * (order.size - 1))]) for share in DAY_SHARES)
+    hours = task.horizon_positions("test")
+    return [
+        ForecastDay(
+            title=f"{task.issue_times('test')[i]:%Y-%m-%d}, {name} day",
+            times=task.series.index[hours[i]].tz_convert(task.series.calendar.zone),
+            observed=observed[i],
+            quantiles=forecast[i],
+        )
+        for i, name in zip(picked, ("an easy", "a usual", "a hard", "the hardest"), strict=False)
+    ]
+
+
+def _reliability(task: Task, row: Row, *, target: float) -> Figure:
+    forecast = row.entry.forecasts[0]
+    diagnosis = diagnose(
+        task.observed("test"),
+        forecast,
+        task_groupings(task, "test", forecast)[:1],
+        levels=task.shape.levels,
+        target=target,
+    )
+    return reliability_figure(
+        diagnosis.reliability,
+        n_observed=diagnosis.overall.n,
+        model=row.entry.label,
+        dataset=task.series.name,
+    )
+
+
+def _provenance(comparison: Comparison) -> str:
+    items = [f"{row.entry.label}: {row.entry.source}" for row in comparison.rows]
+    return bullets("Where parameters and calibrators come from", items)
+
+
+def _method_score(row: Row) -> MethodScore:
+    return MethodScore(
+        label=row.entry.label,
+        kind=row.entry.parameters,
+        mae=row.scores["mae"],
+        mae_low=row.mae_low,
+        mae_high=row.mae_high,
+        pinball=row.scores["pinball"],
+        picp=row.scores["picp"],
+        picp_low=row.picp_low,
+        picp_high=row.picp_high,
+    )

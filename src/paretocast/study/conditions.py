@@ -1,0 +1,108 @@
+"""The manifest: under which conditions a study is made, and whether it may be continued."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from paretocast import store
+from paretocast.errors import StoreError
+from paretocast.study.mirror import without_secrets
+from paretocast.task import installed_versions, manifest_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from paretocast.settings import TuneSettings
+    from paretocast.space import Config
+    from paretocast.store import RunDirectory
+    from paretocast.trial import Bench
+
+
+def describe_conditions(
+    settings: TuneSettings, bench: Bench, *, queue: Sequence[Config] = ()
+) -> dict[str, Any]:
+    """What was asked, on what, with what; `comparable` is what a continued study must share.
+
+    Parameters
+    ----------
+    queue : sequence of Config
+        What a new study tries first. It stays as it is, whatever becomes of where it came from.
+    """
+    comparable = {
+        "task": bench.task.manifest(),
+        "model": settings.model,
+        "training": {
+            **settings.training.model_dump(mode="json", exclude={"epochs"}),
+            "steps": bench.budget_steps,
+            "batch_size": bench.batch_size,
+        },
+        "racing": settings.racing.model_dump(mode="json"),
+        "sampler": settings.sampler,
+        "objectives": list(settings.objectives),
+        "require": list(settings.require),
+        "strategy": settings.strategy,
+        "target_coverage": settings.target_coverage,
+        "space": {name: repr(parameter) for name, parameter in settings.search_space().items()},
+        "seed": settings.seed,
+    }
+    wanted = settings.model_dump(mode="json")
+    if settings.storage is not None:
+        wanted["storage"] = without_secrets(settings.storage)
+    return {
+        "schema_version": 1,
+        "manifest_hash": manifest_hash(comparable),
+        "comparable": comparable,
+        "queue": list(queue),
+        "settings": wanted,
+        "versions": installed_versions(),
+        "device": str(bench.source.device),
+    }
+
+
+def settle_conditions(run: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Write the manifest of a new study, or compare it with that of the one to continue.
+
+    Returns
+    -------
+    dict
+        The manifest that holds: the queue is that of the first one.
+
+    Raises
+    ------
+    StoreError
+        If the study was made under other conditions.
+    """
+    stored = store.load_json(run.manifest) if run.manifest.exists() else manifest
+    if stored["manifest_hash"] != manifest["manifest_hash"]:
+        changed = _differences(stored["comparable"], manifest["comparable"])
+        raise StoreError(
+            f"study {run.study_name} was made under other conditions and cannot be "
+            f"continued: {'; '.join(changed[:4])}. Repeat the options it was started with, "
+            "or choose another --job-id"
+        )
+    holding = {**manifest, "queue": stored.get("queue", [])}
+    if stored is manifest or _lasting(stored) != _lasting(manifest):
+        store.save_json(run.manifest, holding)  # what is wanted now, such as more trials
+    return holding
+
+
+def _lasting(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Settings beyond one run: a worker is not told the time limit, which its starter watches."""
+    return {**manifest["settings"], "time_limit_seconds": None}
+
+
+def _differences(stored: object, given: object, path: str = "") -> list[str]:
+    """Paths at which two JSON values differ, with both values."""
+    if isinstance(stored, dict) and isinstance(given, dict):
+        lines = []
+        for key in sorted({*stored, *given}):
+            lines += _differences(stored.get(key), given.get(key), f"{path}.{key}".lstrip("."))
+        return lines
+    if stored == given:
+        return []
+    return [f"{path} was {_short(stored)}, now {_short(given)}"]
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -1,0 +1,49 @@
+"""How much each parameter has to do with each objective."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import optuna
+
+from paretocast.study.mirror import frozen_trial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from optuna.trial import FrozenTrial
+
+    from paretocast.objectives import Objective
+    from paretocast.space import Space
+    from paretocast.trial import TrialRecord
+
+FEWEST_TRIALS = 10
+
+
+def parameter_importances(
+    records: Sequence[TrialRecord], *, space: Space, objectives: Sequence[Objective]
+) -> dict[str, dict[str, float]]:
+    """Share of each parameter in the spread of each objective (PED-ANOVA), adding up to 1.
+
+    As of the first rung, where all trials have had the same training. Empty while there are too
+    few.
+    """
+    study = optuna.create_study(directions=["minimize"] * len(objectives))
+    for record in records:
+        if record.rungs:
+            values = [objective.value(record.rungs[0].scores) for objective in objectives]
+            study.add_trial(frozen_trial(record.config, space, values=values))
+    if len(study.trials) < FEWEST_TRIALS:
+        return {}
+    with warnings.catch_warnings():
+        # That low values are taken for good ones; they are: objectives are minimised.
+        warnings.filterwarnings("ignore", message="PedAnova", category=UserWarning)
+        return {
+            objective.name: optuna.importance.get_param_importances(study, target=_value_at(i))
+            for i, objective in enumerate(objectives)
+        }
+
+
+def _value_at(index: int) -> Callable[[FrozenTrial], float]:
+    return lambda trial: trial.values[index]

@@ -1,0 +1,193 @@
+"""What has become of each training, read from the run directory.
+
+The folders of trials are the truth about a study. A folder is there from the moment a process takes
+the trial's number, its `proposal.json` once the config is known, its `rungs.json` while it trains
+beyond a rung, and its `record.json` when it has ended. A repeat of the trial with another seed has
+a folder of the same kind inside, and an empty file beside the trials' folders that makes it known.
+Other processes add to all this at any time; a refresh reads what is new.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from paretocast import store
+from paretocast.errors import StoreError
+from paretocast.selection import TrialState
+from paretocast.trial import Judgement, TrialRecord, load_judgements
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from paretocast.space import Config
+    from paretocast.store import RunDirectory
+
+_TRIAL, _REPEAT = re.compile(r"\d+"), re.compile(r"\.(\d+)\.seed_(\d+)")
+
+
+class Item(NamedTuple):
+    """A training that one process does at a time.
+
+    Attributes
+    ----------
+    seed_index : int
+        0 for the trial itself, above for a repeat of it with another seed.
+    """
+
+    number: int
+    seed_index: int = 0
+
+
+class Shelf:
+    """The trials of a study as far as this process has read them."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._run = run
+        self._records: dict[Item, TrialRecord] = {}
+        self._begun: set[Item] = set()
+        self._proposals: dict[int, Config] = {}
+
+    @property
+    def trials(self) -> tuple[TrialRecord, ...]:
+        """Finished trials by number, without their repeats."""
+        return tuple(record for record in self.trainings if record.seed_index == 0)
+
+    @property
+    def trainings(self) -> tuple[TrialRecord, ...]:
+        """Finished trials and repeats, by number and seed."""
+        return tuple(record for _, record in sorted(self._records.items()))
+
+    @property
+    def open_items(self) -> tuple[Item, ...]:
+        """What was begun and has not ended, by number and seed."""
+        return tuple(sorted(self._begun - self._records.keys()))
+
+    @property
+    def free_number(self) -> int:
+        """The lowest number that no trial has."""
+        return next(number for number in count() if Item(number) not in self._begun)
+
+    def refresh(self) -> tuple[TrialRecord, ...]:
+        """Read what has come since the last time; what has ended since, by number and seed.
+
+        Raises
+        ------
+        StoreError
+            If a record is damaged or of another version.
+        """
+        for name in store.names_in(self._run.trials_folder):
+            if _TRIAL.fullmatch(name):
+                self._begun.add(Item(int(name)))
+            elif (repeat := _REPEAT.fullmatch(name)) is not None:
+                self._begun.add(Item(int(repeat[1]), int(repeat[2])))
+        ended = []
+        for item in self.open_items:
+            if (record := load_record(self._run, *item)) is not None:
+                self._records[item] = record
+                ended.append(record)
+        return tuple(ended)
+
+    def has_begun(self, item: Item) -> bool:
+        """Whether somebody has taken it, as far as is known here."""
+        return item in self._begun
+
+    def begin(self, item: Item) -> None:
+        """Count an item as taken, whatever a listing says, and make a repeat known to others."""
+        self._begun.add(item)
+        if item.seed_index > 0:
+            mark = self._run.trials_folder / f".{item.number:04d}.seed_{item.seed_index}"
+            store.save_bytes(mark, b"")
+
+    def record(self, item: Item) -> TrialRecord | None:
+        """The record of what is known to have ended."""
+        return self._records.get(item)
+
+    def config(self, number: int) -> Config | None:
+        """The config of a trial, or None while it is being proposed."""
+        if (record := self._records.get(Item(number))) is not None:
+            return record.config
+        if number not in self._proposals and self._run.proposal(number).exists():
+            stored = store.load_json(self._run.proposal(number))
+            self._proposals[number] = stored["config"]
+        return self._proposals.get(number)
+
+    def rungs(self, number: int) -> tuple[Judgement, ...]:
+        """What was seen of a trial at its rungs, whether it has ended or not."""
+        if (record := self._records.get(Item(number))) is not None:
+            return record.rungs
+        path = self._run.rungs(number)
+        try:
+            return tuple(load_judgements(store.load_json(path)["rungs"])) if path.exists() else ()
+        except StoreError:
+            if path.exists():
+                raise
+            return ()  # it has ended in this moment
+
+    def save_proposal(self, number: int, config: Config) -> None:
+        """Write the config of a trial down, before it is evaluated."""
+        store.save_json(
+            self._run.proposal(number),
+            {"schema_version": store.RECORD_SCHEMA_VERSION, "number": number, "config": config},
+        )
+        self._proposals[number] = config
+
+    def save_rungs(self, item: Item, rungs: Sequence[Judgement], checkpoint: bytes) -> None:
+        """Write down what a training that goes on has shown, and where it stands."""
+        store.save_bytes(self._run.checkpoint(*item), checkpoint)
+        store.save_json(
+            self._run.rungs(*item),
+            {
+                "schema_version": store.RECORD_SCHEMA_VERSION,
+                "rungs": [vars(judgement) for judgement in rungs],
+            },
+        )
+
+    def save_record(self, record: TrialRecord) -> None:
+        """Write a record; from here on the training counts."""
+        item = Item(record.number, record.seed_index)
+        store.save_json(
+            self._run.record(*item),
+            {"schema_version": store.RECORD_SCHEMA_VERSION, **record.as_json()},
+        )
+        self._records[item] = record
+
+    def tidy(self, item: Item) -> None:
+        """Remove what only a training under way needs."""
+        self._run.checkpoint(*item).unlink(missing_ok=True)
+        self._run.rungs(*item).unlink(missing_ok=True)
+        store.remove_unfinished(self._run.trial_folder(*item))
+
+
+def load_record(run: RunDirectory, number: int, seed_index: int = 0) -> TrialRecord | None:
+    """The record of a finished training, without its forecasts; None if it has not finished.
+
+    Raises
+    ------
+    StoreError
+        If the record is damaged or of another version.
+    """
+    path = run.record(number, seed_index)
+    if not path.exists():
+        return None
+    stored = store.load_json(path)
+    if stored.pop("schema_version", None) != store.RECORD_SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} is of another version, expected schema_version {store.RECORD_SCHEMA_VERSION}"
+        )
+    known = {field.name for field in fields(TrialRecord)}
+    values: dict[str, Any] = {name: value for name, value in stored.items() if name in known}
+    values["state"] = TrialState(values["state"])
+    for name in ("scores", "standard_errors"):
+        values[name] = _with_nan(values.get(name, {}))
+    if values["picp_interval"] is not None:
+        values["picp_interval"] = tuple(values["picp_interval"])
+    values["rungs"] = tuple(load_judgements(values["rungs"]))
+    values["stop_losses"] = tuple((step, loss) for step, loss in values["stop_losses"])
+    return TrialRecord(**values)
+
+
+def _with_nan(scores: dict[str, float | None]) -> dict[str, float]:
+    return {name: float("nan") if value is None else value for name, value in scores.items()}

@@ -1,0 +1,224 @@
+"""`analyze` and `consolidate` on real runs: the table, what is put right, what was explored."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from paretocast import store
+from paretocast.analysis import RunRow, best_runs, collect_runs, render
+from paretocast.consolidation import consolidate_run, explore, save_best, share_of
+from paretocast.errors import SettingsError
+from paretocast.figures import Explored, explored_figure
+from paretocast.report import explored_page
+from paretocast.selection import TrialState
+from paretocast.settings import load_settings
+from paretocast.space import Choice, FloatRange, IntRange
+from paretocast.trial import TrialRecord
+from proofs import tune_small, write_dataset
+from studies import make_run
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two finished studies on one data set."""
+    folder = tmp_path_factory.mktemp("overview")
+    spec = write_dataset(folder)
+    for job_id in ("1", "2"):
+        tune_small(folder / "hpo", spec, job_id=job_id)
+    return folder / "hpo"
+
+
+def row(workspace: Path) -> RunRow:
+    return collect_runs(workspace)[0][0]
+
+
+def test_every_run_has_a_row_with_the_numbers_of_its_result(workspace: Path) -> None:
+    rows, problems = collect_runs(workspace)
+    assert not problems
+    assert {r.job_id for r in rows} == {"1", "2"}
+    stored = store.load_json(make_run(workspace).best_params)
+    mine = next(r for r in rows if r.job_id == "1")
+    assert (mine.mae, mine.picp) == (stored["best_mae"], stored["best_picp"])
+    assert [mine.picp_low, mine.picp_high] == stored["best_picp_interval"]
+    least = min(scores["mae"] for scores in stored["references"].values())
+    assert mine.reference_gain_percent == pytest.approx(100.0 * (1.0 - mine.mae / least))
+
+
+def test_runs_can_be_chosen_by_model_and_data_set(workspace: Path) -> None:
+    assert len(collect_runs(workspace, model="nhits_q", dataset="small")[0]) == 2
+    assert collect_runs(workspace, model="TFT_Q")[0] == []
+
+
+def test_best_coverage_is_the_one_closest_to_its_target_and_not_the_highest(
+    workspace: Path,
+) -> None:
+    base = row(workspace)
+    high, close = replace(base, job_id="a", picp=99.0), replace(base, job_id="b", picp=78.0)
+    found = best_runs([high, close])
+    assert found[0].by_coverage.job_id == "b"
+
+
+def test_a_model_on_several_data_sets_is_ranked_by_its_gain_and_not_by_mae(
+    workspace: Path,
+) -> None:
+    base = row(workspace)
+    small_unit = replace(base, dataset="x", mae=1e-3, reference_gain_percent=-5.0)
+    large_unit = replace(base, dataset="y", mae=50.0, reference_gain_percent=12.0)
+    found = {best.group: best for best in best_runs([small_unit, large_unit])}
+    assert found["model NHITS_Q"].by_mae.dataset == "y"
+
+
+def test_runs_on_other_splits_are_not_ranked_together(workspace: Path) -> None:
+    base = row(workspace)
+    found = best_runs([base, replace(base, task="another", mae=0.0)])
+    assert [best.group for best in found if best.group.startswith("data set")] == [
+        f"data set small, task {base.task}",
+        "data set small, task another",
+    ]
+
+
+def test_every_format_holds_every_run(workspace: Path) -> None:
+    rows, _ = collect_runs(workspace)
+    assert [r["job_id"] for r in csv.DictReader(io.StringIO(render(rows, "csv")))] == [
+        r.job_id for r in rows
+    ]
+    assert [r["mae"] for r in json.loads(render(rows, "json"))["runs"]] == [r.mae for r in rows]
+    markdown = render(rows, "markdown").splitlines()
+    assert len(markdown) == 2 + len(rows)
+    assert len({line.count("|") for line in markdown}) == 1
+    latex = render(rows, "latex")
+    assert r"NHITS\_Q & small" in latex
+    assert latex.count(r"\\") == 1 + len(rows)
+    with pytest.raises(SettingsError, match="'word' is unknown, expected one of csv, json"):
+        render(rows, "word")
+
+
+def test_a_damaged_result_is_named_and_the_others_are_listed(workspace: Path) -> None:
+    path = make_run(workspace, "2").best_params
+    whole = path.read_text(encoding="utf-8")
+    path.write_text("{", encoding="utf-8")
+    rows, problems = collect_runs(workspace)
+    path.write_text(whole, encoding="utf-8")
+    assert [r.job_id for r in rows] == ["1"]
+    assert "is damaged" in problems[0]
+
+
+def test_a_whole_run_is_called_whole(workspace: Path) -> None:
+    found = consolidate_run(make_run(workspace))
+    assert (found.state, found.problems) == ("whole", ())
+    assert len(found.losses) == len(found.coverages[0].shares)
+
+
+def test_a_missing_result_is_made_anew_as_it_was(workspace: Path) -> None:
+    path = make_run(workspace).best_params
+    before = store.load_json(path)
+    path.unlink()
+    assert consolidate_run(make_run(workspace), rebuild=False).state == "faulty"
+    assert not path.exists()
+    assert consolidate_run(make_run(workspace)).state == "rebuilt"
+    after = store.load_json(path)
+    before.pop("optimization_date")
+    after.pop("optimization_date")
+    assert after == before
+
+
+def test_a_result_that_disagrees_with_its_records_is_put_right(workspace: Path) -> None:
+    path = make_run(workspace).best_params
+    stored = store.load_json(path)
+    store.save_json(path, {**stored, "n_trials": 99, "all_pareto_trials": []})
+    found = consolidate_run(make_run(workspace))
+    assert found.state == "rebuilt"
+    assert any("counts 99 trials" in problem for problem in found.problems)
+    assert store.load_json(path)["all_pareto_trials"] == stored["all_pareto_trials"]
+
+
+def test_the_best_of_each_combination_is_collected(workspace: Path) -> None:
+    found = [consolidate_run(make_run(workspace, job_id)) for job_id in ("1", "2")]
+    named, general = save_best(found, workspace)
+    assert named.name == "best_params_NHITS_Q_small.json"
+    assert general.name == "best_params_NHITS_Q.json"
+    copied = store.load_json(named)
+    assert copied == store.load_json(make_run(workspace, copied["job_id"]).best_params)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "share"),
+    [
+        (IntRange(2, 6), 3, 0.25),
+        (FloatRange(1e-4, 1e-2, log=True), 1e-3, 0.5),
+        (FloatRange(0.0, 0.4), 0.1, 0.25),
+        (Choice((32, 64, 128)), 64, 0.5),
+    ],
+)
+def test_a_value_lies_where_its_scale_says(parameter: object, value: float, share: float) -> None:
+    assert share_of(parameter, value) == pytest.approx(share)  # type: ignore[arg-type]
+
+
+def records(**configs: list[float]) -> list[TrialRecord]:
+    """Complete trials of N-HiTS, the first the best; parameters not named stay in the middle."""
+    middle = {
+        "num_stacks": 3,
+        "num_blocks": 2,
+        "num_layers": 3,
+        "layer_widths": 512,
+        "lr": 5e-4,
+        "dropout": 0.2,
+        "weight_decay": 1e-5,
+    }
+    n_trials = len(next(iter(configs.values())))
+    return [
+        TrialRecord(
+            number=i,
+            state=TrialState.COMPLETE,
+            config={**middle, **{name: values[i] for name, values in configs.items()}},
+            seed=0,
+            scores={"mae": 1.0 + i},
+        )
+        for i in range(n_trials)
+    ]
+
+
+def test_a_winner_on_a_bound_is_named_with_a_wider_range() -> None:
+    trials = records(lr=[9.9e-3, 5e-4, 1e-4], num_layers=[4, 2, 3], layer_widths=[256, 512, 1024])
+    found = explore(trials, load_settings(None, {}), trials[0].config)
+    advice = {coverage.name: coverage.advice for coverage in found if coverage.advice}
+    assert set(advice) == {"lr", "num_layers", "layer_widths"}
+    assert advice["lr"].endswith("lr = {low = 1e-05, high = 0.05, log = true}")
+    assert advice["num_layers"].endswith("num_layers = {low = 2, high = 6}")
+    assert advice["layer_widths"].endswith("values = [128, 256, 512, 1024]}")
+    assert "upper bound, with 1 of the 1 best trials" in advice["lr"]
+
+
+def test_a_winner_inside_its_ranges_needs_no_advice() -> None:
+    trials = records(lr=[1e-3, 9.9e-3])
+    found = explore(trials, load_settings(None, {}), trials[0].config)
+    assert not any(coverage.advice for coverage in found)
+
+
+def test_what_was_seen_of_a_range_is_counted_in_values_or_tenths() -> None:
+    trials = records(num_stacks=[2, 2, 5], dropout=[0.06, 0.07, 0.39])
+    found = explore(trials, load_settings(None, {}), trials[0].config)
+    seen = {coverage.name: coverage.seen_percent for coverage in found}
+    assert seen["num_stacks"] == 50.0
+    assert seen["dropout"] == pytest.approx(20.0)
+
+
+def test_the_page_draws_every_study_and_its_bounds(workspace: Path) -> None:
+    found = consolidate_run(make_run(workspace))
+    drawn = tuple(
+        Explored(c.name, c.shares, found.losses, c.winner, "low", "high") for c in found.coverages
+    )
+    page = explored_page([(found, drawn)])
+    assert found.run.study_name in page
+    assert 'id="space-0"' in page
+
+
+def test_a_study_without_a_trial_is_drawn_as_a_sentence() -> None:
+    figure = explored_figure([], subject="NHITS_Q_small_1", unit="m³/h")
+    assert "No trial is complete" in figure.layout.annotations[0].text

@@ -1,0 +1,89 @@
+"""Small studies that tests share: N-HiTS, Optuna and files on disk; small and short."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from builders import make_task
+from paretocast.results import Outcome
+from paretocast.settings import TuneSettings, load_settings
+from paretocast.store import RunDirectory
+from paretocast.study import Study, StudyResult
+from paretocast.task import Task
+from paretocast.trial import TrialRecord, prepare_bench
+
+SMALL_SPACE = {
+    "NHITS_Q": {
+        "layer_widths": {"values": [16, 32]},
+        "num_stacks": {"low": 2, "high": 3},
+        "num_blocks": {"low": 1, "high": 2},
+    }
+}
+
+
+class Watch:
+    """An observer that remembers and, if told to, asks for a stop or dies."""
+
+    def __init__(self, *, stop_at_judgement: int | None = None) -> None:
+        self.started: list[tuple[int, bool]] = []
+        self.n_judgements = 0
+        self._stop_at = stop_at_judgement
+
+    def trial_started(self, number: int, config: dict[str, Any], *, resumed: bool) -> None:
+        self.started.append((number, resumed))
+
+    def trial_advanced(self, step: int, total_steps: int, stop_loss: float) -> None:
+        self.n_judgements += 1
+
+    def trial_ended(self, record: TrialRecord, outcome: Outcome | None) -> None:
+        pass
+
+    def wants_stop(self) -> bool:
+        return self._stop_at is not None and self.n_judgements >= self._stop_at
+
+
+def make_settings(trials: int = 4, **changes: object) -> TuneSettings:
+    """Twelve gradient steps in three rungs."""
+    training = {"steps": 12, "batch_size": 32, "n_evaluations": 3, "n_rungs": 3}
+    return load_settings(
+        None,
+        {"trials": trials, "space": SMALL_SPACE, "training": training, "device": "cpu", **changes},
+    )
+
+
+def make_study(
+    folder: Path,
+    settings: TuneSettings | None = None,
+    *,
+    job_id: str = "1",
+    task: Task | None = None,
+    shared: bool = False,
+    worker: int = 0,
+) -> Study:
+    """A study on the small task, new or continued."""
+    settings = settings or make_settings()
+    bench = prepare_bench(
+        task or make_task(),
+        model=settings.model,
+        training=settings.training,
+        target_coverage=settings.target_coverage,
+        device="cpu",
+    )
+    return Study(settings, make_run(folder, job_id), bench, shared=shared, worker=worker)
+
+
+def make_run(folder: Path, job_id: str = "1") -> RunDirectory:
+    """Where `make_study` keeps its study."""
+    return RunDirectory(folder, "NHITS_Q", "small", job_id)
+
+
+def optimise(study: Study, watch: Watch | None = None) -> StudyResult:
+    """Run a study to its end, or until the observer asks for a stop."""
+    watch = watch or Watch()
+    return study.optimise(watch, should_stop=watch.wants_stop)
+
+
+def numbers(result: StudyResult) -> list[tuple[dict[str, Any], float, float]]:
+    """What two runs of a study must have in common to be the same."""
+    return [(r.config, r.scores["mae"], r.scores["picp"]) for r in result.records]

@@ -1,0 +1,212 @@
+"""Calibrators that go on learning: what they know when, and where they arrive."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from paretocast.calibration import (
+    Issued,
+    OnlineCalibrator,
+    Sample,
+    fit_calibrator,
+    load_calibrator,
+    walk_forward,
+)
+from paretocast.calibration.online import AdaptiveCalibrator, PidCalibrator, fit_pid
+from paretocast.calibration.walk import n_known
+from paretocast.errors import DataError
+from samples import clock_groups, coverage, draw_sample
+
+ONLINE = ["aci", "pid"]
+
+
+def later_sample(
+    seed: int, n_windows: int, *, spread: float = 1.0, horizon_steps: int = 24
+) -> Sample:
+    """Windows that are issued after a thousand days."""
+    sample = draw_sample(
+        np.random.default_rng(seed),
+        n_windows=n_windows,
+        spread=spread,
+        horizon_steps=horizon_steps,
+    )
+    return replace(sample, issues=sample.issues + 24_000)
+
+
+def with_observed(sample: Sample, window: int, value: float) -> Sample:
+    observed = sample.observed.copy()
+    observed[window] = value
+    return replace(sample, observed=observed)
+
+
+@pytest.mark.parametrize("name", ONLINE)
+@pytest.mark.parametrize(("horizon_steps", "lag"), [(24, 1), (25, 2), (168, 7)])
+def test_a_window_teaches_once_its_last_hour_is_past(
+    name: str, horizon_steps: int, lag: int
+) -> None:
+    fitted = fit_calibrator(
+        draw_sample(np.random.default_rng(0), n_windows=20, horizon_steps=horizon_steps), name
+    )
+    sample = later_sample(1, 12, horizon_steps=horizon_steps)
+    changed = with_observed(sample, 2, 1e3)
+    one, other = (walk_forward(fitted, s).forecast for s in (sample, changed))
+    differs = (one != other).any(axis=(1, 2))
+    assert differs.tolist() == [i >= 2 + lag for i in range(12)]
+
+
+def test_an_hourly_issue_knows_only_what_lies_wholly_behind_it() -> None:
+    issues = np.arange(48)
+    assert [n_known(issues, 24, now) for now in (0, 23, 24, 25)] == [0, 0, 1, 2]
+
+
+@pytest.mark.parametrize("name", ONLINE)
+@pytest.mark.parametrize("cut", [1, 5, 11])
+@pytest.mark.parametrize("horizon_steps", [24, 72])
+def test_a_walk_that_was_put_away_goes_on_as_if_it_had_not_been(
+    name: str, cut: int, horizon_steps: int
+) -> None:
+    fit = draw_sample(np.random.default_rng(2), n_windows=20, horizon_steps=horizon_steps)
+    sample = later_sample(3, 12, horizon_steps=horizon_steps)
+    whole = walk_forward(fit_calibrator(fit, name), sample)
+    first = walk_forward(fit_calibrator(fit, name), sample.take(slice(0, cut)))
+    stored = json.loads(json.dumps(first.calibrator.as_json(), allow_nan=False))
+    second = walk_forward(load_calibrator(stored), sample.take(slice(cut, None)), first.pending)
+    both = np.concatenate((first.forecast, second.forecast))
+    assert both == pytest.approx(whole.forecast, rel=1e-12)
+    assert second.calibrator.as_json() == whole.calibrator.as_json()
+    assert second.pending.sample.n_windows == whole.pending.sample.n_windows
+
+
+@pytest.mark.parametrize("name", ONLINE)
+def test_a_forecast_that_becomes_too_narrow_is_followed(name: str) -> None:
+    fitted = fit_calibrator(draw_sample(np.random.default_rng(4), n_windows=100), name)
+    sample = later_sample(5, 300, spread=0.4)
+    static = fit_calibrator(draw_sample(np.random.default_rng(4), n_windows=100), "cqr")
+    assert coverage(sample, static.apply(sample.forecast), 0.1, 0.9) < 50.0
+    walked = walk_forward(fitted, sample).forecast
+    last = sample.take(slice(150, None))
+    assert coverage(last, walked[150:], 0.1, 0.9) == pytest.approx(80.0, abs=3.0)
+
+
+@pytest.mark.parametrize("name", ONLINE)
+def test_a_forecast_that_becomes_too_wide_is_narrowed(name: str) -> None:
+    fitted = fit_calibrator(draw_sample(np.random.default_rng(6), n_windows=100), name)
+    sample = later_sample(7, 300, spread=2.5)
+    walked = walk_forward(fitted, sample).forecast
+    last = sample.take(slice(150, None))
+    assert coverage(last, walked[150:], 0.1, 0.9) == pytest.approx(80.0, abs=3.5)
+    assert np.ptp(walked[150:], axis=-1).mean() < 0.6 * np.ptp(last.forecast, axis=-1).mean()
+
+
+@pytest.mark.parametrize("name", ONLINE)
+def test_a_window_without_an_observation_changes_nothing(name: str) -> None:
+    fitted = fit_calibrator(draw_sample(np.random.default_rng(8), n_windows=20), name)
+    sample = with_observed(later_sample(9, 4), 1, np.nan)
+    assert isinstance(fitted, OnlineCalibrator)
+    missing = sample.take(slice(1, 2))
+    learned = fitted.learn(Issued(missing, missing.forecast))
+    before, after = (c.apply(sample.forecast, sample.groups) for c in (fitted, learned))
+    assert (before == after).all()
+    assert np.isfinite(walk_forward(fitted, sample).forecast).all()
+
+
+@pytest.mark.parametrize("name", ONLINE)
+def test_half_a_window_teaches_what_it_shows(name: str) -> None:
+    fitted = fit_calibrator(draw_sample(np.random.default_rng(10), n_windows=20), name)
+    assert isinstance(fitted, OnlineCalibrator)
+    window = later_sample(11, 1)
+    observed = window.observed.copy()
+    observed[:, 12:] = np.nan
+    half = replace(window, observed=observed)
+    learned = fitted.learn(Issued(half, window.forecast))
+    assert json.dumps(learned.as_json(), allow_nan=False)
+    changed = learned.apply(window.forecast, window.groups)
+    assert (changed != fitted.apply(window.forecast, window.groups)).any()
+
+
+@pytest.mark.parametrize("name", ONLINE)
+def test_no_window_teaches_twice(name: str) -> None:
+    fitted = fit_calibrator(draw_sample(np.random.default_rng(12), n_windows=20), name)
+    assert isinstance(fitted, OnlineCalibrator)
+    window = later_sample(13, 2)
+    learned = fitted.learn(Issued(window, window.forecast))
+    with pytest.raises(DataError, match="24000 again"):
+        learned.learn(Issued(window, window.forecast))
+
+
+def test_adaptive_levels_move_by_the_rate_times_the_error() -> None:
+    sample = draw_sample(np.random.default_rng(14), n_windows=20)
+    fitted = fit_calibrator(sample, "aci")
+    assert isinstance(fitted, AdaptiveCalibrator)
+    window = with_observed(later_sample(15, 1), 0, -1e6)  # below every quantile
+    moved = fitted.learn(Issued(window, window.forecast)).adapted
+    assert moved == pytest.approx([level + 0.02 * (level - 1.0) for level in sample.levels])
+
+
+def test_an_adapted_level_beyond_1_is_read_at_the_outermost_observation() -> None:
+    fitted = fit_calibrator(draw_sample(np.random.default_rng(16), n_windows=20), "aci")
+    assert isinstance(fitted, AdaptiveCalibrator)
+    far = replace(fitted, adapted=(-0.5, *fitted.adapted[1:-1], 1.5))
+    readings = far.readings()
+    assert readings[-1] == np.nanmax(far.lowest)
+    assert readings[0] == np.nanmin(far.highest)
+
+
+def test_days_as_hard_as_usual_leave_the_widths_and_hard_days_widen_them() -> None:
+    sample = draw_sample(np.random.default_rng(17), n_windows=60)
+    fitted = fit_pid(sample)
+    assert fitted.scale == 1.0
+    calm, hard = (
+        replace(
+            later_sample(18, 6),
+            observed=later_sample(18, 6).forecast[..., 5] + off,
+        )
+        for off in (0.1, 9.0)
+    )
+
+    def scale_after(windows: Sample) -> float:
+        learned = walk_forward(fitted, windows).calibrator
+        assert isinstance(learned, PidCalibrator)
+        return learned.scale
+
+    assert scale_after(calm) < 0.7
+    assert scale_after(hard) > 1.5
+
+
+def test_a_constant_forecast_without_error_does_not_divide_by_it() -> None:
+    observed = np.full((20, 3), 5.0)
+    forecast = np.full((20, 3, 3), 5.0)
+    sample = Sample(observed, forecast, (0.1, 0.5, 0.9), 24 * np.arange(20), clock_groups(20, 3))
+    walked = walk_forward(fit_calibrator(sample, "pid"), sample)
+    assert walked.forecast[0].tolist() == [[5.0] * 3] * 3
+    assert np.isfinite(walked.forecast).all()
+
+
+def test_a_calibrator_that_does_not_learn_walks_by_being_applied() -> None:
+    sample = draw_sample(np.random.default_rng(19), n_windows=30, spread=0.5)
+    fitted = fit_calibrator(sample, "cqr-hour")
+    walk = walk_forward(fitted, sample)
+    assert (walk.forecast == fitted.apply(sample.forecast, sample.groups)).all()
+    assert walk.calibrator is fitted
+    assert walk.pending.sample.n_windows == 0
+
+
+@pytest.mark.parametrize("name", ONLINE)
+def test_the_next_forecast_does_not_look_at_its_own_observations(name: str) -> None:
+    fitted = fit_calibrator(draw_sample(np.random.default_rng(20), n_windows=20), name)
+    sample = later_sample(21, 6)
+
+    def last_issued(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        issued: NDArray[np.float64] = walk_forward(
+            fitted, replace(sample, observed=values)
+        ).forecast[-1]
+        return issued
+
+    unknown = sample.observed.copy()
+    unknown[-1] = np.nan
+    assert (last_issued(sample.observed) == last_issued(unknown)).all()

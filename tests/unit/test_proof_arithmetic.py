@@ -1,0 +1,142 @@
+"""Comparison, members and history on arrays whose answers can be worked out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from paretocast.proof.comparison import Comparison, Entry, compare
+from paretocast.proof.members import choose_members
+from samples import LEVELS, NORMAL
+
+RNG_SEED = 3
+N_DAYS, N_HOURS = 60, 24
+
+
+def observations() -> np.ndarray:
+    return np.random.default_rng(RNG_SEED).normal(size=(N_DAYS, N_HOURS))
+
+
+def honest(bias: float = 0.0, spread: float = 1.0) -> np.ndarray:
+    """Quantiles of what `observations` are drawn from, shifted and stretched."""
+    quantiles: np.ndarray = np.broadcast_to(
+        bias + spread * NORMAL, (N_DAYS, N_HOURS, len(LEVELS))
+    ).copy()
+    return quantiles
+
+
+def entry(
+    method: str, parameters: str, *forecasts: np.ndarray, pinball: float = 1.0, wanted: str = "cqr"
+) -> Entry:
+    return Entry(
+        method=method,
+        parameters=parameters,
+        wanted=wanted,
+        calibrator=wanted,
+        forecasts=forecasts,
+        validation={"mae": 1.0, "pinball": pinball, "winkler": 1.0, "picp": 80.0},
+        source="",
+    )
+
+
+def compared(*entries: Entry) -> Comparison:
+    return compare(observations(), entries, levels=LEVELS, coverage=80.0, seasonal_scale=1.0)
+
+
+def test_a_worse_method_is_called_worse_and_a_better_one_better() -> None:
+    found = compared(
+        entry("A", "tuned", honest()),
+        entry("B", "tuned", honest(bias=2.0)),
+        entry("ridge", "none", honest(bias=1.0)),
+    )
+    verdicts = {(d.method, d.score): d.verdict for d in found.differences}
+    assert verdicts["A tuned, cqr", "mae"] == "better"
+    assert verdicts["B tuned, cqr", "mae"] == "worse"
+    p_values = {d.method: d.p_value for d in found.differences if d.score == "mae"}
+    assert max(p_values.values()) < 0.001
+
+
+def test_equal_forecasts_are_not_distinguishable_and_have_nothing_to_test() -> None:
+    found = compared(entry("A", "tuned", honest()), entry("ridge", "none", honest()))
+    difference = found.differences[0]
+    assert (difference.mean, difference.verdict) == (0.0, "not distinguishable")
+    assert np.isnan(difference.p_value)
+
+
+def test_a_row_is_the_mean_over_seeds_with_their_spread() -> None:
+    one, two = honest(), honest(bias=1.0)
+    both = compared(entry("A", "tuned", one, two)).rows[0]
+    each = [
+        compared(entry("A", "tuned", forecast)).rows[0].scores["mae"] for forecast in (one, two)
+    ]
+    assert both.scores["mae"] == pytest.approx(np.mean(each))
+    assert both.spread["mae"] == pytest.approx(np.std(each, ddof=1))
+
+
+def test_the_choice_follows_validation_and_not_the_test_score() -> None:
+    found = compared(
+        entry("A", "tuned", honest(bias=3.0), pinball=0.1),
+        entry("B", "tuned", honest(), pinball=0.2),
+        entry("C", "default", honest(), pinball=0.01),
+    )
+    assert found.chosen == 0
+
+
+def test_without_a_tuned_method_nothing_is_chosen() -> None:
+    assert compared(entry("ridge", "none", honest())).chosen == -1
+
+
+def test_methods_with_different_calibrators_are_not_compared() -> None:
+    found = compared(
+        entry("A", "tuned", honest(), wanted="cqr"),
+        entry("ridge", "none", honest(bias=1.0), wanted="isotonic"),
+    )
+    assert not found.differences
+
+
+def test_the_best_reference_is_one_under_the_same_calibrator() -> None:
+    found = compared(
+        entry("ridge", "none", honest(bias=1.0), wanted="cqr"),
+        entry("naive", "none", honest(bias=2.0), wanted="cqr"),
+        entry("ridge", "none", honest(), wanted="none"),
+    )
+    best = found.best_reference("mae", "cqr")
+    assert best is found.rows[0]
+
+
+def test_a_day_without_observations_is_left_out() -> None:
+    observed = observations()
+    observed[5] = np.nan
+    found = compare(
+        observed,
+        [entry("A", "tuned", honest()), entry("ridge", "none", honest(bias=1.0))],
+        levels=LEVELS,
+        coverage=80.0,
+        seasonal_scale=1.0,
+    )
+    assert found.rows[0].scores["n"] == (N_DAYS - 1) * N_HOURS
+    assert all(np.isfinite(d.mean) for d in found.differences)
+
+
+def test_an_ensemble_is_made_of_forecasts_that_err_to_both_sides() -> None:
+    observed = observations()
+    offered = [honest(bias=5.0), honest(bias=1.0), honest(bias=-1.0)]
+    members = choose_members(observed, offered, levels=LEVELS, most=3)
+    assert set(members.indices) == {1, 2}
+    assert sum(members.weights) == pytest.approx(1.0)
+    assert all(weight == pytest.approx(0.5, abs=0.1) for weight in members.weights)
+
+
+def test_an_ensemble_has_no_more_members_than_allowed() -> None:
+    rng = np.random.default_rng(0)
+    offered = [honest(bias=float(bias)) for bias in rng.normal(size=8)]
+    members = choose_members(observations(), offered, levels=LEVELS, most=2)
+    assert len(members.indices) <= 2
+
+
+def test_a_forecast_that_nothing_improves_stays_alone() -> None:
+    members = choose_members(
+        observations(), [honest(bias=4.0), honest(), honest(bias=6.0)], levels=LEVELS, most=3
+    )
+    assert members.indices == (1,)
+    assert members.weights == (1.0,)

@@ -1,0 +1,250 @@
+"""Proposals of real samplers on a cheap problem with a known front."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from paretocast.errors import SettingsError
+from paretocast.pareto import hypervolume
+from paretocast.proposals import (
+    N_STARTUP_TRIALS,
+    Proposer,
+    SeenTrial,
+    design_point,
+    population_size,
+)
+from paretocast.space import SAMPLERS, SPACES, Choice, Config, FloatRange, IntRange, Space
+
+SPACE: Space = {
+    "lr": FloatRange(1e-4, 1.0, log=True),
+    "dropout": FloatRange(0.0, 1.0),
+    "num_layers": IntRange(1, 4),
+    "width": Choice((16, 32, 64)),
+}
+
+
+def evaluate(config: Config) -> tuple[float, float]:
+    """Two objectives; the front is lr = 0.01, two layers, width 32 and any dropout."""
+    miss = (
+        abs(math.log10(float(config["lr"])) + 2.0)
+        + abs(int(config["num_layers"]) - 2)
+        + abs(math.log2(float(config["width"])) - 5.0)
+    )
+    dropout = float(config["dropout"])
+    return dropout + miss, 1.0 - dropout + miss
+
+
+def proposer(sampler: str, *, n_trials: int = 60, seed: int = 1, space: Space = SPACE) -> Proposer:
+    return Proposer(space, n_objectives=2, sampler=sampler, seed=seed, n_trials=n_trials)
+
+
+def search(sampler: str, n_trials: int, *, seed: int = 1) -> list[SeenTrial]:
+    proposing = proposer(sampler, n_trials=n_trials, seed=seed)
+    seen: list[SeenTrial] = []
+    for number in range(n_trials):
+        config = proposing.propose(number, seen)
+        seen.append(SeenTrial(number, config, evaluate(config)))
+    return seen
+
+
+def volume(seen: Sequence[SeenTrial]) -> float:
+    return hypervolume(np.array([trial.values for trial in seen]), [4.0, 4.0])
+
+
+SLOW_GP = pytest.param("gp", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("sampler", [SLOW_GP, *(s for s in SAMPLERS if s != "gp")])
+def test_a_proposal_lies_in_the_space_and_depends_on_nothing_but_what_was_seen(
+    sampler: str,
+) -> None:
+    seen = search("random", 20)
+    first = proposer(sampler).propose(20, seen)
+    assert set(first) == set(SPACE)
+    assert all(SPACE[name].holds(value) for name, value in first.items())
+    assert proposer(sampler).propose(20, list(reversed(seen))) == first
+    assert proposer(sampler, seed=2).propose(20, seen) != first
+    assert proposer(sampler).propose(21, seen) != first
+
+
+@pytest.mark.parametrize("sampler", [s for s in SAMPLERS if s != "random"])
+def test_the_start_is_the_same_design_for_every_sampler(sampler: str) -> None:
+    configs = [t.config for t in search(sampler, 6)]
+    assert configs == [design_point(SPACE, i, seed=1) for i in range(6)]
+
+
+def test_the_design_fills_every_range_evenly() -> None:
+    configs = [design_point(SPACE, i, seed=5) for i in range(16)]
+    quarters = sorted(int(4 * float(c["dropout"])) for c in configs)
+    assert quarters == sorted([0, 1, 2, 3] * 4)
+    decades = sorted(math.floor(math.log10(float(c["lr"]))) for c in configs)
+    assert decades == sorted([-4, -3, -2, -1] * 4)
+    assert sorted(c["num_layers"] for c in configs) == sorted([1, 2, 3, 4] * 4)
+
+
+def test_the_design_keeps_heads_that_divide_the_hidden_size() -> None:
+    space = {**SPACES["TFT_Q"], "hidden_size": Choice((4, 6, 32))}
+    space["num_attention_heads"] = Choice((2, 4, 8))
+    configs = [design_point(space, i, seed=1) for i in range(32)]
+    assert all(int(c["hidden_size"]) % int(c["num_attention_heads"]) == 0 for c in configs)
+    assert {c["num_attention_heads"] for c in configs} == {2, 4, 8}
+
+
+@pytest.mark.parametrize("sampler", ["tpe", SLOW_GP, "nsga2", "nsga3"])
+def test_a_conditional_space_is_searched_too(sampler: str) -> None:
+    space = {**SPACES["TFT_Q"], "hidden_size": Choice((4, 6, 32))}
+    space["num_attention_heads"] = Choice((2, 4, 8))
+    rng = np.random.default_rng(0)
+    seen = [
+        SeenTrial(i, design_point(space, i, seed=2), tuple(rng.random(2).tolist()))
+        for i in range(16)
+    ]
+    config = proposer(sampler, space=space, n_trials=16).propose(16, seen)
+    assert int(config["hidden_size"]) % int(config["num_attention_heads"]) == 0
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "nsga3"])
+def test_a_sampler_that_learns_finds_more_than_the_design(sampler: str) -> None:
+    found, by_design = (
+        [volume(search(name, 40, seed=seed)) for seed in range(2)] for name in (sampler, "qmc")
+    )
+    assert np.mean(found) > np.mean(by_design)
+
+
+@pytest.mark.slow
+def test_the_gaussian_process_finds_more_than_the_design() -> None:
+    assert volume(search("gp", 20)) > volume(search("qmc", 20))
+
+
+def test_the_default_sampler_starts_learning_after_its_design() -> None:
+    seen = search("tpe", 30)
+    design = [design_point(SPACE, i, seed=1) for i in range(30)]
+    same = [trial.config == point for trial, point in zip(seen, design, strict=True)]
+    assert same == [True] * N_STARTUP_TRIALS + [False] * (30 - N_STARTUP_TRIALS)
+
+
+def test_evolution_goes_through_several_generations_of_a_small_budget() -> None:
+    # Optuna's default population of 50 would leave all 50 trials in the first generation.
+    assert population_size(50) == 8
+    seen = search("nsga2", 50)
+    means = [
+        np.mean([trial.values for trial in seen[first : first + 8]])
+        for first in (0, 8, 16, 24, 32, 40)
+    ]
+    assert means[-1] < 0.6 * means[0]
+    assert sum(later < earlier for earlier, later in pairwise(means)) >= 3
+
+
+@pytest.mark.parametrize("sampler", ["nsga2", "nsga3"])
+def test_a_child_comes_from_the_best_of_all_earlier_generations(sampler: str) -> None:
+    # Two generations of six. The first holds every good trial; the second is worthless. Children
+    # of the third must still come from the first: its genes are width 32, theirs is width 64.
+    good = {"lr": 0.01, "dropout": 0.5, "num_layers": 2, "width": 32}
+    seen = [SeenTrial(i, {**good, "dropout": i / 10}, (i / 10, 1 - i / 10)) for i in range(6)] + [
+        SeenTrial(6 + i, {**good, "width": 64}, (5.0 + i, 5.0 + i)) for i in range(6)
+    ]
+    proposing = proposer(sampler, n_trials=30)
+    assert population_size(30) == 6
+    widths = [proposing.propose(12 + i, seen)["width"] for i in range(20)]
+    assert widths.count(32) > 12
+
+
+def test_a_queue_comes_first_and_the_design_still_comes_after_it() -> None:
+    # Ten of the points that a study with the same seed began with.
+    queue = [design_point(SPACE, i, seed=1) for i in range(10)]
+    proposing = Proposer(SPACE, n_objectives=2, seed=1, n_trials=60, queue=queue)
+    seen: list[SeenTrial] = []
+    for number in range(15):
+        config = proposing.propose(number, seen)
+        seen.append(SeenTrial(number, config, evaluate(config)))
+    assert [t.config for t in seen[:10]] == queue
+    after = [t.config for t in seen[10:]]
+    assert not any(config in queue for config in after)
+    # Four points of a design, in the four quarters of each range; then the sampler.
+    assert sorted(int(4 * float(c["dropout"])) for c in after[:4]) == [0, 1, 2, 3]
+    assert sorted(int(c["num_layers"]) for c in after[:4]) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", SLOW_GP])
+def test_workers_are_not_sent_to_the_same_place(sampler: str) -> None:
+    seen = search("qmc", 12)
+    first = proposer(sampler).propose(12, seen)
+    running = [*seen, SeenTrial(12, first)]
+    second = proposer(sampler).propose(13, running)
+    assert second != first
+
+
+def test_while_nothing_has_ended_every_worker_gets_a_point_of_the_design() -> None:
+    proposing = proposer("tpe")
+    seen: list[SeenTrial] = []
+    for number in range(40):
+        seen.append(SeenTrial(number, proposing.propose(number, seen)))
+    assert len({tuple(t.config.values()) for t in seen}) == 40
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "nsga3"])
+def test_a_sampler_keeps_to_what_a_constraint_allows(sampler: str) -> None:
+    def constrained(number: int, config: Config) -> SeenTrial:
+        # Both objectives pull the dropout to where it is forbidden.
+        dropout = float(config["dropout"])
+        values = (dropout + evaluate(config)[0], 2 * dropout + evaluate(config)[0])
+        return SeenTrial(number, config, values, ((0.5 - dropout) / 0.5,))
+
+    allowed = []
+    for seed in range(2):
+        proposing = proposer(sampler, n_trials=40, seed=seed)
+        seen: list[SeenTrial] = []
+        for number in range(40):
+            seen.append(constrained(number, proposing.propose(number, seen)))
+        allowed.append(np.mean([float(t.config["dropout"]) >= 0.5 for t in seen[20:]]))
+    assert np.mean(allowed) > 0.6
+
+
+@pytest.mark.slow
+def test_a_gaussian_process_takes_constraints() -> None:
+    seen = [
+        SeenTrial(t.number, t.config, t.values, (0.5 - float(t.config["dropout"]),))
+        for t in search("qmc", 12)
+    ]
+    config = proposer("gp").propose(12, seen)
+    assert set(config) == set(SPACE)
+
+
+def test_a_failed_trial_is_kept_away_from() -> None:
+    # Everything with a high learning rate fails and has no values.
+    def seen_of(number: int, config: Config) -> SeenTrial:
+        if float(config["lr"]) > 0.1:
+            return SeenTrial(number, config)
+        return SeenTrial(number, config, evaluate(config))
+
+    proposing = proposer("tpe")
+    seen: list[SeenTrial] = []
+    for number in range(50):
+        seen.append(seen_of(number, proposing.propose(number, seen)))
+    assert sum(t.values is None for t in seen[20:]) <= 3
+
+
+def test_an_unknown_sampler_lists_the_known_ones() -> None:
+    with pytest.raises(SettingsError, match="sampler 'grid' is unknown, expected one of tpe, gp"):
+        proposer("grid")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "nsga3"])
+def test_a_proposal_after_2000_trials_is_cheap(sampler: str) -> None:
+    import time
+
+    seen = [
+        SeenTrial(i, config := design_point(SPACE, i, seed=3), evaluate(config))
+        for i in range(2000)
+    ]
+    proposing = proposer(sampler, n_trials=2100)
+    proposing.propose(1999, seen[:100])
+    start = time.process_time()
+    proposing.propose(2000, seen)
+    assert time.process_time() - start < 1.5  # 5 % of a trial of 30 s

@@ -1,0 +1,307 @@
+"""What `submit` decides, and what it leaves behind, with an executor that only remembers."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from paretocast.cluster import Profile
+from paretocast.errors import ExecutionError, StoreError
+from paretocast.executors.base import ElementReport, Executor, Job, JobReport, JobState
+from paretocast.jobscript import Request
+from paretocast.status import Stand
+from paretocast.store import RunDirectory, save_json
+from paretocast.submission import cancel, find, plan, refuse_if_active, request_of, submit
+from paretocast.survey import Survey, keep_table, result_path, survey
+from paretocast.tracking import Submission, load_rows, submission_row, table_path
+
+NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+
+
+class Notebook(Executor):
+    """Gives job ids 1, 2, 3, …, and the state it was told for each."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self.states: dict[str, JobState] = {}
+
+    def submit(self, job: Job) -> str:
+        self.jobs.append(job)
+        self.states[str(len(self.jobs))] = JobState.PENDING
+        return str(len(self.jobs))
+
+    def poll(self, job_ids: Sequence[str]) -> Mapping[str, JobReport]:
+        return {
+            job_id: JobReport((ElementReport(job_id, self.states[job_id]),))
+            if job_id in self.states
+            else JobReport()
+            for job_id in job_ids
+        }
+
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        for job_id in job_ids:
+            self.states[job_id] = JobState.CANCELLED
+
+    def logs(self, job: Job, job_id: str) -> tuple[Path, ...]:
+        return ()
+
+
+def make_request(folder: Path, *, stage: int | None = None, model: str = "NHITS_Q") -> Request:
+    return Request(
+        model=model,
+        dataset="heat",
+        source="heat",
+        trials=2,
+        stage=stage,
+        n_workers=1,
+        options=(),
+        folder=folder,
+        workspace=Path("hpo"),
+    )
+
+
+def hand_over(request: Request, executor: Executor, **more: object) -> Submission:
+    return submit(request, Profile(), executor, program=("p",), now=NOW, **more)  # type: ignore[arg-type]
+
+
+def look(folder: Path, executor: Executor | None) -> Survey:
+    return survey(folder / "hpo", executor, now=NOW)
+
+
+def finish(folder: Path, submission: Submission, *, n_trials: int = 2) -> None:
+    """The files that a search of two trials leaves."""
+    workspace = folder / "hpo"
+    run = RunDirectory(workspace, submission.model, submission.dataset, submission.study_id)
+    for number in range(n_trials):
+        scores = {"mae": 0.1 + number, "picp": 80.0}
+        record = {"state": "complete", "scores": scores, "fit_seconds": 5.0}
+        save_json(run.record(number), record)
+    result = result_path(workspace, submission_row(submission))
+    save_json(result, {"not": "checked here"})
+    os.utime(result, (time.time(), time.time()))
+
+
+def test_a_submission_leaves_its_record_its_script_and_its_row(tmp_path: Path) -> None:
+    executor = Notebook()
+    submission = hand_over(make_request(tmp_path), executor)
+    assert submission.id == "NHITS_Q_heat_1"
+    script = (tmp_path / "hpo" / "logs" / "hpo_NHITS_Q_heat_1.sh").read_text("utf-8")
+    assert script == executor.jobs[0].script
+    assert list(load_rows(tmp_path / "hpo")) == ["NHITS_Q_heat_1"]
+    assert find(tmp_path / "hpo", "1") == find(tmp_path / "hpo", "NHITS_Q_heat_1") == submission
+    assert request_of(submission, tmp_path / "hpo") == make_request(tmp_path)
+
+
+def test_nothing_is_submitted_where_nothing_can_be_written(tmp_path: Path) -> None:
+    executor = Notebook()
+    (tmp_path / "hpo").write_text("a file", encoding="utf-8")
+    with pytest.raises(StoreError, match="cannot be written to"):
+        hand_over(make_request(tmp_path), executor)
+    assert executor.jobs == []
+
+
+def test_a_job_whose_record_cannot_be_kept_is_named(tmp_path: Path) -> None:
+    table = table_path(tmp_path / "hpo")
+    table.parent.mkdir(parents=True)
+    table.write_text("garbage", encoding="utf-8")
+    with pytest.raises(StoreError, match="job 1 is submitted, but its record could not be kept"):
+        hand_over(make_request(tmp_path), Notebook())
+
+
+def test_an_unknown_experiment_lists_those_there_are(tmp_path: Path) -> None:
+    hand_over(make_request(tmp_path), Notebook())
+    with pytest.raises(StoreError, match=r"'x' is not in .*; the last ones: NHITS_Q_heat_1"):
+        find(tmp_path / "hpo", "x")
+
+
+def test_a_resubmission_continues_the_study_under_a_new_job(tmp_path: Path) -> None:
+    executor = Notebook()
+    request = make_request(tmp_path)
+    hand_over(request, executor)
+    again = hand_over(request, executor, study_id="1")
+    assert (again.id, [job.job_id for job in again.jobs]) == ("NHITS_Q_heat_1", ["1", "2"])
+    assert "--job-id 1\n" in executor.jobs[1].script
+    assert load_rows(tmp_path / "hpo")["NHITS_Q_heat_1"].job_ids == "1 2"
+
+
+def test_cancel_ends_what_is_active_and_nothing_else(tmp_path: Path) -> None:
+    executor = Notebook()
+    submission = hand_over(make_request(tmp_path), executor)
+    with pytest.raises(ExecutionError, match="paretocast cancel NHITS_Q_heat_1 first"):
+        refuse_if_active(submission, executor)
+    assert cancel(submission, executor) == ("1",)
+    assert cancel(submission, executor) == ()
+    refuse_if_active(submission, executor)
+
+
+def test_what_is_queued_or_finished_is_skipped_and_named(tmp_path: Path) -> None:
+    executor = Notebook()
+    queued = hand_over(make_request(tmp_path), executor)
+    done = hand_over(make_request(tmp_path, model="TFT_Q"), executor)
+    executor.states["2"] = JobState.COMPLETED
+    finish(tmp_path, done)
+    models = ("NHITS_Q", "TFT_Q", "TIMESNET_Q")
+    wanted = [make_request(tmp_path, model=model) for model in models]
+    steps = plan(wanted, look(tmp_path, executor).standings)
+    assert [step.skipped for step in steps] == [
+        f"queued as {queued.id} (job 1)",
+        f"finished as {done.id}, 2 trials",
+        "",
+    ]
+
+
+def test_a_study_that_stopped_half_way_is_continued(tmp_path: Path) -> None:
+    executor = Notebook()
+    half = hand_over(make_request(tmp_path), executor)
+    finish(tmp_path, half, n_trials=1)
+    executor.states["1"] = JobState.FAILED
+    (step,) = plan([make_request(tmp_path)], look(tmp_path, executor).standings)
+    assert (step.skipped, step.study_id) == ("", "1")
+
+
+def test_a_job_that_failed_before_its_first_trial_is_begun_anew(tmp_path: Path) -> None:
+    executor = Notebook()
+    hand_over(make_request(tmp_path), executor)
+    executor.states["1"] = JobState.FAILED
+    (step,) = plan([make_request(tmp_path)], look(tmp_path, executor).standings)
+    assert (step.skipped, step.study_id) == ("", None)
+
+
+def test_stage_2_waits_for_a_stage_1_of_the_same_submission(tmp_path: Path) -> None:
+    steps = plan([make_request(tmp_path, stage=1), make_request(tmp_path, stage=2)], ())
+    assert [step.after_step for step in steps] == [None, 0]
+
+
+def test_stage_2_waits_for_a_stage_1_that_runs(tmp_path: Path) -> None:
+    executor = Notebook()
+    hand_over(make_request(tmp_path, stage=1), executor)
+    executor.states["1"] = JobState.RUNNING
+    (step,) = plan([make_request(tmp_path, stage=2)], look(tmp_path, executor).standings)
+    assert (step.skipped, step.after) == ("", ("1",))
+
+
+def test_stage_2_starts_at_once_when_stage_1_is_finished(tmp_path: Path) -> None:
+    executor = Notebook()
+    first = hand_over(make_request(tmp_path, stage=1), executor)
+    executor.states["1"] = JobState.COMPLETED
+    finish(tmp_path, first)
+    (step,) = plan([make_request(tmp_path, stage=2)], look(tmp_path, executor).standings)
+    assert (step.skipped, step.after, step.refused) == ("", (), False)
+
+
+def test_stage_2_is_refused_without_a_stage_1(tmp_path: Path) -> None:
+    executor = Notebook()
+    (step,) = plan([make_request(tmp_path, stage=2)], ())
+    assert step.refused
+    assert "neither finished nor runs (there is none)" in step.skipped
+    hand_over(make_request(tmp_path, stage=1), executor)
+    executor.states["1"] = JobState.FAILED
+    (step,) = plan([make_request(tmp_path, stage=2)], look(tmp_path, executor).standings)
+    assert step.refused
+    assert "NHITS_Q_heat_1 is failed" in step.skipped
+    assert "paretocast submit NHITS_Q heat --stage 1" in step.skipped
+
+
+def test_an_old_result_of_a_stage_does_not_hide_that_its_job_failed(tmp_path: Path) -> None:
+    executor = Notebook()
+    submission = submit(
+        make_request(tmp_path, stage=2),
+        Profile(),
+        executor,
+        program=("p",),
+        now=datetime.now(UTC),
+    )
+    finish(tmp_path, submission)
+    result = result_path(tmp_path / "hpo", submission_row(submission))
+    os.utime(result, (0, 0))
+    executor.states["1"] = JobState.FAILED
+    (one,) = look(tmp_path, executor).standings
+    assert one.stand is Stand.FAILED
+
+
+def test_the_table_is_made_anew_from_the_run_directories(tmp_path: Path) -> None:
+    executor = Notebook()
+    for model in ("NHITS_Q", "TFT_Q"):
+        hand_over(make_request(tmp_path, model=model), executor)
+    before = load_rows(tmp_path / "hpo")
+    table = table_path(tmp_path / "hpo")
+    table.write_text("garbage", encoding="utf-8")
+    keep_table(tmp_path / "hpo", look(tmp_path, executor).standings, anew=True)
+    after = load_rows(tmp_path / "hpo")
+    assert {row.id: row.job_ids for row in after.values()} == {
+        row.id: row.job_ids for row in before.values()
+    }
+
+
+def test_a_study_without_a_job_is_shown_too(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "hpo", "NHITS_Q", "my_zone", "mine")
+    save_json(run.manifest, {"settings": {"trials": 8}})
+    (one,) = look(tmp_path, Notebook()).standings
+    assert (one.id, one.evidence.row.trials, one.stand) == (
+        "NHITS_Q_my_zone_mine",
+        "8",
+        Stand.UNFINISHED,
+    )
+
+
+def test_a_finished_experiment_is_not_asked_for_again(tmp_path: Path) -> None:
+    executor = Notebook()
+    finish(tmp_path, hand_over(make_request(tmp_path), executor))
+    executor.states["1"] = JobState.COMPLETED
+    keep_table(tmp_path / "hpo", look(tmp_path, executor).standings, anew=False)
+    executor.states["1"] = JobState.FAILED  # would show if it were asked for
+    (one,) = look(tmp_path, executor).standings
+    assert (one.stand, one.evidence.report) == (Stand.FINISHED, None)
+    hand_over(make_request(tmp_path), executor, study_id="1")
+    (one,) = look(tmp_path, executor).standings
+    assert one.stand is Stand.QUEUED
+
+
+def test_a_silent_scheduler_is_noted_and_the_files_still_count(tmp_path: Path) -> None:
+    class Silent(Notebook):
+        def poll(self, job_ids: Sequence[str]) -> Mapping[str, JobReport]:
+            raise ExecutionError("squeue gave no answer within 60 s")
+
+    finish(tmp_path, hand_over(make_request(tmp_path), Notebook()))
+    found = look(tmp_path, Silent())
+    assert [one.stand for one in found.standings] == [Stand.FINISHED]
+    assert found.notes == ("the scheduler was not asked: squeue gave no answer within 60 s",)
+
+
+def test_a_damaged_submission_does_not_hide_the_others(tmp_path: Path) -> None:
+    executor = Notebook()
+    hand_over(make_request(tmp_path), executor)
+    (tmp_path / "hpo" / "results" / "NHITS_Q_heat" / "submission_9.json").write_text("{")
+    found = look(tmp_path, executor)
+    assert [one.id for one in found.standings] == ["NHITS_Q_heat_1"]
+    assert "submission_9.json is damaged" in found.notes[0]
+
+
+def test_a_job_is_dated_by_the_first_line_of_its_log(tmp_path: Path) -> None:
+    executor = Notebook()
+    submission = hand_over(make_request(tmp_path), executor)
+    log = Path(submission.jobs[0].logs[0][0])
+    log.write_text("2026-01-01T11:59:00+00:00 job 1 on n1, restart 0\n", encoding="utf-8")
+    executor.states["1"] = JobState.RUNNING
+    (one,) = look(tmp_path, executor).standings
+    assert one.elapsed_seconds == 60.0
+
+
+def test_damaged_files_of_a_run_are_reported_and_not_counted(tmp_path: Path) -> None:
+    executor = Notebook()
+    submission = hand_over(make_request(tmp_path), executor)
+    finish(tmp_path, submission)
+    run = RunDirectory(tmp_path / "hpo", "NHITS_Q", "heat", "1")
+    run.record(0).write_text("{", encoding="utf-8")
+    run.best_params.write_text(json.dumps({"best_mae": 1.0}), encoding="utf-8")
+    (one,) = look(tmp_path, executor).standings
+    assert one.evidence.progress.n_complete == 1
+    problems = " ".join(one.evidence.progress.problems)
+    assert "record.json is damaged" in problems
+    assert "best_params_NHITS_Q_heat_1.json lacks all_pareto_trials" in problems
