@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format constraints clean
+.PHONY: help demo test test-slow test-cluster check format constraints clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -26,6 +26,9 @@ test: $(INSTALLED)  ## install, then run the fast tests
 
 test-slow: $(INSTALLED)  ## run the tests that take more than five seconds each
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+test-cluster: $(INSTALLED)  ## run the tests on a real Slurm and a real PostgreSQL, where there are any
+	$(BIN)/python -m pytest -m "(slurm or postgres) and not slow" $(PYTEST_ARGS)
 
 check: $(INSTALLED)  ## format, lint, types and the fast tests; changes nothing
 	$(BIN)/ruff format --check .

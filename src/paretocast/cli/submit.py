@@ -1,0 +1,398 @@
+"""`paretocast submit`: searches as jobs of a Slurm cluster."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from paretocast.cli.console import talk_console
+from paretocast.errors import ExecutionError, ParetocastError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from paretocast.cluster import Profile
+    from paretocast.executors.base import Executor
+    from paretocast.jobscript import Request
+    from paretocast.status import Standing
+    from paretocast.submission import Step
+    from paretocast.tracking import Submission
+
+SEARCH, CLUSTER = "What is searched", "Cluster"
+DEFAULT_TRIALS = 50
+NICE_PER_PLACE = 100
+DATA_VARIABLE = "PARETOCAST_DATA"
+# What a parser raises; typer has shipped it under several names.
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+# Options of tune that the job script sets itself.
+OWN_TUNE_OPTIONS = {
+    "model",
+    "dataset",
+    "trials",
+    "workspace",
+    "job_id",
+    "workers",
+    "resume",
+    "test",
+    "strategy",
+    "stage",
+    "as_worker",
+}
+
+WorkspaceOption = Annotated[Path, typer.Option(help="Where results are kept.")]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Cluster profile: cpu, a100 or one of yours. \\[default: the file's default_profile]",
+        rich_help_panel=CLUSTER,
+    ),
+]
+ProfileFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        help=(
+            "TOML file of profiles, laid over ~/.config/paretocast/cluster.toml and "
+            "WORKSPACE/cluster.toml."
+        ),
+        rich_help_panel=CLUSTER,
+    ),
+]
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Print the job script and submit nothing."),
+]
+
+
+def submit(
+    context: typer.Context,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL] [DATASET] [TRIALS] [-- OPTIONS OF TUNE]", show_default=False
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="NHITS_Q, TFT_Q or TIMESNET_Q.", rich_help_panel=SEARCH),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="A named data set or the path of a TOML file.", rich_help_panel=SEARCH),
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(help="Total trials. \\[default: 50]", min=1, rich_help_panel=SEARCH),
+    ] = None,
+    stage: Annotated[
+        Literal["1", "2", "all"] | None,
+        typer.Option(
+            help=(
+                "Stage of the two-stage strategy; all submits both, the second waiting for the "
+                "first. \\[default: search in a single stage]"
+            ),
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help=(
+                "The three models on the three named series, in order of priority; what is "
+                "finished or queued is skipped."
+            ),
+            rich_help_panel=SEARCH,
+        ),
+    ] = False,
+    priority: Annotated[
+        bool,
+        typer.Option(
+            "--priority",
+            help="Have Slurm keep the order of --all too, with --nice.",
+            rich_help_panel=CLUSTER,
+        ),
+    ] = False,
+    workers: Annotated[
+        int,
+        typer.Option(
+            help="An array job of so many workers on one study.", min=1, rich_help_panel=CLUSTER
+        ),
+    ] = 1,
+    profile: ProfileOption = None,
+    profile_file: ProfileFileOption = None,
+    workspace: WorkspaceOption = Path("hpo"),
+    dry_run: DryRunOption = False,
+) -> None:
+    """Run searches as Slurm jobs that requeue themselves until their trials are done.
+
+    What follows [bold]--[/bold] goes to [bold]paretocast tune[/bold] as it is.
+
+    [bold]Examples[/bold]
+
+      paretocast submit NHITS_Q heat 50 --profile a100
+
+      paretocast submit NHITS_Q heat 200 --workers 8 -- --data-dir data --seed 3
+
+      paretocast submit --all --stage all --dry-run
+    """
+    from paretocast.cluster import load_profiles, profile_files
+    from paretocast.submission import plan
+
+    positional, options = _split_words(words or [])
+    _refuse_tune_options(context, options)
+    chosen = load_profiles(profile_files(workspace, profile_file, os.environ)).choose(profile)
+    requests = _requests(
+        _named(positional, model=model, dataset=dataset, trials=trials, everything=everything),
+        stage=stage,
+        workers=workers,
+        options=options,
+        workspace=workspace,
+    )
+    executor = _slurm()
+    if everything or stage in {"2", "all"}:
+        standings = _standings(workspace, executor, must_ask=not dry_run)
+    else:
+        standings = ()
+    steps = plan(requests, standings)
+    if everything and priority:
+        profiles = [_later(chosen, place) for place in range(len(steps))]
+    else:
+        profiles = [chosen] * len(steps)
+    if dry_run:
+        _print_scripts(steps, profiles)
+    else:
+        _submit_steps(steps, profiles, executor, workspace)
+    if refused := [step for step in steps if step.refused]:
+        raise ExecutionError(
+            f"{len(refused)} of {len(steps)} not submitted; "
+            + "; ".join(f"{step.request.title}: {step.skipped}" for step in refused)
+        )
+
+
+def program_words(profile: Profile) -> tuple[str, ...]:
+    """Words that start this program on the node: the profile's, else this interpreter."""
+    return profile.program or (sys.executable, "-m", "paretocast")
+
+
+def print_submission(submission: Submission, workspace: Path) -> None:
+    """What was submitted, where it writes, and how to watch it."""
+    from paretocast.submission import request_of
+    from paretocast.survey import result_path
+    from paretocast.tracking import submission_row
+
+    console = talk_console()
+    job = submission.jobs[-1]
+    request = request_of(submission, workspace.absolute())
+    print(job.job_id)  # noqa: T201  (the number; everything else is talk)
+    workers = f", {submission.n_workers} workers" if submission.n_workers > 1 else ""
+    waits = f" after {', '.join(job.after)}" if job.after else ""
+    place = "" if workspace == Path("hpo") else f" --workspace {shlex.quote(str(workspace))}"
+    filters = f"--model {submission.model} --dataset {submission.dataset}"
+    lines = [
+        f"submitted {request.title}: job {job.job_id}{workers}{waits}, experiment {submission.id}",
+        *(f"  log      {log}" for log, _ in job.logs[:1]),
+        f"  results  {result_path(workspace, submission_row(submission))}",
+        f"  watch    paretocast status {filters} --watch{place}",
+        f"           squeue --jobs {job.job_id}",
+        *(f"           tail -f {shlex.quote(log)}" for log, _ in job.logs[:1]),
+        f"  end      paretocast cancel {submission.id}{place}",
+    ]
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _slurm() -> Executor:
+    from paretocast.executors.slurm import Slurm
+
+    return Slurm()
+
+
+def _split_words(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Model, data set and trials; then what goes to tune, from the first option on."""
+    first = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
+    return list(words[:first]), tuple(words[first:])
+
+
+def _refuse_tune_options(context: typer.Context, options: Sequence[str]) -> None:
+    """Let tune's own parser judge its options, so that a slip shows here and not on the node."""
+    from paretocast.tracking import holds_secret
+
+    if any(holds_secret(word) for word in options):
+        raise SettingsError(
+            "an option holds a password, which would stand in the job script for others to read; "
+            "leave it out of the URL and put it into ~/.pgpass or PGPASSWORD"
+        )
+    app = context.find_root().command
+    if not isinstance(app, TyperGroup):
+        raise TypeError(f"the application is a {type(app).__name__}, expected a group of commands")
+    try:
+        inner = app.commands["tune"].make_context("tune", list(options))
+    except USAGE_ERROR as error:
+        raise SettingsError(f"options of tune: {error}") from error
+    sources = {name: inner.get_parameter_source(name) for name in inner.params}
+    given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    if taken := sorted(given & OWN_TUNE_OPTIONS):
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in taken)
+        raise SettingsError(f"{names} behind -- : submit sets it; give it before the --")
+
+
+def _named(
+    positional: Sequence[str],
+    *,
+    model: str | None,
+    dataset: str | None,
+    trials: int | None,
+    everything: bool,
+) -> list[tuple[str, str, int]]:
+    """Model, data set and trials of every wanted search."""
+    from paretocast.submission import PRIORITY_DATASETS, PRIORITY_MODELS
+
+    if everything:
+        if positional or model or dataset:
+            raise SettingsError("--all names the models and data sets itself")
+        total = trials or DEFAULT_TRIALS
+        return [(name, series, total) for series in PRIORITY_DATASETS for name in PRIORITY_MODELS]
+    if len(positional) > 3:
+        raise SettingsError(
+            f"expected MODEL DATASET TRIALS, got {shlex.join(positional)}; "
+            "options of tune come behind --"
+        )
+    by_place: list[str | None] = [*positional, None, None, None]
+    both = [
+        name
+        for name, place, option in zip(
+            ("model", "dataset", "trials"), by_place, (model, dataset, trials), strict=False
+        )
+        if place is not None and option is not None
+    ]
+    if both:
+        raise SettingsError(f"{', '.join(both)} given twice, by place and by option")
+    named_model, named_dataset = model or by_place[0], dataset or by_place[1]
+    if named_model is None or named_dataset is None:
+        raise SettingsError(
+            "expected a model and a data set, e.g. paretocast submit NHITS_Q heat 50, or --all"
+        )
+    return [(named_model, named_dataset, trials or _number_of_trials(by_place[2]))]
+
+
+def _number_of_trials(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_TRIALS
+    if not text.isdigit() or int(text) < 1:
+        raise SettingsError(f"number of trials {text!r} is not understood, expected e.g. 50")
+    return int(text)
+
+
+def _requests(
+    named: Sequence[tuple[str, str, int]],
+    *,
+    stage: str | None,
+    workers: int,
+    options: tuple[str, ...],
+    workspace: Path,
+) -> list[Request]:
+    from paretocast.datasets import find_spec
+    from paretocast.jobscript import Request
+    from paretocast.space import model_name
+
+    if workers > 1 and stage == "2":
+        raise SettingsError("stage 2 computes on stored forecasts: one worker is all it can use")
+    if (folder := os.environ.get(DATA_VARIABLE)) and "--data-dir" not in options:
+        options = (*options, "--data-dir", folder)  # the script stands on its own
+    stages = {None: (None,), "1": (1,), "2": (2,), "all": (1, 2)}[stage]
+    return [
+        Request(
+            model=model_name(model),
+            dataset=find_spec(source).name,
+            source=source,
+            trials=total,
+            stage=number,
+            n_workers=1 if number == 2 else workers,
+            options=options,
+            folder=Path.cwd(),
+            workspace=workspace,
+        )
+        for model, source, total in named
+        for number in stages
+    ]
+
+
+def _standings(workspace: Path, executor: Executor, *, must_ask: bool) -> tuple[Standing, ...]:
+    """Where the experiments stand; what is not known must not be submitted a second time."""
+    from paretocast.survey import survey
+
+    found = survey(workspace, executor, now=datetime.now(UTC))
+    for note in found.notes:
+        if must_ask:
+            raise ExecutionError(note)
+        talk_console().print(f"[yellow]note[/yellow] {note}", highlight=False)
+    return found.standings
+
+
+def _later(profile: Profile, place: int) -> Profile:
+    return profile.model_copy(
+        update={"extra": (*profile.extra, f"--nice={place * NICE_PER_PLACE}")}
+    )
+
+
+def _print_scripts(steps: Sequence[Step], profiles: Sequence[Profile]) -> None:
+    from paretocast.jobscript import job_script
+
+    for step, profile in zip(steps, profiles, strict=True):
+        if step.skipped:
+            _print_skipped(step)
+            continue
+        after = step.after if step.after_step is None else ("JOB_OF_STAGE_1",)
+        job = job_script(
+            step.request,
+            profile,
+            program=program_words(profile),
+            study_id=step.study_id,
+            after=after,
+        )
+        print(job.script)  # noqa: T201
+
+
+def _submit_steps(
+    steps: Sequence[Step], profiles: Sequence[Profile], executor: Executor, workspace: Path
+) -> None:
+    from paretocast.submission import submit as hand_over
+
+    job_ids: dict[int, str] = {}
+    for place, (step, profile) in enumerate(zip(steps, profiles, strict=True)):
+        if step.skipped:
+            _print_skipped(step)
+            continue
+        after = step.after if step.after_step is None else (job_ids[step.after_step],)
+        try:
+            submission = hand_over(
+                step.request,
+                profile,
+                executor,
+                program=program_words(profile),
+                now=datetime.now(UTC),
+                study_id=step.study_id,
+                after=after,
+            )
+        except ParetocastError as error:
+            raise type(error)(
+                f"{step.request.title}: {error} ({len(job_ids)} of {len(steps)} submitted)"
+            ) from error
+        job_ids[place] = submission.jobs[-1].job_id
+        print_submission(submission, workspace)
+
+
+def _print_skipped(step: Step) -> None:
+    talk_console().print(
+        f"skipped {step.request.title}: {step.skipped}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,196 @@
+"""The contract of an executor: hand over a script, follow it, end it, find what it said.
+
+A *job* is one script; an array job runs the same script in several *elements*. A job's id is the
+text the scheduler gave it, element k of an array job is written `ID_k`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMEOUT = "time limit"
+    OUT_OF_MEMORY = "out of memory"
+    NODE_FAIL = "node failure"
+    UNKNOWN = "unknown"
+
+    @property
+    def active(self) -> bool:
+        """Whether the job waits or runs."""
+        return self in {JobState.PENDING, JobState.RUNNING}
+
+    @property
+    def broken(self) -> bool:
+        """Whether the job ended, and neither by itself nor by request."""
+        return self in {
+            JobState.FAILED,
+            JobState.TIMEOUT,
+            JobState.OUT_OF_MEMORY,
+            JobState.NODE_FAIL,
+        }
+
+
+# The first of these that any element is in is the state of the job.
+_PRECEDENCE = (
+    JobState.RUNNING,
+    JobState.PENDING,
+    JobState.OUT_OF_MEMORY,
+    JobState.TIMEOUT,
+    JobState.NODE_FAIL,
+    JobState.FAILED,
+    JobState.CANCELLED,
+    JobState.UNKNOWN,
+    JobState.COMPLETED,
+)
+
+
+@dataclass(frozen=True)
+class ElementReport:
+    """One element of a job as the scheduler sees it.
+
+    Attributes
+    ----------
+    job_id : str
+        `ID`, or `ID_k` in an array.
+    reason : str
+        Why it waits or ended, in the scheduler's words; empty if it says nothing.
+    exit_code : int or None
+        Of the script; None while it has not ended or where nobody knows.
+    elapsed_seconds : float or None
+        Since its last start.
+    """
+
+    job_id: str
+    state: JobState
+    reason: str = ""
+    exit_code: int | None = None
+    elapsed_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """A job as the scheduler sees it; no element at all where it does not know the job."""
+
+    elements: tuple[ElementReport, ...] = ()
+
+    @property
+    def state(self) -> JobState:
+        """Running if any element runs, completed only if all are."""
+        states = {element.state for element in self.elements}
+        return next((state for state in _PRECEDENCE if state in states), JobState.UNKNOWN)
+
+    @property
+    def telling(self) -> ElementReport | None:
+        """The element that gave the job its state."""
+        return next((e for e in self.elements if e.state is self.state), None)
+
+    def count(self, state: JobState) -> int:
+        """Number of elements in a state."""
+        return sum(element.state is state for element in self.elements)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is handed over.
+
+    Attributes
+    ----------
+    name : str
+        For people and for the scheduler's lists.
+    script : str
+        A bash script that finds its place, its environment and its options by itself.
+    folder : Path
+        Where the script is submitted from.
+    log, error_log : str
+        Paths of its output, with `%j` for the job id; in an array `%A` and `%a`.
+    n_elements : int
+        Above 1, the script runs so many times, each with its SLURM_ARRAY_TASK_ID.
+    after : tuple of str
+        Ids of jobs that must have completed before this one starts.
+    """
+
+    name: str
+    script: str
+    folder: Path
+    log: str
+    error_log: str
+    n_elements: int = 1
+    after: tuple[str, ...] = ()
+
+    def log_paths(self, job_id: str) -> tuple[tuple[str, str], ...]:
+        """Output and error output of every element, once the id is known."""
+        return tuple(
+            (
+                expand_pattern(self.log, job_id, element),
+                expand_pattern(self.error_log, job_id, element),
+            )
+            for element in range(self.n_elements)
+        )
+
+
+def expand_pattern(pattern: str, job_id: str, element: int) -> str:
+    """The path that a log pattern stands for.
+
+    >>> expand_pattern("hpo_%A_%a.log", "812", 3)
+    'hpo_812_3.log'
+    """
+    parts = {"%%": "%", "%j": job_id, "%A": job_id, "%a": str(element)}
+    text, position = "", 0
+    while position < len(pattern):
+        token = pattern[position : position + 2]
+        text += parts.get(token, pattern[position])
+        position += 2 if token in parts else 1
+    return text
+
+
+class Executor(ABC):
+    """Somewhere that jobs run."""
+
+    @abstractmethod
+    def submit(self, job: Job) -> str:
+        """Hand a job over; its id.
+
+        Raises
+        ------
+        ExecutionError
+            If it was refused, or nobody can tell whether it was accepted.
+        """
+
+    @abstractmethod
+    def poll(self, job_ids: Sequence[str]) -> Mapping[str, JobReport]:
+        """A report for each id; one without elements for a job that is not known.
+
+        Raises
+        ------
+        ExecutionError
+            If the scheduler does not answer.
+        """
+
+    @abstractmethod
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        """End jobs, waiting or running; one that has ended already is left alone.
+
+        Raises
+        ------
+        ExecutionError
+            If the scheduler refuses.
+        """
+
+    @abstractmethod
+    def logs(self, job: Job, job_id: str) -> tuple[Path, ...]:
+        """Files with what the job has said so far: output, then errors, element by element."""

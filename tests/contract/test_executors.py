@@ -1,0 +1,134 @@
+"""What every executor promises: this machine, a stand-in for Slurm, and a real Slurm."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clusters import running_cluster
+from paretocast.executors.background import Background
+from paretocast.executors.base import Executor, Job, JobReport, JobState
+from paretocast.executors.slurm import Slurm
+
+ENDED = {JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED}
+
+
+@pytest.fixture(
+    scope="module", params=["background", pytest.param("slurm", marks=pytest.mark.slurm)]
+)
+def executor(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Executor]:
+    if request.param == "background":
+        yield Background(tmp_path_factory.mktemp("jobs"))
+        return
+    with running_cluster(accounting=True) as cluster:
+        yield Slurm(environment=cluster.environment)
+
+
+def make_job(folder: Path, body: str, *, n_elements: int = 1, after: tuple[str, ...] = ()) -> Job:
+    pattern = str(folder / ("out_%A_%a" if n_elements > 1 else "out_%j"))
+    lines = ["#!/bin/bash", f"#SBATCH --output={pattern}.log", f"#SBATCH --error={pattern}.err"]
+    lines += ["#SBATCH --job-name=contract", "#SBATCH --mem=100M", "#SBATCH --time=2"]
+    lines += [f"#SBATCH --array=0-{n_elements - 1}"] * (n_elements > 1)
+    if after:
+        lines.append(f"#SBATCH --dependency=afterok:{':'.join(after)}")
+        lines.append("#SBATCH --kill-on-invalid-dep=yes")
+    return Job(
+        name="contract",
+        script="\n".join([*lines, body, ""]),
+        folder=folder,
+        log=f"{pattern}.log",
+        error_log=f"{pattern}.err",
+        n_elements=n_elements,
+        after=after,
+    )
+
+
+def wait_for(executor: Executor, job_id: str, states: set[JobState] = ENDED) -> JobReport:
+    deadline = time.monotonic() + 60.0
+    while (report := executor.poll([job_id])[job_id]).state not in states:
+        assert time.monotonic() < deadline, report
+        time.sleep(0.1)
+    return report
+
+
+def text_of(executor: Executor, job: Job, job_id: str) -> list[str]:
+    return [path.read_text("utf-8") for path in executor.logs(job, job_id)]
+
+
+def test_a_job_runs_in_its_folder_and_its_output_is_found(
+    executor: Executor, tmp_path: Path
+) -> None:
+    job = make_job(tmp_path, "pwd; echo oops >&2")
+    job_id = executor.submit(job)
+    report = wait_for(executor, job_id)
+    assert report.state is JobState.COMPLETED
+    assert [element.exit_code for element in report.elements] == [0]
+    assert text_of(executor, job, job_id) == [f"{tmp_path}\n", "oops\n"]
+
+
+def test_the_exit_code_of_a_failed_job_is_known(executor: Executor, tmp_path: Path) -> None:
+    report = wait_for(executor, executor.submit(make_job(tmp_path, "exit 7")))
+    assert report.state is JobState.FAILED
+    assert report.telling is not None
+    assert report.telling.exit_code == 7
+
+
+def test_a_cancelled_job_ends(executor: Executor, tmp_path: Path) -> None:
+    job = make_job(tmp_path, "echo on; sleep 50")
+    job_id = executor.submit(job)
+    wait_for(executor, job_id, {JobState.RUNNING})
+    executor.cancel([job_id])
+    assert wait_for(executor, job_id).state is JobState.CANCELLED
+
+
+def test_cancelling_what_has_ended_is_no_error(executor: Executor, tmp_path: Path) -> None:
+    job_id = executor.submit(make_job(tmp_path, "true"))
+    wait_for(executor, job_id)
+    executor.cancel([job_id])
+    assert wait_for(executor, job_id).state is JobState.COMPLETED
+
+
+def test_elements_know_their_number_and_fail_alone(executor: Executor, tmp_path: Path) -> None:
+    job = make_job(
+        tmp_path, 'echo "$SLURM_ARRAY_TASK_ID"; exit "$SLURM_ARRAY_TASK_ID"', n_elements=2
+    )
+    job_id = executor.submit(job)
+    report = wait_for(executor, job_id)
+    assert report.state is JobState.FAILED
+    assert {e.job_id: (e.state, e.exit_code) for e in report.elements} == {
+        f"{job_id}_0": (JobState.COMPLETED, 0),
+        f"{job_id}_1": (JobState.FAILED, 1),
+    }
+    assert text_of(executor, job, job_id) == ["0\n", "", "1\n", ""]
+
+
+def test_a_job_starts_after_the_one_it_follows(executor: Executor, tmp_path: Path) -> None:
+    first = executor.submit(make_job(tmp_path, "sleep 2; touch first"))
+    job = make_job(tmp_path, "ls first", after=(first,))
+    second = executor.submit(job)
+    assert executor.poll([second])[second].state is JobState.PENDING
+    assert wait_for(executor, second).state is JobState.COMPLETED
+    assert text_of(executor, job, second)[0] == "first\n"
+
+
+def test_a_job_behind_a_failed_one_never_starts(executor: Executor, tmp_path: Path) -> None:
+    first = executor.submit(make_job(tmp_path, "exit 1"))
+    job = make_job(tmp_path, "echo started", after=(first,))
+    second = executor.submit(job)
+    assert wait_for(executor, second).state is JobState.CANCELLED
+    assert text_of(executor, job, second) == []
+
+
+def test_an_unknown_job_has_no_elements(executor: Executor) -> None:
+    assert executor.poll(["987654"]) == {"987654": JobReport()}
+    assert executor.poll(["987654"])["987654"].state is JobState.UNKNOWN
+
+
+def test_no_job_is_no_question(executor: Executor) -> None:
+    assert executor.poll([]) == {}
+    executor.cancel([])
