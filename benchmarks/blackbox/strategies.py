@@ -1,0 +1,179 @@
+"""Search strategies under one interface: the product's and those it is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import optuna
+from blackbox.search import OBJECTIVES
+
+from paretocast.halving import survives
+from paretocast.proposals import DEFAULT_SAMPLER, Proposer, SeenTrial
+from paretocast.settings import TrainingSettings
+from paretocast.space import suggest_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from blackbox.replay import Blackbox
+    from blackbox.search import Strategy
+    from numpy.typing import NDArray
+
+    from paretocast.space import Config, Space
+
+    Values = tuple[float, ...]
+
+N_RUNGS: int = TrainingSettings.model_fields["n_rungs"].default
+
+
+@dataclass
+class Product:
+    """The search of `paretocast tune`: its proposals and its rule at rungs, as it ships them.
+
+    The sampler sees a trial that has ended with its last rung and one that runs without values; the
+    rule at rungs counts both.
+    """
+
+    proposer: Proposer
+    rungs: Sequence[int]
+    configs: dict[int, Config] = field(default_factory=dict)
+    at_rungs: dict[int, list[Values]] = field(default_factory=dict)
+    over: set[int] = field(default_factory=set)
+
+    def propose(self, number: int) -> Config:
+        self.configs[number] = self.proposer.propose(number, self.seen())
+        self.at_rungs[number] = []
+        return self.configs[number]
+
+    def seen(self) -> list[SeenTrial]:
+        """The trials as the sampler sees them."""
+        return [
+            SeenTrial(n, config, self.at_rungs[n][-1] if n in self.over else None)
+            for n, config in self.configs.items()
+        ]
+
+    def goes_on(self, number: int, rung: int, values: Values) -> bool:
+        before = [at[rung] for at in self.at_rungs.values() if len(at) > rung]
+        self.at_rungs[number].append(values)
+        survives = self.survives(np.reshape(before, (len(before), len(values))), np.array(values))
+        if not survives:
+            self.over.add(number)
+        return survives
+
+    def survives(self, before: NDArray[np.float64], newcomer: NDArray[np.float64]) -> bool:
+        """The rule at rungs."""
+        return survives(before, newcomer)
+
+    def ended(self, number: int, values: Values) -> None:
+        self.at_rungs[number].append(values)
+        self.over.add(number)
+
+
+@dataclass
+class ThroughOptuna:
+    """A sampler of Optuna that lives through the study, every trial to the end."""
+
+    study: optuna.Study
+    space: Space
+    rungs: Sequence[int]
+
+    def __post_init__(self) -> None:
+        self._running: dict[int, optuna.Trial] = {}
+
+    def propose(self, number: int) -> Config:
+        trial = self.study.ask()
+        self._running[number] = trial
+        return suggest_config(trial, self.space)
+
+    def goes_on(self, number: int, rung: int, values: Values) -> bool:
+        del number, rung, values
+        return True
+
+    def ended(self, number: int, values: Values) -> None:
+        self.study.tell(self._running.pop(number), values)
+
+
+@dataclass
+class PrunedOnMae(ThroughOptuna):
+    """One objective, MAE, with a pruner of Optuna: the usual single-objective search."""
+
+    rung_steps: Sequence[int] = ()
+
+    def goes_on(self, number: int, rung: int, values: Values) -> bool:
+        trial = self._running[number]
+        trial.report(values[0], self.rung_steps[self.rungs[rung]])
+        if trial.should_prune():
+            self.study.tell(self._running.pop(number), state=optuna.trial.TrialState.PRUNED)
+            return False
+        return True
+
+    def ended(self, number: int, values: Values) -> None:
+        self.study.tell(self._running.pop(number), values[0])
+
+
+def last_rungs(blackbox: Blackbox, n_rungs: int) -> range:
+    """Indices of the black box's last rungs."""
+    n = len(blackbox.rung_steps)
+    return range(n - n_rungs, n)
+
+
+def make_product(
+    blackbox: Blackbox,
+    *,
+    seed: int,
+    n_trials: int,
+    n_rungs: int = N_RUNGS,
+    sampler: str = DEFAULT_SAMPLER,
+    starts_with_default: bool = True,
+) -> Product:
+    """The product's search, by default as it ships."""
+    proposer = Proposer(
+        blackbox.recording.space,
+        n_objectives=len(OBJECTIVES),
+        sampler=sampler,
+        seed=seed,
+        n_trials=n_trials,
+        queue=[blackbox.recording.first] if starts_with_default else [],
+    )
+    return Product(proposer, last_rungs(blackbox, n_rungs))
+
+
+def make_single(blackbox: Blackbox, *, seed: int) -> PrunedOnMae:
+    """Optuna's TPE on MAE with its Hyperband pruner over all recorded rungs."""
+    first, *_, last = blackbox.rung_steps
+    study = optuna.create_study(
+        direction="minimize",
+        sampler=optuna.samplers.TPESampler(seed=seed),
+        pruner=optuna.pruners.HyperbandPruner(first, last, reduction_factor=3),
+        study_name=f"single-{seed}",  # the pruner draws its brackets from the name
+    )
+    rungs = last_rungs(blackbox, len(blackbox.rung_steps))
+    return PrunedOnMae(study, blackbox.recording.space, rungs, rung_steps=blackbox.rung_steps)
+
+
+def make_through_optuna(blackbox: Blackbox, sampler: optuna.samplers.BaseSampler) -> ThroughOptuna:
+    """Every trial to the end, all objectives."""
+    study = optuna.create_study(directions=["minimize"] * len(OBJECTIVES), sampler=sampler)
+    return ThroughOptuna(study, blackbox.recording.space, last_rungs(blackbox, 1))
+
+
+def strategies(n_trials: int) -> dict[str, Callable[[Blackbox, int], Strategy]]:
+    """Makers of every strategy that needs nothing beside the package, by name.
+
+    Parameters
+    ----------
+    n_trials : int
+        Full trials of the budget.
+    """
+    samplers = optuna.samplers
+    return {
+        "ours": lambda box, seed: make_product(box, seed=seed, n_trials=n_trials),
+        "random": lambda box, seed: make_through_optuna(box, samplers.RandomSampler(seed=seed)),
+        "NSGA-II(50)": lambda box, seed: make_through_optuna(
+            box, samplers.NSGAIISampler(population_size=50, seed=seed)
+        ),
+        "TPE": lambda box, seed: make_through_optuna(box, samplers.TPESampler(seed=seed)),
+        "TPE on MAE + Hyperband": lambda box, seed: make_single(box, seed=seed),
+    }

@@ -1,0 +1,152 @@
+"""The product's search with one part changed at a time, to see which part does what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from blackbox.search import OBJECTIVES
+from blackbox.strategies import Product, last_rungs, make_product
+from optuna.samplers import TPESampler
+
+from paretocast.halving import ETA, survives
+from paretocast.proposals import Proposer, SeenTrial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from blackbox.replay import Blackbox
+    from blackbox.search import Strategy
+    from numpy.typing import NDArray
+    from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
+
+    from paretocast.space import Config
+
+    Values = tuple[float, ...]
+
+FEWEST_AT_A_RUNG = 8
+
+
+class TunedProposer(Proposer):
+    """The product's proposals with other options of TPE."""
+
+    tpe: Mapping[str, Any]
+
+    def _ask(self, sampler: BaseSampler, trials: Sequence[FrozenTrial]) -> Config:
+        if isinstance(sampler, TPESampler) and self.tpe:
+            seed = int(np.random.SeedSequence([self._seed, len(trials)]).generate_state(1)[0])
+            sampler = TPESampler(seed=seed, n_startup_trials=1, **self.tpe)
+        return super()._ask(sampler, trials)
+
+
+@dataclass
+class Changed(Product):
+    """The product's search with another rule at rungs or another view for the sampler.
+
+    Attributes
+    ----------
+    sees : str
+        "last": the last rung of every trial, as the product does. "complete": complete trials
+        alone. "highest": the trials of the highest rung that enough have reached, with their values
+        there. "projected": the last rung, moved by how trials that went on changed from that rung
+        to the highest one.
+    """
+
+    eta: int = ETA
+    sees: str = "last"
+
+    def seen(self) -> list[SeenTrial]:
+        judged = {n: at for n, at in self.at_rungs.items() if n in self.over}
+        shown = self._shown(judged)
+        return [
+            SeenTrial(n, config, shown.get(n))
+            for n, config in self.configs.items()
+            if n in shown or n not in judged
+        ]
+
+    def survives(self, before: NDArray[np.float64], newcomer: NDArray[np.float64]) -> bool:
+        return survives(before, newcomer, eta=self.eta)
+
+    def _shown(self, judged: dict[int, list[Values]]) -> dict[int, Values]:
+        """Values under which the sampler sees the trials that it sees."""
+        if self.sees == "complete":
+            return {n: at[-1] for n, at in judged.items() if len(at) == len(self.rungs)}
+        if self.sees == "highest":
+            reached = Counter(rung for at in judged.values() for rung in range(len(at)))
+            enough = [rung for rung, n in reached.items() if n >= FEWEST_AT_A_RUNG]
+            rung = max(enough, default=0)
+            return {n: at[rung] for n, at in judged.items() if len(at) > rung}
+        if self.sees == "projected":
+            return self._projected(judged)
+        return {n: at[-1] for n, at in judged.items()}
+
+    def _projected(self, judged: dict[int, list[Values]]) -> dict[int, Values]:
+        """Last values plus the median change of those that went on, rung by rung."""
+        n_changes = len(self.rungs) - 1
+        change = np.zeros((n_changes, len(OBJECTIVES)))
+        for rung in range(n_changes):
+            pairs = [(at[rung], at[rung + 1]) for at in judged.values() if len(at) > rung + 1]
+            if pairs:
+                change[rung] = np.median([np.subtract(b, a) for a, b in pairs], axis=0)
+        return {
+            n: tuple((at[-1] + change[len(at) - 1 :].sum(axis=0)).tolist())
+            for n, at in judged.items()
+        }
+
+
+def make_changed(
+    blackbox: Blackbox,
+    seed: int,
+    *,
+    n_trials: int,
+    n_rungs: int,
+    eta: int = ETA,
+    sees: str = "last",
+    n_startup: int | None = None,
+    **tpe: Any,  # noqa: ANN401 - options of Optuna
+) -> Strategy:
+    """A changed search."""
+    proposer = TunedProposer(
+        blackbox.recording.space,
+        n_objectives=len(OBJECTIVES),
+        seed=seed,
+        n_trials=n_trials,
+        queue=[blackbox.recording.first],
+    )
+    proposer.tpe = tpe
+    if n_startup is not None:
+        proposer._n_startup = n_startup  # noqa: SLF001 - no option of the product
+    return Changed(proposer, last_rungs(blackbox, n_rungs), eta=eta, sees=sees)
+
+
+def variants(n_trials: int) -> dict[str, Callable[[Blackbox, int], Strategy]]:
+    """Makers by name; the first one is the product as it ships."""
+
+    def product(**changes: Any) -> Callable[[Blackbox, int], Strategy]:  # noqa: ANN401
+        return lambda box, seed: make_product(box, seed=seed, n_trials=n_trials, **changes)
+
+    def changed(**changes: Any) -> Callable[[Blackbox, int], Strategy]:  # noqa: ANN401
+        return partial(make_changed, n_trials=n_trials, **changes)
+
+    found: dict[str, Callable[[Blackbox, int], Strategy]] = {"ours": product()}
+    for n in (1, 2, 3, 4):
+        found[f"{n} rungs"] = product(n_rungs=n)
+    found["no default first"] = product(starts_with_default=False)
+    for sampler in ("gp", "nsga2", "random", "qmc"):
+        found[f"{sampler}, 2 rungs"] = product(sampler=sampler, n_rungs=2)
+    for n in (2, 3, 4):
+        found[f"gp, {n} rungs"] = product(sampler="gp", n_rungs=n)
+        for sees in ("complete", "highest", "projected"):
+            found[f"sees {sees}, {n} rungs"] = changed(n_rungs=n, sees=sees)
+        for eta in (2, 4):
+            found[f"eta {eta}, {n} rungs"] = changed(n_rungs=n, eta=eta)
+    for size in (4, 16):
+        found[f"start-up {size}"] = changed(n_rungs=2, n_startup=size)
+    found["multivariate"] = changed(n_rungs=2, multivariate=True)
+    found["gamma 0.2"] = changed(n_rungs=2, gamma=lambda n: max(1, n // 5))
+    found["gamma 0.33"] = changed(n_rungs=2, gamma=lambda n: max(1, n // 3))
+    return found
