@@ -42,8 +42,8 @@ def make_year(n_covariates: int) -> Task:
     """A year of training hours with that many columns beside the target, calendar included."""
     import pandas as pd
 
-    from paretocast.series import Covariate, Role, Series
     from paretocast.series import Calendar as Place
+    from paretocast.series import Covariate, Role, Series
     from paretocast.task import SplitDates, plan_task
 
     rng = np.random.default_rng(1)

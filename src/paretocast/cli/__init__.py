@@ -12,8 +12,17 @@ from typing import Annotated
 import typer
 
 from paretocast import __version__
+from paretocast.cli.analyze import analyze
+from paretocast.cli.benchmark import benchmark
+from paretocast.cli.calibrate import calibrate
+from paretocast.cli.consolidate import consolidate
 from paretocast.cli.data import data_app
+from paretocast.cli.diagnose import diagnose
+from paretocast.cli.jobs import cancel, resubmit
+from paretocast.cli.status import status
+from paretocast.cli.submit import submit
 from paretocast.cli.tune import tune
+from paretocast.cli.worker import OPEN_ENDED, worker
 from paretocast.errors import ParetocastError, SettingsError
 
 app = typer.Typer(
@@ -30,6 +39,13 @@ app = typer.Typer(
     ),
 )
 app.command()(tune)
+app.command(context_settings=OPEN_ENDED)(worker)
+for command in (submit, status, resubmit, cancel):
+    app.command()(command)
+app.command()(calibrate)
+app.command()(diagnose)
+for command in (benchmark, analyze, consolidate):
+    app.command()(command)
 app.add_typer(data_app, name="data")
 
 

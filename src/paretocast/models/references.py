@@ -1,23 +1,33 @@
-"""Simple methods that every front is compared with.
+"""Simple methods that every front is compared with: what they are called and how they are fitted.
 
-A reference is a point forecast from earlier hours plus the empirical quantiles of its own errors
-over the trailing four weeks. It reads nothing at or after the issue position.
+The naive ones here are a point forecast from earlier hours plus the empirical quantiles of its own
+errors over the trailing four weeks; they learn nothing ahead of time. A reference reads no target
+at or after the issue position.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.errors import DataError
+from paretocast.errors import DataError, SettingsError
 from paretocast.gaps import fill_from_past
+from paretocast.models.reference import Reference
+from paretocast.models.ridge import fit_ridge
+from paretocast.models.statistical import fit_statistical, statistics_are_installed
+from paretocast.models.trees import fit_trees, trees_are_installed
 from paretocast.series import STEPS_PER_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+
+    from paretocast.task import Task
+
+    Fit = Callable[[Task, int | None], Reference]
 
 STEPS_PER_WEEK = 7 * STEPS_PER_DAY
 WEEKS_OF_MEAN = 4
@@ -58,6 +68,79 @@ REFERENCES: dict[str, Callable[..., NDArray[np.float64]]] = {
     ),
     "weekday_hour_mean": _weekday_hour_mean,
 }
+
+# What has to be fitted, by name; the last two need an extra.
+FITTED: dict[str, Fit] = {
+    "ridge": fit_ridge,
+    "lightgbm": fit_trees,
+    "mstl_ets": fit_statistical,
+}
+# Seconds at most, and nothing to install: every study is compared with these.
+STUDY_REFERENCES = (*REFERENCES, "ridge")
+
+
+@dataclass(frozen=True)
+class Naive(Reference):
+    """A method of `REFERENCES`."""
+
+    name: str
+
+    def forecast(self, task: Task, positions: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Quantiles at issue positions, (N, H, Q)."""
+        return forecast_reference(
+            self.name,
+            task.series.values,
+            positions,
+            horizon_steps=task.shape.horizon_steps,
+            levels=task.shape.levels,
+        )
+
+
+def reference_names() -> tuple[str, ...]:
+    """References that can be fitted here, from the simplest on."""
+    absent = {
+        *(() if trees_are_installed() else ("lightgbm",)),
+        *(() if statistics_are_installed() else ("mstl_ets",)),
+    }
+    return tuple(name for name in (*REFERENCES, *FITTED) if name not in absent)
+
+
+def fit_reference(name: str, task: Task, *, until: int | None = None) -> Reference:
+    """A reference, fitted on the train split and, for its errors, on the stop split.
+
+    Parameters
+    ----------
+    until : int, optional
+        Position after the last hour to learn from, for a fit that is as late as the issue allows.
+        What is known of its errors still comes from a fit on the train split.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such reference, or the library it needs is not installed.
+    DataError
+        If there is too little to learn from.
+    """
+    if name in REFERENCES:
+        return Naive(name)
+    if name not in FITTED:
+        raise SettingsError(
+            f"reference {name!r} is unknown, expected one of {', '.join((*REFERENCES, *FITTED))}"
+        )
+    return FITTED[name](task, until)
+
+
+def forecast_references(
+    task: Task, split: str, names: Sequence[str] = STUDY_REFERENCES
+) -> dict[str, NDArray[np.float64]]:
+    """Forecasts of a split by name, (N, H, Q); a reference that lacks history is left out."""
+    forecasts = {}
+    for name in names:
+        try:
+            forecasts[name] = fit_reference(name, task).forecast(task, task.issues[split])
+        except DataError:
+            continue
+    return forecasts
 
 
 def forecast_reference(

@@ -1,0 +1,300 @@
+"""The Battle of Water Demand Forecasting: four weeks of 168 hours in seven zones, against 31 teams.
+
+    python benchmarks/bwdf.py --data-dir DATA [--models NHITS_Q,TFT_Q] [--workspace hpo] [--seeds 3]
+
+PI1 is the MAE of the first day, PI2 its largest error, PI3 the MAE of the other six days, in L/s;
+a team's figure is the sum over zones and weeks. Models learn from what lies before the first week
+and, with `--relearn`, again before every later one, as the teams could. Parameters are those of the
+newest finished study of a zone in the workspace, else the defaults. Intervals are calibrated on the
+calibrate split, and what is best in a zone is decided there; no week that is scored has a say in
+it. Weather is not used.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from harness import print_result, print_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from paretocast.proof import Parameters
+    from paretocast.settings import TuneSettings
+    from paretocast.task import Task
+
+    Floats = NDArray[np.float64]
+
+ZONES = ("a", "b", "c", "d", "f", "h", "i")
+SETTINGS = Path(__file__).with_name("bwdf.toml")
+NAIVE_RANK = 0
+DAY_STEPS = 24
+COVERAGE = 80.0
+PERFORMANCE = ("PI1", "PI2", "PI3")
+REFERENCES = ("seasonal_naive_168", "weekday_hour_mean", "ridge", "lightgbm")
+QUICK_ZONES, QUICK_STEPS = ("a",), 20
+
+
+@dataclass(frozen=True)
+class Made:
+    """Forecasts of one method for the calibrate split and for the four weeks, (N, 168, Q)."""
+
+    name: str
+    calibrate: Floats
+    weeks: Floats
+
+
+def week_starts(scores: pd.DataFrame) -> pd.DatetimeIndex:
+    """First hours of the four weeks, UTC."""
+    import pandas as pd
+
+    return pd.DatetimeIndex(sorted(pd.to_datetime(scores["week_start_utc"], utc=True).unique()))
+
+
+def performance(observed: Floats, point: Floats) -> dict[str, Floats]:
+    """PI1, PI2 and PI3 of each week, each of shape (4,), in units of the target."""
+    errors = np.abs(observed - point)
+    return {
+        "PI1": np.nanmean(errors[:, :DAY_STEPS], axis=1),
+        "PI2": np.nanmax(errors[:, :DAY_STEPS], axis=1),
+        "PI3": np.nanmean(errors[:, DAY_STEPS:], axis=1),
+    }
+
+
+def open_weeks(settings: TuneSettings, starts: pd.DatetimeIndex) -> Task:
+    """The task of a zone whose test split is the four weeks."""
+    from paretocast.proof.ground import open_ground
+
+    task = open_ground(settings)
+    weeks = task.series.index.get_indexer(starts)
+    if (weeks < 0).any():
+        raise SystemExit(f"{task.series.name} lacks one of the weeks {list(starts)}")
+    return replace(task, issues={**task.issues, "test": weeks})
+
+
+def train_models(
+    parameters: list[Parameters], starts: pd.DatetimeIndex, arguments: argparse.Namespace
+) -> list[Made]:
+    """Every model, mean of the quantiles over its seeds, and the mean over all of them."""
+    from paretocast.ensemble import average_levels
+    from paretocast.proof import Stretch, train_and_forecast
+    from paretocast.trial import prepare_bench
+
+    made = []
+    for one in parameters:
+        task = open_weeks(one.settings, starts)
+        weeks = task.issues["test"]
+        stretches = [Stretch(weeks, int(weeks[0]))]
+        if arguments.relearn:
+            stretches = [Stretch(weeks[i : i + 1], int(week)) for i, week in enumerate(weeks)]
+        training = one.settings.training
+        if arguments.steps is not None:
+            training = training.model_copy(update={"steps": arguments.steps, "epochs": None})
+        bench = prepare_bench(
+            task, model=one.model, training=training, target_coverage=COVERAGE, device="auto"
+        )
+        forecasts = [
+            train_and_forecast(
+                bench, one.chosen.config, seed=one.chosen.seed(index), stretches=stretches
+            )
+            for index in range(arguments.seeds)
+        ]
+        split = {name: average_levels([f[name] for f in forecasts]) for name in forecasts[0]}
+        made.append(Made(f"{one.model} {one.kind}", split["calibrate"], split["test"]))
+    if len(made) > 1:
+        made.append(
+            Made(
+                "ensemble",
+                average_levels([one.calibrate for one in made]),
+                average_levels([one.weeks for one in made]),
+            )
+        )
+    return made
+
+
+def make_references(task: Task, arguments: argparse.Namespace) -> list[Made]:
+    """The references that can be fitted here."""
+    from paretocast.models.references import fit_reference, reference_names
+
+    weeks, made = task.issues["test"], []
+    relearn = arguments.relearn
+    for name in (name for name in arguments.references if name in reference_names()):
+        trained = fit_reference(name, task)
+        until = [int(week) if relearn else int(weeks[0]) for week in weeks]
+        late = {stop: fit_reference(name, task, until=stop) for stop in sorted(set(until))}
+        parts = [late[stop].forecast(task, weeks[i : i + 1]) for i, stop in enumerate(until)]
+        calibrate = trained.forecast(task, task.issues["calibrate"])
+        made.append(Made(name, calibrate, np.concatenate(parts)))
+    return made
+
+
+def judge(task: Task, made: list[Made], calibrator: str) -> dict[str, dict[str, Any]]:
+    """Performance and coverage of every method in one zone, and which one validation chose."""
+    from paretocast.proof.walk import calibrate_test
+    from paretocast.scores import interval, pinball
+
+    observed, levels = task.observed("test"), task.shape.levels
+    median = list(levels).index(0.5)
+    judged = {}
+    for one in made:
+        splits = {"calibrate": one.calibrate, "test": one.weeks}
+        forecast = calibrate_test(task, splits, calibrator, coverage=COVERAGE).forecast
+        lower, upper = interval(forecast, levels, COVERAGE)
+        seen = ~np.isnan(observed)
+        inside = (lower <= observed) & (observed <= upper)
+        loss = pinball(task.observed("calibrate"), one.calibrate, levels=levels).mean()
+        judged[one.name] = {
+            **{
+                key: values.tolist()
+                for key, values in performance(observed, forecast[:, :, median]).items()
+            },
+            "inside": int(inside[seen].sum()),
+            "observed": int(seen.sum()),
+            "inside_day_1": int(inside[:, :DAY_STEPS][seen[:, :DAY_STEPS]].sum()),
+            "observed_day_1": int(seen[:, :DAY_STEPS].sum()),
+            "mean_width": float((upper - lower)[seen].mean()),
+            "validation_pinball": float(loss),
+        }
+    return judged
+
+
+def add_choice(zone: dict[str, dict[str, Any]]) -> None:
+    """A method that is, in every zone, the one with the lowest loss on the calibrate split."""
+    best = min(zone, key=lambda name: zone[name]["validation_pinball"])
+    zone["chosen on validation"] = {**zone[best], "is": best}
+
+
+def teams_of(scores: pd.DataFrame, zones: tuple[str, ...]) -> dict[int, dict[str, float]]:
+    """Sums over weeks and zones by official rank; teams that left a week out are dropped."""
+    own = scores[scores["dma"].str.lower().isin(zones)]
+    whole = own.groupby("official_rank")[list(PERFORMANCE)].agg(["sum", "count"])
+    n_expected = 4 * len(zones)
+    return {
+        rank: {name: float(row[name, "sum"]) for name in PERFORMANCE}
+        for rank, (_, row) in zip(whole.index.tolist(), whole.iterrows(), strict=True)
+        if all(row[name, "count"] == n_expected for name in PERFORMANCE)
+    }
+
+
+def total(zones: dict[str, dict[str, dict[str, Any]]], method: str) -> dict[str, float]:
+    """Sums over zones and weeks, and the coverage over all their hours."""
+    own = [zone[method] for zone in zones.values()]
+    sums = {name: float(sum(sum(zone[name]) for zone in own)) for name in PERFORMANCE}
+    count = {
+        key: sum(zone[key] for zone in own)
+        for key in ("inside", "observed", "inside_day_1", "observed_day_1")
+    }
+    return {
+        **sums,
+        "picp": 100.0 * count["inside"] / count["observed"],
+        "picp_day_1": 100.0 * count["inside_day_1"] / count["observed_day_1"],
+    }
+
+
+def benchmark_zone(
+    zone: str, arguments: argparse.Namespace, starts: pd.DatetimeIndex
+) -> dict[str, dict[str, Any]]:
+    """All methods in one zone."""
+    from paretocast.proof import find_parameters
+    from paretocast.proof.ground import check_ground, open_ground
+    from paretocast.settings import load_settings
+
+    given = load_settings(
+        SETTINGS, {"dataset": f"bwdf_{zone}", "data_dir": str(arguments.data_dir)}
+    )
+    names = [name.strip() for name in arguments.models.split(",") if name.strip()]
+    parameters = [
+        find_parameters(name, f"bwdf_{zone}", workspace=arguments.workspace, given=given)
+        for name in names
+    ]
+    for one in parameters:
+        check_ground(one, open_ground(one.settings))
+        print(f"# {zone.upper()} {one.model}: {one.source}", flush=True)
+    task = open_weeks(parameters[0].settings if parameters else given, starts)
+    made = make_references(task, arguments)
+    made += train_models(parameters, starts, arguments)
+    judged = judge(task, made, arguments.calibrator)
+    add_choice(judged)
+    return judged
+
+
+def main() -> None:
+    """Print the sums of every method beside the teams', then those of each zone."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--workspace", type=Path, default=Path("hpo"))
+    parser.add_argument("--models", default="NHITS_Q", help="joined by commas; empty for none")
+    parser.add_argument("--references", nargs="*", default=list(REFERENCES))
+    parser.add_argument("--zones", nargs="+", default=list(ZONES), choices=ZONES)
+    parser.add_argument("--seeds", type=int, default=1, help="their quantiles are averaged")
+    parser.add_argument("--steps", type=int, default=None, help="gradient steps of a training")
+    parser.add_argument("--calibrator", default="cqr-relative")
+    parser.add_argument("--relearn", action="store_true", help="before every week, not only W1")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="one zone, a few steps: a rehearsal")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.zones, arguments.steps = list(QUICK_ZONES), QUICK_STEPS
+    import pandas as pd
+
+    from paretocast.engine import use_threads
+
+    use_threads(arguments.threads)
+    scores = pd.read_csv(arguments.data_dir / "bwdf" / "competitor_scores.csv.gz")
+    starts = week_starts(scores)
+    zones = {zone: benchmark_zone(zone, arguments, starts) for zone in arguments.zones}
+    methods = list(next(iter(zones.values())))
+    totals = {method: total(zones, method) for method in methods}
+    teams = teams_of(scores, tuple(zones))
+    naive = teams.pop(NAIVE_RANK)
+    print_table(
+        ["method", *PERFORMANCE, "PICP %", "PICP day 1 %", "teams with lower PI1"],
+        [
+            *(
+                [
+                    method,
+                    *(figures[name] for name in PERFORMANCE),
+                    figures["picp"],
+                    figures["picp_day_1"],
+                    sum(team["PI1"] < figures["PI1"] for team in teams.values()),
+                ]
+                for method, figures in totals.items()
+            ),
+            *(
+                [f"lowest {name} of {len(teams)} whole teams", *best.values(), "-", "-", "-"]
+                for name, best in best_teams(teams).items()
+            ),
+            ["previous week, as published", *naive.values(), "-", "-", "-"],
+        ],
+    )
+    print_table(
+        ["zone", *methods],
+        [[z.upper(), *(sum(zones[z][m]["PI1"]) for m in methods)] for z in zones],
+    )
+    print_result(
+        {
+            "totals": totals,
+            "zones": zones,
+            "naive_published": naive,
+            "best_teams": best_teams(teams),
+            "n_teams": len(teams),
+            "calibrator": arguments.calibrator,
+        },
+        seed=1,
+    )
+
+
+def best_teams(teams: dict[int, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """For each figure the team that has the lowest."""
+    return {name: min(teams.values(), key=lambda team: team[name]) for name in PERFORMANCE}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""`paretocast analyze`: all runs in one table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from paretocast.cli.console import numbers_console, talk_console
+from paretocast.errors import StoreError
+
+if TYPE_CHECKING:
+    from paretocast.analysis import RunRow
+
+FILE_HELP = "Write the table as {} to a file."
+
+
+def analyze(
+    model: Annotated[str | None, typer.Option(help="Only runs of this model.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Only runs on this data set.")] = None,
+    format_name: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="Print csv, json, markdown or latex instead of the table for people."
+        ),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help=FILE_HELP.format("CSV"))] = None,
+    json: Annotated[Path | None, typer.Option(help=FILE_HELP.format("JSON"))] = None,
+    markdown: Annotated[Path | None, typer.Option(help=FILE_HELP.format("Markdown"))] = None,
+    latex: Annotated[
+        Path | None, typer.Option(help=FILE_HELP.format("LaTeX (package booktabs)"))
+    ] = None,
+    workspace: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("hpo"),
+) -> None:
+    """Scores of every run on its tune split, and the best by data set and by model.
+
+    MAE is in target units: between data sets only the gain on the best reference compares. Best
+    coverage is the one closest to its target. What the winners are worth on hours that the search
+    has not seen, [bold]paretocast benchmark[/bold] says.
+    """
+    from paretocast import store
+    from paretocast.analysis import collect_runs, render
+
+    rows, problems = collect_runs(workspace, model=model, dataset=dataset)
+    for problem in problems:
+        talk_console().print(f"[yellow]left out[/yellow] {problem}", highlight=False)
+    if not rows:
+        raise StoreError(
+            f"no run with a result in {workspace / 'results'}"
+            f"{'' if model is None and dataset is None else ' for this choice'}; "
+            "paretocast tune makes one, --workspace names another place"
+        )
+    if format_name is None:
+        print_runs(rows)
+    else:
+        print(render(rows, format_name), end="")  # noqa: T201  (rich would wrap the lines)
+    for path, name in ((csv, "csv"), (json, "json"), (markdown, "markdown"), (latex, "latex")):
+        if path is not None:
+            store.save_text(path, render(rows, name))
+            talk_console().print(f"{name} in {path}", highlight=False, soft_wrap=True)
+
+
+def print_runs(rows: list[RunRow]) -> None:
+    """The table, and the best below it."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    from paretocast.analysis import PRINTED, best_runs, printed_cells
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for i, (_, name) in enumerate(PRINTED):
+        table.add_column(
+            name, justify="left" if i < 3 else "right", no_wrap=i != 2, overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*map(escape, printed_cells(row)))
+    console = numbers_console()
+    console.print(table)
+    console.print(
+        "gain: by how much the MAE undercuts that of the best reference; hours of training"
+    )
+    for best in best_runs(rows):
+        mae, honest = best.by_mae, best.by_coverage
+        console.print(
+            f"[bold]{escape(best.group)}[/bold]: best MAE {mae.mae:.4g} {escape(_name(mae))}; "
+            f"PICP closest to {honest.target_coverage:g} %: {honest.picp:.1f} % "
+            f"{escape(_name(honest))}",
+            highlight=False,
+        )
+
+
+def _name(row: RunRow) -> str:
+    return f"({row.model} on {row.dataset}, study {row.job_id}, trial {row.best_trial})"

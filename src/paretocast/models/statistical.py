@@ -1,0 +1,96 @@
+"""A statistical forecaster that learns nothing ahead of time: fitted anew at every issue.
+
+Needs the extra `statistics` (statsforecast). Six weeks are decomposed into a daily and a weekly
+pattern and a rest, which is continued by exponential smoothing.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from paretocast.errors import SettingsError
+from paretocast.models.reference import (
+    ErrorSpread,
+    Reference,
+    check_history,
+    measure_spread,
+    scaled_target,
+    train_scaling,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from paretocast.scaling import TargetScaling
+    from paretocast.task import Task
+
+    Floats = NDArray[np.float64]
+    Positions = NDArray[np.intp]
+
+SEASONS = [24, 168]
+HISTORY_STEPS = 6 * 168
+# Error and trend are chosen among additive ones; the seasons have been taken out before.
+SMOOTHING = "ZZN"
+
+
+def statistics_are_installed() -> bool:
+    """Whether statsforecast can be imported, without importing it."""
+    return importlib.util.find_spec("statsforecast") is not None
+
+
+@dataclass(frozen=True)
+class Statistical(Reference):
+    """The method with what is known of its errors."""
+
+    errors: ErrorSpread
+
+    def forecast(self, task: Task, positions: Positions) -> Floats:
+        """Quantiles at issue positions, (N, H, Q)."""
+        return self.errors.around(_point(task, positions, self.errors.scaling))
+
+
+def fit_statistical(task: Task, until: int | None = None) -> Statistical:
+    """The method, its errors measured on the stop split; it has nothing else to learn.
+
+    Raises
+    ------
+    SettingsError
+        If statsforecast is not installed.
+    """
+    del until  # every forecast is fitted on what lies before it
+    if not statistics_are_installed():
+        raise SettingsError(
+            "statsforecast is not installed; install the extra: "
+            "pip install 'paretocast[statistics]'"
+        )
+    scaling = train_scaling(task)
+    errors = measure_spread(
+        _point(task, task.issues["stop"], scaling),
+        scaling.scale(task.observed("stop")),
+        scaling=scaling,
+        levels=task.shape.levels,
+    )
+    return Statistical(errors)
+
+
+def _point(task: Task, positions: Positions, scaling: TargetScaling) -> Floats:
+    """Forecasts in scaled units, (N, H)."""
+    check_history(positions, needed=HISTORY_STEPS, name="mstl_ets")
+    model = _model()
+    target = scaled_target(task, scaling)
+    horizon_steps = task.shape.horizon_steps
+    points = [
+        model.forecast(y=target[position - HISTORY_STEPS : position], h=horizon_steps)["mean"]
+        for position in positions.tolist()
+    ]
+    return np.stack(points).astype(np.float64)
+
+
+def _model() -> Any:  # noqa: ANN401  (statsforecast has no types)
+    from statsforecast.models import MSTL, AutoETS
+
+    return MSTL(season_length=SEASONS, trend_forecaster=AutoETS(model=SMOOTHING))

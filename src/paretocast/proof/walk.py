@@ -1,0 +1,106 @@
+"""Forecasts calibrated for the test split: once on the calibrate split, or learning on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from paretocast.calibration import (
+    METHODS,
+    Sample,
+    choose_calibrator,
+    fit_calibrator,
+    walk_forward,
+)
+from paretocast.errors import SettingsError
+from paretocast.slabs import calibration_groups, issue_hours
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from paretocast.calibration import Calibrator
+    from paretocast.task import Task
+
+    Floats = NDArray[np.float64]
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A calibrated forecast of the test split.
+
+    Attributes
+    ----------
+    forecast : ndarray of shape (N, H, Q)
+        As it was issued, window by window.
+    calibrator : Calibrator
+        As it was fitted on the calibrate split, before the first test issue.
+    reason : str
+        Why this one.
+    """
+
+    forecast: Floats
+    calibrator: Calibrator
+    reason: str
+
+    @property
+    def online(self) -> bool:
+        """Whether it went on learning in the test split."""
+        return METHODS[self.calibrator.name].online
+
+
+def check_calibrator(name: str) -> None:
+    """Refuse a name that is none.
+
+    Raises
+    ------
+    SettingsError
+        If it is unknown.
+    """
+    if name not in {AUTO, *METHODS}:
+        raise SettingsError(
+            f"calibrator {name!r} is unknown, expected auto or one of {', '.join(METHODS)}"
+        )
+
+
+def sample_of(task: Task, split: str, forecast: Floats) -> Sample:
+    """A forecast of a split with what was observed."""
+    return Sample(
+        observed=task.observed(split),
+        forecast=forecast,
+        levels=task.shape.levels,
+        issues=issue_hours(task, split),
+        groups=calibration_groups(task, split),
+    )
+
+
+def calibrate_test(
+    task: Task, forecasts: Mapping[str, Floats], name: str, *, coverage: float, static: bool = False
+) -> Calibrated:
+    """The test forecast as a calibrator corrects it.
+
+    Parameters
+    ----------
+    forecasts : mapping of split to ndarray of shape (N, H, Q)
+        Of calibrate, out of sample, and of test.
+    name : str
+        A method, or "auto" for the one with the lowest Winkler score on folds of calibrate.
+    coverage : float
+        Percent, what "auto" judges.
+    static : bool
+        Leave out of "auto" what goes on learning.
+    """
+    check_calibrator(name)
+    sample = sample_of(task, "calibrate", forecasts["calibrate"])
+    if name == AUTO:
+        names = [key for key, method in METHODS.items() if not (static and method.online)]
+        choice = choose_calibrator(sample, coverage=coverage, names=names)
+        calibrator, reason = choice.calibrator, choice.reason
+    else:
+        calibrator, reason = fit_calibrator(sample, name), f"{name} was named"
+    walked = walk_forward(calibrator, sample_of(task, "test", forecasts["test"]))
+    return Calibrated(walked.forecast, calibrator, reason)

@@ -1,0 +1,288 @@
+"""The benchmark on a small data set: real studies, real trainings, every file."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from builders import make_series, with_values
+from paretocast import store
+from paretocast.engine import TrainingInterrupted
+from paretocast.errors import SettingsError, StoreError
+from paretocast.proof import (
+    Plan,
+    Proof,
+    append_history,
+    describe_proof,
+    find_parameters,
+    load_history,
+    plan_stretches,
+    prove,
+    save_proof,
+    train_and_forecast,
+)
+from paretocast.proof.walk import calibrate_test
+from paretocast.report import benchmark_page
+from paretocast.settings import TuneSettings
+from paretocast.space import DEFAULT_CONFIGS
+from paretocast.trial import prepare_bench
+from proofs import Silent, small_plan, small_settings, tune_small, write_dataset
+
+CREATED = "2026-01-01T00:00:00+00:00"
+FIRST_TEST_HOUR = 24 * 102
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set with a finished study on it in `hpo`."""
+    folder = tmp_path_factory.mktemp("proof")
+    tune_small(folder / "hpo", write_dataset(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def settings(place: Path) -> TuneSettings:
+    return small_settings(place / "small.toml")
+
+
+@pytest.fixture(scope="module")
+def plan(place: Path, settings: TuneSettings) -> Plan:
+    return small_plan(place / "hpo", settings, calibrators=("cqr", "aci"), refit=True, n_seeds=2)
+
+
+@pytest.fixture(scope="module")
+def proof(place: Path, plan: Plan) -> Proof:
+    return prove(plan, kept_in=place / "kept", device="cpu", observer=Silent())
+
+
+def shifted(place: Path, hour: int, folder: str) -> Path:
+    """The same data set with one target changed, and a copy of the study beside it."""
+    values = make_series(with_covariates=False).values.copy()
+    values[hour] += 25.0
+    spec = write_dataset(place / folder, with_values(make_series(with_covariates=False), values))
+    shutil.copytree(place / "hpo", place / folder / "hpo", dirs_exist_ok=True)
+    return spec
+
+
+def choices(proof: Proof) -> dict[str, Any]:
+    """Everything that was decided before a test value may be read."""
+    described = describe_proof(proof, created=CREATED, assumptions=())
+    return {
+        "parameters": described["parameters"],
+        "ensemble": described["ensemble"],
+        "chosen": described["chosen_on_validation"],
+        "calibrators": described["fitted_calibrators"],
+        "validation": [row["validation"] for row in described["rows"]],
+    }
+
+
+def best_calibrator(plan: Plan, kept: Path) -> tuple[dict[str, Any], str]:
+    """What "auto" fits for the first training, and why."""
+    first = min(kept.glob("*.npz"), key=lambda path: path.stat().st_mtime_ns)
+    calibrated = calibrate_test(plan.task, store.load_arrays(first), "auto", coverage=80.0)
+    return calibrated.calibrator.as_json(), calibrated.reason
+
+
+def test_every_method_is_scored_with_every_calibrator(proof: Proof) -> None:
+    rows = [(r.entry.method, r.entry.parameters, r.entry.wanted) for r in proof.comparison.rows]
+    assert len(rows) == len(set(rows))
+    for method in (("NHITS_Q", "tuned"), ("NHITS_Q", "default"), ("ridge", "none")):
+        assert {wanted for *who, wanted in rows if tuple(who) == method} == {"cqr", "aci"}
+    assert all(np.isfinite(row.scores["mae"]) for row in proof.comparison.rows)
+
+
+def test_methods_are_compared_with_references_and_with_default_parameters(proof: Proof) -> None:
+    pairs = {(d.method, d.other) for d in proof.comparison.differences if d.method.endswith("aci")}
+    assert ("NHITS_Q tuned, aci", "ridge, aci") in pairs
+    assert ("NHITS_Q tuned, aci", "NHITS_Q default, aci") in pairs
+    assert ("NHITS_Q default, aci", "ridge, aci") in pairs
+    assert not any(method.startswith("ridge") for method, _ in pairs)
+
+
+def test_the_spread_is_over_trainings_and_a_reference_has_none(proof: Proof) -> None:
+    by_method = {row.entry.method: row for row in proof.comparison.rows}
+    assert by_method["NHITS_Q"].spread["mae"] > 0.0
+    assert not by_method["ridge"].spread
+
+
+def test_changing_one_test_value_changes_no_choice_and_no_calibrator(
+    place: Path, proof: Proof
+) -> None:
+    changed = FIRST_TEST_HOUR + 24 * 3 + 5
+    spec = shifted(place, changed, "changed")
+    plan = small_plan(
+        place / "changed" / "hpo",
+        small_settings(spec),
+        calibrators=("cqr", "aci"),
+        refit=True,
+        n_seeds=2,
+    )
+    kept = place / "changed" / "kept"
+    other = prove(plan, kept_in=kept, device="cpu", observer=Silent())
+    assert choices(other) == choices(proof)
+    assert best_calibrator(plan, kept) == best_calibrator(proof.plan, place / "kept")
+    for one, two in zip(proof.comparison.rows, other.comparison.rows, strict=True):
+        for before, after in zip(one.entry.forecasts, two.entry.forecasts, strict=True):
+            # Issues up to the changed day, that one included, know nothing of it.
+            np.testing.assert_array_equal(before[:4], after[:4])
+    assert proof.comparison.rows[0].scores["mae"] != other.comparison.rows[0].scores["mae"]
+
+
+def test_finished_trainings_are_not_made_again(place: Path, plan: Plan, proof: Proof) -> None:
+    observer = Silent()
+    repeated = prove(plan, kept_in=place / "kept", device="cpu", observer=observer)
+    assert not observer.made
+    assert len(observer.kept) == 2 * len(plan.candidates())
+    assert [r.scores for r in repeated.comparison.rows] == [r.scores for r in proof.comparison.rows]
+
+
+def test_an_interrupted_benchmark_keeps_what_is_trained(place: Path, plan: Plan) -> None:
+    observer = Silent()
+    with pytest.raises(TrainingInterrupted):
+        prove(
+            replace(plan, n_seeds=1),
+            kept_in=place / "interrupted",
+            device="cpu",
+            observer=observer,
+            should_stop=lambda: len(observer.made) >= 1,
+        )
+    assert len(list((place / "interrupted").glob("*.npz"))) == 1
+
+
+def test_the_files_hold_what_was_compared(place: Path, proof: Proof) -> None:
+    folder = place / "out"
+    save_proof(folder, proof, created=CREATED, assumptions=["none"])
+    metrics = store.load_json(folder / "metrics.json")
+    with gzip.open(folder / "predictions.csv.gz", "rt", encoding="utf-8") as file:
+        predictions = pd.read_csv(file)
+    task = proof.plan.task
+    n_points = len(task.issues["test"]) * task.shape.horizon_steps
+    assert len(predictions) == n_points * len(proof.comparison.rows)
+    assert predictions.iloc[0]["issue_time"] == "2021-04-13T00:00:00Z"
+    own = predictions[(predictions["method"] == "ridge") & (predictions["calibrator"] == "aci")]
+    row = next(r for r in metrics["rows"] if (r["method"], r["calibrator"]) == ("ridge", "aci"))
+    assert row["mae"] == pytest.approx((own["q0.5"] - own["observed"]).abs().mean(), rel=1e-4)
+    assert {r["parameters"] for r in metrics["rows"]} == {"tuned", "default", "none"}
+    assert len(pd.read_csv(folder / "metrics.csv")) == len(proof.comparison.rows)
+
+
+def test_the_page_shows_scores_days_and_reliability(proof: Proof) -> None:
+    page = benchmark_page(proof, verdicts=["better than the ridge"], notes=["a perfect forecast"])
+    for part in ('id="scores"', 'id="days"', 'id="reliability"', "a perfect forecast"):
+        assert part in page
+
+
+def test_the_history_compares_with_the_best_on_the_same_hours_only(
+    tmp_path: Path, proof: Proof
+) -> None:
+    rows, path = proof.comparison.rows[:1], tmp_path / "history.csv"
+    identity = {"created": CREATED, "folder": "a", "dataset": "small"}
+    append_history(path, rows, test_sha256="one", **identity)
+    append_history(path, rows, test_sha256="two", **identity)
+    better = [replace(rows[0], scores={n: 0.9 * v for n, v in rows[0].scores.items()})]
+    append_history(path, better, test_sha256="one", **identity)
+    first, second, third = load_history(path)
+    assert first["mae_improvement_percent"] == second["mae_improvement_percent"] == ""
+    assert float(third["mae_improvement_percent"]) == pytest.approx(10.0, abs=0.01)
+
+
+def test_a_study_on_changed_data_is_refused(place: Path) -> None:
+    spec = shifted(place, 24 * 20, "other_data")
+    with pytest.raises(StoreError, match="made on other data: values before the test split"):
+        small_plan(place / "other_data" / "hpo", small_settings(spec))
+
+
+def test_a_study_that_has_seen_the_test_split_is_refused(place: Path) -> None:
+    spec = shifted(place, FIRST_TEST_HOUR + 100, "overlap")
+    text = spec.read_text(encoding="utf-8")
+    spec.write_text(text.replace("validation_to = 2021-04-12T23", "validation_to = 2021-04-11T23"))
+    with pytest.raises(StoreError, match="it has seen what it would be tested on"):
+        small_plan(place / "overlap" / "hpo", small_settings(spec))
+
+
+def test_a_study_of_another_task_is_refused_with_what_differs(place: Path) -> None:
+    parameters = find_parameters(
+        "NHITS_Q",
+        "small",
+        workspace=place / "hpo",
+        given=small_settings(place / "small.toml"),
+    )
+    assert parameters.run is not None
+    spec = place / "school.toml"
+    text = (place / "small.toml").read_text(encoding="utf-8")
+    spec.write_text(text.replace("Europe/Copenhagen", "Europe/Rome"), encoding="utf-8")
+    with pytest.raises(StoreError, match="another task: calendar differ"):
+        small_plan(place / "hpo", small_settings(spec))
+
+
+def test_an_unknown_method_or_calibrator_is_refused(place: Path, settings: TuneSettings) -> None:
+    with pytest.raises(SettingsError, match="method 'luck' is unknown"):
+        small_plan(place / "hpo", settings, groups=("luck",))
+    with pytest.raises(SettingsError, match="calibrator 'hope' is unknown"):
+        small_plan(place / "hpo", settings, calibrators=("hope",))
+
+
+def test_the_newest_finished_study_comes_first_then_general_parameters_then_defaults(
+    place: Path, settings: TuneSettings, tmp_path: Path
+) -> None:
+    tuned = find_parameters("nhits_q", "small", workspace=place / "hpo", given=settings)
+    assert tuned.kind == "tuned"
+    assert tuned.run is not None
+    assert "tuned on this data set: trial" in tuned.source
+    default = find_parameters("NHITS_Q", "small", workspace=tmp_path, given=settings)
+    assert (default.kind, default.chosen.config) == ("default", DEFAULT_CONFIGS["NHITS_Q"])
+    assert default.source.startswith("default parameters: no finished study of NHITS_Q on small")
+    general = {**store.load_json(tuned.run.best_params), "dataset": "elsewhere"}
+    store.save_json(tmp_path / "results" / "best_params_NHITS_Q.json", general)
+    found = find_parameters("NHITS_Q", "small", workspace=tmp_path, given=settings)
+    assert (found.kind, found.chosen.config) == ("tuned", tuned.chosen.config)
+    assert "tuned on elsewhere" in found.source
+
+
+def test_a_named_study_of_another_data_set_is_refused(place: Path, settings: TuneSettings) -> None:
+    with pytest.raises(StoreError, match="is a study on small, expected one on heat"):
+        find_parameters(
+            "NHITS_Q",
+            "heat",
+            workspace=place / "hpo",
+            given=settings,
+            runs=[place / "hpo" / "results" / "NHITS_Q_small"],
+        )
+
+
+def test_retraining_cuts_the_test_split_and_learns_up_to_each_cut(plan: Plan) -> None:
+    issues = plan.task.issues["test"]
+    first, second, *_ = plan_stretches(plan.task, retrain_days=10)
+    assert (first.until, second.until) == (None, int(issues[10]))
+    assert second.positions[0] == issues[10]
+    together = np.concatenate(
+        [part.positions for part in plan_stretches(plan.task, refit_until=9, retrain_days=10)]
+    )
+    assert together.tolist() == issues.tolist()
+
+
+def test_a_retrained_model_changes_the_forecasts_behind_its_cut_alone(plan: Plan) -> None:
+    settings = plan.parameters[0].settings
+    bench = prepare_bench(
+        plan.task,
+        model="NHITS_Q",
+        training=settings.training,
+        target_coverage=80.0,
+        device="cpu",
+    )
+    config = plan.parameters[0].chosen.config
+
+    def forecast(retrain_days: int | None) -> np.ndarray:
+        stretches = plan_stretches(plan.task, retrain_days=retrain_days)
+        return train_and_forecast(bench, config, seed=1, stretches=stretches)["test"]
+
+    once, twice = forecast(None), forecast(20)
+    np.testing.assert_array_equal(once[:20], twice[:20])
+    assert not np.array_equal(once[20:], twice[20:])

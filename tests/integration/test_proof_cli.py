@@ -1,0 +1,129 @@
+"""`benchmark`, `analyze` and `consolidate` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from paretocast.cli import main
+from proofs import tune_small, write_dataset
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small data set with a finished study in `hpo`."""
+    folder = tmp_path_factory.mktemp("proof_cli")
+    tune_small(folder / "hpo", write_dataset(folder))
+    return folder
+
+
+def run_cli(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command in this process."""
+    before = sys.argv
+    sys.argv = ["paretocast", *map(str, arguments)]
+    try:
+        main()
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        sys.argv = before
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def benchmark(capsys: pytest.CaptureFixture[str], place: Path, *more: str) -> tuple[int, str, str]:
+    return run_cli(
+        capsys,
+        *("benchmark", "--dataset", place / "small.toml", "--workspace", place / "hpo"),
+        *("--models", "nhits_q", "--threads", 1, "--device", "cpu", *more),
+    )
+
+
+def test_benchmark_says_which_parameters_it_uses_and_writes_its_files(
+    capsys: pytest.CaptureFixture[str], place: Path
+) -> None:
+    code, out, err = benchmark(
+        capsys, place, "--methods", "tuned,ridge,seasonal_naive_24", "--calibrator", "none,cqr"
+    )
+    assert code == 0, err
+    assert "NHITS_Q tuned on this data set: trial" in err
+    assert "NHITS_Q tuned ★" in out
+    assert "MAE against" in out
+    folder = next((place / "hpo" / "benchmarks").glob("small_*"))
+    written = {path.name for path in folder.iterdir()}
+    assert written == {"metrics.json", "metrics.csv", "predictions.csv.gz", "benchmark.html"}
+    rows = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["rows"]
+    assert {(row["method"], row["parameters"], row["calibrator"]) for row in rows} == {
+        (method, parameters, calibrator)
+        for method, parameters in (
+            ("NHITS_Q", "tuned"),
+            ("ridge", "none"),
+            ("seasonal_naive_24", "none"),
+        )
+        for calibrator in ("none", "cqr")
+    }
+    assert (place / "hpo" / "benchmarks" / "history.csv").is_file()
+    code, _, err = benchmark(capsys, place, "--methods", "tuned,ridge", "--calibrator", "isotonic")
+    assert code == 0
+    assert "forecasts of an earlier benchmark" in err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--methods", "tuned,luck", "method luck is unknown"),
+        ("--calibrator", "hope", "calibrator 'hope' is unknown"),
+        ("--refit", "everything", "expected train+validation"),
+        ("--models", "ARIMA", "model 'ARIMA' is unknown"),
+    ],
+)
+def test_a_wrong_option_is_answered_with_the_choices(
+    capsys: pytest.CaptureFixture[str], place: Path, option: str, value: str, message: str
+) -> None:
+    code, _, err = benchmark(capsys, place, option, value)
+    assert code == 2
+    assert message in err
+
+
+def test_analyze_prints_the_table_and_writes_the_formats(
+    capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
+) -> None:
+    workspace = place / "hpo"
+    code, out, err = run_cli(
+        capsys, "analyze", "--workspace", workspace, "--latex", tmp_path / "runs.tex"
+    )
+    assert code == 0, err
+    assert "NHITS_Q" in out
+    assert "PICP closest to 80 %" in out
+    assert (tmp_path / "runs.tex").read_text(encoding="utf-8").startswith(r"\begin{tabular}")
+    code, out, _ = run_cli(capsys, "analyze", "--workspace", workspace, "--format", "json")
+    assert len(json.loads(out)["runs"]) == 1
+
+
+def test_analyze_without_a_run_says_what_makes_one(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, _, err = run_cli(capsys, "analyze", "--workspace", tmp_path)
+    assert code == 1
+    assert "paretocast tune makes one" in err
+
+
+def test_consolidate_collects_the_best_and_summary_writes_nothing(
+    capsys: pytest.CaptureFixture[str], place: Path
+) -> None:
+    results = place / "hpo" / "results"
+    code, out, _ = run_cli(capsys, "consolidate", "--summary", "--workspace", place / "hpo")
+    assert code == 0
+    assert "whole" in out
+    assert not list(results.glob("*.json"))
+    code, _, _ = run_cli(capsys, "consolidate", "--workspace", place / "hpo")
+    assert code == 0
+    assert {path.name for path in results.glob("*.*")} == {
+        "best_params_NHITS_Q_small.json",
+        "best_params_NHITS_Q.json",
+        "explored.html",
+    }
