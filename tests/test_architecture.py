@@ -100,6 +100,7 @@ LAYERS = [
         "study.mirror",
         "study.search",
         "study.shelf",
+        "study.stages",
         "study.stopping",
     },
     {
@@ -139,6 +140,7 @@ LAYERS = [
         "cli.jobs",
         "cli.progress",
         "cli.search",
+        "cli.stages",
         "cli.status",
         "cli.submit",
         "cli.tables",

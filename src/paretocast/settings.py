@@ -43,6 +43,9 @@ WINDOWS_PER_STEP = 48
 FEWEST_STEPS, MOST_STEPS = 600, 3000
 STORAGES = ("sqlite", "journal")
 
+TWO_STAGE = "two-stage"
+FIRST_STAGE, FIRST_STAGE_POLICY = ("mae",), "min-mae"
+
 
 class Closed(BaseModel):
     """A settings table: frozen, and an unknown key is an error."""
@@ -203,13 +206,30 @@ class TuneSettings(Closed):
     require: tuple[str, ...] = ()
     warm_start: tuple[str, ...] = ()
     policy: str = DEFAULT_POLICY
-    strategy: Literal["single-stage"] = "single-stage"
+    strategy: Literal["single-stage", "two-stage"] = "single-stage"
     covariates: tuple[str, ...] | None = None
     data_dir: str | None = None
     task: TaskSettings = TaskSettings()
     training: TrainingSettings = TrainingSettings()
     racing: RacingSettings = RacingSettings()
     space: dict[str, dict[str, RangeSettings]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_stage_minimises_mae(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """What a two-stage study searches for unless told otherwise."""
+        if values.get("strategy") != TWO_STAGE:
+            return values
+        return {"objectives": FIRST_STAGE, "policy": FIRST_STAGE_POLICY, **values}
+
+    @model_validator(mode="after")
+    def _stages_share_the_work(self) -> TuneSettings:
+        if self.strategy == TWO_STAGE and self.objectives != FIRST_STAGE:
+            raise ValueError(
+                f"strategy {TWO_STAGE} has the objective mae and finds the coverage in its second "
+                f"stage, got objectives {','.join(self.objectives)}"
+            )
+        return self
 
     @field_validator("model")
     @classmethod

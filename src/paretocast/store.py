@@ -153,6 +153,16 @@ class RunDirectory:
         return self.trial_folder(number, seed_index) / "checkpoint.safetensors"
 
 
+def stage_1_result(workspace: Path, model: str, dataset: str) -> Path:
+    """Where a finished stage 1 of the two-stage strategy leaves its architecture."""
+    return workspace / "results" / "stage1" / f"{dataset}_{model}" / "best_params.json"
+
+
+def stage_2_result(workspace: Path, model: str, dataset: str) -> Path:
+    """Where stage 2 leaves the quantile levels."""
+    return workspace / "results" / "stage2" / f"{dataset}_{model}" / "calibrated_quantiles.json"
+
+
 def newest_job_id(workspace: Path, model: str, dataset: str) -> str:
     """Job id of the study that was written to last.
 

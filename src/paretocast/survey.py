@@ -84,11 +84,10 @@ def keep_table(workspace: Path, standings: Iterable[Standing], *, anew: bool) ->
 
 def result_path(workspace: Path, row: Row) -> Path:
     """The file that an experiment is for."""
-    key = f"{row.dataset}_{row.model}"
     if row.stage == "1":
-        return workspace / "results" / "stage1" / key / "best_params.json"
+        return store.stage_1_result(workspace, row.model, row.dataset)
     if row.stage == "2":
-        return workspace / "results" / "stage2" / key / "calibrated_quantiles.json"
+        return store.stage_2_result(workspace, row.model, row.dataset)
     return _run_of(workspace, row).best_params
 
 

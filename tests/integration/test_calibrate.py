@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from commands import ZONE, run_cli
 from paretocast.calibration import load_calibrator, walk_forward
-from paretocast.cli import main
 from paretocast.datasets import write_demo_csv
 from paretocast.errors import StoreError
 from paretocast.replay import find_run, open_trial
@@ -28,34 +27,6 @@ n_rungs = 1
 [space.NHITS_Q]
 layer_widths = {values = [16, 32]}
 """
-ZONE = """
-name = "my_zone"
-path = "my_zone.csv"
-time_column = "timestamp"
-target = "heat"
-unit = "kWh"
-zone = "Europe/Copenhagen"
-frequency = "1h"
-[splits]
-train = 0.5
-validation = 0.3
-[covariates.temperature]
-role = "forecast"
-unit = "°C"
-"""
-
-
-def run_cli(*arguments: str) -> int:
-    """Exit code of a command in this process."""
-    before = sys.argv
-    sys.argv = ["paretocast", *arguments]
-    try:
-        main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    finally:
-        sys.argv = before
-    return 0
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import re
 import shlex
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from paretocast.study import StudyResult
     from paretocast.task import Task
 
+TWO_STAGE = "two-stage"
 TEST_SETTINGS: dict[str, Any] = {"trials": 1, "training": {"steps": 20, "n_evaluations": 2}}
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?")
 
@@ -131,6 +132,33 @@ def tune(
             rich_help_panel=SEARCH,
         ),
     ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            help="single-stage (default), or two-stage: MAE first, then the interval's levels.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    stage: Annotated[
+        Literal["1", "2", "all"],
+        typer.Option(help="Which stage of the two-stage strategy to run.", rich_help_panel=SEARCH),
+    ] = "all",
+    asymmetric: Annotated[
+        bool,
+        typer.Option(
+            "--asymmetric",
+            help="Stage 2 chooses both levels freely instead of q and 1 - q.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = False,
+    stage2_trials: Annotated[
+        int,
+        typer.Option(
+            help="Have Optuna search the levels too, to compare with the exact optimum.",
+            min=0,
+            rich_help_panel=SEARCH,
+        ),
+    ] = 0,
     policy: Annotated[
         str | None,
         typer.Option(
@@ -259,6 +287,8 @@ def tune(
       paretocast tune --model NHITS_Q --dataset heat --data-dir data --workers 4 --patience 15
 
       paretocast tune --model NHITS_Q --dataset my_zone.toml --resume --trials 100
+
+      paretocast tune --model NHITS_Q --dataset heat --data-dir data --strategy two-stage
     """
     given: dict[str, Any] = {
         "model": model,
@@ -270,6 +300,7 @@ def tune(
         "require": tuple(require) if require else None,
         "sampler": sampler,
         "warm_start": tuple(warm_start) if warm_start else None,
+        "strategy": strategy,
         "policy": policy,
         "target_coverage": target_coverage,
         "covariates": () if covariates == "none" else _split(covariates),
@@ -290,9 +321,38 @@ def tune(
         result = work(chosen, run, index=as_worker)
         talk_console().print(f"ended by {result.ended_by} at {len(result.records)} trials")
         return
-    task = load_task(chosen)
-    result = search(chosen, run, task)
-    _report(result, chosen, run, task)
+    if chosen.strategy != TWO_STAGE or stage != "2":
+        task = load_task(chosen)
+        result = search(chosen, run, task)
+        _report(result, chosen, run, task)
+        if chosen.strategy != TWO_STAGE or not _first_stage_finished(result, run):
+            return
+    if stage != "1":
+        _find_levels(
+            run,
+            target_coverage=target_coverage,
+            symmetric=not asymmetric,
+            n_search_trials=stage2_trials,
+            data_dir=data_dir,
+        )
+
+
+def _first_stage_finished(result: StudyResult, run: RunDirectory) -> bool:
+    """Whether the study is complete; its result then lies where stage 2 looks for it."""
+    from paretocast.study.stages import finish_stage_1
+
+    if result.outcome is None or result.ended_by not in {"trials", "patience"}:
+        talk_console().print("stage 2 waits until stage 1 has finished", highlight=False)
+        return False
+    talk_console().print(f"stage 1 in {finish_stage_1(run)}", highlight=False, soft_wrap=True)
+    return True
+
+
+def _find_levels(run: RunDirectory, **wanted: Any) -> None:  # noqa: ANN401 - passed through
+    from paretocast.cli.stages import print_levels
+    from paretocast.study.stages import find_levels
+
+    print_levels(find_levels(run.workspace, run.model, run.dataset, **wanted))
 
 
 def parse_duration(text: str) -> float:

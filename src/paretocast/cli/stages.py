@@ -1,0 +1,60 @@
+"""What `paretocast tune --strategy two-stage` adds to a search."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from paretocast.cli.console import numbers_console, significant, talk_console
+
+if TYPE_CHECKING:
+    from paretocast.study.stages import SecondStage
+
+
+def print_levels(second: SecondStage) -> None:
+    """The levels of the interval, where they were fitted and where judged."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    content = second.content
+    console = numbers_console()
+    console.print(
+        f"\n[bold]stage 2[/bold]: levels for {content['target_coverage']:g} % from the stored "
+        f"forecasts of trial {content['trial']}; width in {escape(second.unit)}",
+        highlight=False,
+    )
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("")
+    for column in ("q_low", "q_high", "PICP %", "95 % interval", "width"):
+        table.add_column(column, justify="right")
+    tail = (1.0 - content["target_coverage"] / 100.0) / 2.0
+    low, high = content["picp_interval"]
+    chosen = (second.chosen.low, second.chosen.high)
+    rows: list[tuple[str, tuple[float, float], dict[str, Any], str]] = [
+        (f"fitted on {content['fitted_on']}", chosen, content["on_fitted"], ""),
+        (f"judged on {content['judged_on']} ★", chosen, content, f"{low:.1f}–{high:.1f}"),
+        (
+            f"nominal levels on {content['judged_on']}",
+            (tail, 1.0 - tail),
+            content["nominal"],
+            "",
+        ),
+    ]
+    for label, (q_low, q_high), scores, interval in rows:
+        table.add_row(
+            label,
+            f"{q_low:.4f}",
+            f"{q_high:.4f}",
+            f"{scores['picp']:.1f}",
+            interval,
+            significant(scores["mean_width"]),
+        )
+    console.print(table)
+    if second.searched is not None:
+        console.print(
+            f"cost {second.chosen.cost:.3f}, exact; best of "
+            f"{content['searched']['n_trials']} proposals {second.searched.cost:.3f} at "
+            f"{second.searched.low:.4f} and {second.searched.high:.4f}",
+            highlight=False,
+        )
+    talk_console().print(f"levels in {second.path}", highlight=False, soft_wrap=True)

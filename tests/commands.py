@@ -1,0 +1,48 @@
+"""Commands that tests run in this process, and a data set of the user's for them."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from paretocast.cli import main
+from paretocast.datasets import write_demo_csv
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ZONE = """
+name = "my_zone"
+path = "my_zone.csv"
+time_column = "timestamp"
+target = "heat"
+unit = "kWh"
+zone = "Europe/Copenhagen"
+frequency = "1h"
+[splits]
+train = 0.5
+validation = 0.3
+[covariates.temperature]
+role = "forecast"
+unit = "°C"
+"""
+
+
+def run_cli(*arguments: str) -> int:
+    """Exit code of a command."""
+    before = sys.argv
+    sys.argv = ["paretocast", *arguments]
+    try:
+        main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    finally:
+        sys.argv = before
+    return 0
+
+
+def write_zone(folder: Path) -> Path:
+    """A data set of the user's in a folder; its TOML file."""
+    write_demo_csv(folder / "my_zone.csv")
+    (folder / "zone.toml").write_text(ZONE, encoding="utf-8")
+    return folder / "zone.toml"
