@@ -4,7 +4,8 @@
 
 A study on the demo series is given so many finished trials: records and forecasts of one real
 trial, with configs of the space at random and objectives that depend on them. Then it goes on with
-a few real trials of a single gradient step. The time from the end of one to the end of the next is an
+a few real trials of a single gradient step. The time from the end of one to the end of the next is
+an
 upper bound of what coordination costs: it holds that step, two evaluations and the scores too. The
 same at the start of a study is printed beside it, and the CPU time beside the time on the clock,
 which is that of a quiet machine only if the machine is. A process that opens the study pays once.

@@ -235,6 +235,11 @@ def finish(
     return [os.waitpid(pid, 0)[1] for pid in pids] == [0] * n_workers
 
 
+def goes_on_until(n_rungs: int) -> Callable[[int, dict[str, float]], bool]:
+    """A verdict that ends a trial at the rung where it ended before."""
+    return lambda rung, _scores: rung + 1 < n_rungs
+
+
 def repeat_exactly(run: RunDirectory, bench: Bench, numbers: list[int]) -> int:
     """How many of these trials give the same scores when trained without interruption."""
     from paretocast.study import load_record
@@ -245,13 +250,12 @@ def repeat_exactly(run: RunDirectory, bench: Bench, numbers: list[int]) -> int:
         record = load_record(run, number)
         if record is None:
             continue
-        n_rungs = len(record.rungs)
         again = run_trial(
             bench,
             record.config,
             number=number,
             seed=record.seed,
-            survives=lambda rung, _scores, n_rungs=n_rungs: rung + 1 < n_rungs,
+            survives=goes_on_until(len(record.rungs)),
         )
         n_equal += again.scores == record.scores
     return n_equal

@@ -48,7 +48,7 @@ class Coverage:
     Attributes
     ----------
     shares : tuple of float
-        Where complete trials lie, 0 to 1 from one end of the range to the other.
+        Where judged trials lie, 0 to 1 from one end of the range to the other.
     winner : float
         Where the chosen trial lies.
     seen_percent : float
@@ -76,7 +76,7 @@ class Consolidated:
     problems : tuple of str
         What is or was wrong, in sentences.
     losses : tuple of float
-        MAE of the complete trials, in the order of every coverage's shares.
+        MAE of the judged trials, complete and pruned, in the order of every coverage's shares.
     """
 
     run: RunDirectory
@@ -120,7 +120,7 @@ def consolidate_run(
     if state == "faulty":
         return Consolidated(run, state, tuple(problems))
     result = store.load_json(run.best_params)
-    trials = [r for r in judged_on_mean(records) if r.state is TrialState.COMPLETE]
+    trials = [record for record in judged_on_mean(records) if record.scores]
     return Consolidated(
         run,
         state,
@@ -185,8 +185,9 @@ def save_best(found: Sequence[Consolidated], workspace: Path) -> list[Path]:
 def explore(
     trials: Sequence[TrialRecord], settings: TuneSettings, chosen: dict[str, Value]
 ) -> tuple[Coverage, ...]:
-    """How the space of a study was explored by its complete trials."""
-    ordered = sorted(trials, key=lambda record: record.scores["mae"])
+    """How the space of a study was explored by its judged trials, complete and pruned."""
+    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    ordered = sorted(complete, key=lambda record: record.scores["mae"])
     leaders = ordered[: max(1, round(BEST_SHARE * len(ordered)))]
     found = []
     for name, parameter in settings.search_space().items():

@@ -89,12 +89,18 @@ OBJECTIVES = {
         Objective("crps", "CRPS", "target"),
         Objective("winkler", "Winkler score", "target"),
         Objective("mean_width", "mean width", "target"),
+        Objective("calibrated_winkler", "Winkler score, calibrated", "target"),
+        Objective("calibrated_width", "mean width, calibrated", "target"),
+        Objective("calibrated_pinball", "mean pinball loss, calibrated", "target"),
     )
 }
 ALIASES = {"width": "mean_width"}
 # A coverage can be bounded; as an objective it has no good side.
-CONSTRAINABLE = ("picp", *OBJECTIVES)
+CONSTRAINABLE = ("picp", "calibrated_picp", *OBJECTIVES)
 SINGLE_STAGE = ("mae", "coverage_error")
+# Accuracy and the interval as it will be once it is calibrated; a coverage that even calibration
+# does not bring near the target is excluded.
+HONEST, HONEST_OBJECTIVES, HONEST_TOLERANCE = "honest", ("mae", "calibrated_winkler"), 5.0
 MOST_OBJECTIVES = 3
 _CONSTRAINT = re.compile(r"\s*([A-Za-z0-9_]+)\s*(>=|<=|=>|=<|>|<|==?)\s*(\S+?)\s*")
 

@@ -240,7 +240,9 @@ def _ranks_by_sweep(values: NDArray[np.float64]) -> NDArray[np.intp]:
 
 def _ranks_by_peeling(values: NDArray[np.float64]) -> NDArray[np.intp]:
     """Ranks for any number of objectives: front after front is taken off, in n x n steps."""
-    no_worse = (values[:, None, :] <= values[None, :, :]).all(axis=-1)  # [i, j]: i no worse than j
+    no_worse: NDArray[np.bool_] = np.all(
+        values[:, None, :] <= values[None, :, :], axis=-1
+    )  # [i, j]: i no worse than j
     dominates = no_worse & ~no_worse.T
     n_dominators = dominates.sum(axis=0)
     ranks = np.full(len(values), -1, dtype=np.intp)

@@ -7,6 +7,7 @@ state: each proposal shows a fresh one a study in memory. Objectives are minimis
 
 from __future__ import annotations
 
+import math
 import warnings
 from copy import copy
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ DEFAULT_SAMPLER = "tpe"
 N_STARTUP_TRIALS = 8
 # A population that leaves a budget of n trials some six generations, within what NSGA can live on.
 GENERATIONS, SMALLEST_POPULATION, LARGEST_POPULATION = 6, 6, 50
+# A child may be a copy of its parent: so often another one is asked for.
+ATTEMPTS = 8
 # The cost of a Gaussian process grows with the cube of what it sees.
 MOST_SEEN_BY_GP, MOST_PENDING_FOR_GP = 100, 16
 
@@ -129,24 +132,32 @@ class Proposer:
         # A long queue does not replace the design: it clusters where an earlier study looked.
         starting = n_judged < self._n_startup or place < self._n_startup // 2
         if self._sampler == "random":
-            return self._ask(RandomSampler(seed=_derived(self._seed, number)), [])
+            sampler = RandomSampler(seed=_derived(self._seed, number))
+            return self._ask(self._study([]), sampler)
         if starting or self._sampler == "qmc":
             return design_point(self._space, place, seed=self._design_seed)
         if self._sampler == "tpe":
-            sampler = TPESampler(seed=_derived(self._seed, number), n_startup_trials=1)
-            return self._ask(sampler, self._frozen(seen))
+            study = self._study(self._frozen(seen))
+        elif self._sampler == "gp":
+            study = self._study(self._frozen(_worth_modelling(seen)))
+        else:
+            study = self._generations(seen)
+        for attempt in range(ATTEMPTS):
+            config = self._ask(study, self._learning(_derived(self._seed, number, attempt)))
+            if not any(_same(config, trial.config) for trial in seen):
+                break
+        return config
+
+    def _learning(self, seed: int) -> BaseSampler:
+        """The sampler of the study in the state of a seed."""
+        if self._sampler == "tpe":
+            return TPESampler(seed=seed, n_startup_trials=1)
         if self._sampler == "gp":
-            return self._propose_by_gp(number, seen)
-        return self._propose_by_evolution(number, seen)
+            return GPSampler(seed=seed, n_startup_trials=1, warn_independent_sampling=False)
+        return self._genetic(seed)
 
-    def _propose_by_gp(self, number: int, seen: Sequence[SeenTrial]) -> Config:
-        sampler = GPSampler(
-            seed=_derived(self._seed, number), n_startup_trials=1, warn_independent_sampling=False
-        )
-        return self._ask(sampler, self._frozen(_worth_modelling(seen)))
-
-    def _propose_by_evolution(self, number: int, seen: Sequence[SeenTrial]) -> Config:
-        """A child of the newest generation's parents.
+    def _generations(self, seen: Sequence[SeenTrial]) -> optuna.Study:
+        """A study that knows the parents of every generation up to the newest.
 
         Optuna keeps the generation with the trial and the parents of each generation with the
         study. Both are made anew: every `population` judged trials, by number, are a generation,
@@ -162,8 +173,7 @@ class Proposer:
         for generation in range(1, len(judged) // self._population + 1):
             seed = _derived(self._seed, generation)
             self._genetic(seed).get_parent_population(study, generation)  # stays in the study
-        study.sampler = self._genetic(_derived(self._seed, number))
-        return suggest_config(study.ask(), self._space)
+        return study
 
     def _genetic(self, seed: int) -> NSGAIISampler | NSGAIIISampler:
         if self._sampler == "nsga2":
@@ -172,8 +182,7 @@ class Proposer:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return NSGAIIISampler(population_size=self._population, seed=seed)
 
-    def _ask(self, sampler: BaseSampler, trials: Sequence[FrozenTrial]) -> Config:
-        study = self._study(trials)
+    def _ask(self, study: optuna.Study, sampler: BaseSampler) -> Config:
         study.sampler = sampler
         return suggest_config(study.ask(), self._space)
 
@@ -266,6 +275,16 @@ def _worth_modelling(seen: Sequence[SeenTrial]) -> list[SeenTrial]:
 def _distributions(space: Space, config: Config) -> dict[str, BaseDistribution]:
     ranges = parameter_ranges(space, config)
     return {name: parameter.distribution() for name, parameter in ranges.items()}
+
+
+def _same(one: Config, other: Config) -> bool:
+    """Whether two configs differ by no more than the rounding of a logarithm."""
+    return all(
+        math.isclose(value, known, rel_tol=1e-9)
+        if isinstance(value, float) and isinstance(known := other.get(name), float)
+        else value == other.get(name)
+        for name, value in one.items()
+    )
 
 
 def _derived(*parts: int) -> int:

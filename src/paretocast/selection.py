@@ -29,6 +29,9 @@ TOLERANCE = 5.0  # percentage points around the target coverage
 SIGNIFICANT = 0.95
 """Share of the resamples on which a trial must be worse to count as worse."""
 
+SURE = 0.9
+"""Probability of a coverage near the target that the policy `probability` asks for."""
+
 
 class TrialState(StrEnum):
     """How a trial ended."""
@@ -205,10 +208,7 @@ def _compatible_coverage(members: Sequence[Candidate], target: float) -> Selecti
         return Selection(chosen.number, "compatible-coverage", chosen.rule, reason)
 
     def doubt(candidate: Candidate) -> float:
-        """Chance that the coverage lies outside the band."""
-        if candidate.draws is None:
-            return 0.0
-        return float(((candidate.draws.picp < low) | (candidate.draws.picp > high)).mean())
+        return 1.0 - _chance_within(candidate, low, high)
 
     best = min(compatible, key=_by_mae)
     chosen_one = min(
@@ -224,6 +224,30 @@ def _compatible_coverage(members: Sequence[Candidate], target: float) -> Selecti
         f"{chosen_one.picp:.1f} % [{chosen_one.picp_low:.1f}, {chosen_one.picp_high:.1f}]"
     )
     return Selection(chosen_one.number, "compatible-coverage", "compatible-coverage", reason)
+
+
+def _probability(members: Sequence[Candidate], target: float) -> Selection:
+    low, high = max(0.0, target - TOLERANCE), min(100.0, target + TOLERANCE)
+    chances = {c.number: _chance_within(c, low, high) for c in members}
+    sure = [c for c in members if chances[c.number] >= SURE]
+    if sure:
+        best = min(sure, key=_by_mae)
+        reason = f"lowest MAE among trials whose coverage lies within {low:g}–{high:g} % with"
+        reason += f" a probability of {SURE:.0%} or more: {chances[best.number]:.0%}"
+        return Selection(best.number, "probability", "probability", reason)
+    best = min(members, key=lambda c: (-chances[c.number], *_by_mae(c)))
+    reason = (
+        f"no trial's coverage lies within {low:g}–{high:g} % with a probability of {SURE:.0%}; "
+        f"this one is likeliest to, at {chances[best.number]:.0%}"
+    )
+    return Selection(best.number, "probability", "likeliest-coverage", reason)
+
+
+def _chance_within(candidate: Candidate, low: float, high: float) -> float:
+    """Chance that the coverage lies in a band; without draws, whether it was seen there."""
+    if candidate.draws is None:
+        return float(low <= candidate.picp <= high)
+    return float(((candidate.draws.picp >= low) & (candidate.draws.picp <= high)).mean())
 
 
 def _not_worse(
@@ -253,5 +277,6 @@ POLICIES: dict[str, Callable[[Sequence[Candidate], float], Selection]] = {
     "min-mae": _min_mae,
     "closest-coverage": _closest_coverage,
     "knee": _knee,
+    "probability": _probability,
 }
 DEFAULT_POLICY = "compatible-coverage"

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from paretocast.errors import SettingsError
-from paretocast.objectives import SINGLE_STAGE, parse_constraints, parse_objectives
+from paretocast.objectives import (
+    HONEST,
+    HONEST_OBJECTIVES,
+    HONEST_TOLERANCE,
+    SINGLE_STAGE,
+    parse_constraints,
+    parse_objectives,
+)
 from paretocast.scaling import Transform
 from paretocast.selection import DEFAULT_POLICY, POLICIES
 from paretocast.space import (
@@ -221,6 +228,16 @@ class TuneSettings(Closed):
         if values.get("strategy") != TWO_STAGE:
             return values
         return {"objectives": FIRST_STAGE, "policy": FIRST_STAGE_POLICY, **values}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _honest_is_a_set_of_objectives(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if list(values.get("objectives", ())) != [HONEST]:
+            return values
+        target = values.get("target_coverage", 80.0)
+        low, high = target - HONEST_TOLERANCE, min(100.0, target + HONEST_TOLERANCE)
+        bounds = (f"calibrated_picp >= {low:g}", f"calibrated_picp <= {high:g}")
+        return {"require": bounds, **values, "objectives": HONEST_OBJECTIVES}
 
     @model_validator(mode="after")
     def _stages_share_the_work(self) -> TuneSettings:

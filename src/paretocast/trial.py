@@ -9,10 +9,11 @@ import sys
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from paretocast.calibration import CALIBRATED_SCORES, cross_fitted
 from paretocast.engine import (
     Recipe,
     Training,
@@ -21,10 +22,10 @@ from paretocast.engine import (
     forecast_positions,
     seed_weights,
 )
-from paretocast.errors import ParetocastError, StoreError
+from paretocast.errors import DataError, ParetocastError, StoreError
 from paretocast.halving import plan_rungs
 from paretocast.models.registry import build_model
-from paretocast.noise import draw_scores, standard_errors
+from paretocast.noise import N_RESAMPLES, draw_scores, standard_errors
 from paretocast.scaling import TargetScaling, scale_task
 from paretocast.scores import interval, score_forecast, seasonal_scale
 from paretocast.selection import TrialState
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from paretocast.space import Config
     from paretocast.task import Task
 
+Judged = TypeVar("Judged", float, "NDArray[np.float64]")
 # The splits whose dense forecasts are kept: later questions are replays of arrays.
 KEPT_SPLITS = ("tune", "calibrate")
 # On a CPU a step costs what its windows cost; a GPU computes hundreds at the price of a few.
@@ -340,17 +342,20 @@ def score_on_tune(
     bench: Bench, forecast: NDArray[np.float64], *, seed: int
 ) -> tuple[dict[str, float], tuple[float, float]]:
     """Scores of a forecast on the tune split, and the 95 % interval of its coverage in percent."""
-    levels = bench.task.shape.levels
     observed = bench.task.observed("tune")
-    scores = score_forecast(
-        observed,
-        forecast,
-        levels=levels,
-        coverage=bench.target_coverage,
-        seasonal_scale=bench.mase_scale,
-    )
-    lower, upper = interval(forecast, levels, bench.target_coverage)
-    return scores, picp_interval(observed, lower, upper, rng=np.random.default_rng(seed))
+
+    def score(judged: NDArray[np.float64]) -> dict[str, float]:
+        return score_forecast(
+            observed,
+            judged,
+            levels=bench.task.shape.levels,
+            coverage=bench.target_coverage,
+            seasonal_scale=bench.mase_scale,
+        )
+
+    lower, upper = interval(forecast, bench.task.shape.levels, bench.target_coverage)
+    covered = picp_interval(observed, lower, upper, rng=np.random.default_rng(seed))
+    return _with_calibrated(bench, forecast, score, missing=float("nan")), covered
 
 
 def draw_on_tune(bench: Bench, kept: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
@@ -358,14 +363,41 @@ def draw_on_tune(bench: Bench, kept: NDArray[np.float32]) -> dict[str, NDArray[n
 
     The days are the same for every trial of a task, so that trials are compared in pairs.
     """
-    return draw_scores(
-        bench.task.observed("tune"),
-        kept.astype(np.float64),
-        levels=bench.task.shape.levels,
-        coverage=bench.target_coverage,
-        seasonal_scale=bench.mase_scale,
-        rng=np.random.default_rng(0),
-    )
+
+    def draw(judged: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        return draw_scores(
+            bench.task.observed("tune"),
+            judged,
+            levels=bench.task.shape.levels,
+            coverage=bench.target_coverage,
+            seasonal_scale=bench.mase_scale,
+            rng=np.random.default_rng(0),
+        )
+
+    forecast = kept.astype(np.float64)
+    return _with_calibrated(bench, forecast, draw, missing=np.full(N_RESAMPLES, np.nan))
+
+
+def _with_calibrated(
+    bench: Bench,
+    forecast: NDArray[np.float64],
+    judge: Callable[[NDArray[np.float64]], dict[str, Judged]],
+    *,
+    missing: Judged,
+) -> dict[str, Judged]:
+    """What a judge says of a forecast, and of the same one calibrated (`CALIBRATED_SCORES`).
+
+    Each half of the weeks is calibrated by the other; `missing` where a half holds no observation.
+    """
+    plain = judge(forecast)
+    if not plain:
+        return plain
+    try:
+        observed, levels = bench.task.observed("tune"), bench.task.shape.levels
+        calibrated = judge(cross_fitted(observed, forecast, levels=levels))
+    except DataError:
+        calibrated = dict.fromkeys(plain, missing)
+    return plain | {name: calibrated[score] for name, score in CALIBRATED_SCORES.items()}
 
 
 def reset_peak_memory() -> None:

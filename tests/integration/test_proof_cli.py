@@ -89,6 +89,15 @@ def test_a_wrong_option_is_answered_with_the_choices(
     assert message in err
 
 
+def test_a_study_of_a_model_that_is_not_compared_is_refused(
+    capsys: pytest.CaptureFixture[str], place: Path
+) -> None:
+    run = place / "hpo" / "results" / "NHITS_Q_small"
+    code, _, err = benchmark(capsys, place, "--models", "TFT_Q", "--run", str(run))
+    assert code == 2
+    assert "is a study of NHITS_Q, --models names none of it" in err
+
+
 def test_analyze_prints_the_table_and_writes_the_formats(
     capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
 ) -> None:

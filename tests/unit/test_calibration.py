@@ -13,9 +13,9 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from paretocast.calibration import (
+    CALIBRATED_SCORES,
     METHODS,
     Sample,
-    calibrated_scores,
     choose_calibrator,
     cross_fitted,
     fit_calibrator,
@@ -24,7 +24,7 @@ from paretocast.calibration import (
 from paretocast.calibration.conformal import ShiftCalibrator, Sides, Unit, fit_conformal
 from paretocast.calibration.ranks import conformal_rank, design_effect, upper_quantile
 from paretocast.errors import DataError
-from paretocast.scores import winkler
+from paretocast.scores import score_forecast, winkler
 from samples import LEVELS, clock_groups, coverage, draw_sample
 
 STATIC = [name for name, method in METHODS.items() if not method.online]
@@ -329,17 +329,23 @@ def test_too_few_windows_to_compare_say_what_to_do() -> None:
         choose_calibrator(sample, coverage=80.0)
 
 
+def calibrated_scores(observed: np.ndarray, forecast: np.ndarray) -> dict[str, float]:
+    calibrated = cross_fitted(observed, forecast, levels=LEVELS)
+    scores = score_forecast(observed, calibrated, levels=LEVELS)
+    return {name: scores[plain] for name, plain in CALIBRATED_SCORES.items()}
+
+
 def test_calibrated_scores_do_not_see_what_calibration_removes() -> None:
     rng = np.random.default_rng(22)
     sample = draw_sample(rng, n_windows=84)
     spoiled = replace(sample, forecast=10.0 + 3.0 * (sample.forecast - 10.0))
-    honest = calibrated_scores(sample.observed, sample.forecast, levels=LEVELS)
+    honest = calibrated_scores(sample.observed, sample.forecast)
     narrow = 0.2 * sample.forecast + 0.8 * sample.forecast[..., 5:6]
     for forecast in (narrow, sample.forecast + 1.0):
-        scores = calibrated_scores(sample.observed, forecast, levels=LEVELS)
+        scores = calibrated_scores(sample.observed, forecast)
         for name, value in honest.items():
             assert scores[name] == pytest.approx(value, rel=0.03)
-    worse = calibrated_scores(sample.observed, spoiled.forecast, levels=LEVELS)
+    worse = calibrated_scores(sample.observed, spoiled.forecast)
     assert worse["calibrated_winkler"] > 1.2 * honest["calibrated_winkler"]
 
 
@@ -359,7 +365,7 @@ def test_a_half_without_an_observation_is_an_error_and_not_a_score() -> None:
     observed = sample.observed.copy()
     observed[7:] = np.nan
     with pytest.raises(DataError, match="two halves"):
-        calibrated_scores(observed, sample.forecast, levels=LEVELS)
+        calibrated_scores(observed, sample.forecast)
 
 
 @pytest.mark.parametrize("name", STATIC)

@@ -2,7 +2,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ curves = arrays(np.float64, (1, 1, len(LEVELS)), elements=st.integers(-20, 20).m
 )
 
 
+@settings(deadline=None)
 @given(curves, st.floats(0.05, 0.95))
 def test_between_the_levels_the_curve_is_that_of_the_scores(
     forecast: NDArray[np.float64], level: float
@@ -26,12 +27,14 @@ def test_between_the_levels_the_curve_is_that_of_the_scores(
     )
 
 
+@settings(deadline=None)
 @given(curves)
 def test_a_curve_never_descends(forecast: NDArray[np.float64]) -> None:
     read = quantiles_at(forecast, LEVELS, np.linspace(0.001, 0.999, 200))
     assert (np.diff(read, axis=-1) >= -1e-9).all()
 
 
+@settings(deadline=None)
 @given(curves, st.floats(-40.0, 40.0))
 def test_the_level_of_a_value_is_read_back_as_the_value(
     forecast: NDArray[np.float64], value: float
@@ -44,6 +47,7 @@ def test_the_level_of_a_value_is_read_back_as_the_value(
             assert read[0, 0, 0] == pytest.approx(value, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(curves, st.floats(-40.0, 40.0), st.floats(0.01, 0.99))
 def test_the_two_levels_say_when_a_bound_holds_a_value(
     forecast: NDArray[np.float64], value: float, level: float

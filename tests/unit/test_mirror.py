@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from paretocast.errors import SettingsError, StoreError
-from paretocast.space import FloatRange, IntRange, Space
+from paretocast.space import Config, FloatRange, IntRange, Space
 from paretocast.store import RunDirectory
 from paretocast.study.mirror import (
     OptunaMirror,
@@ -26,7 +26,7 @@ from paretocast.study.mirror import (
 )
 
 SPACE: Space = {"lr": FloatRange(1e-5, 1e-2, log=True), "num_stacks": IntRange(2, 5)}
-CONFIG = {"lr": 1e-3, "num_stacks": 3}
+CONFIG: Config = {"lr": 1e-3, "num_stacks": 3}
 
 
 def make_run(folder: Path) -> RunDirectory:

@@ -1,5 +1,6 @@
 import pytest
 
+from paretocast.calibration import CALIBRATED_SCORES
 from paretocast.errors import SettingsError
 from paretocast.objectives import (
     OBJECTIVES,
@@ -10,6 +11,7 @@ from paretocast.objectives import (
     total_violation,
 )
 from paretocast.scores import score_forecast
+from paretocast.settings import load_settings
 
 
 def test_every_score_with_a_better_side_can_be_searched_for() -> None:
@@ -18,7 +20,7 @@ def test_every_score_with_a_better_side_can_be_searched_for() -> None:
     observed = np.array([[10.0, 12.0], [11.0, 9.0]])
     forecast = observed[..., None] + np.array([-1.0, 0.0, 1.0])
     scores = score_forecast(observed, forecast, levels=[0.1, 0.5, 0.9], seasonal_scale=1.0)
-    assert set(scores) - {"picp", "n"} == set(OBJECTIVES)
+    assert {*scores, *CALIBRATED_SCORES} - {"picp", "calibrated_picp", "n"} == set(OBJECTIVES)
 
 
 def test_objectives_keep_their_order_and_width_is_short_for_mean_width() -> None:
@@ -59,7 +61,7 @@ def test_a_requirement_is_read_with_or_without_blanks(text: str) -> None:
         ("picp", "not understood, expected SCORE >= NUMBER"),
         ("picp > 75", "not understood"),
         ("picp >= 75 %", "not understood"),
-        ("coverage >= 75", "unknown score 'coverage', expected one of picp, mae"),
+        ("coverage >= 75", "unknown score 'coverage', expected one of picp, calibrated_picp, mae"),
         ("n >= 75", "unknown score 'n'"),
         ("picp >= seventy", "bound 'seventy', expected a number"),
         ("picp >= nan", "bound 'nan', expected a number"),
@@ -95,3 +97,9 @@ def test_a_score_that_the_data_leave_undefined_is_refused_before_the_search() ->
     with pytest.raises(SettingsError, match="mape, r2 cannot be computed on the tune split"):
         check_defined(objectives, constraints, scores)
     check_defined(objectives[:1], (), scores)
+
+
+def test_honest_stands_for_mae_and_the_calibrated_winkler_score_near_the_target() -> None:
+    settings = load_settings(None, {"objectives": ("honest",), "target_coverage": 90.0})
+    assert settings.objectives == ("mae", "calibrated_winkler")
+    assert settings.require == ("calibrated_picp >= 85", "calibrated_picp <= 95")

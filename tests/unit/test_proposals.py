@@ -154,6 +154,19 @@ def test_a_child_comes_from_the_best_of_all_earlier_generations(sampler: str) ->
     assert widths.count(32) > 12
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "nsga3"])
+def test_no_config_is_tried_twice_while_there_are_others(sampler: str) -> None:
+    configs = [tuple(trial.config.values()) for trial in search(sampler, 30)]
+    rounded = {tuple(round(v, 6) if isinstance(v, float) else v for v in c) for c in configs}
+    assert len(rounded) == 30
+
+
+def test_an_exhausted_space_still_has_a_proposal() -> None:
+    space: Space = {"width": Choice((16, 32)), "num_layers": IntRange(1, 2)}
+    seen = [SeenTrial(i, design_point(space, i, seed=1), (float(i), 1.0)) for i in range(12)]
+    assert set(proposer("nsga2", n_trials=30, space=space).propose(12, seen)) == set(space)
+
+
 def test_a_queue_comes_first_and_the_design_still_comes_after_it() -> None:
     # Ten of the points that a study with the same seed began with.
     queue = [design_point(SPACE, i, seed=1) for i in range(10)]

@@ -155,3 +155,23 @@ def test_where_none_meets_them_the_front_is_that_of_the_least_violation() -> Non
     ]
     assert front_numbers(trials) == [1, 2]
     assert set(places(trials)) == {1, 2}
+
+
+def test_probability_takes_the_lowest_mae_among_those_that_are_surely_near_the_target() -> None:
+    spread = np.linspace(-1.0, 1.0, 101)
+
+    def make(number: int, mae: float, picp: float, width: float) -> Candidate:
+        draws = Draws(
+            values=np.column_stack([mae + 0.0 * spread, np.abs(picp + width * spread - 80.0)]),
+            mae=mae + 0.0 * spread,
+            picp=picp + width * spread,
+        )
+        return Candidate(
+            number, (mae, abs(picp - 80.0)), mae, picp, picp - width, picp + width, draws=draws
+        )
+
+    unsure, sure, dear = make(0, 1.0, 76.0, 4.0), make(1, 2.0, 78.0, 2.0), make(2, 3.0, 80.0, 1.0)
+    chosen = select([unsure, sure, dear], policy="probability", target=80.0)
+    assert (chosen.number, chosen.rule) == (1, "probability")
+    likeliest = select([unsure], policy="probability", target=80.0)
+    assert (likeliest.number, likeliest.rule) == (0, "likeliest-coverage")

@@ -13,7 +13,7 @@ missing. A missing observation is left out everywhere.
 from __future__ import annotations
 
 from paretocast.calibration.base import Calibrator
-from paretocast.calibration.crossfit import calibrated_scores, cross_fitted
+from paretocast.calibration.crossfit import CALIBRATED_SCORES, cross_fitted
 from paretocast.calibration.methods import (
     FEWEST_COMPARED_WINDOWS,
     METHODS,
@@ -29,6 +29,7 @@ from paretocast.calibration.sample import Sample
 from paretocast.calibration.walk import Walk, walk_forward
 
 __all__ = [
+    "CALIBRATED_SCORES",
     "FEWEST_COMPARED_WINDOWS",
     "METHODS",
     "Calibrator",
@@ -38,7 +39,6 @@ __all__ = [
     "Sample",
     "Trialled",
     "Walk",
-    "calibrated_scores",
     "choose_calibrator",
     "cross_fitted",
     "fit_calibrator",

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.calibration.conformal import WEEK_WINDOWS, Sides, Unit, fit_conformal
-from paretocast.calibration.methods import judge
 from paretocast.calibration.sample import Sample
 from paretocast.errors import DataError
 
@@ -23,6 +22,15 @@ if TYPE_CHECKING:
     from paretocast.calibration.base import Calibrator
 
     Floats = NDArray[np.float64]
+
+
+# Scores of the calibrated forecast, by the name that objectives and records use.
+CALIBRATED_SCORES = {
+    "calibrated_winkler": "winkler",
+    "calibrated_width": "mean_width",
+    "calibrated_pinball": "pinball",
+    "calibrated_picp": "picp",
+}
 
 
 def fit_plain(sample: Sample) -> Calibrator:
@@ -68,43 +76,3 @@ def cross_fitted(
         calibrator = fit(sample.take(half != part))
         calibrated[half == part] = calibrator.apply(sample.forecast[half == part])
     return calibrated
-
-
-def calibrated_scores(
-    observed: Floats,
-    forecast: Floats,
-    *,
-    levels: Sequence[float],
-    coverage: float = 80.0,
-    block_windows: int = WEEK_WINDOWS,
-) -> dict[str, float]:
-    """Scores after calibration, under the names of the objectives.
-
-    Returns
-    -------
-    dict of str to float
-        calibrated_winkler, calibrated_width and calibrated_pinball (mean over all levels), in
-        target units, lower is better, and calibrated_picp in percent.
-
-    Examples
-    --------
-    Forecasts that are three times too wide score as those of the right width do.
-
-    >>> rng = np.random.default_rng(0)
-    >>> observed = rng.normal(size=(84, 24))
-    >>> honest = np.broadcast_to(np.array([-1.2816, 0.0, 1.2816]), (84, 24, 3))
-    >>> for forecast in (honest, 3.0 * honest):
-    ...     scores = calibrated_scores(observed, forecast, levels=(0.1, 0.5, 0.9))
-    ...     print(round(scores["calibrated_winkler"], 2), round(scores["calibrated_width"], 2))
-    3.5 2.61
-    3.5 2.61
-    """
-    calibrated = cross_fitted(observed, forecast, levels=levels, block_windows=block_windows)
-    sample = Sample(observed, calibrated, tuple(levels), np.arange(len(observed)))
-    judged = judge("plain", sample, coverage=coverage)
-    return {
-        "calibrated_winkler": judged.winkler,
-        "calibrated_width": judged.mean_width,
-        "calibrated_pinball": judged.pinball,
-        "calibrated_picp": judged.picp,
-    }

@@ -40,12 +40,15 @@ app = typer.Typer(
 )
 app.command()(tune)
 app.command(context_settings=OPEN_ENDED)(worker)
-for command in (submit, status, resubmit, cancel):
-    app.command()(command)
+app.command()(submit)
+app.command()(status)
+app.command()(resubmit)
+app.command()(cancel)
 app.command()(calibrate)
 app.command()(diagnose)
-for command in (benchmark, analyze, consolidate):
-    app.command()(command)
+app.command()(benchmark)
+app.command()(analyze)
+app.command()(consolidate)
 app.add_typer(data_app, name="data")
 
 

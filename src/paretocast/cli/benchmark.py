@@ -42,7 +42,7 @@ def benchmark(
         typer.Option(
             help="Some of tuned, default, ensemble, references, or references by name "
             "(seasonal_naive_24, seasonal_naive_168, weekday_hour_mean, ridge, lightgbm, "
-            "mstl_ets), joined by commas.",
+            "theta), joined by commas.",
             rich_help_panel=WHAT,
         ),
     ] = "tuned,default,ensemble,references",
@@ -98,7 +98,7 @@ def benchmark(
         bool,
         typer.Option(
             "--again",
-            help="Train also what an earlier benchmark has trained.",
+            help="Forget the trainings of earlier benchmarks in this workspace.",
             rich_help_panel=HOW,
         ),
     ] = False,
@@ -149,6 +149,8 @@ def benchmark(
 
       paretocast benchmark --dataset heat --models NHITS_Q --seeds 3 --methods tuned,ridge
     """
+    from paretocast.cli.search import StopRequest
+    from paretocast.cli.search import _default_threads as default_threads
     from paretocast.engine import TrainingInterrupted, use_threads
     from paretocast.proof import plan_proof, prove
 
@@ -172,12 +174,10 @@ def benchmark(
         most_members=members,
     )
     _say_plan(plan)
-    use_threads(threads or _default_threads())
+    use_threads(threads or default_threads())
     kept = workspace / "benchmarks" / "forecasts"
     if again:
         _forget(kept)
-    from paretocast.cli.search import StopRequest
-
     try:
         with StopRequest() as stop, BenchmarkProgress() as progress:
             proof = prove(plan, kept_in=kept, device=device, observer=progress, should_stop=stop)
@@ -421,13 +421,19 @@ def _find_all(
 
     from paretocast.datasets import find_spec
     from paretocast.proof import find_parameters
+    from paretocast.replay import find_run
+    from paretocast.space import model_name
 
     name = find_spec(given.dataset).name
-    if not models:
+    wanted = tuple(dict.fromkeys(model_name(model) for model in models))
+    if not wanted:
         raise SettingsError("--models names no model")
+    for path in runs:
+        if (model := find_run(path).model) not in wanted:
+            raise SettingsError(f"--run {path} is a study of {model}, --models names none of it")
     found = [
         find_parameters(model, name, workspace=workspace, given=given, runs=runs)
-        for model in dict.fromkeys(models)
+        for model in wanted
     ]
     if not test:
         return found
@@ -446,9 +452,3 @@ def _find_all(
 def _forget(kept: Path) -> None:
     for path in kept.glob("*.npz"):
         path.unlink()
-
-
-def _default_threads() -> int:
-    from paretocast.cli.search import _default_threads as default_threads
-
-    return default_threads()

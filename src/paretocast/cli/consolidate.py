@@ -71,7 +71,7 @@ def print_found(found: list[Consolidated]) -> None:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD)
-    for name in ("study", "state", "complete trials", "MAE", "PICP %", "space seen %"):
+    for name in ("study", "state", "judged trials", "MAE", "PICP %", "space seen %"):
         table.add_column(name, justify="left" if name in {"study", "state"} else "right")
     for one in found:
         result = one.result or {}

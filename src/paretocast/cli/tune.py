@@ -101,7 +101,10 @@ def tune(
     objectives: Annotated[
         str | None,
         typer.Option(
-            help="Scores to minimise, joined by commas. \\[default: mae,coverage_error]",
+            help=(
+                "Scores to minimise, joined by commas, or honest: MAE and the Winkler score after "
+                "calibration. \\[default: mae,coverage_error]"
+            ),
             rich_help_panel=SEARCH,
         ),
     ] = None,
@@ -163,7 +166,7 @@ def tune(
         str | None,
         typer.Option(
             help="How the handed-over trial is chosen: compatible-coverage (default), min-mae, "
-            "closest-coverage or knee.",
+            "closest-coverage, knee or probability.",
             rich_help_panel=SEARCH,
         ),
     ] = None,

@@ -51,9 +51,9 @@ class Explored:
     Attributes
     ----------
     shares : tuple of float
-        Where each complete trial lies in the range, 0 to 1 on its scale.
+        Where each trial lies in the range, 0 to 1 on its scale.
     losses : tuple of float
-        MAE of the trials, target units.
+        MAE of the trials, target units; of a pruned one where it was stopped.
     winner : float
         Where the chosen trial lies.
     low, high : str
@@ -80,7 +80,7 @@ def scores_figure(
     target_coverage : float
         Percent, drawn as a line.
     """
-    title = f"{dataset}: scores on the test split"
+    title = f"{dataset}: scores on the test split, in {unit}"
     if not methods:
         return look.message_figure(title, "No method was scored.", height=300)
     figure = make_subplots(rows=1, cols=3, shared_yaxes=True, horizontal_spacing=0.03)
@@ -109,9 +109,8 @@ def scores_figure(
         row=1,
         col=3,
     )
-    for column, name in enumerate(("MAE", "mean pinball loss"), start=1):
-        figure.update_xaxes(title_text=look.axis_title(name, unit), nticks=5, col=column)
-    figure.update_xaxes(title_text="coverage (%)", nticks=5, col=3)
+    for column, name in enumerate(("MAE", "mean pinball loss", "coverage (%)"), start=1):
+        figure.update_xaxes(title_text=name, nticks=5, col=column)
     order = [escape(method.label) for method in reversed(methods)]
     figure.update_yaxes(categoryorder="array", categoryarray=order, type="category")
     look.add_note(figure, "bars: 95 % intervals from resampled days")
@@ -122,7 +121,7 @@ def explored_figure(parameters: Sequence[Explored], *, subject: str, unit: str) 
     """Where the trials lie in the range of each parameter, coloured by MAE, and the winner."""
     title = f"{subject}: what was explored"
     if not parameters:
-        return look.message_figure(title, "No trial is complete.", height=300)
+        return look.message_figure(title, "No trial was judged.", height=300)
     figure = look.blank_figure(title, height=170 + 52 * len(parameters))
     losses = [loss for parameter in parameters for loss in parameter.losses]
     low, high = look.low_is_good_range(losses, shown=[min(losses)])
@@ -146,7 +145,7 @@ def explored_figure(parameters: Sequence[Explored], *, subject: str, unit: str) 
                 },
                 customdata=parameter.losses,
                 hovertemplate=f"MAE %{{customdata:.4g}} {escape(unit)}<extra>{name}</extra>",
-                name="complete trials, the darker the better",
+                name="trials, the darker the better",
                 showlegend=i == 0,
             )
         )

@@ -73,7 +73,7 @@ REFERENCES: dict[str, Callable[..., NDArray[np.float64]]] = {
 FITTED: dict[str, Fit] = {
     "ridge": fit_ridge,
     "lightgbm": fit_trees,
-    "mstl_ets": fit_statistical,
+    "theta": fit_statistical,
 }
 # Seconds at most, and nothing to install: every study is compared with these.
 STUDY_REFERENCES = (*REFERENCES, "ridge")
@@ -100,7 +100,7 @@ def reference_names() -> tuple[str, ...]:
     """References that can be fitted here, from the simplest on."""
     absent = {
         *(() if trees_are_installed() else ("lightgbm",)),
-        *(() if statistics_are_installed() else ("mstl_ets",)),
+        *(() if statistics_are_installed() else ("theta",)),
     }
     return tuple(name for name in (*REFERENCES, *FITTED) if name not in absent)
 

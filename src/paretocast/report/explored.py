@@ -24,7 +24,7 @@ def explored_page(found: Sequence[tuple[Consolidated, tuple[Explored, ...]]]) ->
     for i, (one, parameters) in enumerate(found):
         name = one.run.study_name
         advice = [coverage.advice for coverage in one.coverages if coverage.advice]
-        body.append(section(name, f"{count(len(one.losses), 'complete trial')}."))
+        body.append(section(name, f"{count(len(one.losses), 'judged trial')}."))
         body.append(
             figure_box(explored_figure(parameters, subject=name, unit=""), element_id=f"space-{i}")
         )
@@ -41,8 +41,8 @@ def explored_page(found: Sequence[tuple[Consolidated, tuple[Explored, ...]]]) ->
         eyebrow="all studies of the workspace",
         heading="What the searches explored",
         lede=(
-            "Each line is a complete trial, drawn where its value lies in the range of the search. "
-            "A winner at the end of a range may have a better one beyond it."
+            "Each line is a trial that was judged, drawn where its value lies in the range of the "
+            "search. A winner at the end of a range may have a better one beyond it."
         ),
         body=body or [section("There is no study with a complete trial.")],
         footer="shares of a logarithmic range are on its logarithmic scale",
