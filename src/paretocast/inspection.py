@@ -98,6 +98,22 @@ def inspect_run(run: RunDirectory) -> Progress:
     )
 
 
+def inspect_levels(path: Path, *, fresh: bool) -> Progress:
+    """What stage 2 left in `calibrated_quantiles.json`: the coverage of its interval.
+
+    Parameters
+    ----------
+    fresh : bool
+        Whether the file is this experiment's and not an earlier one's.
+    """
+    if not fresh or not path.exists():
+        return Progress()
+    try:
+        return Progress(best_picp=float(store.load_json(path)["picp"]))
+    except (StoreError, KeyError, TypeError, ValueError) as error:
+        return Progress(problems=(f"{path} is damaged: {error!r}",))
+
+
 def check_result(
     result: Mapping[str, Any], records: Mapping[int, Mapping[str, Any]]
 ) -> tuple[str, ...]:

@@ -242,8 +242,7 @@ def _stand(evidence: Evidence) -> Stand:
 
 def _all_trials_ended(evidence: Evidence) -> bool:
     """Whether the search has nothing left to do; one that lost patience says so in its log."""
-    trials = evidence.row.trials
-    wanted = int(trials) if trials.isdigit() and evidence.row.stage != "2" else 0
+    wanted = int(evidence.row.trials) if evidence.row.trials.isdigit() else 0
     patient = not any("ended by patience" in line for line in evidence.last_lines)
     return evidence.progress.n_ended >= wanted or not patient
 
@@ -305,11 +304,8 @@ def _continue(one: Standing, place: str) -> str:
     row = one.evidence.row
     if not row.job_ids:
         return f"{row.id} can be continued: {_resume(row, place)}"
-    ended = one.evidence.progress.n_ended
-    return (
-        f"{row.id} {one.stand} after {ended} of {row.trials} trials: "
-        f"paretocast resubmit {row.id}{place}"
-    )
+    ended = f" after {one.evidence.progress.n_ended} of {row.trials} trials" if row.trials else ""
+    return f"{row.id} {one.stand}{ended}: paretocast resubmit {row.id}{place}"
 
 
 def _resume(row: Row, place: str) -> str:

@@ -194,7 +194,8 @@ def _planned(request: Request, same: Sequence[Standing]) -> Step:
     for one in same:
         if one.stand is Stand.FINISHED:
             ended = one.evidence.progress.n_ended
-            return Step(request, skipped=f"finished as {one.id}, {ended} trials")
+            trials = f", {ended} trials" if ended else ""
+            return Step(request, skipped=f"finished as {one.id}{trials}")
     begun = [one for one in same if one.evidence.progress.n_ended > 0]
     if not begun:
         return Step(request)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from paretocast import store, tracking
 from paretocast.errors import ExecutionError, StoreError
-from paretocast.inspection import first_line, inspect_run, last_lines
+from paretocast.inspection import first_line, inspect_levels, inspect_run, last_lines
 from paretocast.status import Evidence, Stand, Standing, standing
 from paretocast.store import RunDirectory
 from paretocast.tracking import SINGLE_STAGE, Row, Submission, submission_row
@@ -128,7 +128,7 @@ def _submitted(workspace: Path, submission: Submission, report: JobReport | None
     return Evidence(
         row=replace(row, results=_shown(result, workspace)),
         report=report,
-        progress=inspect_run(run),
+        progress=inspect_run(run) if row.stage != "2" else inspect_levels(result, fresh=fresh),
         has_result=result.is_file() and fresh,
         after=job.after,
         has_pages=run.page("pareto_front").is_file() or row.stage == "2",

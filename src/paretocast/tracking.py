@@ -101,6 +101,8 @@ class Row:
         Joined by blanks; the last one counts.
     stage : str
         "1", "2" or empty.
+    trials : str
+        A number; empty in stage 2, which replays those of stage 1.
     submitted, started, ended : str
         ISO 8601 with a zone, or empty.
     best_mae : str
@@ -225,7 +227,7 @@ def submission_row(submission: Submission) -> Row:
         dataset=submission.dataset,
         stage="" if submission.stage is None else str(submission.stage),
         strategy=submission.strategy,
-        trials=str(submission.trials),
+        trials="" if submission.stage == 2 else str(submission.trials),  # it has no trials
         workers=str(submission.n_workers),
         submitted=submission.jobs[0].submitted,
         state="submitted",

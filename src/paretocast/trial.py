@@ -90,6 +90,8 @@ class TrialRecord:
         What was seen at each rung, the last one included.
     peak_memory_mib : float
         Largest resident memory of the process during the trial, libraries and data included.
+    micro_batch : int or None
+        Windows computed at once where memory ran out for the whole batch; None where it sufficed.
     stop_losses : tuple of (step, loss)
         Mean pinball loss of the averaged weights on the stop split, scaled units.
     forecasts : dict of str to ndarray
@@ -112,6 +114,7 @@ class TrialRecord:
     stop_losses: tuple[tuple[int, float], ...] = ()
     fit_seconds: float = 0.0
     peak_memory_mib: float = 0.0
+    micro_batch: int | None = None
     reason: str = ""
     traceback: str = ""
     forecasts: dict[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
@@ -270,6 +273,7 @@ def run_trial(
             stop_losses=tuple(training.stop_losses),
             fit_seconds=training.fit_seconds,
             peak_memory_mib=peak_memory_mib(),
+            micro_batch=None if training.micro_batch == bench.batch_size else training.micro_batch,
             forecasts=kept,
         )
     except (TrialInterrupted, StoreError):

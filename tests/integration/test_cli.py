@@ -281,3 +281,22 @@ def test_help_answers_without_the_heavy_libraries() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "--time-limit" in done.stdout
+
+
+def test_workers_per_device_need_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    code, _, err = run_cli(capsys, "tune", "--workers-per-device", "4")
+    assert code == 2
+    assert "no CUDA device is visible; use --workers" in err
+
+
+def test_workers_take_turns_on_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    from paretocast.cli.search import _device_options
+    from paretocast.settings import load_settings
+
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    turns = [_device_options(load_settings(None, {}), index) for index in range(3)]
+    assert turns == [["--device", "cuda:0"], ["--device", "cuda:1"], ["--device", "cuda:0"]]
+    assert _device_options(load_settings(None, {"device": "cpu"}), 1) == []

@@ -88,25 +88,19 @@ def test_a_failing_stage_1_leaves_stage_2_unrun_and_explained(place: Place) -> N
     assert f"paretocast resubmit NHITS_Q_demo_{first}" in err
 
 
-def test_stage_2_waits_for_stage_1(place: Place) -> None:
-    stub = place.folder / "stub.sh"
-    stub.write_text(
-        'stage=$(sed -E "s/.*--stage ([12]).*/\\1/" <<<"$*")\n'
-        'mkdir -p "hpo/results/stage$stage/demo_NHITS_Q"\n'
-        'if [ "$stage" = 1 ]; then sleep 4; file=best_params; else file=calibrated_quantiles; fi\n'
-        '[ "$stage" = 1 ] || [ -e hpo/results/stage1/demo_NHITS_Q/best_params.json ] || exit 9\n'
-        'echo "{}" > "hpo/results/stage$stage/demo_NHITS_Q/$file.json"\n',
-        encoding="utf-8",
-    )
-    profiles = place.folder / "stub.toml"
-    profiles.write_text('[profiles.tiny]\nprogram = ["bash", "stub.sh"]\n', encoding="utf-8")
-    words = ("--stage", "all", "--profile-file", "stub.toml")
-    first, second = place.submit("NHITS_Q", "demo", "1", *words)
+def test_stage_2_waits_for_stage_1_and_finishes(place: Place) -> None:
+    first, second = place.submit("NHITS_Q", "demo", "2", "--stage", "all", *TINY)
     waiting = place.experiment(f"NHITS_Q_demo_{second}")
+    assert (waiting["state"], waiting["stage"]) == ("queued", 2)
     assert waiting["detail"] == "waits for the job it follows"
     done = place.wait_for(f"NHITS_Q_demo_{second}", "finished", "failed", "cancelled")
     assert done["state"] == "finished"
-    assert first != second
+    assert place.experiment(f"NHITS_Q_demo_{first}")["state"] == "finished"
+    levels = place.folder / "hpo" / "results" / "stage2" / "demo_NHITS_Q"
+    assert (levels / "calibrated_quantiles.json").is_file()
+    out, err = place.paretocast("submit", "NHITS_Q", "demo", "2", "--stage", "all")
+    assert out == ""
+    assert err.count("finished as") == 2
 
 
 def test_a_signalled_job_comes_back_and_goes_on_from_its_checkpoint(place: Place) -> None:

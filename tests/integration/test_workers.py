@@ -231,6 +231,7 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_killed_worker_is_reported_and_the_others_finish_the_study(tmp_path: Path) -> None:
     tuning = Tuning(tmp_path, "--workers", "2", "--trials", "5")
     _, pid = tuning.busy_worker()
@@ -242,6 +243,7 @@ def test_a_killed_worker_is_reported_and_the_others_finish_the_study(tmp_path: P
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_puts_all_trials_away_and_the_study_goes_on(
     tmp_path: Path, number: signal.Signals
@@ -259,6 +261,7 @@ def test_a_signal_puts_all_trials_away_and_the_study_goes_on(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_workers_whose_parent_is_killed_put_their_trials_away(tmp_path: Path) -> None:
     tuning = Tuning(tmp_path, "--workers", "2", "--trials", "50")
     trial, pid = tuning.busy_worker()
@@ -272,6 +275,7 @@ def test_workers_whose_parent_is_killed_put_their_trials_away(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_full_disk_is_a_clear_error_and_the_study_goes_on_afterwards(
     tmp_path: Path, workers: str

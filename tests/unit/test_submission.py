@@ -225,6 +225,20 @@ def test_an_old_result_of_a_stage_does_not_hide_that_its_job_failed(tmp_path: Pa
     assert one.stand is Stand.FAILED
 
 
+def test_stage_2_shows_the_coverage_of_its_levels(tmp_path: Path) -> None:
+    executor = Notebook()
+    submission = hand_over(make_request(tmp_path, stage=2), executor)
+    executor.states["1"] = JobState.COMPLETED
+    result = result_path(tmp_path / "hpo", submission_row(submission))
+    save_json(result, {"picp": 81.5})
+    (one,) = look(tmp_path, executor).standings
+    assert (one.stand, one.evidence.progress.best_picp) == (Stand.FINISHED, 81.5)
+    assert (one.as_json()["trials"], one.row().best_picp) == (None, "81.50")
+    result.write_text("{}", encoding="utf-8")
+    (one,) = look(tmp_path, executor).standings
+    assert "calibrated_quantiles.json is damaged" in one.evidence.progress.problems[0]
+
+
 def test_the_table_is_made_anew_from_the_run_directories(tmp_path: Path) -> None:
     executor = Notebook()
     for model in ("NHITS_Q", "TFT_Q"):

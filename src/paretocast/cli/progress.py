@@ -152,7 +152,8 @@ def _describe_trial(record: TrialRecord) -> str:
     if not record.scores:
         return f"{record.state}: {record.reason}"
     pruned = f", pruned at step {record.steps}" if record.state is TrialState.PRUNED else ""
+    parts = f", memory ran out: {record.micro_batch} windows at once" if record.micro_batch else ""
     return (
         f"MAE {significant(record.scores['mae'])}, PICP {record.scores['picp']:.1f} %, "
-        f"{duration(record.fit_seconds)}{pruned}"
+        f"{duration(record.fit_seconds)}{pruned}{parts}"
     )

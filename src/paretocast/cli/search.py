@@ -218,10 +218,18 @@ def _start_workers(settings: TuneSettings, run: RunDirectory) -> LocalWorkers:
     for index in indices:
         run.worker_report(index).unlink(missing_ok=True)
     return LocalWorkers(
-        [[*command, "--index", str(index)] for index in indices],
+        [[*command, "--index", str(i), *_device_options(settings, i)] for i in indices],
         logs=[run.worker_log(index) for index in indices],
         environment=environment,
     )
+
+
+def _device_options(settings: TuneSettings, index: int) -> list[str]:
+    """Workers take turns on the GPUs, unless one was named."""
+    from paretocast.engine import cuda_devices
+
+    devices = cuda_devices() if settings.device in {"auto", "cuda"} else ()
+    return ["--device", devices[index % len(devices)]] if devices else []
 
 
 def _show(study: Study, run: RunDirectory, progress: StudyProgress, *, n_workers: int) -> None:

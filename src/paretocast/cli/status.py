@@ -148,7 +148,7 @@ def _picture(standings: Sequence[Standing]) -> Group:
             escape(row.id),
             row.stage or "–",
             Text(str(one.stand), style=STYLES[str(one.stand)]),
-            f"{progress.n_ended}/{row.trials or '?'}",
+            "–" if row.stage == "2" else f"{progress.n_ended}/{row.trials or '?'}",
             str(progress.n_running),
             str(progress.n_pruned),
             str(progress.n_failed),

@@ -8,6 +8,7 @@ from paretocast.engine.training import (
 )
 from paretocast.engine.windows import (
     WindowSource,
+    cuda_devices,
     forecast_positions,
     pinball_loss,
     pinball_losses,
@@ -22,6 +23,7 @@ __all__ = [
     "TrainingDivergedError",
     "TrainingInterrupted",
     "WindowSource",
+    "cuda_devices",
     "forecast_positions",
     "pinball_loss",
     "pinball_losses",

@@ -46,6 +46,11 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def cuda_devices() -> tuple[str, ...]:
+    """Names of the CUDA devices that this process sees (`CUDA_VISIBLE_DEVICES` is respected)."""
+    return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+
+
 def use_threads(n_threads: int) -> None:
     """Let this process compute on `n_threads` cores."""
     torch.set_num_threads(n_threads)
