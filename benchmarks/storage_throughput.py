@@ -184,8 +184,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--url", help="a database to measure as well")
-    parser.add_argument("--trials", type=int, default=320)
-    parser.add_argument("--trial-seconds", type=float, default=1.0)
+    parser.add_argument("--trials", type=int, default=160)
+    parser.add_argument("--trial-seconds", type=float, default=0.5)
     parser.add_argument("--workers", type=int, nargs="+", default=list(WORKERS))
     parser.add_argument("--quick", action="store_true", help="32 trials of 0.1 s")
     options = parser.parse_args()

@@ -175,7 +175,8 @@ def _level_after(
         away = (observed - forecast[..., edge])[beyond]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             odds = logit(tau)[edge] + step * away / spread
-            reached = 1.0 / (1.0 + np.exp(-odds))
+            beyond_edge = 1.0 / (1.0 + np.exp(-odds))
+        reached = np.where(away == 0.0, tau[edge], beyond_edge)  # not a rounding beside it
         flat = 0.0 if edge == 0 else 1.0  # the tail of levels that share one quantile
         level[beyond] = np.where(spread == 0.0, flat, reached)
     return level

@@ -6,7 +6,7 @@ import math
 
 from rich.console import Console
 
-PIPED_WIDTH = 120  # a table written to a file keeps its columns
+PIPED_WIDTH = 160  # a table written to a file keeps its columns
 
 
 def numbers_console() -> Console:
