@@ -86,6 +86,7 @@ LAYERS = [
         "executors.background",
         "executors.base",
         "executors.local",
+        "executors.places",
         "executors.slurm",
     },
     {"jobscript", "inspection", "replay", "warmstart"},

@@ -11,7 +11,7 @@ import re
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -70,6 +70,8 @@ class Profile(BaseModel):
 
     Attributes
     ----------
+    executor : str
+        `slurm`, or `background`: a process of this machine, which knows no queue and no limits.
     time : str
         Limit of one job as Slurm writes it: minutes, hours:minutes:seconds or
         days-hours:minutes:seconds. A study may take many times as long: its job is requeued.
@@ -91,6 +93,7 @@ class Profile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    executor: Literal["slurm", "background"] = "slurm"
     partition: str | None = None
     account: str | None = None
     gres: str | None = None

@@ -258,7 +258,8 @@ status=$?
 while kill -0 "$search" 2>/dev/null; do sleep 0.5; done
 
 # A job that somebody cancelled must not come back; one that Slurm preempts is still running here.
-if [ "$asked" = TERM ] && [ "$(squeue --noheader --jobs="$job" --format=%T)" != RUNNING ]; then
+state=$(squeue --noheader --jobs="$job" --format=%T 2>/dev/null)
+if [ "$asked" = TERM ] && [ "$state" != RUNNING ]; then
   say "taken off the node; unless Slurm starts it again, paretocast resubmit continues the study"
   exit 143
 fi

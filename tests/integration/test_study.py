@@ -65,6 +65,7 @@ def test_best_params_follow_the_published_schema(finished: tuple[Path, StudyResu
         "seasonal_naive_24",
         "seasonal_naive_168",
         "weekday_hour_mean",
+        "ridge",
     }
 
 

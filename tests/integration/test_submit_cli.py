@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -254,6 +255,28 @@ def test_a_failed_job_shows_its_last_lines_and_the_cause(
     out = run_cli(capsys, "status")[1]
     assert "NHITS_Q_demo_812 is failed: Python error: ValueError: odd" in out
     assert "Traceback (most recent call last):" in out
+
+
+def test_without_a_cluster_a_job_runs_in_the_background(
+    capsys: pytest.CaptureFixture[str], queue: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # no Slurm
+    program = 'program = ["bash", "-c", "echo at work; exec sleep 60"]'
+    Path("p.toml").write_text(f"[profiles.here]\n{program}\n", encoding="utf-8")
+    words = ("--profile", "here", "--profile-file", "p.toml")
+    code, out, _ = run_cli(capsys, "submit", "NHITS_Q", "demo", *words)
+    assert code == 0
+    name = f"NHITS_Q_demo_{out.strip()}"
+    log = Path("hpo/logs") / f"hpo_{name}.log"
+    states = []
+    for command in (("status", "--json"), ("cancel", name), ("status", "--json")):
+        while not log.exists() or "at work" not in log.read_text():
+            time.sleep(0.05)
+        out = run_cli(capsys, *command)[1]
+        while command[0] == "status" and states and "running" in out:  # until it has ended
+            out = run_cli(capsys, *command)[1]
+        states += [one["state"] for one in json.loads(out)["experiments"]] if out else []
+    assert states == ["running", "cancelled"]
 
 
 def test_status_of_an_empty_place_says_how_to_begin(

@@ -69,7 +69,9 @@ def test_a_profile_that_cannot_be_used_is_refused(tmp_path: Path, text: str, mes
 def test_a_missing_file_and_an_unknown_profile_are_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"nothing\.toml cannot be read"):
         load_profiles([tmp_path / "nothing.toml"])
-    with pytest.raises(SettingsError, match="profile 'h100' is unknown, expected one of a100, cpu"):
+    with pytest.raises(
+        SettingsError, match="profile 'h100' is unknown, expected one of a100, cpu, here"
+    ):
         load_profiles([]).choose("h100")
 
 

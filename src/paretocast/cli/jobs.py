@@ -31,12 +31,12 @@ def cancel(
     workspace: WorkspaceOption = Path("hpo"),
 ) -> None:
     """End the jobs of an experiment. Its trials are kept; resubmit goes on with them."""
-    from paretocast.executors.slurm import Slurm
+    from paretocast.executors.places import Places
     from paretocast.submission import cancel as end_jobs
     from paretocast.submission import find
 
     submission = find(workspace, experiment)
-    ended = end_jobs(submission, Slurm())
+    ended = end_jobs(submission, Places(workspace))
     said = f"ended {', '.join(ended)}" if ended else "no job of it waits or runs"
     talk_console().print(f"{submission.id}: {said}", highlight=False, markup=False)
 
@@ -61,7 +61,7 @@ def resubmit(
     Without --profile it is submitted with the profile of its last time.
     """
     from paretocast.cluster import Profile, load_profiles, profile_files
-    from paretocast.executors.slurm import Slurm
+    from paretocast.executors.places import Places
     from paretocast.jobscript import job_script
     from paretocast.submission import find, refuse_if_active, request_of, submit
 
@@ -79,7 +79,7 @@ def resubmit(
         job = job_script(request, chosen, program=program_words(chosen), study_id=study_id)
         print(job.script)  # noqa: T201
         return
-    executor = Slurm()
+    executor = Places(workspace, submit_to=chosen.executor)
     refuse_if_active(submission, executor)
     again = submit(
         request,

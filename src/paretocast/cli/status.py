@@ -79,7 +79,7 @@ def status(
 
 def _look(workspace: Path, *, rebuild: bool) -> Survey:
     """The survey, kept in the table where that can be written."""
-    from paretocast.executors.slurm import Slurm
+    from paretocast.executors.places import Places
     from paretocast.survey import keep_table, survey
 
     if not (workspace / "results").is_dir():
@@ -87,7 +87,7 @@ def _look(workspace: Path, *, rebuild: bool) -> Survey:
             f"no experiment in {workspace}: submit or tune makes the first one, "
             "--workspace names another place"
         )
-    found = survey(workspace, Slurm(), now=datetime.now(UTC))
+    found = survey(workspace, Places(workspace), now=datetime.now(UTC))
     try:
         keep_table(workspace, found.standings, anew=rebuild)
     except StoreError as error:

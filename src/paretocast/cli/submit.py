@@ -143,6 +143,7 @@ def submit(
       paretocast submit --all --stage all --dry-run
     """
     from paretocast.cluster import load_profiles, profile_files
+    from paretocast.executors.places import Places
     from paretocast.submission import plan
 
     positional, options = _split_words(words or [])
@@ -155,7 +156,7 @@ def submit(
         options=options,
         workspace=workspace,
     )
-    executor = _slurm()
+    executor = Places(workspace, submit_to=chosen.executor)
     if everything or stage in {"2", "all"}:
         standings = _standings(workspace, executor, must_ask=not dry_run)
     else:
@@ -200,18 +201,12 @@ def print_submission(submission: Submission, workspace: Path) -> None:
         *(f"  log      {log}" for log, _ in job.logs[:1]),
         f"  results  {result_path(workspace, submission_row(submission))}",
         f"  watch    paretocast status {filters} --watch{place}",
-        f"           squeue --jobs {job.job_id}",
+        *([f"           squeue --jobs {job.job_id}"] if job.job_id.isdigit() else []),
         *(f"           tail -f {shlex.quote(log)}" for log, _ in job.logs[:1]),
         f"  end      paretocast cancel {submission.id}{place}",
     ]
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _slurm() -> Executor:
-    from paretocast.executors.slurm import Slurm
-
-    return Slurm()
 
 
 def _split_words(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:

@@ -33,6 +33,7 @@ from paretocast.executors.base import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+LOCAL_PREFIX = "local-"  # how the ids of these jobs begin
 GRACE_SECONDS = 30.0
 LOOK_SECONDS = 0.2
 NEVER_STARTED = "Dependency"
@@ -52,7 +53,7 @@ class Background(Executor):
 
     def submit(self, job: Job) -> str:
         """Start a job; its id."""
-        job_id = f"local-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        job_id = f"{LOCAL_PREFIX}{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         home = self._folder / job_id
         try:
             home.mkdir(parents=True)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast import store
-from paretocast.errors import DataError, StoreError
+from paretocast.errors import StoreError
 from paretocast.halving import survives
-from paretocast.models.references import REFERENCES, forecast_reference
+from paretocast.models.references import forecast_references
 from paretocast.objectives import (
     check_defined,
     parse_constraints,
@@ -158,17 +158,5 @@ class Judge:
 
 def score_references(bench: Bench) -> dict[str, dict[str, float]]:
     """Scores of the references on the tune split; one that lacks history is left out."""
-    scores = {}
-    for name in REFERENCES:
-        try:
-            forecast = forecast_reference(
-                name,
-                bench.task.series.values,
-                bench.task.issues["tune"],
-                horizon_steps=bench.task.shape.horizon_steps,
-                levels=bench.task.shape.levels,
-            )
-        except DataError:
-            continue
-        scores[name], _ = score_on_tune(bench, forecast, seed=0)
-    return scores
+    forecasts = forecast_references(bench.task, "tune")
+    return {name: score_on_tune(bench, forecast, seed=0)[0] for name, forecast in forecasts.items()}
