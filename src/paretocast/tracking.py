@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from paretocast import store
@@ -291,11 +291,6 @@ def rebuild(workspace: Path, rows: Iterable[Row]) -> None:
     store.create_folder(folder)
     with StudyLock(folder / ".lock"):
         store.save_text(table_path(workspace), _as_csv(rows))
-
-
-def with_job(submission: Submission, job: SubmittedJob) -> Submission:
-    """The submission with one more job."""
-    return replace(submission, jobs=(*submission.jobs, job))
 
 
 def holds_secret(text: str) -> bool:

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-SCRIPTS = ("train_throughput", "evaluate_throughput", "gpu_throughput", "time_to_quality")
+SCRIPTS = (
+    "train_throughput",
+    "evaluate_throughput",
+    "gpu_throughput",
+    "time_to_quality",
+    "fault_injection",
+    "coordination",
+)
 
 
 @pytest.fixture

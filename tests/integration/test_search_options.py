@@ -186,6 +186,7 @@ def test_a_study_begins_with_the_front_of_an_earlier_one_and_keeps_its_queue(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "nsga2", "nsga3", "random", "qmc"])
 def test_every_sampler_makes_a_study_that_stays_in_its_space(tmp_path: Path, sampler: str) -> None:
     settings = make_settings(12, sampler=sampler, racing={"max_seeds": 1})

@@ -67,6 +67,11 @@ def run_cli(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, s
     return code, out, err
 
 
+def state_of(capsys: pytest.CaptureFixture[str], name: str) -> str:
+    found = json.loads(run_cli(capsys, "status", "--json")[1])["experiments"]
+    return {str(one["id"]): str(one["state"]) for one in found}[name]
+
+
 def command_of(script: str) -> str:
     return " ".join(re.split(r"^program=\(|^\)", script, flags=re.MULTILINE)[1].split())
 
@@ -268,15 +273,13 @@ def test_without_a_cluster_a_job_runs_in_the_background(
     assert code == 0
     name = f"NHITS_Q_demo_{out.strip()}"
     log = Path("hpo/logs") / f"hpo_{name}.log"
-    states = []
-    for command in (("status", "--json"), ("cancel", name), ("status", "--json")):
-        while not log.exists() or "at work" not in log.read_text():
-            time.sleep(0.05)
-        out = run_cli(capsys, *command)[1]
-        while command[0] == "status" and states and "running" in out:  # until it has ended
-            out = run_cli(capsys, *command)[1]
-        states += [one["state"] for one in json.loads(out)["experiments"]] if out else []
-    assert states == ["running", "cancelled"]
+    while not log.exists() or "at work" not in log.read_text():
+        time.sleep(0.05)
+    assert state_of(capsys, name) == "running"
+    run_cli(capsys, "cancel", name)
+    while (state := state_of(capsys, name)) == "running":
+        time.sleep(0.05)
+    assert state == "cancelled"
 
 
 def test_status_of_an_empty_place_says_how_to_begin(

@@ -208,7 +208,9 @@ def test_a_replayed_study_is_reproducible(demo: Surrogate) -> None:
     assert twice[0] == twice[1]
 
 
-def test_the_search_needs_three_quarters_of_the_steps_of_random_search_at_most(demo: Surrogate) -> None:
+def test_the_search_needs_three_quarters_of_the_steps_of_random_search_at_most(
+    demo: Surrogate,
+) -> None:
     n_full, seeds = 20, range(8)
     budget = n_full * demo.rung_steps[-1]
     reference, _ = reference_point(demo.table)

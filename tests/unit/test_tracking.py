@@ -25,7 +25,6 @@ from paretocast.tracking import (
     submission_row,
     table_path,
     update_rows,
-    with_job,
 )
 
 N_SUBMITTERS = 20
@@ -71,7 +70,7 @@ def test_a_submission_becomes_a_row(tmp_path: Path) -> None:
 
 def test_a_second_job_keeps_the_experiment(tmp_path: Path) -> None:
     first = make_submission()
-    second = with_job(first, replace(first.jobs[0], job_id="900"))
+    second = replace(first, jobs=(*first.jobs, replace(first.jobs[0], job_id="900")))
     record_submission(tmp_path, first)
     record_submission(tmp_path, second)
     (row,) = load_rows(tmp_path).values()

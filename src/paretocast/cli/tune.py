@@ -118,6 +118,14 @@ def tune(
             rich_help_panel=SEARCH,
         ),
     ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(
+            help="Trainings of a trial near the front; 1 repeats nothing. \\[default: 3]",
+            min=1,
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
     sampler: Annotated[
         str | None,
         typer.Option(
@@ -325,6 +333,7 @@ def tune(
         "storage": storage,
         "patience": patience,
         "patience_growth": patience_growth,
+        "racing": {"max_seeds": repeats},
         "training": {"steps": steps, "epochs": epochs, "transform": transform},
     }
     if test:

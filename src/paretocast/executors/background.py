@@ -135,7 +135,11 @@ def guard(home: Path, element: int) -> None:
             env=_environment(job, element),
         ) as process,
     ):
+        passed_on = False
         while process.poll() is None:
+            if asked and not passed_on:  # it may have come before there was a script to hear it
+                passed_on = True
+                os.killpg(os.getpgrp(), signal.SIGTERM)
             if asked and time.monotonic() - asked[0] > GRACE_SECONDS:
                 process.kill()
             time.sleep(LOOK_SECONDS)

@@ -16,7 +16,7 @@ BACKGROUND, SLURM = "background", "slurm"
 
 
 class Places(Executor):
-    """This machine and its cluster.
+    """Jobs of this machine and of its cluster.
 
     Parameters
     ----------

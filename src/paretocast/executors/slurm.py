@@ -113,16 +113,6 @@ class Slurm(Executor):
         paths = [Path(path) for pair in job.log_paths(job_id) for path in pair]
         return tuple(path for path in paths if path.is_file())
 
-    def check_script(self, script: str, *, folder: Path) -> str:
-        """What `sbatch --test-only` says to a script: nothing is submitted.
-
-        Raises
-        ------
-        ExecutionError
-            If the cluster would refuse it.
-        """
-        return self._ask(["sbatch", "--test-only"], text=script, folder=folder, with_errors=True)
-
     def _ended(self, job_ids: Sequence[str]) -> dict[str, JobReport]:
         """Jobs that squeue does not call active: from the accounting, else from the controller."""
         reports = {}
@@ -148,7 +138,6 @@ class Slurm(Executor):
         text: str | None = None,
         folder: Path | None = None,
         if_silent: str = "is the cluster busy or down?",
-        with_errors: bool = False,
     ) -> str:
         """The answer of a command."""
         try:
@@ -178,7 +167,7 @@ class Slurm(Executor):
         if done.returncode != 0:
             said = _quoted(done.stderr or done.stdout)
             raise ExecutionError(f"{words[0]} failed with exit code {done.returncode}: {said}")
-        return done.stdout + done.stderr if with_errors else done.stdout
+        return done.stdout
 
 
 _SQUEUE = (
