@@ -16,13 +16,13 @@ from paretocast.halving import ETA, survives
 from paretocast.proposals import Proposer, SeenTrial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
+    import optuna
     from blackbox.replay import Blackbox
     from blackbox.search import Strategy
     from numpy.typing import NDArray
     from optuna.samplers import BaseSampler
-    from optuna.trial import FrozenTrial
 
     from paretocast.space import Config
 
@@ -36,11 +36,12 @@ class TunedProposer(Proposer):
 
     tpe: Mapping[str, Any]
 
-    def _ask(self, sampler: BaseSampler, trials: Sequence[FrozenTrial]) -> Config:
+    def _ask(self, study: optuna.Study, sampler: BaseSampler) -> Config:
         if isinstance(sampler, TPESampler) and self.tpe:
-            seed = int(np.random.SeedSequence([self._seed, len(trials)]).generate_state(1)[0])
+            n_trials = len(study.get_trials(deepcopy=False))
+            seed = int(np.random.SeedSequence([self._seed, n_trials]).generate_state(1)[0])
             sampler = TPESampler(seed=seed, n_startup_trials=1, **self.tpe)
-        return super()._ask(sampler, trials)
+        return super()._ask(study, sampler)
 
 
 @dataclass

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from paretocast.space import Space
+
 NHITS = RECORDINGS["NHITS_Q"]
 
 
@@ -153,7 +155,11 @@ def test_the_nearest_curve_is_returned_as_recorded() -> None:
 
 
 def test_a_config_keeps_its_place_in_the_cube() -> None:
-    space = {"n": IntRange(2, 5), "lr": FloatRange(1e-5, 1e-2, log=True), "w": Choice((64, 128))}
+    space: Space = {
+        "n": IntRange(2, 5),
+        "lr": FloatRange(1e-5, 1e-2, log=True),
+        "w": Choice((64, 128)),
+    }
     config = config_at(np.array([0.6, 0.25, 0.9]), space)
     assert config == {"n": 4, "lr": pytest.approx(10**-4.25, rel=1e-5), "w": 128}
     assert point_of(config, space) == pytest.approx([0.625, 0.25, 0.75], abs=1e-6)
