@@ -92,6 +92,7 @@ def test_a_wrong_password_is_one_message_that_does_not_repeat_it(
 
 
 def test_a_server_that_is_gone_is_one_message(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg")
     url = "postgresql+psycopg://researcher@127.0.0.1:9/hpo"
     done = tune(tmp_path, "--trials", "1", "--storage", url)
     assert done.returncode == 1
