@@ -66,11 +66,14 @@ def make_year(n_covariates: int) -> Task:
 def measure(model: str, n_steps: int) -> dict[str, Any]:
     """Memory of one model in this process."""
     from paretocast.engine import use_threads
+    from paretocast.scaling import Transform
     from paretocast.settings import TrainingSettings
     from paretocast.trial import peak_memory_mib, prepare_bench, run_trial, start_training
 
     use_threads(1)
-    settings = TrainingSettings(steps=n_steps, n_evaluations=1, n_rungs=1)
+    settings = TrainingSettings(
+        steps=n_steps, n_evaluations=1, n_rungs=1, transform=Transform.NONE, anchor="none"
+    )
     bench = prepare_bench(
         make_year(N_COVARIATES), model=model, training=settings, target_coverage=80.0, device="cpu"
     )

@@ -114,7 +114,7 @@ def tune_all(name: str, arguments: argparse.Namespace) -> float:
             *("--data-dir", str(arguments.data_dir), "--workspace", str(arguments.workspace)),
             *("--job-id", JOB_ID, "--trials", str(arguments.trials)),
             *("--time-limit", f"{round(60 * arguments.tune_minutes)}s"),
-            *("--transform", arguments.transform, "--threads", str(arguments.threads)),
+            *("--workers", str(arguments.workers), "--threads", str(arguments.threads)),
             *(("--test",) if arguments.quick else ()),
             threads=arguments.threads,
         )
@@ -236,9 +236,9 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=list(MODELS))
     parser.add_argument("--tune-minutes", type=float, default=10.0, help="wall clock a model")
     parser.add_argument("--trials", type=int, default=200, help="at most, within the minutes")
-    parser.add_argument("--transform", default="none", help="none or log1p, for all models")
+    parser.add_argument("--workers", type=int, default=1, help="processes that share a search")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--members", type=int, default=4, help="of the ensemble at most")
+    parser.add_argument("--members", type=int, default=6, help="of the ensemble at most")
     parser.add_argument("--calibrator", default="auto")
     parser.add_argument("--no-refit", action="store_true", help="learn from train alone")
     parser.add_argument("--threads", type=int, default=2)

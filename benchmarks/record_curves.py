@@ -64,11 +64,17 @@ def design(space: Space, *, first: Config, n_configs: int) -> list[Config]:
 
 def make_bench(task: Task, recording: Recording, *, steps: int, n_rungs: int) -> Bench:
     """A bench of the product with the recording's budget."""
+    from paretocast.scaling import Transform
     from paretocast.settings import TrainingSettings
     from paretocast.trial import prepare_bench
 
     training = TrainingSettings(
-        steps=steps, n_rungs=n_rungs, batch_size=recording.batch_size, patience=NEVER
+        steps=steps,
+        n_rungs=n_rungs,
+        batch_size=recording.batch_size,
+        patience=NEVER,
+        transform=Transform.NONE,
+        anchor="none",
     )
     return prepare_bench(
         task,

@@ -24,7 +24,7 @@ from paretocast.datasets import load_dataset
 from paretocast.engine import Training, TrainingInterrupted, forecast_positions, pinball_loss
 from paretocast.models.base import Batch, QuantileModel
 from paretocast.models.nhits import library_arguments
-from paretocast.scaling import scale_task
+from paretocast.scaling import Transform, scale_task
 from paretocast.settings import TrainingSettings
 from paretocast.space import DEFAULT_CONFIGS, Config
 from paretocast.task import plan_task
@@ -134,7 +134,12 @@ def make_match(
     Without a batch it is the one that our engine chooses for model and device.
     """
     settings = TrainingSettings(
-        steps=steps, batch_size=batch_size, n_evaluations=n_judgements, patience=n_judgements
+        steps=steps,
+        batch_size=batch_size,
+        n_evaluations=n_judgements,
+        patience=n_judgements,
+        transform=Transform.NONE,
+        anchor="none",
     )
     bench = prepare_bench(task, model=model, training=settings, target_coverage=80.0, device=device)
     return Match(bench, config)

@@ -60,6 +60,7 @@ LAYERS = [
     },
     {
         "models",
+        "models.anchor",
         "models.base",
         "models.conversion",
         "models.dropout",
@@ -133,6 +134,7 @@ LAYERS = [
         "cli",
         "cli.analyze",
         "cli.benchmark",
+        "cli.conclusion",
         "cli.consolidate",
         "cli.calibrate",
         "cli.console",

@@ -23,8 +23,12 @@ LOG_OFFSET_SHARE = 0.1
 
 
 class Transform(StrEnum):
-    """Monotone change of the target before it is standardised."""
+    """Monotone change of the target before it is standardised.
 
+    `auto` is `log1p` where no train value is negative: the noise of demand grows with demand.
+    """
+
+    AUTO = "auto"
     NONE = "none"
     LOG1P = "log1p"
 
@@ -41,7 +45,7 @@ class TargetScaling:
         Mean and standard deviation of the transformed train target, unitless for `log1p`.
     """
 
-    transform: Transform
+    transform: Transform  # never auto
     offset: float
     center: float
     spread: float
@@ -75,6 +79,8 @@ def fit_target_scaling(train_values: NDArray[np.float64], transform: Transform) 
         raise DataError(
             "the train period holds no observed value, expected some to fit the scaling on"
         )
+    if transform is Transform.AUTO:
+        transform = Transform.NONE if known.min() < 0.0 else Transform.LOG1P
     if transform is Transform.LOG1P and known.min() < 0.0:
         raise DataError(
             "transform log1p needs a non-negative target, the train period goes down to "

@@ -45,9 +45,11 @@ Given = TypeVar("Given")
 Checked = TypeVar("Checked")
 
 # A step per 48 training windows: neighbouring windows repeat each other. Below 600 steps the
-# schedule has no time to work, whatever the size of the series.
+# schedule has no time to work, whatever the size of the series. A model that corrects an anchor is
+# at its best after a third of that.
 WINDOWS_PER_STEP = 48
 FEWEST_STEPS, MOST_STEPS = 600, 3000
+ANCHORED_SHARE = 1 / 3
 STORAGES = ("sqlite", "journal")
 
 TWO_STAGE = "two-stage"
@@ -124,7 +126,10 @@ class TrainingSettings(Closed):
     n_evaluations: Annotated[int, Field(ge=1)] = 9
     n_rungs: Annotated[int, Field(ge=1, description="1 trains every trial to the end")] = 2
     patience: Annotated[int, Field(ge=1)] = 4
-    transform: Transform = Transform.NONE
+    transform: Transform = Transform.AUTO
+    anchor: Annotated[
+        Literal["auto", "ridge", "none"], Field(description="first guess that the models correct")
+    ] = "auto"
 
     @model_validator(mode="after")
     def _one_budget(self) -> TrainingSettings:
@@ -132,13 +137,14 @@ class TrainingSettings(Closed):
             raise ValueError("steps and epochs are both given, expected one of them")
         return self
 
-    def budget_steps(self, n_windows: int, *, batch_size: int) -> int:
+    def budget_steps(self, n_windows: int, *, batch_size: int, anchored: bool = False) -> int:
         """Gradient steps of a full trial on `n_windows` training windows."""
         if self.steps is not None:
             return self.steps
         if self.epochs is not None:
             return max(1, round(self.epochs * n_windows / batch_size))
-        return min(MOST_STEPS, max(FEWEST_STEPS, 100 * round(n_windows / WINDOWS_PER_STEP / 100)))
+        steps = min(MOST_STEPS, max(FEWEST_STEPS, 100 * round(n_windows / WINDOWS_PER_STEP / 100)))
+        return round(steps * ANCHORED_SHARE) if anchored else steps
 
 
 class RangeSettings(Closed):

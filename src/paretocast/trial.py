@@ -24,6 +24,7 @@ from paretocast.engine import (
 )
 from paretocast.errors import DataError, ParetocastError, StoreError
 from paretocast.halving import plan_rungs
+from paretocast.models.anchor import fit_anchor, is_long_enough
 from paretocast.models.registry import build_model
 from paretocast.noise import N_RESAMPLES, draw_scores, standard_errors
 from paretocast.scaling import TargetScaling, scale_task
@@ -172,7 +173,9 @@ class Bench:
     def budget_steps(self) -> int:
         """Gradient steps of a full trial."""
         n_windows = len(self.task.issues["train"])
-        return self.training.budget_steps(n_windows, batch_size=self.batch_size)
+        return self.training.budget_steps(
+            n_windows, batch_size=self.batch_size, anchored=self.source.anchored
+        )
 
     @property
     def rung_steps(self) -> tuple[int, ...]:
@@ -184,21 +187,38 @@ def prepare_bench(
     task: Task, *, model: str, training: TrainingSettings, target_coverage: float, device: str
 ) -> Bench:
     """Scale a task and put it on a device: `auto`, `cpu`, `cuda` or `cuda:N`."""
-    arrays, scaling = scale_task(task, training.transform)
+    source, scaling = window_source(task, training, device=device)
     return Bench(
         task=task,
         model=model,
         training=training,
         target_coverage=target_coverage,
         scaling=scaling,
-        source=WindowSource(
-            arrays,
-            input_steps=task.shape.input_steps,
-            horizon_steps=task.shape.horizon_steps,
-            device=device,
-        ),
+        source=source,
         mase_scale=seasonal_scale(task.series.values[: task.train_stop], STEPS_PER_DAY),
     )
+
+
+def window_source(
+    task: Task, training: TrainingSettings, *, device: str, until: int | None = None
+) -> tuple[WindowSource, TargetScaling]:
+    """The windows of a task, and what undoes their scaling.
+
+    Parameters
+    ----------
+    until : int, optional
+        Position up to which an anchor may learn; without it, from the train split.
+    """
+    arrays, scaling = scale_task(task, training.transform)
+    anchored = training.anchor == "ridge" or (training.anchor == "auto" and is_long_enough(task))
+    source = WindowSource(
+        arrays,
+        input_steps=task.shape.input_steps,
+        horizon_steps=task.shape.horizon_steps,
+        device=device,
+        anchor=fit_anchor(task, arrays, until=until) if anchored else None,
+    )
+    return source, scaling
 
 
 def trial_seed(study_seed: int, number: int, seed_index: int = 0) -> int:
@@ -303,6 +323,8 @@ def start_training(bench: Bench, config: Config, *, seed: int) -> Training:
         config,
         train_history=np.nan_to_num(train_values).astype(np.float32),
     )
+    if bench.source.anchored:
+        model.start_at_anchor()
     settings = bench.training
     return Training(
         model,

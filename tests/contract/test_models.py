@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import load, save
@@ -45,6 +47,19 @@ def test_a_forecast_has_a_finite_value_per_window_step_and_level(
     forecast = make_model(name, shape)(make_batch(shape))
     assert forecast.shape == (6, shape.horizon_steps, shape.n_levels)
     assert torch.isfinite(forecast).all()
+
+
+@pytest.mark.parametrize("name", DEFAULT_CONFIGS)
+def test_a_model_that_starts_at_the_anchor_forecasts_it_and_then_learns(name: str) -> None:
+    model = make_model(name)
+    anchor = torch.linspace(-1.0, 1.0, 6 * 24).reshape(6, 24)
+    batch = replace(make_batch(SHAPE), anchor=anchor)
+    model.start_at_anchor()
+    forecast = model(batch)
+    torch.testing.assert_close(forecast, anchor[:, :, None].expand(-1, -1, SHAPE.n_levels))
+    forecast.square().sum().backward()
+    gradients = [layer.weight.grad for layer in model.output_layers()]
+    assert any(gradient is not None and bool(gradient.any()) for gradient in gradients)
 
 
 @pytest.mark.parametrize("device", DEVICES)

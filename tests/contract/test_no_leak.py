@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from builders import make_series, make_task
 from paretocast.engine import WindowSource, forecast_positions, seed_weights
+from paretocast.models.anchor import fit_anchor
 from paretocast.models.references import REFERENCES, forecast_reference
 from paretocast.models.registry import build_model
 from paretocast.scaling import Transform, scale_task
@@ -22,10 +23,11 @@ ISSUE = 24 * 80
 
 
 def forecast(model: str, series: Series) -> NDArray[np.float64]:
-    """The forecast of a seeded, untrained model at one issue time."""
+    """The forecast of a seeded, untrained model at one issue time, with its anchor."""
     task = make_task(series)
     arrays, _ = scale_task(task, Transform.NONE)
-    source = WindowSource(arrays, input_steps=48, horizon_steps=24, device="cpu")
+    anchor = fit_anchor(task, arrays)
+    source = WindowSource(arrays, input_steps=48, horizon_steps=24, device="cpu", anchor=anchor)
     seed_weights(3)
     module = build_model(
         model,

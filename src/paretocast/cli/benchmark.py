@@ -49,7 +49,7 @@ def benchmark(
     members: Annotated[
         int,
         typer.Option(
-            help="Different front trials in the ensemble at most; each is trained again.",
+            help="Different trials in the ensemble at most; each is trained again.",
             min=2,
             rich_help_panel=WHAT,
         ),

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from paretocast.cli.console import duration, talk_console
-from paretocast.cli.search import STORAGE_VARIABLE, assumptions, load_task, search, work
-from paretocast.errors import ParetocastError, SettingsError, StoreError
+from paretocast.cli.conclusion import TWO_STAGE, first_stage_finished, report, take_part
+from paretocast.cli.search import STORAGE_VARIABLE, load_task, search
+from paretocast.errors import SettingsError, StoreError
 
 if TYPE_CHECKING:
     from paretocast.settings import TuneSettings
     from paretocast.store import RunDirectory
-    from paretocast.study import StudyResult
-    from paretocast.task import Task
 
-TWO_STAGE = "two-stage"
 TEST_SETTINGS: dict[str, Any] = {"trials": 1, "training": {"steps": 20, "n_evaluations": 2}}
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?")
 
@@ -211,7 +207,20 @@ def tune(
     transform: Annotated[
         str | None,
         typer.Option(
-            help="Change of the target before scaling: none or log1p. \\[default: none]",
+            help=(
+                "Change of the target before scaling: none, log1p, or auto: log1p where no train "
+                "value is negative. \\[default: auto]"
+            ),
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    anchor: Annotated[
+        str | None,
+        typer.Option(
+            help=(
+                "First guess that models correct: none, or ridge, a linear regression fitted on "
+                "the train split, or auto: ridge if that split has half a year. \\[default: auto]"
+            ),
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -334,23 +343,22 @@ def tune(
         "patience": patience,
         "patience_growth": patience_growth,
         "racing": {"max_seeds": repeats},
-        "training": {"steps": steps, "epochs": epochs, "transform": transform},
+        "training": {"steps": steps, "epochs": epochs, "transform": transform, "anchor": anchor},
     }
     if test:
         workspace = workspace / "test"
         given = _test_overrides(given)
     run, chosen = _open_run(given, settings, workspace=workspace, job_id=job_id, resume=resume)
     if as_worker is not None:
-        result = work(chosen, run, index=as_worker)
-        talk_console().print(f"ended by {result.ended_by} at {len(result.records)} trials")
-        return
-    if chosen.strategy != TWO_STAGE or stage != "2":
+        goes_on = take_part(chosen, run, index=as_worker)
+    elif chosen.strategy == TWO_STAGE and stage == "2":
+        goes_on = True
+    else:
         task = load_task(chosen)
         result = search(chosen, run, task)
-        _report(result, chosen, run, task)
-        if chosen.strategy != TWO_STAGE or not _first_stage_finished(result, run):
-            return
-    if stage != "1":
+        report(result, chosen, run, task)
+        goes_on = chosen.strategy == TWO_STAGE and first_stage_finished(result, run)
+    if goes_on and stage != "1":
         _find_levels(
             run,
             target_coverage=target_coverage,
@@ -358,17 +366,6 @@ def tune(
             n_search_trials=stage2_trials,
             data_dir=data_dir,
         )
-
-
-def _first_stage_finished(result: StudyResult, run: RunDirectory) -> bool:
-    """Whether the study is complete; its result then lies where stage 2 looks for it."""
-    from paretocast.study.stages import finish_stage_1
-
-    if result.outcome is None or result.ended_by not in {"trials", "patience"}:
-        talk_console().print("stage 2 waits until stage 1 has finished", highlight=False)
-        return False
-    talk_console().print(f"stage 1 in {finish_stage_1(run)}", highlight=False, soft_wrap=True)
-    return True
 
 
 def _find_levels(run: RunDirectory, **wanted: Any) -> None:  # noqa: ANN401 - passed through
@@ -450,72 +447,3 @@ def _dataset_name(name_or_path: str) -> str:
     from paretocast.datasets import find_spec
 
     return find_spec(name_or_path).name
-
-
-def _report(result: StudyResult, settings: TuneSettings, run: RunDirectory, task: Task) -> None:
-    from paretocast.cli.tables import print_outcome
-
-    console = talk_console()
-    if result.outcome is not None:
-        print_outcome(result.outcome, unit=task.series.unit)
-    names = _save_pages(result, settings, run, task)
-    console.print(f"\nresults in {run.folder}", highlight=False)
-    if result.outcome is not None:
-        console.print(f"  best parameters  {run.best_params.name}", highlight=False)
-    console.print(f"  pages            {', '.join(names)}", highlight=False)
-    n_finished = len(result.records)
-    spent = duration(sum(record.fit_seconds for record in result.records))
-    memory = max((record.peak_memory_mib for record in result.records), default=0.0)
-    console.print(
-        f"{n_finished} trials, {spent} of training, at most {memory:.0f} MiB of memory",
-        highlight=False,
-    )
-    if result.ended_by == "patience":
-        console.print(
-            f"\nended by patience after {n_finished} of {settings.trials} trials: the last "
-            f"{settings.patience} have not moved the front by {settings.patience_growth:g} %; "
-            f"go on with a larger --patience:\n  {_resume_command(settings, run)}",
-            highlight=False,
-            soft_wrap=True,
-        )
-    elif result.ended_by != "trials":
-        console.print(
-            f"\nended by {result.ended_by} after {n_finished} of {settings.trials} trials; "
-            f"continue with\n  {_resume_command(settings, run)}",
-            highlight=False,
-            soft_wrap=True,
-        )
-    elif result.outcome is None:
-        last = result.records[-1]
-        raise ParetocastError(
-            f"all {n_finished} trials failed; the last one: {last.reason} "
-            f"(traceback in {run.record(last.number)})"
-        )
-
-
-def _save_pages(
-    result: StudyResult, settings: TuneSettings, run: RunDirectory, task: Task
-) -> list[str]:
-    """Write the pages of a study and name their files."""
-    from paretocast import store
-    from paretocast.report import study_pages
-
-    pages = study_pages(
-        result,
-        settings=settings,
-        unit=task.series.unit,
-        dataset=run.dataset,
-        job_id=run.job_id,
-        notes=assumptions(task),
-    )
-    for name, html in pages.items():
-        store.save_text(run.page(name), html)
-    return [run.page(name).name for name in pages]
-
-
-def _resume_command(settings: TuneSettings, run: RunDirectory) -> str:
-    words = ["paretocast", "tune", "--model", settings.model, "--dataset", settings.dataset]
-    words += ["--job-id", run.job_id, "--resume"]
-    if run.workspace != Path("hpo"):
-        words += ["--workspace", str(run.workspace)]
-    return shlex.join(words)

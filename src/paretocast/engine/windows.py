@@ -62,10 +62,22 @@ def seed_weights(seed: int) -> None:
 
 
 class WindowSource:
-    """The whole scaled series on one device, from which batches of windows are gathered."""
+    """The whole scaled series on one device, from which batches of windows are gathered.
+
+    Parameters
+    ----------
+    anchor : ndarray of shape (T, H), optional
+        A first guess for the window issued at each hour, scaled units.
+    """
 
     def __init__(
-        self, arrays: ScaledArrays, *, input_steps: int, horizon_steps: int, device: str
+        self,
+        arrays: ScaledArrays,
+        *,
+        input_steps: int,
+        horizon_steps: int,
+        device: str,
+        anchor: NDArray[np.float32] | None = None,
     ) -> None:
         self.device = resolve_device(device)
         self.input_steps = input_steps
@@ -75,6 +87,7 @@ class WindowSource:
         self._observed_mask = torch.from_numpy(arrays.observed_mask).to(self.device)
         self._past = torch.from_numpy(arrays.past).to(self.device)
         self._known = torch.from_numpy(arrays.known).to(self.device)
+        self._anchor = None if anchor is None else torch.from_numpy(anchor).to(self.device)
         self._history_offsets = torch.arange(-input_steps, 0, device=self.device)
         self._horizon_offsets = torch.arange(horizon_steps, device=self.device)
         self._offsets = torch.cat([self._history_offsets, self._horizon_offsets])
@@ -98,7 +111,13 @@ class WindowSource:
             past=self._past[past_hours],
             known=self._known[positions[:, None] + self._offsets],
             hours=past_hours,
+            anchor=None if self._anchor is None else self._anchor[positions],
         )
+
+    @property
+    def anchored(self) -> bool:
+        """Whether windows come with a first guess."""
+        return self._anchor is not None
 
     def targets(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Scaled target and its mask, both (B, H); the target is 0 where the mask is 0."""

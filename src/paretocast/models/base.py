@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
 
@@ -51,6 +53,8 @@ class Batch:
     hours : Tensor of shape (B, L), integer, or None
         Which hours of one series the histories are: equal numbers stand for equal values of
         target, mask and covariates. What depends on an hour alone can then be computed once.
+    anchor : Tensor of shape (B, H), or None
+        A first guess at the horizon, which the model corrects.
     """
 
     history: Tensor
@@ -58,6 +62,7 @@ class Batch:
     past: Tensor
     known: Tensor
     hours: Tensor | None = None
+    anchor: Tensor | None = None
 
 
 class QuantileModel(nn.Module, ABC):
@@ -69,3 +74,18 @@ class QuantileModel(nn.Module, ABC):
 
         A window's forecast does not depend on the other windows of its batch.
         """
+
+    def output_layers(self) -> Sequence[nn.Linear]:
+        """The last maps, from whose outputs the forecast is added up; none if there is no such."""
+        return ()
+
+    def start_at_anchor(self) -> None:
+        """Let a fresh model correct nothing: its forecast is the anchor at every level."""
+        for layer in self.output_layers():
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+
+def corrected(anchor: Tensor | None, correction: Tensor) -> Tensor:
+    """The anchor with a correction of shape (B, H, Q) added; the correction alone without one."""
+    return correction if anchor is None else anchor[:, :, None] + correction

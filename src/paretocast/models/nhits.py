@@ -114,12 +114,17 @@ class NHITS(QuantileModel):
             size: _pooled_covariates(batch, size)
             for size in dict.fromkeys(self._arguments["n_pool_kernel_size"])
         }
-        forecast = batch.history[:, -1:, None]
+        start = batch.history[:, -1:] if batch.anchor is None else batch.anchor
+        forecast = start[:, :, None]
         for block in self.blocks:
             backcast, block_forecast = block(residual, covariates[block.pool_size])
             residual = (residual - backcast) * mask
             forecast = forecast + block_forecast
         return forecast
+
+    def output_layers(self) -> list[nn.Linear]:
+        """The last map of every block, to backcast and knots."""
+        return [cast("_Block", block).output for block in self.blocks]
 
     def to_neuralforecast(self) -> LibraryNHITS:
         """The library's module with these weights; its training settings are its defaults."""

@@ -93,11 +93,9 @@ def measure_spread(
     return ErrorSpread(scaling, quantiles)
 
 
-def train_scaling(task: Task, transform: Transform | None = None) -> TargetScaling:
-    """Scaling on the train period; where no transform is named, log1p if nothing is negative."""
+def train_scaling(task: Task, transform: Transform = Transform.AUTO) -> TargetScaling:
+    """Scaling on the train period."""
     train = task.series.values[: task.train_stop]
-    if transform is None:
-        transform = Transform.NONE if np.nanmin(train) < 0.0 else Transform.LOG1P
     return fit_target_scaling(train, transform)
 
 

@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
 from paretocast.errors import SettingsError
-from paretocast.models.base import Batch, QuantileModel, WindowShape
+from paretocast.models.base import Batch, QuantileModel, WindowShape, corrected
 from paretocast.models.conversion import build_library_module
 from paretocast.models.dropout import dropped_out
 from paretocast.models.variable_selection import NORM_EPS, VariableSelection
@@ -94,8 +94,11 @@ class TFT(QuantileModel):
         attended = F.glu(self.attention_gate(self.attention(enriched)))
         attended = self.positionwise(self.attention_norm(attended + enriched[steps:]))
         decoded = self.decoder_norm(F.glu(self.decoder_gate(attended)) + temporal[steps:])
-        forecast: Tensor = self.output(decoded).transpose(0, 1)
-        return forecast
+        return corrected(batch.anchor, self.output(decoded).transpose(0, 1))
+
+    def output_layers(self) -> list[nn.Linear]:
+        """The map from a step's state to its quantiles."""
+        return [self.output]
 
     @torch.no_grad()
     def variable_weights(self, batch: Batch) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
 from paretocast.errors import DataError, SettingsError
-from paretocast.models.base import Batch, QuantileModel, WindowShape
+from paretocast.models.base import Batch, QuantileModel, WindowShape, corrected
 from paretocast.models.conversion import build_library_module
 from paretocast.models.inception import InceptionBlock, SpectralConvolution
 
@@ -158,8 +158,12 @@ class TimesNet(QuantileModel):
             hidden = torch.cat([hidden[:steps], hidden[steps:] + horizon])
         for block in self._blocks():
             hidden = self.norm(self._mixed_over_periods(hidden, block))
-        forecast: Tensor = self.projection(hidden[self.shape.input_steps :]).transpose(0, 1)
-        return forecast
+        horizon_hidden = hidden[self.shape.input_steps :]
+        return corrected(batch.anchor, self.projection(horizon_hidden).transpose(0, 1))
+
+    def output_layers(self) -> list[nn.Linear]:
+        """The map from a step's state to its quantiles."""
+        return [self.projection]
 
     def to_neuralforecast(self) -> LibraryTimesNet:
         """The library's module with the weights that both have; its training settings are defaults.

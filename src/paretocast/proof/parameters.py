@@ -64,7 +64,7 @@ class Parameters:
     run : RunDirectory or None
         The study on this data set; None for general parameters and defaults.
     front : tuple of Candidate
-        Trials of the study's front; empty without one.
+        Trials on the study's front or statistically tied with it; empty without a study.
     """
 
     chosen: Candidate
@@ -174,7 +174,8 @@ def _of_run(run: RunDirectory, given: TuneSettings) -> Parameters:
     settings = _settings_of(run, given)
     number = int(result["best_trial_number"])
     wanted = f"trial {number} of {run.study_name}, {result['n_trials']} trials"
-    members = {int(member["trial"]): member["params"] for member in result["all_pareto_trials"]}
+    tied_front = [*result["all_pareto_trials"], *result["tied_trials"]]
+    members = {int(member["trial"]): member["params"] for member in tied_front}
     return Parameters(
         chosen=Candidate(run.model, result["best_params"], settings.seed, number),
         kind=TUNED,

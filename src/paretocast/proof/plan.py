@@ -46,7 +46,7 @@ class Plan:
     members : Members or None
         Of the ensemble, indices into `offered`.
     offered : tuple of Candidate
-        Front trials that the ensemble was chosen from.
+        Trials of the tied fronts, that the ensemble was chosen from.
     """
 
     task: Task
@@ -184,7 +184,7 @@ def plan_proof(
 def _plan_ensemble(
     parameters: Sequence[Parameters], tasks: Mapping[str, Task], *, most: int
 ) -> tuple[tuple[Candidate, ...], Members | None]:
-    """Front trials of all studies, and which of them average best on the tune split."""
+    """Trials of the tied fronts of all studies, and which average best on the tune split."""
     offered, kept = [], []
     for one in parameters:
         if one.run is None:

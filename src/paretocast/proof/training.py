@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.engine import forecast_positions
-from paretocast.trial import Bench, start_training
+from paretocast.trial import Bench, start_training, window_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -117,8 +117,12 @@ def _later_bench(bench: Bench, until: int) -> Bench:
     settings = bench.training.model_copy(
         update={"steps": bench.budget_steps, "epochs": None, "n_evaluations": 1}
     )
+    source = bench.source
+    if source.anchored:
+        source, _ = window_source(task, settings, device=str(source.device), until=until)
     return replace(
         bench,
+        source=source,
         task=replace(task, issues={**task.issues, "train": windows}),
         training=settings,
     )

@@ -1,0 +1,149 @@
+"""A first guess for every window, which a model then has only to correct.
+
+The guess is a ridge regression on the window's own history and what is known of its horizon, one
+for each hour of issue. Most of what a day-ahead forecast can know is linear, and a network takes
+thousands of steps to find what the normal equations give in seconds; what it adds is the rest, and
+the spread. (Residual learning, as in Zhang 2003, Neurocomputing 50, 159-175.)
+
+A guess for a train window comes from a regression that has not seen that part of the train period:
+otherwise its errors would be smaller there than later, and intervals learned from them too narrow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from paretocast.errors import DataError
+from paretocast.series import STEPS_PER_DAY
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from paretocast.scaling import ScaledArrays
+    from paretocast.task import Task
+
+    Floats = NDArray[np.float64]
+    Positions = NDArray[np.intp]
+
+HOURS_BESIDE = 3  # a lag is nearly the same hour of the day within so many hours of issue
+PENALTY = 3.0
+N_FOLDS = 5
+MOST_MISSING_SHARE = 0.125  # of a window's horizon; the rest of it is filled from the past
+FEWEST_WINDOWS = 50  # of an hour of issue and its neighbours
+FEWEST_DAYS = 180  # of a train split, for an anchor that nobody asked for
+# What is known of a long horizon is averaged over so many hours: thousands of columns otherwise.
+LONG_HORIZON, LONG_BLOCK = 48, 6
+
+
+def is_long_enough(task: Task) -> bool:
+    """Whether a train split has the windows for an anchor that helps."""
+    return len(task.issues["train"]) >= FEWEST_DAYS * STEPS_PER_DAY
+
+
+def fit_anchor(
+    task: Task, arrays: ScaledArrays, *, until: int | None = None
+) -> NDArray[np.float32]:
+    """First guesses of shape (T, H), scaled units; row t is for the window issued at position t.
+
+    Rows without a whole window around them are 0.
+
+    Parameters
+    ----------
+    arrays : ScaledArrays
+        Of the task.
+    until : int, optional
+        Learn from all windows that end before this position, instead of those of the train split.
+
+    Raises
+    ------
+    DataError
+        If an hour of issue has too few windows to learn from.
+    """
+    steps = task.shape.horizon_steps
+    learned = task.issues["train"]
+    if until is not None:
+        learned = np.arange(task.shape.input_steps, until - steps + 1)
+    n_hours = len(arrays.history)
+    anchor = np.zeros((n_hours, steps), dtype=np.float32)
+    positions = np.arange(task.shape.input_steps, n_hours - steps + 1)
+    table = _Table(task, arrays, learned)
+    for hour in range(STEPS_PER_DAY):
+        asked = positions[positions % STEPS_PER_DAY == hour]
+        columns, folds = table.columns(asked), table.fold_of(asked)
+        squares, products = table.sums_around(hour)
+        all_squares, all_products = squares.sum(axis=0), products.sum(axis=0)
+        guesses = columns @ _solve(all_squares, all_products)
+        for fold in range(N_FOLDS):
+            if (inside := folds == fold).any():
+                weights = _solve(all_squares - squares[fold], all_products - products[fold])
+                guesses[inside] = columns[inside] @ weights
+        anchor[asked] = guesses
+    return anchor
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Rows of the regressions, and their sums of products by hour of issue and fold."""
+
+    task: Task
+    arrays: ScaledArrays
+    learned: Positions
+    # By hour of issue: X'X (folds, F, F), X'Y (folds, F, H), number of windows.
+    sums: dict[int, tuple[Floats, Floats, int]] = field(default_factory=dict)
+
+    def fold_of(self, positions: Positions) -> Positions:
+        """Which stretch of the learned windows each position lies in; -1 outside of them."""
+        first, last = int(self.learned[0]), int(self.learned[-1])
+        folds = (positions - first) * N_FOLDS // (last + 1 - first)
+        folds[(positions < first) | (positions > last)] = -1
+        return folds
+
+    def columns(self, positions: Positions) -> Floats:
+        """Lags from the latest to the oldest, what is known ahead, and a 1, (N, F)."""
+        shape = self.task.shape
+        lags = self.arrays.history[positions[:, None] - np.arange(1, shape.input_steps + 1)]
+        known = self.arrays.known[positions[:, None] + np.arange(shape.horizon_steps)]
+        block = LONG_BLOCK if shape.horizon_steps > LONG_HORIZON else 1
+        starts = np.arange(0, shape.horizon_steps, block)
+        sizes = np.diff(np.append(starts, shape.horizon_steps))
+        ahead = np.add.reduceat(known.astype(np.float64), starts, axis=1) / sizes[:, None]
+        ones = np.ones((len(positions), 1))
+        return np.hstack([lags.astype(np.float64), ahead.reshape(len(positions), -1), ones])
+
+    def sums_around(self, hour: int) -> tuple[Floats, Floats]:
+        """X'X (folds, F, F) and X'Y (folds, F, H) over the hours of issue around this one."""
+        offsets = range(-HOURS_BESIDE, HOURS_BESIDE + 1)
+        around = [(hour + offset) % STEPS_PER_DAY for offset in offsets]
+        for passed in set(self.sums) - set(around):  # as large as they are many
+            del self.sums[passed]
+        for missing in set(around) - set(self.sums):
+            self.sums[missing] = self._sums_of(missing)
+        if (n_windows := sum(self.sums[near][2] for near in around)) < FEWEST_WINDOWS:
+            raise DataError(
+                f"anchor ridge has {n_windows} windows to learn from around hour {hour}, expected "
+                f"{FEWEST_WINDOWS}; bring a longer train period or use --anchor none"
+            )
+        squares: Floats = np.add.reduce([self.sums[near][0] for near in around])
+        products: Floats = np.add.reduce([self.sums[near][1] for near in around])
+        return squares, products
+
+    def _sums_of(self, hour: int) -> tuple[Floats, Floats, int]:
+        positions = self.learned[self.learned % STEPS_PER_DAY == hour]
+        hours = positions[:, None] + np.arange(self.task.shape.horizon_steps)
+        observed = self.arrays.observed_mask[hours].mean(axis=1) >= 1.0 - MOST_MISSING_SHARE
+        positions, hours = positions[observed], hours[observed]
+        columns, folds = self.columns(positions), self.fold_of(positions)
+        targets = self.arrays.history[hours].astype(np.float64)
+        parts = [(columns[folds == fold], targets[folds == fold]) for fold in range(N_FOLDS)]
+        squares = np.array([x.T @ x for x, _ in parts])
+        return squares, np.array([x.T @ y for x, y in parts]), len(positions)
+
+
+def _solve(squares: Floats, products: Floats) -> Floats:
+    """Weights of shape (F, H); the last column is the intercept, which is not penalised."""
+    penalty = np.full(len(squares), PENALTY, dtype=np.float64)
+    penalty[-1] = 1e-9
+    return np.asarray(np.linalg.solve(squares + np.diag(penalty), products), dtype=np.float64)

@@ -1,0 +1,91 @@
+"""The first guess: what it learns from, and what it must not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from builders import make_series, make_task, with_values
+from paretocast.errors import DataError
+from paretocast.models.anchor import N_FOLDS, fit_anchor, is_long_enough
+from paretocast.scaling import Transform, scale_task
+from paretocast.task import Task
+
+
+def anchor_of(task: Task, *, until: int | None = None) -> np.ndarray:
+    arrays, _ = scale_task(task, Transform.NONE)
+    return fit_anchor(task, arrays, until=until)
+
+
+def middle_of_a_fold(task: Task) -> int:
+    """A train position whose window and horizon lie in one fold."""
+    first, last = task.issues["train"][[0, -1]]
+    return int(first + 1.5 * (last - first) / N_FOLDS)
+
+
+def test_a_guess_is_right_where_demand_repeats_itself() -> None:
+    series = make_series(with_covariates=False)
+    day = np.sin(2.0 * np.pi * np.arange(len(series.values)) / 24.0)
+    task = make_task(with_values(series, 10.0 + day))
+    arrays, _ = scale_task(task, Transform.NONE)
+    guesses = fit_anchor(task, arrays)
+    for split in ("train", "tune"):
+        hours = task.issues[split][:, None] + np.arange(24)
+        errors = guesses[task.issues[split]] - arrays.history[hours]
+        assert np.abs(errors).mean() < 0.1  # of a standard deviation
+
+
+def test_a_guess_for_a_train_window_does_not_come_from_its_own_outcome() -> None:
+    series, task = make_series(), make_task()
+    position = middle_of_a_fold(task)
+    values = series.values.copy()
+    values[position : position + 24] += 0.5 * np.tile([1.0, -1.0], 12)  # mean and spread stay
+    changed = make_task(with_values(series, values))
+    np.testing.assert_allclose(anchor_of(changed)[position], anchor_of(task)[position], atol=0.01)
+    assert np.abs(anchor_of(changed) - anchor_of(task)).max() > 0.05  # others learn from it
+
+
+def test_what_comes_after_the_train_split_changes_no_earlier_guess() -> None:
+    series, task = make_series(), make_task()
+    values = series.values.copy()
+    values[task.train_stop + 200 :] = 99.0
+    before, after = anchor_of(task), anchor_of(make_task(with_values(series, values)))
+    np.testing.assert_array_equal(after[: task.train_stop + 200], before[: task.train_stop + 200])
+
+
+def test_a_guess_fitted_again_reads_nothing_from_where_it_was_told_to_stop() -> None:
+    series, task = make_series(), make_task()
+    until = task.train_stop + 24 * 20
+    values = series.values.copy()
+    values[until:] = 99.0
+    before = anchor_of(task, until=until)
+    changed = anchor_of(make_task(with_values(series, values)), until=until)
+    np.testing.assert_array_equal(changed[:until], before[:until])
+    assert not np.array_equal(before[:until], anchor_of(task)[:until])
+
+
+def test_a_long_horizon_and_a_gap_leave_finite_guesses() -> None:
+    series = make_series()
+    values = series.values.copy()
+    values[24 * 20 : 24 * 24] = np.nan
+    task = make_task(with_values(series, values), horizon_steps=72)
+    guesses = anchor_of(task)
+    assert guesses.shape == (len(task.series.values), 72)
+    assert np.isfinite(guesses).all()
+
+
+def test_rows_without_a_whole_window_hold_zero() -> None:
+    task = make_task()
+    guesses = anchor_of(task)
+    assert not guesses[: task.shape.input_steps].any()
+    assert not guesses[-task.shape.horizon_steps + 1 :].any()
+
+
+def test_too_few_windows_are_an_error_that_says_what_to_do() -> None:
+    task = make_task()
+    short = replace(task, issues={**task.issues, "train": task.issues["train"][:100]})
+    with pytest.raises(DataError, match="use --anchor none"):
+        anchor_of(short)
+    assert not is_long_enough(short)
