@@ -52,11 +52,11 @@ def test_a_forecast_has_a_finite_value_per_window_step_and_level(
 @pytest.mark.parametrize("name", DEFAULT_CONFIGS)
 def test_a_model_that_starts_at_the_anchor_forecasts_it_and_then_learns(name: str) -> None:
     model = make_model(name)
-    anchor = torch.linspace(-1.0, 1.0, 6 * 24).reshape(6, 24)
+    anchor = torch.linspace(-1.0, 1.0, 6 * 24 * SHAPE.n_levels).reshape(6, 24, -1)
     batch = replace(make_batch(SHAPE), anchor=anchor)
     model.start_at_anchor()
     forecast = model(batch)
-    torch.testing.assert_close(forecast, anchor[:, :, None].expand(-1, -1, SHAPE.n_levels))
+    torch.testing.assert_close(forecast, anchor)
     forecast.square().sum().backward()
     gradients = [layer.weight.grad for layer in model.output_layers()]
     assert any(gradient is not None and bool(gradient.any()) for gradient in gradients)

@@ -9,14 +9,18 @@ import pytest
 
 from builders import make_series, make_task, with_values
 from paretocast.errors import DataError
-from paretocast.models.anchor import N_FOLDS, fit_anchor, is_long_enough
+from paretocast.models.anchor import N_FOLDS, Anchor, fit_anchor, is_long_enough
 from paretocast.scaling import Transform, scale_task
 from paretocast.task import Task
 
 
-def anchor_of(task: Task, *, until: int | None = None) -> np.ndarray:
+def anchor_of(task: Task, *, until: int | None = None) -> Anchor:
     arrays, _ = scale_task(task, Transform.NONE)
     return fit_anchor(task, arrays, until=until)
+
+
+def points_of(task: Task, *, until: int | None = None) -> np.ndarray:
+    return anchor_of(task, until=until).points
 
 
 def middle_of_a_fold(task: Task) -> int:
@@ -30,7 +34,7 @@ def test_a_guess_is_right_where_demand_repeats_itself() -> None:
     day = np.sin(2.0 * np.pi * np.arange(len(series.values)) / 24.0)
     task = make_task(with_values(series, 10.0 + day))
     arrays, _ = scale_task(task, Transform.NONE)
-    guesses = fit_anchor(task, arrays)
+    guesses = fit_anchor(task, arrays).points
     for split in ("train", "tune"):
         hours = task.issues[split][:, None] + np.arange(24)
         errors = guesses[task.issues[split]] - arrays.history[hours]
@@ -43,15 +47,16 @@ def test_a_guess_for_a_train_window_does_not_come_from_its_own_outcome() -> None
     values = series.values.copy()
     values[position : position + 24] += 0.5 * np.tile([1.0, -1.0], 12)  # mean and spread stay
     changed = make_task(with_values(series, values))
-    np.testing.assert_allclose(anchor_of(changed)[position], anchor_of(task)[position], atol=0.01)
-    assert np.abs(anchor_of(changed) - anchor_of(task)).max() > 0.05  # others learn from it
+    before, after = points_of(task), points_of(changed)
+    np.testing.assert_allclose(after[position], before[position], atol=0.01)
+    assert np.abs(after - before).max() > 0.05  # others learn from it
 
 
 def test_what_comes_after_the_train_split_changes_no_earlier_guess() -> None:
     series, task = make_series(), make_task()
     values = series.values.copy()
     values[task.train_stop + 200 :] = 99.0
-    before, after = anchor_of(task), anchor_of(make_task(with_values(series, values)))
+    before, after = points_of(task), points_of(make_task(with_values(series, values)))
     np.testing.assert_array_equal(after[: task.train_stop + 200], before[: task.train_stop + 200])
 
 
@@ -60,10 +65,10 @@ def test_a_guess_fitted_again_reads_nothing_from_where_it_was_told_to_stop() -> 
     until = task.train_stop + 24 * 20
     values = series.values.copy()
     values[until:] = 99.0
-    before = anchor_of(task, until=until)
-    changed = anchor_of(make_task(with_values(series, values)), until=until)
+    before = points_of(task, until=until)
+    changed = points_of(make_task(with_values(series, values)), until=until)
     np.testing.assert_array_equal(changed[:until], before[:until])
-    assert not np.array_equal(before[:until], anchor_of(task)[:until])
+    assert not np.array_equal(before[:until], points_of(task)[:until])
 
 
 def test_a_long_horizon_and_a_gap_leave_finite_guesses() -> None:
@@ -71,14 +76,32 @@ def test_a_long_horizon_and_a_gap_leave_finite_guesses() -> None:
     values = series.values.copy()
     values[24 * 20 : 24 * 24] = np.nan
     task = make_task(with_values(series, values), horizon_steps=72)
-    guesses = anchor_of(task)
+    guesses = points_of(task)
     assert guesses.shape == (len(task.series.values), 72)
     assert np.isfinite(guesses).all()
 
 
+def test_the_spread_covers_the_errors_it_was_learned_from_and_more_where_they_grew() -> None:
+    task, series = make_task(), make_series()
+    arrays, _ = scale_task(task, Transform.NONE)
+    anchor = fit_anchor(task, arrays)
+    assert anchor.spread.shape == (24, 24, len(task.shape.levels))
+    assert (np.diff(anchor.spread, axis=2) >= 0.0).all()
+    issued = task.issues["train"]
+    errors = arrays.history[issued[:, None] + np.arange(24)] - anchor.points[issued]
+    spread = anchor.spread[issued % 24] / anchor.inflation
+    inside = (spread[:, :, 1] <= errors) & (errors <= spread[:, :, -2])
+    assert abs(inside.mean() - 0.8) < 0.05
+
+    values = series.values.copy()
+    noise = np.random.default_rng(0).normal(size=len(values) - task.train_stop)
+    values[task.train_stop :] += 2.0 * noise
+    assert anchor_of(make_task(with_values(series, values))).inflation > 1.5 * anchor.inflation
+
+
 def test_rows_without_a_whole_window_hold_zero() -> None:
     task = make_task()
-    guesses = anchor_of(task)
+    guesses = points_of(task)
     assert not guesses[: task.shape.input_steps].any()
     assert not guesses[-task.shape.horizon_steps + 1 :].any()
 

@@ -16,6 +16,7 @@ from paretocast.models.base import Batch, QuantileModel, WindowShape
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from paretocast.models.anchor import Anchor
     from paretocast.scaling import ScaledArrays
 
 EVALUATION_BATCH = 128  # the widest TimesNet needs 3.4 MiB a window
@@ -66,8 +67,8 @@ class WindowSource:
 
     Parameters
     ----------
-    anchor : ndarray of shape (T, H), optional
-        A first guess for the window issued at each hour, scaled units.
+    anchor : Anchor, optional
+        Of the same series and levels; without it windows come without a first guess.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class WindowSource:
         input_steps: int,
         horizon_steps: int,
         device: str,
-        anchor: NDArray[np.float32] | None = None,
+        anchor: Anchor | None = None,
     ) -> None:
         self.device = resolve_device(device)
         self.input_steps = input_steps
@@ -87,7 +88,10 @@ class WindowSource:
         self._observed_mask = torch.from_numpy(arrays.observed_mask).to(self.device)
         self._past = torch.from_numpy(arrays.past).to(self.device)
         self._known = torch.from_numpy(arrays.known).to(self.device)
-        self._anchor = None if anchor is None else torch.from_numpy(anchor).to(self.device)
+        self._anchor = None
+        if anchor is not None:
+            parts = (anchor.points, anchor.spread)
+            self._anchor = tuple(torch.from_numpy(part).to(self.device) for part in parts)
         self._history_offsets = torch.arange(-input_steps, 0, device=self.device)
         self._horizon_offsets = torch.arange(horizon_steps, device=self.device)
         self._offsets = torch.cat([self._history_offsets, self._horizon_offsets])
@@ -111,8 +115,14 @@ class WindowSource:
             past=self._past[past_hours],
             known=self._known[positions[:, None] + self._offsets],
             hours=past_hours,
-            anchor=None if self._anchor is None else self._anchor[positions],
+            anchor=self._first_guess(positions),
         )
+
+    def _first_guess(self, positions: torch.Tensor) -> torch.Tensor | None:
+        if self._anchor is None:
+            return None
+        points, spread = self._anchor
+        return points[positions][:, :, None] + spread[positions % len(spread)]
 
     @property
     def anchored(self) -> bool:

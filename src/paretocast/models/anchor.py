@@ -43,12 +43,28 @@ def is_long_enough(task: Task) -> bool:
     return len(task.issues["train"]) >= FEWEST_DAYS * STEPS_PER_DAY
 
 
-def fit_anchor(
-    task: Task, arrays: ScaledArrays, *, until: int | None = None
-) -> NDArray[np.float32]:
-    """First guesses of shape (T, H), scaled units; row t is for the window issued at position t.
+@dataclass(frozen=True)
+class Anchor:
+    """First guesses at every level, scaled units.
 
-    Rows without a whole window around them are 0.
+    Attributes
+    ----------
+    points : ndarray of shape (T, H)
+        Row t is for the window issued at position t; 0 where there is no whole window.
+    spread : ndarray of shape (24, H, Q)
+        What is added for each level, by hour of issue (position modulo 24): quantiles of the errors
+        on the windows it was learned from, times `inflation`.
+    inflation : float
+        Mean absolute error on the stop split over that on the train split.
+    """
+
+    points: NDArray[np.float32]
+    spread: NDArray[np.float32]
+    inflation: float
+
+
+def fit_anchor(task: Task, arrays: ScaledArrays, *, until: int | None = None) -> Anchor:
+    """The anchor of a task.
 
     Parameters
     ----------
@@ -56,16 +72,43 @@ def fit_anchor(
         Of the task.
     until : int, optional
         Learn from all windows that end before this position, instead of those of the train split.
+        The inflation stays that of the fit on the train split.
 
     Raises
     ------
     DataError
         If an hour of issue has too few windows to learn from.
     """
-    steps = task.shape.horizon_steps
+    points = _fit_points(task, arrays, task.issues["train"])
+    stop_errors = _errors(arrays, points, task.issues["stop"])
+    train_errors = _errors(arrays, points, task.issues["train"])
+    inflation = float(np.nanmean(np.abs(stop_errors)) / np.nanmean(np.abs(train_errors)))
     learned = task.issues["train"]
     if until is not None:
-        learned = np.arange(task.shape.input_steps, until - steps + 1)
+        learned = np.arange(task.shape.input_steps, until - task.shape.horizon_steps + 1)
+        points = _fit_points(task, arrays, learned)
+        train_errors = _errors(arrays, points, learned)
+    spread = np.stack(
+        [
+            np.nanquantile(
+                train_errors[learned % STEPS_PER_DAY == hour], task.shape.levels, axis=0
+            ).T
+            for hour in range(STEPS_PER_DAY)
+        ]
+    )
+    return Anchor(points, (inflation * spread).astype(np.float32), inflation)
+
+
+def _errors(arrays: ScaledArrays, points: NDArray[np.float32], positions: Positions) -> Floats:
+    """What was observed less the guess, (N, H); NaN where nothing was observed."""
+    hours = positions[:, None] + np.arange(points.shape[1])
+    errors = arrays.history[hours].astype(np.float64) - points[positions]
+    return np.where(arrays.observed_mask[hours] > 0.0, errors, np.nan)
+
+
+def _fit_points(task: Task, arrays: ScaledArrays, learned: Positions) -> NDArray[np.float32]:
+    """The guesses of regressions on the windows at `learned`, (T, H)."""
+    steps = task.shape.horizon_steps
     n_hours = len(arrays.history)
     anchor = np.zeros((n_hours, steps), dtype=np.float32)
     positions = np.arange(task.shape.input_steps, n_hours - steps + 1)

@@ -53,8 +53,8 @@ class Batch:
     hours : Tensor of shape (B, L), integer, or None
         Which hours of one series the histories are: equal numbers stand for equal values of
         target, mask and covariates. What depends on an hour alone can then be computed once.
-    anchor : Tensor of shape (B, H), or None
-        A first guess at the horizon, which the model corrects.
+    anchor : Tensor of shape (B, H, Q), or None
+        A first guess at the quantiles of the horizon, which the model corrects.
     """
 
     history: Tensor
@@ -80,12 +80,12 @@ class QuantileModel(nn.Module, ABC):
         return ()
 
     def start_at_anchor(self) -> None:
-        """Let a fresh model correct nothing: its forecast is the anchor at every level."""
+        """Let a fresh model correct nothing: its forecast is the anchor."""
         for layer in self.output_layers():
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
 
 def corrected(anchor: Tensor | None, correction: Tensor) -> Tensor:
-    """The anchor with a correction of shape (B, H, Q) added; the correction alone without one."""
-    return correction if anchor is None else anchor[:, :, None] + correction
+    """The anchor with a correction added, both (B, H, Q); the correction alone without one."""
+    return correction if anchor is None else anchor + correction

@@ -114,8 +114,7 @@ class NHITS(QuantileModel):
             size: _pooled_covariates(batch, size)
             for size in dict.fromkeys(self._arguments["n_pool_kernel_size"])
         }
-        start = batch.history[:, -1:] if batch.anchor is None else batch.anchor
-        forecast = start[:, :, None]
+        forecast = batch.history[:, -1:, None] if batch.anchor is None else batch.anchor
         for block in self.blocks:
             backcast, block_forecast = block(residual, covariates[block.pool_size])
             residual = (residual - backcast) * mask

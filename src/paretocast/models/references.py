@@ -189,7 +189,9 @@ def forecast_reference(
     errors = errors.reshape(len(positions), len(days), horizon_steps)
     pooled = np.concatenate([np.roll(errors, shift, axis=2) for shift in POOLED_HOURS], axis=1)
     pooled = np.where(np.isnan(pooled).all(axis=1, keepdims=True), 0.0, pooled)
-    spread = np.moveaxis(np.nanquantile(pooled, levels, axis=1), 0, -1)  # (N, H, Q)
+    # NumPy's nanquantile goes window by window, which takes twenty times as long.
+    quantile = np.nanquantile if np.isnan(pooled).any() else np.quantile
+    spread = np.moveaxis(quantile(pooled, levels, axis=1), 0, -1)  # (N, H, Q)
     # A biased method has error quantiles on the wrong side of zero;
     # the point forecast stays the median.
     below = np.asarray(levels) < 0.5

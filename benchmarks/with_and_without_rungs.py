@@ -1,0 +1,130 @@
+"""A real search against the same search without rungs, for as many minutes.
+
+    python benchmarks/with_and_without_rungs.py --data-dir DATA --minutes 15 --workers 2
+
+Both are `paretocast tune` as a user starts it, one after the other; the second has `n_rungs = 1`,
+so that every trial is trained to the end. The hypervolume is that of MAE and |PICP - target| over the
+trials trained to the end, on the tune split, which the searches saw, and on the calibrate split,
+which chose nothing. It is measured from the median of each objective over all these trials, as a
+share of the box between there and the best of each: 1 is out of reach unless one trial has both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import print_result, print_table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from paretocast.store import RunDirectory
+
+JOB_ID = "rungs"
+SEARCHES = {"with rungs": None, "without rungs": "[training]\nn_rungs = 1\n"}
+SPLITS = ("tune", "calibrate")
+
+
+def search(name: str, folder: Path, given: argparse.Namespace) -> RunDirectory:
+    """Run one search to the end of its minutes."""
+    from paretocast.store import RunDirectory
+
+    words = ["tune", "--model", given.model, "--dataset", given.dataset, "--seed", str(given.seed)]
+    if (text := SEARCHES[name]) is not None:
+        settings = folder / "settings.toml"
+        settings.write_text(text, encoding="utf-8")
+        words += ["--settings", str(settings)]
+    if given.data_dir is not None:
+        words += ["--data-dir", str(given.data_dir), "--covariates", "none"]
+    words += ["--workers", str(given.workers), "--workspace", str(folder), "--job-id", JOB_ID]
+    words += ["--trials", str(given.trials), "--time-limit", f"{round(60 * given.minutes)}s"]
+    command = [sys.executable, "-m", "paretocast", *words]
+    subprocess.run(command, check=True, stdout=sys.stderr, env={**os.environ})
+    return RunDirectory(folder, given.model, given.dataset, JOB_ID)
+
+
+def objectives(run: RunDirectory, split: str) -> NDArray[np.float64]:
+    """MAE and coverage error of every trial that was trained to the end, (n, 2)."""
+    import numpy as np
+
+    from paretocast.replay import open_trial
+    from paretocast.scores import score_forecast
+    from paretocast.selection import TrialState
+    from paretocast.study.shelf import Shelf
+
+    trials = [t for t in Shelf(run).trials if t.state is TrialState.COMPLETE]
+    rows = []
+    for trial in trials:
+        opened = open_trial(run.folder, trial.number)
+        scores = score_forecast(
+            opened.task.observed(split),
+            opened.forecasts[split],
+            levels=opened.task.shape.levels,
+            coverage=opened.settings.target_coverage,
+        )
+        rows.append([scores["mae"], scores["coverage_error"]])
+    return np.array(rows).reshape(-1, 2)
+
+
+def main() -> None:
+    """Print a row for each search."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--model", default="NHITS_Q")
+    parser.add_argument("--dataset", default="heat")
+    parser.add_argument("--data-dir", type=Path, default=None)
+    parser.add_argument("--minutes", type=float, default=15.0, help="of each search")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--trials", type=int, default=2000, help="at most, within the minutes")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workspace", type=Path, default=None, help="keep the studies here")
+    parser.add_argument("--quick", action="store_true", help="half a minute each: a rehearsal")
+    given = parser.parse_args()
+    if given.quick:
+        given.minutes = 0.5
+
+    import numpy as np
+
+    from paretocast.pareto import hypervolume
+    from paretocast.study.shelf import Shelf
+
+    with tempfile.TemporaryDirectory() as temporary:
+        place = given.workspace or Path(temporary)
+        runs = {}
+        for name in SEARCHES:
+            folder = place / name.replace(" ", "_")
+            folder.mkdir(parents=True, exist_ok=True)
+            runs[name] = search(name, folder, given)
+        values = {(n, s): objectives(run, s) for n, run in runs.items() for s in SPLITS}
+        ended = {name: len(Shelf(run).trials) for name, run in runs.items()}
+        steps = {name: sum(t.steps for t in Shelf(run).trainings) for name, run in runs.items()}
+    rows: list[list[Any]] = []
+    for name in SEARCHES:
+        row: list[Any] = [name, ended[name], len(values[name, "tune"]), steps[name]]
+        for split in SPLITS:
+            pooled = np.concatenate([values[other, split] for other in SEARCHES])
+            corner, best = np.median(pooled, axis=0), pooled.min(axis=0)
+            volume = hypervolume(values[name, split], corner)
+            row += [
+                volume / float(np.prod(corner - best)),
+                float(values[name, split][:, 0].min(initial=np.inf)),
+            ]
+        rows.append(row)
+    columns = ["search", "trials", "to the end", "steps"]
+    columns += [f"{split} {what}" for split in SPLITS for what in ("hypervolume", "lowest MAE")]
+    print_table(columns, rows)
+    print_result(
+        {"rows": rows, "minutes": given.minutes, "workers": given.workers}, seed=given.seed
+    )
+
+
+if __name__ == "__main__":
+    main()
