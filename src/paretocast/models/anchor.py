@@ -1,9 +1,11 @@
 """A first guess for every window, which a model then has only to correct.
 
-The guess is a ridge regression on the window's own history and what is known of its horizon, one
-for each hour of issue. Most of what a day-ahead forecast can know is linear, and a network takes
-thousands of steps to find what the normal equations give in seconds; what it adds is the rest, and
-the spread. (Residual learning, as in Zhang 2003, Neurocomputing 50, 159-175.)
+The guess is a ridge regression on the window's own history, the same hours of the weeks before and
+what is known of the horizon, one for each hour of issue. It works on distances from the mean of the
+last week: on a demand that has grown beyond anything in the train split it is as right as on any.
+Most of what a day-ahead forecast can know is linear, and a network takes thousands of steps to find
+what the normal equations give in seconds; what it adds is the rest, and the spread. (Residual
+learning, as in Zhang 2003, Neurocomputing 50, 159-175.)
 
 A guess for a train window comes from a regression that has not seen that part of the train period:
 otherwise its errors would be smaller there than later, and intervals learned from them too narrow.
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Positions = NDArray[np.intp]
 
+STEPS_PER_WEEK = 7 * STEPS_PER_DAY
 HOURS_BESIDE = 3  # a lag is nearly the same hour of the day within so many hours of issue
-PENALTY = 3.0
+PENALTY = 10.0
+N_WEEKS = 4  # whose same hours are averaged
 N_FOLDS = 5
 MOST_MISSING_SHARE = 0.125  # of a window's horizon; the rest of it is filled from the past
 FEWEST_WINDOWS = 50  # of an hour of issue and its neighbours
@@ -115,7 +119,7 @@ def _fit_points(task: Task, arrays: ScaledArrays, learned: Positions) -> NDArray
     table = _Table(task, arrays, learned)
     for hour in range(STEPS_PER_DAY):
         asked = positions[positions % STEPS_PER_DAY == hour]
-        columns, folds = table.columns(asked), table.fold_of(asked)
+        columns, folds, level = table.columns(asked), table.fold_of(asked), table.level(asked)
         squares, products = table.sums_around(hour)
         all_squares, all_products = squares.sum(axis=0), products.sum(axis=0)
         guesses = columns @ _solve(all_squares, all_products)
@@ -123,7 +127,7 @@ def _fit_points(task: Task, arrays: ScaledArrays, learned: Positions) -> NDArray
             if (inside := folds == fold).any():
                 weights = _solve(all_squares - squares[fold], all_products - products[fold])
                 guesses[inside] = columns[inside] @ weights
-        anchor[asked] = guesses
+        anchor[asked] = guesses + level
     return anchor
 
 
@@ -144,17 +148,36 @@ class _Table:
         folds[(positions < first) | (positions > last)] = -1
         return folds
 
+    def level(self, positions: Positions) -> Floats:
+        """Mean of the last week, (N, 1)."""
+        steps = np.arange(1, min(self.task.shape.input_steps, STEPS_PER_WEEK) + 1)
+        history = self.arrays.history[positions[:, None] - steps].astype(np.float64)
+        return np.asarray(history.mean(axis=1, keepdims=True))
+
+    def weeks_before(self, positions: Positions) -> Floats:
+        """Means of the horizon's hours in the last weeks that lie before the issue, (N, H)."""
+        steps = np.arange(self.task.shape.horizon_steps)
+        first = -(-self.task.shape.horizon_steps // STEPS_PER_WEEK)
+        back = STEPS_PER_WEEK * np.arange(first, first + N_WEEKS)
+        hours = positions[:, None, None] - back[:, None] + steps  # (N, weeks, H)
+        there = hours >= 0
+        values = np.where(there, self.arrays.history[np.maximum(hours, 0)].astype(np.float64), 0.0)
+        means = values.sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+        return np.where(there.any(axis=1), means, self.level(positions))
+
     def columns(self, positions: Positions) -> Floats:
-        """Lags from the latest to the oldest, what is known ahead, and a 1, (N, F)."""
+        """Lags from the latest to the oldest, weeks before, what is known, and a 1, (N, F)."""
         shape = self.task.shape
+        level = self.level(positions)
         lags = self.arrays.history[positions[:, None] - np.arange(1, shape.input_steps + 1)]
+        lags = np.hstack([lags - level, self.weeks_before(positions) - level])
         known = self.arrays.known[positions[:, None] + np.arange(shape.horizon_steps)]
         block = LONG_BLOCK if shape.horizon_steps > LONG_HORIZON else 1
         starts = np.arange(0, shape.horizon_steps, block)
         sizes = np.diff(np.append(starts, shape.horizon_steps))
         ahead = np.add.reduceat(known.astype(np.float64), starts, axis=1) / sizes[:, None]
         ones = np.ones((len(positions), 1))
-        return np.hstack([lags.astype(np.float64), ahead.reshape(len(positions), -1), ones])
+        return np.hstack([lags, ahead.reshape(len(positions), -1), ones])
 
     def sums_around(self, hour: int) -> tuple[Floats, Floats]:
         """X'X (folds, F, F) and X'Y (folds, F, H) over the hours of issue around this one."""
@@ -179,7 +202,7 @@ class _Table:
         observed = self.arrays.observed_mask[hours].mean(axis=1) >= 1.0 - MOST_MISSING_SHARE
         positions, hours = positions[observed], hours[observed]
         columns, folds = self.columns(positions), self.fold_of(positions)
-        targets = self.arrays.history[hours].astype(np.float64)
+        targets = self.arrays.history[hours] - self.level(positions)
         parts = [(columns[folds == fold], targets[folds == fold]) for fold in range(N_FOLDS)]
         squares = np.array([x.T @ x for x, _ in parts])
         return squares, np.array([x.T @ y for x, y in parts]), len(positions)
