@@ -85,11 +85,11 @@ def test_the_spread_covers_the_errors_it_was_learned_from_and_more_where_they_gr
     task, series = make_task(), make_series()
     arrays, _ = scale_task(task, Transform.NONE)
     anchor = fit_anchor(task, arrays)
-    assert anchor.spread.shape == (24, 24, len(task.shape.levels))
+    assert anchor.spread.shape == (12 * 24, 24, len(task.shape.levels))
     assert (np.diff(anchor.spread, axis=2) >= 0.0).all()
     issued = task.issues["train"]
     errors = arrays.history[issued[:, None] + np.arange(24)] - anchor.points[issued]
-    spread = anchor.spread[issued % 24] / anchor.inflation
+    spread = anchor.spread[anchor.group[issued]] / anchor.inflation
     inside = (spread[:, :, 1] <= errors) & (errors <= spread[:, :, -2])
     assert abs(inside.mean() - 0.8) < 0.05
 

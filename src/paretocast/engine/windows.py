@@ -90,7 +90,7 @@ class WindowSource:
         self._known = torch.from_numpy(arrays.known).to(self.device)
         self._anchor = None
         if anchor is not None:
-            parts = (anchor.points, anchor.spread)
+            parts = (anchor.points, anchor.spread, anchor.group)
             self._anchor = tuple(torch.from_numpy(part).to(self.device) for part in parts)
         self._history_offsets = torch.arange(-input_steps, 0, device=self.device)
         self._horizon_offsets = torch.arange(horizon_steps, device=self.device)
@@ -121,8 +121,8 @@ class WindowSource:
     def _first_guess(self, positions: torch.Tensor) -> torch.Tensor | None:
         if self._anchor is None:
             return None
-        points, spread = self._anchor
-        return points[positions][:, :, None] + spread[positions % len(spread)]
+        points, spread, group = self._anchor
+        return points[positions][:, :, None] + spread[group[positions]]
 
     @property
     def anchored(self) -> bool:

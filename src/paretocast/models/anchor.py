@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Positions = NDArray[np.intp]
 
-STEPS_PER_WEEK = 7 * STEPS_PER_DAY
+STEPS_PER_WEEK, MONTHS = 7 * STEPS_PER_DAY, 12
 HOURS_BESIDE = 3  # a lag is nearly the same hour of the day within so many hours of issue
 PENALTY = 10.0
 N_WEEKS = 4  # whose same hours are averaged
@@ -55,15 +55,19 @@ class Anchor:
     ----------
     points : ndarray of shape (T, H)
         Row t is for the window issued at position t; 0 where there is no whole window.
-    spread : ndarray of shape (24, H, Q)
-        What is added for each level, by hour of issue (position modulo 24): quantiles of the errors
-        on the windows it was learned from, times `inflation`.
+    spread : ndarray of shape (288, H, Q)
+        What is added for each level, by month and hour of issue: quantiles of the errors at that
+        hour and time of the year, on the windows it was learned from, times `inflation`.
+    group : ndarray of shape (T,)
+        Which row of `spread` belongs to the window issued at each position.
     inflation : float
-        Mean absolute error on the stop split over that on the train split.
+        Mean absolute error on the stop split over that on the train split at the same hours and
+        times of the year.
     """
 
     points: NDArray[np.float32]
     spread: NDArray[np.float32]
+    group: Positions
     inflation: float
 
 
@@ -83,24 +87,46 @@ def fit_anchor(task: Task, arrays: ScaledArrays, *, until: int | None = None) ->
     DataError
         If an hour of issue has too few windows to learn from.
     """
-    points = _fit_points(task, arrays, task.issues["train"])
-    stop_errors = _errors(arrays, points, task.issues["stop"])
-    train_errors = _errors(arrays, points, task.issues["train"])
-    inflation = float(np.nanmean(np.abs(stop_errors)) / np.nanmean(np.abs(train_errors)))
-    learned = task.issues["train"]
+    learned, stop = task.issues["train"], task.issues["stop"]
+    group = _groups(task)
+    points = _fit_points(task, arrays, learned)
+    spread, size = _spread_by_group(task, _errors(arrays, points, learned), group[learned])
+    inflation = float(np.nanmean(np.abs(_errors(arrays, points, stop))) / size[group[stop]].mean())
     if until is not None:
         learned = np.arange(task.shape.input_steps, until - task.shape.horizon_steps + 1)
         points = _fit_points(task, arrays, learned)
-        train_errors = _errors(arrays, points, learned)
-    spread = np.stack(
-        [
-            np.nanquantile(
-                train_errors[learned % STEPS_PER_DAY == hour], task.shape.levels, axis=0
-            ).T
-            for hour in range(STEPS_PER_DAY)
-        ]
-    )
-    return Anchor(points, (inflation * spread).astype(np.float32), inflation)
+        spread, _ = _spread_by_group(task, _errors(arrays, points, learned), group[learned])
+    return Anchor(points, (inflation * spread).astype(np.float32), group, inflation)
+
+
+def _groups(task: Task) -> Positions:
+    """Month and hour of issue of every position as one number, (T,)."""
+    months = task.series.index.month.to_numpy().astype(np.intp) - 1
+    return months * STEPS_PER_DAY + np.arange(len(months)) % STEPS_PER_DAY
+
+
+def _spread_by_group(task: Task, errors: Floats, group: Positions) -> tuple[Floats, Floats]:
+    """Quantiles (288, H, Q) and mean size (288,) of errors, by month and hour of issue.
+
+    A month takes its neighbours along, and all months where these have too few windows. Windows
+    that were observed throughout count.
+    """
+    seen = ~np.isnan(errors).any(axis=1)
+    errors, group = errors[seen], group[seen]
+    months, hours = group // STEPS_PER_DAY, group % STEPS_PER_DAY
+    spread = np.empty((MONTHS * STEPS_PER_DAY, errors.shape[1], len(task.shape.levels)))
+    size = np.empty(len(spread))
+    for hour in range(STEPS_PER_DAY):
+        own = hours == hour
+        if not own.any():
+            own = np.ones(len(hours), dtype=np.bool_)
+        for month in range(MONTHS):
+            near = own & np.isin(months, [(month + i) % MONTHS for i in (-1, 0, 1)])
+            kept = errors[near if near.sum() >= FEWEST_WINDOWS else own]
+            row = month * STEPS_PER_DAY + hour
+            spread[row] = np.quantile(kept, task.shape.levels, axis=0).T
+            size[row] = np.abs(kept).mean()
+    return spread, size
 
 
 def _errors(arrays: ScaledArrays, points: NDArray[np.float32], positions: Positions) -> Floats:
