@@ -22,7 +22,7 @@ from paretocast.calibration import METHODS, Sample, fit_calibrator, judge, walk_
 from paretocast.task import DENSE_LEVELS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 HOURS = 24
 TARGET = 80.0
@@ -86,8 +86,19 @@ def coverages(
                 yield forecast, day_share, name, mean, error, width
 
 
+def pivoted(
+    found: Sequence[tuple[str, float, str, float, float, float]], place: int
+) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows: a calibrator a row, a forecast and a day share a column."""
+    settings = list(dict.fromkeys((row[0], row[1]) for row in found))
+    cells = {(row[2], row[0], row[1]): f"{row[place]:.2f}" for row in found}
+    names = list(dict.fromkeys(row[2] for row in found))
+    columns = ["calibrator", *(f"{forecast}, {share:g}" for forecast, share in settings)]
+    return columns, [[name, *(cells[name, *setting] for setting in settings)] for name in names]
+
+
 def main() -> None:
-    """Print a row per forecast, dependence and calibrator."""
+    """Print coverages and widths: a row per calibrator, a column per forecast and dependence."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -106,9 +117,11 @@ def main() -> None:
             seed=arguments.seed,
         )
     )
-    rows = [list(row) for row in found]
-    columns = ["forecast", "day share", "calibrator", "PICP %", "standard error", "width / raw"]
-    print_table(columns, rows)
+    for what, place in (("PICP %", 3), ("width / raw", 5)):
+        print(f"{what}, by forecast and day share")
+        print_table(*pivoted(found, place))
+        print()
+    print(f"largest standard error of a coverage: {max(row[4] for row in found):.2f} points")
     promised = [row for row in found if row[2] != "none"]
     farthest = max(promised, key=lambda row: abs(row[3] - TARGET))
     print(
@@ -117,8 +130,15 @@ def main() -> None:
     )
     print_result(
         {
-            "columns": columns,
-            "rows": rows,
+            "columns": [
+                "forecast",
+                "day share",
+                "calibrator",
+                "PICP %",
+                "standard error",
+                "width / raw",
+            ],
+            "rows": [list(row) for row in found],
             "windows": arguments.windows,
             "repetitions": repetitions,
             "farthest_points": abs(farthest[3] - TARGET),

@@ -10,11 +10,12 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 import pytest
 
 SCRIPTS_VARIABLE = "PARETOCAST_SLURM"
+QUEUE = ("squeue", "--noheader", "--format=%i %T")
 TINY = """
 [training]
 steps = 12
@@ -30,7 +32,7 @@ n_evaluations = 3
 [space.NHITS_Q]
 layer_widths = {values = [16, 32]}
 """
-LONGER = TINY.replace("steps = 12", "steps = 150")
+LONGER = TINY.replace("steps = 12", "steps = 300")
 PROFILES = """
 default_profile = "tiny"
 [profiles.tiny]
@@ -90,7 +92,7 @@ class Place:
             env=self.cluster.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
             check=False,
         )
         assert done.returncode == code, done.stdout + done.stderr
@@ -109,12 +111,12 @@ class Place:
         """One experiment."""
         return self.status()[name]
 
-    def wait_for(self, name: str, *states: str, seconds: float = 240.0) -> dict[str, Any]:
+    def wait_for(self, name: str, *states: str, seconds: float = 400.0) -> dict[str, Any]:
         """The experiment once it is in one of the states."""
         deadline = time.monotonic() + seconds
         while (one := self.experiment(name))["state"] not in states:
             assert time.monotonic() < deadline, f"{one}\n{self.logs()}"
-            time.sleep(5.0)
+            self._wait_for_the_queue(5.0)
         return one
 
     def wait_until(self, condition: Callable[[], bool], *, seconds: float = 120.0) -> None:
@@ -124,11 +126,42 @@ class Place:
             assert time.monotonic() < deadline, self.logs()
             time.sleep(0.2)
 
-    def wait_for_trial(self, name: str) -> None:
-        """Until the first trial of an experiment has begun."""
-        study = name.rpartition("_")[2]
-        proposals = self.folder / "hpo" / "results"
-        self.wait_until(lambda: any(proposals.glob(f"*/trials_{study}/*/proposal.json")))
+    def wait_for_worker(
+        self, wanted: Collection[tuple[str, int]], *, seconds: float = 120.0
+    ) -> tuple[str, int]:
+        """The first of these workers, by study and number, that is found in a trial."""
+        deadline = time.monotonic() + seconds
+        while True:
+            for study, worker in wanted:
+                for claim in self.results.glob(f"*/trials_{study}/[0-9]*/claim.*"):
+                    with contextlib.suppress(OSError, ValueError):
+                        begun = (claim.parent / "proposal.json").exists()
+                        if begun and json.loads(claim.read_bytes())["worker"] == worker:
+                            return study, worker
+            assert time.monotonic() < deadline, self.logs()
+            time.sleep(0.05)
+
+    @property
+    def results(self) -> Path:
+        """Where the studies lie."""
+        return self.folder / "hpo" / "results"
+
+    def pages(self, study: str) -> list[str]:
+        """Names of the pages of a study."""
+        found = self.results.glob(f"*/*_{study}.html")
+        return sorted(path.stem.removesuffix(f"_{study}") for path in found)
+
+    def log(self, job: str) -> str:
+        """Everything that one job has said."""
+        paths = sorted((self.folder / "hpo" / "logs").glob(f"*_{job}.[le]*"))
+        return "\n".join(path.read_text("utf-8") for path in paths)
+
+    def _wait_for_the_queue(self, seconds: float) -> None:
+        """Until a job starts or ends, but not for ever."""
+        deadline = time.monotonic() + seconds
+        before = self.cluster.run(*QUEUE)
+        while self.cluster.run(*QUEUE) == before and time.monotonic() < deadline:
+            time.sleep(0.3)
 
     def logs(self) -> str:
         """Everything that jobs have said."""
@@ -163,6 +196,7 @@ def running_cluster(*, accounting: bool) -> Iterator[Cluster]:
         "SLURM_LOCAL_ACCOUNTING": str(int(accounting)),
         "SLURM_LOCAL_PORT": "17817" if accounting else "17917",
     }
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us ends it
     try:
         started = subprocess.run(
             [str(scripts / "start-slurm.sh"), str(folder)],
@@ -175,7 +209,12 @@ def running_cluster(*, accounting: bool) -> Iterator[Cluster]:
         if started.returncode != 0:
             pytest.skip(f"Slurm does not start here: {started.stderr[-500:]}")
         yield Cluster(environment)
+    except subprocess.TimeoutExpired as error:
+        if str(error.cmd[0]).endswith("start-slurm.sh"):
+            pytest.skip("Slurm does not start here within five minutes")
+        raise
     finally:
         stop = [str(scripts / "stop-slurm.sh"), str(folder)]
         subprocess.run(stop, env=environment, capture_output=True, timeout=120, check=False)
         shutil.rmtree(folder, ignore_errors=True)
+        signal.signal(signal.SIGTERM, before)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from clusters import Cluster, running_cluster
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +18,10 @@ def data_dir() -> Path:
     if not (folder / "heat.csv.gz").is_file():
         pytest.skip("the real series are absent; PARETOCAST_DATA names their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A Slurm with accounting, for all tests that need one."""
+    with running_cluster(accounting=True) as started:
+        yield started

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -58,7 +59,7 @@ def running_database() -> Iterator[Database]:
         shutil.chown(folder, owner)
     (folder / "password").write_text(PASSWORD, encoding="utf-8")
     (folder / "password").chmod(0o644)
-    port = _free_port()
+    port = free_port()
     data = folder / "data"
     make = [str(programs / "initdb"), "-D", str(data), "-U", USER, "-A", "scram-sha-256"]
     make += [f"--pwfile={folder / 'password'}", "-E", "UTF8", "--no-sync"]
@@ -75,7 +76,7 @@ def running_database() -> Iterator[Database]:
                 _create_database(database)
                 yield database
             finally:
-                server.terminate()
+                server.send_signal(signal.SIGINT)  # does not wait for clients to leave
                 server.wait(timeout=30)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -91,7 +92,8 @@ def _owner() -> str | None:
     pytest.skip("nobody can run a PostgreSQL server here")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

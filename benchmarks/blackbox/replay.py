@@ -212,6 +212,22 @@ class Surrogate:
         mean = self._fit.mean(point[None])[0].reshape(shape)
         return _as_curve(_untransformed(mean + self._noise(point, np.random.default_rng(seed))))
 
+    def expected(self, config: Config) -> dict[str, tuple[float, ...]]:
+        """MAE and coverage error at the full budget, mean over all that `curve` may draw, by split.
+
+        What a fresh training of the config is worth on average.
+        """
+        point = point_of(config, self.recording.space)
+        mean = self._fit.mean(point[None])[0].reshape(self.table.values.shape[1:])
+        worth: dict[str, list[Floats]] = {split: [] for split in SPLITS}
+        for deviations in self._near(point):
+            curves = [_as_curve(_untransformed(mean + noise)) for noise in deviations]
+            for split, known in worth.items():
+                ends = [curve.scores[split][-1] for curve in curves]
+                values = [(end["mae"], end["coverage_error"]) for end in ends]
+                known.append(np.mean(values, axis=0))
+        return {split: tuple(np.mean(v, axis=0).tolist()) for split, v in worth.items()}
+
     @cached_property
     def _fit(self) -> _Fit:
         return fit_process(self.table.points, _transformed(self.table.values))
@@ -236,12 +252,16 @@ class Surrogate:
         return np.array(points), deviations
 
     def _noise(self, point: Floats, rng: np.random.Generator) -> Floats:
-        points, deviations = self._repeats
-        distance = (((points - point) / self._fit.length_scales) ** 2).sum(axis=1)
-        near = np.argsort(distance, kind="stable")[:N_NEIGHBOURS]
-        chosen = deviations[int(rng.choice(near))]
+        near = self._near(point)
+        chosen = near[int(rng.integers(len(near)))]
         noise: Floats = chosen[int(rng.integers(len(chosen)))]
         return noise
+
+    def _near(self, point: Floats) -> list[Floats]:
+        """Deviations of the repeated configs that are nearest, (s, R, K) each, nearest first."""
+        points, deviations = self._repeats
+        distance = (((points - point) / self._fit.length_scales) ** 2).sum(axis=1)
+        return [deviations[i] for i in np.argsort(distance, kind="stable")[:N_NEIGHBOURS]]
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from paretocast.space import Parameter, Value
     from paretocast.store import RunDirectory
+    from paretocast.study import StudyResult
+    from paretocast.task import Task
     from paretocast.trial import TrialRecord
 
 EDGE_SHARE = 0.05  # of a range of real numbers: so close to its end counts as on it
@@ -66,6 +68,15 @@ class Coverage:
 
 
 @dataclass(frozen=True)
+class Rebuilt:
+    """A study that was opened to write its result anew: what its pages are made from."""
+
+    study: StudyResult
+    settings: TuneSettings
+    task: Task
+
+
+@dataclass(frozen=True)
 class Consolidated:
     """A run as it was found.
 
@@ -77,6 +88,8 @@ class Consolidated:
         What is or was wrong, in sentences.
     losses : tuple of float
         MAE of the judged trials, complete and pruned, in the order of every coverage's shares.
+    rebuilt : Rebuilt or None
+        Where the result was made anew.
     """
 
     run: RunDirectory
@@ -85,6 +98,7 @@ class Consolidated:
     coverages: tuple[Coverage, ...] = ()
     losses: tuple[float, ...] = ()
     result: dict[str, Any] | None = None
+    rebuilt: Rebuilt | None = None
 
 
 def consolidate_run(
@@ -111,9 +125,10 @@ def consolidate_run(
         return Consolidated(run, "empty", progress.problems)
     problems = [*progress.problems, *_disagreements(run, settings, records)]
     state = "faulty" if problems else "whole"
+    rebuilt = None
     if problems and rebuild:
         try:
-            rebuild_result(run, settings, data_dir=data_dir)
+            rebuilt = rebuild_result(run, settings, data_dir=data_dir)
             state = "rebuilt"
         except ParetocastError as error:
             problems.append(f"it cannot be made anew: {error}")
@@ -128,10 +143,11 @@ def consolidate_run(
         coverages=explore(trials, settings, result["best_params"]),
         losses=tuple(record.scores["mae"] for record in trials),
         result=result,
+        rebuilt=rebuilt,
     )
 
 
-def rebuild_result(run: RunDirectory, settings: TuneSettings, *, data_dir: Path | None) -> None:
+def rebuild_result(run: RunDirectory, settings: TuneSettings, *, data_dir: Path | None) -> Rebuilt:
     """Open the study as `tune --resume` does and have it write its result; nothing is trained.
 
     Raises
@@ -155,7 +171,8 @@ def rebuild_result(run: RunDirectory, settings: TuneSettings, *, data_dir: Path 
         device="cpu",
     )
     shared = settings.workers > 1 or run.study_journal.exists()
-    Study(settings, run, bench, shared=shared).conclude(asked=False)
+    result = Study(settings, run, bench, shared=shared).conclude(asked=False)
+    return Rebuilt(result, settings, task)
 
 
 def save_best(found: Sequence[Consolidated], workspace: Path) -> list[Path]:

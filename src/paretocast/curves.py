@@ -131,7 +131,8 @@ def level_bounds(observed: Floats, forecast: Floats, levels: ArrayLike) -> tuple
     n_below = (forecast < value).sum(axis=-1)
     n_not_above = (forecast <= value).sum(axis=-1)
     lowest = _level_after(observed, forecast, tau, n_below)
-    highest = _level_after(observed, forecast, tau, n_not_above)
+    tied = (n_below != n_not_above).any()
+    highest = _level_after(observed, forecast, tau, n_not_above) if tied else lowest
     missing = np.isnan(observed)
     return np.where(missing, np.nan, lowest), np.where(missing, np.nan, highest)
 

@@ -3,15 +3,21 @@
 Averaging quantiles (Vincent 1912; Lichtendahl, Grushka-Cockayne & Winkler 2013, Management Science
 59(7), 1594-1611) keeps the shape of its members, where averaging probabilities would spread them
 out. The result is a forecast like any other: it can be calibrated, judged and handed over.
+
+Members are chosen by greedy selection with replacement (Caruana et al. 2004, ICML, section 2): the
+forecast that lowers the loss of the average most is added again and again; how often it was added
+is its weight.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from paretocast.errors import DataError
+from paretocast.scores import pinball
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+
+MOST_ROUNDS = 12
+MOST_MEMBERS = 4
 
 
 def average_levels(forecasts: Sequence[Floats], weights: Sequence[float] | None = None) -> Floats:
@@ -51,3 +60,60 @@ def average_levels(forecasts: Sequence[Floats], weights: Sequence[float] | None 
     for weight, forecast in zip(share, forecasts, strict=True):
         total += weight * np.sort(forecast, axis=-1)
     return total
+
+
+@dataclass(frozen=True)
+class Members:
+    """An ensemble.
+
+    Attributes
+    ----------
+    indices : tuple of int
+        Of its members among the forecasts that were offered, each once, the first one chosen first.
+    weights : tuple of float
+        Add up to 1.
+    loss : float
+        Mean pinball loss over all levels on the windows it was chosen on, target units.
+    """
+
+    indices: tuple[int, ...]
+    weights: tuple[float, ...]
+    loss: float
+
+
+def choose_members(
+    observed: Floats, forecasts: Sequence[Floats], *, levels: Sequence[float], most: int
+) -> Members:
+    """The members of an ensemble and their weights.
+
+    Parameters
+    ----------
+    observed : ndarray of shape (N, H)
+        NaN where missing.
+    forecasts : sequence of ndarray of shape (N, H, Q)
+        At least one; ascending along the levels.
+    most : int
+        Different members at most: each has to be trained again.
+    """
+    counts = np.zeros(len(forecasts), dtype=np.intp)
+    total = np.zeros_like(forecasts[0])
+    order: list[int] = []
+    loss = np.inf
+    for n_chosen in range(MOST_ROUNDS):
+        allowed = order if len(order) >= most else range(len(forecasts))
+        losses = {
+            i: float(
+                pinball(observed, (total + forecasts[i]) / (n_chosen + 1), levels=levels).mean()
+            )
+            for i in allowed
+        }
+        best = min(losses, key=lambda i: losses[i])
+        if losses[best] >= loss:
+            break
+        loss = losses[best]
+        total = total + forecasts[best]
+        counts[best] += 1
+        if best not in order:
+            order.append(best)
+    weights = tuple(float(counts[i] / counts.sum()) for i in order)
+    return Members(tuple(order), weights, loss)

@@ -265,14 +265,16 @@ def _judged(
     record: TrialRecord, trainings: Sequence[TrialRecord], variances: Mapping[str, float]
 ) -> TrialRecord:
     k = len(trainings)
+    if k == 1:  # nearly every trial of a long study
+        known = record.standard_errors.items()
+        errors = {score: math.sqrt(error**2 + variances[score]) for score, error in known}
+        return replace(record, standard_errors=errors)
     errors = {
         score: math.sqrt(
             sum(t.standard_errors[score] ** 2 for t in trainings) / k + variances[score] / k
         )
         for score in record.standard_errors
     }
-    if k == 1:
-        return replace(record, standard_errors=errors)
     return replace(
         record,
         scores={score: sum(t.scores[score] for t in trainings) / k for score in record.scores},

@@ -1,12 +1,12 @@
-"""A finished study opened again: its task, and the forecasts of a trial with what was observed.
+"""A finished study opened again: its task, and stored forecasts with what was observed.
 
 Calibration, diagnosis and the search for levels are questions to stored arrays. They need the data
-set, the manifest and `forecasts.npz` of one trial, and no model.
+set, the manifest and `forecasts.npz` of a trial, or of several that are averaged, and no model.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from paretocast import store
 from paretocast.calibration import Sample
 from paretocast.datasets import load_dataset
+from paretocast.ensemble import MOST_MEMBERS, average_levels, choose_members
 from paretocast.errors import StoreError
 from paretocast.settings import TuneSettings
 from paretocast.slabs import calibration_groups, issue_hours
@@ -23,6 +24,8 @@ from paretocast.store import RunDirectory
 from paretocast.task import plan_task
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from paretocast.task import Task
@@ -31,25 +34,62 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class FinishedTrial:
-    """One trial of a study with everything that its forecasts are read with.
+class Member:
+    """A trial in a forecast, and its share of it.
 
     Attributes
     ----------
-    unit : str
-        Of the target.
+    weight : float
+        Those of all members add up to 1.
+    """
+
+    number: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class StoredForecast:
+    """The forecast of one trial, or the average of several, with everything it is read with.
+
+    Attributes
+    ----------
+    members : tuple of Member
+        One for a trial; more for an ensemble, the first one chosen first.
+    forecasts : mapping of split to ndarray of shape (N, H, Q)
+        Of the kept splits, ascending along the levels, in target units.
     """
 
     run: RunDirectory
-    number: int
+    members: tuple[Member, ...]
     settings: TuneSettings
     task: Task
     forecasts: dict[str, Floats]
 
     @property
+    def number(self) -> int:
+        """Of the trial, or of the first member."""
+        return self.members[0].number
+
+    @property
+    def subject(self) -> str:
+        """Whose forecast it is, in words."""
+        if len(self.members) == 1:
+            return f"trial {self.number}"
+        return f"ensemble of {len(self.members)} trials"
+
+    @property
     def unit(self) -> str:
         """Of the target."""
         return self.task.series.unit
+
+    def trial(self, number: int) -> StoredForecast:
+        """A trial of the same study."""
+        return _averaged(self.run, [Member(number, 1.0)], self.settings, self.task)
+
+    def with_target(self, coverage: float) -> StoredForecast:
+        """The same forecast, to be judged by the interval of another coverage, in percent."""
+        settings = self.settings.model_copy(update={"target_coverage": coverage})
+        return replace(self, settings=settings)
 
     def sample(self, split: str) -> Sample:
         """Forecasts and observations of a kept split, with the groups calibrators know."""
@@ -96,7 +136,7 @@ def find_run(path: Path) -> RunDirectory:
 
 def open_trial(
     path: Path, number: int | None = None, *, data_dir: Path | None = None
-) -> FinishedTrial:
+) -> StoredForecast:
     """A trial of the study that a path means; the chosen one if no number is given.
 
     Parameters
@@ -111,28 +151,69 @@ def open_trial(
         the study was made on.
     """
     run = find_run(path)
-    manifest = store.load_json(run.manifest)
-    try:
-        settings = TuneSettings.model_validate(manifest["settings"])
-    except ValidationError as error:
-        raise StoreError(
-            f"{run.manifest} holds settings that this version does not know: {error}"
-        ) from error
     if number is None:
         number = int(store.load_json(run.best_params)["best_trial_number"])
-    folder = data_dir or (None if settings.data_dir is None else Path(settings.data_dir))
-    dataset = load_dataset(settings.dataset, data_dir=folder, covariates=settings.covariates)
-    task = plan_task(
-        dataset.series,
-        dataset.dates,
-        shape=settings.task.shape(),
-        feature_groups=settings.task.features,
-    )
-    _check_task(task.manifest(), manifest["comparable"]["task"], run)
-    return FinishedTrial(run, number, settings, task, _load_forecasts(run, number))
+    return open_members(path, [Member(number, 1.0)], data_dir=data_dir)
 
 
-def _load_forecasts(run: RunDirectory, number: int) -> dict[str, Floats]:
+def open_members(
+    path: Path, members: Sequence[Member], *, data_dir: Path | None = None
+) -> StoredForecast:
+    """Named trials of a study, averaged level by level; otherwise as `open_trial`."""
+    run = find_run(path)
+    settings, task = _open_study(run, data_dir)
+    return _averaged(run, members, settings, task)
+
+
+def open_ensemble(
+    path: Path, *, most: int = MOST_MEMBERS, data_dir: Path | None = None
+) -> StoredForecast:
+    """Trials on a study's front or tied with it, averaged as is best on the tune split.
+
+    Parameters
+    ----------
+    most : int
+        Members at most.
+
+    Raises
+    ------
+    StoreError
+        If there are not two such trials with stored forecasts, or none makes another one better;
+        otherwise as `open_trial`.
+    """
+    run = find_run(path)
+    result = store.load_json(run.best_params)
+    tied_front = [*result["all_pareto_trials"], *result["tied_trials"]]
+    numbers = list(dict.fromkeys(int(trial["trial"]) for trial in tied_front))
+    kept = [number for number in numbers if run.forecasts(number).exists()]
+    if len(kept) < 2:
+        raise StoreError(
+            f"{len(kept)} of {len(numbers)} trials on the front of {run.study_name} or tied with "
+            "it have stored forecasts, and an ensemble takes two; search longer, or use the "
+            "chosen trial alone"
+        )
+    settings, task = _open_study(run, data_dir)
+    offered = [load_forecasts(run, number)["tune"] for number in kept]
+    chosen = choose_members(task.observed("tune"), offered, levels=task.shape.levels, most=most)
+    if len(chosen.indices) < 2:
+        raise StoreError(
+            f"trial {kept[chosen.indices[0]]} alone is better on the tune split than its average "
+            f"with any other of {len(kept)} trials on the front or tied with it; use it alone"
+        )
+    members = [
+        Member(kept[i], weight) for i, weight in zip(chosen.indices, chosen.weights, strict=True)
+    ]
+    return _averaged(run, members, settings, task)
+
+
+def load_forecasts(run: RunDirectory, number: int) -> dict[str, Floats]:
+    """Stored forecasts of a trial by split, ascending along the levels.
+
+    Raises
+    ------
+    StoreError
+        If they are not there, with the trials that have some.
+    """
     path = run.forecasts(number)
     if not path.exists():
         kept = sorted(int(file.parent.name) for file in run.trials_folder.glob("*/forecasts.npz"))
@@ -142,6 +223,39 @@ def _load_forecasts(run: RunDirectory, number: int) -> dict[str, Floats]:
         )
     stored = store.load_arrays(path)
     return {split: np.sort(array.astype(np.float64), axis=-1) for split, array in stored.items()}
+
+
+def _averaged(
+    run: RunDirectory, members: Sequence[Member], settings: TuneSettings, task: Task
+) -> StoredForecast:
+    each = [load_forecasts(run, member.number) for member in members]
+    weights = [member.weight for member in members]
+    forecasts = {
+        split: average_levels([forecasts[split] for forecasts in each], weights)
+        for split in each[0]
+    }
+    return StoredForecast(run, tuple(members), settings, task, forecasts)
+
+
+def _open_study(run: RunDirectory, data_dir: Path | None) -> tuple[TuneSettings, Task]:
+    """Settings and task of a study, as they were when it was made."""
+    manifest = store.load_json(run.manifest)
+    try:
+        settings = TuneSettings.model_validate(manifest["settings"])
+    except ValidationError as error:
+        raise StoreError(
+            f"{run.manifest} holds settings that this version does not know: {error}"
+        ) from error
+    folder = data_dir or (None if settings.data_dir is None else Path(settings.data_dir))
+    dataset = load_dataset(settings.dataset, data_dir=folder, covariates=settings.covariates)
+    task = plan_task(
+        dataset.series,
+        dataset.dates,
+        shape=settings.task.shape(),
+        feature_groups=settings.task.features,
+    )
+    _check_task(task.manifest(), manifest["comparable"]["task"], run)
+    return settings, task
 
 
 def _check_task(now: dict[str, Any], then: dict[str, Any], run: RunDirectory) -> None:

@@ -127,12 +127,13 @@ def summarise(
     if draws_of is not None:
         candidates = _with_draws(candidates, records, objectives, draws_of)
     front = front_numbers(candidates)
-    selection = select(candidates, policy=policy, target=target_coverage)
+    near = places(candidates)
+    selection = select(candidates, policy=policy, target=target_coverage, tied=near)
     violation = {candidate.number: candidate.violation for candidate in candidates}
     return Outcome(
         records=judged,
         front=tuple(front),
-        places=places(candidates),
+        places=near,
         gap_errors=_gap_errors(candidates, selection.number, objectives),
         selection=selection,
         references=references,
@@ -271,8 +272,12 @@ def _draws(
     spread: SeedSpread,
     draws_of: DrawsOf,
 ) -> Draws | None:
+    wanted = {"mae", "picp", *(objective.name for objective in objectives)}
+    known = [draws_of(training) for training in trainings]
     drawn = judged_draws(
-        [draws_of(training) for training in trainings], spread, rng=np.random.default_rng(number)
+        [{score: draws[score] for score in wanted} if draws else {} for draws in known],
+        spread,
+        rng=np.random.default_rng(number),
     )
     if not drawn:
         return None

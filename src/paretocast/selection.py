@@ -19,7 +19,7 @@ from paretocast.noise import TIED_FROM, front_probabilities
 from paretocast.pareto import front, knee
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -140,7 +140,13 @@ def places(candidates: Sequence[Candidate]) -> dict[int, float]:
     }
 
 
-def select(candidates: Sequence[Candidate], *, policy: str, target: float) -> Selection:
+def select(
+    candidates: Sequence[Candidate],
+    *,
+    policy: str,
+    target: float,
+    tied: Collection[int] | None = None,
+) -> Selection:
     """The trial that a policy chooses.
 
     Parameters
@@ -149,6 +155,8 @@ def select(candidates: Sequence[Candidate], *, policy: str, target: float) -> Se
         Complete trials, at least one.
     target : float
         Wanted coverage, percent.
+    tied : collection of int, optional
+        The numbers that `places` gives for these candidates, where they are known already.
 
     Raises
     ------
@@ -159,7 +167,7 @@ def select(candidates: Sequence[Candidate], *, policy: str, target: float) -> Se
         raise SettingsError(
             f"selection policy {policy!r} is unknown, expected one of {', '.join(POLICIES)}"
         )
-    tied = places(candidates)
+    tied = places(candidates) if tied is None else tied
     return POLICIES[policy]([c for c in candidates if c.number in tied], target)
 
 

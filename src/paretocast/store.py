@@ -103,8 +103,13 @@ class RunDirectory:
         return self.folder / f"manifest_{self.job_id}.json"
 
     def page(self, name: str) -> Path:
-        """An HTML page: `pareto_front`, `mae_history` or `param_importance`."""
+        """An HTML page: `pareto_front`, `mae_history`, `param_importance` or `diagnosis`."""
         return self.folder / f"{name}_{self.job_id}.html"
+
+    def calibrator(self, number: int | None) -> Path:
+        """What `paretocast calibrate` fitted to a trial, or with None to the ensemble."""
+        of = "ensemble" if number is None else f"trial{number:04d}"
+        return self.folder / f"calibrator_{self.study_name}_{of}.json"
 
     @property
     def trials_folder(self) -> Path:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from clusters import running_cluster
+from clusters import Cluster
 from paretocast.executors.background import Background
 from paretocast.executors.base import Executor, Job, JobReport, JobState
 from paretocast.executors.slurm import Slurm
@@ -19,14 +18,11 @@ ENDED = {JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED}
 @pytest.fixture(
     scope="module", params=["background", pytest.param("slurm", marks=pytest.mark.slurm)]
 )
-def executor(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Executor]:
+def executor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Executor:
     if request.param == "background":
-        yield Background(tmp_path_factory.mktemp("jobs"))
-        return
-    with running_cluster(accounting=True) as cluster:
-        yield Slurm(environment=cluster.environment)
+        return Background(tmp_path_factory.mktemp("jobs"))
+    cluster: Cluster = request.getfixturevalue("cluster")
+    return Slurm(environment=cluster.environment)
 
 
 def make_job(folder: Path, body: str, *, n_elements: int = 1, after: tuple[str, ...] = ()) -> Job:

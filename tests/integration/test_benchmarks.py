@@ -23,6 +23,9 @@ SCRIPTS = (
     "time_to_quality",
     "fault_injection",
     "coordination",
+    "interval_claim",
+    "with_and_without_rungs",
+    "anchor",
 )
 
 
@@ -137,3 +140,53 @@ def test_a_loss_that_was_missed_once_has_no_ratio(script: Callable[[str], Module
     missed = {"theirs": {"seconds": 12.0}, "ours": {"seconds": None}}
     assert ratio_of([met, met]) == 4.0
     assert ratio_of([met, missed]) is None
+
+
+def test_the_true_quantiles_cover_what_they_claim(script: Callable[[str], ModuleType]) -> None:
+    claim = script("interval_claim")
+    _, longer, truth = claim.prepare(claim.small_settings(steps=3, trials=1, seed=5))
+    shape = longer.task.shape
+    quantiles = truth.quantiles(
+        longer.task.issues["test"], horizon_steps=shape.horizon_steps, levels=shape.levels
+    )
+    covered, _ = claim.true_coverage(longer, truth, quantiles)
+    assert len(quantiles) == 365 * 4 + 1  # from July 2023 to June 2027, a leap day included
+    assert covered == pytest.approx(80.0, abs=1e-6)
+
+
+def test_intervals_and_optimism_are_counted_over_studies(
+    script: Callable[[str], ModuleType],
+) -> None:
+    claim = script("interval_claim")
+
+    def study(true_picp: float, tune: float, calibrate: float) -> object:
+        chosen = {
+            "tune": claim.Judged(tune, 1.0, (tune - 3.0, tune + 3.0)),
+            "calibrate": claim.Judged(calibrate, 1.5, (calibrate - 3.0, calibrate + 3.0)),
+        }
+        others = {
+            "tune": (chosen["tune"], claim.Judged(70.0, 2.0, (67.0, 73.0))),
+            "calibrate": (chosen["calibrate"], claim.Judged(70.0, 3.0, (67.0, 73.0))),
+        }
+        return claim.Measured(0, true_picp, 0.1, chosen, others, 1.0)
+
+    studies = [study(76.0, 80.0, 77.0), study(84.0, 81.0, 86.0)]
+    held = {row[0]: row[1] for row in claim.claim_rows(studies)}
+    assert held == {"tune": 50.0, "calibrate": 100.0}
+    means = {(row[0], row[1]): row[2] for row in claim.optimism_rows(studies, target=80.0)}
+    # Errors on tune 0 and 1, on calibrate 3 and 6, in truth 4 and 4; the other trial gains nothing.
+    assert means["coverage_error", "calibrate"] == -4.0
+    assert means["coverage_error", "truth"] == -3.5
+    assert means["coverage_error", "calibrate, less that of all trials"] == -2.0
+    assert means["mae", "calibrate"] == -0.5
+    assert means["mae", "calibrate, less that of all trials"] == 0.25
+
+
+@pytest.mark.slow
+def test_intervals_hold_the_true_coverage_of_small_studies(
+    script: Callable[[str], ModuleType],
+) -> None:
+    figures = script("interval_claim").measure(n_studies=5, n_trials=3, steps=30, seed=1000)
+    held = {row[0]: row[1] for row in figures["held"]}
+    assert held["calibrate"] >= 60.0
+    assert figures["true_error"] < 1.0

@@ -1,45 +1,39 @@
-"""`calibrate` and `diagnose` on a real study, small and short."""
+"""`calibrate` and `diagnose` on finished studies, of single trials and of the ensemble."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from commands import ZONE, run_cli
+from commands import run_cli
 from paretocast.calibration import load_calibrator, walk_forward
-from paretocast.datasets import write_demo_csv
+from paretocast.calibrator_file import load_fitted
+from paretocast.ensemble import average_levels
 from paretocast.errors import StoreError
-from paretocast.replay import find_run, open_trial
+from paretocast.honesty import assess, assess_trial
+from paretocast.replay import find_run, load_forecasts, open_ensemble, open_members, open_trial
+from paretocast.report.honesty import HEADING, honesty_section
 from paretocast.store import load_json, save_json
-
-pytestmark = pytest.mark.timeout(300)  # the study is made within the first test
-
-SETTINGS = """
-[training]
-steps = 4
-batch_size = 16
-n_evaluations = 1
-n_rungs = 1
-[space.NHITS_Q]
-layer_widths = {values = [16, 32]}
-"""
+from runs import write_run
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a study of two trials on 250 days."""
-    folder = tmp_path_factory.mktemp("study")
-    write_demo_csv(folder / "my_zone.csv", days=250)
-    (folder / "my_zone.toml").write_text(ZONE, encoding="utf-8")
-    (folder / "tiny.toml").write_text(SETTINGS, encoding="utf-8")
-    arguments = ["--settings", str(folder / "tiny.toml"), "--workspace", str(folder / "hpo")]
-    arguments += ["--dataset", str(folder / "my_zone.toml"), "--data-dir", str(folder)]
-    assert run_cli("tune", "--trials", "2", "--job-id", "a", "--threads", "1", *arguments) == 0
-    return folder / "hpo" / "results" / "NHITS_Q_my_zone"
+    """The folder of a study of three trials."""
+    return write_run(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture
+def own_study(study: Path, tmp_path: Path) -> Path:
+    """A copy to spoil."""
+    folder = tmp_path / "hpo" / "results" / study.name
+    shutil.copytree(study, folder)
+    return folder
 
 
 def test_the_best_calibrator_is_written_with_what_it_was_compared_with(
@@ -112,10 +106,14 @@ def test_diagnose_shows_what_a_calibrator_changes(
             ["calibrate", "{study}", "--calibrator", "magic"],
             "unknown, expected auto or one of none",
         ),
-        (["calibrate", "{study}", "--trial", "7"], "trials with forecasts: 0, 1"),
+        (["calibrate", "{study}", "--trial", "7"], "trials with forecasts: 0, 1, 2"),
         (["diagnose", "{study}/.."], "holds no best_params_"),
         (["diagnose", "{study}", "--split", "test"], "expected tune or calibrate"),
         (["diagnose", "{study}/manifest_a.json"], "is no result of a study"),
+        (["diagnose", "{study}", "--calibrator", "{study}/manifest_a.json"], "is no calibrator"),
+        (["diagnose", "{study}", "--target-coverage", "100"], "expected between 1 and 100"),
+        (["calibrate", "{study}", "--trial", "1", "--ensemble"], "exclude each other"),
+        (["calibrate", "{study}", "--members", "3"], "--members is for --ensemble"),
     ],
 )
 def test_what_cannot_be_answered_says_why(
@@ -125,21 +123,176 @@ def test_what_cannot_be_answered_says_why(
     assert message in capsys.readouterr().err.replace("\n", " ")
 
 
-def test_a_folder_of_two_studies_asks_which(study: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "NHITS_Q_my_zone"
-    shutil.copytree(study, folder)
-    result = folder / "best_params_NHITS_Q_my_zone_a.json"
-    shutil.copy(result, folder / "best_params_NHITS_Q_my_zone_b.json")
+def test_a_folder_of_two_studies_asks_which(own_study: Path) -> None:
+    result = own_study / "best_params_NHITS_Q_my_zone_a.json"
+    shutil.copy(result, own_study / "best_params_NHITS_Q_my_zone_b.json")
     with pytest.raises(StoreError, match="holds 2 studies; name one of"):
-        find_run(folder)
+        find_run(own_study)
     assert find_run(result).job_id == "a"
 
 
-def test_other_data_than_the_study_was_made_on_are_refused(study: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "hpo" / "results" / "NHITS_Q_my_zone"
-    shutil.copytree(study, folder)
-    manifest = json.loads((folder / "manifest_a.json").read_text("utf-8"))
+def test_other_data_than_the_study_was_made_on_are_refused(own_study: Path) -> None:
+    manifest = json.loads((own_study / "manifest_a.json").read_text("utf-8"))
     manifest["comparable"]["task"]["data_sha256"] = "0" * 64
-    save_json(folder / "manifest_a.json", manifest)
+    save_json(own_study / "manifest_a.json", manifest)
     with pytest.raises(StoreError, match=r"not what .* was made on: data_sha256"):
-        open_trial(folder)
+        open_trial(own_study)
+
+
+def test_another_coverage_is_judged_and_stored(
+    study: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path, page = tmp_path / "calibrator.json", tmp_path / "page.html"
+    options = ["--calibrator", "cqr", "--target-coverage", "90", "--output", str(path)]
+    assert run_cli("calibrate", str(study), *options) == 0
+    assert load_json(path)["target_coverage"] == 90.0
+    assert "90 % interval" in capsys.readouterr().out
+    options = ["--calibrator", str(path), "--split", "tune", "--page", str(page)]
+    assert run_cli("diagnose", str(study), *options) == 0
+    assert "the 90 % interval" in capsys.readouterr().out
+
+
+def test_an_interval_beyond_the_stored_levels_is_read_from_their_tails_and_said(
+    study: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    options = ["--target-coverage", "99", "--page", str(tmp_path / "page.html")]
+    assert run_cli("diagnose", str(study), *options) == 0
+    said = capsys.readouterr()
+    assert "99 % interval lies beyond the stored levels, 0.05 to 0.95" in said.err
+    assert "the 99 % interval" in said.out
+
+
+def test_the_ensemble_is_the_average_of_its_members(study: Path) -> None:
+    opened = open_ensemble(study)
+    assert sum(member.weight for member in opened.members) == pytest.approx(1.0)
+    assert opened.subject == f"ensemble of {len(opened.members)} trials"
+    each = [load_forecasts(opened.run, member.number) for member in opened.members]
+    weights = [member.weight for member in opened.members]
+    for split, forecast in opened.forecasts.items():
+        expected = average_levels([forecasts[split] for forecasts in each], weights)
+        assert forecast == pytest.approx(expected)
+
+
+def test_trials_that_err_independently_are_better_together_than_the_chosen_one(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_cli("calibrate", str(study), "--ensemble", "--members", "2") == 0
+    out = capsys.readouterr().out
+    assert "ensemble of 2 trials" in out
+    assert "lower" in out
+    assert "more than chance explains" in out
+    stored = load_json(find_run(study).calibrator(None))
+    trial, together = stored["against_trial"]["rows"]
+    assert together["winkler"] < trial["winkler"]
+    assert stored["against_trial"]["pinball_difference"]["high"] < 0.0
+    assert [member["seed"] for member in stored["members"]] == [
+        100 + member["trial"] for member in stored["members"]
+    ]
+
+
+def test_the_file_of_an_ensemble_is_enough_to_make_its_forecast_again(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, page = tmp_path / "calibrator.json", tmp_path / "page.html"
+    named = ["--calibrator", "cqr-hour", "--output", str(path)]
+    assert run_cli("calibrate", str(study), "--ensemble", *named) == 0
+    stored = load_fitted(path)
+    opened = open_members(study, stored.members)
+    again = walk_forward(stored.calibrator, opened.sample("tune")).forecast
+    direct = open_ensemble(study).sample("tune")
+    assert direct.forecast == pytest.approx(opened.forecasts["tune"])
+    assert again == pytest.approx(walk_forward(stored.calibrator, direct).forecast)
+    options = ["--split", "tune", "--calibrator", str(path), "--page", str(page)]
+    capsys.readouterr()
+    assert run_cli("diagnose", str(study), *options) == 0
+    assert "trials, tune split, calibrated by cqr-hour" in capsys.readouterr().out
+    assert run_cli("diagnose", str(study), *options, "--trial", "0") == 2
+    assert "belongs to ensemble of" in capsys.readouterr().err
+
+
+def test_an_ensemble_takes_two_trials_with_forecasts(own_study: Path) -> None:
+    for number in (1, 2):
+        find_run(own_study).forecasts(number).unlink()
+    with pytest.raises(StoreError, match=r"1 of 3 trials .* an ensemble takes two"):
+        open_ensemble(own_study)
+
+
+def test_an_ensemble_that_would_not_help_is_refused(own_study: Path) -> None:
+    run = find_run(own_study)
+    for number in (1, 2):
+        shutil.copy(run.forecasts(0), run.forecasts(number))
+    with pytest.raises(StoreError, match="trial 0 alone is better on the tune split"):
+        open_ensemble(own_study)
+
+
+def test_without_the_chosen_trial_there_is_an_ensemble_and_nothing_to_compare_with(
+    own_study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    find_run(own_study).forecasts(0).unlink()
+    assert run_cli("calibrate", str(own_study), "--ensemble", "--calibrator", "cqr") == 0
+    assert "nothing to compare with" in capsys.readouterr().out
+    assert load_json(find_run(own_study).calibrator(None))["against_trial"] is None
+
+
+def test_the_honesty_of_a_trial_is_that_of_its_calibrate_split(study: Path) -> None:
+    opened = open_trial(study)
+    found = assess(opened)
+    sample = opened.sample("calibrate")
+    inside = (sample.forecast[..., 1] <= sample.observed) & (
+        sample.observed <= sample.forecast[..., 9]
+    )
+    assert found.diagnosis.overall.picp == pytest.approx(100.0 * inside.mean())
+    scores = {row.name: row.winkler for row in found.compared}
+    assert found.best == min(scores, key=lambda name: scores[name])
+
+
+def test_the_part_of_the_page_shows_coverage_where_it_fails_and_what_calibration_does(
+    study: Path,
+) -> None:
+    found = assess(open_trial(study))
+    part = honesty_section(found, model="NHITS_Q", dataset="<zone>", folder="runs/<a>")
+    for text in (HEADING, "Coverage by lead time", "Coverage by month", "groups were looked at"):
+        assert text in part
+    assert "4 rolled folds of 21 windows" in part
+    assert f"{found.best} ★" in part
+    assert "paretocast calibrate runs/&lt;a&gt;" in part
+    assert "<zone>" not in part
+
+
+def test_a_repeated_trial_is_shown_in_its_first_training_and_said_so(own_study: Path) -> None:
+    opened = open_trial(own_study)
+    save_json(opened.run.record(0, 1), {"seed": 7})
+    part = honesty_section(assess(opened), model="m", dataset="d", folder="f")
+    assert "Of its trainings with different seeds it is the first." in part
+
+
+def test_removed_forecasts_leave_a_sentence(own_study: Path) -> None:
+    opened = open_trial(own_study)
+    opened.run.forecasts(0).unlink()
+    found = assess_trial(opened.run, 0, settings=opened.settings, task=opened.task)
+    assert isinstance(found, str)
+    assert found.startswith("The stored forecasts of trial 0 were removed")
+    part = honesty_section(found, model="m", dataset="d", folder="f")
+    assert HEADING in part
+    assert found in part
+    assert honesty_section("", model="m", dataset="d", folder="f") == ""
+
+
+def test_damaged_forecasts_leave_a_sentence(own_study: Path) -> None:
+    opened = open_trial(own_study)
+    opened.run.forecasts(0).write_bytes(b"PK")
+    found = assess_trial(opened.run, 0, settings=opened.settings, task=opened.task)
+    assert isinstance(found, str)
+    assert "is not known" in found
+
+
+def test_too_few_windows_to_compare_are_said_on_the_page(study: Path) -> None:
+    opened = open_trial(study)
+    task = opened.task
+    short = {**task.issues, "calibrate": task.issues["calibrate"][:9]}
+    forecasts = {**opened.forecasts, "calibrate": opened.forecasts["calibrate"][:9]}
+    few = replace(opened, task=replace(task, issues=short), forecasts=forecasts)
+    found = assess(few)
+    assert (found.compared, found.best) == ((), "")
+    part = honesty_section(found, model="m", dataset="d", folder="f")
+    assert "9 windows of the calibrate split were observed, 14 are needed" in part

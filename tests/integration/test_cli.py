@@ -17,6 +17,7 @@ from paretocast.cli import main
 from paretocast.cli.tune import parse_duration
 from paretocast.datasets import write_demo_csv
 from paretocast.errors import SettingsError
+from paretocast.report.honesty import HEADING
 
 TINY = """
 [training]
@@ -103,6 +104,7 @@ def test_tune_prints_the_front_the_choice_and_the_references(
         "param_importance_a.html",
         "trials_a",
     }
+    assert HEADING in (folder / "pareto_front_a.html").read_text("utf-8")
 
 
 def test_resume_goes_on_with_the_settings_of_the_start(

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from commands import run_cli
 from paretocast import store
 from paretocast.analysis import RunRow, best_runs, collect_runs, render
 from paretocast.consolidation import consolidate_run, explore, save_best, share_of
 from paretocast.errors import SettingsError
 from paretocast.figures import Explored, explored_figure
 from paretocast.report import explored_page
+from paretocast.report.honesty import HEADING
 from paretocast.selection import TrialState
 from paretocast.settings import load_settings
 from paretocast.space import Choice, FloatRange, IntRange
@@ -136,6 +138,17 @@ def test_a_result_that_disagrees_with_its_records_is_put_right(workspace: Path) 
     assert found.state == "rebuilt"
     assert any("counts 99 trials" in problem for problem in found.problems)
     assert store.load_json(path)["all_pareto_trials"] == stored["all_pareto_trials"]
+
+
+def test_a_result_that_is_made_anew_gets_its_pages_anew(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(workspace)
+    run.best_params.unlink()
+    assert run_cli("consolidate", "--workspace", str(workspace)) == 0
+    assert "rebuilt" in capsys.readouterr().out
+    assert HEADING in run.page("pareto_front").read_text("utf-8")
+    assert not make_run(workspace, "2").page("pareto_front").exists()
 
 
 def test_the_best_of_each_combination_is_collected(workspace: Path) -> None:

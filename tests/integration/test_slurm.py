@@ -8,33 +8,61 @@ import re
 import socket
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from clusters import Cluster, Place, make_place, running_cluster
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
 TINY = ("--", "--settings", "tiny.toml")
 LONGER = ("--", "--settings", "longer.toml")
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with running_cluster(accounting=True) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def plain_cluster() -> Iterator[Cluster]:
-    """One without accounting: sacct knows nothing."""
-    with running_cluster(accounting=False) as started:
-        yield started
+SIGNAL = ("scancel", "--signal=USR1", "--batch")  # as Slurm does before the time limit
 
 
 @pytest.fixture
 def place(tmp_path: Path, cluster: Cluster) -> Place:
     return make_place(tmp_path / "work", cluster)
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """Two studies at once, each interrupted in its first trial."""
+
+    place: Place
+    signalled: str
+    cancelled: str
+
+    def end_of(self, job: str) -> dict[str, Any]:
+        """How the study of a job stands once nobody works on it."""
+        return self.place.wait_for(f"NHITS_Q_demo_{job}", "finished", "failed", "cancelled")
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Interrupted:
+    place = make_place(tmp_path_factory.mktemp("interrupted") / "work", cluster)
+    (signalled,) = place.submit("NHITS_Q", "demo", "1", *LONGER)
+    (cancelled,) = place.submit("NHITS_Q", "demo", "1", *LONGER)
+    ends = {
+        (signalled, 0): (*SIGNAL, signalled),
+        (cancelled, 0): ("scancel", cancelled),
+    }
+    while ends:
+        job, worker = place.wait_for_worker(tuple(ends))
+        cluster.run(*ends.pop((job, worker)))
+    return Interrupted(place, signalled, cancelled)
+
+
+@pytest.fixture(scope="module")
+def plain_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, str, str]]:
+    """A cluster without accounting, with a job that asked for a GPU and one that fails."""
+    with running_cluster(accounting=False) as started:
+        place = make_place(tmp_path_factory.mktemp("plain") / "work", started)
+        (good,) = place.submit("NHITS_Q", "demo", "1", "--profile", "gpu", *TINY)
+        (bad,) = place.submit("NHITS_Q", "demo", "1", "--", "--settings", "absent.toml")
+        yield place, good, bad
 
 
 def trial_states(place: Place, study: str) -> list[str]:
@@ -49,10 +77,13 @@ def test_two_workers_finish_a_study_and_status_is_right_on_the_way(place: Place)
     before = place.experiment(name)
     assert before["state"] in {"queued", "running"}
     assert (before["trials"], before["n_completed"], before["best_mae"]) == (6, 0, None)
-    place.wait_for_trial(name)
+    place.wait_for_worker(((job, 0), (job, 1)))
     during = place.experiment(name)
     assert during["state"] == "running"
-    after = place.wait_for(name, "finished", "failed", "unfinished")
+    out, _ = place.paretocast("status", "--watch", "--interval", "2")
+    assert re.search(rf"{name} +– +running", out)
+    assert re.search(rf"{name} +– +finished +6/6", out)
+    after = place.experiment(name)
     assert after["state"] == "finished"
     assert after["n_completed"] + after["n_pruned"] == 6
     assert (after["n_failed"], after["n_running"], after["problems"]) == (0, 0, [])
@@ -63,16 +94,27 @@ def test_two_workers_finish_a_study_and_status_is_right_on_the_way(place: Place)
     assert (row["id"], row["state"], row["job_ids"]) == (name, "finished", job)
     logs = {path.name for path in (place.folder / "hpo" / "logs").iterdir()}
     assert f"hpo_NHITS_Q_demo_{job}_1.log" in logs
+    assert place.pages(job) == ["mae_history", "param_importance", "pareto_front"]
+    assert place.logs().count("results in hpo/results/NHITS_Q_demo") == 1  # one worker wrote them
+    assert place.logs().count("ended by trials at 6 trials") == 2
 
 
-def test_status_is_right_without_accounting(tmp_path: Path, plain_cluster: Cluster) -> None:
-    place = make_place(tmp_path / "work", plain_cluster)
-    (good,) = place.submit("NHITS_Q", "demo", "1", *TINY)
-    (bad,) = place.submit("NHITS_Q", "demo", "1", "--", "--settings", "absent.toml")
+def test_status_is_right_without_accounting(plain_place: tuple[Place, str, str]) -> None:
+    place, good, bad = plain_place
     failed = place.wait_for(f"NHITS_Q_demo_{bad}", "failed", "finished", "unfinished")
     assert failed["state"] == "failed"
     assert "absent.toml" in failed["detail"]
+    assert any("absent.toml" in line for line in failed["last_lines"])
     assert place.wait_for(f"NHITS_Q_demo_{good}", "finished", "failed")["state"] == "finished"
+
+
+def test_without_a_gpu_the_job_says_so_and_goes_on_when_allowed(
+    plain_place: tuple[Place, str, str],
+) -> None:
+    place, good, _ = plain_place
+    assert place.wait_for(f"NHITS_Q_demo_{good}", "finished", "failed")["state"] == "finished"
+    assert re.search(r"CUDA_VISIBLE_DEVICES=\d", place.logs())
+    assert "no NVIDIA GPU answers: the search goes on without" in place.logs()
 
 
 def test_a_failing_stage_1_leaves_stage_2_unrun_and_explained(place: Place) -> None:
@@ -88,32 +130,54 @@ def test_a_failing_stage_1_leaves_stage_2_unrun_and_explained(place: Place) -> N
     assert f"paretocast resubmit NHITS_Q_demo_{first}" in err
 
 
-def test_stage_2_waits_for_stage_1_and_finishes(place: Place) -> None:
-    first, second = place.submit("NHITS_Q", "demo", "2", "--stage", "all", *TINY)
+def test_stage_2_waits_for_all_workers_of_stage_1_though_one_comes_back_late(place: Place) -> None:
+    words = ("--stage", "all", "--workers", "2")
+    first, second = place.submit("NHITS_Q", "demo", "2", *words, *LONGER)
     waiting = place.experiment(f"NHITS_Q_demo_{second}")
     assert (waiting["state"], waiting["stage"]) == ("queued", 2)
     assert waiting["detail"] == "waits for the job it follows"
+    place.wait_for_worker(((first, 1),))
+    place.cluster.run(*SIGNAL, f"{first}_1")
     done = place.wait_for(f"NHITS_Q_demo_{second}", "finished", "failed", "cancelled")
     assert done["state"] == "finished"
-    assert place.experiment(f"NHITS_Q_demo_{first}")["state"] == "finished"
-    levels = place.folder / "hpo" / "results" / "stage2" / "demo_NHITS_Q"
-    assert (levels / "calibrated_quantiles.json").is_file()
+    one = place.experiment(f"NHITS_Q_demo_{first}")
+    assert (one["state"], one["n_completed"] + one["n_pruned"]) == ("finished", 2)
+    results = place.folder / "hpo" / "results"
+    stage_1 = json.loads((results / "stage1/demo_NHITS_Q/best_params.json").read_text("utf-8"))
+    assert stage_1["n_trials"] == 2
+    assert (results / "stage2" / "demo_NHITS_Q" / "calibrated_quantiles.json").is_file()
+    assert place.logs().count("stage 1 in hpo/results/stage1") == 1
+    assert "restart 1" in place.log(f"{first}_1")
+    assert "restart 1" not in place.log(f"{first}_0")  # an element comes back alone
     out, err = place.paretocast("submit", "NHITS_Q", "demo", "2", "--stage", "all")
     assert out == ""
     assert err.count("finished as") == 2
 
 
-def test_a_signalled_job_comes_back_and_goes_on_from_its_checkpoint(place: Place) -> None:
-    (job,) = place.submit("NHITS_Q", "demo", "1", *LONGER)
-    name = f"NHITS_Q_demo_{job}"
-    place.wait_for_trial(name)
-    place.cluster.run("scancel", "--signal=USR1", "--batch", job)  # as before the time limit
-    place.wait_until(lambda: f"put away on USR1; asking Slurm to start job {job}" in place.logs())
-    one = place.wait_for(name, "finished", "failed", "cancelled")
-    assert one["state"] == "finished"
-    assert "continues from its checkpoint" in place.logs()
-    assert "restart 1" in place.logs()
+def test_a_cancelled_study_stays_cancelled_and_is_continued_by_resubmit(
+    interrupted: Interrupted,
+) -> None:
+    place, job = interrupted.place, interrupted.cancelled
+    assert interrupted.end_of(job)["state"] == "cancelled"
+    assert "asking Slurm to start" not in place.log(job)
+    out, _ = place.paretocast("resubmit", job)
+    again = place.wait_for(f"NHITS_Q_demo_{job}", "finished", "failed")
+    assert again["state"] == "finished"
+    assert again["job_ids"] == [job, out.strip()]
+    assert "continues from its checkpoint" in place.log(out.strip())
     assert len(trial_states(place, job)) == 1
+
+
+def test_a_signalled_job_comes_back_and_goes_on_from_its_checkpoint(
+    interrupted: Interrupted,
+) -> None:
+    job = interrupted.signalled
+    assert interrupted.end_of(job)["state"] == "finished"
+    said = interrupted.place.log(job)
+    assert f"put away on USR1; asking Slurm to start job {job}" in said
+    assert "continues from its checkpoint" in said
+    assert "restart 1" in said
+    assert len(trial_states(interrupted.place, job)) == 1
 
 
 @pytest.mark.slow
@@ -136,55 +200,20 @@ def test_a_job_at_its_time_limit_is_put_away_comes_back_and_finishes(place: Plac
     assert len(trial_states(place, job)) == 1
 
 
-def test_an_element_of_an_array_comes_back_alone(place: Place) -> None:
-    (job,) = place.submit("NHITS_Q", "demo", "4", "--workers", "2", *LONGER)
+def test_a_study_survives_preemption_and_then_its_node(place: Place) -> None:
+    (job,) = place.submit("NHITS_Q", "demo", "1", "--profile", "spare", *LONGER)
     name = f"NHITS_Q_demo_{job}"
-    place.wait_for_trial(name)
-    place.cluster.run("scancel", "--signal=USR1", "--batch", f"{job}_1")
-    one = place.wait_for(name, "finished", "failed", "cancelled")
-    assert one["state"] == "finished"
-    assert len(trial_states(place, job)) == 4
-    logs = place.folder / "hpo" / "logs"
-    assert "restart 1" in (logs / f"hpo_NHITS_Q_demo_{job}_1.log").read_text("utf-8")
-    assert "restart 1" not in (logs / f"hpo_NHITS_Q_demo_{job}_0.log").read_text("utf-8")
-
-
-def test_a_study_survives_its_node(place: Place) -> None:
-    (job,) = place.submit("NHITS_Q", "demo", "1", *LONGER)
-    name = f"NHITS_Q_demo_{job}"
-    place.wait_for_trial(name)
+    place.wait_for_worker(((job, 0),))
+    everything = ("--partition=cpu", "--ntasks=16", "--mem=100M", "--time=1")
+    place.cluster.run("sbatch", *everything, "--output=/dev/null", "--wrap=true")
+    place.wait_until(lambda: "restart 1" in place.log(job))
     node = f"nodename={socket.gethostname().split('.')[0]}"
     place.cluster.run("scontrol", "update", node, "state=down", "reason=test")
     place.wait_until(lambda: place.experiment(name)["state"] == "queued")
     place.cluster.run("scontrol", "update", node, "state=resume", check=False)  # if it is not yet
     one = place.wait_for(name, "finished", "failed", "cancelled")
     assert one["state"] == "finished"
-    assert len(trial_states(place, job)) == 1
-
-
-def test_a_preempted_job_comes_back(place: Place) -> None:
-    (job,) = place.submit("NHITS_Q", "demo", "1", "--profile", "spare", *LONGER)
-    name = f"NHITS_Q_demo_{job}"
-    place.wait_for_trial(name)
-    everything = ("--partition=cpu", "--ntasks=16", "--mem=100M", "--time=1")
-    place.cluster.run("sbatch", *everything, "--output=/dev/null", "--wrap=sleep 3")
-    one = place.wait_for(name, "finished", "failed", "cancelled")
-    assert one["state"] == "finished"
-    assert "restart 1" in place.logs()
-    assert len(trial_states(place, job)) == 1
-
-
-def test_a_cancelled_study_stays_cancelled_and_is_continued_by_resubmit(place: Place) -> None:
-    (job,) = place.submit("NHITS_Q", "demo", "1", *LONGER)
-    name = f"NHITS_Q_demo_{job}"
-    place.wait_for_trial(name)
-    place.paretocast("cancel", name)
-    assert place.wait_for(name, "cancelled", "finished")["state"] == "cancelled"
-    assert "asking Slurm to start" not in place.logs()
-    out, _ = place.paretocast("resubmit", name)
-    again = place.wait_for(name, "finished", "failed")
-    assert again["state"] == "finished"
-    assert again["job_ids"] == [job, out.strip()]
+    assert "restart 2" in place.log(job)
     assert len(trial_states(place, job)) == 1
 
 
@@ -193,13 +222,6 @@ def test_nothing_is_resubmitted_beside_a_job_that_runs(place: Place) -> None:
     _, err = place.paretocast("resubmit", job, code=1)
     assert f"paretocast cancel NHITS_Q_demo_{job} first" in err.replace("\n", " ")
     place.paretocast("cancel", job)
-
-
-def test_without_a_gpu_the_job_says_so_and_goes_on_when_allowed(place: Place) -> None:
-    (job,) = place.submit("NHITS_Q", "demo", "1", "--profile", "gpu", *TINY)
-    assert place.wait_for(f"NHITS_Q_demo_{job}", "finished", "failed")["state"] == "finished"
-    assert re.search(r"CUDA_VISIBLE_DEVICES=\d", place.logs())
-    assert "no NVIDIA GPU answers: the search goes on without" in place.logs()
 
 
 def test_all_prints_nine_scripts_that_bash_and_slurm_accept(place: Place) -> None:
@@ -234,30 +256,36 @@ def test_all_skips_what_is_queued(place: Place) -> None:
         place.cluster.run("scontrol", "update", "partitionname=cpu", "state=up")
 
 
-@pytest.mark.parametrize("name", ["a b", "it's", 'a"b', "a$(touch pwned)b", "a;b", "50%j", "ä"])
-def test_odd_folder_names_are_harmless(tmp_path: Path, cluster: Cluster, name: str) -> None:
-    place = make_place(tmp_path / name, cluster)
-    profiles = place.folder / "stub.toml"
-    stub = 'program = ["bash", "-c", "echo in $PWD", "x"]'
-    profiles.write_text(f"[profiles.tiny]\n{stub}\n", encoding="utf-8")
-    (job,) = place.submit("NHITS_Q", "demo", "1", "--profile-file", "stub.toml")
-    place.wait_until(lambda: f"in {place.folder}" in place.logs(), seconds=60)
-    assert {path.name for path in place.folder.iterdir()} == {
-        "hpo",
-        "stub.toml",
-        "tiny.toml",
-        "longer.toml",
-    }
-    assert (place.folder / "hpo" / "logs" / f"hpo_NHITS_Q_demo_{job}.log").is_file()
+def test_odd_folder_names_are_harmless(tmp_path: Path, cluster: Cluster) -> None:
+    names = ("a b", "it's", 'a"b', "a$(touch pwned)b", "a;b", "50%j", "ä")
+    jobs = {}
+    for name in names:
+        place = make_place(tmp_path / name, cluster)
+        (jobs[name],) = submit_stub(place)
+        assert {path.name for path in place.folder.iterdir()} == FILES_OF_A_PLACE
+    for name, job in jobs.items():
+        place = Place(tmp_path / name, cluster)
+        place.wait_until(lambda: f"in {place.folder}" in place.log(job), seconds=60)  # noqa: B023
+        assert {path.name for path in place.folder.iterdir()} == FILES_OF_A_PLACE
+    assert {path.name for path in tmp_path.iterdir()} == set(names)
 
 
-def test_a_dependent_environment_of_another_job_does_not_reach_the_new_one(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_environment_of_another_job_does_not_reach_the_new_one(place: Place) -> None:
     place.cluster.environment["SLURM_ARRAY_JOB_ID"] = "999"
     try:
-        (job,) = place.submit("NHITS_Q", "demo", "1", *TINY)
+        (job,) = submit_stub(place)
     finally:
         del place.cluster.environment["SLURM_ARRAY_JOB_ID"]
-    assert place.wait_for(f"NHITS_Q_demo_{job}", "finished", "failed")["state"] == "finished"
-    assert (place.folder / "hpo" / "results" / "NHITS_Q_demo" / f"trials_{job}").exists()
+    place.wait_until(lambda: f"in {place.folder} as {job} of" in place.log(job), seconds=60)
+    assert f"as {job} of none" in place.log(job)
+
+
+FILES_OF_A_PLACE = {"hpo", "stub.toml", "tiny.toml", "longer.toml"}
+
+
+def submit_stub(place: Place) -> list[str]:
+    """Job ids of a submission whose search only says where it is."""
+    say = "echo in $PWD as $SLURM_JOB_ID of ${SLURM_ARRAY_JOB_ID:-none}"
+    program = f'program = ["bash", "-c", "{say}", "x"]'
+    (place.folder / "stub.toml").write_text(f"[profiles.tiny]\n{program}\n", encoding="utf-8")
+    return place.submit("NHITS_Q", "demo", "1", "--profile-file", "stub.toml")

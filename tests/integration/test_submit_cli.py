@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from paretocast.cli import main
-from paretocast.tracking import load_rows
+from paretocast.jobs.tracking import load_rows
 
 # A queue of one file per job, with the state in it; job ids count up from 812.
 SBATCH = """\
@@ -212,6 +212,25 @@ def test_status_cancel_and_resubmit_tell_one_story(
     assert "--trials 9 --workspace hpo --job-id 812" in command_of((queue / "script").read_text())
     row = load_rows(Path("hpo"))["NHITS_Q_demo_812"]
     assert (row.job_ids, row.trials) == ("812 813", "9")
+
+
+def test_status_watches_until_nothing_waits_or_runs(
+    capsys: pytest.CaptureFixture[str], queue: Path
+) -> None:
+    run_cli(capsys, "submit", "NHITS_Q", "demo", "5")
+    script = Path(shutil.which("squeue") or "")
+    ends = 'n=$(cat "$QUEUE"/../looks); echo $((n + 1)) > "$QUEUE"/../looks\n'
+    ends += '[ "$n" -lt 1 ] || echo FAILED > "$QUEUE"/812\n'
+    script.write_text(script.read_text().replace("cd ", f"{ends}cd ", 1), encoding="utf-8")
+    (queue.parent / "looks").write_text("0", encoding="utf-8")
+    code, out, _ = run_cli(capsys, "status", "--watch", "--interval", "1", "--json")
+    assert code == 0
+    states = re.findall(r'^ +"state": "(\w+)"', out, re.MULTILINE)
+    assert states == ["queued", "failed"]
+    (queue.parent / "looks").write_text("0", encoding="utf-8")
+    (queue / "812").write_text("RUNNING", encoding="utf-8")
+    out = run_cli(capsys, "status", "--watch", "--interval", "1")[1]
+    assert re.findall(r"NHITS_Q_demo_812 +– +(\w+)", out) == ["running", "failed"]
 
 
 def test_status_filters(capsys: pytest.CaptureFixture[str], queue: Path) -> None:

@@ -188,6 +188,34 @@ def test_too_few_windows_for_a_promise_are_said_and_the_largest_error_stands_in(
     assert fitted.apply(sample.forecast[:1]).tolist() == [[[-5.0, 0.0, 5.0]]]
 
 
+def test_a_group_too_small_for_a_promise_takes_the_correction_of_the_whole_and_says_so() -> None:
+    sample = draw_sample(np.random.default_rng(27), n_windows=60, spread=0.5)
+    season = np.zeros_like(sample.groups["season"])
+    season[:4] = 1  # four days promise neither 5 nor 95 %
+    small = replace(sample, groups={**sample.groups, "season": season})
+    fitted = fit_calibrator(small, "cqr-season")
+    assert isinstance(fitted, ShiftCalibrator)
+    assert "1 of 2 groups by season hold too few windows for the outermost levels" in " ".join(
+        fitted.notes
+    )
+    assert fitted.group_shifts[(1,)][0] == pytest.approx(fitted.shifts[0])
+    assert fitted.group_shifts[(1,)][-1] == pytest.approx(fitted.shifts[-1])
+    assert fitted.group_shifts[(1,)][5] != pytest.approx(fitted.shifts[5])
+
+
+def test_many_groups_at_once_are_corrected_as_each_would_be_alone() -> None:
+    sample = draw_sample(np.random.default_rng(28), n_windows=60, day_share=0.5)
+    gap = np.random.default_rng(29).uniform(size=sample.observed.shape) < 0.3
+    holed = replace(sample, observed=np.where(gap, np.nan, sample.observed))
+    together = fit_conformal(
+        holed, name="x", sides=Sides.PAIRS, group=("hour",), shrinkage_windows=0.0
+    )
+    for hour in (0, 7, 23):
+        own = np.where(holed.groups["hour"] == hour, holed.observed, np.nan)
+        alone = fit_conformal(replace(holed, observed=own), name="x", sides=Sides.PAIRS)
+        assert together.group_shifts[(hour,)] == pytest.approx(alone.shifts)
+
+
 @pytest.mark.parametrize("name", ["cqr", "cqr-asymmetric", "isotonic", "cqr-hour"])
 def test_99_percent_are_covered_where_the_windows_suffice(name: str) -> None:
     rng = np.random.default_rng(11)

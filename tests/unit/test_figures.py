@@ -254,7 +254,7 @@ def test_reliability_points_stand_over_their_level() -> None:
     points = figure.data[1]
     assert (points.x, points.y) == ((10.0,), (14.0,))
     assert (points.error_y.array, points.error_y.arrayminus) == ((4.0,), (3.0,))
-    assert notes(figure) == ["240 observed values"]
+    assert notes(figure) == ["M on d, 240 observed values"]
 
 
 def test_a_slab_shows_its_coverage_its_interval_and_its_width() -> None:

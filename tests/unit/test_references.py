@@ -66,3 +66,17 @@ def test_a_gap_in_the_history_leaves_no_hole_in_the_forecast(name: str) -> None:
 def test_too_little_history_is_refused(name: str) -> None:
     with pytest.raises(DataError, match="the first issue has 500"):
         forecast_reference(name, HOURS, np.array([500]), horizon_steps=24, levels=LEVELS)
+
+
+def test_a_gap_far_away_changes_no_forecast() -> None:
+    values = np.random.default_rng(0).normal(size=24 * 400)
+    torn = values.copy()
+    torn[24 * 380] = np.nan  # seen by the last windows alone
+    positions = np.arange(24 * 100, 24 * 390, 24)
+    whole, gap = (
+        forecast_reference("seasonal_naive_24", v, positions, horizon_steps=24, levels=LEVELS)
+        for v in (values, torn)
+    )
+    same = positions <= 24 * 380
+    assert np.array_equal(whole[same], gap[same])
+    assert np.isfinite(gap).all()

@@ -14,6 +14,7 @@ from blackbox.curves import whole_curves as whole
 from blackbox.replay import COLUMNS, Curve, Nearest, Surrogate, Table, load_table
 from blackbox.search import Coordination, hypervolumes, replay, steps_to_reach
 from blackbox.strategies import make_product, strategies
+from racing_replay import Raced
 from record_curves import append_rows, design, keep_whole_curves
 from search_strategies import reference_point
 
@@ -23,6 +24,8 @@ from paretocast.space import SPACES, Choice, Config, FloatRange, IntRange
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from blackbox.search import History
 
     from paretocast.space import Space
 
@@ -146,6 +149,12 @@ def test_noise_has_the_size_of_the_repetitions_and_belongs_to_the_seed() -> None
     assert box.curve(NHITS.first, seed=7).scores["tune"][0]["mae"] == drawn[7]
 
 
+def test_what_a_config_is_worth_is_the_mean_over_its_noise() -> None:
+    box = Surrogate(smooth_table(12, repeats=3, noise=0.1))
+    drawn = [box.curve(NHITS.first, seed=seed).scores["tune"][0]["mae"] for seed in range(600)]
+    assert box.expected(NHITS.first)["tune"] == pytest.approx((np.mean(drawn), 30.0), rel=0.02)
+
+
 def test_the_nearest_curve_is_returned_as_recorded() -> None:
     table = smooth_table(5)
     config = config_at(table.points[3], NHITS.space)
@@ -212,6 +221,34 @@ def test_a_replayed_study_is_reproducible(demo: Surrogate) -> None:
         replay(make_product(demo, seed=3, n_trials=12), demo, seed=3, n_trials=12) for _ in range(2)
     ]
     assert twice[0] == twice[1]
+
+
+def race(box: Surrogate, share: float) -> tuple[Raced, History]:
+    """Ten full trials' worth of steps."""
+    search = make_product(box, seed=3, n_trials=10)
+    full = box.rung_steps[-1]
+    raced = Raced(
+        search,
+        seed=3,
+        full_steps=full,
+        first_rung_steps=box.rung_steps[search.rungs[0]],
+        share=share,
+    )
+    return raced, replay(raced, box, seed=3, budget_steps=10 * full)
+
+
+def test_a_replay_without_repeats_is_that_of_the_search_alone(demo: Surrogate) -> None:
+    alone = make_product(demo, seed=3, n_trials=10)
+    budget = 10 * demo.rung_steps[-1]
+    assert race(demo, 0.0)[1] == replay(alone, demo, seed=3, budget_steps=budget)
+
+
+def test_repeats_keep_to_their_share_and_draw_other_noise(demo: Surrogate) -> None:
+    raced, _ = race(demo, 0.3)
+    repeats = [n for n, trial in raced.trial_of.items() if trial != n and n in raced.steps]
+    assert repeats
+    assert sum(raced.steps[n] for n in repeats) <= 0.3 * sum(raced.steps.values()) + 0.5
+    assert all(len(set(known)) == len(known) for known in raced.at_end.values())
 
 
 def test_the_search_needs_three_quarters_of_the_steps_of_random_search_at_most(

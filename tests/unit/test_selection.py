@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from paretocast.errors import SettingsError
-from paretocast.selection import Candidate, Draws, front_numbers, places, select
+from paretocast.selection import POLICIES, Candidate, Draws, front_numbers, places, select
 
 
 def candidate(number: int, mae: float, picp: float, half: float = 1.0) -> Candidate:
@@ -58,6 +58,14 @@ def test_the_front_is_that_of_the_objectives_that_were_searched() -> None:
     wide = Candidate(1, (0.1, 2.0), 0.1, 95.0, 94.0, 96.0)
     dominated = Candidate(2, (0.3, 3.0), 0.05, 80.0, 79.0, 81.0)
     assert front_numbers([narrow, wide, dominated]) == [1, 0]
+
+
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+def test_places_that_are_known_already_change_no_choice(policy: str) -> None:
+    known = places(TRIALS)
+    assert select(TRIALS, policy=policy, target=80.0, tied=known) == select(
+        TRIALS, policy=policy, target=80.0
+    )
 
 
 def test_an_unknown_policy_lists_the_known_ones() -> None:

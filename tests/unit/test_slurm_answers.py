@@ -133,6 +133,41 @@ def test_without_accounting_the_controller_knows_it(fake: FakeSlurm) -> None:
     )
 
 
+LAGS = {
+    "one record for the array": "echo '5|FAILED|1:0|2'",
+    "an element is missing": "echo '5_1|FAILED|1:0|2'",
+    "still running": "echo '5_[0-1]|RUNNING|0:0|2'",
+    "nothing yet": "true",
+}
+
+
+@pytest.mark.parametrize("sacct", LAGS.values(), ids=LAGS.keys())
+def test_elements_stay_apart_while_the_accounting_lags_behind(fake: FakeSlurm, sacct: str) -> None:
+    squeue = "echo '5_0|COMPLETED|0:01|None'; echo '5_1|FAILED|0:02|NonZeroExitCode'"
+    scontrol = (
+        "echo 'JobId=6 ArrayJobId=5 ArrayTaskId=0 JobState=COMPLETED ExitCode=0:0'; "
+        "echo 'JobId=5 ArrayJobId=5 ArrayTaskId=1 JobState=FAILED ExitCode=1:0'"
+    )
+    report = fake(squeue=squeue, sacct=sacct, scontrol=scontrol).poll(["5"])["5"]
+    assert {e.job_id: (e.state, e.exit_code) for e in report.elements} == {
+        "5_0": (JobState.COMPLETED, 0),
+        "5_1": (JobState.FAILED, 1),
+    }
+
+
+def test_what_squeue_says_is_kept_where_nobody_knows_more(fake: FakeSlurm) -> None:
+    squeue = "echo '5_0|COMPLETED|0:01|None'; echo '5_1|TIMEOUT|0:02|TimeLimit'"
+    report = fake(squeue=squeue, sacct=NO_ACCOUNTING, scontrol="echo garbage").poll(["5"])["5"]
+    assert (report.state, len(report.elements)) == (JobState.TIMEOUT, 2)
+
+
+def test_elements_that_the_controller_has_forgotten_are_in_the_accounting(fake: FakeSlurm) -> None:
+    sacct = "echo '5_0|FAILED|3:0|1'; echo '5_1|COMPLETED|0:0|2'"
+    report = fake(squeue="echo '5_1|COMPLETED|0:02|None'", sacct=sacct).poll(["5"])["5"]
+    assert report.state is JobState.FAILED
+    assert report.telling == ElementReport("5_0", JobState.FAILED, exit_code=3, elapsed_seconds=1.0)
+
+
 def test_a_job_that_everybody_has_forgotten_is_unknown(fake: FakeSlurm) -> None:
     slurm = fake(squeue="true", sacct="true", scontrol=FORGOTTEN)
     assert slurm.poll(["812"])["812"].state is JobState.UNKNOWN

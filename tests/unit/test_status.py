@@ -8,8 +8,8 @@ import pytest
 
 from paretocast.executors.base import ElementReport, JobReport, JobState
 from paretocast.inspection import Progress
-from paretocast.status import Evidence, Stand, likely_cause, next_commands, standing
-from paretocast.tracking import Row
+from paretocast.jobs.status import Evidence, Stand, likely_cause, next_commands, standing
+from paretocast.jobs.tracking import Row
 
 NOW = datetime(2026, 1, 1, 13, 0, tzinfo=UTC)
 ROW = Row(

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from paretocast.cluster import Profile
 from paretocast.errors import ExecutionError, StoreError
 from paretocast.executors.base import ElementReport, Executor, Job, JobReport, JobState
-from paretocast.jobscript import Request
-from paretocast.status import Stand
+from paretocast.jobs.profiles import Profile
+from paretocast.jobs.script import Request
+from paretocast.jobs.status import Stand
+from paretocast.jobs.submission import cancel, find, plan, refuse_if_active, request_of, submit
+from paretocast.jobs.survey import Survey, keep_table, result_path, survey
+from paretocast.jobs.tracking import Submission, load_rows, submission_row, table_path
 from paretocast.store import RunDirectory, save_json
-from paretocast.submission import cancel, find, plan, refuse_if_active, request_of, submit
-from paretocast.survey import Survey, keep_table, result_path, survey
-from paretocast.tracking import Submission, load_rows, submission_row, table_path
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from paretocast import tracking
 from paretocast.errors import StoreError
-from paretocast.jobscript import Request
-from paretocast.store import RunDirectory
-from paretocast.tracking import (
+from paretocast.jobs import tracking
+from paretocast.jobs.script import Request
+from paretocast.jobs.tracking import (
     Row,
     Submission,
     SubmittedJob,
@@ -26,6 +25,7 @@ from paretocast.tracking import (
     table_path,
     update_rows,
 )
+from paretocast.store import RunDirectory
 
 N_SUBMITTERS = 20
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretocast.calibration.base import SCHEMA_VERSION, Calibrator
-from paretocast.calibration.ranks import level_quantile, shortfall_note, upper_quantile
+from paretocast.calibration.ranks import level_quantiles, shortfall_note, upper_quantiles
 from paretocast.calibration.sample import Sample, group_members
 from paretocast.errors import DataError
 from paretocast.scores import SAME_LEVEL
@@ -172,7 +172,7 @@ def fit_conformal(
         notes.append("the forecasts have no width; corrections are in target units")
     units = unit_of_shifts(sample.forecast, sample.levels, floor)
     misses = (sample.observed[..., None] - sample.forecast) / units  # (N, H, Q)
-    pooled, reached = _shifts(misses, sample.levels, sides)
+    (pooled,), (reached,) = _shifts(misses[None], sample.levels, sides)
     notes += _shortfalls(sample, reached, sides)
     group_shifts: dict[Label, tuple[float, ...]] = {}
     if group:
@@ -216,17 +216,17 @@ def learned_shrinkage(
     members : ndarray of int of shape (N, H, D)
         Labels of the groups of every point.
     """
+    labels, codes = _coded(members, misses)
     week = np.arange(len(misses)) // WEEK_WINDOWS % 2
-    halves = [(misses[week == half], members[week == half]) for half in (0, 1)]
-    shifts, sizes = [], []
-    for labels in _observed_labels(members, misses):
-        parts = [_of_group(*half, labels) for half in halves]
-        if all(part.size for part in parts):
-            shifts.append([_shifts(part, levels, sides)[0] for part in parts])
-            sizes.append(sum(len(part) for part in parts))
-    if len(shifts) < 2:
+    halves = [_by_group(misses[week == i], codes[week == i], len(labels)) for i in (0, 1)]
+    shared_groups = (halves[0][1] > 0) & (halves[1][1] > 0)
+    if shared_groups.sum() < 2:
         return SHRINKAGE_WINDOWS
-    centred = np.array(shifts) - np.mean(shifts, axis=0)  # (groups, 2, Q)
+    shifts = np.stack(
+        [_shifts(part[shared_groups], levels, sides)[0] for part, _ in halves], axis=1
+    )
+    sizes = (halves[0][1] + halves[1][1])[shared_groups]
+    centred = shifts - shifts.mean(axis=0)  # (groups, 2, Q)
     shared = float((centred[:, 0] * centred[:, 1]).sum())
     spread = float(np.square(centred).sum()) / 2.0
     if shared <= 0.0:
@@ -246,25 +246,49 @@ def _group_shifts(
     k: float,
 ) -> tuple[dict[Label, tuple[float, ...]], int]:
     """Shifts by labels, and how many groups were too small for the promise of every level."""
-    shifts: dict[Label, tuple[float, ...]] = {}
-    n_short = 0
-    for labels in _observed_labels(members, misses):
-        own = _of_group(misses, members, labels)
-        of_group, reached = _shifts(own, levels, sides)
-        n_short += not reached.all()
-        weight = np.where(reached, len(own) / (len(own) + k), 0.0)
-        shifts[labels] = tuple((weight * of_group + (1.0 - weight) * pooled).tolist())
-    return shifts, n_short
+    labels, codes = _coded(members, misses)
+    parts, n_windows = _by_group(misses, codes, len(labels))
+    own, reached = _shifts(parts, levels, sides)
+    weight = np.where(reached, (n_windows / (n_windows + k))[:, None], 0.0)
+    shifts = weight * own + (1.0 - weight) * pooled
+    by_label = {label: tuple(row) for label, row in zip(labels, shifts.tolist(), strict=True)}
+    return by_label, int((~reached.all(axis=1)).sum())
 
 
-def _of_group(misses: Floats, members: NDArray[np.int64], labels: Label) -> Floats:
-    """Misses of one group, (its observed windows, most points in one, Q), filled with NaN."""
-    own = (members == labels).all(axis=-1) & ~np.isnan(misses[..., 0])  # (N, H)
-    n_most = int(own.sum(axis=1).max(initial=0))
-    rows = own.any(axis=1)
-    first = np.argsort(~own[rows], axis=1, kind="stable")[:, :n_most]
-    part: Floats = np.take_along_axis(misses[rows], first[..., None], axis=1)
-    return np.where(np.take_along_axis(own[rows], first, axis=1)[..., None], part, np.nan)
+def _coded(members: NDArray[np.int64], misses: Floats) -> tuple[list[Label], NDArray[np.int64]]:
+    """Labels of the groups with an observation, and the index of that of every point, (N, H).
+
+    The index is -1 where nothing was observed.
+    """
+    seen = ~np.isnan(misses[..., 0])
+    labels, inverse = np.unique(members[seen], axis=0, return_inverse=True)
+    codes = np.full(seen.shape, -1, dtype=np.int64)
+    codes[seen] = inverse.reshape(-1)
+    return [tuple(row) for row in labels.tolist()], codes
+
+
+def _by_group(
+    misses: Floats, codes: NDArray[np.int64], n_groups: int
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Misses by group, (groups, windows, points in one, Q) filled with NaN; windows of each, (G,).
+
+    Windows that a group has no observation in are left out, and points close up.
+    """
+    window, step = np.nonzero(codes >= 0)
+    order = np.argsort(codes[window, step], kind="stable")
+    window, step = window[order], step[order]
+    group = codes[window, step]
+    first = np.ones(group.size, dtype=bool)  # of a window of a group
+    first[1:] = (np.diff(group) != 0) | (np.diff(window) != 0)
+    starts = np.flatnonzero(first)
+    run = np.cumsum(first) - 1
+    n_windows = np.bincount(group[starts], minlength=n_groups)
+    row = run - (np.cumsum(n_windows) - n_windows)[group]
+    place = np.arange(group.size) - starts[run]
+    shape = (n_groups, int(n_windows.max(initial=0)), int(place.max(initial=0)) + 1)
+    parts = np.full((*shape, misses.shape[-1]), np.nan)
+    parts[group, row, place] = misses[window, step]
+    return parts, n_windows
 
 
 def level_pairs(levels: Sequence[float]) -> list[tuple[int, int]]:
@@ -284,20 +308,33 @@ def level_pairs(levels: Sequence[float]) -> list[tuple[int, int]]:
 def _shifts(
     misses: Floats, levels: Sequence[float], sides: Sides
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """Shift of every level in units, and whether there were windows enough for its promise."""
+    """Shifts in units, and whether there were windows enough for each promise, both (G, Q).
+
+    Parameters
+    ----------
+    misses : ndarray of shape (G, N, H, Q)
+        Of G groups with an observation each; NaN where none is, and where a group has fewer points
+        than the largest.
+    """
     tau = np.asarray(levels)
-    shifts, reached = np.zeros(tau.size), np.ones(tau.size, dtype=bool)
-    alone = set(range(tau.size))
+    n_groups, n_levels = len(misses), tau.size
+    shifts, reached = np.zeros((n_groups, n_levels)), np.ones((n_groups, n_levels), dtype=bool)
+    alone = set(range(n_levels))
     if sides is Sides.PAIRS:
         alone -= {int(np.argmin(np.abs(tau - 0.5)))}  # the median is no side of an interval
         for low, high in level_pairs(levels):
             scores = np.maximum(-misses[..., low], misses[..., high])
-            bound, enough = upper_quantile(scores, tau[high] - tau[low])
-            shifts[[low, high]] = -bound, bound
-            reached[[low, high]] = enough
+            share = np.full(n_groups, tau[high] - tau[low])
+            bounds, reached[:, high] = upper_quantiles(scores, share)
+            reached[:, low] = reached[:, high]
+            shifts[:, low], shifts[:, high] = -bounds, bounds
             alone -= {low, high}
-    for i in alone:
-        shifts[i], reached[i] = level_quantile(misses[..., i], misses[..., i], tau[i])
+    if alone:
+        own = sorted(alone)
+        scores = np.moveaxis(misses[..., own], -1, 0).reshape(-1, *misses.shape[1:3])
+        found, enough = level_quantiles(scores, scores, np.repeat(tau[own], n_groups))
+        shifts[:, own] = found.reshape(-1, n_groups).T
+        reached[:, own] = enough.reshape(-1, n_groups).T
     return shifts, reached
 
 
@@ -338,8 +375,3 @@ def _closed(moved: Floats, levels: Sequence[float]) -> Floats:
         closed[..., low] = np.minimum(moved[..., low], middle)
         closed[..., high] = np.maximum(moved[..., high], middle)
     return closed
-
-
-def _observed_labels(members: NDArray[np.int64], misses: Floats) -> list[Label]:
-    seen = members[~np.isnan(misses[..., 0])]
-    return [tuple(row) for row in np.unique(seen, axis=0).tolist()]

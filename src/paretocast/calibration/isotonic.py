@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretocast.calibration.base import SCHEMA_VERSION, Calibrator
-from paretocast.calibration.ranks import level_quantile, shortfall_note
+from paretocast.calibration.ranks import level_quantiles, shortfall_note
 from paretocast.curves import OUTERMOST_READING, level_bounds, quantiles_at
 from paretocast.errors import DataError
 
@@ -82,12 +82,14 @@ def fit_isotonic(sample: Sample, *, name: str = "isotonic") -> ReadingCalibrator
     if sample.n_observed_windows == 0:
         raise DataError(f"calibrator {name} has nothing to learn from: no window was observed")
     lowest, highest = level_bounds(sample.observed, sample.forecast, sample.levels)
-    found = [level_quantile(highest, lowest, level) for level in sample.levels]
-    readings = np.clip([level for level, _ in found], OUTERMOST_READING, 1.0 - OUTERMOST_READING)
+    shape = (len(sample.levels), *sample.observed.shape)
+    read, reached = level_quantiles(
+        np.broadcast_to(highest, shape), np.broadcast_to(lowest, shape), np.array(sample.levels)
+    )
+    readings = np.clip(read, OUTERMOST_READING, 1.0 - OUTERMOST_READING)
     notes = []
-    short = [level for level, (_, reached) in zip(sample.levels, found, strict=True) if not reached]
-    if short:
-        share = 0.5 + max(abs(level - 0.5) for level in short)
+    if not reached.all():
+        share = 0.5 + float(np.abs(np.array(sample.levels)[~reached] - 0.5).max())
         notes.append(shortfall_note(sample.n_observed_windows, share, "bound"))
     flat = (sample.forecast[..., -1] == sample.forecast[..., 0]).mean()
     if flat > 0.0:

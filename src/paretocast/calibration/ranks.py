@@ -74,19 +74,23 @@ def design_effect(scores: Floats, bound: float) -> float:
     >>> design_effect(scores, 0.5)
     2.0
     """
-    if scores.shape[1] == 1:
-        return 1.0
-    seen = ~np.isnan(scores)
-    sizes = seen.sum(axis=1)
-    hits = (scores <= bound).sum(axis=1)[sizes > 0].astype(np.float64)
-    sizes = sizes[sizes > 0].astype(np.float64)
-    most = float(sizes.mean())
-    share = hits.sum() / sizes.sum()
-    if not 0.0 < share < 1.0 or sizes.size < 2:
-        return most
-    variance = np.square(hits - share * sizes).sum() * sizes.size / (sizes.size - 1.0)
-    measured = np.clip(variance / (sizes.sum() * share * (1.0 - share)), 1.0, most)
-    return float((PRIOR_WINDOWS * most + sizes.size * measured) / (PRIOR_WINDOWS + sizes.size))
+    return float(_design_effects(scores[None], np.array([bound]))[0])
+
+
+def _design_effects(scores: Floats, bounds: Floats) -> Floats:
+    """`design_effect` of many sets of scores, (B, N, H), each with its bound, (B,)."""
+    sizes = (~np.isnan(scores)).sum(axis=2)  # (B, N)
+    n_points, n_windows = sizes.sum(axis=1), (sizes > 0).sum(axis=1)
+    hits = (scores <= bounds[:, None, None]).sum(axis=2)
+    most, share = n_points / n_windows, hits.sum(axis=1) / n_points
+    known = (share > 0.0) & (share < 1.0) & (n_windows > 1)
+    variance = np.square(hits - share[:, None] * sizes).sum(axis=1)
+    variance = variance * n_windows / np.maximum(n_windows - 1.0, 1.0)
+    independent = np.where(known, n_points * share * (1.0 - share), 1.0)
+    measured = np.clip(variance / independent, 1.0, most)
+    weighed = (PRIOR_WINDOWS * most + n_windows * measured) / (PRIOR_WINDOWS + n_windows)
+    effects: Floats = np.where(known, weighed, most)
+    return effects
 
 
 def upper_quantile(scores: Floats, share: float) -> tuple[float, bool]:
@@ -110,40 +114,64 @@ def upper_quantile(scores: Floats, share: float) -> tuple[float, bool]:
     >>> upper_quantile(np.arange(9.0)[:, None], 0.95)
     (8.0, False)
     """
-    known = np.sort(scores[~np.isnan(scores)])
-    first, _ = sorted_quantile(known, share)
-    return sorted_quantile(known, share, design_effect=design_effect(scores, first))
+    bounds, reached = upper_quantiles(scores[None], np.array([share]))
+    return float(bounds[0]), bool(reached[0])
 
 
-def sorted_quantile(
-    known: Floats, share: float, *, design_effect: float = 1.0
-) -> tuple[float, bool]:
-    """`upper_quantile` of ascending scores without NaN, of shape (n,)."""
-    rank = conformal_rank(share, n_points=known.size, design_effect=design_effect)
+def upper_quantiles(scores: Floats, shares: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """`upper_quantile` of many sets of scores, (B, N, H), each with its share, (B,)."""
+    known = np.sort(scores.reshape(len(scores), -1), axis=1)  # NaN last
+    n_points = (~np.isnan(known)).sum(axis=1)
+    sets = np.arange(len(scores))
+
+    def ranked(design_effects: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+        ranks = np.ceil(shares * (n_points + design_effects) - ROUNDING).astype(np.int64)
+        return known[sets, np.clip(ranks, 1, n_points) - 1], ranks <= n_points
+
+    first, _ = ranked(np.ones(len(scores)))
+    return ranked(_design_effects(scores, first))
+
+
+def sorted_quantile(known: Floats, share: float) -> tuple[float, bool]:
+    """`upper_quantile` of independent scores: ascending, without NaN, of shape (n,)."""
+    rank = conformal_rank(share, n_points=known.size)
     return float(known[min(max(rank, 1), known.size) - 1]), rank <= known.size
 
 
-def lower_quantile(scores: Floats, share: float) -> tuple[float, bool]:
-    """Largest score that at most `share` of new scores lie below; otherwise as `upper_quantile`."""
-    bound, reached = upper_quantile(-scores, 1.0 - share)
-    return -bound, reached
+def level_quantiles(
+    below: Floats, above: Floats, levels: Floats
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Quantiles of scores at levels, each on its safe side: outwards from the median.
 
-
-def level_quantile(below: Floats, above: Floats, level: float) -> tuple[float, bool]:
-    """Quantile of scores at a level, on its safe side: outwards from the median.
+    The median itself lies half way between its two sides.
 
     Parameters
     ----------
-    below, above : ndarray of shape (N, H)
+    below, above : ndarray of shape (B, N, H)
         Scores that judge a lower and an upper bound; the same array unless scores have ties.
+    levels : ndarray of shape (B,)
+        Of each set of scores.
+
+    Returns
+    -------
+    bounds, reached : ndarray of shape (B,)
+        As `upper_quantile` has them.
     """
-    if level < 0.5:
-        return lower_quantile(below, level)
-    if level > 0.5:
-        return upper_quantile(above, level)
-    low, low_reached = lower_quantile(below, level)
-    high, high_reached = upper_quantile(above, level)
-    return (low + high) / 2.0, low_reached and high_reached
+    lower, upper = np.flatnonzero(levels <= 0.5), np.flatnonzero(levels >= 0.5)
+    bounds, reached = upper_quantiles(
+        np.concatenate((-below[lower], above[upper])),
+        np.concatenate((1.0 - levels[lower], levels[upper])),
+    )
+    n_sides, total = np.zeros(levels.size), np.zeros(levels.size)
+    enough = np.ones(levels.size, dtype=bool)
+    for sets, sign, part in (
+        (lower, -1.0, slice(None, lower.size)),
+        (upper, 1.0, slice(lower.size, None)),
+    ):
+        n_sides[sets] += 1.0
+        total[sets] += sign * bounds[part]
+        enough[sets] &= reached[part]
+    return total / n_sides, enough
 
 
 def shortfall_note(n_windows: int, share: float, what: str) -> str:

@@ -1,4 +1,4 @@
-"""`paretocast calibrate`: intervals that hold what they claim, from a trial's stored forecasts."""
+"""`paretocast calibrate`: intervals that hold what they claim, from stored forecasts."""
 
 from __future__ import annotations
 
@@ -8,19 +8,33 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paretocast.cli.console import numbers_console, significant, talk_console
-from paretocast.cli.diagnose import DataDirOption, RunArgument, TrialOption
+from paretocast.cli.diagnose import (
+    CoverageOption,
+    DataDirOption,
+    EnsembleOption,
+    MembersOption,
+    RunArgument,
+    TrialOption,
+    aimed,
+    open_forecast,
+)
 from paretocast.errors import SettingsError
 
 if TYPE_CHECKING:
-    from paretocast.calibration import Trialled
-    from paretocast.replay import FinishedTrial
+    from collections.abc import Sequence
 
-FILE_SCHEMA_VERSION = 1
+    from rich.table import Table
+
+    from paretocast.calibration import Trialled
+    from paretocast.honesty import Contest
+    from paretocast.replay import StoredForecast
 
 
 def calibrate(
     run: RunArgument,
     trial: TrialOption = None,
+    ensemble: EnsembleOption = False,
+    members: MembersOption = None,
     calibrator: Annotated[
         str,
         typer.Option(
@@ -35,6 +49,7 @@ def calibrate(
             help="Leave out calibrators that go on learning while they are used (aci, pid).",
         ),
     ] = False,
+    target_coverage: CoverageOption = None,
     output: Annotated[
         Path | None,
         typer.Option(help="Where it is written. \\[default: calibrator_*.json in the run]"),
@@ -50,84 +65,128 @@ def calibrate(
     How to read the table: PICP should be at the target, then narrower is better, and the Winkler
     score weighs both. A calibrator can narrow intervals as well as widen them.
 
+    With --ensemble, trials on the front and tied with it are averaged level by level as is best on
+    the tune split, and the average is compared with the chosen trial on the calibrate split. The
+    JSON holds what it takes to make that forecast again.
+
     [bold]paretocast calibrate hpo/results/NHITS_Q_demo[/bold]
     """
-    from paretocast import store
-    from paretocast.calibration import (
-        FEWEST_COMPARED_WINDOWS,
-        METHODS,
-        choose_calibrator,
-        fit_calibrator,
-    )
-    from paretocast.replay import open_trial
+    from paretocast.calibration import METHODS
+    from paretocast.calibrator_file import AUTO, fit_on, save_fitted
 
-    if calibrator not in {"auto", *METHODS}:
+    if calibrator not in {AUTO, *METHODS}:
         raise SettingsError(
             f"calibrator {calibrator!r} is unknown, expected auto or one of {', '.join(METHODS)}"
         )
-    opened = open_trial(run, trial, data_dir=data_dir)
+    opened = open_forecast(run, trial, ensemble=ensemble, most=members, data_dir=data_dir)
+    opened = aimed(opened, target_coverage)
+    contest = _contest(opened) if ensemble else None
+    if ensemble:
+        print_ensemble(opened, contest)
     sample = opened.sample("calibrate")
     coverage = opened.settings.target_coverage
-    if calibrator == "auto":
-        names = [name for name, method in METHODS.items() if not (static and method.online)]
-        choice = choose_calibrator(sample, coverage=coverage, names=names)
-        fitted, compared, reason = choice.calibrator, choice.compared, choice.reason
-    else:
-        fitted, compared, reason = fit_calibrator(sample, calibrator), (), f"{calibrator} was named"
-        if sample.n_observed_windows >= FEWEST_COMPARED_WINDOWS:
-            names = ["none", calibrator]
-            compared = choose_calibrator(sample, coverage=coverage, names=names).compared
-    if compared:
-        print_comparison(compared, chosen=fitted.name, opened=opened)
+    fitted = fit_on(sample, calibrator, coverage=coverage, static=static)
+    name = fitted.calibrator.name
+    if fitted.compared:
+        print_comparison(fitted.compared, chosen=name, opened=opened)
     console = numbers_console()
-    console.print(f"[bold]{fitted.name}[/bold]: {METHODS[fitted.name].meaning}", highlight=False)
-    console.print(reason, highlight=False)
-    for note in fitted.notes:
+    console.print(f"[bold]{name}[/bold]: {METHODS[name].meaning}", highlight=False)
+    console.print(fitted.reason, highlight=False)
+    for note in fitted.calibrator.notes:
         console.print(f"[yellow]{note}[/yellow]", highlight=False)
-    path = output or opened.run.folder / (
-        f"calibrator_{opened.run.study_name}_trial{opened.number:04d}.json"
-    )
-    store.save_json(
-        path,
-        {
-            "schema_version": FILE_SCHEMA_VERSION,
-            "study_name": opened.run.study_name,
-            "trial": opened.number,
-            "target_coverage": coverage,
-            "fitted_on": "calibrate",
-            "n_windows": sample.n_windows,
-            "judged_on": "rolled folds of calibrate" if compared else None,
-            "reason": reason,
-            "compared": [vars(trialled) for trialled in compared],
-            "calibrator": fitted.as_json(),
-        },
-    )
+    path = output or opened.run.calibrator(None if ensemble else opened.number)
+    save_fitted(path, fitted, opened, contest=contest)
     talk_console().print(f"calibrator in {path}", highlight=False, soft_wrap=True)
 
 
-def print_comparison(compared: tuple[Trialled, ...], *, chosen: str, opened: FinishedTrial) -> None:
+def print_comparison(
+    compared: tuple[Trialled, ...], *, chosen: str, opened: StoredForecast
+) -> None:
     """Every method on the same folds."""
-    from rich import box
     from rich.markup import escape
-    from rich.table import Table
 
-    console = numbers_console()
-    console.print(
-        f"[bold]trial {opened.number}[/bold] on rolled folds of the calibrate split "
+    numbers_console().print(
+        f"[bold]{opened.subject}[/bold] on rolled folds of the calibrate split "
         f"({compared[0].n} hours), {opened.settings.target_coverage:g} % interval; width and "
         f"losses in {escape(opened.unit)}",
         highlight=False,
     )
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("calibrator")
-    for column in ("PICP %", "width", "Winkler", "pinball"):
-        table.add_column(column, justify="right")
-    for trialled in compared:
-        mark = " ★" if trialled.name == chosen else ""
-        table.add_row(
-            f"{trialled.name}{mark}",
-            f"{trialled.picp:.1f}",
-            *(significant(x) for x in (trialled.mean_width, trialled.winkler, trialled.pinball)),
-            style="bold green" if mark else None,
-        )
+    _print_scores("calibrator", compared, marked=chosen)
+
+
+def print_ensemble(opened: StoredForecast, contest: Contest | None) -> None:
+    """The members with their weights, and what the chosen trial reaches on the same hours."""
+    from rich.markup import escape
+
+    from paretocast.calibration import judge
+
+    console = numbers_console()
+    console.print(
+        f"[bold]{opened.subject}[/bold], chosen on the tune split; losses in {escape(opened.unit)}",
+        highlight=False,
+    )
+    table = _score_table("member", ("weight %", "pinball on tune"))
+    coverage = opened.settings.target_coverage
+    for member in opened.members:
+        alone = opened.trial(member.number)
+        loss = judge(alone.subject, alone.sample("tune"), coverage=coverage).pinball
+        table.add_row(alone.subject, f"{100.0 * member.weight:.0f}", significant(loss))
+    together = judge("ensemble", opened.sample("tune"), coverage=coverage).pinball
+    table.add_section()
+    table.add_row("together", "100", significant(together))
     console.print(table)
+    if contest is None:
+        console.print("the forecasts of the chosen trial were removed: nothing to compare with")
+        return
+    console.print(
+        f"against the chosen trial on the calibrate split, which chose neither; {coverage:g} % "
+        "interval, not calibrated",
+        highlight=False,
+    )
+    _print_scores("", contest.rows)
+    console.print(_verdict(contest), highlight=False)
+
+
+def _contest(opened: StoredForecast) -> Contest | None:
+    from paretocast import store
+    from paretocast.honesty import compare_with_trial
+
+    chosen = int(store.load_json(opened.run.best_params)["best_trial_number"])
+    if not opened.run.forecasts(chosen).exists():
+        return None
+    return compare_with_trial(opened, opened.trial(chosen))
+
+
+def _verdict(contest: Contest) -> str:
+    gap = contest.difference
+    side = "lower" if gap.mean < 0.0 else "higher"
+    sure = "more than" if gap.low > 0.0 or gap.high < 0.0 else "no more than"
+    return (
+        f"the pinball loss of the ensemble is {significant(abs(gap.mean), 2)} {side} (95 % "
+        f"interval of the difference {significant(gap.low, 2)} to {significant(gap.high, 2)}), "
+        f"{sure} chance explains"
+    )
+
+
+def _print_scores(heading: str, rows: Sequence[Trialled], *, marked: str | None = None) -> None:
+    table = _score_table(heading, ("PICP %", "width", "Winkler", "pinball"))
+    for row in rows:
+        star = row.name == marked
+        table.add_row(
+            f"{row.name} ★" if star else row.name,
+            f"{row.picp:.1f}",
+            *(significant(x) for x in (row.mean_width, row.winkler, row.pinball)),
+            style="bold green" if star else None,
+        )
+    numbers_console().print(table)
+
+
+def _score_table(heading: str, columns: Sequence[str]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column(heading)
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table

@@ -29,7 +29,8 @@ def consolidate(
 ) -> None:
     """Read every run again, rebuild missing results, and collect the best parameters.
 
-    Compares what is stored with the records of the trials. Writes the best result of every model
+    Compares what is stored with the records of the trials; a result that is missing or faulty is
+    made anew, with its pages, and nothing is trained. Writes the best result of every model
     and data set to results/best_params_MODEL_DATASET.json, general ones to
     results/best_params_MODEL.json, and a page that shows which part of each space was explored. A
     winner on the bound of a range is named with the wider range to try.
@@ -53,8 +54,12 @@ def consolidate(
     print_found(found)
     if summary:
         return
+    from paretocast.cli.conclusion import save_pages
     from paretocast.report import explored_page
 
+    for one in found:
+        if one.rebuilt is not None:
+            save_pages(one.rebuilt.study, one.rebuilt.settings, one.run, one.rebuilt.task)
     page = workspace / "results" / "explored.html"
     whole = [(one, _drawn(one)) for one in found if one.coverages]
     store.save_text(page, explored_page(whole))

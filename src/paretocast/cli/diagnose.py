@@ -1,4 +1,4 @@
-"""`paretocast diagnose`: where the intervals of a trial keep their promise."""
+"""`paretocast diagnose`: where intervals keep their promise."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from paretocast.cli.console import numbers_console, talk_console
 from paretocast.errors import SettingsError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from paretocast.calibrator_file import Stored
     from paretocast.diagnostics import Diagnosis
-    from paretocast.replay import FinishedTrial
+    from paretocast.replay import StoredForecast
 
 RunArgument = Annotated[
     Path,
@@ -30,6 +28,25 @@ TrialOption = Annotated[
     int | None,
     typer.Option("--trial", help="Number of a trial. \\[default: the chosen one]", min=0),
 ]
+EnsembleOption = Annotated[
+    bool,
+    typer.Option(
+        "--ensemble",
+        help="The level-wise average of trials on the front or tied with it, in place of one "
+        "trial; chosen on the tune split.",
+    ),
+]
+MembersOption = Annotated[
+    int | None,
+    typer.Option("--members", help="Of the ensemble, at most. \\[default: 4]", min=2),
+]
+CoverageOption = Annotated[
+    float | None,
+    typer.Option(
+        "--target-coverage",
+        help="Of the interval that is judged, in percent. \\[default: that of the study]",
+    ),
+]
 DataDirOption = Annotated[
     Path | None,
     typer.Option(help="Folder of the data files. \\[default: where the study found them]"),
@@ -39,16 +56,20 @@ DataDirOption = Annotated[
 def diagnose(
     run: RunArgument,
     trial: TrialOption = None,
+    ensemble: EnsembleOption = False,
+    members: MembersOption = None,
     split: Annotated[
         str, typer.Option(help="tune (the trial was chosen on it) or calibrate (it was not).")
     ] = "calibrate",
     calibrator: Annotated[
         Path | None,
         typer.Option(
-            help="A calibrator_*.json that `paretocast calibrate` wrote: diagnose the forecast as "
-            "it corrects it. It was fitted on the calibrate split, so judge it with --split tune."
+            help="A calibrator_*.json that `paretocast calibrate` wrote: diagnose the forecast "
+            "that it belongs to as it corrects it. It was fitted on the calibrate split, so judge "
+            "it with --split tune."
         ),
     ] = None,
+    target_coverage: CoverageOption = None,
     page: Annotated[
         Path | None,
         typer.Option(help="Where the page is written. \\[default: diagnosis_*.html in the run]"),
@@ -66,18 +87,29 @@ def diagnose(
     [bold]paretocast diagnose hpo/results/NHITS_Q_demo[/bold]
     """
     from paretocast import store
+    from paretocast.calibration import walk_forward
+    from paretocast.calibrator_file import load_fitted
     from paretocast.diagnostics import diagnose as diagnose_forecast
-    from paretocast.replay import open_trial
     from paretocast.report import diagnosis_page
     from paretocast.slabs import task_groupings
 
     if split not in {"tune", "calibrate"}:
         raise SettingsError(f"split is {split!r}, expected tune or calibrate")
-    opened = open_trial(run, trial, data_dir=data_dir)
-    forecast, subject = opened.forecasts[split], f"trial {opened.number}, {split} split"
-    if calibrator is not None:
-        forecast = _calibrated(opened, split, calibrator)
-        subject = f"{subject}, calibrated"
+    if calibrator is None:
+        opened = open_forecast(run, trial, ensemble=ensemble, most=members, data_dir=data_dir)
+        opened = aimed(opened, target_coverage)
+        forecast, subject = opened.forecasts[split], f"{opened.subject}, {split} split"
+    else:
+        stored = load_fitted(calibrator)
+        opened = _open_stored(stored, calibrator, run, data_dir=data_dir)
+        alone = len(opened.members) == 1
+        if (ensemble and alone) or (trial is not None and not (alone and trial == opened.number)):
+            raise SettingsError(
+                f"{calibrator} belongs to {opened.subject}; leave out --trial and --ensemble"
+            )
+        opened = aimed(opened, target_coverage or stored.target_coverage)
+        forecast = walk_forward(stored.calibrator, opened.sample(split)).forecast
+        subject = f"{opened.subject}, {split} split, calibrated by {stored.calibrator.name}"
     diagnosis = diagnose_forecast(
         opened.task.observed(split),
         forecast,
@@ -140,10 +172,47 @@ def print_diagnosis(diagnosis: Diagnosis, *, unit: str, subject: str) -> None:
         console.print(worst_sentence(diagnosis.worst, diagnosis.target), highlight=False)
 
 
-def _calibrated(opened: FinishedTrial, split: str, path: Path) -> NDArray[np.float64]:
-    """The stored forecast as the calibrator in a file corrects it."""
-    from paretocast import store
-    from paretocast.calibration import load_calibrator, walk_forward
+def open_forecast(
+    run: Path, trial: int | None, *, ensemble: bool, most: int | None, data_dir: Path | None
+) -> StoredForecast:
+    """The forecast that the options mean: of a trial, or of the ensemble."""
+    from paretocast.ensemble import MOST_MEMBERS
+    from paretocast.replay import open_ensemble, open_trial
 
-    fitted = load_calibrator(store.load_json(path)["calibrator"])
-    return walk_forward(fitted, opened.sample(split)).forecast
+    if ensemble and trial is not None:
+        raise SettingsError("--trial and --ensemble exclude each other; give one of them")
+    if most is not None and not ensemble:
+        raise SettingsError("--members is for --ensemble")
+    if ensemble:
+        return open_ensemble(run, most=most or MOST_MEMBERS, data_dir=data_dir)
+    return open_trial(run, trial, data_dir=data_dir)
+
+
+def aimed(opened: StoredForecast, target_coverage: float | None) -> StoredForecast:
+    """The forecast with another interval to judge; that of the study without one."""
+    from paretocast.scores import SAME_LEVEL
+
+    if target_coverage is None:
+        return opened
+    if not 1.0 < target_coverage < 100.0:
+        raise SettingsError(f"target coverage is {target_coverage:g} %, expected between 1 and 100")
+    tail = (100.0 - target_coverage) / 200.0
+    levels = opened.task.shape.levels
+    if tail < levels[0] - SAME_LEVEL or 1.0 - tail > levels[-1] + SAME_LEVEL:
+        talk_console().print(
+            f"[yellow]note[/yellow] the {target_coverage:g} % interval lies beyond the stored "
+            f"levels, {levels[0]:g} to {levels[-1]:g}: its bounds are read from the tails that "
+            "these draw",
+            highlight=False,
+        )
+    return opened.with_target(target_coverage)
+
+
+def _open_stored(stored: Stored, path: Path, run: Path, *, data_dir: Path | None) -> StoredForecast:
+    """The forecast that a calibrator was fitted to."""
+    from paretocast.replay import find_run, open_members
+
+    study_name = find_run(run).study_name
+    if stored.study_name != study_name:
+        raise SettingsError(f"{path} belongs to {stored.study_name}, not to {study_name}")
+    return open_members(run, stored.members, data_dir=data_dir)

@@ -94,14 +94,14 @@ def search(settings: TuneSettings, run: RunDirectory, task: Task) -> StudyResult
             return _with_workers(study, settings, run, progress=progress, stop=stop)
 
 
-def work(settings: TuneSettings, run: RunDirectory, *, index: int) -> StudyResult:
+def work(settings: TuneSettings, run: RunDirectory, task: Task, *, index: int) -> StudyResult:
     """Take part in a search as one worker of several, without display."""
     from paretocast.cli.workers import Reporter
     from paretocast.executors.local import is_orphan
 
     reporter = Reporter(run, index=index, pid=os.getpid())
     with StopRequest() as stop:
-        study = open_study(settings, run, load_task(settings), shared=True, worker=index)
+        study = open_study(settings, run, task, shared=True, worker=index)
         result = study.optimise(reporter, should_stop=lambda: stop() or is_orphan(os.environ))
     reporter.leave()
     return result

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from rich.console import Group
 
-    from paretocast.status import Standing
-    from paretocast.survey import Survey
+    from paretocast.jobs.status import Standing
+    from paretocast.jobs.survey import Survey
 
 STYLES = {
     "queued": "cyan",
@@ -80,7 +80,7 @@ def status(
 def _look(workspace: Path, *, rebuild: bool) -> Survey:
     """The survey, kept in the table where that can be written."""
     from paretocast.executors.places import Places
-    from paretocast.survey import keep_table, survey
+    from paretocast.jobs.survey import keep_table, survey
 
     if not (workspace / "results").is_dir():
         raise StoreError(
@@ -98,7 +98,7 @@ def _look(workspace: Path, *, rebuild: bool) -> Survey:
 
 
 def _print_json(standings: Sequence[Standing], found: Survey, workspace: Path) -> None:
-    from paretocast.status import next_commands
+    from paretocast.jobs.status import next_commands
     from paretocast.store import without_nan
 
     content = {
@@ -119,7 +119,7 @@ def _print(standings: Sequence[Standing], found: Survey, workspace: Path, *, cle
     console.print(_picture(standings))
     for note in found.notes:
         talk.print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
-    from paretocast.status import next_commands
+    from paretocast.jobs.status import next_commands
 
     lines = next_commands(standings, workspace=workspace)
     if lines:

@@ -139,6 +139,11 @@ class LocalWorkers:
                 process.wait()
 
 
+def has_parent(environment: Mapping[str, str]) -> bool:
+    """Whether this process is a worker that another one started on this machine."""
+    return PARENT_VARIABLE in environment
+
+
 def is_orphan(environment: Mapping[str, str]) -> bool:
     """Whether the parent that started this worker is gone."""
     parent = environment.get(PARENT_VARIABLE)

@@ -94,12 +94,8 @@ class Slurm(Executor):
         if not job_ids:
             return {}
         live = _grouped(_read_squeue(self._ask(_SQUEUE)), job_ids)
-        # squeue shows how a job ended too, for some minutes, but not its exit code
         ended = [job_id for job_id in job_ids if not live[job_id].state.active]
-        if not ended:
-            return live
-        known = self._ended(ended)
-        return live | {job_id: report for job_id, report in known.items() if report.elements}
+        return {**live, **self._with_ends({job_id: live[job_id] for job_id in ended})}
 
     def cancel(self, job_ids: Sequence[str]) -> None:
         """End jobs, waiting or running."""
@@ -113,23 +109,31 @@ class Slurm(Executor):
         paths = [Path(path) for pair in job.log_paths(job_id) for path in pair]
         return tuple(path for path in paths if path.is_file())
 
-    def _ended(self, job_ids: Sequence[str]) -> dict[str, JobReport]:
-        """Jobs that squeue does not call active: from the accounting, else from the controller."""
-        reports = {}
-        left = list(job_ids)
+    def _with_ends(self, reports: Mapping[str, JobReport]) -> dict[str, JobReport]:
+        """Reports of jobs that squeue does not call active, with how they ended.
+
+        squeue shows that for some minutes too, but no exit code. The accounting may lag behind it:
+        still call a job running, or know one record of an array and not yet its elements.
+        """
+        found = dict(reports)
+        if not found:
+            return found
         try:
-            words = [*_SACCT, "--jobs", ",".join(_base(job_id) for job_id in job_ids)]
-            reports = _grouped(_read_sacct(self._ask(words)), job_ids)
-            left = [job_id for job_id in job_ids if not reports[job_id].elements]
+            words = [*_SACCT, "--jobs", ",".join(_base(job_id) for job_id in found)]
+            known = _grouped(_read_sacct(self._ask(words)), tuple(found))
+            found = {job_id: _joined(report, known[job_id]) for job_id, report in found.items()}
         except ExecutionError:
             pass  # no accounting here, or it is down
-        for job_id in left:
+        for job_id, report in found.items():
+            if report.elements and all(e.exit_code is not None for e in report.elements):
+                continue
             try:
                 answer = self._ask(["scontrol", "--oneliner", "show", "job", _base(job_id)])
+                known = _grouped(_read_scontrol(answer), [job_id])
             except ExecutionError:
                 continue  # forgotten
-            reports |= _grouped(_read_scontrol(answer), [job_id])
-        return reports
+            found[job_id] = _joined(report, known[job_id])
+        return found
 
     def _ask(
         self,
@@ -316,6 +320,17 @@ def _grouped(reports: Iterable[ElementReport], job_ids: Sequence[str]) -> dict[s
             if wanted in elements:
                 elements[wanted][report.job_id] = report
     return {job_id: JobReport(tuple(found.values())) for job_id, found in elements.items()}
+
+
+def _joined(report: JobReport, later: JobReport) -> JobReport:
+    """A report with what a second source says of its elements, or of elements it lacks."""
+    elements = {element.job_id: element for element in report.elements}
+    for element in later.elements:
+        if element.job_id not in elements or not element.state.active:
+            elements[element.job_id] = element
+    if any("_" in job_id for job_id in elements):  # the record of the array itself is none of them
+        elements = {job_id: one for job_id, one in elements.items() if "_" in job_id}
+    return JobReport(tuple(elements.values()))
 
 
 def _base(job_id: str) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from paretocast.diagnostics import Breakdown, Share
 
 PIT_BIN_PERCENT = 10.0
+ROOM_PERCENT = 20.0  # below the target, that a figure of coverages always shows
 
 
 def breakdown_figure(breakdown: Breakdown, *, target: float, unit: str) -> look.Figure:
@@ -33,9 +34,18 @@ def breakdown_figure(breakdown: Breakdown, *, target: float, unit: str) -> look.
     if not slabs:
         return look.message_figure(title, "No target time belongs to a group.", height=300)
     figure = make_subplots(
-        rows=2, cols=1, shared_xaxes=True, row_heights=[0.64, 0.36], vertical_spacing=0.07
+        rows=2,
+        cols=1,
+        shared_xaxes=True,
+        row_heights=[0.64, 0.36],
+        vertical_spacing=0.14,
+        subplot_titles=("coverage (%)", look.axis_title("mean width", unit)),
     )
-    look.dress(figure, title, height=470)
+    figure.update_annotations(
+        x=0.0, xanchor="left", yshift=4, font={"size": 13, "color": look.MUTED}
+    )
+    look.dress(figure, title, height=450)
+    figure.update_layout(margin={"t": 78, "l": 52, "b": 70})
     labels = [escape(slab.label) for slab in slabs]
     figure.add_trace(
         go.Scatter(
@@ -70,8 +80,9 @@ def breakdown_figure(breakdown: Breakdown, *, target: float, unit: str) -> look.
         row=2,
         col=1,
     )
-    figure.update_yaxes(title_text="coverage (%)", range=[0, 103], row=1, col=1)
-    figure.update_yaxes(title_text=look.axis_title("width", unit), rangemode="tozero", row=2, col=1)
+    lowest = min(target - ROOM_PERCENT, *(slab.low for slab in slabs))
+    figure.update_yaxes(range=[max(0.0, lowest - 3.0), 103], row=1, col=1)
+    figure.update_yaxes(rangemode="tozero", row=2, col=1)
     figure.update_xaxes(type="category")
     figure.update_xaxes(title_text=escape(breakdown.name), row=2, col=1)
     return figure
@@ -84,8 +95,7 @@ def reliability_figure(
 
     On the diagonal a quantile keeps its promise; above it, the forecast is too high.
     """
-    title = f"{model} on {dataset}: do the quantiles keep their promise?"
-    figure = look.blank_figure(title, height=560)
+    figure = look.blank_figure("Do the quantiles keep their promise?", height=560)
     figure.add_trace(
         go.Scatter(
             x=[0, 100],
@@ -108,7 +118,7 @@ def reliability_figure(
             hovertemplate="level %{x:.0f} %: observed below it in %{y:.1f} %<extra></extra>",
         )
     )
-    look.add_note(figure, f"{n_observed} observed values")
+    look.add_note(figure, f"{model} on {dataset}, {n_observed} observed values")
     figure.update_xaxes(title_text="nominal level (%)", range=[-2, 102], dtick=10)
     figure.update_yaxes(title_text="observations below the quantile (%)")
     figure.update_yaxes(range=[-2, 102], dtick=10)

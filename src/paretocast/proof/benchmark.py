@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paretocast.calibration import Calibrator
-    from paretocast.proof.members import Members
+    from paretocast.ensemble import Members
     from paretocast.trial import Bench
 
     Floats = NDArray[np.float64]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretocast import store
+from paretocast.ensemble import Members, choose_members
 from paretocast.errors import SettingsError, StoreError
 from paretocast.proof.ground import (
     check_comparable,
@@ -16,7 +17,6 @@ from paretocast.proof.ground import (
     open_ground,
     validation_stop,
 )
-from paretocast.proof.members import Members, choose_members
 from paretocast.proof.parameters import DEFAULT, TUNED, Candidate, Parameters
 from paretocast.proof.training import TEST
 from paretocast.proof.walk import check_calibrator

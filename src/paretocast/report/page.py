@@ -55,6 +55,10 @@ tr + tr td { border-top: 1px solid var(--line); }
 tr.chosen td { background: #fff5ed; font-weight: 600; }
 details { margin-top: 30px; } summary { cursor: pointer; font-size: 19px; font-weight: 700; }
 details .scroll { margin-top: 10px; }
+.figure + details { margin-top: 8px; }
+.figure + details summary { font-size: 14px; font-weight: 600; color: var(--muted); }
+code { font: 13px ui-monospace, "DejaVu Sans Mono", Consolas, monospace; background: #eef1f4;
+  border-radius: 4px; padding: 1px 5px; overflow-wrap: anywhere; }
 footer { margin-top: 40px; border-top: 1px solid var(--line); padding-top: 12px; font-size: 13px;
   color: var(--muted); }
 @media (max-width: 700px) { main { padding: 18px 14px 40px; } h1 { font-size: 25px; } }
@@ -150,6 +154,11 @@ def table(
 def section(heading: str, *paragraphs: str) -> str:
     """A heading and paragraphs of plain text."""
     return f"<h2>{escape(heading)}</h2>" + "".join(f"<p>{escape(p)}</p>" for p in paragraphs)
+
+
+def paragraph(text: str) -> str:
+    """A paragraph of plain text."""
+    return f"<p>{escape(text)}</p>"
 
 
 def bullets(heading: str, items: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from paretocast.figures import (
     tradeoff_figure,
 )
 from paretocast.objectives import OBJECTIVES, SINGLE_STAGE, parse_objectives
+from paretocast.report.honesty import honesty_section
 from paretocast.report.page import (
     MISSING,
     bullets,
@@ -34,6 +35,7 @@ from paretocast.selection import TrialState
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from paretocast.honesty import Honesty
     from paretocast.objectives import Objective
     from paretocast.results import Outcome
     from paretocast.settings import TuneSettings
@@ -64,6 +66,10 @@ class StudyFacts:
         Names of the scores searched for, and the requirements.
     feasible : bool
         Whether the front meets the requirements.
+    honesty : Honesty or str
+        Of the chosen trial on the calibrate split; a sentence where it is not known.
+    folder : str
+        Of the run, as a command would name it.
     """
 
     model: str
@@ -80,6 +86,8 @@ class StudyFacts:
     objectives: tuple[str, ...] = SINGLE_STAGE
     constraints: tuple[str, ...] = ()
     feasible: bool = True
+    honesty: Honesty | str = ""
+    folder: str = "RUN"
 
     @property
     def searched(self) -> tuple[Objective, ...]:
@@ -95,13 +103,15 @@ def study_pages(
     dataset: str,
     job_id: str,
     notes: Sequence[str] = (),
+    honesty: Honesty | str = "",
+    folder: str = "RUN",
 ) -> dict[str, str]:
     """The three pages of a study, by the names of their files.
 
     Parameters
     ----------
-    notes : sequence of str
-        Assumptions under which the scores hold, one sentence each.
+    notes, honesty, folder
+        As of `StudyFacts`.
     """
     outcome = result.outcome
     records = outcome.records if outcome else result.records
@@ -120,6 +130,8 @@ def study_pages(
         objectives=settings.objectives,
         constraints=settings.require,
         feasible=outcome.feasible if outcome else True,
+        honesty=honesty,
+        folder=folder,
     )
     trials = [_trial_point(record, outcome) for record in records]
     references = [
@@ -162,7 +174,12 @@ def pareto_page(
         header = ("reference", with_unit("MAE", facts.unit), "PICP (%)")
         body += [section("Simple methods on the same hours"), table(header, rows)]
     if _chosen(trials):
-        body.append(_trust_text(facts))
+        body += [
+            honesty_section(
+                facts.honesty, model=facts.model, dataset=facts.dataset, folder=facts.folder
+            ),
+            _trust_text(facts),
+        ]
     lede = (
         "Each point is one configuration, judged on every daily issue time of the tune split: how "
         "far its forecasts were off, and how often its interval held what came."

@@ -134,7 +134,7 @@ class Judge:
             if record.state is TrialState.COMPLETE
             and total_violation(self.constraints, record.scores) == 0.0
             else None
-            for record in judged_on_mean(trainings)
+            for record in self._judged(trainings)
         ]
         corner = reference_corner([self.values(s) for s in self.references.values()], values)
         return corner is not None and has_stalled(
@@ -143,6 +143,11 @@ class Judge:
             growth_percent=self._settings.patience_growth,
             corner=corner,
         )
+
+    def _judged(self, trainings: Sequence[TrialRecord]) -> Sequence[TrialRecord]:
+        """Each trial on the mean over its seeds, without asking for the front."""
+        known = self._outcome[1] if self._outcome[0] == len(trainings) else None
+        return judged_on_mean(trainings) if known is None else known.records
 
     def _draws_of(self, record: TrialRecord) -> dict[str, NDArray[np.float64]]:
         """Scores of a training on resampled days; empty where its forecasts are gone."""

@@ -2,18 +2,23 @@
 
 It repeats what the trials' folders say and can be made anew from them at any time, so no crash can
 make it disagree for long. One process keeps it in an SQLite file, several in an Optuna journal;
-any storage URL that Optuna takes will do. Whoever writes holds the study lock.
+any storage URL that Optuna takes will do, and grpc://HOST:PORT for its proxy before a database.
+Whoever writes holds the study lock; heartbeats alone need none.
 """
 
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+import re
+import threading
+import warnings
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import optuna
-from optuna.storages import JournalStorage
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import GrpcStorageProxy, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState as OptunaState
 
@@ -24,12 +29,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
     from paretocast.space import Config, Space
     from paretocast.store import RunDirectory
 
-SQLITE, JOURNAL = "sqlite", "journal"
+SQLITE, JOURNAL, GRPC = "sqlite", "journal", "grpc://"
+GRPC_PORT = 13000  # where Optuna's proxy listens unless told otherwise
+HEARTBEAT_SECONDS = 60  # of a trial in a database; Optuna calls it stale after twice that
+_RPC_DETAILS = re.compile(r'^\s*details = "(.*)"$', re.MULTILINE)  # what gRPC wraps in many lines
 
 
 class OptunaMirror:
@@ -53,8 +62,10 @@ class OptunaMirror:
         self._storage = storage
         self._place = storage_place(storage, run)
         with self._store_errors():
+            opened = self._open(run)
+            self._heart = opened if isinstance(opened, RDBStorage) and storage != SQLITE else None
             self._study = optuna.create_study(
-                storage=self._open(run),
+                storage=opened,
                 study_name=run.study_name,
                 directions=["minimize"] * n_objectives,
                 sampler=optuna.samplers.RandomSampler(),  # it is never asked
@@ -82,6 +93,36 @@ class OptunaMirror:
                     break
                 self._study.add_trial(missing)
 
+    @contextmanager
+    def alive(self, number: int) -> Iterator[None]:
+        """While it lasts, a database hears every minute that the trial is worked on."""
+        if self._heart is None:
+            yield
+            return
+        ended = threading.Event()
+        beating = threading.Thread(
+            target=self._beat, args=(self._heart, number, ended), daemon=True, name=f"beat {number}"
+        )
+        beating.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            beating.join()
+
+    def _beat(self, heart: RDBStorage, number: int, ended: threading.Event) -> None:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        missed = (SQLAlchemyError, optuna.exceptions.StorageInternalError, KeyError)
+        while True:
+            with suppress(*missed):  # a beat is not worth a trial; the next write tells
+                study_id = heart.get_study_id_from_name(self._study.study_name)
+                heart.record_heartbeat(
+                    heart.get_trial_id_from_study_id_trial_number(study_id, number)
+                )
+            if ended.wait(HEARTBEAT_SECONDS):
+                return
+
     def _tell(self, number: int, now: FrozenTrial | None) -> None:
         if now is None or not now.state.is_finished():
             return
@@ -90,12 +131,23 @@ class OptunaMirror:
         else:
             self._study.tell(number, state=now.state)
 
-    def _open(self, run: RunDirectory) -> str | JournalStorage:
+    def _open(self, run: RunDirectory) -> BaseStorage:
         if self._storage == SQLITE:
-            return f"sqlite:///{run.study_database.absolute()}"
+            return RDBStorage(f"sqlite:///{run.study_database.absolute()}")
         if self._storage == JOURNAL:
             return JournalStorage(WholeLines(run.study_journal.absolute()))
-        return self._storage
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            if self._storage.startswith(GRPC):
+                address = urlsplit(self._storage)
+                return GrpcStorageProxy(
+                    host=address.hostname or "localhost", port=address.port or GRPC_PORT
+                )
+            return RDBStorage(
+                self._storage,
+                engine_kwargs={"pool_pre_ping": True},  # a server drops what is idle for hours
+                heartbeat_interval=HEARTBEAT_SECONDS,
+            )
 
     @contextmanager
     def _store_errors(self) -> Iterator[None]:
@@ -105,9 +157,8 @@ class OptunaMirror:
         except (ImportError, optuna.exceptions.StorageInternalError, OSError) as error:
             raise self._explained(error) from error
         except Exception as error:
-            if type(error).__module__.startswith(("sqlalchemy", "optuna.storages")) or isinstance(
-                error, ValueError | KeyError
-            ):
+            foreign = type(error).__module__.startswith(("sqlalchemy", "optuna.storages", "grpc"))
+            if foreign or isinstance(error, ValueError | KeyError):
                 raise self._explained(error) from error
             raise
 
@@ -115,8 +166,10 @@ class OptunaMirror:
         deepest: BaseException = error
         while deepest.__cause__ is not None:
             deepest = deepest.__cause__
+        said = _RPC_DETAILS.search(str(deepest))
         # A driver may repeat the URL it was given, password and all.
-        reason = str(deepest).replace(self._storage, self._place).partition("\n")[0]
+        reason = (said[1] if said else str(deepest)).replace(self._storage, self._place)
+        reason = reason.partition("\n")[0]
         if isinstance(error, ImportError):
             return SettingsError(f"storage {self._place} needs a driver: {reason}")
         if self._storage in {SQLITE, JOURNAL}:

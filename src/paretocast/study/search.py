@@ -301,20 +301,21 @@ class Study:
         def goes_on(rung: int, scores: dict[str, float]) -> bool:
             return seed_index > 0 or self._goes_on(number, rung, scores)
 
-        return run_trial(
-            self._bench,
-            config,
-            number=number,
-            seed=trial_seed(self._settings.seed, number, seed_index),
-            seed_index=seed_index,
-            checkpoint=checkpoint,
-            survives=goes_on,
-            should_stop=lambda: must_stop() or work.claim.lost,
-            on_progress=lambda step, loss: observer.trial_advanced(
-                step, self._bench.budget_steps, loss
-            ),
-            on_rung=lambda rungs, state: self._shelf.save_rungs(work.item, rungs, state),
-        )
+        with self._mirror.alive(number):
+            return run_trial(
+                self._bench,
+                config,
+                number=number,
+                seed=trial_seed(self._settings.seed, number, seed_index),
+                seed_index=seed_index,
+                checkpoint=checkpoint,
+                survives=goes_on,
+                should_stop=lambda: must_stop() or work.claim.lost,
+                on_progress=lambda step, loss: observer.trial_advanced(
+                    step, self._bench.budget_steps, loss
+                ),
+                on_rung=lambda rungs, state: self._shelf.save_rungs(work.item, rungs, state),
+            )
 
     def _keep(self, record: TrialRecord, work: Work) -> bool:
         """Write down what came of a training, unless another process has taken it over."""

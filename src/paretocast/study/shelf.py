@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
-from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from paretocast import store
@@ -47,7 +46,11 @@ class Shelf:
     def __init__(self, run: RunDirectory) -> None:
         self._run = run
         self._records: dict[Item, TrialRecord] = {}
+        self._trainings: tuple[TrialRecord, ...] = ()  # those of `_records`, sorted when asked for
+        self._names: set[str] = set()  # seen in the folder of trials
         self._begun: set[Item] = set()
+        self._open: set[Item] = set()  # begun and not in `_records`
+        self._free = 0
         self._proposals: dict[int, Config] = {}
 
     @property
@@ -58,17 +61,21 @@ class Shelf:
     @property
     def trainings(self) -> tuple[TrialRecord, ...]:
         """Finished trials and repeats, by number and seed."""
-        return tuple(record for _, record in sorted(self._records.items()))
+        if len(self._trainings) != len(self._records):  # records are added and never changed
+            self._trainings = tuple(self._records[item] for item in sorted(self._records))
+        return self._trainings
 
     @property
     def open_items(self) -> tuple[Item, ...]:
         """What was begun and has not ended, by number and seed."""
-        return tuple(sorted(self._begun - self._records.keys()))
+        return tuple(sorted(self._open))
 
     @property
     def free_number(self) -> int:
         """The lowest number that no trial has."""
-        return next(number for number in count() if Item(number) not in self._begun)
+        while Item(self._free) in self._begun:  # what was begun stays so
+            self._free += 1
+        return self._free
 
     def refresh(self) -> tuple[TrialRecord, ...]:
         """Read what has come since the last time; what has ended since, by number and seed.
@@ -78,15 +85,17 @@ class Shelf:
         StoreError
             If a record is damaged or of another version.
         """
-        for name in store.names_in(self._run.trials_folder):
+        names = set(store.names_in(self._run.trials_folder))
+        for name in names - self._names:
             if _TRIAL.fullmatch(name):
-                self._begun.add(Item(int(name)))
+                self._open_item(Item(int(name)))
             elif (repeat := _REPEAT.fullmatch(name)) is not None:
-                self._begun.add(Item(int(repeat[1]), int(repeat[2])))
+                self._open_item(Item(int(repeat[1]), int(repeat[2])))
+        self._names |= names
         ended = []
         for item in self.open_items:
             if (record := load_record(self._run, *item)) is not None:
-                self._records[item] = record
+                self._add(item, record)
                 ended.append(record)
         return tuple(ended)
 
@@ -96,7 +105,7 @@ class Shelf:
 
     def begin(self, item: Item) -> None:
         """Count an item as taken, whatever a listing says, and make a repeat known to others."""
-        self._begun.add(item)
+        self._open_item(item)
         if item.seed_index > 0:
             mark = self._run.trials_folder / f".{item.number:04d}.seed_{item.seed_index}"
             store.save_bytes(mark, b"")
@@ -152,13 +161,22 @@ class Shelf:
             self._run.record(*item),
             {"schema_version": store.RECORD_SCHEMA_VERSION, **record.as_json()},
         )
-        self._records[item] = record
+        self._add(item, record)
 
     def tidy(self, item: Item) -> None:
         """Remove what only a training under way needs."""
         self._run.checkpoint(*item).unlink(missing_ok=True)
         self._run.rungs(*item).unlink(missing_ok=True)
         store.remove_unfinished(self._run.trial_folder(*item))
+
+    def _open_item(self, item: Item) -> None:
+        self._begun.add(item)
+        if item not in self._records:
+            self._open.add(item)
+
+    def _add(self, item: Item, record: TrialRecord) -> None:
+        self._records[item] = record
+        self._open.discard(item)
 
 
 def load_record(run: RunDirectory, number: int, seed_index: int = 0) -> TrialRecord | None:

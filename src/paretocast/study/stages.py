@@ -56,9 +56,24 @@ class SecondStage:
 def finish_stage_1(run: RunDirectory) -> Path:
     """Leave the result of a finished study where stage 2 looks for it."""
     path = store.stage_1_result(run.workspace, run.model, run.dataset)
-    source = run.best_params.relative_to(run.workspace)
-    store.save_json(path, {**store.load_json(run.best_params), "stage": 1, "source": str(source)})
+    content = store.load_json(run.best_params)
+    store.save_json(path, {**content, "stage": 1, "source": _source(run)})
     return path
+
+
+def is_stage_1_of(run: RunDirectory) -> bool:
+    """Whether the result that stage 2 would find is this study's."""
+    path = store.stage_1_result(run.workspace, run.model, run.dataset)
+    if not path.exists():
+        return False
+    try:
+        return bool(store.load_json(path)["source"] == _source(run))
+    except (StoreError, KeyError, TypeError):
+        return False  # damaged
+
+
+def _source(run: RunDirectory) -> str:
+    return str(run.best_params.relative_to(run.workspace))
 
 
 def find_levels(

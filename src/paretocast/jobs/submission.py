@@ -6,21 +6,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paretocast import store, tracking
+from paretocast import store
 from paretocast.errors import ExecutionError, StoreError
-from paretocast.jobscript import Request, job_script
-from paretocast.status import Stand
+from paretocast.jobs import tracking
+from paretocast.jobs.script import Request, job_script
+from paretocast.jobs.status import Stand
+from paretocast.jobs.tracking import SubmittedJob
 from paretocast.store import RunDirectory
-from paretocast.tracking import SubmittedJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from paretocast.cluster import Profile
     from paretocast.executors.base import Executor
-    from paretocast.status import Standing
-    from paretocast.tracking import Submission
+    from paretocast.jobs.profiles import Profile
+    from paretocast.jobs.status import Standing
+    from paretocast.jobs.tracking import Submission
 
 # The order in which a budget is best spent: data set by data set, the cheapest model first.
 PRIORITY_DATASETS = ("heat", "water_centrum", "water_tommerby")

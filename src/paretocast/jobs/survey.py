@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paretocast import store, tracking
+from paretocast import store
 from paretocast.errors import ExecutionError, StoreError
 from paretocast.inspection import first_line, inspect_levels, inspect_run, last_lines
-from paretocast.status import Evidence, Stand, Standing, standing
+from paretocast.jobs import tracking
+from paretocast.jobs.status import Evidence, Stand, Standing, standing
+from paretocast.jobs.tracking import SINGLE_STAGE, Row, Submission, submission_row
 from paretocast.store import RunDirectory
-from paretocast.tracking import SINGLE_STAGE, Row, Submission, submission_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

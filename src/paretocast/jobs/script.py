@@ -11,14 +11,14 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from paretocast.cluster import plain_text
 from paretocast.errors import SettingsError
 from paretocast.executors.base import Job
+from paretocast.jobs.profiles import plain_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from paretocast.cluster import Profile
+    from paretocast.jobs.profiles import Profile
 
 _SAFE_VALUE = re.compile(r"[A-Za-z0-9_@+=:,./%-]+")
 

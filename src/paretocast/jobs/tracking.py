@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from paretocast.jobscript import Request
+    from paretocast.jobs.script import Request
     from paretocast.store import RunDirectory
 
 SCHEMA_VERSION = 1

@@ -225,7 +225,7 @@ def load_profiles(files: Sequence[Path]) -> Profiles:
     SettingsError
         If a file cannot be read, a key is unknown or a value is not allowed.
     """
-    shipped = resources.files("paretocast").joinpath("clusters.toml").read_text("utf-8")
+    shipped = resources.files("paretocast.jobs").joinpath("profiles.toml").read_text("utf-8")
     merged: dict[str, Any] = tomllib.loads(shipped)
     for path in files:
         merged = _laid_over(merged, _read_profiles(path))

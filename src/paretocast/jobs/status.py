@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretocast.executors.base import JobReport, JobState
-from paretocast.tracking import TWO_STAGE, Row
+from paretocast.jobs.tracking import TWO_STAGE, Row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ class Evidence:
     after : tuple of str
         Jobs that its own job follows.
     has_pages : bool
-        Whether the pages for people are there: array workers leave them to `tune --resume`.
+        Whether the pages for people are there: a worker may have died over them.
     last_lines : tuple of str
         End of the log of the element that gave the job its state.
     """

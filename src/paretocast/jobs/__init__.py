@@ -1,0 +1,1 @@
+"""Searches as jobs: their scripts, handing them over, and where they stand."""

@@ -1,0 +1,72 @@
+"""Finished studies on disk that tests share: real files and a real task, no training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+
+from commands import ZONE
+from paretocast.datasets import load_dataset, write_demo_csv
+from paretocast.settings import TuneSettings
+from paretocast.store import RunDirectory, save_arrays, save_json
+from paretocast.task import Task, plan_task
+
+ERROR = 10.0  # standard deviation of every trial's own error, target units
+
+
+def write_run(folder: Path, *, n_trials: int = 3, spread: float = 1.0, job_id: str = "a") -> Path:
+    """The folder of a study on 250 days whose trials err independently, the later ones more.
+
+    Trial 0 is the chosen one, all are on the front.
+
+    Parameters
+    ----------
+    spread : float
+        Of the forecasts over that of their errors.
+    """
+    write_demo_csv(folder / "my_zone.csv", days=250)
+    (folder / "my_zone.toml").write_text(ZONE, encoding="utf-8")
+    settings = TuneSettings(dataset=str(folder / "my_zone.toml"), data_dir=str(folder))
+    dataset = load_dataset(settings.dataset, data_dir=folder)
+    task = plan_task(
+        dataset.series,
+        dataset.dates,
+        shape=settings.task.shape(),
+        feature_groups=settings.task.features,
+    )
+    run = RunDirectory(folder / "hpo", "NHITS_Q", "my_zone", job_id)
+    save_json(
+        run.manifest,
+        {"settings": settings.model_dump(mode="json"), "comparable": {"task": task.manifest()}},
+    )
+    save_json(
+        run.best_params,
+        {
+            "model": run.model,
+            "dataset": run.dataset,
+            "job_id": run.job_id,
+            "best_trial_number": 0,
+            "all_pareto_trials": [{"trial": number} for number in range(n_trials)],
+            "tied_trials": [],
+        },
+    )
+    for number in range(n_trials):
+        save_json(run.record(number), {"config": {"lr": 10.0**-number}, "seed": 100 + number})
+        save_arrays(run.forecasts(number), draw_forecasts(task, seed=number, spread=spread))
+    return run.folder
+
+
+def draw_forecasts(task: Task, *, seed: int, spread: float) -> dict[str, np.ndarray]:
+    """Normal forecasts around what came, by split, as a trial keeps them."""
+    rng = np.random.default_rng(seed)
+    quantiles = np.array([NormalDist().inv_cdf(level) for level in task.shape.levels])
+    forecasts = {}
+    for split in ("tune", "calibrate"):
+        observed = task.observed(split)
+        error = (1.0 + 0.1 * seed) * ERROR * rng.normal(size=observed.shape)
+        middle = np.where(np.isnan(observed), np.nanmean(observed), observed) + error
+        forecast = middle[..., None] + spread * (1.0 + 0.1 * seed) * ERROR * quantiles
+        forecasts[split] = forecast.astype(np.float32)
+    return forecasts
