@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 STEPS_PER_WEEK, MONTHS = 7 * STEPS_PER_DAY, 12
 HOURS_BESIDE = 3  # a lag is nearly the same hour of the day within so many hours of issue
-PENALTY = 10.0
+PENALTIES = (10.0, 100.0, 1000.0)
 N_WEEKS = 4  # whose same hours are averaged
 N_FOLDS = 5
 MOST_MISSING_SHARE = 0.125  # of a window's horizon; the rest of it is filled from the past
@@ -143,18 +143,22 @@ def _fit_points(task: Task, arrays: ScaledArrays, learned: Positions) -> NDArray
     anchor = np.zeros((n_hours, steps), dtype=np.float32)
     positions = np.arange(task.shape.input_steps, n_hours - steps + 1)
     table = _Table(task, arrays, learned)
+    penalty = _choose_penalty(table, int(task.issues["tune"][0]) % STEPS_PER_DAY)
     for hour in range(STEPS_PER_DAY):
         asked = positions[positions % STEPS_PER_DAY == hour]
-        columns, folds, level = table.columns(asked), table.fold_of(asked), table.level(asked)
-        squares, products = table.sums_around(hour)
-        all_squares, all_products = squares.sum(axis=0), products.sum(axis=0)
-        guesses = columns @ _solve(all_squares, all_products)
-        for fold in range(N_FOLDS):
-            if (inside := folds == fold).any():
-                weights = _solve(all_squares - squares[fold], all_products - products[fold])
-                guesses[inside] = columns[inside] @ weights
-        anchor[asked] = guesses + level
+        anchor[asked] = table.guesses(asked, hour, penalty) + table.level(asked)
     return anchor
+
+
+def _choose_penalty(table: _Table, hour: int) -> float:
+    """The penalty with the lowest error at one hour of issue, on the folds that were left out."""
+    windows = table.windows_at(hour)
+    targets = table.targets(windows)
+    errors = {
+        penalty: np.abs(table.guesses(windows, hour, penalty) - targets).mean()
+        for penalty in PENALTIES
+    }
+    return min(errors, key=lambda penalty: errors[penalty])
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,31 @@ class _Table:
         folds = (positions - first) * N_FOLDS // (last + 1 - first)
         folds[(positions < first) | (positions > last)] = -1
         return folds
+
+    def guesses(self, positions: Positions, hour: int, penalty: float) -> Floats:
+        """Distances from the level that the regressions of an hour of issue expect, (N, H)."""
+        columns, folds = self.columns(positions), self.fold_of(positions)
+        squares, products = self.sums_around(hour)
+        all_squares, all_products = squares.sum(axis=0), products.sum(axis=0)
+        guesses: Floats = columns @ _solve(all_squares, all_products, penalty)
+        for fold in range(N_FOLDS):
+            if (inside := folds == fold).any():
+                others = all_squares - squares[fold], all_products - products[fold]
+                guesses[inside] = columns[inside] @ _solve(*others, penalty)
+        return guesses
+
+    def windows_at(self, hour: int) -> Positions:
+        """Windows to learn from that are issued at an hour and mostly observed."""
+        positions = self.learned[self.learned % STEPS_PER_DAY == hour]
+        hours = positions[:, None] + np.arange(self.task.shape.horizon_steps)
+        observed = self.arrays.observed_mask[hours].mean(axis=1)
+        kept: Positions = positions[observed >= 1.0 - MOST_MISSING_SHARE]
+        return kept
+
+    def targets(self, positions: Positions) -> Floats:
+        """Distances of the horizon from the level, (N, H)."""
+        hours = positions[:, None] + np.arange(self.task.shape.horizon_steps)
+        return np.asarray(self.arrays.history[hours] - self.level(positions))
 
     def level(self, positions: Positions) -> Floats:
         """Mean of the last week, (N, 1)."""
@@ -223,19 +252,16 @@ class _Table:
         return squares, products
 
     def _sums_of(self, hour: int) -> tuple[Floats, Floats, int]:
-        positions = self.learned[self.learned % STEPS_PER_DAY == hour]
-        hours = positions[:, None] + np.arange(self.task.shape.horizon_steps)
-        observed = self.arrays.observed_mask[hours].mean(axis=1) >= 1.0 - MOST_MISSING_SHARE
-        positions, hours = positions[observed], hours[observed]
+        positions = self.windows_at(hour)
         columns, folds = self.columns(positions), self.fold_of(positions)
-        targets = self.arrays.history[hours] - self.level(positions)
+        targets = self.targets(positions)
         parts = [(columns[folds == fold], targets[folds == fold]) for fold in range(N_FOLDS)]
         squares = np.array([x.T @ x for x, _ in parts])
         return squares, np.array([x.T @ y for x, y in parts]), len(positions)
 
 
-def _solve(squares: Floats, products: Floats) -> Floats:
+def _solve(squares: Floats, products: Floats, penalty: float) -> Floats:
     """Weights of shape (F, H); the last column is the intercept, which is not penalised."""
-    penalty = np.full(len(squares), PENALTY, dtype=np.float64)
-    penalty[-1] = 1e-9
-    return np.asarray(np.linalg.solve(squares + np.diag(penalty), products), dtype=np.float64)
+    diagonal = np.full(len(squares), penalty)
+    diagonal[-1] = 1e-9
+    return np.asarray(np.linalg.solve(squares + np.diag(diagonal), products), dtype=np.float64)
