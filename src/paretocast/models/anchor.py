@@ -247,8 +247,9 @@ class _Table:
                 f"anchor ridge has {n_windows} windows to learn from around hour {hour}, expected "
                 f"{FEWEST_WINDOWS}; bring a longer train period or use --anchor none"
             )
-        squares: Floats = np.add.reduce([self.sums[near][0] for near in around])
-        products: Floats = np.add.reduce([self.sums[near][1] for near in around])
+        squares, products, _ = self.sums[around[0]]
+        for near in around[1:]:
+            squares, products = squares + self.sums[near][0], products + self.sums[near][1]
         return squares, products
 
     def _sums_of(self, hour: int) -> tuple[Floats, Floats, int]:
