@@ -31,6 +31,7 @@ MODELS = ("NHITS_Q", "TFT_Q", "TIMESNET_Q")
 SCORES = ("mae", "rmse", "picp", "mean_width", "pinball", "winkler")
 COLUMNS = ("MAE", "RMSE", "PICP %", "width", "pinball", "Winkler")
 JOB_ID = "published"
+SETTINGS = Path(__file__).with_name("published.toml")
 SEASONAL_NAIVE = "seasonal_naive_24"
 
 
@@ -103,14 +104,21 @@ def run_command(*words: str, threads: int) -> float:
     return time.perf_counter() - started
 
 
-def tune_all(name: str, arguments: argparse.Namespace) -> float:
-    """Tune every model for its minutes; the seconds it took in all."""
-    if not arguments.tune_minutes:
-        return 0.0
-    seconds = 0.0
-    for model in arguments.models:
-        seconds += run_command(
-            *("tune", "--model", model, "--dataset", name, "--covariates", "none"),
+def tune_all(name: str, arguments: argparse.Namespace) -> None:
+    """Tune every model for its minutes, in the smaller part of its space."""
+    for model in arguments.models if arguments.tune_minutes else ():
+        run_command(
+            *(
+                "tune",
+                "--settings",
+                str(SETTINGS),
+                "--model",
+                model,
+                "--dataset",
+                name,
+                "--covariates",
+                "none",
+            ),
             *("--data-dir", str(arguments.data_dir), "--workspace", str(arguments.workspace)),
             *("--job-id", JOB_ID, "--trials", str(arguments.trials)),
             *("--time-limit", f"{round(60 * arguments.tune_minutes)}s"),
@@ -118,7 +126,19 @@ def tune_all(name: str, arguments: argparse.Namespace) -> float:
             *(("--test",) if arguments.quick else ()),
             threads=arguments.threads,
         )
-    return seconds
+
+
+def effort(name: str, arguments: argparse.Namespace) -> str:
+    """Trials and minutes of training of each model, as its study says."""
+    said = []
+    for model in arguments.models:
+        folder = arguments.workspace / "results" / f"{model}_{name}"
+        path = folder / f"best_params_{model}_{name}_{JOB_ID}.json"
+        if path.is_file():
+            study = json.loads(path.read_text(encoding="utf-8"))
+            minutes = 60.0 * study["training_time_hours"]
+            said.append(f"{model} {study['n_trials']} trials in {minutes:.1f} minutes")
+    return ", ".join(said)
 
 
 def benchmark(name: str, arguments: argparse.Namespace) -> tuple[dict[str, Any], Path, float]:
@@ -127,7 +147,7 @@ def benchmark(name: str, arguments: argparse.Namespace) -> tuple[dict[str, Any],
     seconds = run_command(
         *("benchmark", "--dataset", name, "--models", ",".join(arguments.models)),
         *("--data-dir", str(arguments.data_dir), "--workspace", str(arguments.workspace)),
-        *("--seeds", str(arguments.seeds), "--calibrator", arguments.calibrator, "--static"),
+        *("--seeds", str(arguments.seeds), "--calibrator", arguments.calibrator),
         *("--members", str(arguments.members), "--threads", str(arguments.threads)),
         *(() if arguments.no_refit else ("--refit", "train+validation")),
         *(("--test",) if arguments.quick else ()),
@@ -199,15 +219,15 @@ def label_of(row: dict[str, Any]) -> str:
     return f"{row['method']}{kind}, {row['calibrator']}"
 
 
-def markdown(name: str, metrics: dict[str, Any], seconds: dict[str, float]) -> str:
+def markdown(name: str, metrics: dict[str, Any], tuned: str, seconds: float) -> str:
     """The section of a series."""
     test = metrics["test"]
     note = "" if SERIES[name].scale == 1.0 else " × 10⁻³"
     lead = (
         f"{test['n_issues']} daily issues from {test['first_issue'][:10]} to "
         f"{test['last_issue'][:10]}; errors, widths and losses in {metrics['unit']}{note}. "
-        f"Tuned in {seconds['tune'] / 60:.0f} minutes, final training and references in "
-        f"{seconds['benchmark'] / 60:.0f}."
+        f"Tuning: {tuned}, of training. Final trainings and references: "
+        f"{seconds / 60:.0f} minutes."
     )
     lines = [
         f"### {name}",
@@ -239,7 +259,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes that share a search")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--members", type=int, default=6, help="of the ensemble at most")
-    parser.add_argument("--calibrator", default="auto")
+    parser.add_argument("--calibrator", default="none,auto,pid", help="rows for each method")
     parser.add_argument("--no-refit", action="store_true", help="learn from train alone")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--markdown", type=Path, default=None, help="also write the tables here")
@@ -250,15 +270,18 @@ def main() -> None:
     figures: dict[str, Any] = {}
     text = ""
     for name in arguments.datasets:
-        seconds = {"tune": tune_all(name, arguments)}
-        metrics, folder, seconds["benchmark"] = benchmark(name, arguments)
+        tune_all(name, arguments)
+        metrics, folder, seconds = benchmark(name, arguments)
         check_windows(name, metrics)
         print(f"\n{name}")
         print_table(["method", *COLUMNS], table_rows(name, metrics))
         for line in statements(name, metrics):
             print(line)
-        text += markdown(name, metrics, seconds)
+        tuned = effort(name, arguments)
+        print(f"tuning: {tuned}")
+        text += markdown(name, metrics, tuned, seconds)
         figures[name] = {
+            "tuning": tuned,
             "seconds": seconds,
             "folder": folder.name,
             "rows": metrics["rows"],

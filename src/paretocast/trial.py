@@ -7,7 +7,7 @@ import json
 import resource
 import sys
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,10 +24,10 @@ from paretocast.engine import (
 )
 from paretocast.errors import DataError, ParetocastError, StoreError
 from paretocast.halving import plan_rungs
-from paretocast.models.anchor import fit_anchor, is_long_enough
+from paretocast.models.anchor import Anchor, fit_anchor, is_long_enough, refit_anchor
 from paretocast.models.registry import build_model
 from paretocast.noise import N_RESAMPLES, draw_scores, standard_errors
-from paretocast.scaling import TargetScaling, scale_task
+from paretocast.scaling import ScaledArrays, TargetScaling, scale_task
 from paretocast.scores import interval, score_forecast, seasonal_scale
 from paretocast.selection import TrialState
 from paretocast.series import STEPS_PER_DAY
@@ -174,7 +174,7 @@ class Bench:
         """Gradient steps of a full trial."""
         n_windows = len(self.task.issues["train"])
         return self.training.budget_steps(
-            n_windows, batch_size=self.batch_size, anchored=self.source.anchored
+            n_windows, batch_size=self.batch_size, anchored=self.source.anchor is not None
         )
 
     @property
@@ -187,38 +187,43 @@ def prepare_bench(
     task: Task, *, model: str, training: TrainingSettings, target_coverage: float, device: str
 ) -> Bench:
     """Scale a task and put it on a device: `auto`, `cpu`, `cuda` or `cuda:N`."""
-    source, scaling = window_source(task, training, device=device)
+    arrays, scaling = scale_task(task, training.transform)
+    anchored = training.anchor == "ridge" or (training.anchor == "auto" and is_long_enough(task))
+    anchor = fit_anchor(task, arrays) if anchored else None
     return Bench(
         task=task,
         model=model,
         training=training,
         target_coverage=target_coverage,
         scaling=scaling,
-        source=source,
+        source=_window_source(task, arrays, anchor, device=device),
         mase_scale=seasonal_scale(task.series.values[: task.train_stop], STEPS_PER_DAY),
     )
 
 
-def window_source(
-    task: Task, training: TrainingSettings, *, device: str, until: int | None = None
-) -> tuple[WindowSource, TargetScaling]:
-    """The windows of a task, and what undoes their scaling.
+def learned_until(bench: Bench, until: int) -> Bench:
+    """The bench with every window that ends before a position to learn from, its anchor too."""
+    task = bench.task
+    windows = np.arange(task.shape.input_steps, until - task.shape.horizon_steps + 1)
+    source, anchor = bench.source, bench.source.anchor
+    if anchor is not None:
+        arrays, _ = scale_task(task, bench.training.transform)
+        anchor = refit_anchor(anchor, task, arrays, until=until)
+        source = _window_source(task, arrays, anchor, device=str(source.device))
+    later = replace(task, issues={**task.issues, "train": windows})
+    return replace(bench, task=later, source=source)
 
-    Parameters
-    ----------
-    until : int, optional
-        Position up to which an anchor may learn; without it, from the train split.
-    """
-    arrays, scaling = scale_task(task, training.transform)
-    anchored = training.anchor == "ridge" or (training.anchor == "auto" and is_long_enough(task))
-    source = WindowSource(
+
+def _window_source(
+    task: Task, arrays: ScaledArrays, anchor: Anchor | None, *, device: str
+) -> WindowSource:
+    return WindowSource(
         arrays,
         input_steps=task.shape.input_steps,
         horizon_steps=task.shape.horizon_steps,
         device=device,
-        anchor=fit_anchor(task, arrays, until=until) if anchored else None,
+        anchor=anchor,
     )
-    return source, scaling
 
 
 def trial_seed(study_seed: int, number: int, seed_index: int = 0) -> int:
@@ -323,7 +328,7 @@ def start_training(bench: Bench, config: Config, *, seed: int) -> Training:
         config,
         train_history=np.nan_to_num(train_values).astype(np.float32),
     )
-    if bench.source.anchored:
+    if bench.source.anchor is not None:
         model.start_at_anchor()
     settings = bench.training
     return Training(

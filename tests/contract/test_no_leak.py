@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from builders import make_series, make_task
+from builders import make_dates, make_series
 from paretocast.engine import WindowSource, forecast_positions, seed_weights
 from paretocast.models.anchor import fit_anchor
 from paretocast.models.references import REFERENCES, forecast_reference
@@ -17,14 +17,16 @@ from paretocast.models.registry import build_model
 from paretocast.scaling import Transform, scale_task
 from paretocast.series import Role, Series
 from paretocast.space import DEFAULT_CONFIGS
+from paretocast.task import TaskShape, plan_task
 
 N_LEVELS = 11
-ISSUE = 24 * 80
+ISSUE = 24 * 110  # in the test period: whatever is fitted was fitted before
 
 
 def forecast(model: str, series: Series) -> NDArray[np.float64]:
     """The forecast of a seeded, untrained model at one issue time, with its anchor."""
-    task = make_task(series)
+    shape = TaskShape(input_steps=48, horizon_steps=24)
+    task = plan_task(series, make_dates(series), shape=shape, with_test=True)
     arrays, _ = scale_task(task, Transform.NONE)
     anchor = fit_anchor(task, arrays)
     source = WindowSource(arrays, input_steps=48, horizon_steps=24, device="cpu", anchor=anchor)

@@ -9,14 +9,15 @@ import pytest
 
 from builders import make_series, make_task, with_values
 from paretocast.errors import DataError
-from paretocast.models.anchor import N_FOLDS, Anchor, fit_anchor, is_long_enough
+from paretocast.models.anchor import N_FOLDS, Anchor, fit_anchor, is_long_enough, refit_anchor
 from paretocast.scaling import Transform, scale_task
 from paretocast.task import Task
 
 
 def anchor_of(task: Task, *, until: int | None = None) -> Anchor:
     arrays, _ = scale_task(task, Transform.NONE)
-    return fit_anchor(task, arrays, until=until)
+    anchor = fit_anchor(task, arrays)
+    return anchor if until is None else refit_anchor(anchor, task, arrays, until=until)
 
 
 def points_of(task: Task, *, until: int | None = None) -> np.ndarray:

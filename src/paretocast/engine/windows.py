@@ -69,6 +69,11 @@ class WindowSource:
     ----------
     anchor : Anchor, optional
         Of the same series and levels; without it windows come without a first guess.
+
+    Attributes
+    ----------
+    anchor : Anchor or None
+        As given.
     """
 
     def __init__(
@@ -88,6 +93,7 @@ class WindowSource:
         self._observed_mask = torch.from_numpy(arrays.observed_mask).to(self.device)
         self._past = torch.from_numpy(arrays.past).to(self.device)
         self._known = torch.from_numpy(arrays.known).to(self.device)
+        self.anchor = anchor
         self._anchor = None
         if anchor is not None:
             parts = (anchor.points, anchor.spread, anchor.group)
@@ -123,11 +129,6 @@ class WindowSource:
             return None
         points, spread, group = self._anchor
         return points[positions][:, :, None] + spread[group[positions]]
-
-    @property
-    def anchored(self) -> bool:
-        """Whether windows come with a first guess."""
-        return self._anchor is not None
 
     def targets(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Scaled target and its mask, both (B, H); the target is 0 where the mask is 0."""

@@ -13,7 +13,7 @@ otherwise its errors would be smaller there than later, and intervals learned fr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,16 +71,13 @@ class Anchor:
     inflation: float
 
 
-def fit_anchor(task: Task, arrays: ScaledArrays, *, until: int | None = None) -> Anchor:
-    """The anchor of a task.
+def fit_anchor(task: Task, arrays: ScaledArrays) -> Anchor:
+    """The anchor of a task, fitted on its train split.
 
     Parameters
     ----------
     arrays : ScaledArrays
         Of the task.
-    until : int, optional
-        Learn from all windows that end before this position, instead of those of the train split.
-        The inflation stays that of the fit on the train split.
 
     Raises
     ------
@@ -92,11 +89,19 @@ def fit_anchor(task: Task, arrays: ScaledArrays, *, until: int | None = None) ->
     points = _fit_points(task, arrays, learned)
     spread, size = _spread_by_group(task, _errors(arrays, points, learned), group[learned])
     inflation = float(np.nanmean(np.abs(_errors(arrays, points, stop))) / size[group[stop]].mean())
-    if until is not None:
-        learned = np.arange(task.shape.input_steps, until - task.shape.horizon_steps + 1)
-        points = _fit_points(task, arrays, learned)
-        spread, _ = _spread_by_group(task, _errors(arrays, points, learned), group[learned])
     return Anchor(points, (inflation * spread).astype(np.float32), group, inflation)
+
+
+def refit_anchor(anchor: Anchor, task: Task, arrays: ScaledArrays, *, until: int) -> Anchor:
+    """The anchor learned again from all windows that end before a position; as `fit_anchor`.
+
+    The inflation stays: nothing is held back to measure it on.
+    """
+    learned = np.arange(task.shape.input_steps, until - task.shape.horizon_steps + 1)
+    points = _fit_points(task, arrays, learned)
+    errors = _errors(arrays, points, learned)
+    spread, _ = _spread_by_group(task, errors, anchor.group[learned])
+    return replace(anchor, points=points, spread=(anchor.inflation * spread).astype(np.float32))
 
 
 def _groups(task: Task) -> Positions:

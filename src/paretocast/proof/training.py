@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.engine import forecast_positions
-from paretocast.trial import Bench, start_training, window_source
+from paretocast.trial import Bench, learned_until, start_training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -111,18 +111,7 @@ def _later_bench(bench: Bench, until: int) -> Bench:
     The schedule stays that of the first training, and the averaged weights of the last step are
     taken: with one judgement at its end there is nothing to choose from.
     """
-    task = bench.task
-    last = until - task.shape.horizon_steps
-    windows = np.arange(task.shape.input_steps, last + 1)
     settings = bench.training.model_copy(
         update={"steps": bench.budget_steps, "epochs": None, "n_evaluations": 1}
     )
-    source = bench.source
-    if source.anchored:
-        source, _ = window_source(task, settings, device=str(source.device), until=until)
-    return replace(
-        bench,
-        source=source,
-        task=replace(task, issues={**task.issues, "train": windows}),
-        training=settings,
-    )
+    return replace(learned_until(bench, until), training=settings)
