@@ -120,7 +120,7 @@ def small_settings(*, steps: int, trials: int, seed: int) -> TuneSettings:
             "seed": seed,
             "device": "cpu",
             "storage": "journal",
-            "training": {"steps": steps, "batch_size": 32, "n_evaluations": 3},
+            "training": {"steps": steps, "batch_size": 32, "n_evaluations": 3, "anchor": "none"},
             "space": {"NHITS_Q": SPACE},
         },
     )

@@ -148,7 +148,8 @@ def benchmark(name: str, arguments: argparse.Namespace) -> tuple[dict[str, Any],
         *("benchmark", "--dataset", name, "--models", ",".join(arguments.models)),
         *("--data-dir", str(arguments.data_dir), "--workspace", str(arguments.workspace)),
         *("--seeds", str(arguments.seeds), "--calibrator", arguments.calibrator),
-        *("--members", str(arguments.members), "--threads", str(arguments.threads)),
+        *("--methods", arguments.methods, "--members", str(arguments.members)),
+        *("--threads", str(arguments.threads)),
         *(() if arguments.no_refit else ("--refit", "train+validation")),
         *(("--test",) if arguments.quick else ()),
         threads=arguments.threads,
@@ -172,15 +173,28 @@ def table_rows(name: str, metrics: dict[str, Any]) -> list[list[Any]]:
     """Ours and the published methods, the lowest pinball loss first."""
     series = SERIES[name]
     rows = []
-    for row in metrics["rows"]:
-        kind = "" if row["parameters"] == "none" else f" {row['parameters']}"
-        label = f"{row['method']}{kind}, {row['calibrator']}"
+    for row in shown(metrics):
+        label = label_of(row)
         chosen = " (chosen on validation)" if label == metrics["chosen_on_validation"] else ""
         factors = [1.0 if score == "picp" else series.scale for score in SCORES]
         values = [factor * row[score] for factor, score in zip(factors, SCORES, strict=True)]
         rows.append([f"{label}{chosen}", *values])
     rows += [[f"{method} (published)", *values] for method, values in series.published.items()]
     return sorted(rows, key=lambda row: row[1 + SCORES.index("pinball")])
+
+
+def shown(metrics: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows with the first calibrator, and those of the chosen method with every one."""
+    chosen = next(
+        row for row in metrics["rows"] if label_of(row) == metrics["chosen_on_validation"]
+    )
+    first = metrics["calibrators"][0]
+    same = ("method", "parameters")
+    return [
+        row
+        for row in metrics["rows"]
+        if row["calibrator"] == first or all(row[key] == chosen[key] for key in same)
+    ]
 
 
 def statements(name: str, metrics: dict[str, Any]) -> list[str]:
@@ -245,6 +259,34 @@ def markdown(name: str, metrics: dict[str, Any], tuned: str, seconds: float) -> 
     return "\n".join(lines) + "\n"
 
 
+def draw(figures: dict[str, Any], path: Path) -> None:
+    """Pinball loss of every method on every series, ours and those that were published."""
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    from paretocast.figures.look import BLUE, GREEN, GREY, dress
+
+    figure = make_subplots(rows=1, cols=len(figures), subplot_titles=list(figures))
+    for column, rows in enumerate((one["table"] for one in figures.values()), start=1):
+        ordered = rows[::-1]
+        colours = [
+            GREY if "(published)" in row[0] else BLUE if "tuned" in row[0] else GREEN
+            for row in ordered
+        ]
+        bars = go.Bar(
+            x=[row[1 + SCORES.index("pinball")] for row in ordered],
+            y=[row[0].replace(" (chosen on validation)", " ★") for row in ordered],
+            orientation="h",
+            marker_color=colours,
+            showlegend=False,
+        )
+        figure.add_trace(bars, row=1, col=column)
+    height = 140 + 26 * max(len(one["table"]) for one in figures.values())
+    dress(figure, "Mean pinball loss on the test split, lower is better", height=height)
+    figure.update_yaxes(automargin=True)
+    figure.write_image(path, width=620 * len(figures), height=height, scale=1.2)
+
+
 def main() -> None:
     """Tune, benchmark, and print a table for each series."""
     parser = argparse.ArgumentParser(
@@ -258,11 +300,13 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=200, help="at most, within the minutes")
     parser.add_argument("--workers", type=int, default=1, help="processes that share a search")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--methods", default="tuned,ensemble,references", help="and default")
     parser.add_argument("--members", type=int, default=6, help="of the ensemble at most")
-    parser.add_argument("--calibrator", default="none,auto,pid", help="rows for each method")
+    parser.add_argument("--calibrator", default="pid,none", help="the first is shown for all")
     parser.add_argument("--no-refit", action="store_true", help="learn from train alone")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--markdown", type=Path, default=None, help="also write the tables here")
+    parser.add_argument("--plot", type=Path, default=None, help="a picture (needs kaleido)")
     parser.add_argument("--quick", action="store_true", help="tiny trainings: a rehearsal")
     arguments = parser.parse_args()
     if arguments.quick:
@@ -284,9 +328,12 @@ def main() -> None:
             "tuning": tuned,
             "seconds": seconds,
             "folder": folder.name,
+            "table": table_rows(name, metrics),
             "rows": metrics["rows"],
             "chosen": metrics["chosen_on_validation"],
         }
+    if arguments.plot is not None:
+        draw(figures, arguments.plot)
     if arguments.markdown is not None:
         arguments.markdown.write_text(text, encoding="utf-8")
     print_result({"datasets": figures, "threads": arguments.threads}, seed=1)

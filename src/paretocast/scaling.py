@@ -86,7 +86,8 @@ def fit_target_scaling(train_values: NDArray[np.float64], transform: Transform) 
             "transform log1p needs a non-negative target, the train period goes down to "
             f"{known.min():g}; use transform none"
         )
-    offset = LOG_OFFSET_SHARE * float(np.median(known)) or 1.0
+    positive = known[known > 0.0]
+    offset = LOG_OFFSET_SHARE * float(np.median(positive)) if positive.size else 1.0
     raw = TargetScaling(transform, offset, center=0.0, spread=1.0).scale(known)
     return TargetScaling(transform, offset, float(raw.mean()), float(raw.std()) or 1.0)
 

@@ -188,8 +188,7 @@ def prepare_bench(
 ) -> Bench:
     """Scale a task and put it on a device: `auto`, `cpu`, `cuda` or `cuda:N`."""
     arrays, scaling = scale_task(task, training.transform)
-    anchored = training.anchor == "ridge" or (training.anchor == "auto" and is_long_enough(task))
-    anchor = fit_anchor(task, arrays) if anchored else None
+    anchor = _anchor(task, arrays, training.anchor)
     return Bench(
         task=task,
         model=model,
@@ -199,6 +198,16 @@ def prepare_bench(
         source=_window_source(task, arrays, anchor, device=device),
         mase_scale=seasonal_scale(task.series.values[: task.train_stop], STEPS_PER_DAY),
     )
+
+
+def _anchor(task: Task, arrays: ScaledArrays, wanted: str) -> Anchor | None:
+    """The anchor that a setting asks for; `auto` goes without where it cannot be fitted."""
+    if wanted == "ridge":
+        return fit_anchor(task, arrays)
+    if wanted == "auto" and is_long_enough(task):
+        with contextlib.suppress(DataError):
+            return fit_anchor(task, arrays)
+    return None
 
 
 def learned_until(bench: Bench, until: int) -> Bench:

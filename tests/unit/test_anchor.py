@@ -8,10 +8,15 @@ import numpy as np
 import pytest
 
 from builders import make_series, make_task, with_values
+from paretocast.engine import forecast_positions
 from paretocast.errors import DataError
 from paretocast.models.anchor import N_FOLDS, Anchor, fit_anchor, is_long_enough, refit_anchor
+from paretocast.proof.training import Stretch, train_and_forecast
 from paretocast.scaling import Transform, scale_task
+from paretocast.settings import TrainingSettings
+from paretocast.space import DEFAULT_CONFIGS
 from paretocast.task import Task
+from paretocast.trial import learned_until, prepare_bench, start_training
 
 
 def anchor_of(task: Task, *, until: int | None = None) -> Anchor:
@@ -100,11 +105,65 @@ def test_the_spread_covers_the_errors_it_was_learned_from_and_more_where_they_gr
     assert anchor_of(make_task(with_values(series, values))).inflation > 1.5 * anchor.inflation
 
 
+def test_demand_that_never_changes_gets_a_narrow_finite_guess() -> None:
+    series = make_series(with_covariates=False)
+    task = make_task(with_values(series, np.full(len(series.values), 5.0)), horizon_steps=1)
+    anchor = anchor_of(task)
+    assert anchor.inflation == 1.0
+    assert np.isfinite(anchor.spread).all()
+
+
+def test_an_hour_that_is_never_observed_leaves_a_finite_guess() -> None:
+    series = make_series(with_covariates=False)
+    values = series.values.copy()
+    values[3::24] = np.nan
+    anchor = anchor_of(make_task(with_values(series, values)))
+    assert np.isfinite(anchor.points).all()
+    assert np.isfinite(anchor.spread).all()
+    assert (np.diff(anchor.spread, axis=2) >= 0.0).all()
+
+
+def test_a_gap_does_not_pull_the_guess_towards_the_train_split() -> None:
+    series = make_series(with_covariates=False)
+    values = series.values + np.linspace(0.0, 30.0, len(series.values))
+    position = 24 * 100
+    gapped = values.copy()
+    gapped[position - 24 * 2 : position - 24] = np.nan
+    whole = points_of(make_task(with_values(series, values), horizon_steps=1))[position]
+    holed = points_of(make_task(with_values(series, gapped), horizon_steps=1))[position]
+    np.testing.assert_allclose(holed, whole, atol=0.4)  # demand stands 3 standard deviations up
+
+
 def test_rows_without_a_whole_window_hold_zero() -> None:
     task = make_task()
     guesses = points_of(task)
     assert not guesses[: task.shape.input_steps].any()
     assert not guesses[-task.shape.horizon_steps + 1 :].any()
+
+
+def test_a_model_that_learns_again_forecasts_from_the_anchor_it_learned_with() -> None:
+    task = make_task(horizon_steps=1)
+    training = TrainingSettings(steps=1, anchor="ridge", transform=Transform.NONE)
+    bench = prepare_bench(
+        task, model="NHITS_Q", training=training, target_coverage=80.0, device="cpu"
+    )
+    until = int(task.issues["tune"][-1])
+    later = learned_until(bench, until)
+    assert later.source.anchor is not None
+    assert bench.source.anchor is not None
+    positions = task.issues["tune"]
+    assert not np.array_equal(later.source.anchor.points, bench.source.anchor.points)
+    fresh = start_training(later, DEFAULT_CONFIGS["NHITS_Q"], seed=1)
+    with fresh.best_model() as model:
+        forecast = forecast_positions(model, later.source, positions)
+    anchor = later.source.anchor
+    expected = anchor.points[positions][:, :, None] + anchor.spread[anchor.group[positions]]
+    np.testing.assert_allclose(forecast, expected, atol=1e-5)
+
+    stretch = Stretch(positions[-2:], until)
+    config = {**DEFAULT_CONFIGS["NHITS_Q"], "lr": 1e-12}
+    proven = train_and_forecast(bench, config, seed=1, stretches=[stretch])["test"]
+    np.testing.assert_allclose(proven, bench.scaling.unscale(forecast[-2:]), atol=1e-3)
 
 
 def test_too_few_windows_are_an_error_that_says_what_to_do() -> None:

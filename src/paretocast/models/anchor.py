@@ -22,6 +22,8 @@ from paretocast.errors import DataError
 from paretocast.series import STEPS_PER_DAY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from paretocast.scaling import ScaledArrays
@@ -35,7 +37,8 @@ HOURS_BESIDE = 3  # a lag is nearly the same hour of the day within so many hour
 PENALTIES = (10.0, 100.0, 1000.0)
 N_WEEKS = 4  # whose same hours are averaged
 N_FOLDS = 5
-MOST_MISSING_SHARE = 0.125  # of a window's horizon; the rest of it is filled from the past
+MOST_MISSING_SHARE = 0.125  # of a window's horizon
+INFLATIONS = 0.5, 4.0  # beyond them the stop split is another series
 FEWEST_WINDOWS = 50  # of an hour of issue and its neighbours
 FEWEST_DAYS = 180  # of a train split, for an anchor that nobody asked for
 # What is known of a long horizon is averaged over so many hours: thousands of columns otherwise.
@@ -43,8 +46,9 @@ LONG_HORIZON, LONG_BLOCK = 48, 6
 
 
 def is_long_enough(task: Task) -> bool:
-    """Whether a train split has the windows for an anchor that helps."""
-    return len(task.issues["train"]) >= FEWEST_DAYS * STEPS_PER_DAY
+    """Whether a train split has the observed hours for an anchor that helps."""
+    observed = ~np.isnan(task.series.values[task.issues["train"]])
+    return int(observed.sum()) >= FEWEST_DAYS * STEPS_PER_DAY
 
 
 @dataclass(frozen=True)
@@ -84,24 +88,20 @@ def fit_anchor(task: Task, arrays: ScaledArrays) -> Anchor:
     DataError
         If an hour of issue has too few windows to learn from.
     """
-    learned, stop = task.issues["train"], task.issues["stop"]
-    group = _groups(task)
+    learned, group = task.issues["train"], _groups(task)
     points = _fit_points(task, arrays, learned)
     spread, size = _spread_by_group(task, _errors(arrays, points, learned), group[learned])
-    inflation = float(np.nanmean(np.abs(_errors(arrays, points, stop))) / size[group[stop]].mean())
+    inflation = _inflation(_errors(arrays, points, task.issues["stop"]), size, group, task)
     return Anchor(points, (inflation * spread).astype(np.float32), group, inflation)
 
 
 def refit_anchor(anchor: Anchor, task: Task, arrays: ScaledArrays, *, until: int) -> Anchor:
-    """The anchor learned again from all windows that end before a position; as `fit_anchor`.
+    """The anchor with points learned from all windows that end before a position.
 
-    The inflation stays: nothing is held back to measure it on.
+    The spread stays: nothing is held back to measure it on.
     """
     learned = np.arange(task.shape.input_steps, until - task.shape.horizon_steps + 1)
-    points = _fit_points(task, arrays, learned)
-    errors = _errors(arrays, points, learned)
-    spread, _ = _spread_by_group(task, errors, anchor.group[learned])
-    return replace(anchor, points=points, spread=(anchor.inflation * spread).astype(np.float32))
+    return replace(anchor, points=_fit_points(task, arrays, learned))
 
 
 def _groups(task: Task) -> Positions:
@@ -110,13 +110,23 @@ def _groups(task: Task) -> Positions:
     return months * STEPS_PER_DAY + np.arange(len(months)) % STEPS_PER_DAY
 
 
+def _inflation(stop_errors: Floats, size: Floats, group: Positions, task: Task) -> float:
+    """How much larger errors (N, H) of the stop split are than usual; 1 if nobody can tell."""
+    usual = np.broadcast_to(size[group[task.issues["stop"]]][:, None], stop_errors.shape)
+    seen = ~np.isnan(stop_errors)
+    if not seen.any() or not usual[seen].mean() > 0.0:
+        return 1.0
+    low, high = INFLATIONS
+    return float(np.clip(np.abs(stop_errors[seen]).mean() / usual[seen].mean(), low, high))
+
+
 def _spread_by_group(task: Task, errors: Floats, group: Positions) -> tuple[Floats, Floats]:
     """Quantiles (288, H, Q) and mean size (288,) of errors, by month and hour of issue.
 
-    A month takes its neighbours along, and all months where these have too few windows. Windows
-    that were observed throughout count.
+    A month takes its neighbours along, and all months where these have too few windows; an hour
+    without any takes all hours.
     """
-    seen = ~np.isnan(errors).any(axis=1)
+    seen = np.isnan(errors).mean(axis=1) <= MOST_MISSING_SHARE
     errors, group = errors[seen], group[seen]
     months, hours = group // STEPS_PER_DAY, group % STEPS_PER_DAY
     spread = np.empty((MONTHS * STEPS_PER_DAY, errors.shape[1], len(task.shape.levels)))
@@ -129,9 +139,21 @@ def _spread_by_group(task: Task, errors: Floats, group: Positions) -> tuple[Floa
             near = own & np.isin(months, [(month + i) % MONTHS for i in (-1, 0, 1)])
             kept = errors[near if near.sum() >= FEWEST_WINDOWS else own]
             row = month * STEPS_PER_DAY + hour
-            spread[row] = np.quantile(kept, task.shape.levels, axis=0).T
-            size[row] = np.abs(kept).mean()
+            spread[row] = _quantiles(kept, task.shape.levels)
+            size[row] = np.nanmean(np.abs(kept))
     return spread, size
+
+
+def _quantiles(errors: Floats, levels: Sequence[float]) -> Floats:
+    """Quantiles of errors (N, H) by step, (H, Q); those of all steps where one has no error."""
+    unknown = np.isnan(errors)
+    if not unknown.any():
+        return np.asarray(np.quantile(errors, levels, axis=0).T)
+    empty = unknown.all(axis=0)
+    quantiles = np.empty((errors.shape[1], len(levels)))
+    quantiles[~empty] = np.nanquantile(errors[:, ~empty], levels, axis=0).T
+    quantiles[empty] = np.nanquantile(errors, levels)
+    return quantiles
 
 
 def _errors(arrays: ScaledArrays, points: NDArray[np.float32], positions: Positions) -> Floats:
@@ -145,14 +167,14 @@ def _fit_points(task: Task, arrays: ScaledArrays, learned: Positions) -> NDArray
     """The guesses of regressions on the windows at `learned`, (T, H)."""
     steps = task.shape.horizon_steps
     n_hours = len(arrays.history)
-    anchor = np.zeros((n_hours, steps), dtype=np.float32)
+    points = np.zeros((n_hours, steps), dtype=np.float32)
     positions = np.arange(task.shape.input_steps, n_hours - steps + 1)
     table = _Table(task, arrays, learned)
     penalty = _choose_penalty(table, int(task.issues["tune"][0]) % STEPS_PER_DAY)
     for hour in range(STEPS_PER_DAY):
         asked = positions[positions % STEPS_PER_DAY == hour]
-        anchor[asked] = table.guesses(asked, hour, penalty) + table.level(asked)
-    return anchor
+        points[asked] = table.guesses(asked, hour, penalty) + table.level(asked)
+    return points
 
 
 def _choose_penalty(table: _Table, hour: int) -> float:
@@ -188,7 +210,9 @@ class _Table:
         columns, folds = self.columns(positions), self.fold_of(positions)
         squares, products = self.sums_around(hour)
         all_squares, all_products = squares.sum(axis=0), products.sum(axis=0)
-        guesses: Floats = columns @ _solve(all_squares, all_products, penalty)
+        guesses = np.empty((len(positions), products.shape[2]))
+        if (outside := folds < 0).any():
+            guesses[outside] = columns[outside] @ _solve(all_squares, all_products, penalty)
         for fold in range(N_FOLDS):
             if (inside := folds == fold).any():
                 others = all_squares - squares[fold], all_products - products[fold]
@@ -196,11 +220,12 @@ class _Table:
         return guesses
 
     def windows_at(self, hour: int) -> Positions:
-        """Windows to learn from that are issued at an hour and mostly observed."""
+        """Windows to learn from that are issued at an hour, mostly observed, the rest filled."""
         positions = self.learned[self.learned % STEPS_PER_DAY == hour]
         hours = positions[:, None] + np.arange(self.task.shape.horizon_steps)
-        observed = self.arrays.observed_mask[hours].mean(axis=1)
-        kept: Positions = positions[observed >= 1.0 - MOST_MISSING_SHARE]
+        observed = self.arrays.observed_mask[hours].mean(axis=1) >= 1.0 - MOST_MISSING_SHARE
+        usable = self.arrays.history_mask[hours].all(axis=1)
+        kept: Positions = positions[observed & usable]
         return kept
 
     def targets(self, positions: Positions) -> Floats:
@@ -209,28 +234,37 @@ class _Table:
         return np.asarray(self.arrays.history[hours] - self.level(positions))
 
     def level(self, positions: Positions) -> Floats:
-        """Mean of the last week, (N, 1)."""
+        """Mean of the last week, or of the window if that is shorter, (N, 1); 0 in a long gap."""
         steps = np.arange(1, min(self.task.shape.input_steps, STEPS_PER_WEEK) + 1)
-        history = self.arrays.history[positions[:, None] - steps].astype(np.float64)
-        return np.asarray(history.mean(axis=1, keepdims=True))
+        history, mask = self._past(positions[:, None] - steps)
+        n_hours = np.maximum(mask.sum(axis=1, keepdims=True), 1.0)
+        return np.asarray(history.sum(axis=1, keepdims=True) / n_hours)
 
     def weeks_before(self, positions: Positions) -> Floats:
-        """Means of the horizon's hours in the last weeks that lie before the issue, (N, H)."""
+        """Means of the horizon's hours in the last weeks that lie before the issue, (N, H).
+
+        The level where none of these weeks is there.
+        """
         steps = np.arange(self.task.shape.horizon_steps)
         first = -(-self.task.shape.horizon_steps // STEPS_PER_WEEK)
         back = STEPS_PER_WEEK * np.arange(first, first + N_WEEKS)
         hours = positions[:, None, None] - back[:, None] + steps  # (N, weeks, H)
-        there = hours >= 0
-        values = np.where(there, self.arrays.history[np.maximum(hours, 0)].astype(np.float64), 0.0)
-        means = values.sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+        history, mask = self._past(np.maximum(hours, 0))
+        there = mask * (hours >= 0)
+        means = (history * there).sum(axis=1) / np.maximum(there.sum(axis=1), 1.0)
         return np.where(there.any(axis=1), means, self.level(positions))
+
+    def _past(self, hours: Positions) -> tuple[Floats, Floats]:
+        """Target and mask at given hours; both 0 inside long gaps."""
+        history = self.arrays.history[hours].astype(np.float64)
+        return history, self.arrays.history_mask[hours].astype(np.float64)
 
     def columns(self, positions: Positions) -> Floats:
         """Lags from the latest to the oldest, weeks before, what is known, and a 1, (N, F)."""
         shape = self.task.shape
         level = self.level(positions)
-        lags = self.arrays.history[positions[:, None] - np.arange(1, shape.input_steps + 1)]
-        lags = np.hstack([lags - level, self.weeks_before(positions) - level])
+        history, mask = self._past(positions[:, None] - np.arange(1, shape.input_steps + 1))
+        lags = np.hstack([(history - level) * mask, self.weeks_before(positions) - level])
         known = self.arrays.known[positions[:, None] + np.arange(shape.horizon_steps)]
         block = LONG_BLOCK if shape.horizon_steps > LONG_HORIZON else 1
         starts = np.arange(0, shape.horizon_steps, block)

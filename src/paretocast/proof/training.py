@@ -92,11 +92,12 @@ def train_and_forecast(
     }
     parts = []
     for stretch in stretches:
-        training = first
+        taught, training = bench, first
         if stretch.until is not None:
-            training = start_training(_later_bench(bench, stretch.until), config, seed=seed)
+            taught = _later_bench(bench, stretch.until)
+            training = start_training(taught, config, seed=seed)
             training.advance(first.best_step, on_progress=on_progress, should_stop=should_stop)
-        parts.append(_forecast(bench, training, stretch.positions))
+        parts.append(_forecast(taught, training, stretch.positions))
     return {**forecasts, TEST: np.concatenate(parts)}
 
 
