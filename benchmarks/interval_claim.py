@@ -2,9 +2,10 @@
 
     python benchmarks/interval_claim.py [--studies 120] [--quick]
 
-Every study is a small search by the product on a demo series of its own: the seed of the generator
-and that of the search differ from study to study. The trial that the product chose is trained once
-more, which gives the very same forecasts, and then forecasts four further years of its series.
+Every study is a small search by the product, without an anchor, on a demo series of its own: the
+seed of the generator and that of the search differ from study to study. The trial that the product
+chose is trained once more, which gives the very same forecasts, and then forecasts four further
+years of its series.
 
 The interval of a measured coverage speaks of the days that were drawn: how far the coverage on some
 hundred days may lie from what the same forecaster covers on any number of such days. So the truth

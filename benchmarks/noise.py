@@ -24,6 +24,7 @@ from paretocast.objectives import SINGLE_STAGE, parse_objectives
 from paretocast.proposals import design_point
 from paretocast.racing import seed_spread
 from paretocast.results import summarise
+from paretocast.scaling import Transform
 from paretocast.selection import TrialState
 from paretocast.settings import TrainingSettings
 from paretocast.space import SPACES, Choice, Config, FloatRange, Space
@@ -108,7 +109,9 @@ def main() -> None:
     bench = prepare_bench(
         plan_task(dataset.series, dataset.dates),
         model="NHITS_Q",
-        training=TrainingSettings(steps=given.steps, n_rungs=1),
+        training=TrainingSettings(
+            steps=given.steps, n_rungs=1, transform=Transform.NONE, anchor="none"
+        ),
         target_coverage=80.0,
         device="cpu",
     )

@@ -31,6 +31,7 @@ from paretocast.levels import (
     best_symmetric_levels,
     prepare_replay,
 )
+from paretocast.scaling import Transform
 from paretocast.settings import TrainingSettings
 from paretocast.space import SPACES, default_config
 from paretocast.task import TaskShape, plan_task
@@ -124,7 +125,7 @@ def main() -> None:
     steps = 60 if arguments.quick else arguments.steps
     n_retrained = 1 if arguments.quick else arguments.retrained
     n_trials = 100 if arguments.quick else arguments.trials
-    training = TrainingSettings(steps=steps)
+    training = TrainingSettings(steps=steps, transform=Transform.NONE, anchor="none")
 
     loaded = load_dataset(arguments.dataset, data_dir=arguments.data_dir, covariates=[])
     task = plan_task(loaded.series, loaded.dates)

@@ -231,9 +231,11 @@ def score_interval(trial: TrialPoint, score: str) -> tuple[float | None, float |
 
 
 def _mae_range(judged: Sequence[_Judged], references: Sequence[ReferencePoint]) -> look.Range:
+    """The front and the best reference; the rest unless it is far off."""
     good = [j.mae for j in judged if j.trial.on_front or j.trial.chosen]
-    reachable = [r.mae for r in references if good and r.mae <= 1.8 * min(good)]
-    return look.low_is_good_range([j.mae for j in judged], shown=[*good, *reachable])
+    best = min((r.mae for r in references), default=np.inf)
+    rival = [best] if good and best <= 1.8 * min(good) else []
+    return look.low_is_good_range([j.mae for j in judged], shown=[*good, *rival])
 
 
 def _coverage_range(

@@ -126,7 +126,11 @@ class NHITS(QuantileModel):
         return [cast("_Block", block).output for block in self.blocks]
 
     def to_neuralforecast(self) -> LibraryNHITS:
-        """The library's module with these weights; its training settings are its defaults."""
+        """The library's module with these weights; its training settings are its defaults.
+
+        It starts from the last observation: with an anchor, its forecast is that plus the
+        correction.
+        """
         module: LibraryNHITS = build_library_module("NHITS", self.shape, **self._arguments)
         module.load_state_dict(module.state_dict() | self.library_state())
         return module
