@@ -33,6 +33,7 @@ COLUMNS = ("MAE", "RMSE", "PICP %", "width", "pinball", "Winkler")
 JOB_ID = "published"
 SETTINGS = Path(__file__).with_name("published.toml")
 SEASONAL_NAIVE = "seasonal_naive_24"
+RIVALS = ("ridge", "lightgbm")  # differences from these are printed
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,9 @@ def statements(name: str, metrics: dict[str, Any]) -> list[str]:
     lines = [
         difference_line(one, scale)
         for one in metrics["differences"]
-        if one["method"] == label and one["score"] in {"mae", "pinball"}
+        if one["method"] == label
+        and one["score"] in {"mae", "pinball"}
+        and one["other"].startswith(RIVALS)
     ]
     own = next(r for r in metrics["rows"] if label == label_of(r))
     low, high = (scale * bound for bound in own["mae_interval"])
@@ -304,7 +307,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--methods", default="tuned,ensemble,references", help="and default")
     parser.add_argument("--members", type=int, default=6, help="of the ensemble at most")
-    parser.add_argument("--calibrator", default="pid,none", help="the first is shown for all")
+    parser.add_argument("--calibrator", default="aci,none", help="the first is shown for all")
     parser.add_argument("--no-refit", action="store_true", help="learn from train alone")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--markdown", type=Path, default=None, help="also write the tables here")
