@@ -307,7 +307,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--methods", default="tuned,ensemble,references", help="and default")
     parser.add_argument("--members", type=int, default=6, help="of the ensemble at most")
-    parser.add_argument("--calibrator", default="aci,none", help="the first is shown for all")
+    parser.add_argument("--calibrator", default="aci,cqr,none", help="the first is shown for all")
     parser.add_argument("--no-refit", action="store_true", help="learn from train alone")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--markdown", type=Path, default=None, help="also write the tables here")
