@@ -271,7 +271,9 @@ def draw(figures: dict[str, Any], path: Path) -> None:
 
     from paretocast.figures.look import BLUE, GREEN, GREY, dress
 
-    figure = make_subplots(rows=1, cols=len(figures), subplot_titles=list(figures))
+    figure = make_subplots(
+        rows=1, cols=len(figures), subplot_titles=list(figures), horizontal_spacing=0.14
+    )
     for column, rows in enumerate((one["table"] for one in figures.values()), start=1):
         ordered = rows[::-1]
         colours = [
