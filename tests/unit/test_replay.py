@@ -251,10 +251,10 @@ def test_repeats_keep_to_their_share_and_draw_other_noise(demo: Surrogate) -> No
     assert all(len(set(known)) == len(known) for known in raced.at_end.values())
 
 
-def test_the_search_needs_nine_tenths_of_the_steps_of_random_search_at_most(
+def test_the_search_needs_three_quarters_of_the_steps_of_forty_random_trials_at_most(
     demo: Surrogate,
 ) -> None:
-    n_full, seeds = 20, range(8)
+    n_full, seeds = 40, range(5)
     budget = n_full * demo.rung_steps[-1]
     reference, _ = reference_point(demo.table)
     make = strategies(n_full)["random"]
@@ -273,4 +273,4 @@ def test_the_search_needs_nine_tenths_of_the_steps_of_random_search_at_most(
         for seed in seeds
     ]
     shares = [steps_to_reach(history, target, reference=reference) / budget for history in ours]
-    assert statistics.median(shares) <= 0.9
+    assert statistics.median(shares) <= 0.75
