@@ -6,15 +6,15 @@ the calibrated forecast again, from stored forecasts or from models trained anew
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from paretocast import store
 from paretocast.calibration import (
+    AUTO,
     FEWEST_COMPARED_WINDOWS,
-    METHODS,
+    choose_by_name,
     choose_calibrator,
-    fit_calibrator,
     load_calibrator,
 )
 from paretocast.errors import StoreError
@@ -23,55 +23,26 @@ from paretocast.replay import Member
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from paretocast.calibration import Calibrator, Sample, Trialled
+    from paretocast.calibration import Calibrator, Choice, Sample
     from paretocast.honesty import Contest
     from paretocast.replay import StoredForecast
 
 FILE_SCHEMA_VERSION = 1
 FITTED_ON = "calibrate"
-AUTO = "auto"
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """A calibrator fitted on the whole calibrate split.
-
-    Attributes
-    ----------
-    compared : tuple of Trialled
-        Methods on rolled folds of the split; empty where its windows are too few.
-    reason : str
-        Why this one.
-    """
-
-    calibrator: Calibrator
-    compared: tuple[Trialled, ...]
-    reason: str
-
-
-def fit_on(sample: Sample, name: str, *, coverage: float, static: bool = False) -> Fitted:
-    """A method, or with "auto" the best of all, fitted on a sample and compared on its folds.
-
-    Parameters
-    ----------
-    coverage : float
-        Of the interval that is judged, percent.
-    static : bool
-        Leave out of "auto" what goes on learning.
-    """
-    if name == AUTO:
-        names = [key for key, method in METHODS.items() if not (static and method.online)]
-        choice = choose_calibrator(sample, coverage=coverage, names=names)
-        return Fitted(choice.calibrator, choice.compared, choice.reason)
-    compared: tuple[Trialled, ...] = ()
-    if sample.n_observed_windows >= FEWEST_COMPARED_WINDOWS:
-        names = list(dict.fromkeys(("none", name)))
-        compared = choose_calibrator(sample, coverage=coverage, names=names).compared
-    return Fitted(fit_calibrator(sample, name), compared, f"{name} was named")
+def fit_on(sample: Sample, name: str, *, coverage: float, static: bool = False) -> Choice:
+    """`choose_by_name`, and a named method compared with none where the windows suffice."""
+    choice = choose_by_name(sample, name, coverage=coverage, static=static)
+    if name == AUTO or sample.n_observed_windows < FEWEST_COMPARED_WINDOWS:
+        return choice
+    names = list(dict.fromkeys(("none", name)))
+    compared = choose_calibrator(sample, coverage=coverage, names=names).compared
+    return replace(choice, compared=compared)
 
 
 def save_fitted(
-    path: Path, fitted: Fitted, opened: StoredForecast, *, contest: Contest | None = None
+    path: Path, fitted: Choice, opened: StoredForecast, *, contest: Contest | None = None
 ) -> None:
     """Write a calibrator with the forecast it belongs to, as JSON.
 

@@ -15,10 +15,13 @@ from __future__ import annotations
 from paretocast.calibration.base import Calibrator
 from paretocast.calibration.crossfit import CALIBRATED_SCORES, cross_fitted
 from paretocast.calibration.methods import (
+    AUTO,
     FEWEST_COMPARED_WINDOWS,
     METHODS,
     Choice,
     Trialled,
+    check_method,
+    choose_by_name,
     choose_calibrator,
     fit_calibrator,
     judge,
@@ -29,6 +32,7 @@ from paretocast.calibration.sample import Sample
 from paretocast.calibration.walk import Walk, walk_forward
 
 __all__ = [
+    "AUTO",
     "CALIBRATED_SCORES",
     "FEWEST_COMPARED_WINDOWS",
     "METHODS",
@@ -39,6 +43,8 @@ __all__ = [
     "Sample",
     "Trialled",
     "Walk",
+    "check_method",
+    "choose_by_name",
     "choose_calibrator",
     "cross_fitted",
     "fit_calibrator",

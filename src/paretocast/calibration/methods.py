@@ -33,7 +33,7 @@ from paretocast.calibration.online import (
 from paretocast.calibration.sample import LEAD, Sample
 from paretocast.calibration.walk import walk_forward
 from paretocast.curves import quantiles_at
-from paretocast.errors import DataError
+from paretocast.errors import DataError, SettingsError
 from paretocast.scores import mean_width, picp, pinball, winkler
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ Fit = Callable[[Sample], Calibrator]
 
 N_FOLDS = 4
 FEWEST_COMPARED_WINDOWS = 14  # a fit on three quarters of them knows the 90 % interval
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,9 @@ class Choice:
         Fitted on all windows.
     compared : tuple of Trialled
         Every method on the same folds, in the order of `METHODS`; the lowest Winkler score chose.
+        Empty where none was compared.
+    reason : str
+        Why this one.
     """
 
     calibrator: Calibrator
@@ -230,6 +234,37 @@ def choose_calibrator(
         f"rolled folds of {sample.n_windows} windows, each fold judged by a fit on the others"
     )
     return Choice(METHODS[best.name].fit(sample), tuple(compared), reason)
+
+
+def check_method(name: str) -> None:
+    """Refuse a name that is neither a method nor "auto".
+
+    Raises
+    ------
+    SettingsError
+        If it is unknown.
+    """
+    if name not in {AUTO, *METHODS}:
+        raise SettingsError(
+            f"calibrator {name!r} is unknown, expected auto or one of {', '.join(METHODS)}"
+        )
+
+
+def choose_by_name(sample: Sample, name: str, *, coverage: float, static: bool = False) -> Choice:
+    """The method of a name, or with "auto" the best of all, fitted on all windows.
+
+    Parameters
+    ----------
+    coverage : float
+        Of the interval that "auto" judges, percent.
+    static : bool
+        Leave out of "auto" what goes on learning.
+    """
+    check_method(name)
+    if name != AUTO:
+        return Choice(fit_calibrator(sample, name), (), f"{name} was named")
+    names = [key for key, method in METHODS.items() if not (static and method.online)]
+    return choose_calibrator(sample, coverage=coverage, names=names)
 
 
 def rolled_folds(sample: Sample, *, n_folds: int = N_FOLDS) -> list[NDArray[np.bool_]]:

@@ -18,7 +18,6 @@ from paretocast.cli.diagnose import (
     aimed,
     open_forecast,
 )
-from paretocast.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,13 +70,10 @@ def calibrate(
 
     [bold]paretocast calibrate hpo/results/NHITS_Q_demo[/bold]
     """
-    from paretocast.calibration import METHODS
-    from paretocast.calibrator_file import AUTO, fit_on, save_fitted
+    from paretocast.calibration import METHODS, check_method
+    from paretocast.calibrator_file import fit_on, save_fitted
 
-    if calibrator not in {AUTO, *METHODS}:
-        raise SettingsError(
-            f"calibrator {calibrator!r} is unknown, expected auto or one of {', '.join(METHODS)}"
-        )
+    check_method(calibrator)
     opened = open_forecast(run, trial, ensemble=ensemble, most=members, data_dir=data_dir)
     opened = aimed(opened, target_coverage)
     contest = _contest(opened) if ensemble else None

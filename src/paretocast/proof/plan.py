@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretocast import store
+from paretocast.calibration import check_method
 from paretocast.ensemble import Members, choose_members
 from paretocast.errors import SettingsError, StoreError
 from paretocast.proof.ground import (
@@ -19,7 +20,6 @@ from paretocast.proof.ground import (
 )
 from paretocast.proof.parameters import DEFAULT, TUNED, Candidate, Parameters
 from paretocast.proof.training import TEST
-from paretocast.proof.walk import check_calibrator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -152,7 +152,7 @@ def plan_proof(
         If a study has seen the test split, or was made on other data.
     """
     for name in calibrators:
-        check_calibrator(name)
+        check_method(name)
     if unknown := [group for group in groups if group not in METHOD_GROUPS]:
         raise SettingsError(
             f"method {unknown[0]!r} is unknown, expected some of {', '.join(METHOD_GROUPS)}"

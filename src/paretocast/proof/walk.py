@@ -5,14 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from paretocast.calibration import (
-    METHODS,
-    Sample,
-    choose_calibrator,
-    fit_calibrator,
-    walk_forward,
-)
-from paretocast.errors import SettingsError
+from paretocast.calibration import METHODS, Sample, choose_by_name, walk_forward
 from paretocast.slabs import calibration_groups, issue_hours
 
 if TYPE_CHECKING:
@@ -25,8 +18,6 @@ if TYPE_CHECKING:
     from paretocast.task import Task
 
     Floats = NDArray[np.float64]
-
-AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -51,20 +42,6 @@ class Calibrated:
     def online(self) -> bool:
         """Whether it went on learning in the test split."""
         return METHODS[self.calibrator.name].online
-
-
-def check_calibrator(name: str) -> None:
-    """Refuse a name that is none.
-
-    Raises
-    ------
-    SettingsError
-        If it is unknown.
-    """
-    if name not in {AUTO, *METHODS}:
-        raise SettingsError(
-            f"calibrator {name!r} is unknown, expected auto or one of {', '.join(METHODS)}"
-        )
 
 
 def sample_of(task: Task, split: str, forecast: Floats) -> Sample:
@@ -94,13 +71,7 @@ def calibrate_test(
     static : bool
         Leave out of "auto" what goes on learning.
     """
-    check_calibrator(name)
     sample = sample_of(task, "calibrate", forecasts["calibrate"])
-    if name == AUTO:
-        names = [key for key, method in METHODS.items() if not (static and method.online)]
-        choice = choose_calibrator(sample, coverage=coverage, names=names)
-        calibrator, reason = choice.calibrator, choice.reason
-    else:
-        calibrator, reason = fit_calibrator(sample, name), f"{name} was named"
-    walked = walk_forward(calibrator, sample_of(task, "test", forecasts["test"]))
-    return Calibrated(walked.forecast, calibrator, reason)
+    choice = choose_by_name(sample, name, coverage=coverage, static=static)
+    walked = walk_forward(choice.calibrator, sample_of(task, "test", forecasts["test"]))
+    return Calibrated(walked.forecast, choice.calibrator, choice.reason)
