@@ -34,7 +34,7 @@ from paretocast.engine import forecast_positions
 from paretocast.replay import find_run
 from paretocast.scores import interval, mae
 from paretocast.settings import TuneSettings
-from paretocast.slabs import MONTHS, calibration_groups, issue_hours
+from paretocast.slabs import MONTHS, sample_of
 from paretocast.stats import picp_interval
 from paretocast.task import plan_task
 from paretocast.trial import prepare_bench, start_training
@@ -91,13 +91,7 @@ def samples_of(path: Path, data_dir: Path | None, steps: int | None) -> tuple[st
     with training.best_model() as model:
         for split in ("calibrate", "test"):
             scaled = forecast_positions(model, bench.source, task.issues[split])
-            samples[split] = Sample(
-                observed=task.observed(split),
-                forecast=bench.scaling.unscale(scaled),
-                levels=task.shape.levels,
-                issues=issue_hours(task, split),
-                groups=calibration_groups(task, split),
-            )
+            samples[split] = sample_of(task, split, bench.scaling.unscale(scaled))
     return dataset.series.name, task, (samples["calibrate"], samples["test"], settings)
 
 

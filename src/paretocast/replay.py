@@ -14,12 +14,11 @@ import numpy as np
 from pydantic import ValidationError
 
 from paretocast import store
-from paretocast.calibration import Sample
 from paretocast.datasets import load_dataset
 from paretocast.ensemble import MOST_MEMBERS, average_levels, choose_members
 from paretocast.errors import StoreError
 from paretocast.settings import TuneSettings
-from paretocast.slabs import calibration_groups, issue_hours
+from paretocast.slabs import sample_of
 from paretocast.store import RunDirectory
 from paretocast.task import plan_task
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from paretocast.calibration import Sample
     from paretocast.task import Task
 
     Floats = NDArray[np.float64]
@@ -93,13 +93,7 @@ class StoredForecast:
 
     def sample(self, split: str) -> Sample:
         """Forecasts and observations of a kept split, with the groups calibrators know."""
-        return Sample(
-            observed=self.task.observed(split),
-            forecast=self.forecasts[split],
-            levels=self.task.shape.levels,
-            issues=issue_hours(self.task, split),
-            groups=calibration_groups(self.task, split),
-        )
+        return sample_of(self.task, split, self.forecasts[split])
 
 
 def find_run(path: Path) -> RunDirectory:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from paretocast.calibration import Sample
 from paretocast.diagnostics import Grouping, demand_grouping, lead_grouping
 from paretocast.series import STEPS_PER_DAY
 from paretocast.task import HOUR
@@ -24,6 +25,17 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 BAND_DEGREES = 5
 EPOCH = pd.Timestamp(0, tz="UTC")
 MONTHS_PER_SEASON = 3
+
+
+def sample_of(task: Task, split: str, forecast: Floats) -> Sample:
+    """A forecast of a split with what was observed."""
+    return Sample(
+        observed=task.observed(split),
+        forecast=forecast,
+        levels=task.shape.levels,
+        issues=issue_hours(task, split),
+        groups=calibration_groups(task, split),
+    )
 
 
 def calibration_groups(task: Task, split: str) -> dict[str, Integers]:

@@ -149,8 +149,7 @@ def benchmark(
 
       paretocast benchmark --dataset heat --models NHITS_Q --seeds 3 --methods tuned,ridge
     """
-    from paretocast.cli.search import StopRequest
-    from paretocast.cli.search import _default_threads as default_threads
+    from paretocast.cli.search import StopRequest, default_threads
     from paretocast.engine import TrainingInterrupted, use_threads
     from paretocast.proof import plan_proof, prove
 

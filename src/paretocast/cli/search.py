@@ -116,7 +116,7 @@ def open_study(
         from paretocast.study import Study
         from paretocast.trial import prepare_bench
 
-        use_threads(settings.threads or _default_threads())
+        use_threads(settings.threads or default_threads())
         bench = prepare_bench(
             task,
             model=settings.model,
@@ -211,7 +211,7 @@ def _start_workers(settings: TuneSettings, run: RunDirectory) -> LocalWorkers:
     command = [sys.executable, "-m", "paretocast", "worker", "--model", settings.model]
     command += ["--dataset", settings.dataset, "--workspace", str(run.workspace)]
     command += ["--job-id", run.job_id, "--resume"]
-    threads = max(1, _default_threads() // settings.workers)
+    threads = max(1, default_threads() // settings.workers)
     environment = {THREADS_VARIABLE: str(settings.threads or threads)}
     if settings.storage is not None:
         environment[STORAGE_VARIABLE] = settings.storage  # its password is on no disk and no list
@@ -243,7 +243,7 @@ def _show(study: Study, run: RunDirectory, progress: StudyProgress, *, n_workers
     progress.show_workers([report for report in reports if report is not None])
 
 
-def _default_threads() -> int:
+def default_threads() -> int:
     """As the environment says, else the cores this process may use: on a shared node not all."""
     given = os.environ.get(THREADS_VARIABLE, "")
     if given.isdigit() and int(given) > 0:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from paretocast.calibration import METHODS, Sample, choose_by_name, walk_forward
-from paretocast.slabs import calibration_groups, issue_hours
+from paretocast.calibration import METHODS, choose_by_name, walk_forward
+from paretocast.slabs import sample_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,17 +42,6 @@ class Calibrated:
     def online(self) -> bool:
         """Whether it went on learning in the test split."""
         return METHODS[self.calibrator.name].online
-
-
-def sample_of(task: Task, split: str, forecast: Floats) -> Sample:
-    """A forecast of a split with what was observed."""
-    return Sample(
-        observed=task.observed(split),
-        forecast=forecast,
-        levels=task.shape.levels,
-        issues=issue_hours(task, split),
-        groups=calibration_groups(task, split),
-    )
 
 
 def calibrate_test(
