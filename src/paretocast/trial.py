@@ -214,12 +214,12 @@ def learned_until(bench: Bench, until: int) -> Bench:
     """The bench with every window that ends before a position to learn from, its anchor too."""
     task = bench.task
     windows = np.arange(task.shape.input_steps, until - task.shape.horizon_steps + 1)
-    source, anchor = bench.source, bench.source.anchor
-    if anchor is not None:
-        arrays, _ = scale_task(task, bench.training.transform)
-        anchor = refit_anchor(anchor, task, arrays, until=until)
-        source = _window_source(task, arrays, anchor, device=str(source.device))
     later = replace(task, issues={**task.issues, "train": windows})
+    source = bench.source
+    if source.anchor is not None:
+        arrays, _ = scale_task(task, bench.training.transform)
+        anchor = refit_anchor(source.anchor, later, arrays)
+        source = _window_source(later, arrays, anchor, device=str(source.device))
     return replace(bench, task=later, source=source)
 
 

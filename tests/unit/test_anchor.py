@@ -22,7 +22,11 @@ from paretocast.trial import learned_until, prepare_bench, start_training
 def anchor_of(task: Task, *, until: int | None = None) -> Anchor:
     arrays, _ = scale_task(task, Transform.NONE)
     anchor = fit_anchor(task, arrays)
-    return anchor if until is None else refit_anchor(anchor, task, arrays, until=until)
+    if until is None:
+        return anchor
+    windows = np.arange(task.shape.input_steps, until - task.shape.horizon_steps + 1)
+    later = replace(task, issues={**task.issues, "train": windows})
+    return refit_anchor(anchor, later, arrays)
 
 
 def points_of(task: Task, *, until: int | None = None) -> np.ndarray:

@@ -94,10 +94,8 @@ class WindowSource:
         self._past = torch.from_numpy(arrays.past).to(self.device)
         self._known = torch.from_numpy(arrays.known).to(self.device)
         self.anchor = anchor
-        self._anchor = None
-        if anchor is not None:
-            parts = (anchor.points, anchor.spread, anchor.group)
-            self._anchor = tuple(torch.from_numpy(part).to(self.device) for part in parts)
+        parts = () if anchor is None else (anchor.points, anchor.spread, anchor.group)
+        self._guess_parts = [torch.from_numpy(part).to(self.device) for part in parts]
         self._history_offsets = torch.arange(-input_steps, 0, device=self.device)
         self._horizon_offsets = torch.arange(horizon_steps, device=self.device)
         self._offsets = torch.cat([self._history_offsets, self._horizon_offsets])
@@ -125,9 +123,9 @@ class WindowSource:
         )
 
     def _first_guess(self, positions: torch.Tensor) -> torch.Tensor | None:
-        if self._anchor is None:
+        if self.anchor is None:
             return None
-        points, spread, group = self._anchor
+        points, spread, group = self._guess_parts
         return points[positions][:, :, None] + spread[group[positions]]
 
     def targets(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.errors import DataError
+from paretocast.models.ridge import FEWEST_WINDOWS, HOURS_BESIDE, MOST_MISSING_SHARE
 from paretocast.series import STEPS_PER_DAY
 
 if TYPE_CHECKING:
@@ -33,13 +34,10 @@ if TYPE_CHECKING:
     Positions = NDArray[np.intp]
 
 STEPS_PER_WEEK, MONTHS = 7 * STEPS_PER_DAY, 12
-HOURS_BESIDE = 3  # a lag is nearly the same hour of the day within so many hours of issue
 PENALTIES = (10.0, 100.0, 1000.0)
 N_WEEKS = 4  # whose same hours are averaged
 N_FOLDS = 5
-MOST_MISSING_SHARE = 0.125  # of a window's horizon
 INFLATIONS = 0.5, 4.0  # beyond them the stop split is another series
-FEWEST_WINDOWS = 50  # of an hour of issue and its neighbours
 FEWEST_DAYS = 180  # of a train split, for an anchor that nobody asked for
 # What is known of a long horizon is averaged over so many hours: thousands of columns otherwise.
 LONG_HORIZON, LONG_BLOCK = 48, 6
@@ -95,13 +93,12 @@ def fit_anchor(task: Task, arrays: ScaledArrays) -> Anchor:
     return Anchor(points, (inflation * spread).astype(np.float32), group, inflation)
 
 
-def refit_anchor(anchor: Anchor, task: Task, arrays: ScaledArrays, *, until: int) -> Anchor:
-    """The anchor with points learned from all windows that end before a position.
+def refit_anchor(anchor: Anchor, task: Task, arrays: ScaledArrays) -> Anchor:
+    """The anchor with points learned from the train windows of a task that has more of them.
 
     The spread stays: nothing is held back to measure it on.
     """
-    learned = np.arange(task.shape.input_steps, until - task.shape.horizon_steps + 1)
-    return replace(anchor, points=_fit_points(task, arrays, learned))
+    return replace(anchor, points=_fit_points(task, arrays, task.issues["train"]))
 
 
 def _groups(task: Task) -> Positions:
