@@ -48,7 +48,9 @@ def write_run(folder: Path, *, n_trials: int = 3, spread: float = 1.0, job_id: s
             "dataset": run.dataset,
             "job_id": run.job_id,
             "best_trial_number": 0,
-            "all_pareto_trials": [{"trial": number} for number in range(n_trials)],
+            "all_pareto_trials": [
+                {"trial": number, "params": {"lr": 10.0**-number}} for number in range(n_trials)
+            ],
             "tied_trials": [],
         },
     )

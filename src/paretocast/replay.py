@@ -23,11 +23,12 @@ from paretocast.store import RunDirectory
 from paretocast.task import plan_task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from paretocast.calibration import Sample
+    from paretocast.space import Config
     from paretocast.task import Task
 
     Floats = NDArray[np.float64]
@@ -176,9 +177,7 @@ def open_ensemble(
         otherwise as `open_trial`.
     """
     run = find_run(path)
-    result = store.load_json(run.best_params)
-    tied_front = [*result["all_pareto_trials"], *result["tied_trials"]]
-    numbers = list(dict.fromkeys(int(trial["trial"]) for trial in tied_front))
+    numbers = list(tied_front(store.load_json(run.best_params)))
     kept = [number for number in numbers if run.forecasts(number).exists()]
     if len(kept) < 2:
         raise StoreError(
@@ -198,6 +197,12 @@ def open_ensemble(
         Member(kept[i], weight) for i, weight in zip(chosen.indices, chosen.weights, strict=True)
     ]
     return _averaged(run, members, settings, task)
+
+
+def tied_front(result: Mapping[str, Any]) -> dict[int, Config]:
+    """Configs by trial, of those on the front of a stored result and those tied with it."""
+    members = [*result["all_pareto_trials"], *result["tied_trials"]]
+    return {int(member["trial"]): member["params"] for member in members}
 
 
 def load_forecasts(run: RunDirectory, number: int) -> dict[str, Floats]:

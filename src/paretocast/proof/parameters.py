@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from paretocast import store
 from paretocast.claims import claim_owner
 from paretocast.errors import StoreError
-from paretocast.replay import find_run
+from paretocast.replay import find_run, tied_front
 from paretocast.settings import TuneSettings
 from paretocast.space import DEFAULT_CONFIGS, model_name
 from paretocast.store import RunDirectory
@@ -174,8 +174,6 @@ def _of_run(run: RunDirectory, given: TuneSettings) -> Parameters:
     settings = _settings_of(run, given)
     number = int(result["best_trial_number"])
     wanted = f"trial {number} of {run.study_name}, {result['n_trials']} trials"
-    tied_front = [*result["all_pareto_trials"], *result["tied_trials"]]
-    members = {int(member["trial"]): member["params"] for member in tied_front}
     return Parameters(
         chosen=Candidate(run.model, result["best_params"], settings.seed, number),
         kind=TUNED,
@@ -183,7 +181,8 @@ def _of_run(run: RunDirectory, given: TuneSettings) -> Parameters:
         source=f"tuned on this data set: {wanted}, {result['selection']['reason']}",
         run=run,
         front=tuple(
-            Candidate(run.model, config, settings.seed, other) for other, config in members.items()
+            Candidate(run.model, config, settings.seed, other)
+            for other, config in tied_front(result).items()
         ),
     )
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from paretocast import store
 from paretocast.calibration import check_method
 from paretocast.ensemble import Members, choose_members
 from paretocast.errors import SettingsError, StoreError
@@ -20,6 +17,7 @@ from paretocast.proof.ground import (
 )
 from paretocast.proof.parameters import DEFAULT, TUNED, Candidate, Parameters
 from paretocast.proof.training import TEST
+from paretocast.replay import load_forecasts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -191,11 +189,10 @@ def _plan_ensemble(
             continue
         for candidate in one.front:
             try:
-                stored = store.load_arrays(one.run.forecasts(candidate.number or 0))
+                kept.append(load_forecasts(one.run, candidate.number or 0)["tune"])
             except StoreError:
                 continue  # its forecasts were removed: it cannot be chosen
             offered.append(candidate)
-            kept.append(np.sort(stored["tune"].astype(np.float64), axis=-1))
     if len(offered) < 2:
         return tuple(offered), None
     task = next(iter(tasks.values()))
