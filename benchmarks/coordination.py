@@ -220,7 +220,7 @@ def main() -> None:
     )
     parser.add_argument("--trials", type=int, default=2000)
     parser.add_argument("--more", type=int, default=5, help="trials that are measured, at least 2")
-    parser.add_argument("--sampler", default="tpe")
+    parser.add_argument("--sampler", default="mfgp")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="300 trials, 2 more")
     arguments = parser.parse_args()

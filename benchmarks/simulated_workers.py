@@ -115,6 +115,8 @@ def quality(
     from blackbox.search import hypervolumes
     from search_strategies import reference_point
 
+    from paretocast.proposals import DEFAULT_SAMPLER
+
     reference, box = reference_point(blackbox.table)
     found = {}
     for n_workers in workers:
@@ -124,7 +126,7 @@ def quality(
                 blackbox,
                 n_workers=n_workers,
                 n_trials=n_trials,
-                sampler="tpe",
+                sampler=DEFAULT_SAMPLER,
                 seed=seed,
                 coordination=coordination,
                 full_seconds=full_seconds,

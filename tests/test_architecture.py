@@ -48,6 +48,10 @@ LAYERS = [
     {
         "settings",
         "proposals",
+        "proposals.gaussian_process",
+        "proposals.improvement",
+        "proposals.proposer",
+        "proposals.seen",
         "figures",
         "figures.benchmark",
         "figures.calibration",
@@ -171,6 +175,7 @@ FAMILIES = {
     "jobs",
     "models",
     "proof",
+    "proposals",
     "report",
     "engine",
     "study",

@@ -24,6 +24,7 @@ from paretocast.space import (
     Parameter,
     Space,
     Value,
+    shares_of,
 )
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def config_at(point: NDArray[np.float64], space: Space) -> Config:
 
 def point_of(config: Mapping[str, Value], space: Space) -> NDArray[np.float64]:
     """Coordinates of a config in the unit cube; those of whole numbers and choices are centred."""
-    return np.array([_coordinate(config[name], parameter) for name, parameter in space.items()])
+    return np.array(shares_of(space, config))
 
 
 def _value_at(u: float, parameter: Parameter) -> Value:
@@ -123,18 +124,6 @@ def _value_at(u: float, parameter: Parameter) -> Value:
             return float(f"{value:.6g}")
         case Choice(values):
             return values[min(int(u * len(values)), len(values) - 1)]
-
-
-def _coordinate(value: Value, parameter: Parameter) -> float:
-    match parameter:
-        case IntRange(low, high):
-            return (int(value) - low + 0.5) / (high - low + 1)
-        case FloatRange(low, high, log):
-            if log:
-                return float(np.log(float(value) / low) / np.log(high / low))
-            return (float(value) - low) / (high - low)
-        case Choice(values):
-            return (values.index(value) + 0.5) / len(values)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

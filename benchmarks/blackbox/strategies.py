@@ -38,6 +38,7 @@ class Product:
 
     proposer: Proposer
     rungs: Sequence[int]
+    shares: Sequence[float]
     configs: dict[int, Config] = field(default_factory=dict)
     at_rungs: dict[int, list[Values]] = field(default_factory=dict)
     over: set[int] = field(default_factory=set)
@@ -49,10 +50,17 @@ class Product:
 
     def seen(self) -> list[SeenTrial]:
         """The trials as the sampler sees them."""
-        return [
-            SeenTrial(n, config, self.at_rungs[n][-1] if n in self.over else None)
-            for n, config in self.configs.items()
-        ]
+        return [self.as_seen(n, self.at_rungs[n] if n in self.over else []) for n in self.configs]
+
+    def as_seen(self, number: int, judged: Sequence[Values]) -> SeenTrial:
+        """A trial with what it was worth at its rungs."""
+        if not judged:
+            return SeenTrial(number, self.configs[number])
+        reached = list(zip(self.shares, judged, strict=False))
+        share, values = reached[-1]
+        return SeenTrial(
+            number, self.configs[number], values, share=share, before=tuple(reached[:-1])
+        )
 
     def goes_on(self, number: int, rung: int, values: Values) -> bool:
         before = [at[rung] for at in self.at_rungs.values() if len(at) > rung]
@@ -119,6 +127,11 @@ def last_rungs(blackbox: Blackbox, n_rungs: int) -> range:
     return range(n - n_rungs, n)
 
 
+def shares_of_budget(blackbox: Blackbox, rungs: Sequence[int]) -> list[float]:
+    """Of the gradient steps of a full trial, those up to each rung."""
+    return [blackbox.rung_steps[rung] / blackbox.rung_steps[-1] for rung in rungs]
+
+
 def make_product(
     blackbox: Blackbox,
     *,
@@ -137,7 +150,8 @@ def make_product(
         n_trials=n_trials,
         queue=[blackbox.recording.first] if starts_with_default else [],
     )
-    return Product(proposer, last_rungs(blackbox, n_rungs))
+    rungs = last_rungs(blackbox, n_rungs)
+    return Product(proposer, rungs, shares_of_budget(blackbox, rungs))
 
 
 def make_single(blackbox: Blackbox, *, seed: int) -> PrunedOnMae:

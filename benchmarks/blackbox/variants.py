@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from blackbox.search import OBJECTIVES
-from blackbox.strategies import Product, last_rungs, make_product
+from blackbox.strategies import Product, last_rungs, make_product, shares_of_budget
 from optuna.samplers import TPESampler
 
 from paretocast.halving import ETA, survives
@@ -117,11 +117,13 @@ def make_changed(
         seed=seed,
         n_trials=n_trials,
         queue=[blackbox.recording.first],
+        sampler="tpe",
     )
     proposer.tpe = tpe
     if n_startup is not None:
         proposer._n_startup = n_startup  # noqa: SLF001 - no option of the product
-    return Changed(proposer, last_rungs(blackbox, n_rungs), eta=eta, sees=sees)
+    rungs = last_rungs(blackbox, n_rungs)
+    return Changed(proposer, rungs, shares_of_budget(blackbox, rungs), eta=eta, sees=sees)
 
 
 def variants(n_trials: int) -> dict[str, Callable[[Blackbox, int], Strategy]]:
@@ -137,7 +139,7 @@ def variants(n_trials: int) -> dict[str, Callable[[Blackbox, int], Strategy]]:
     for n in (1, 2, 3, 4):
         found[f"{n} rungs"] = product(n_rungs=n)
     found["no default first"] = product(starts_with_default=False)
-    for sampler in ("gp", "nsga2", "random", "qmc"):
+    for sampler in ("tpe", "gp", "nsga2", "random", "qmc"):
         found[f"{sampler}, 2 rungs"] = product(sampler=sampler, n_rungs=2)
     for n in (2, 3, 4):
         found[f"gp, {n} rungs"] = product(sampler="gp", n_rungs=n)

@@ -214,7 +214,7 @@ class TuneSettings(Closed):
         float, Field(ge=0.0, description="percent of the front's hypervolume")
     ] = 1.0
     target_coverage: Annotated[float, Field(gt=1.0, lt=100.0, description="percent")] = 80.0
-    sampler: str = "tpe"
+    sampler: str = "mfgp"
     objectives: tuple[str, ...] = SINGLE_STAGE
     require: tuple[str, ...] = ()
     warm_start: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 # What may propose points of a space; `proposals` has them.
-SAMPLERS = ("tpe", "gp", "nsga2", "nsga3", "random", "qmc")
+SAMPLERS = ("mfgp", "tpe", "gp", "nsga2", "nsga3", "random", "qmc")
 
 Value: TypeAlias = int | float | str
 Config: TypeAlias = dict[str, Value]
@@ -47,6 +48,10 @@ class IntRange:
     def at(self, share: float) -> Value:
         """The value a share of the way through the range, 0 to 1; equal steps for each value."""
         return min(self.high, self.low + int(share * (self.high - self.low + 1)))
+
+    def share(self, value: Value) -> float:
+        """How far through the range a value of it lies: `at` of the share gives the value."""
+        return (int(value) - self.low + 0.5) / (self.high - self.low + 1)
 
     def nearest(self, value: Value) -> Value | None:
         """The value of the range that is closest, or None for what is no number."""
@@ -78,6 +83,14 @@ class FloatRange:
             return min(self.high, self.low * ratio)
         return min(self.high, self.low + share * (self.high - self.low))
 
+    def share(self, value: Value) -> float:
+        """How far through the range a value of it lies, on its scale."""
+        if self.low == self.high:
+            return 0.5
+        if self.log:
+            return math.log(float(value) / self.low) / math.log(self.high / self.low)
+        return (float(value) - self.low) / (self.high - self.low)
+
     def nearest(self, value: Value) -> Value | None:
         """The value of the range that is closest, or None for what is no number."""
         if isinstance(value, str):
@@ -102,6 +115,10 @@ class Choice:
     def at(self, share: float) -> Value:
         """The choice a share of the way through the list, 0 to 1."""
         return self.values[min(len(self.values) - 1, int(share * len(self.values)))]
+
+    def share(self, value: Value) -> float:
+        """How far through the list a choice lies: `at` of the share gives the choice."""
+        return (self.values.index(value) + 0.5) / len(self.values)
 
     def nearest(self, value: Value) -> Value | None:
         """The value itself, or None where it is not among the choices."""
@@ -280,6 +297,18 @@ def config_at(space: Space, shares: Sequence[float]) -> Config:
         else:
             config[name] = parameter.at(share)
     return config
+
+
+def shares_of(space: Space, config: Mapping[str, Value]) -> list[float]:
+    """Where a config lies in the unit cube, in the order of the space.
+
+    The inverse of `config_at`, but for heads that depend on the hidden size: their place is that
+    in the whole list, so that equal numbers of heads lie at the same place.
+
+    >>> shares_of({"a": IntRange(1, 4), "b": Choice((16, 32))}, {"a": 3, "b": 32})
+    [0.625, 0.75]
+    """
+    return [parameter.share(config[name]) for name, parameter in space.items()]
 
 
 def nearest_config(space: Space, config: Mapping[str, Value]) -> tuple[Config, list[str]] | None:

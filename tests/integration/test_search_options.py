@@ -15,6 +15,7 @@ from builders import make_task
 from paretocast.report import study_pages
 from paretocast.results import Outcome
 from paretocast.settings import TuneSettings, load_settings
+from paretocast.space import SAMPLERS
 from paretocast.store import RunDirectory, load_json
 from paretocast.study import Study, StudyResult, load_record
 from paretocast.trial import TrialRecord, prepare_bench, trial_seed
@@ -187,7 +188,7 @@ def test_a_study_begins_with_the_front_of_an_earlier_one_and_keeps_its_queue(
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("sampler", ["tpe", "gp", "nsga2", "nsga3", "random", "qmc"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_makes_a_study_that_stays_in_its_space(tmp_path: Path, sampler: str) -> None:
     settings = make_settings(12, sampler=sampler, racing={"max_seeds": 1})
     result = search(tmp_path, settings)

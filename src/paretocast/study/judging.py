@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from paretocast.settings import TuneSettings
     from paretocast.space import Config
     from paretocast.store import RunDirectory
-    from paretocast.trial import Bench, TrialRecord
+    from paretocast.trial import Bench, Judgement, TrialRecord
 
     Scores = Mapping[str, float]
 
@@ -95,15 +95,36 @@ class Judge:
             violations=[total_violation(self.constraints, s) for s in (*before, scores)],
         )
 
-    def seen(self, number: int, config: Config, scores: Scores | None) -> SeenTrial:
-        """A trial as a sampler may learn from it; without scores, one to keep away from."""
-        if not scores:
-            return SeenTrial(number=number, config=config)
+    def seen(
+        self,
+        number: int,
+        config: Config,
+        rungs: Sequence[Judgement],
+        scores: Scores | None = None,
+        *,
+        failed: bool = False,
+    ) -> SeenTrial:
+        """A trial as a sampler may learn from it; one that was not judged is to keep away from.
+
+        Parameters
+        ----------
+        scores : mapping, optional
+            Those to go by in place of the last rung's: the mean over seeds.
+        """
+        if not rungs or failed:
+            return SeenTrial(number=number, config=config, failed=failed)
+        # By place, not by its steps: a training that lost patience has fewer than its rung.
+        budget = self._bench.budget_steps
+        shares = [step / budget for step in self._bench.rung_steps[: len(rungs)]]
+        known = scores or rungs[-1].scores
+        before = [self.values(rung.scores) for rung in rungs[:-1]]
         return SeenTrial(
             number=number,
             config=config,
-            values=self.values(scores),
-            violations=tuple(constraint.violation(scores) for constraint in self.constraints),
+            values=self.values(known),
+            violations=tuple(constraint.violation(known) for constraint in self.constraints),
+            share=shares[-1],
+            before=tuple(zip(shares, before, strict=False)),
         )
 
     def next_repeat(

@@ -346,11 +346,16 @@ class Study:
         self._shelf.refresh()
         outcome = self.outcome()
         judged = self.records if outcome is None else outcome.records
-        seen = [self._judge.seen(r.number, r.config, r.scores) for r in judged]
-        for other in self._others_under_way(number):
-            if (config := self._shelf.config(other)) is not None:
-                rungs = self._shelf.rungs(other)
-                seen.append(self._judge.seen(other, config, rungs[-1].scores if rungs else None))
+        seen = [
+            self._judge.seen(r.number, r.config, r.rungs, r.scores, failed=not r.scores)
+            for r in judged
+        ]
+        running = [(other, self._shelf.config(other)) for other in self._others_under_way(number)]
+        seen += [
+            self._judge.seen(other, config, self._shelf.rungs(other))
+            for other, config in running
+            if config is not None
+        ]
         return self._proposer.propose(number, seen)
 
     def _goes_on(self, number: int, rung: int, scores: dict[str, float]) -> bool:

@@ -1,15 +1,15 @@
 """Which config comes next, from what is known: a queue, a space-filling design, then a sampler.
 
 A proposal is a function of the study's seed, the trial's number and the trials that were seen, so
-a study that was interrupted goes on as if it had not been. The samplers are Optuna's. None keeps a
-state: each proposal shows a fresh one a study in memory. Objectives are minimised.
+a study that was interrupted goes on as if it had not been. The default sampler is in `improvement`,
+the others are Optuna's. None keeps a state: each proposal shows a fresh one a study in memory.
+Objectives are minimised.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from optuna.trial import TrialState as OptunaState
 
 from paretocast.errors import SettingsError
 from paretocast.halving import order_by_merit
+from paretocast.proposals.improvement import most_promising
 from paretocast.space import SAMPLERS, config_at, parameter_ranges, suggest_config, trial_parameters
 
 if TYPE_CHECKING:
@@ -28,37 +29,18 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
 
+    from paretocast.proposals.seen import SeenTrial
     from paretocast.space import Config, Space
 
-DEFAULT_SAMPLER = "tpe"
-N_STARTUP_TRIALS = 8
+DEFAULT_SAMPLER = "mfgp"
+# Trials that fill the space before a sampler learns; a Gaussian process makes do with few.
+N_STARTUP_TRIALS, N_STARTUP_TRIALS_MFGP = 8, 4
 # A population that leaves a budget of n trials some six generations, within what NSGA can live on.
 GENERATIONS, SMALLEST_POPULATION, LARGEST_POPULATION = 6, 6, 50
 # A child may be a copy of its parent: so often another one is asked for.
 ATTEMPTS = 8
 # The cost of a Gaussian process grows with the cube of what it sees.
 MOST_SEEN_BY_GP, MOST_PENDING_FOR_GP = 100, 16
-
-
-@dataclass(frozen=True)
-class SeenTrial:
-    """A trial that a proposal may learn from.
-
-    Attributes
-    ----------
-    number : int
-        Its number in the study.
-    values : tuple of float or None
-        Objectives as of its last rung, complete or not; None for a trial that runs and was not
-        judged yet, or that failed: the samplers keep away from both.
-    violations : tuple of float
-        One per constraint of the study, unitless, above 0 where it is violated.
-    """
-
-    number: int
-    config: Config
-    values: tuple[float, ...] | None = None
-    violations: tuple[float, ...] = ()
 
 
 class _Shown(FrozenTrial):
@@ -118,7 +100,8 @@ class Proposer:
         self._design_seed = seed if len(self._queue) <= 1 else _derived(seed, len(self._queue))
         self._population = population_size(n_trials)
         genetic = sampler in ("nsga2", "nsga3")
-        self._n_startup = self._population if genetic else N_STARTUP_TRIALS
+        few = N_STARTUP_TRIALS_MFGP if sampler == "mfgp" else N_STARTUP_TRIALS
+        self._n_startup = self._population if genetic else few
         self._shown: dict[int, tuple[SeenTrial, FrozenTrial]] = {}  # a trial ends only once
 
     def propose(self, number: int, seen: Sequence[SeenTrial]) -> Config:
@@ -140,6 +123,9 @@ class Proposer:
             return self._ask(self._study([]), sampler)
         if starting or self._sampler == "qmc":
             return design_point(self._space, place, seed=self._design_seed)
+        if self._sampler == "mfgp":
+            judged = _worth_modelling(seen)
+            return most_promising(self._space, seen, judged, seed=_derived(self._seed, number))
         if self._sampler == "tpe":
             study = self._study(self._frozen(seen))
         elif self._sampler == "gp":

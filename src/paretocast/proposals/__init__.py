@@ -1,0 +1,21 @@
+"""Which config comes next."""
+
+from paretocast.proposals.proposer import (
+    DEFAULT_SAMPLER,
+    N_STARTUP_TRIALS,
+    N_STARTUP_TRIALS_MFGP,
+    Proposer,
+    design_point,
+    population_size,
+)
+from paretocast.proposals.seen import SeenTrial
+
+__all__ = [
+    "DEFAULT_SAMPLER",
+    "N_STARTUP_TRIALS",
+    "N_STARTUP_TRIALS_MFGP",
+    "Proposer",
+    "SeenTrial",
+    "design_point",
+    "population_size",
+]

@@ -1,0 +1,115 @@
+"""The config that a model of all rungs proposes, on problems whose front is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from paretocast.pareto import hypervolume
+from paretocast.proposals import SeenTrial, design_point
+from paretocast.proposals.improvement import _expected_growth, most_promising
+from paretocast.space import Choice, Config, FloatRange, IntRange, Space, shares_of
+
+SPACE: Space = {
+    "lr": FloatRange(1e-4, 1.0, log=True),
+    "dropout": FloatRange(0.0, 1.0),
+    "num_layers": IntRange(1, 4),
+    "width": Choice((16, 32, 64)),
+}
+
+
+def bowl(config: Config) -> tuple[float, float]:
+    """Both objectives are best at a learning rate of 0.01 and disagree about the dropout."""
+    away = abs(np.log10(float(config["lr"])) + 2.0)
+    dropout = float(config["dropout"])
+    return dropout + away, 1.0 - dropout + away
+
+
+def judged(n: int) -> list[SeenTrial]:
+    configs = [design_point(SPACE, i, seed=2) for i in range(n)]
+    return [SeenTrial(i, config, bowl(config)) for i, config in enumerate(configs)]
+
+
+def propose(seen: list[SeenTrial], seed: int = 1) -> Config:
+    return most_promising(SPACE, seen, seen, seed=seed)
+
+
+@pytest.mark.parametrize("n_objectives", [1, 2, 3])
+def test_the_growth_of_certain_candidates_is_ordered_as_their_hypervolume(
+    n_objectives: int,
+) -> None:
+    rng = np.random.default_rng(n_objectives)
+    known = rng.random((6, n_objectives))
+    candidates = 0.7 * rng.random((40, n_objectives))
+    corner = np.ones(n_objectives)
+    found = _expected_growth(np.repeat(candidates[:, None], 4, axis=1), known, corner, rng)
+    before = hypervolume(known, corner)
+    exact = [hypervolume(np.vstack([known, one]), corner) - before for one in candidates]
+    assert np.corrcoef(found, exact)[0, 1] > 0.97
+    assert (found[np.array(exact) == 0.0] < 1e-3 * found.max()).all()
+
+
+def test_it_goes_where_the_front_grows() -> None:
+    configs = [propose(judged(12), seed) for seed in range(6)]
+    away = [abs(np.log10(float(config["lr"])) + 2.0) for config in configs]
+    assert np.median(away) < 0.3
+
+
+def test_a_stopped_trial_teaches_what_it_would_have_come_to() -> None:
+    # At the first rung everything is worse by 3, so a stopped trial looks worse than all that
+    # ended; only stopped ones were tried near the best learning rate.
+    seen = []
+    for trial in judged(40):
+        near = abs(np.log10(float(trial.config["lr"])) + 2.0) < 1.0
+        values = bowl(trial.config)
+        early = tuple(value + 3.0 for value in values)
+        if near:
+            seen.append(SeenTrial(trial.number, trial.config, early, share=1 / 3))
+        else:
+            seen.append(SeenTrial(trial.number, trial.config, values, before=((1 / 3, early),)))
+    away = [abs(np.log10(float(propose(seen, seed)["lr"])) + 2.0) for seed in range(6)]
+    assert np.median(away) < 0.5
+
+
+def test_what_failed_is_worse_than_the_worst_and_what_runs_as_expected() -> None:
+    seen = judged(10)
+    first = propose(seen)
+    with_running = propose([*seen, SeenTrial(10, first)])
+    with_failed = propose([*seen, SeenTrial(10, first, failed=True)])
+    apart = [
+        float(np.abs(np.subtract(shares_of(SPACE, other), shares_of(SPACE, first))).max())
+        for other in (with_running, with_failed)
+    ]
+    assert min(apart) > 0.01
+    # Ten failures at high learning rates keep the search away from there.
+    failed = [
+        SeenTrial(20 + i, {**design_point(SPACE, 40 + i, seed=2), "lr": 0.3}, failed=True)
+        for i in range(10)
+    ]
+    assert all(float(propose([*seen, *failed], seed)["lr"]) < 0.2 for seed in range(6))
+
+
+def test_a_requirement_keeps_it_to_one_side() -> None:
+    seen = [
+        SeenTrial(t.number, t.config, t.values, violations=(0.5 - float(t.config["dropout"]),))
+        for t in judged(12)
+    ]
+    dropouts = [float(propose(seen, seed)["dropout"]) for seed in range(6)]
+    assert np.mean([dropout >= 0.5 for dropout in dropouts]) >= 5 / 6
+
+
+def test_one_trial_is_enough_to_begin_and_none_is_tried_twice() -> None:
+    seen = judged(1)
+    for number in range(1, 12):
+        config = propose(seen)
+        assert all(SPACE[name].holds(value) for name, value in config.items())
+        assert config not in [trial.config for trial in seen]
+        seen.append(SeenTrial(number, config, bowl(config)))
+
+
+def test_a_training_that_diverged_does_not_hide_the_others() -> None:
+    worst = SeenTrial(30, {**design_point(SPACE, 30, seed=2), "lr": 1.0}, (1e9, 1e9))
+    away = [
+        abs(np.log10(float(propose([*judged(12), worst], seed)["lr"])) + 2.0) for seed in range(6)
+    ]
+    assert np.median(away) < 0.4
