@@ -108,10 +108,10 @@ def _result_files(run: Path) -> list[Path]:
 
 
 def _chosen_first(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """Members of the front: the chosen one, then the others from the ends to the middle."""
-    members = list(content["all_pareto_trials"])
-    ordered = [trial for trial in members if trial["trial"] == content["best_trial_number"]]
-    rest = [trial for trial in members if trial["trial"] != content["best_trial_number"]]
+    """The chosen trial, which may be one that ties with the front, then the front, ends first."""
+    number = content["best_trial_number"]
+    ordered = [{"trial": number, "params": content["best_params"]}]
+    rest = [trial for trial in content["all_pareto_trials"] if trial["trial"] != number]
     while rest:
         ordered.append(rest.pop(0))
         if rest:

@@ -37,7 +37,7 @@ def test_an_option_wins_over_the_file_and_none_means_not_given(tmp_path: Path) -
         ('model = "PROPHET"', "expected one of NHITS_Q, TFT_Q, TIMESNET_Q"),
         ('objectives = ["mea"]', "objective 'mea' is unknown, expected some of mae"),
         ('require = ["picp > 75"]', "expected SCORE >= NUMBER"),
-        ('sampler = "grid"', "sampler 'grid' is unknown, expected one of tpe, gp, nsga2"),
+        ('sampler = "grid"', "sampler 'grid' is unknown, expected one of mfgp, tpe, gp, nsga2"),
         ("[racing]\nshare = 1.0", "racing.share: .*less than 1"),
         ('policy = "luck"', "policy 'luck' is unknown"),
         ("target_coverage = 99", "needs levels 0.005 and 0.995"),

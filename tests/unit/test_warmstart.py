@@ -27,12 +27,18 @@ def write_result(
     model: str = MODEL,
     dataset: str = "heat",
     chosen: int = 0,
+    tied: tuple[int, ...] = (),
 ) -> Path:
-    """What warm starts read of a result."""
+    """What warm starts read of a result; trials of `tied` are not on its front."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"best_params_{model}_{dataset}_{job_id}.json"
     trials = [{"trial": i, "params": params} for i, params in enumerate(configs)]
-    content = {"model": model, "best_trial_number": chosen, "all_pareto_trials": trials}
+    content = {
+        "model": model,
+        "best_trial_number": chosen,
+        "best_params": configs[chosen],
+        "all_pareto_trials": [trial for trial in trials if trial["trial"] not in tied],
+    }
     path.write_text(json.dumps(content), encoding="utf-8")
     return path
 
@@ -49,6 +55,12 @@ def test_the_chosen_config_comes_next_and_then_the_ends_of_the_front(tmp_path: P
     queue = plan_queue(MODEL, SPACE, [path], n_trials=40)
     assert [c["lr"] for c in queue.configs[1:]] == [3e-3, 1e-3, 5e-3, 1.5e-3, 4e-3]
     assert queue.notes == ()
+
+
+def test_a_chosen_config_that_ties_with_the_front_comes_first_too(tmp_path: Path) -> None:
+    path = write_result(tmp_path, [config(lr=lr) for lr in (1e-3, 3e-3)], chosen=1, tied=(1,))
+    queue = plan_queue(MODEL, SPACE, [path], n_trials=40)
+    assert [c["lr"] for c in queue.configs[1:]] == [3e-3, 1e-3]
 
 
 def test_a_study_is_found_by_its_file_its_folders_and_its_workspace(tmp_path: Path) -> None:

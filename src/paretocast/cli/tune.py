@@ -125,7 +125,8 @@ def tune(
     sampler: Annotated[
         str | None,
         typer.Option(
-            help="What proposes configs: tpe (default), gp, nsga2, nsga3, random or qmc.",
+            help="What proposes configs: mfgp (default: a Gaussian process over configs and "
+            "rungs), tpe, gp, nsga2, nsga3, random or qmc.",
             rich_help_panel=SEARCH,
         ),
     ] = None,

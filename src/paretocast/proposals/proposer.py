@@ -17,6 +17,7 @@ import optuna
 from optuna.samplers import GPSampler, NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
+from threadpoolctl import threadpool_limits
 
 from paretocast.errors import SettingsError
 from paretocast.halving import order_by_merit
@@ -125,7 +126,9 @@ class Proposer:
             return design_point(self._space, place, seed=self._design_seed)
         if self._sampler == "mfgp":
             judged = _worth_modelling(seen)
-            return most_promising(self._space, seen, judged, seed=_derived(self._seed, number))
+            # Several threads take longer for matrices this small, and add in another order.
+            with threadpool_limits(1, user_api="blas"):
+                return most_promising(self._space, seen, judged, seed=_derived(self._seed, number))
         if self._sampler == "tpe":
             study = self._study(self._frozen(seen))
         elif self._sampler == "gp":
