@@ -80,7 +80,7 @@ def open_weeks(settings: TuneSettings, starts: pd.DatetimeIndex) -> Task:
 def train_models(
     parameters: list[Parameters], starts: pd.DatetimeIndex, arguments: argparse.Namespace
 ) -> list[Made]:
-    """Every model, mean of the quantiles over its seeds, and the mean over all of them."""
+    """Every model, mean of the quantiles over its seeds; last, the mean over all models."""
     from paretocast.ensemble import average_levels
     from paretocast.proof import Stretch, train_and_forecast
     from paretocast.trial import prepare_bench
@@ -107,14 +107,19 @@ def train_models(
         split = {name: average_levels([f[name] for f in forecasts]) for name in forecasts[0]}
         made.append(Made(f"{one.model} {one.kind}", split["calibrate"], split["test"]))
     if len(made) > 1:
-        made.append(
-            Made(
-                "ensemble",
-                average_levels([one.calibrate for one in made]),
-                average_levels([one.weeks for one in made]),
-            )
-        )
+        made.append(mean_of("ensemble", made))
     return made
+
+
+def mean_of(name: str, made: list[Made]) -> Made:
+    """The mean of the quantiles of several methods, level by level."""
+    from paretocast.ensemble import average_levels
+
+    return Made(
+        name,
+        average_levels([one.calibrate for one in made]),
+        average_levels([one.weeks for one in made]),
+    )
 
 
 def make_references(task: Task, arguments: argparse.Namespace) -> list[Made]:
@@ -218,6 +223,9 @@ def benchmark_zone(
     task = open_weeks(parameters[0].settings if parameters else given, starts)
     made = make_references(task, arguments)
     made += train_models(parameters, starts, arguments)
+    ridge = next((one for one in made if one.name == "ridge"), None)
+    if parameters and ridge is not None:
+        made.append(mean_of(f"{made[-1].name} and ridge", [made[-1], ridge]))
     judged = judge(task, made, arguments.calibrator)
     add_choice(judged)
     return judged
