@@ -1,6 +1,6 @@
 """What a trial of a long study costs beside its training: sampler, files, lock, Optuna's journal.
 
-    python benchmarks/coordination.py [--trials 2000] [--more 5] [--sampler tpe] [--quick]
+    python benchmarks/coordination.py [--trials 2000] [--more 5] [--sampler mfgp] [--quick]
 
 A study on the demo series is given so many finished trials: records and forecasts of one real
 trial, with configs of the space at random and objectives that depend on them. Then it goes on with

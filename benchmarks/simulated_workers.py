@@ -5,7 +5,7 @@
 Every worker is as fast as the core of the recording, so what is measured is the search: workers
 that wait for the study's lock or for the last trial, and proposals made while other trials run. The
 recorded seconds are scaled so that a full trial takes --full-seconds on average. Before a trial its
-worker is busy for the time that a TPE proposal of the product takes here, measured on half as many
+worker is busy for the time that a proposal of the product takes here, measured on half as many
 seen trials as the study has; for every trial and rung the study is locked for --locked seconds, and
 all others who want it wait.
 
@@ -15,7 +15,7 @@ number of workers and the time these take. `in flow` leaves the end out, where w
 trials: what one worker needs for as many trials as had ended when the first worker found none to
 begin, again divided by workers and their time.
 
-Quality: --quality-trials trials of the whole product, TPE included, which proposes without knowing
+Quality: --quality-trials trials of the whole product, whose sampler proposes without knowing
 how the running trials end: hypervolume on the tune split, divided by one worker's (medians).
 """
 

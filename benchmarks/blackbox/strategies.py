@@ -32,8 +32,7 @@ N_RUNGS: int = TrainingSettings.model_fields["n_rungs"].default
 class Product:
     """The search of `paretocast tune`: its proposals and its rule at rungs, as it ships them.
 
-    The sampler sees a trial that has ended with its last rung and one that runs without values; the
-    rule at rungs counts both.
+    The sampler sees every trial with its rungs, and whether it runs; the rule at rungs counts all.
     """
 
     proposer: Proposer
@@ -50,16 +49,22 @@ class Product:
 
     def seen(self) -> list[SeenTrial]:
         """The trials as the sampler sees them."""
-        return [self.as_seen(n, self.at_rungs[n] if n in self.over else []) for n in self.configs]
+        return [self.as_seen(n, judged) for n, judged in self.at_rungs.items()]
 
     def as_seen(self, number: int, judged: Sequence[Values]) -> SeenTrial:
         """A trial with what it was worth at its rungs."""
+        running = number not in self.over
         if not judged:
-            return SeenTrial(number, self.configs[number])
+            return SeenTrial(number, self.configs[number], running=running)
         reached = list(zip(self.shares, judged, strict=False))
         share, values = reached[-1]
         return SeenTrial(
-            number, self.configs[number], values, share=share, before=tuple(reached[:-1])
+            number,
+            self.configs[number],
+            values,
+            share=share,
+            before=tuple(reached[:-1]),
+            running=running,
         )
 
     def goes_on(self, number: int, rung: int, values: Values) -> bool:

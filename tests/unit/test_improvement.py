@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from paretocast.pareto import hypervolume
 from paretocast.proposals import SeenTrial, design_point
-from paretocast.proposals.improvement import _expected_growth, most_promising
+from paretocast.proposals.improvement import _expected_growth, _learn, most_promising
 from paretocast.space import Choice, Config, FloatRange, IntRange, Space, shares_of
 
 SPACE: Space = {
@@ -71,22 +73,47 @@ def test_a_stopped_trial_teaches_what_it_would_have_come_to() -> None:
     assert np.median(away) < 0.5
 
 
-def test_what_failed_is_worse_than_the_worst_and_what_runs_as_expected() -> None:
+def learnt_at(config: Config, seen: list[SeenTrial]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of both objectives at a config, on the scale of the model."""
+    mean, deviation = _learn(SPACE, seen).at_the_end(np.array([shares_of(SPACE, config)]))
+    return mean[0], deviation[0]
+
+
+def test_what_runs_counts_as_expected_and_what_failed_as_the_worst() -> None:
     seen = judged(10)
-    first = propose(seen)
-    with_running = propose([*seen, SeenTrial(10, first)])
-    with_failed = propose([*seen, SeenTrial(10, first, failed=True)])
-    apart = [
-        float(np.abs(np.subtract(shares_of(SPACE, other), shares_of(SPACE, first))).max())
-        for other in (with_running, with_failed)
-    ]
-    assert min(apart) > 0.01
-    # Ten failures at high learning rates keep the search away from there.
+    config = propose(seen)
+    early = tuple(value + 3.0 for value in bowl(config))
+    mean, deviation = learnt_at(config, seen)
+    running, sure = learnt_at(config, [*seen, SeenTrial(10, config)])
+    np.testing.assert_allclose(running, mean, atol=1e-6)
+    assert (sure < 0.8 * deviation).all()
+    failed, _ = learnt_at(config, [*seen, SeenTrial(10, config, failed=True)])
+    assert (failed > mean).all()
+    # One that runs beyond its first rung is not one that was stopped there: it is sure as well.
+    halfway = SeenTrial(10, config, early, share=1 / 3, running=True)
+    _, sure_halfway = learnt_at(config, [*seen, halfway])
+    _, stopped = learnt_at(config, [*seen, replace(halfway, running=False)])
+    assert (sure_halfway < stopped).all()
+
+
+def test_failures_at_high_learning_rates_keep_the_search_away_from_there() -> None:
     failed = [
         SeenTrial(20 + i, {**design_point(SPACE, 40 + i, seed=2), "lr": 0.3}, failed=True)
         for i in range(10)
     ]
-    assert all(float(propose([*seen, *failed], seed)["lr"]) < 0.2 for seed in range(6))
+    seen = [*judged(10), *failed]
+    assert all(float(propose(seen, seed)["lr"]) < 0.2 for seed in range(6))
+
+
+@pytest.mark.parametrize("share", [None, 1 / 3])
+def test_workers_that_begin_one_after_the_other_spread(share: float | None) -> None:
+    seen = judged(12)
+    for number in range(12, 20):
+        config = propose(seen)
+        early = None if share is None else tuple(value + 3.0 for value in bowl(config))
+        seen.append(SeenTrial(number, config, early, share=share or 1.0, running=True))
+    dropouts = sorted(float(trial.config["dropout"]) for trial in seen[12:])
+    assert dropouts[-1] - dropouts[0] > 0.4
 
 
 def test_a_requirement_keeps_it_to_one_side() -> None:
@@ -96,6 +123,33 @@ def test_a_requirement_keeps_it_to_one_side() -> None:
     ]
     dropouts = [float(propose(seen, seed)["dropout"]) for seed in range(6)]
     assert np.mean([dropout >= 0.5 for dropout in dropouts]) >= 5 / 6
+
+
+def test_a_bound_far_from_everything_is_approached() -> None:
+    # The violation follows the dropout, almost without noise, and nothing meets the bound.
+    seen = [
+        SeenTrial(
+            t.number, t.config, t.values, violations=(1.0 + 2.0 * float(t.config["dropout"]),)
+        )
+        for t in judged(20)
+    ]
+    dropouts = [float(propose(seen, seed)["dropout"]) for seed in range(5)]
+    assert np.median(dropouts) < 0.2
+
+
+def test_both_ends_of_a_front_that_is_nothing_but_a_tradeoff_are_searched() -> None:
+    def tradeoff(config: Config) -> tuple[float, float]:
+        away, dropout = abs(np.log10(float(config["lr"])) + 2.0), float(config["dropout"])
+        return dropout + 0.05 * away, 1.0 - dropout + 0.05 * away
+
+    seen = [SeenTrial(t.number, t.config, tradeoff(t.config)) for t in judged(4)]
+    for number in range(4, 24):
+        config = propose(seen, number)
+        seen.append(SeenTrial(number, config, tradeoff(config)))
+    dropouts = [float(trial.config["dropout"]) for trial in seen[4:]]
+    assert min(dropouts) < 0.2
+    assert max(dropouts) > 0.8
+    assert np.quantile(dropouts, 0.75) - np.quantile(dropouts, 0.25) > 0.25
 
 
 def test_one_trial_is_enough_to_begin_and_none_is_tried_twice() -> None:

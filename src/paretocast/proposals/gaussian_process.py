@@ -99,7 +99,9 @@ def fit_process(points: Floats, values: Floats) -> Process:
         Finite, in any unit.
     """
     n_lengths = points.shape[1]
-    spread = float(values.std()) or 1.0
+    spread = float(values.std())
+    if spread <= 1e-12 * float(np.abs(values).max()):  # equal, but for rounding
+        spread = 1.0
     centre = float(values.mean())
     known = (values - centre) / spread
     apart = (points[:, None, :] - points[None, :, :]) ** 2  # (n, n, d)

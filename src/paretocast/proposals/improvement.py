@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import log_ndtr, ndtri
 from scipy.stats.qmc import Sobol
 
 from paretocast.halving import ETA, order_by_merit
@@ -45,6 +45,8 @@ NEAR = 0.12
 N_DRAWS, N_DIRECTIONS = 128, 64
 # The share of the budget that is one side of the cube away from all of it: three rungs.
 LEAST_SHARE = ETA**-3
+# The corner lies so far beyond the ends of the front, in sides of the box around it.
+BEYOND_ENDS = 0.1
 # Points whose expected values tell what an ordinary config is worth.
 N_ORDINARY = 256
 
@@ -88,12 +90,12 @@ class _Learnt:
         predicted = [process.predict(full) for process in self.objectives]
         return np.stack([p[0] for p in predicted], -1), np.stack([p[1] for p in predicted], -1)
 
-    def feasible(self, points: Floats) -> Floats:
-        """Probability that all requirements are met at the full budget, (p,)."""
-        chance = np.ones(len(points))
+    def log_feasible(self, points: Floats) -> Floats:
+        """Logarithm of the probability that all requirements are met at the full budget, (p,)."""
+        chance = np.zeros(len(points))
         for process in self.violations:
             mean, deviation = process.predict(_with_budget(points, 1.0))
-            chance *= ndtr(-mean / deviation)
+            chance += log_ndtr(-mean / deviation)
         return chance
 
 
@@ -118,9 +120,9 @@ def most_promising(
     candidates = _candidates(space, judged, rng)
     points = np.array([shares_of(space, config) for config in candidates])
     gains = _expected_growth(_draw(learnt, points, rng), values, corner, rng)
-    gains = gains * learnt.feasible(points)
+    merit = np.log(np.maximum(gains, 1e-300)) + learnt.log_feasible(points)
     tried = {_key(space, trial.config) for trial in seen}
-    best_first = [candidates[i] for i in np.argsort(-gains, kind="stable")]
+    best_first = [candidates[i] for i in np.argsort(-merit, kind="stable")]
     untried = (config for config in best_first if _key(space, config) not in tried)
     return next(untried, best_first[0])
 
@@ -139,13 +141,14 @@ def _learn(space: Space, judged: Sequence[SeenTrial]) -> _Learnt:
     known, seen_values = np.array(points), np.array(values)
     low = seen_values.min(axis=0)
     width = np.median(seen_values, axis=0) - low
+    width = np.where(width > 0.0, width, seen_values.std(axis=0))
     scale = _Scale(low, np.where(width > 0.0, width, 1.0))
     logarithms = scale.of(seen_values)
     objectives = [fit_process(known, column) for column in logarithms.T]
     last = np.array([point for point, _ in ends])
     violations = [fit_process(last, column) for column in np.array([v for _, v in ends]).T]
     for failed in (False, True):
-        others = [t for t in judged if t.values is None and t.failed == failed]
+        others = [t for t in judged if (t.failed if failed else _runs(t))]
         if not others:
             continue
         there = _with_budget(np.array([shares_of(space, t.config) for t in others]), 1.0)
@@ -158,33 +161,39 @@ def _learn(space: Space, judged: Sequence[SeenTrial]) -> _Learnt:
 def _final_values(space: Space, judged: Sequence[SeenTrial], learnt: _Learnt) -> Floats:
     """What is expected of the trials that meet the requirements at the full budget, (n, m).
 
-    Of those that have ended there and of those that run. Expected, not measured: a lucky seed would
-    otherwise hold a place on the front that no other config can take.
+    Of those that have ended there, and of those that run and will probably meet them. Expected, not
+    measured: a lucky seed would otherwise hold a place on the front that no other config can take.
     """
-    counted = [
+    ended = [
         trial.config
         for trial in judged
-        if not trial.failed
-        and (trial.values is None or trial.share >= 1.0)
+        if trial.values is not None
+        and not trial.running
+        and trial.share >= 1.0
         and all(violation <= 0.0 for violation in trial.violations)
     ]
-    if not counted:
+    running = [trial.config for trial in judged if _runs(trial)]
+    if not ended and not running:
         return np.empty((0, len(learnt.objectives)))
-    points = np.array([shares_of(space, config) for config in counted])
-    return learnt.scale.back(learnt.at_the_end(points)[0])
+    points = np.array([shares_of(space, config) for config in [*ended, *running]])
+    likely = learnt.log_feasible(points) >= math.log(0.5)
+    likely[: len(ended)] = True
+    return learnt.scale.back(learnt.at_the_end(points[likely])[0])
 
 
 def _corner(space: Space, learnt: _Learnt, values: Floats, rng: np.random.Generator) -> Floats:
     """The worst values that still count: what is expected of an ordinary config, each by itself.
 
-    Never better than the best value that was reached, or nothing could be gained there.
+    Beyond the ends of the front, where these are worse, or nothing could be gained there.
     """
     ordinary = Sobol(len(space), rng=rng).random(N_ORDINARY)
     expected = learnt.scale.back(learnt.at_the_end(ordinary)[0])
     corner: Floats = np.median(expected, axis=0)
     if len(values):
-        best = values.min(axis=0)
-        corner = np.maximum(corner, best + 1e-6 * np.maximum(np.abs(best), 1e-12))
+        known = values[front(values)]
+        best, worst = known.min(axis=0), known.max(axis=0)
+        room = np.maximum(BEYOND_ENDS * (worst - best), 1e-6 * np.abs(worst))
+        corner = np.maximum(corner, worst + room)
     return corner
 
 
@@ -233,6 +242,10 @@ def _expected_growth(
         volume = np.maximum(length, reached) ** n_objectives
         growth += volume.mean(axis=1) - reached**n_objectives
     return growth
+
+
+def _runs(trial: SeenTrial) -> bool:
+    return trial.running or (trial.values is None and not trial.failed)
 
 
 def _directions(n_objectives: int, rng: np.random.Generator) -> Floats:

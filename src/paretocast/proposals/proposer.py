@@ -17,6 +17,7 @@ import optuna
 from optuna.samplers import GPSampler, NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
+from scipy.stats.qmc import Sobol
 from threadpoolctl import threadpool_limits
 
 from paretocast.errors import SettingsError
@@ -41,7 +42,9 @@ GENERATIONS, SMALLEST_POPULATION, LARGEST_POPULATION = 6, 6, 50
 # A child may be a copy of its parent: so often another one is asked for.
 ATTEMPTS = 8
 # The cost of a Gaussian process grows with the cube of what it sees.
-MOST_SEEN_BY_GP, MOST_PENDING_FOR_GP = 100, 16
+MOST_SEEN_BY_GP, MOST_FAILED_FOR_GP = 100, 50
+# For Optuna's, each trial that runs costs several times its own; ours adds them at once.
+MOST_RUNNING_FOR_GP = {"gp": 16, "mfgp": 100}
 
 
 class _Shown(FrozenTrial):
@@ -125,14 +128,14 @@ class Proposer:
         if starting or self._sampler == "qmc":
             return design_point(self._space, place, seed=self._design_seed)
         if self._sampler == "mfgp":
-            judged = _worth_modelling(seen)
+            judged = _worth_modelling(seen, MOST_RUNNING_FOR_GP["mfgp"])
             # Several threads take longer for matrices this small, and add in another order.
             with threadpool_limits(1, user_api="blas"):
                 return most_promising(self._space, seen, judged, seed=_derived(self._seed, number))
         if self._sampler == "tpe":
             study = self._study(self._frozen(seen))
         elif self._sampler == "gp":
-            study = self._study(self._frozen(_worth_modelling(seen)))
+            study = self._study(self._frozen(_worth_modelling(seen, MOST_RUNNING_FOR_GP["gp"])))
         else:
             study = self._generations(seen)
         for attempt in range(ATTEMPTS):
@@ -243,16 +246,18 @@ def design_point(space: Space, index: int, *, seed: int) -> Config:
     Any prefix of the sequence fills the space evenly, and a point does not depend on the ones
     before it: workers that take numbers from one count share one design.
     """
-    from scipy.stats.qmc import Sobol
-
     sequence = Sobol(len(space), scramble=True, rng=np.random.default_rng(seed))
     if index > 0:
         sequence.fast_forward(index)
     return config_at(space, sequence.random(1)[0].tolist())
 
 
-def _worth_modelling(seen: Sequence[SeenTrial]) -> list[SeenTrial]:
-    """What a Gaussian process is shown: the better half by merit, the others spread over time."""
+def _worth_modelling(seen: Sequence[SeenTrial], most_running: int) -> list[SeenTrial]:
+    """What a Gaussian process is shown of many trials.
+
+    Of those with values the better half by merit and the others spread over time; of those without,
+    the last that failed and the last that run.
+    """
     judged = sorted((t for t in seen if t.values is not None), key=lambda t: t.number)
     pending = sorted((t for t in seen if t.values is None), key=lambda t: t.number)
     if len(judged) > MOST_SEEN_BY_GP:
@@ -262,7 +267,8 @@ def _worth_modelling(seen: Sequence[SeenTrial]) -> list[SeenTrial]:
         rest = np.sort(order[n_best:])
         spread = rest[np.linspace(0, len(rest) - 1, MOST_SEEN_BY_GP - n_best).round().astype(int)]
         judged = [judged[i] for i in sorted({*order[:n_best].tolist(), *spread.tolist()})]
-    return judged + pending[-MOST_PENDING_FOR_GP:]
+    failed = [trial for trial in pending if trial.failed][-MOST_FAILED_FOR_GP:]
+    return judged + failed + [trial for trial in pending if not trial.failed][-most_running:]
 
 
 def _distributions(space: Space, config: Config) -> dict[str, BaseDistribution]:

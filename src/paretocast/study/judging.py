@@ -102,6 +102,7 @@ class Judge:
         rungs: Sequence[Judgement],
         scores: Scores | None = None,
         *,
+        running: bool = False,
         failed: bool = False,
     ) -> SeenTrial:
         """A trial as a sampler may learn from it; one that was not judged is to keep away from.
@@ -112,7 +113,7 @@ class Judge:
             Those to go by in place of the last rung's: the mean over seeds.
         """
         if not rungs or failed:
-            return SeenTrial(number=number, config=config, failed=failed)
+            return SeenTrial(number=number, config=config, running=running, failed=failed)
         # By place, not by its steps: a training that lost patience has fewer than its rung.
         budget = self._bench.budget_steps
         shares = [step / budget for step in self._bench.rung_steps[: len(rungs)]]
@@ -125,6 +126,7 @@ class Judge:
             violations=tuple(constraint.violation(known) for constraint in self.constraints),
             share=shares[-1],
             before=tuple(zip(shares, before, strict=False)),
+            running=running,
         )
 
     def next_repeat(

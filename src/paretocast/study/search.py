@@ -335,8 +335,13 @@ class Study:
         """The config of a trial, proposed now if nobody has."""
         config = self._shelf.config(number)
         if config is None:
+            known = self._configs_under_way(number)
             config = self._propose(number)
             with self._lock:
+                self._shelf.refresh()
+                # Two that propose at the same moment would go to the same place.
+                if self._configs_under_way(number).keys() - known.keys():
+                    config = self._propose(number)
                 self._shelf.save_proposal(number, config)
                 self._catch_up()
         return config
@@ -350,13 +355,16 @@ class Study:
             self._judge.seen(r.number, r.config, r.rungs, r.scores, failed=not r.scores)
             for r in judged
         ]
-        running = [(other, self._shelf.config(other)) for other in self._others_under_way(number)]
         seen += [
-            self._judge.seen(other, config, self._shelf.rungs(other))
-            for other, config in running
-            if config is not None
+            self._judge.seen(other, config, self._shelf.rungs(other), running=True)
+            for other, config in self._configs_under_way(number).items()
         ]
         return self._proposer.propose(number, seen)
+
+    def _configs_under_way(self, number: int) -> dict[int, Config]:
+        """Configs of the other trials that run, as far as they have one."""
+        configs = {other: self._shelf.config(other) for other in self._others_under_way(number)}
+        return {other: config for other, config in configs.items() if config is not None}
 
     def _goes_on(self, number: int, rung: int, scores: dict[str, float]) -> bool:
         """Whether a trial goes on beyond a rung, against all that have reached it before."""
