@@ -53,8 +53,8 @@ class Changed(Product):
     sees : str
         "last": the last rung of every trial, as Optuna's samplers do in the product. "complete":
         complete trials alone. "highest": the trials of the highest rung that enough have reached,
-        with their values there. "projected": the last rung, moved by how trials that went on changed from that rung
-        to the highest one.
+        with their values there. "projected": the last rung, moved by how trials that went on
+        changed from that rung to the highest one.
     """
 
     eta: int = ETA
