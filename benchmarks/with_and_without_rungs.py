@@ -2,8 +2,8 @@
 
     python benchmarks/with_and_without_rungs.py --data-dir DATA --minutes 15 --workers 2
 
-Both are `paretocast tune` as a user starts it, one after the other; the second has `n_rungs = 1`,
-so that every trial is trained to the end. The hypervolume is that of MAE and |PICP - target| over
+Both are `paretocast tune` as a user starts it, one after the other, without an anchor; the second
+has `n_rungs = 1`, so that every trial is trained to the end. The hypervolume is that of MAE and |PICP - target| over
 the trials trained to the end, on the tune split, which the searches saw, and on the calibrate
 split, which chose nothing. It is measured from the median of each objective over all these trials,
 as a share of the box between there and the best of each: 1 is out of reach unless one trial has
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from paretocast.store import RunDirectory
 
 JOB_ID = "rungs"
-SEARCHES = {"with rungs": None, "without rungs": "[training]\nn_rungs = 1\n"}
+SEARCHES = {"with rungs": 2, "without rungs": 1}
 SPLITS = ("tune", "calibrate")
 
 
@@ -37,18 +37,21 @@ def search(name: str, folder: Path, given: argparse.Namespace) -> RunDirectory:
     """Run one search to the end of its minutes."""
     from paretocast.store import RunDirectory
 
+    run = RunDirectory(folder, given.model, given.dataset, JOB_ID)
+    if not given.minutes:
+        return run
     words = ["tune", "--model", given.model, "--dataset", given.dataset, "--seed", str(given.seed)]
-    if (text := SEARCHES[name]) is not None:
-        settings = folder / "settings.toml"
-        settings.write_text(text, encoding="utf-8")
-        words += ["--settings", str(settings)]
+    settings = folder / "settings.toml"
+    training = f'[training]\nanchor = "{given.anchor}"\nn_rungs = {SEARCHES[name]}\n'
+    settings.write_text(training, encoding="utf-8")
+    words += ["--settings", str(settings)]
     if given.data_dir is not None:
         words += ["--data-dir", str(given.data_dir), "--covariates", "none"]
     words += ["--workers", str(given.workers), "--workspace", str(folder), "--job-id", JOB_ID]
     words += ["--trials", str(given.trials), "--time-limit", f"{round(60 * given.minutes)}s"]
     command = [sys.executable, "-m", "paretocast", *words]
     subprocess.run(command, check=True, stdout=sys.stderr, env={**os.environ})
-    return RunDirectory(folder, given.model, given.dataset, JOB_ID)
+    return run
 
 
 def objectives(run: RunDirectory, split: str) -> NDArray[np.float64]:
@@ -60,7 +63,7 @@ def objectives(run: RunDirectory, split: str) -> NDArray[np.float64]:
     from paretocast.selection import TrialState
     from paretocast.study.shelf import Shelf
 
-    trials = [t for t in Shelf(run).trials if t.state is TrialState.COMPLETE]
+    trials = [t for t in Shelf(run).refresh() if t.state is TrialState.COMPLETE]
     rows = []
     for trial in trials:
         opened = open_trial(run.folder, trial.number)
@@ -82,7 +85,10 @@ def main() -> None:
     parser.add_argument("--model", default="NHITS_Q")
     parser.add_argument("--dataset", default="heat")
     parser.add_argument("--data-dir", type=Path, default=None)
-    parser.add_argument("--minutes", type=float, default=15.0, help="of each search")
+    parser.add_argument(
+        "--minutes", type=float, default=15.0, help="of each search; 0 judges a workspace"
+    )
+    parser.add_argument("--anchor", default="none", help="or ridge, whose networks need few steps")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--trials", type=int, default=2000, help="at most, within the minutes")
     parser.add_argument("--seed", type=int, default=1)
@@ -105,8 +111,9 @@ def main() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             runs[name] = search(name, folder, given)
         values = {(n, s): objectives(run, s) for n, run in runs.items() for s in SPLITS}
-        ended = {name: len(Shelf(run).trials) for name, run in runs.items()}
-        steps = {name: sum(t.steps for t in Shelf(run).trainings) for name, run in runs.items()}
+        shelves = {name: Shelf(run) for name, run in runs.items()}
+        ended = {name: len(shelf.refresh()) for name, shelf in shelves.items()}
+        steps = {name: sum(t.steps for t in shelf.trainings) for name, shelf in shelves.items()}
     rows: list[list[Any]] = []
     for name in SEARCHES:
         row: list[Any] = [name, ended[name], len(values[name, "tune"]), steps[name]]

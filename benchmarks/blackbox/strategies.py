@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Values = tuple[float, ...]
 
-N_RUNGS: int = TrainingSettings.model_fields["n_rungs"].default
+N_RUNGS = TrainingSettings().rungs(anchored=False)
 
 
 @dataclass

@@ -124,7 +124,10 @@ class TrainingSettings(Closed):
     clip_norm: Annotated[float, Field(gt=0.0)] = 1.0
     average_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
     n_evaluations: Annotated[int, Field(ge=1)] = 9
-    n_rungs: Annotated[int, Field(ge=1, description="1 trains every trial to the end")] = 2
+    n_rungs: (
+        Annotated[int, Field(ge=1, description="1 trains every trial to the end; None: by anchor")]
+        | None
+    ) = None
     patience: Annotated[int, Field(ge=1)] = 4
     transform: Transform = Transform.AUTO
     anchor: Annotated[
@@ -145,6 +148,14 @@ class TrainingSettings(Closed):
             return max(1, round(self.epochs * n_windows / batch_size))
         steps = min(MOST_STEPS, max(FEWEST_STEPS, 100 * round(n_windows / WINDOWS_PER_STEP / 100)))
         return round(steps * ANCHORED_SHARE) if anchored else steps
+
+    def rungs(self, *, anchored: bool) -> int:
+        """How often a trial is compared with the others, its end included.
+
+        Once where models correct an anchor: after a third of their few steps, those that have not
+        begun to learn look best.
+        """
+        return self.n_rungs or (1 if anchored else 2)
 
 
 class RangeSettings(Closed):

@@ -180,7 +180,8 @@ class Bench:
     @property
     def rung_steps(self) -> tuple[int, ...]:
         """Gradient steps at which a trial is judged; the last one is the budget."""
-        return plan_rungs(self.budget_steps, n_rungs=self.training.n_rungs)
+        n_rungs = self.training.rungs(anchored=self.source.anchor is not None)
+        return plan_rungs(self.budget_steps, n_rungs=n_rungs)
 
 
 def prepare_bench(
