@@ -30,3 +30,15 @@ def test_the_batch_suits_the_model_unless_it_is_set(model: str, windows: int) ->
             make_task(), model=model, training=training, target_coverage=80.0, device="cpu"
         )
         assert bench.batch_size == expected
+
+
+def test_trials_that_correct_an_anchor_meet_no_rung_unless_it_is_asked_for() -> None:
+    for training, expected in (
+        (TrainingSettings(steps=90), 2),
+        (TrainingSettings(steps=90, anchor="ridge"), 1),
+        (TrainingSettings(steps=90, anchor="ridge", n_rungs=2), 2),
+    ):
+        bench = prepare_bench(
+            make_task(), model="NHITS_Q", training=training, target_coverage=80.0, device="cpu"
+        )
+        assert bench.rung_steps == (30, 90)[2 - expected :]
