@@ -3,8 +3,8 @@
     python benchmarks/with_and_without_rungs.py --data-dir DATA --minutes 15 --workers 2
 
 Both are `paretocast tune` as a user starts it, one after the other, without an anchor; the second
-has `n_rungs = 1`, so that every trial is trained to the end. The hypervolume is that of MAE and |PICP - target| over
-the trials trained to the end, on the tune split, which the searches saw, and on the calibrate
+has `n_rungs = 1`, so that every trial is trained to the end. The hypervolume is that of MAE and
+|PICP - target| over the trials trained to the end, on the tune split, which the searches saw, and on the calibrate
 split, which chose nothing. It is measured from the median of each objective over all these trials,
 as a share of the box between there and the best of each: 1 is out of reach unless one trial has
 both.
@@ -63,7 +63,9 @@ def objectives(run: RunDirectory, split: str) -> NDArray[np.float64]:
     from paretocast.selection import TrialState
     from paretocast.study.shelf import Shelf
 
-    trials = [t for t in Shelf(run).refresh() if t.state is TrialState.COMPLETE]
+    shelf = Shelf(run)
+    shelf.refresh()
+    trials = [t for t in shelf.trials if t.state is TrialState.COMPLETE]
     rows = []
     for trial in trials:
         opened = open_trial(run.folder, trial.number)
@@ -112,7 +114,9 @@ def main() -> None:
             runs[name] = search(name, folder, given)
         values = {(n, s): objectives(run, s) for n, run in runs.items() for s in SPLITS}
         shelves = {name: Shelf(run) for name, run in runs.items()}
-        ended = {name: len(shelf.refresh()) for name, shelf in shelves.items()}
+        for shelf in shelves.values():
+            shelf.refresh()
+        ended = {name: len(shelf.trials) for name, shelf in shelves.items()}
         steps = {name: sum(t.steps for t in shelf.trainings) for name, shelf in shelves.items()}
     rows: list[list[Any]] = []
     for name in SEARCHES:
