@@ -4,10 +4,10 @@
 
 Both are `paretocast tune` as a user starts it, one after the other, without an anchor; the second
 has `n_rungs = 1`, so that every trial is trained to the end. The hypervolume is that of MAE and
-|PICP - target| over the trials trained to the end, on the tune split, which the searches saw, and on the calibrate
-split, which chose nothing. It is measured from the median of each objective over all these trials,
-as a share of the box between there and the best of each: 1 is out of reach unless one trial has
-both.
+|PICP - target| over the trials trained to the end, on the tune split, which the searches saw, and
+on the calibrate split, which chose nothing. It is measured from the median of each objective over
+all these trials, as a share of the box between there and the best of each: 1 is out of reach unless
+one trial has both.
 """
 
 from __future__ import annotations
