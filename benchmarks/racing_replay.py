@@ -88,8 +88,8 @@ class Raced:
             self.trial_of[number] = repeated
             return self.search.configs[repeated]
         self.trial_of[number] = number
-        self.search.at_rungs[number] = []
         self.search.configs[number] = self.search.proposer.propose(number, self.seen())
+        self.search.at_rungs[number] = []
         return self.search.configs[number]
 
     def goes_on(self, number: int, rung: int, values: Values) -> bool:
