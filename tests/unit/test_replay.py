@@ -254,7 +254,7 @@ def test_repeats_keep_to_their_share_and_draw_other_noise(demo: Surrogate) -> No
 def test_the_search_needs_three_tenths_of_the_steps_of_fifty_random_trials_at_most(
     demo: Surrogate,
 ) -> None:
-    n_random, n_ours, seeds = 50, 20, range(7)
+    n_random, n_ours, seeds = 50, 20, range(5)
     full = demo.rung_steps[-1]
     reference, _ = reference_point(demo.table)
     make = strategies(n_random)["random"]
