@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paretocast.store import RunDirectory
+    from paretocast.study.shelf import Shelf
 
 JOB_ID = "rungs"
 SEARCHES = {"with rungs": 2, "without rungs": 1}
@@ -54,29 +55,28 @@ def search(name: str, folder: Path, given: argparse.Namespace) -> RunDirectory:
     return run
 
 
-def objectives(run: RunDirectory, split: str) -> NDArray[np.float64]:
-    """MAE and coverage error of every trial that was trained to the end, (n, 2)."""
+def objectives(run: RunDirectory, shelf: Shelf) -> dict[str, NDArray[np.float64]]:
+    """MAE and coverage error by split of every trial that was trained to the end, (n, 2) each."""
     import numpy as np
 
     from paretocast.replay import open_trial
     from paretocast.scores import score_forecast
     from paretocast.selection import TrialState
-    from paretocast.study.shelf import Shelf
 
-    shelf = Shelf(run)
-    shelf.refresh()
-    trials = [t for t in shelf.trials if t.state is TrialState.COMPLETE]
-    rows = []
-    for trial in trials:
+    rows: dict[str, list[list[float]]] = {split: [] for split in SPLITS}
+    for trial in shelf.trials:
+        if trial.state is not TrialState.COMPLETE:
+            continue
         opened = open_trial(run.folder, trial.number)
-        scores = score_forecast(
-            opened.task.observed(split),
-            opened.forecasts[split],
-            levels=opened.task.shape.levels,
-            coverage=opened.settings.target_coverage,
-        )
-        rows.append([scores["mae"], scores["coverage_error"]])
-    return np.array(rows).reshape(-1, 2)
+        for split, known in rows.items():
+            scores = score_forecast(
+                opened.task.observed(split),
+                opened.forecasts[split],
+                levels=opened.task.shape.levels,
+                coverage=opened.settings.target_coverage,
+            )
+            known.append([scores["mae"], scores["coverage_error"]])
+    return {split: np.array(known).reshape(-1, 2) for split, known in rows.items()}
 
 
 def main() -> None:
@@ -112,22 +112,22 @@ def main() -> None:
             folder = place / name.replace(" ", "_")
             folder.mkdir(parents=True, exist_ok=True)
             runs[name] = search(name, folder, given)
-        values = {(n, s): objectives(run, s) for n, run in runs.items() for s in SPLITS}
         shelves = {name: Shelf(run) for name, run in runs.items()}
         for shelf in shelves.values():
             shelf.refresh()
+        values = {name: objectives(run, shelves[name]) for name, run in runs.items()}
         ended = {name: len(shelf.trials) for name, shelf in shelves.items()}
         steps = {name: sum(t.steps for t in shelf.trainings) for name, shelf in shelves.items()}
     rows: list[list[Any]] = []
     for name in SEARCHES:
-        row: list[Any] = [name, ended[name], len(values[name, "tune"]), steps[name]]
+        row: list[Any] = [name, ended[name], len(values[name]["tune"]), steps[name]]
         for split in SPLITS:
-            pooled = np.concatenate([values[other, split] for other in SEARCHES])
+            pooled = np.concatenate([values[other][split] for other in SEARCHES])
             corner, best = np.median(pooled, axis=0), pooled.min(axis=0)
-            volume = hypervolume(values[name, split], corner)
+            volume = hypervolume(values[name][split], corner)
             row += [
                 volume / float(np.prod(corner - best)),
-                float(values[name, split][:, 0].min(initial=np.inf)),
+                float(values[name][split][:, 0].min(initial=np.inf)),
             ]
         rows.append(row)
     columns = ["search", "trials", "to the end", "steps"]

@@ -19,9 +19,6 @@ from paretocast.space import (
     SPACES,
     Choice,
     Config,
-    FloatRange,
-    IntRange,
-    Parameter,
     Space,
     Value,
     shares_of,
@@ -104,26 +101,20 @@ def config_at(point: NDArray[np.float64], space: Space) -> Config:
     >>> config_at(np.array([0.5]), {"lr": FloatRange(1e-4, 1e-2, log=True)})
     {'lr': 0.001}
     """
-    return {
-        name: _value_at(float(u), parameter)
+    values = {
+        name: parameter.at(float(u))
         for u, (name, parameter) in zip(point, space.items(), strict=True)
+    }
+    # As many digits as the tables have.
+    return {
+        name: float(f"{value:.6g}") if isinstance(value, float) else value
+        for name, value in values.items()
     }
 
 
 def point_of(config: Mapping[str, Value], space: Space) -> NDArray[np.float64]:
     """Coordinates of a config in the unit cube; those of whole numbers and choices are centred."""
     return np.array(shares_of(space, config))
-
-
-def _value_at(u: float, parameter: Parameter) -> Value:
-    match parameter:
-        case IntRange(low, high):
-            return low + min(int(u * (high - low + 1)), high - low)
-        case FloatRange(low, high, log):
-            value = low * (high / low) ** u if log else low + u * (high - low)
-            return float(f"{value:.6g}")
-        case Choice(values):
-            return values[min(int(u * len(values)), len(values) - 1)]
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
