@@ -10,14 +10,8 @@ import pytest
 from paretocast.pareto import hypervolume
 from paretocast.proposals import SeenTrial, design_point
 from paretocast.proposals.improvement import _expected_growth, _learn, most_promising
-from paretocast.space import Choice, Config, FloatRange, IntRange, Space, shares_of
-
-SPACE: Space = {
-    "lr": FloatRange(1e-4, 1.0, log=True),
-    "dropout": FloatRange(0.0, 1.0),
-    "num_layers": IntRange(1, 4),
-    "width": Choice((16, 32, 64)),
-}
+from paretocast.space import Config, shares_of
+from spaces import SPACE
 
 
 def bowl(config: Config) -> tuple[float, float]:

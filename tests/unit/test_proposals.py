@@ -19,14 +19,8 @@ from paretocast.proposals import (
     design_point,
     population_size,
 )
-from paretocast.space import SAMPLERS, SPACES, Choice, Config, FloatRange, IntRange, Space
-
-SPACE: Space = {
-    "lr": FloatRange(1e-4, 1.0, log=True),
-    "dropout": FloatRange(0.0, 1.0),
-    "num_layers": IntRange(1, 4),
-    "width": Choice((16, 32, 64)),
-}
+from paretocast.space import SAMPLERS, SPACES, Choice, Config, IntRange, Space
+from spaces import SPACE
 
 
 def evaluate(config: Config) -> tuple[float, float]:
