@@ -215,12 +215,14 @@ def measure(folder: Path, *, n_trials: int, n_more: int, sampler: str, seed: int
 
 def main() -> None:
     """Print what a trial costs beside its training."""
+    from paretocast.space import DEFAULT_SAMPLER
+
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--trials", type=int, default=2000)
     parser.add_argument("--more", type=int, default=5, help="trials that are measured, at least 2")
-    parser.add_argument("--sampler", default="mfgp")
+    parser.add_argument("--sampler", default=DEFAULT_SAMPLER)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="300 trials, 2 more")
     arguments = parser.parse_args()

@@ -115,7 +115,7 @@ def quality(
     from blackbox.search import hypervolumes
     from search_strategies import reference_point
 
-    from paretocast.proposals import DEFAULT_SAMPLER
+    from paretocast.space import DEFAULT_SAMPLER
 
     reference, box = reference_point(blackbox.table)
     found = {}

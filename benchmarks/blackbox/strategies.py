@@ -10,9 +10,9 @@ import optuna
 from blackbox.search import OBJECTIVES
 
 from paretocast.halving import survives
-from paretocast.proposals import DEFAULT_SAMPLER, Proposer, SeenTrial
+from paretocast.proposals import Proposer, SeenTrial
 from paretocast.settings import TrainingSettings
-from paretocast.space import suggest_config
+from paretocast.space import DEFAULT_SAMPLER, suggest_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -22,6 +22,7 @@ from paretocast.objectives import (
 from paretocast.scaling import Transform
 from paretocast.selection import DEFAULT_POLICY, POLICIES
 from paretocast.space import (
+    DEFAULT_SAMPLER,
     SAMPLERS,
     Choice,
     FloatRange,
@@ -225,7 +226,7 @@ class TuneSettings(Closed):
         float, Field(ge=0.0, description="percent of the front's hypervolume")
     ] = 1.0
     target_coverage: Annotated[float, Field(gt=1.0, lt=100.0, description="percent")] = 80.0
-    sampler: str = "mfgp"
+    sampler: str = DEFAULT_SAMPLER
     objectives: tuple[str, ...] = SINGLE_STAGE
     require: tuple[str, ...] = ()
     warm_start: tuple[str, ...] = ()

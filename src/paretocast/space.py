@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # What may propose points of a space; `proposals` has them.
 SAMPLERS = ("mfgp", "tpe", "gp", "nsga2", "nsga3", "random", "qmc")
+DEFAULT_SAMPLER = "mfgp"
 
 Value: TypeAlias = int | float | str
 Config: TypeAlias = dict[str, Value]

@@ -1,7 +1,6 @@
 """Which config comes next."""
 
 from paretocast.proposals.proposer import (
-    DEFAULT_SAMPLER,
     N_STARTUP_TRIALS,
     N_STARTUP_TRIALS_MFGP,
     Proposer,
@@ -11,7 +10,6 @@ from paretocast.proposals.proposer import (
 from paretocast.proposals.seen import SeenTrial
 
 __all__ = [
-    "DEFAULT_SAMPLER",
     "N_STARTUP_TRIALS",
     "N_STARTUP_TRIALS_MFGP",
     "Proposer",

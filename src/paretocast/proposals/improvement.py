@@ -22,9 +22,10 @@ import numpy as np
 from scipy.special import log_ndtr, ndtri
 from scipy.stats.qmc import Sobol
 
-from paretocast.halving import ETA, order_by_merit
+from paretocast.halving import ETA
 from paretocast.pareto import front
 from paretocast.proposals.gaussian_process import fit_process
+from paretocast.proposals.seen import best_first, was_tried
 from paretocast.space import config_at, shares_of
 
 if TYPE_CHECKING:
@@ -121,10 +122,8 @@ def most_promising(
     points = np.array([shares_of(space, config) for config in candidates])
     gains = _expected_growth(_draw(learnt, points, rng), values, corner, rng)
     merit = np.log(np.maximum(gains, 1e-300)) + learnt.log_feasible(points)
-    tried = {_key(space, trial.config) for trial in seen}
-    best_first = [candidates[i] for i in np.argsort(-merit, kind="stable")]
-    untried = (config for config in best_first if _key(space, config) not in tried)
-    return next(untried, best_first[0])
+    ordered = [candidates[i] for i in np.argsort(-merit, kind="stable")]
+    return next((config for config in ordered if not was_tried(config, seen)), ordered[0])
 
 
 def _learn(space: Space, judged: Sequence[SeenTrial]) -> _Learnt:
@@ -204,9 +203,7 @@ def _candidates(
     spread = Sobol(len(space), rng=rng).random(N_SPREAD)
     ended = [t for t in judged if t.values is not None and t.share >= 1.0]
     models = ended or [t for t in judged if t.values is not None]
-    total = [sum(max(0.0, v) for v in t.violations) for t in models]
-    order = order_by_merit(np.array([t.values for t in models]), violations=total)[:N_BEST]
-    best = np.array([shares_of(space, models[i].config) for i in order])
+    best = np.array([shares_of(space, models[i].config) for i in best_first(models)[:N_BEST]])
     near = best[np.arange(N_NEAR) % len(best)]
     moved = rng.random(near.shape) < 0.5
     near = near + np.where(moved, rng.normal(0.0, NEAR, near.shape), 0.0)
@@ -259,8 +256,3 @@ def _directions(n_objectives: int, rng: np.random.Generator) -> Floats:
 def _with_budget(points: Floats, share: float) -> Floats:
     """Points with the logarithm of a share of the budget as their last coordinate; full is 0."""
     return np.column_stack([points, np.full(len(points), math.log(share, LEAST_SHARE))])
-
-
-def _key(space: Space, config: Config) -> tuple[float, ...]:
-    """Equal for configs that differ by no more than rounding."""
-    return tuple(round(share, 9) for share in shares_of(space, config))

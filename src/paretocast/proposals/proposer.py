@@ -8,7 +8,6 @@ Objectives are minimised.
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +20,16 @@ from scipy.stats.qmc import Sobol
 from threadpoolctl import threadpool_limits
 
 from paretocast.errors import SettingsError
-from paretocast.halving import order_by_merit
 from paretocast.proposals.improvement import most_promising
-from paretocast.space import SAMPLERS, config_at, parameter_ranges, suggest_config, trial_parameters
+from paretocast.proposals.seen import best_first, was_tried
+from paretocast.space import (
+    DEFAULT_SAMPLER,
+    SAMPLERS,
+    config_at,
+    parameter_ranges,
+    suggest_config,
+    trial_parameters,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +40,6 @@ if TYPE_CHECKING:
     from paretocast.proposals.seen import SeenTrial
     from paretocast.space import Config, Space
 
-DEFAULT_SAMPLER = "mfgp"
 # Trials that fill the space before a sampler learns; a Gaussian process makes do with few.
 N_STARTUP_TRIALS, N_STARTUP_TRIALS_MFGP = 8, 4
 # A population that leaves a budget of n trials some six generations, within what NSGA can live on.
@@ -42,9 +47,9 @@ GENERATIONS, SMALLEST_POPULATION, LARGEST_POPULATION = 6, 6, 50
 # A child may be a copy of its parent: so often another one is asked for.
 ATTEMPTS = 8
 # The cost of a Gaussian process grows with the cube of what it sees.
-MOST_SEEN_BY_GP, MOST_FAILED_FOR_GP = 100, 50
-# For Optuna's, each trial that runs costs several times its own; ours adds them at once.
-MOST_RUNNING_FOR_GP = {"gp": 16, "mfgp": 100}
+MOST_SEEN_BY_GP = 100
+# Trials without values: each costs Optuna's several times its own, ours adds them at once.
+MOST_PENDING_FOR_GP = {"gp": 16, "mfgp": 150}
 
 
 class _Shown(FrozenTrial):
@@ -128,19 +133,19 @@ class Proposer:
         if starting or self._sampler == "qmc":
             return design_point(self._space, place, seed=self._design_seed)
         if self._sampler == "mfgp":
-            judged = _worth_modelling(seen, MOST_RUNNING_FOR_GP["mfgp"])
+            judged = _worth_modelling(seen, MOST_PENDING_FOR_GP["mfgp"])
             # Several threads take longer for matrices this small, and add in another order.
             with threadpool_limits(1, user_api="blas"):
                 return most_promising(self._space, seen, judged, seed=_derived(self._seed, number))
         if self._sampler == "tpe":
             study = self._study(self._frozen(seen))
         elif self._sampler == "gp":
-            study = self._study(self._frozen(_worth_modelling(seen, MOST_RUNNING_FOR_GP["gp"])))
+            study = self._study(self._frozen(_worth_modelling(seen, MOST_PENDING_FOR_GP["gp"])))
         else:
             study = self._generations(seen)
         for attempt in range(ATTEMPTS):
             config = self._ask(study, self._learning(_derived(self._seed, number, attempt)))
-            if not any(_same(config, trial.config) for trial in seen):
+            if not was_tried(config, seen):
                 break
         return config
 
@@ -252,38 +257,26 @@ def design_point(space: Space, index: int, *, seed: int) -> Config:
     return config_at(space, sequence.random(1)[0].tolist())
 
 
-def _worth_modelling(seen: Sequence[SeenTrial], most_running: int) -> list[SeenTrial]:
+def _worth_modelling(seen: Sequence[SeenTrial], most_pending: int) -> list[SeenTrial]:
     """What a Gaussian process is shown of many trials.
 
     Of those with values the better half by merit and the others spread over time; of those without,
-    the last that failed and the last that run.
+    which run or have failed, the last.
     """
     judged = sorted((t for t in seen if t.values is not None), key=lambda t: t.number)
     pending = sorted((t for t in seen if t.values is None), key=lambda t: t.number)
     if len(judged) > MOST_SEEN_BY_GP:
-        violations = [sum(max(0.0, v) for v in t.violations) for t in judged]
-        order = order_by_merit(np.array([t.values for t in judged]), violations=violations)
+        order = best_first(judged)
         n_best = MOST_SEEN_BY_GP // 2
         rest = np.sort(order[n_best:])
         spread = rest[np.linspace(0, len(rest) - 1, MOST_SEEN_BY_GP - n_best).round().astype(int)]
         judged = [judged[i] for i in sorted({*order[:n_best].tolist(), *spread.tolist()})]
-    failed = [trial for trial in pending if trial.failed][-MOST_FAILED_FOR_GP:]
-    return judged + failed + [trial for trial in pending if not trial.failed][-most_running:]
+    return judged + pending[-most_pending:]
 
 
 def _distributions(space: Space, config: Config) -> dict[str, BaseDistribution]:
     ranges = parameter_ranges(space, config)
     return {name: parameter.distribution() for name, parameter in ranges.items()}
-
-
-def _same(one: Config, other: Config) -> bool:
-    """Whether two configs differ by no more than the rounding of a logarithm."""
-    return all(
-        math.isclose(value, known, rel_tol=1e-9)
-        if isinstance(value, float) and isinstance(known := other.get(name), float)
-        else value == other.get(name)
-        for name, value in one.items()
-    )
 
 
 def _derived(*parts: int) -> int:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from paretocast.halving import order_by_merit
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
     from paretocast.space import Config
 
 
@@ -40,3 +49,23 @@ class SeenTrial:
     before: tuple[tuple[float, tuple[float, ...]], ...] = ()
     running: bool = False
     failed: bool = False
+
+
+def was_tried(config: Config, seen: Iterable[SeenTrial]) -> bool:
+    """Whether a trial has this config, but for the rounding of a logarithm."""
+    return any(_same(config, trial.config) for trial in seen)
+
+
+def best_first(judged: Sequence[SeenTrial]) -> NDArray[np.intp]:
+    """Indices of trials with values by `order_by_merit`, whatever the rung they were judged at."""
+    violations = [sum(max(0.0, v) for v in trial.violations) for trial in judged]
+    return order_by_merit(np.array([trial.values for trial in judged]), violations=violations)
+
+
+def _same(one: Config, other: Config) -> bool:
+    return all(
+        math.isclose(value, known, rel_tol=1e-9)
+        if isinstance(value, float) and isinstance(known := other.get(name), float)
+        else value == other.get(name)
+        for name, value in one.items()
+    )
