@@ -6,12 +6,13 @@ Every strategy searches every table with every seed until 20 full trials' worth 
 spent. Measured is the hypervolume of MAE and |PICP - 80| of the trials trained to the end, against
 a reference that is fixed per table: the medians of the recorded curves at the full budget. It is
 divided by the box between the reference and the recorded best of each objective, so 1 would be one
-trial that is best in both. Two splits are printed: `tune`, which the search sees, and `calibrate`:
-the trials on the front of tune, judged where nothing was chosen.
+trial that is best in both. It is printed as measured on the `tune` split, which the search sees,
+and for the trials on that front judged where nothing was chosen: on the `calibrate` split, and by
+their `worth`, which is what fresh trainings of their configs have on the tune split on average.
 
 `reaches` is the share of the gradient steps of 50 full random trials after which a strategy has
-the hypervolume that random search has at their end (medians over seeds); "not" if it has it
-nowhere in its budget.
+the hypervolume that random search has at their end (medians over seeds), as measured and by worth;
+"not" if it has it nowhere in its budget.
 
 --lookup nearest    recorded curves of the nearest config instead of the surrogate
 --ablation          variants of ours instead of other strategies
@@ -24,6 +25,7 @@ nowhere in its budget.
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
 from contextlib import suppress
@@ -48,6 +50,7 @@ N_FULL_TRIALS = 20
 N_RANDOM_TRIALS = 50
 CHECKPOINTS = (5, 10, 20, 50)  # full trials' worth of steps
 GOAL_SHARE = 0.2
+JUDGED = ("tune", "calibrate", "worth")
 
 
 def reference_point(table: Table) -> tuple[Floats, float]:
@@ -90,11 +93,11 @@ def measure(
         found = {
             split: np.array(
                 [
-                    hypervolumes(h, at_steps=[*at, *grid], split=split, reference=reference) / box
+                    hypervolumes(h, at=[*at, *grid], split=split, reference=reference) / box
                     for h in histories[name]
                 ]
             )
-            for split in ("tune", "calibrate")
+            for split in JUDGED
         }
         rows[name] = {
             **{
@@ -109,34 +112,39 @@ def measure(
             "complete": statistics.median(len(h.complete) for h in histories[name]),
             "seconds": (time.perf_counter() - started) / arguments.seeds,
         }
-    target = random_target(blackbox, seeds=arguments.seeds, reference=reference)
-    for name, row in rows.items():
-        steps = [steps_to_reach(h, target, reference=reference) for h in histories[name]]
+    targets = random_targets(blackbox, seeds=arguments.seeds, reference=reference)
+    for (name, row), (split, target) in itertools.product(rows.items(), targets.items()):
+        steps = [
+            steps_to_reach(h, target, split=split, reference=reference) for h in histories[name]
+        ]
         share = statistics.median(steps) / (N_RANDOM_TRIALS * full)
-        row["reaches"] = share if np.isfinite(share) else None
+        row.setdefault("reaches", {})[split] = share if np.isfinite(share) else None
     return {
         "table": table.name,
         "curves": len(table.points),
         "configs": len(set(table.numbers.tolist())),
         "failed": table.n_failed,
         "reference": reference.tolist(),
-        "target": target / box,
+        "targets": {split: target / box for split, target in targets.items()},
         "grid": [steps / full for steps in grid],
         "strategies": rows,
     }
 
 
-def random_target(blackbox: Blackbox, *, seeds: int, reference: Floats) -> float:
-    """Median hypervolume on the tune split of 50 full random trials."""
-    from blackbox.search import hypervolumes
+def random_targets(blackbox: Blackbox, *, seeds: int, reference: Floats) -> dict[str, float]:
+    """Median hypervolume of 50 full random trials, on the tune split and by worth."""
+    from blackbox.search import WORTH, hypervolumes
     from blackbox.strategies import strategies
 
     make = strategies(N_RANDOM_TRIALS)["random"]
-    found = [
-        hypervolumes(h, at_steps=[h.steps], split="tune", reference=reference)[0]
-        for h in search(make, blackbox, seeds=seeds, n_full=N_RANDOM_TRIALS)
-    ]
-    return float(statistics.median(found))
+    histories = search(make, blackbox, seeds=seeds, n_full=N_RANDOM_TRIALS)
+    return {
+        split: statistics.median(
+            float(hypervolumes(h, at=[h.steps], split=split, reference=reference)[0])
+            for h in histories
+        )
+        for split in ("tune", WORTH)
+    }
 
 
 def print_measured(result: dict[str, Any]) -> None:
@@ -144,20 +152,20 @@ def print_measured(result: dict[str, Any]) -> None:
     print(
         f"\n{result['table']}: {result['configs']} configs, {result['curves']} curves", flush=True
     )
-    print(f"random search has {result['target']:.4g} after {N_RANDOM_TRIALS} full trials")
+    had = " and ".join(f"{target:.4g} ({split})" for split, target in result["targets"].items())
+    print(f"random search has {had} after {N_RANDOM_TRIALS} full trials")
     rows = result["strategies"]
     shown = list(next(iter(rows.values()))["tune"])
-    columns = [f"{split} {n}" for split in ("tune", "calib") for n in shown]
+    columns = [f"{split[:5]} {n}" for split in JUDGED for n in shown]
     print_table(
-        ["strategy", "trials", "complete", *columns, "reaches %", "s"],
+        ["strategy", "trials", "complete", *columns, "reaches %", "by worth %", "s"],
         [
             [
                 name,
                 row["trials"],
                 row["complete"],
-                *(row["tune"][n] for n in shown),
-                *(row["calibrate"][n] for n in shown),
-                "not" if (share := row.get("reaches")) is None else 100.0 * share,
+                *(row[split][n] for split in JUDGED for n in shown),
+                *("not" if s is None else 100.0 * s for s in row["reaches"].values()),
                 row["seconds"],
             ]
             for name, row in rows.items()

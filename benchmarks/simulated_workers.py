@@ -132,7 +132,7 @@ def quality(
                 full_seconds=full_seconds,
             )
             at = [history.steps]
-            volumes = hypervolumes(history, at_steps=at, split="tune", reference=reference)
+            volumes = hypervolumes(history, at=at, split="tune", reference=reference)
             ends.append(float(volumes[0]) / box)
         found[n_workers] = statistics.median(ends)
     return found

@@ -37,7 +37,7 @@ from paretocast.errors import DataError
 from paretocast.scores import coverage_error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -83,6 +83,9 @@ class Blackbox(Protocol):
 
     def curve(self, config: Config, *, seed: int) -> Curve:
         """The curve of a config; the same config and seed give the same curve."""
+
+    def expected(self, config: Config) -> dict[str, tuple[float, ...]]:
+        """MAE and coverage error at the full budget, mean over all that `curve` may draw."""
 
 
 @dataclass(frozen=True)
@@ -182,10 +185,18 @@ class Nearest:
 
     def curve(self, config: Config, *, seed: int) -> Curve:
         """As recorded."""
-        distance = np.abs(self.table.points - point_of(config, self.recording.space)).sum(axis=1)
-        nearest = np.flatnonzero(np.isclose(distance, distance.min()))
-        chosen = np.random.default_rng(seed).choice(nearest)
+        chosen = np.random.default_rng(seed).choice(self._nearest(config))
         return _as_curve(self.table.values[chosen])
+
+    def expected(self, config: Config) -> dict[str, tuple[float, ...]]:
+        """MAE and coverage error at the full budget, mean over all that `curve` may draw."""
+        curves = [_as_curve(self.table.values[i]) for i in self._nearest(config)]
+        return {split: _mean_at_the_end(curves, split) for split in SPLITS}
+
+    def _nearest(self, config: Config) -> NDArray[np.intp]:
+        """Curves of the nearest config."""
+        distance = np.abs(self.table.points - point_of(config, self.recording.space)).sum(axis=1)
+        return np.flatnonzero(np.isclose(distance, distance.min()))
 
 
 @dataclass(frozen=True)
@@ -219,13 +230,11 @@ class Surrogate:
         """
         point = point_of(config, self.recording.space)
         mean = self._fit.mean(point[None])[0].reshape(self.table.values.shape[1:])
-        worth: dict[str, list[Floats]] = {split: [] for split in SPLITS}
+        worth: dict[str, list[tuple[float, ...]]] = {split: [] for split in SPLITS}
         for deviations in self._near(point):
             curves = [_as_curve(_untransformed(mean + noise)) for noise in deviations]
             for split, known in worth.items():
-                ends = [curve.scores[split][-1] for curve in curves]
-                values = [(end["mae"], end["coverage_error"]) for end in ends]
-                known.append(np.mean(values, axis=0))
+                known.append(_mean_at_the_end(curves, split))
         return {split: tuple(np.mean(v, axis=0).tolist()) for split, v in worth.items()}
 
     @cached_property
@@ -359,6 +368,12 @@ def _untransformed(values: Floats) -> Floats:
     percent = 100.0 / (1.0 + np.exp(-values))
     result: Floats = np.where(_is_picp(), percent, np.exp(np.minimum(values, 50.0)))
     return result
+
+
+def _mean_at_the_end(curves: Sequence[Curve], split: str) -> tuple[float, ...]:
+    """MAE and coverage error at the full budget, mean over curves."""
+    ends = [curve.scores[split][-1] for curve in curves]
+    return tuple(np.mean([(end["mae"], end["coverage_error"]) for end in ends], axis=0).tolist())
 
 
 def _as_curve(values: Floats) -> Curve:

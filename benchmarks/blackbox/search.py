@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 OBJECTIVES = SINGLE_STAGE
+WORTH = "worth"
 
 
 class Strategy(Protocol):
@@ -65,7 +67,8 @@ class Ended:
     seconds : float
         Virtual time then.
     values : dict of split to tuple
-        Its objectives on each split, minimised; the search saw those of the tune split.
+        Its objectives on each split, minimised; the search saw those of the tune split. `WORTH`
+        is no split: what fresh trainings of its config would have on the tune split on average.
     """
 
     number: int
@@ -116,6 +119,7 @@ class Coordination:
 @dataclass
 class _Running:
     number: int
+    config: Config
     curve: Curve
     rung: int = 0
 
@@ -126,12 +130,13 @@ def replay(
     *,
     seed: int,
     budget_steps: int | None = None,
+    budget_seconds: float = math.inf,
     n_trials: int | None = None,
     n_workers: int = 1,
     coordination: Coordination | None = None,
     seconds_scale: float = 1.0,
 ) -> History:
-    """Search until the budget of gradient steps is spent or as many trials have ended.
+    """Search until the budget of steps or seconds is spent or as many trials have ended.
 
     Parameters
     ----------
@@ -150,7 +155,8 @@ def replay(
         number = history.n_started
         history.n_started += 1
         config = strategy.propose(number)
-        running = _Running(number, blackbox.curve(config, seed=trial_seed(seed, number)))
+        curve = blackbox.curve(config, seed=trial_seed(seed, number))
+        running = _Running(number, config, curve)
         train(now + cost.proposal, running)
 
     def train(now: float, running: _Running) -> None:
@@ -167,9 +173,11 @@ def replay(
         steps = int(_between_rungs(blackbox.rung_steps, strategy.rungs, running))
         if budget_steps is not None and history.steps + steps > budget_steps:
             break
+        if now > budget_seconds:
+            break
         history.steps += steps
         history.seconds = now
-        if _judge(strategy, running, history, now):
+        if _judge(strategy, blackbox, running, history, now):
             running.rung += 1
             train(now, running)
             continue
@@ -185,7 +193,9 @@ def _between_rungs(at_rungs: Sequence[float], rungs: Sequence[int], running: _Ru
     return at_rungs[rungs[running.rung]] - before
 
 
-def _judge(strategy: Strategy, running: _Running, history: History, now: float) -> bool:
+def _judge(
+    strategy: Strategy, blackbox: Blackbox, running: _Running, history: History, now: float
+) -> bool:
     """Tell the strategy; True if the trial goes on."""
     at = strategy.rungs[running.rung]
     values = {split: _objectives(scores[at]) for split, scores in running.curve.scores.items()}
@@ -195,6 +205,7 @@ def _judge(strategy: Strategy, running: _Running, history: History, now: float) 
         history.n_pruned += 1
         return False
     strategy.ended(running.number, values["tune"])
+    values[WORTH] = blackbox.expected(running.config)["tune"]
     history.complete.append(Ended(running.number, history.steps, now, values))
     return False
 
@@ -204,25 +215,30 @@ def _objectives(scores: dict[str, float]) -> tuple[float, ...]:
 
 
 def hypervolumes(
-    history: History, *, at_steps: Sequence[int], split: str, reference: Floats
+    history: History,
+    *,
+    at: Sequence[float],
+    split: str,
+    reference: Floats,
+    clock: Literal["steps", "seconds"] = "steps",
 ) -> Floats:
-    """Hypervolume after so many gradient steps, one value per entry of `at_steps`.
+    """Hypervolume after so many gradient steps or seconds, one value per entry of `at`.
 
-    The front is that of the tune split, which the search saw. Its trials are judged on `split`:
-    on another one, nothing in the value was chosen.
+    The front is that of the tune split, which the search saw. Its trials are judged on `split`,
+    or by what they are worth: there, nothing in the value was chosen.
     """
     found = []
     seen = np.array([ended.values["tune"] for ended in history.complete])
     judged = np.array([ended.values[split] for ended in history.complete])
-    ends = np.array([ended.steps for ended in history.complete])
-    for limit in at_steps:
+    ends = np.array([getattr(ended, clock) for ended in history.complete])
+    for limit in at:
         n = int((ends <= limit).sum())
         found.append(hypervolume(judged[:n][front(seen[:n])], reference) if n else 0.0)
     return np.array(found)
 
 
-def steps_to_reach(history: History, target: float, *, reference: Floats) -> float:
-    """Gradient steps until the hypervolume on the tune split is at least `target`, or infinity."""
+def steps_to_reach(history: History, target: float, *, split: str, reference: Floats) -> float:
+    """Gradient steps until the hypervolume is at least `target`, or infinity."""
     ends = [ended.steps for ended in history.complete]
-    reached = hypervolumes(history, at_steps=ends, split="tune", reference=reference) >= target
+    reached = hypervolumes(history, at=ends, split=split, reference=reference) >= target
     return float(ends[int(reached.argmax())]) if reached.any() else float("inf")

@@ -145,8 +145,9 @@ def make_product(
     n_rungs: int = N_RUNGS,
     sampler: str = DEFAULT_SAMPLER,
     starts_with_default: bool = True,
+    cost: Callable[[Config], float] | None = None,
 ) -> Product:
-    """The product's search, by default as it ships."""
+    """The product's search; without `cost` all configs cost the same, otherwise as it ships."""
     proposer = Proposer(
         blackbox.recording.space,
         n_objectives=len(OBJECTIVES),
@@ -154,6 +155,7 @@ def make_product(
         seed=seed,
         n_trials=n_trials,
         queue=[blackbox.recording.first] if starts_with_default else [],
+        cost=cost,
     )
     rungs = last_rungs(blackbox, n_rungs)
     return Product(proposer, rungs, shares_of_budget(blackbox, rungs))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import resource
 import sys
 import traceback
@@ -25,7 +26,7 @@ from paretocast.engine import (
 from paretocast.errors import DataError, ParetocastError, StoreError
 from paretocast.halving import plan_rungs
 from paretocast.models.anchor import Anchor, fit_anchor, is_long_enough, refit_anchor
-from paretocast.models.registry import build_model
+from paretocast.models.registry import build_model, count_weights
 from paretocast.noise import N_RESAMPLES, draw_scores, standard_errors
 from paretocast.scaling import ScaledArrays, TargetScaling, scale_task
 from paretocast.scores import interval, score_forecast, seasonal_scale
@@ -50,6 +51,8 @@ BATCH_SIZES = {
     "cpu": {"NHITS_Q": 128, "TFT_Q": 32, "TIMESNET_Q": 32},
     "cuda": {"NHITS_Q": 256, "TFT_Q": 128, "TIMESNET_Q": 128},
 }
+# Seconds per step on a CPU grow with this power of the number of weights, for all three models.
+TIME_BY_WEIGHTS = 0.6
 
 
 @dataclass(frozen=True)
@@ -330,13 +333,11 @@ def start_training(bench: Bench, config: Config, *, seed: int) -> Training:
     """A fresh model with its training at step 0."""
     seed_weights(seed)
     levels = bench.task.shape.levels
-    filled, usable = bench.task.filled
-    train_values = bench.scaling.scale(np.where(usable, filled, np.nan)[: bench.task.train_stop])
     model = build_model(
         bench.model,
         bench.source.shape(len(levels)),
         config,
-        train_history=np.nan_to_num(train_values).astype(np.float32),
+        train_history=_train_history(bench),
     )
     if bench.source.anchor is not None:
         model.start_at_anchor()
@@ -359,6 +360,31 @@ def start_training(bench: Bench, config: Config, *, seed: int) -> Training:
         stop_positions=bench.task.issues["stop"],
         seed=seed,
     )
+
+
+def step_cost(bench: Bench, config: Config) -> float:
+    """How long a gradient step of a config takes on a CPU, relative to others of its model.
+
+    It goes by the weights alone and not by a clock, so that what is made of it can be repeated.
+    NaN for a config whose model cannot be built; its trial will say why.
+    """
+    try:
+        n_weights = count_weights(
+            bench.model,
+            bench.source.shape(len(bench.task.shape.levels)),
+            config,
+            train_history=_train_history(bench),
+        )
+    except Exception:  # noqa: BLE001  (whatever it is: the trial is where failures are recorded)
+        return math.nan
+    return math.pow(n_weights, TIME_BY_WEIGHTS)
+
+
+def _train_history(bench: Bench) -> NDArray[np.float32]:
+    """The scaled target of the train period, 0 where it is missing, (T,)."""
+    filled, usable = bench.task.filled
+    train_values = bench.scaling.scale(np.where(usable, filled, np.nan)[: bench.task.train_stop])
+    return np.nan_to_num(train_values).astype(np.float32)
 
 
 def _checkpoint(training: Training, rungs: Sequence[Judgement]) -> bytes:

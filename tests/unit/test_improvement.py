@@ -9,7 +9,12 @@ import pytest
 
 from paretocast.pareto import hypervolume
 from paretocast.proposals import SeenTrial, design_point
-from paretocast.proposals.improvement import _expected_growth, _learn, most_promising
+from paretocast.proposals.improvement import (
+    _expected_growth,
+    _learn,
+    learn_cost,
+    most_promising,
+)
 from paretocast.space import Config, shares_of
 from spaces import SPACE
 
@@ -49,6 +54,30 @@ def test_it_goes_where_the_front_grows() -> None:
     configs = [propose(judged(12), seed) for seed in range(6)]
     away = [abs(np.log10(float(config["lr"])) + 2.0) for config in configs]
     assert np.median(away) < 0.3
+
+
+def test_of_configs_that_promise_as_much_it_takes_the_cheaper() -> None:
+    # Every dropout is on the front; a trial without it costs a twentieth of one with all of it.
+    design = [design_point(SPACE, i, seed=9) for i in range(24)]
+    log_cost = learn_cost(SPACE, design, [20.0 ** float(c["dropout"]) for c in design])
+    seen = judged(12)
+    free = [float(propose(seen, seed)["dropout"]) for seed in range(8)]
+    paid = [
+        float(most_promising(SPACE, seen, seen, seed=seed, log_cost=log_cost)["dropout"])
+        for seed in range(8)
+    ]
+    assert np.mean(paid) < np.mean(free) - 0.1
+
+
+def test_unknown_costs_are_passed_over() -> None:
+    design = [design_point(SPACE, i, seed=9) for i in range(24)]
+    costs = [2.0 + float(c["dropout"]) for c in design]
+    holes = [np.nan if i % 3 == 0 else cost for i, cost in enumerate(costs)]
+    known = learn_cost(SPACE, design, holes)
+    assert known is not None
+    points = np.array([[*shares_of(SPACE, config), 0.0] for config in design])
+    np.testing.assert_allclose(np.exp(known.predict(points)[0]), costs, rtol=0.05)
+    assert learn_cost(SPACE, design, [np.nan] * 24) is None
 
 
 def test_a_stopped_trial_teaches_what_it_would_have_come_to() -> None:

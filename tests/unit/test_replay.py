@@ -12,7 +12,7 @@ import pytest
 from blackbox.curves import RECORDINGS, TABLES, columns, config_at, point_of, read_rows
 from blackbox.curves import whole_curves as whole
 from blackbox.replay import COLUMNS, Curve, Nearest, Surrogate, Table, load_table
-from blackbox.search import Coordination, hypervolumes, replay, steps_to_reach
+from blackbox.search import WORTH, Coordination, hypervolumes, replay, steps_to_reach
 from blackbox.strategies import make_product, strategies
 from racing_replay import Raced
 from record_curves import append_rows, design, keep_whole_curves
@@ -57,6 +57,10 @@ class Bowl:
         ]
         return Curve({"tune": tuple(at), "calibrate": tuple(at)}, self.seconds)
 
+    def expected(self, config: Config) -> dict[str, tuple[float, ...]]:
+        end = self.curve(config, seed=0).scores["tune"][-1]
+        return {"tune": (end["mae"], end["coverage_error"])}
+
 
 @dataclass
 class Script:
@@ -90,6 +94,11 @@ def test_a_budget_ends_before_the_rung_it_cannot_pay() -> None:
     assert len(history.complete) == 1
 
 
+def test_a_budget_of_seconds_ends_at_the_first_rung_beyond_it() -> None:
+    history = replay(Script(), Bowl(), seed=0, budget_seconds=6.5)
+    assert [ended.seconds for ended in history.complete] == [3.0, 6.0]
+
+
 def test_two_workers_share_the_trials() -> None:
     strategy = Script()
     history = replay(strategy, Bowl(), seed=0, n_trials=4, n_workers=2)
@@ -110,14 +119,18 @@ def test_the_front_is_chosen_on_tune_and_judged_on_the_other_split() -> None:
     better, worse = {"tune": (1.0, 1.0)}, {"tune": (2.0, 2.0)}
     # On the other split the trial that lost on tune is the better one: it must not count.
     history.complete = [
-        type(first)(0, 30, 0.0, {**better, "calibrate": (3.0, 3.0)}),
-        type(second)(1, 60, 0.0, {**worse, "calibrate": (1.0, 1.0)}),
+        type(first)(0, 30, 3.0, {**better, "calibrate": (3.0, 3.0), WORTH: (2.0, 2.0)}),
+        type(second)(1, 60, 9.0, {**worse, "calibrate": (1.0, 1.0), WORTH: (1.0, 1.0)}),
     ]
     reference = np.array([4.0, 4.0])
-    judged = hypervolumes(history, at_steps=[29, 60], split="calibrate", reference=reference)
+    judged = hypervolumes(history, at=[29, 60], split="calibrate", reference=reference)
     assert judged.tolist() == [0.0, 1.0]
-    assert steps_to_reach(history, 9.0, reference=reference) == 30.0
-    assert steps_to_reach(history, 9.1, reference=reference) == float("inf")
+    by_clock = hypervolumes(
+        history, at=[2.9, 9.0], split=WORTH, reference=reference, clock="seconds"
+    )
+    assert by_clock.tolist() == [0.0, 4.0]
+    assert steps_to_reach(history, 9.0, split="tune", reference=reference) == 30.0
+    assert steps_to_reach(history, 9.1, split="tune", reference=reference) == float("inf")
 
 
 def smooth_table(n: int = 30, *, repeats: int = 1, noise: float = 0.0) -> Table:
@@ -262,8 +275,7 @@ def test_the_search_needs_three_tenths_of_the_steps_of_fifty_random_trials_at_mo
         replay(make(demo, seed), demo, seed=seed, budget_steps=n_random * full) for seed in seeds
     ]
     target = statistics.median(
-        hypervolumes(h, at_steps=[n_random * full], split="tune", reference=reference)[0]
-        for h in random
+        hypervolumes(h, at=[n_random * full], split="tune", reference=reference)[0] for h in random
     )
     ours = [
         replay(
@@ -274,5 +286,7 @@ def test_the_search_needs_three_tenths_of_the_steps_of_fifty_random_trials_at_mo
         )
         for seed in seeds
     ]
-    steps = statistics.median(steps_to_reach(h, target, reference=reference) for h in ours)
+    steps = statistics.median(
+        steps_to_reach(h, target, split="tune", reference=reference) for h in ours
+    )
     assert steps <= 0.3 * n_random * full

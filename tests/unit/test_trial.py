@@ -1,9 +1,19 @@
 import numpy as np
 import pytest
+import torch
 
 from builders import make_task
+from paretocast.proposals import design_point
 from paretocast.settings import TrainingSettings
-from paretocast.trial import peak_memory_mib, prepare_bench, reset_peak_memory, trial_seed
+from paretocast.space import SPACES
+from paretocast.trial import (
+    peak_memory_mib,
+    prepare_bench,
+    reset_peak_memory,
+    start_training,
+    step_cost,
+    trial_seed,
+)
 
 
 def test_peak_memory_is_that_of_the_trial_and_not_of_an_earlier_one() -> None:
@@ -42,3 +52,27 @@ def test_trials_that_correct_an_anchor_meet_no_rung_unless_it_is_asked_for() -> 
             make_task(), model="NHITS_Q", training=training, target_coverage=80.0, device="cpu"
         )
         assert bench.rung_steps == (30, 90)[2 - expected :]
+
+
+@pytest.mark.parametrize("model", ["NHITS_Q", "TFT_Q", "TIMESNET_Q"])
+def test_what_a_step_costs_follows_the_weights_and_draws_no_random_number(model: str) -> None:
+    bench = prepare_bench(
+        make_task(), model=model, training=TrainingSettings(), target_coverage=80.0, device="cpu"
+    )
+    configs = [design_point(SPACES[model], i, seed=5) for i in range(6)]
+    before = torch.get_rng_state()
+    costs = [step_cost(bench, config) for config in configs]
+    assert torch.equal(torch.get_rng_state(), before)
+    small = min(zip(costs, configs, strict=True), key=lambda pair: pair[0])[1]
+    network = start_training(bench, small, seed=1).model
+    n_weights = sum(weights.numel() for weights in network.parameters())
+    assert min(costs) == pytest.approx(n_weights**0.6)
+    assert max(costs) > 1.5 * min(costs)
+
+
+def test_what_cannot_be_built_costs_nobody_knows_what() -> None:
+    bench = prepare_bench(
+        make_task(), model="TFT_Q", training=TrainingSettings(), target_coverage=80.0, device="cpu"
+    )
+    config = {**design_point(SPACES["TFT_Q"], 0, seed=5), "hidden_size": 0}
+    assert np.isnan(step_cost(bench, config))

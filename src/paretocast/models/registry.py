@@ -53,3 +53,18 @@ def build_model(
             window_steps = shape.input_steps + shape.horizon_steps
             periods = dominant_periods(train_history, window_steps, int(architecture["top_k"]))
             return TimesNet(shape, periods=periods, **architecture)  # type: ignore[arg-type]
+
+
+def count_weights(
+    name: str,
+    shape: WindowShape,
+    config: Mapping[str, Value],
+    *,
+    train_history: NDArray[np.float32],
+) -> int:
+    """Weights of a model, which is not built for that: arguments as of `build_model`."""
+    import torch
+
+    with torch.device("meta"):
+        model = build_model(name, shape, config, train_history=train_history)
+    return sum(weights.numel() for weights in model.parameters())

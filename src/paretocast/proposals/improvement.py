@@ -48,6 +48,8 @@ N_DRAWS, N_DIRECTIONS = 128, 64
 LEAST_SHARE = ETA**-3
 # The corner lies so far beyond the ends of the front, in sides of the box around it.
 BEYOND_ENDS = 0.1
+# Below so many known costs nothing is said about the others.
+FEWEST_COSTS = 3
 # Points whose expected values tell what an ordinary config is worth.
 N_ORDINARY = 256
 
@@ -101,9 +103,14 @@ class _Learnt:
 
 
 def most_promising(
-    space: Space, seen: Sequence[SeenTrial], judged: Sequence[SeenTrial], *, seed: int
+    space: Space,
+    seen: Sequence[SeenTrial],
+    judged: Sequence[SeenTrial],
+    *,
+    seed: int,
+    log_cost: Process | None = None,
 ) -> Config:
-    """The candidate with the greatest expected growth of the front.
+    """The candidate with the greatest expected growth of the front, for what it costs.
 
     Parameters
     ----------
@@ -113,6 +120,8 @@ def most_promising(
         Those to learn from, at least one with values, by number.
     seed : int
         Of the candidates and the draws.
+    log_cost : Process, optional
+        Logarithm of what a trial costs; without it all cost the same.
     """
     rng = np.random.default_rng(seed)
     learnt = _learn(space, judged)
@@ -122,8 +131,19 @@ def most_promising(
     points = np.array([shares_of(space, config) for config in candidates])
     gains = _expected_growth(_draw(learnt, points, rng), values, corner, rng)
     merit = np.log(np.maximum(gains, 1e-300)) + learnt.log_feasible(points)
+    if log_cost is not None:
+        merit -= log_cost.predict(_with_budget(points, 1.0))[0]
     ordered = [candidates[i] for i in np.argsort(-merit, kind="stable")]
     return next((config for config in ordered if not was_tried(config, seen)), ordered[0])
+
+
+def learn_cost(space: Space, configs: Sequence[Config], costs: Sequence[float]) -> Process | None:
+    """What configs cost, from a few of them; NaN is passed over, and None if too few are left."""
+    known = [(config, cost) for config, cost in zip(configs, costs, strict=True) if cost > 0.0]
+    if len(known) < FEWEST_COSTS:
+        return None
+    points = np.array([shares_of(space, config) for config, _ in known])
+    return fit_process(_with_budget(points, 1.0), np.log([cost for _, cost in known]))
 
 
 def _learn(space: Space, judged: Sequence[SeenTrial]) -> _Learnt:

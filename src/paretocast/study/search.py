@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,7 +30,14 @@ from paretocast.study.importances import parameter_importances
 from paretocast.study.judging import Judge
 from paretocast.study.mirror import OptunaMirror, frozen_trial, storage_place, study_storage
 from paretocast.study.shelf import Item, Shelf
-from paretocast.trial import Bench, TrialInterrupted, TrialRecord, run_trial, trial_seed
+from paretocast.trial import (
+    Bench,
+    TrialInterrupted,
+    TrialRecord,
+    run_trial,
+    step_cost,
+    trial_seed,
+)
 from paretocast.warmstart import Queue, plan_queue
 
 if TYPE_CHECKING:
@@ -151,6 +159,8 @@ class Study:
             seed=settings.seed,
             n_trials=settings.trials,
             queue=self._manifest["queue"],
+            # How the time of a step grows on a GPU was not measured.
+            cost=partial(step_cost, bench) if bench.source.device.type == "cpu" else None,
         )
 
     @property

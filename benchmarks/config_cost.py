@@ -1,0 +1,122 @@
+"""What a search gains from knowing that its configs differ in cost, on recorded curves.
+
+    python benchmarks/config_cost.py [--tables "NHITS_Q demo"] [--seeds 20] [--quick]
+
+The clock is that of the recorded trainings, and the unit the mean time of a recorded curve. The
+product divides what it expects of a config by a power of the number of its weights, which is what
+`paretocast tune` does on a CPU; without that, all configs cost the same to it. Both search with the
+rung of the product and without it. Hypervolumes are those of `search_strategies.py`: on the tune
+split, on the calibrate split and by worth, medians over seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+from typing import TYPE_CHECKING, Any
+
+from harness import print_result, print_table
+from search_strategies import JUDGED, recorded_tables, reference_point
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from blackbox.replay import Blackbox, Table
+
+    from paretocast.space import Config
+
+CHECKPOINTS = (3, 5, 10, 15)  # mean trainings' worth of seconds
+N_TRIALS = 20
+SERIES_COLUMNS = 11  # calendar, as the models see `demo` and `heat` without weather
+
+
+def cost_by_weights(table: Table) -> Callable[[Config], float]:
+    """What the product takes a config to cost."""
+    import numpy as np
+    from record_curves import FIXED
+
+    from paretocast.models.base import WindowShape
+    from paretocast.models.registry import count_weights
+    from paretocast.trial import TIME_BY_WEIGHTS
+
+    model = table.recording.model
+    shape = WindowShape(
+        input_steps=168, horizon_steps=24, n_past=0, n_known=SERIES_COLUMNS, n_levels=11
+    )
+
+    def cost(config: Config) -> float:
+        full = {**config, **FIXED[model]}
+        n = count_weights(model, shape, full, train_history=np.zeros(0, dtype=np.float32))
+        return float(n**TIME_BY_WEIGHTS)
+
+    return cost
+
+
+def measure(table: Table, blackbox: Blackbox, *, seeds: int) -> list[dict[str, Any]]:
+    """A row for each search."""
+    from blackbox.search import hypervolumes, replay
+    from blackbox.strategies import N_RUNGS, make_product
+
+    reference, box = reference_point(table)
+    mean_seconds = float(table.column("cpu_seconds")[:, -1].mean())
+    at = [n * mean_seconds for n in CHECKPOINTS]
+    costs = {"by weights": cost_by_weights(table), "the same": None}
+    rows = []
+    for n_rungs, (name, cost) in itertools.product((N_RUNGS, 1), costs.items()):
+        histories = [
+            replay(
+                make_product(blackbox, seed=seed, n_trials=N_TRIALS, n_rungs=n_rungs, cost=cost),
+                blackbox,
+                seed=seed,
+                budget_seconds=at[-1],
+            )
+            for seed in range(seeds)
+        ]
+        found = {
+            split: [
+                hypervolumes(h, at=at, split=split, reference=reference, clock="seconds") / box
+                for h in histories
+            ]
+            for split in JUDGED
+        }
+        rows.append(
+            {
+                "table": table.name,
+                "rungs": n_rungs,
+                "cost": name,
+                "trials": statistics.median(h.n_started for h in histories),
+                **{
+                    f"{split} {n}": float(statistics.median(v[i] for v in values))
+                    for split, values in found.items()
+                    for i, n in enumerate(CHECKPOINTS)
+                },
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    """Print four rows per table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--tables", nargs="+", default=None, help='such as "NHITS_Q demo"')
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--quick", action="store_true", help="three seeds")
+    arguments = parser.parse_args()
+
+    import optuna
+    from blackbox.replay import Surrogate
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    seeds = 3 if arguments.quick else arguments.seeds
+    rows = []
+    for table in recorded_tables(arguments.tables):
+        rows += measure(table, Surrogate(table), seeds=seeds)
+    print_table(list(rows[0]), [list(row.values()) for row in rows])
+    print_result({"rows": rows}, seed=seeds)
+
+
+if __name__ == "__main__":
+    main()
