@@ -2,11 +2,14 @@
 
     python benchmarks/config_cost.py [--tables "NHITS_Q demo"] [--seeds 20] [--quick]
 
-The clock is that of the recorded trainings, and the unit the mean time of a recorded curve. The
-product divides what it expects of a config by a power of the number of its weights, which is what
-`paretocast tune` does on a CPU; without that, all configs cost the same to it. Both search with the
-rung of the product and without it. Hypervolumes are those of `search_strategies.py`: on the tune
-split, on the calibrate split and by worth, medians over seeds.
+First printed is with which power of the number of weights the recorded seconds grow, and how close
+that is: least squares over logarithms, a curve a point.
+
+Then searches are compared on the clock of the recorded trainings; its unit is the mean time of a
+curve. The product divides what it expects of a config by that power, which is what `paretocast
+tune` does on a CPU; without it, all configs cost the same. Both search with the rung of the product
+and without it. Hypervolumes are those of `search_strategies.py`: on the tune split, on the
+calibrate split and by worth, medians over seeds.
 """
 
 from __future__ import annotations
@@ -19,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 from harness import print_result, print_table
 from search_strategies import JUDGED, recorded_tables, reference_point
 
+from paretocast.space import config_at
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
 
     from blackbox.replay import Blackbox, Table
 
@@ -31,26 +35,33 @@ N_TRIALS = 20
 SERIES_COLUMNS = 11  # calendar, as the models see `demo` and `heat` without weather
 
 
-def cost_by_weights(table: Table) -> Callable[[Config], float]:
-    """What the product takes a config to cost."""
+def weights_of(table: Table, config: Config) -> int:
+    """Weights of a recorded config's model."""
     import numpy as np
     from record_curves import FIXED
 
     from paretocast.models.base import WindowShape
     from paretocast.models.registry import count_weights
-    from paretocast.trial import TIME_BY_WEIGHTS
 
     model = table.recording.model
     shape = WindowShape(
         input_steps=168, horizon_steps=24, n_past=0, n_known=SERIES_COLUMNS, n_levels=11
     )
+    full = {**config, **FIXED[model]}
+    return count_weights(model, shape, full, train_history=np.zeros(0, dtype=np.float32))
 
-    def cost(config: Config) -> float:
-        full = {**config, **FIXED[model]}
-        n = count_weights(model, shape, full, train_history=np.zeros(0, dtype=np.float32))
-        return float(n**TIME_BY_WEIGHTS)
 
-    return cost
+def growth(table: Table) -> dict[str, Any]:
+    """The power of the weights with which seconds grow, and the correlation of the logarithms."""
+    import numpy as np
+
+    space = table.recording.space
+    configs = [config_at(space, point) for point in table.points.tolist()]
+    weights = np.log([weights_of(table, config) for config in configs])
+    seconds = np.log(table.column("cpu_seconds")[:, -1])
+    power, _ = np.polyfit(weights, seconds, 1)
+    agreement = np.corrcoef(weights, seconds)[0, 1]
+    return {"table": table.name, "power": float(power), "correlation": float(agreement)}
 
 
 def measure(table: Table, blackbox: Blackbox, *, seeds: int) -> list[dict[str, Any]]:
@@ -58,10 +69,12 @@ def measure(table: Table, blackbox: Blackbox, *, seeds: int) -> list[dict[str, A
     from blackbox.search import hypervolumes, replay
     from blackbox.strategies import N_RUNGS, make_product
 
+    from paretocast.trial import TIME_BY_WEIGHTS
+
     reference, box = reference_point(table)
     mean_seconds = float(table.column("cpu_seconds")[:, -1].mean())
     at = [n * mean_seconds for n in CHECKPOINTS]
-    costs = {"by weights": cost_by_weights(table), "the same": None}
+    costs = {"by weights": lambda c: weights_of(table, c) ** TIME_BY_WEIGHTS, "the same": None}
     rows = []
     for n_rungs, (name, cost) in itertools.product((N_RUNGS, 1), costs.items()):
         histories = [
@@ -111,11 +124,14 @@ def main() -> None:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     seeds = 3 if arguments.quick else arguments.seeds
+    tables = recorded_tables(arguments.tables)
+    grows = [growth(table) for table in tables]
+    print_table(list(grows[0]), [list(row.values()) for row in grows])
     rows = []
-    for table in recorded_tables(arguments.tables):
+    for table in tables:
         rows += measure(table, Surrogate(table), seeds=seeds)
     print_table(list(rows[0]), [list(row.values()) for row in rows])
-    print_result({"rows": rows}, seed=seeds)
+    print_result({"growth": grows, "rows": rows}, seed=seeds)
 
 
 if __name__ == "__main__":
