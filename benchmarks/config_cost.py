@@ -25,7 +25,6 @@ from search_strategies import JUDGED, recorded_tables, reference_point
 from paretocast.space import config_at
 
 if TYPE_CHECKING:
-
     from blackbox.replay import Blackbox, Table
 
     from paretocast.space import Config
