@@ -16,11 +16,15 @@ from numpy.typing import NDArray
 import paretocast
 from builders import make_series, make_task, with_values
 from paretocast.errors import StoreError
+from paretocast.proposals import N_STARTUP_TRIALS_MFGP
+from paretocast.proposals.proposer import N_COSTS
 from paretocast.selection import TrialState
+from paretocast.space import Config
 from paretocast.store import load_arrays, load_json
 from paretocast.study import StudyResult
 from paretocast.study.mirror import OptunaMirror
 from paretocast.study.shelf import Shelf
+from paretocast.trial import Bench, step_cost
 from studies import (
     SMALL_SPACE,
     Watch,
@@ -102,6 +106,21 @@ def test_the_same_seed_gives_the_same_trials_and_numbers(
     finished: tuple[Path, StudyResult], tmp_path: Path
 ) -> None:
     assert numbers(optimise(make_study(tmp_path))) == numbers(finished[1])
+
+
+def test_a_search_on_a_cpu_asks_once_what_configs_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def watched(bench: Bench, config: Config) -> float:
+        asked.append(step_cost(bench, config))
+        return asked[-1]
+
+    monkeypatch.setattr("paretocast.study.search.step_cost", watched)
+    optimise(make_study(tmp_path, make_settings(N_STARTUP_TRIALS_MFGP + 2)))
+    assert len(asked) == N_COSTS
+    assert max(asked) > min(asked)
 
 
 def test_another_seed_gives_other_trials(
