@@ -6,10 +6,10 @@ First printed is with which power of the number of weights the recorded seconds 
 that is: least squares over logarithms, a curve a point.
 
 Then searches are compared on the clock of the recorded trainings; its unit is the mean time of a
-curve. The product divides what it expects of a config by that power, which is what `paretocast
-tune` does on a CPU; without it, all configs cost the same. Both search with the rung of the product
-and without it. Hypervolumes are those of `search_strategies.py`: on the tune split, on the
-calibrate split and by worth, medians over seeds.
+curve. The product divides what it expects of a config by such a power (`trial.TIME_BY_WEIGHTS`),
+which is what `paretocast tune` does on a CPU; without it, all configs cost the same. Both search
+with the rung of the product and without it. Hypervolumes are those of `search_strategies.py`: on
+the tune split, on the calibrate split and by worth, medians over seeds.
 """
 
 from __future__ import annotations
