@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 CHECKPOINTS = (3, 5, 10, 15)  # mean trainings' worth of seconds
 N_TRIALS = 20
-SERIES_COLUMNS = 11  # calendar, as the models see `demo` and `heat` without weather
+N_KNOWN = {"demo": 15, "heat": 11}  # columns known ahead when the curves were recorded
 
 
 def weights_of(table: Table, config: Config) -> int:
@@ -40,14 +40,15 @@ def weights_of(table: Table, config: Config) -> int:
     from record_curves import FIXED
 
     from paretocast.models.base import WindowShape
-    from paretocast.models.registry import count_weights
+    from paretocast.models.registry import build_model, count_weights
 
-    model = table.recording.model
+    model, dataset = table.name.split()
     shape = WindowShape(
-        input_steps=168, horizon_steps=24, n_past=0, n_known=SERIES_COLUMNS, n_levels=11
+        input_steps=168, horizon_steps=24, n_past=0, n_known=N_KNOWN[dataset], n_levels=11
     )
     full = {**config, **FIXED[model]}
-    return count_weights(model, shape, full, train_history=np.zeros(0, dtype=np.float32))
+    no_history = np.zeros(0, dtype=np.float32)  # TimesNet's periods alone need one
+    return count_weights(lambda: build_model(model, shape, full, train_history=no_history))
 
 
 def growth(table: Table) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def growth(table: Table) -> dict[str, Any]:
 
 def measure(table: Table, blackbox: Blackbox, *, seeds: int) -> list[dict[str, Any]]:
     """A row for each search."""
-    from blackbox.search import hypervolumes, replay
+    from blackbox.search import add_worth, hypervolumes, replay
     from blackbox.strategies import N_RUNGS, make_product
 
     from paretocast.trial import TIME_BY_WEIGHTS
@@ -76,15 +77,13 @@ def measure(table: Table, blackbox: Blackbox, *, seeds: int) -> list[dict[str, A
     costs = {"by weights": lambda c: weights_of(table, c) ** TIME_BY_WEIGHTS, "the same": None}
     rows = []
     for n_rungs, (name, cost) in itertools.product((N_RUNGS, 1), costs.items()):
-        histories = [
-            replay(
-                make_product(blackbox, seed=seed, n_trials=N_TRIALS, n_rungs=n_rungs, cost=cost),
-                blackbox,
-                seed=seed,
-                budget_seconds=at[-1],
+        histories = []
+        for seed in range(seeds):
+            search = make_product(
+                blackbox, seed=seed, n_trials=N_TRIALS, n_rungs=n_rungs, cost=cost
             )
-            for seed in range(seeds)
-        ]
+            history = replay(search, blackbox, seed=seed, budget_seconds=at[-1])
+            histories.append(add_worth(history, blackbox))
         found = {
             split: [
                 hypervolumes(h, at=at, split=split, reference=reference, clock="seconds") / box

@@ -66,11 +66,11 @@ def search(
     make: Callable[[Blackbox, int], Strategy], blackbox: Blackbox, *, seeds: int, n_full: int
 ) -> list[History]:
     """One search per seed."""
-    from blackbox.search import replay
+    from blackbox.search import add_worth, replay
 
     budget = n_full * blackbox.rung_steps[-1]
     return [
-        replay(make(blackbox, seed), blackbox, seed=seed, budget_steps=budget)
+        add_worth(replay(make(blackbox, seed), blackbox, seed=seed, budget_steps=budget), blackbox)
         for seed in range(seeds)
     ]
 

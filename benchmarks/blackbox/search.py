@@ -67,11 +67,12 @@ class Ended:
     seconds : float
         Virtual time then.
     values : dict of split to tuple
-        Its objectives on each split, minimised; the search saw those of the tune split. `WORTH`
-        is no split: what fresh trainings of its config would have on the tune split on average.
+        Its objectives on each split, minimised; the search saw those of the tune split. `add_worth`
+        adds `WORTH`: what fresh trainings of its config would have on the tune split on average.
     """
 
     number: int
+    config: Config
     steps: int
     seconds: float
     values: dict[str, tuple[float, ...]]
@@ -177,7 +178,7 @@ def replay(
             break
         history.steps += steps
         history.seconds = now
-        if _judge(strategy, blackbox, running, history, now):
+        if _judge(strategy, running, history, now):
             running.rung += 1
             train(now, running)
             continue
@@ -193,9 +194,7 @@ def _between_rungs(at_rungs: Sequence[float], rungs: Sequence[int], running: _Ru
     return at_rungs[rungs[running.rung]] - before
 
 
-def _judge(
-    strategy: Strategy, blackbox: Blackbox, running: _Running, history: History, now: float
-) -> bool:
+def _judge(strategy: Strategy, running: _Running, history: History, now: float) -> bool:
     """Tell the strategy; True if the trial goes on."""
     at = strategy.rungs[running.rung]
     values = {split: _objectives(scores[at]) for split, scores in running.curve.scores.items()}
@@ -205,13 +204,19 @@ def _judge(
         history.n_pruned += 1
         return False
     strategy.ended(running.number, values["tune"])
-    values[WORTH] = blackbox.expected(running.config)["tune"]
-    history.complete.append(Ended(running.number, history.steps, now, values))
+    history.complete.append(Ended(running.number, running.config, history.steps, now, values))
     return False
 
 
 def _objectives(scores: dict[str, float]) -> tuple[float, ...]:
     return tuple(scores[name] for name in OBJECTIVES)
+
+
+def add_worth(history: History, blackbox: Blackbox) -> History:
+    """The same history, whose complete trials know what they are worth."""
+    for ended in history.complete:
+        ended.values[WORTH] = blackbox.expected(ended.config)["tune"]
+    return history
 
 
 def hypervolumes(

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from paretocast.models.base import QuantileModel
     from paretocast.settings import TrainingSettings
     from paretocast.space import Config
     from paretocast.task import Task
@@ -51,7 +52,7 @@ BATCH_SIZES = {
     "cpu": {"NHITS_Q": 128, "TFT_Q": 32, "TIMESNET_Q": 32},
     "cuda": {"NHITS_Q": 256, "TFT_Q": 128, "TIMESNET_Q": 128},
 }
-# Seconds per step on a CPU grow with this power of the number of weights, for all three models.
+# Seconds per step on a CPU grow with about this power of the number of weights.
 TIME_BY_WEIGHTS = 0.6
 
 
@@ -332,13 +333,7 @@ def run_trial(
 def start_training(bench: Bench, config: Config, *, seed: int) -> Training:
     """A fresh model with its training at step 0."""
     seed_weights(seed)
-    levels = bench.task.shape.levels
-    model = build_model(
-        bench.model,
-        bench.source.shape(len(levels)),
-        config,
-        train_history=_train_history(bench),
-    )
+    model = _fresh_model(bench, config)
     if bench.source.anchor is not None:
         model.start_at_anchor()
     settings = bench.training
@@ -355,7 +350,7 @@ def start_training(bench: Bench, config: Config, *, seed: int) -> Training:
             n_evaluations=settings.n_evaluations,
             patience=settings.patience,
         ),
-        levels=levels,
+        levels=bench.task.shape.levels,
         train_positions=bench.task.issues["train"],
         stop_positions=bench.task.issues["stop"],
         seed=seed,
@@ -369,22 +364,21 @@ def step_cost(bench: Bench, config: Config) -> float:
     NaN for a config whose model cannot be built; its trial will say why.
     """
     try:
-        n_weights = count_weights(
-            bench.model,
-            bench.source.shape(len(bench.task.shape.levels)),
-            config,
-            train_history=_train_history(bench),
-        )
+        n_weights = count_weights(lambda: _fresh_model(bench, config))
     except Exception:  # noqa: BLE001  (whatever it is: the trial is where failures are recorded)
         return math.nan
     return math.pow(n_weights, TIME_BY_WEIGHTS)
 
 
-def _train_history(bench: Bench) -> NDArray[np.float32]:
-    """The scaled target of the train period, 0 where it is missing, (T,)."""
+def _fresh_model(bench: Bench, config: Config) -> QuantileModel:
     filled, usable = bench.task.filled
     train_values = bench.scaling.scale(np.where(usable, filled, np.nan)[: bench.task.train_stop])
-    return np.nan_to_num(train_values).astype(np.float32)
+    return build_model(
+        bench.model,
+        bench.source.shape(len(bench.task.shape.levels)),
+        config,
+        train_history=np.nan_to_num(train_values).astype(np.float32),
+    )
 
 
 def _checkpoint(training: Training, rungs: Sequence[Judgement]) -> bytes:

@@ -119,8 +119,12 @@ def test_the_front_is_chosen_on_tune_and_judged_on_the_other_split() -> None:
     better, worse = {"tune": (1.0, 1.0)}, {"tune": (2.0, 2.0)}
     # On the other split the trial that lost on tune is the better one: it must not count.
     history.complete = [
-        type(first)(0, 30, 3.0, {**better, "calibrate": (3.0, 3.0), WORTH: (2.0, 2.0)}),
-        type(second)(1, 60, 9.0, {**worse, "calibrate": (1.0, 1.0), WORTH: (1.0, 1.0)}),
+        type(first)(
+            0, first.config, 30, 3.0, {**better, "calibrate": (3.0, 3.0), WORTH: (2.0, 2.0)}
+        ),
+        type(second)(
+            1, second.config, 60, 9.0, {**worse, "calibrate": (1.0, 1.0), WORTH: (1.0, 1.0)}
+        ),
     ]
     reference = np.array([4.0, 4.0])
     judged = hypervolumes(history, at=[29, 60], split="calibrate", reference=reference)
@@ -267,7 +271,7 @@ def test_repeats_keep_to_their_share_and_draw_other_noise(demo: Surrogate) -> No
 def test_the_search_needs_three_tenths_of_the_steps_of_fifty_random_trials_at_most(
     demo: Surrogate,
 ) -> None:
-    n_random, n_ours, seeds = 50, 20, range(5)
+    n_random, n_ours, seeds = 50, 20, range(7)
     full = demo.rung_steps[-1]
     reference, _ = reference_point(demo.table)
     make = strategies(n_random)["random"]

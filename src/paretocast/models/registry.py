@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from paretocast.space import model_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -55,16 +55,10 @@ def build_model(
             return TimesNet(shape, periods=periods, **architecture)  # type: ignore[arg-type]
 
 
-def count_weights(
-    name: str,
-    shape: WindowShape,
-    config: Mapping[str, Value],
-    *,
-    train_history: NDArray[np.float32],
-) -> int:
-    """Weights of a model, which is not built for that: arguments as of `build_model`."""
+def count_weights(build: Callable[[], QuantileModel]) -> int:
+    """How many weights the model has that `build` makes; none of them takes memory."""
     import torch
 
     with torch.device("meta"):
-        model = build_model(name, shape, config, train_history=train_history)
+        model = build()
     return sum(weights.numel() for weights in model.parameters())
