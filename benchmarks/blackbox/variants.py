@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +13,7 @@ from blackbox.search import OBJECTIVES
 from blackbox.strategies import Product, last_rungs, make_product, shares_of_budget
 from optuna.samplers import TPESampler
 
-from paretocast.halving import ETA, survives
+from paretocast.halving import ETA, order_by_merit, survives
 from paretocast.proposals import Proposer, SeenTrial
 
 if TYPE_CHECKING:
@@ -44,9 +45,31 @@ class TunedProposer(Proposer):
         return super()._ask(study, sampler)
 
 
+def best_third(before: NDArray[np.float64], newcomer: NDArray[np.float64]) -> bool:
+    """The rule of MO-ASHA: the best third at a rung, rounded up, goes on."""
+    everybody = np.vstack([before, newcomer])
+    return len(before) in order_by_merit(everybody)[: math.ceil(len(everybody) / ETA)]
+
+
+RULES: dict[str, Callable[..., bool]] = {
+    "best third": best_third,
+    **{f"dominated by {s}": partial(survives, most_dominating=s) for s in (0.1, 0.2, 0.5)},
+}
+
+
+@dataclass
+class Ruled(Product):
+    """The product's search with another rule at rungs."""
+
+    rule: Callable[..., bool] = survives
+
+    def survives(self, before: NDArray[np.float64], newcomer: NDArray[np.float64]) -> bool:
+        return self.rule(before, newcomer)
+
+
 @dataclass
 class Changed(Product):
-    """The product's search with another rule at rungs or another view for the sampler.
+    """The product's search with another view for the sampler.
 
     Attributes
     ----------
@@ -57,7 +80,6 @@ class Changed(Product):
         changed from that rung to the highest one.
     """
 
-    eta: int = ETA
     sees: str = "last"
 
     def seen(self) -> list[SeenTrial]:
@@ -68,9 +90,6 @@ class Changed(Product):
             for n, config in self.configs.items()
             if n in shown or n not in judged
         ]
-
-    def survives(self, before: NDArray[np.float64], newcomer: NDArray[np.float64]) -> bool:
-        return survives(before, newcomer, eta=self.eta)
 
     def _shown(self, judged: dict[int, list[Values]]) -> dict[int, Values]:
         """Values under which the sampler sees the trials that it sees."""
@@ -105,7 +124,6 @@ def make_changed(
     *,
     n_trials: int,
     n_rungs: int,
-    eta: int = ETA,
     sees: str = "last",
     n_startup: int | None = None,
     **tpe: Any,  # noqa: ANN401 - options of Optuna
@@ -123,7 +141,7 @@ def make_changed(
     if n_startup is not None:
         proposer._n_startup = n_startup  # noqa: SLF001 - no option of the product
     rungs = last_rungs(blackbox, n_rungs)
-    return Changed(proposer, rungs, shares_of_budget(blackbox, rungs), eta=eta, sees=sees)
+    return Changed(proposer, rungs, shares_of_budget(blackbox, rungs), sees=sees)
 
 
 def variants(n_trials: int) -> dict[str, Callable[[Blackbox, int], Strategy]]:
@@ -132,12 +150,20 @@ def variants(n_trials: int) -> dict[str, Callable[[Blackbox, int], Strategy]]:
     def product(**changes: Any) -> Callable[[Blackbox, int], Strategy]:  # noqa: ANN401
         return lambda box, seed: make_product(box, seed=seed, n_trials=n_trials, **changes)
 
+    def ruled(rule: Callable[..., bool]) -> Callable[[Blackbox, int], Strategy]:
+        def make(box: Blackbox, seed: int) -> Strategy:
+            ours = make_product(box, seed=seed, n_trials=n_trials)
+            return Ruled(ours.proposer, ours.rungs, ours.shares, rule=rule)
+
+        return make
+
     def changed(**changes: Any) -> Callable[[Blackbox, int], Strategy]:  # noqa: ANN401
         return partial(make_changed, n_trials=n_trials, **changes)
 
     found: dict[str, Callable[[Blackbox, int], Strategy]] = {"ours": product()}
     for n in (1, 2, 3, 4):
         found[f"{n} rungs"] = product(n_rungs=n)
+    found |= {name: ruled(rule) for name, rule in RULES.items()}
     found["no default first"] = product(starts_with_default=False)
     for sampler in ("tpe", "gp", "nsga2", "random", "qmc"):
         found[f"{sampler}, 2 rungs"] = product(sampler=sampler, n_rungs=2)
@@ -145,8 +171,6 @@ def variants(n_trials: int) -> dict[str, Callable[[Blackbox, int], Strategy]]:
         found[f"gp, {n} rungs"] = product(sampler="gp", n_rungs=n)
         for sees in ("complete", "highest", "projected"):
             found[f"sees {sees}, {n} rungs"] = changed(n_rungs=n, sees=sees)
-        for eta in (2, 4):
-            found[f"eta {eta}, {n} rungs"] = changed(n_rungs=n, eta=eta)
     for size in (4, 16):
         found[f"start-up {size}"] = changed(n_rungs=2, n_startup=size)
     found["multivariate"] = changed(n_rungs=2, multivariate=True)

@@ -1,16 +1,16 @@
 """Asynchronous successive halving for several objectives: which trials go on beyond a rung.
 
-A rung is a number of gradient steps at which a trial is judged. A trial goes on if it is among the
-best third, rounded up, of those that have reached the rung so far, by non-dominated rank and,
-within a front, by how much of the front it alone holds: the stopping rule of MO-ASHA (Schmucker et
-al. 2021, arXiv 2106.12639, algorithm 1) with crowding distance as its spread-keeping order. Every
-objective is minimised. Where constraints are given, a trial that meets them goes before one that
-does not, and of those that do not the one with the smaller total violation.
+A rung is a number of gradient steps at which a trial is judged. A trial is stopped there if more
+than a third of those that have reached the rung so far dominate it: the rank of Fonseca and Fleming
+(1993), one plus the number of points that dominate, in place of the non-dominated rank of MO-ASHA
+(Schmucker et al. 2021, arXiv 2106.12639). So nobody on the front is ever stopped, and how many go
+on depends on how good they are. Every objective is minimised. Where constraints are given, a trial
+that meets them dominates one that does not, and of those that do not the one with the smaller total
+violation dominates.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 ETA = 3
+# The share of the others at a rung that may dominate a trial which goes on.
+MOST_DOMINATING = 1.0 / 3.0
 
 
 def plan_rungs(total_steps: int, *, n_rungs: int, eta: int = ETA) -> tuple[int, ...]:
@@ -64,7 +66,7 @@ def survives(
     newcomer: NDArray[np.float64],
     *,
     violations: ArrayLike | None = None,
-    eta: int = ETA,
+    most_dominating: float = MOST_DOMINATING,
 ) -> bool:
     """Whether a trial goes on beyond a rung.
 
@@ -75,15 +77,20 @@ def survives(
     newcomer : ndarray of shape (m,)
         Objectives of the trial that asks.
     violations : array_like of shape (n + 1,), optional
-        Total violation of the constraints, that of the newcomer last.
+        Total violation of the constraints, that of the newcomer last; none without it.
+    most_dominating : float
+        The share of the n that may dominate it.
 
     Examples
     --------
-    The first trial always goes on; the second one if it is better than the first.
+    The first trial always goes on; the second one unless the first is better in every respect.
 
     >>> survives(np.array([[1.0, 1.0]]), np.array([9.0, 9.0]))
     False
+    >>> survives(np.array([[1.0, 1.0]]), np.array([9.0, 0.5]))
+    True
     """
-    everybody = np.vstack([values, newcomer])
-    n_places = math.ceil(len(everybody) / eta)
-    return len(everybody) - 1 in order_by_merit(everybody, violations=violations)[:n_places]
+    total = np.zeros(len(values) + 1) if violations is None else np.asarray(violations, np.float64)
+    better = (values <= newcomer).all(axis=1) & (values < newcomer).any(axis=1)
+    dominates = (total[:-1] < total[-1]) | ((total[:-1] == total[-1]) & better)
+    return int(dominates.sum()) <= most_dominating * len(values)
