@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from blackbox.replay import Blackbox
     from blackbox.search import Strategy
-    from numpy.typing import NDArray
 
     from paretocast.space import Config, Space
 
     Values = tuple[float, ...]
+    Rule = Callable[..., bool]
 
 N_RUNGS = TrainingSettings().rungs(anchored=False)
 
@@ -33,11 +33,17 @@ class Product:
     """The search of `paretocast tune`: its proposals and its rule at rungs, as it ships them.
 
     The sampler sees every trial with its rungs, and whether it runs; the rule at rungs counts all.
+
+    Attributes
+    ----------
+    rule : callable
+        Of the objectives of the trials before at a rung and those of the newcomer: does it go on?
     """
 
     proposer: Proposer
     rungs: Sequence[int]
     shares: Sequence[float]
+    rule: Rule = survives
     configs: dict[int, Config] = field(default_factory=dict)
     at_rungs: dict[int, list[Values]] = field(default_factory=dict)
     over: set[int] = field(default_factory=set)
@@ -70,14 +76,10 @@ class Product:
     def goes_on(self, number: int, rung: int, values: Values) -> bool:
         before = [at[rung] for at in self.at_rungs.values() if len(at) > rung]
         self.at_rungs[number].append(values)
-        survives = self.survives(np.reshape(before, (len(before), len(values))), np.array(values))
-        if not survives:
+        goes_on = self.rule(np.reshape(before, (len(before), len(values))), np.array(values))
+        if not goes_on:
             self.over.add(number)
-        return survives
-
-    def survives(self, before: NDArray[np.float64], newcomer: NDArray[np.float64]) -> bool:
-        """The rule at rungs."""
-        return survives(before, newcomer)
+        return goes_on
 
     def ended(self, number: int, values: Values) -> None:
         self.at_rungs[number].append(values)
@@ -146,6 +148,7 @@ def make_product(
     sampler: str = DEFAULT_SAMPLER,
     starts_with_default: bool = True,
     cost: Callable[[Config], float] | None = None,
+    rule: Rule = survives,
 ) -> Product:
     """The product's search; without `cost` all configs cost the same, otherwise as it ships."""
     proposer = Proposer(
@@ -158,7 +161,7 @@ def make_product(
         cost=cost,
     )
     rungs = last_rungs(blackbox, n_rungs)
-    return Product(proposer, rungs, shares_of_budget(blackbox, rungs))
+    return Product(proposer, rungs, shares_of_budget(blackbox, rungs), rule)
 
 
 def make_single(blackbox: Blackbox, *, seed: int) -> PrunedOnMae:

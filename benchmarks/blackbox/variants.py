@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import optuna
     from blackbox.replay import Blackbox
     from blackbox.search import Strategy
+    from blackbox.strategies import Rule
     from numpy.typing import NDArray
     from optuna.samplers import BaseSampler
 
@@ -51,20 +52,10 @@ def best_third(before: NDArray[np.float64], newcomer: NDArray[np.float64]) -> bo
     return len(before) in order_by_merit(everybody)[: math.ceil(len(everybody) / ETA)]
 
 
-RULES: dict[str, Callable[..., bool]] = {
+RULES: dict[str, Rule] = {
     "best third": best_third,
     **{f"dominated by {s}": partial(survives, most_dominating=s) for s in (0.1, 0.2, 0.5)},
 }
-
-
-@dataclass
-class Ruled(Product):
-    """The product's search with another rule at rungs."""
-
-    rule: Callable[..., bool] = survives
-
-    def survives(self, before: NDArray[np.float64], newcomer: NDArray[np.float64]) -> bool:
-        return self.rule(before, newcomer)
 
 
 @dataclass
@@ -150,20 +141,13 @@ def variants(n_trials: int) -> dict[str, Callable[[Blackbox, int], Strategy]]:
     def product(**changes: Any) -> Callable[[Blackbox, int], Strategy]:  # noqa: ANN401
         return lambda box, seed: make_product(box, seed=seed, n_trials=n_trials, **changes)
 
-    def ruled(rule: Callable[..., bool]) -> Callable[[Blackbox, int], Strategy]:
-        def make(box: Blackbox, seed: int) -> Strategy:
-            ours = make_product(box, seed=seed, n_trials=n_trials)
-            return Ruled(ours.proposer, ours.rungs, ours.shares, rule=rule)
-
-        return make
-
     def changed(**changes: Any) -> Callable[[Blackbox, int], Strategy]:  # noqa: ANN401
         return partial(make_changed, n_trials=n_trials, **changes)
 
     found: dict[str, Callable[[Blackbox, int], Strategy]] = {"ours": product()}
     for n in (1, 2, 3, 4):
         found[f"{n} rungs"] = product(n_rungs=n)
-    found |= {name: ruled(rule) for name, rule in RULES.items()}
+    found |= {name: product(rule=rule) for name, rule in RULES.items()}
     found["no default first"] = product(starts_with_default=False)
     for sampler in ("tpe", "gp", "nsga2", "random", "qmc"):
         found[f"{sampler}, 2 rungs"] = product(sampler=sampler, n_rungs=2)

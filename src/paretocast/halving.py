@@ -2,11 +2,11 @@
 
 A rung is a number of gradient steps at which a trial is judged. A trial is stopped there if more
 than a third of those that have reached the rung so far dominate it: the rank of Fonseca and Fleming
-(1993), one plus the number of points that dominate, in place of the non-dominated rank of MO-ASHA
-(Schmucker et al. 2021, arXiv 2106.12639). So nobody on the front is ever stopped, and how many go
-on depends on how good they are. Every objective is minimised. Where constraints are given, a trial
-that meets them dominates one that does not, and of those that do not the one with the smaller total
-violation dominates.
+(1993, Proceedings of the Fifth International Conference on Genetic Algorithms), one plus the number
+of points that dominate, in place of the non-dominated rank of MO-ASHA (Schmucker et al. 2021, arXiv
+2106.12639). So nobody on the front is ever stopped, and how many go on depends on how good they
+are. Every objective is minimised. Where constraints are given, a trial that meets them dominates
+one that does not, and of those that do not the one with the smaller total violation dominates.
 """
 
 from __future__ import annotations
