@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 SQLITE, JOURNAL, GRPC = "sqlite", "journal", "grpc://"
 GRPC_PORT = 13000  # where Optuna's proxy listens unless told otherwise
 HEARTBEAT_SECONDS = 60  # of a trial in a database; Optuna calls it stale after twice that
+MISSED_BEAT_SECONDS = 2  # after one that failed: a trial may enter the database after its start
 _RPC_DETAILS = re.compile(r'^\s*details = "(.*)"$', re.MULTILINE)  # what gRPC wraps in many lines
 
 
@@ -115,12 +116,14 @@ class OptunaMirror:
 
         missed = (SQLAlchemyError, optuna.exceptions.StorageInternalError, KeyError)
         while True:
+            pause = MISSED_BEAT_SECONDS
             with suppress(*missed):  # a beat is not worth a trial; the next write tells
                 study_id = heart.get_study_id_from_name(self._study.study_name)
                 heart.record_heartbeat(
                     heart.get_trial_id_from_study_id_trial_number(study_id, number)
                 )
-            if ended.wait(HEARTBEAT_SECONDS):
+                pause = HEARTBEAT_SECONDS
+            if ended.wait(pause):
                 return
 
     def _tell(self, number: int, now: FrozenTrial | None) -> None:
