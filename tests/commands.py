@@ -11,6 +11,8 @@ from paretocast.datasets import write_demo_csv
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
 ZONE = """
 name = "my_zone"
 path = "my_zone.csv"
@@ -28,10 +30,17 @@ unit = "°C"
 """
 
 
-def run_cli(*arguments: str) -> int:
-    """Exit code of a command."""
+def run_cli(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command in this process."""
+    code = exit_code(*arguments)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def exit_code(*arguments: object) -> int:
+    """Exit code of a command in this process."""
     before = sys.argv
-    sys.argv = ["paretocast", *arguments]
+    sys.argv = ["paretocast", *map(str, arguments)]
     try:
         main()
     except SystemExit as end:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from commands import run_cli
+from commands import exit_code
 from paretocast.calibration import load_calibrator, walk_forward
 from paretocast.calibrator_file import load_fitted
 from paretocast.ensemble import average_levels
@@ -40,7 +40,7 @@ def test_the_best_calibrator_is_written_with_what_it_was_compared_with(
     study: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "calibrator.json"
-    assert run_cli("calibrate", str(study), "--output", str(path)) == 0
+    assert exit_code("calibrate", str(study), "--output", str(path)) == 0
     out = capsys.readouterr().out
     assert "rolled folds of the calibrate split" in out
     assert "★" in out
@@ -57,7 +57,7 @@ def test_the_best_calibrator_is_written_with_what_it_was_compared_with(
 def test_a_named_calibrator_stands_beside_none(
     study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_cli("calibrate", str(study), "--calibrator", "cqr", "--trial", "1") == 0
+    assert exit_code("calibrate", str(study), "--calibrator", "cqr", "--trial", "1") == 0
     out = capsys.readouterr().out
     assert "cqr was named" in out
     assert "isotonic" not in out
@@ -69,7 +69,7 @@ def test_static_leaves_out_what_goes_on_learning(
     study: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "calibrator.json"
-    assert run_cli("calibrate", str(study), "--static", "--output", str(path)) == 0
+    assert exit_code("calibrate", str(study), "--static", "--output", str(path)) == 0
     names = {row["name"] for row in load_json(path)["compared"]}
     assert "cqr" in names
     assert not {"aci", "pid"} & names
@@ -80,7 +80,7 @@ def test_diagnose_prints_the_groups_and_writes_its_page(
     study: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     page = tmp_path / "page.html"
-    assert run_cli("diagnose", str(study), "--page", str(page)) == 0
+    assert exit_code("diagnose", str(study), "--page", str(page)) == 0
     out = capsys.readouterr().out
     for name in ("lead time", "local hour", "weekday", "month", "demand decile", "temperature"):
         assert f"by {name}" in out
@@ -93,9 +93,9 @@ def test_diagnose_shows_what_a_calibrator_changes(
 ) -> None:
     calibrator, page = tmp_path / "calibrator.json", tmp_path / "page.html"
     named = ["--calibrator", "cqr", "--output", str(calibrator)]
-    assert run_cli("calibrate", str(study), *named) == 0
+    assert exit_code("calibrate", str(study), *named) == 0
     options = ["--split", "tune", "--calibrator", str(calibrator), "--page", str(page)]
-    assert run_cli("diagnose", str(study), *options) == 0
+    assert exit_code("diagnose", str(study), *options) == 0
     assert "tune split, calibrated" in capsys.readouterr().out
 
 
@@ -119,7 +119,7 @@ def test_diagnose_shows_what_a_calibrator_changes(
 def test_what_cannot_be_answered_says_why(
     study: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    assert run_cli(*(part.format(study=study) for part in arguments)) in {1, 2}
+    assert exit_code(*(part.format(study=study) for part in arguments)) in {1, 2}
     assert message in capsys.readouterr().err.replace("\n", " ")
 
 
@@ -144,11 +144,11 @@ def test_another_coverage_is_judged_and_stored(
 ) -> None:
     path, page = tmp_path / "calibrator.json", tmp_path / "page.html"
     options = ["--calibrator", "cqr", "--target-coverage", "90", "--output", str(path)]
-    assert run_cli("calibrate", str(study), *options) == 0
+    assert exit_code("calibrate", str(study), *options) == 0
     assert load_json(path)["target_coverage"] == 90.0
     assert "90 % interval" in capsys.readouterr().out
     options = ["--calibrator", str(path), "--split", "tune", "--page", str(page)]
-    assert run_cli("diagnose", str(study), *options) == 0
+    assert exit_code("diagnose", str(study), *options) == 0
     assert "the 90 % interval" in capsys.readouterr().out
 
 
@@ -156,7 +156,7 @@ def test_an_interval_beyond_the_stored_levels_is_read_from_their_tails_and_said(
     study: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     options = ["--target-coverage", "99", "--page", str(tmp_path / "page.html")]
-    assert run_cli("diagnose", str(study), *options) == 0
+    assert exit_code("diagnose", str(study), *options) == 0
     said = capsys.readouterr()
     assert "99 % interval lies beyond the stored levels, 0.05 to 0.95" in said.err
     assert "the 99 % interval" in said.out
@@ -176,7 +176,7 @@ def test_the_ensemble_is_the_average_of_its_members(study: Path) -> None:
 def test_trials_that_err_independently_are_better_together_than_the_chosen_one(
     study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_cli("calibrate", str(study), "--ensemble", "--members", "2") == 0
+    assert exit_code("calibrate", str(study), "--ensemble", "--members", "2") == 0
     out = capsys.readouterr().out
     assert "ensemble of 2 trials" in out
     assert "lower" in out
@@ -195,7 +195,7 @@ def test_the_file_of_an_ensemble_is_enough_to_make_its_forecast_again(
 ) -> None:
     path, page = tmp_path / "calibrator.json", tmp_path / "page.html"
     named = ["--calibrator", "cqr-hour", "--output", str(path)]
-    assert run_cli("calibrate", str(study), "--ensemble", *named) == 0
+    assert exit_code("calibrate", str(study), "--ensemble", *named) == 0
     stored = load_fitted(path)
     opened = open_members(study, stored.members)
     again = walk_forward(stored.calibrator, opened.sample("tune")).forecast
@@ -204,9 +204,9 @@ def test_the_file_of_an_ensemble_is_enough_to_make_its_forecast_again(
     assert again == pytest.approx(walk_forward(stored.calibrator, direct).forecast)
     options = ["--split", "tune", "--calibrator", str(path), "--page", str(page)]
     capsys.readouterr()
-    assert run_cli("diagnose", str(study), *options) == 0
+    assert exit_code("diagnose", str(study), *options) == 0
     assert "trials, tune split, calibrated by cqr-hour" in capsys.readouterr().out
-    assert run_cli("diagnose", str(study), *options, "--trial", "0") == 2
+    assert exit_code("diagnose", str(study), *options, "--trial", "0") == 2
     assert "belongs to ensemble of" in capsys.readouterr().err
 
 
@@ -229,7 +229,7 @@ def test_without_the_chosen_trial_there_is_an_ensemble_and_nothing_to_compare_wi
     own_study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     find_run(own_study).forecasts(0).unlink()
-    assert run_cli("calibrate", str(own_study), "--ensemble", "--calibrator", "cqr") == 0
+    assert exit_code("calibrate", str(own_study), "--ensemble", "--calibrator", "cqr") == 0
     assert "nothing to compare with" in capsys.readouterr().out
     assert load_json(find_run(own_study).calibrator(None))["against_trial"] is None
 

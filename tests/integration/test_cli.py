@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from paretocast.cli import main
+from commands import run_cli
 from paretocast.cli.tune import parse_duration
 from paretocast.datasets import write_demo_csv
 from paretocast.errors import SettingsError
@@ -40,21 +40,6 @@ holiday_country = "DK"
 train = 0.6
 validation = 0.2
 """
-
-
-def run_cli(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command in this process."""
-    before = sys.argv
-    sys.argv = ["paretocast", *arguments]
-    try:
-        main()
-        code = 0
-    except SystemExit as end:
-        code = int(end.code or 0)
-    finally:
-        sys.argv = before
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 @pytest.fixture

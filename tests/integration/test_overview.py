@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from commands import run_cli
+from commands import exit_code
 from paretocast import store
 from paretocast.analysis import RunRow, best_runs, collect_runs, render
 from paretocast.consolidation import consolidate_run, explore, save_best, share_of
@@ -145,7 +145,7 @@ def test_a_result_that_is_made_anew_gets_its_pages_anew(
 ) -> None:
     run = make_run(workspace)
     run.best_params.unlink()
-    assert run_cli("consolidate", "--workspace", str(workspace)) == 0
+    assert exit_code("consolidate", "--workspace", str(workspace)) == 0
     assert "rebuilt" in capsys.readouterr().out
     assert HEADING in run.page("pareto_front").read_text("utf-8")
     assert not make_run(workspace, "2").page("pareto_front").exists()

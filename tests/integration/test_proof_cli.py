@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from paretocast.cli import main
+from commands import run_cli
 from proofs import tune_small, write_dataset
 
 
@@ -18,21 +17,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("proof_cli")
     tune_small(folder / "hpo", write_dataset(folder))
     return folder
-
-
-def run_cli(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command in this process."""
-    before = sys.argv
-    sys.argv = ["paretocast", *map(str, arguments)]
-    try:
-        main()
-        code = 0
-    except SystemExit as end:
-        code = int(end.code or 0)
-    finally:
-        sys.argv = before
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 def benchmark(capsys: pytest.CaptureFixture[str], place: Path, *more: str) -> tuple[int, str, str]:

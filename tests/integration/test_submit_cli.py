@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from paretocast.cli import main
+from commands import run_cli
 from paretocast.jobs.tracking import load_rows
 
 # A queue of one file per job, with the state in it; job ids count up from 812.
@@ -50,21 +50,6 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("PARETOCAST_DATA", raising=False)
     monkeypatch.chdir(tmp_path / "work")
     return tmp_path / "queue"
-
-
-def run_cli(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command in this process."""
-    before = sys.argv
-    sys.argv = ["paretocast", *arguments]
-    try:
-        main()
-        code = 0
-    except SystemExit as end:
-        code = int(end.code or 0)
-    finally:
-        sys.argv = before
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 def state_of(capsys: pytest.CaptureFixture[str], name: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from commands import run_cli, write_zone
+from commands import exit_code, write_zone
 from paretocast.errors import SettingsError, StoreError
 from paretocast.levels import prepare_replay
 from paretocast.replay import open_trial
@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("stages")
     write_zone(place)
     (place / "settings.toml").write_text(SETTINGS, encoding="utf-8")
-    assert run_cli(*tune(place, "--stage", "1", "--trials", "2", "--job-id", "a")) == 0
+    assert exit_code(*tune(place, "--stage", "1", "--trials", "2", "--job-id", "a")) == 0
     return place
 
 
@@ -53,7 +53,7 @@ def test_stage_1_leaves_its_architecture_and_searched_for_mae_alone(folder: Path
 
 def test_stage_2_is_a_replay_that_says_what_it_was_fitted_and_judged_on(folder: Path) -> None:
     options = ("--stage", "2", "--stage2-trials", "20", "--target-coverage", "85")
-    assert run_cli(*tune(folder, *options)) == 0
+    assert exit_code(*tune(folder, *options)) == 0
     second = load_json(stage_2_result(folder / "hpo", "NHITS_Q", "my_zone"))
     levels = second["levels"]
     assert levels["q_low"] == pytest.approx(1.0 - levels["q_high"])
@@ -73,7 +73,7 @@ def test_two_free_levels_cost_no_more_than_symmetric_ones(folder: Path) -> None:
     path = stage_2_result(folder / "hpo", "NHITS_Q", "my_zone")
     costs = []
     for options in ((), ("--asymmetric",)):
-        assert run_cli(*tune(folder, "--stage", "2", *options)) == 0
+        assert exit_code(*tune(folder, "--stage", "2", *options)) == 0
         costs.append(load_json(path)["on_fitted"]["cost"])
     assert costs[1] <= costs[0] + 1e-6
 
@@ -82,7 +82,7 @@ def test_stage_2_is_refused_before_stage_1_and_names_the_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["tune", "--strategy", "two-stage", "--stage", "2", "--dataset", "demo"]
-    assert run_cli(*words, "--workspace", str(tmp_path / "hpo")) == 1
+    assert exit_code(*words, "--workspace", str(tmp_path / "hpo")) == 1
     said = " ".join(capsys.readouterr().err.split())
     assert "stage 1 of NHITS_Q on demo has not finished" in said
     assert "paretocast tune --strategy two-stage --stage 1 --model NHITS_Q --dataset demo" in said
@@ -92,7 +92,7 @@ def test_stage_2_is_refused_before_stage_1_and_names_the_command(
 def test_an_unfinished_stage_1_leaves_nothing_for_stage_2(folder: Path, tmp_path: Path) -> None:
     words = tune(folder, "--trials", "200", "--time-limit", "1s", "--job-id", "b")
     words[words.index("--workspace") + 1] = str(tmp_path / "hpo")
-    assert run_cli(*words) == 0
+    assert exit_code(*words) == 0
     assert not stage_1_result(tmp_path / "hpo", "NHITS_Q", "my_zone").exists()
     assert not stage_2_result(tmp_path / "hpo", "NHITS_Q", "my_zone").exists()
 
