@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from paretocast.errors import SettingsError
+from paretocast.errors import SettingsError, unknown_key
 from paretocast.objectives import (
     HONEST,
     HONEST_OBJECTIVES,
@@ -36,7 +36,7 @@ from paretocast.space import (
 from paretocast.task import DENSE_LEVELS, TaskShape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -313,19 +313,19 @@ class TuneSettings(Closed):
             )
         return self
 
+    @model_validator(mode="after")
+    def _spaces_are_possible(self) -> TuneSettings:
+        for name, ranges in self.space.items():
+            try:
+                _space_of(model_name(name), ranges)
+            except SettingsError as error:
+                raise ValueError(f"space.{name}: {error}") from error
+        return self
+
     def search_space(self) -> Space:
         """Ranges of the model, with those of `[space.MODEL]` in their place."""
-        published = possible_parameters(self.model)
-        changes = {}
-        for name, ranges in self.space.items():
-            if model_name(name) != self.model:
-                continue
-            for key, value in ranges.items():
-                try:
-                    changes[key] = value.parameter(published.get(key, Choice(())))
-                except SettingsError as error:
-                    raise SettingsError(f"space.{name}.{key}: {error}") from error
-        return changed_space(self.model, changes)
+        own = [ranges for name, ranges in self.space.items() if model_name(name) == self.model]
+        return _space_of(self.model, {key: value for one in own for key, value in one.items()})
 
 
 def load_settings(path: Path | None, overrides: Mapping[str, Any]) -> TuneSettings:
@@ -362,6 +362,17 @@ def continue_settings(
     return load_settings(None, _merged(base, changed))
 
 
+def _space_of(model: str, ranges: Mapping[str, RangeSettings]) -> Space:
+    known = possible_parameters(model)
+    changes: Space = {}
+    for key, value in ranges.items():
+        try:
+            changes[key] = value.parameter(known[key]) if key in known else Choice(())
+        except SettingsError as error:
+            raise SettingsError(f"{key}: {error}") from error
+    return changed_space(model, changes)
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -384,12 +395,24 @@ def _merged(table: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str,
 def _explain(error: ValidationError, origin: str) -> str:
     lines = []
     for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"]) or "settings"
+        where = ".".join(str(part) for part in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
-            message = "unknown key"
-        lines.append(f"{where}: {message}")
+            message = unknown_key(str(problem["loc"][-1]), _allowed_keys(problem["loc"]))
+        lines.append(f"{where}: {message}" if where else message)
     return f"{origin}: " + "; ".join(lines)
+
+
+def _allowed_keys(location: Sequence[int | str]) -> Iterable[str]:
+    """Keys of the table in which an unknown key was met."""
+    tables: Mapping[str, type[Closed]] = {
+        "task": TaskSettings,
+        "training": TrainingSettings,
+        "racing": RacingSettings,
+        "space": RangeSettings,
+    }
+    table = tables[str(location[0])] if len(location) > 1 else TuneSettings
+    return table.model_fields
 
 
 def _as_value_error(check: Callable[[Given], Checked], value: Given) -> Checked:

@@ -32,7 +32,17 @@ def test_an_option_wins_over_the_file_and_none_means_not_given(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("trails = 5", "trails: unknown key"),
+        ("trails = 5", r"trails: unknown key; did you mean trials\? \(allowed: model, dataset"),
+        ("[training]\nstep = 5", r"training.step: unknown key; did you mean steps\?"),
+        ("[trainning]\nsteps = 5", r"trainning: unknown key; did you mean training\?"),
+        (
+            "[space.NHITS_Q]\nlearning_rate = {low = 1e-3, high = 1e-2}",
+            "space.NHITS_Q: space of NHITS_Q has no parameter learning_rate, expected some of num_",
+        ),
+        (
+            "[space.NHITS]\nlr = {low = 1e-3, high = 1e-2}",
+            r"space.NHITS: model 'NHITS' is unknown, expected one of NHITS_Q",
+        ),
         ("trials = 0", "trials: .*greater than or equal to 1"),
         ('model = "PROPHET"', "expected one of NHITS_Q, TFT_Q, TIMESNET_Q"),
         ('objectives = ["mea"]', "objective 'mea' is unknown, expected some of mae"),
@@ -99,11 +109,9 @@ def test_a_range_stays_of_the_kind_it_replaces(tmp_path: Path) -> None:
 
 
 def test_a_fraction_of_a_stack_is_refused(tmp_path: Path) -> None:
-    settings = load_settings(
-        write(tmp_path, "[space.NHITS_Q]\nnum_stacks = {low = 1.5, high = 3}"), {}
-    )
-    with pytest.raises(SettingsError, match=r"space.NHITS_Q.num_stacks: expected whole numbers"):
-        settings.search_space()
+    path = write(tmp_path, "[space.NHITS_Q]\nnum_stacks = {low = 1.5, high = 3}")
+    with pytest.raises(SettingsError, match=r"space.NHITS_Q: num_stacks: expected whole numbers"):
+        load_settings(path, {})
 
 
 def test_a_space_is_extended_by_a_parameter_that_is_fixed_otherwise(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import tomllib
-from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -26,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from paretocast.errors import SettingsError
+from paretocast.errors import SettingsError, unknown_key
 from paretocast.series import Role
 
 if TYPE_CHECKING:
@@ -276,9 +275,7 @@ def _explain(problem: ErrorDetails) -> str:
     shown = str(came) if isinstance(came, dt.datetime) else repr(came)
     if problem["type"] == "extra_forbidden":
         allowed = _allowed_keys(problem["loc"])
-        close = get_close_matches(str(problem["loc"][-1]), allowed, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        return f"{where}: unknown key{hint} (allowed: {', '.join(allowed)})"
+        return f"{where}: {unknown_key(str(problem['loc'][-1]), allowed)}"
     if problem["type"] == "missing":
         return f"{where}: this key is missing"
     if problem["loc"] == ("frequency",):
