@@ -10,7 +10,7 @@ import numpy as np
 from commands import ZONE
 from paretocast.datasets import load_dataset, write_demo_csv
 from paretocast.settings import TuneSettings
-from paretocast.store import RunDirectory, save_arrays, save_json
+from paretocast.store import RunDirectory, missing_fields, save_arrays, save_json
 from paretocast.task import Task, plan_task
 
 ERROR = 10.0  # standard deviation of every trial's own error, target units
@@ -44,6 +44,7 @@ def write_run(folder: Path, *, n_trials: int = 3, spread: float = 1.0, job_id: s
     save_json(
         run.best_params,
         {
+            **dict.fromkeys(missing_fields({})),
             "model": run.model,
             "dataset": run.dataset,
             "job_id": run.job_id,

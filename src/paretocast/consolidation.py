@@ -8,29 +8,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from paretocast import store
-from paretocast.datasets import load_dataset
 from paretocast.errors import ParetocastError, StoreError
 from paretocast.inspection import inspect_run
 from paretocast.objectives import parse_constraints, parse_objectives
 from paretocast.racing import judged_on_mean
+from paretocast.replay import load_task, stored_settings
 from paretocast.results import summarise
 from paretocast.selection import Candidate, TrialState, select
-from paretocast.settings import TuneSettings
 from paretocast.space import Choice, FloatRange, IntRange
 from paretocast.study import Study
 from paretocast.study.shelf import Shelf
-from paretocast.task import plan_task
 from paretocast.trial import prepare_bench
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
+    from paretocast.settings import TuneSettings
     from paretocast.space import Parameter, Value
     from paretocast.store import RunDirectory
     from paretocast.study import StudyResult
@@ -115,7 +112,7 @@ def consolidate_run(
     if progress.n_running:
         return Consolidated(run, "under way")
     try:
-        settings = _settings(run)
+        settings = stored_settings(run)
         shelf = Shelf(run)
         shelf.refresh()
     except StoreError as error:
@@ -155,14 +152,7 @@ def rebuild_result(run: RunDirectory, settings: TuneSettings, *, data_dir: Path 
     ParetocastError
         If the data set is not there, or not the one that the study was made on.
     """
-    folder = data_dir or (None if settings.data_dir is None else Path(settings.data_dir))
-    dataset = load_dataset(settings.dataset, data_dir=folder, covariates=settings.covariates)
-    task = plan_task(
-        dataset.series,
-        dataset.dates,
-        shape=settings.task.shape(),
-        feature_groups=settings.task.features,
-    )
+    task = load_task(run, settings, data_dir=data_dir)
     bench = prepare_bench(
         task,
         model=settings.model,
@@ -248,15 +238,6 @@ def ends_of(parameter: Parameter) -> tuple[str, str]:
     if isinstance(parameter, Choice):
         return str(parameter.values[0]), str(parameter.values[-1])
     return f"{parameter.low:g}", f"{parameter.high:g}"
-
-
-def _settings(run: RunDirectory) -> TuneSettings:
-    try:
-        return TuneSettings.model_validate(store.load_json(run.manifest)["settings"])
-    except (ValidationError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"{run.manifest} holds settings that this version does not know: {error}"
-        ) from error
 
 
 def _disagreements(
@@ -366,8 +347,8 @@ def _advice(
     if wider is None:
         return ""
     return (
-        f"{name} {value:.4g} sits on the {side} bound, with {n_with_it} of the {n_leaders} best "
-        f"trials on one; widen it: {name} = {wider}"
+        f"{name} {value:.4g} sits on the {side} bound, and so do {n_with_it} of the {n_leaders} "
+        f"trials of lowest MAE; widen it: {name} = {wider}"
     )
 
 

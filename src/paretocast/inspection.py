@@ -5,9 +5,7 @@ Reads only. It loads neither Optuna nor torch, so a login node answers at once.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from paretocast import store
@@ -124,8 +122,7 @@ def check_result(
     records : mapping of number to record
         `trainings` of each holds the records of its repeats too: scores are means over them.
     """
-    missing = sorted(_required_fields() - set(result))
-    if missing:
+    if missing := store.missing_fields(result):
         return (f"lacks {', '.join(missing)}",)
     number = result["best_trial_number"]
     chosen = records.get(number)
@@ -207,8 +204,3 @@ def _load_result(
     if not isinstance(result, dict):
         return {}, (f"{path} holds no object",)
     return result, tuple(f"{path.name} {fault}" for fault in check_result(result, records))
-
-
-def _required_fields() -> set[str]:
-    text = resources.files("paretocast").joinpath("best_params.schema.json").read_text("utf-8")
-    return set(json.loads(text)["required"])

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from paretocast import store
-from paretocast.datasets import load_dataset
+from paretocast.datasets import load_dataset, own_file
 from paretocast.ensemble import MOST_MEMBERS, average_levels, choose_members
 from paretocast.errors import StoreError
 from paretocast.settings import TuneSettings
@@ -115,11 +115,11 @@ def find_run(path: Path) -> RunDirectory:
         if not found:
             raise StoreError(
                 f"{path} holds no best_params_*.json; name the folder of a model and data set, "
-                "such as hpo/results/NHITS_Q_demo, once one of its trials is complete"
+                "such as hpo/results/NHITS_Q_demo, once a trial of a study there is complete"
             )
         if len(found) > 1:
-            names = ", ".join(file.name for file in found)
-            raise StoreError(f"{path} holds {len(found)} studies; name one of {names}")
+            names = "\n".join(f"  {file}" for file in found)
+            raise StoreError(f"{path} holds {len(found)} studies; name one of\n{names}")
         path = found[0]
     stored = store.load_json(path)
     identity = [stored.get(key) for key in ("model", "dataset", "job_id")]
@@ -147,7 +147,7 @@ def open_trial(
     """
     run = find_run(path)
     if number is None:
-        number = int(store.load_json(run.best_params)["best_trial_number"])
+        number = int(store.load_result(run)["best_trial_number"])
     return open_members(path, [Member(number, 1.0)], data_dir=data_dir)
 
 
@@ -177,7 +177,7 @@ def open_ensemble(
         otherwise as `open_trial`.
     """
     run = find_run(path)
-    numbers = list(tied_front(store.load_json(run.best_params)))
+    numbers = list(tied_front(store.load_result(run)))
     kept = [number for number in numbers if run.forecasts(number).exists()]
     if len(kept) < 2:
         raise StoreError(
@@ -197,6 +197,53 @@ def open_ensemble(
         Member(kept[i], weight) for i, weight in zip(chosen.indices, chosen.weights, strict=True)
     ]
     return _averaged(run, members, settings, task)
+
+
+def stored_settings(run: RunDirectory, **here: object) -> TuneSettings:
+    """Settings of a study, as its manifest holds them.
+
+    Parameters
+    ----------
+    **here
+        What holds instead.
+
+    Raises
+    ------
+    StoreError
+        If the manifest is missing or damaged, or of a version with other settings.
+    """
+    try:
+        return TuneSettings.model_validate({**store.load_json(run.manifest)["settings"], **here})
+    except (ValidationError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{run.manifest} holds settings that this version does not know: {error}"
+        ) from error
+
+
+def load_task(run: RunDirectory, settings: TuneSettings, *, data_dir: Path | None) -> Task:
+    """The task of a study, from its data set as it is now.
+
+    Parameters
+    ----------
+    data_dir : Path, optional
+        Folder of the data files, and of the user's TOML file, if they are not where the study
+        found them.
+
+    Raises
+    ------
+    ParetocastError
+        If the data set is not there or cannot be used.
+    """
+    folder = data_dir or (None if settings.data_dir is None else Path(settings.data_dir))
+    dataset = load_dataset(
+        _source(run, settings.dataset, data_dir), data_dir=folder, covariates=settings.covariates
+    )
+    return plan_task(
+        dataset.series,
+        dataset.dates,
+        shape=settings.task.shape(),
+        feature_groups=settings.task.features,
+    )
 
 
 def tied_front(result: Mapping[str, Any]) -> dict[int, Config]:
@@ -238,23 +285,25 @@ def _averaged(
 
 def _open_study(run: RunDirectory, data_dir: Path | None) -> tuple[TuneSettings, Task]:
     """Settings and task of a study, as they were when it was made."""
-    manifest = store.load_json(run.manifest)
-    try:
-        settings = TuneSettings.model_validate(manifest["settings"])
-    except ValidationError as error:
-        raise StoreError(
-            f"{run.manifest} holds settings that this version does not know: {error}"
-        ) from error
-    folder = data_dir or (None if settings.data_dir is None else Path(settings.data_dir))
-    dataset = load_dataset(settings.dataset, data_dir=folder, covariates=settings.covariates)
-    task = plan_task(
-        dataset.series,
-        dataset.dates,
-        shape=settings.task.shape(),
-        feature_groups=settings.task.features,
-    )
-    _check_task(task.manifest(), manifest["comparable"]["task"], run)
+    settings = stored_settings(run)
+    task = load_task(run, settings, data_dir=data_dir)
+    _check_task(task.manifest(), store.load_json(run.manifest)["comparable"]["task"], run)
     return settings, task
+
+
+def _source(run: RunDirectory, stored: str, data_dir: Path | None) -> str:
+    """The data set of a study: a file of that name in a given folder goes before the old place."""
+    file = own_file(stored)
+    if file is None:
+        return stored
+    if data_dir is not None and (data_dir / file.name).is_file():
+        return str(data_dir / file.name)
+    if not file.is_file():
+        raise StoreError(
+            f"{run.study_name} was made on {file.absolute()}, which is not there; give the folder "
+            f"of {file.name} with --data-dir"
+        )
+    return stored
 
 
 def _check_task(now: dict[str, Any], then: dict[str, Any], run: RunDirectory) -> None:
@@ -262,5 +311,6 @@ def _check_task(now: dict[str, Any], then: dict[str, Any], run: RunDirectory) ->
     if changed:
         raise StoreError(
             f"the data set is not what {run.study_name} was made on: {', '.join(changed)} differ; "
-            "give the folder of the original data with --data-dir"
+            "give the folder of the original data, and of the data set's TOML file if it is your "
+            "own, with --data-dir"
         )

@@ -5,6 +5,7 @@ Unknown keys are errors. Everything has a default, so an empty file is a valid o
 
 from __future__ import annotations
 
+import re
 import tomllib
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -52,6 +53,8 @@ WINDOWS_PER_STEP = 48
 FEWEST_STEPS, MOST_STEPS = 600, 3000
 ANCHORED_SHARE = 1 / 3
 STORAGES = ("sqlite", "journal")
+
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 TWO_STAGE = "two-stage"
 FIRST_STAGE, FIRST_STAGE_POLICY = ("mae",), "min-mae"
@@ -294,6 +297,13 @@ class TuneSettings(Closed):
         if storage is not None and storage not in STORAGES and "://" not in storage:
             raise ValueError("expected sqlite, journal, or a URL such as postgresql://user@host/db")
         return storage
+
+    @field_validator("device")
+    @classmethod
+    def _device_is_known(cls, device: str) -> str:
+        if not _DEVICE.fullmatch(device):
+            raise ValueError(f"got {device!r}, expected auto, cpu, cuda or cuda:N")
+        return device
 
     @field_validator("policy")
     @classmethod

@@ -16,6 +16,7 @@ import time
 import uuid
 import zipfile
 from dataclasses import dataclass
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -169,7 +170,7 @@ def stage_2_result(workspace: Path, model: str, dataset: str) -> Path:
 
 
 def newest_job_id(workspace: Path, model: str, dataset: str) -> str:
-    """Job id of the study that was written to last.
+    """Job id of the study that was written to last, of those that have begun a trial if any has.
 
     Raises
     ------
@@ -192,7 +193,11 @@ def newest_job_id(workspace: Path, model: str, dataset: str) -> str:
             f"no study of {model} on {dataset} in {folder}, nothing to resume; "
             "start one without --resume"
         )
-    return max(touched)[1]
+
+    def has_begun(job_id: str) -> bool:
+        return bool(names_in(RunDirectory(workspace, model, dataset, job_id).trials_folder))
+
+    return max((has_begun(job_id), at, job_id) for at, job_id in touched)[2]
 
 
 def run_of_manifest(manifest: Path) -> RunDirectory:
@@ -218,6 +223,15 @@ def run_of_manifest(manifest: Path) -> RunDirectory:
         )
     job_id = manifest.stem.removeprefix("manifest_")
     return RunDirectory(folder.parent.parent, f"{model}_Q", dataset, job_id)
+
+
+def find_runs(workspace: Path) -> list[RunDirectory]:
+    """Every study of a workspace, by the name of its manifest."""
+    runs = []
+    for manifest in sorted((workspace / "results").glob("*/manifest_*.json")):
+        with contextlib.suppress(StoreError):  # a folder that is not ours
+            runs.append(run_of_manifest(manifest))
+    return runs
 
 
 def create_folder(path: Path) -> None:
@@ -287,6 +301,30 @@ def load_json(path: Path) -> Any:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise StoreError(f"{path} is damaged: {error}") from error
+
+
+def load_result(run: RunDirectory) -> dict[str, Any]:
+    """The `best_params_*.json` of a study.
+
+    Raises
+    ------
+    StoreError
+        If it is missing or damaged.
+    """
+    result = load_json(run.best_params)
+    if not isinstance(result, dict) or (missing := missing_fields(result)):
+        lacks = f"lacks {', '.join(missing)}" if isinstance(result, dict) else "holds no object"
+        raise StoreError(
+            f"{run.best_params} {lacks}; `paretocast consolidate --workspace {run.workspace}` "
+            "makes it anew from the trials"
+        )
+    return result
+
+
+def missing_fields(result: Mapping[str, Any]) -> list[str]:
+    """What a `best_params_*.json` lacks of the fields that its schema requires."""
+    schema = resources.files("paretocast").joinpath("best_params.schema.json").read_text("utf-8")
+    return sorted(set(json.loads(schema)["required"]) - set(result))
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

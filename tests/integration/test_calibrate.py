@@ -13,6 +13,7 @@ import pytest
 from commands import exit_code
 from paretocast.calibration import load_calibrator, walk_forward
 from paretocast.calibrator_file import load_fitted
+from paretocast.claims import Claim
 from paretocast.ensemble import average_levels
 from paretocast.errors import StoreError
 from paretocast.honesty import assess, assess_trial
@@ -81,11 +82,28 @@ def test_diagnose_prints_the_groups_and_writes_its_page(
 ) -> None:
     page = tmp_path / "page.html"
     assert exit_code("diagnose", str(study), "--page", str(page)) == 0
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
+    perfect = "temperature: observed values stand in for forecasts over the horizon"
+    assert perfect in err
+    assert perfect in page.read_text("utf-8")
     for name in ("lead time", "local hour", "weekday", "month", "demand decile", "temperature"):
         assert f"by {name}" in out
     assert "groups were looked at" in out
     assert "Where the intervals keep their promise" in page.read_text("utf-8")
+
+
+def test_a_study_under_way_may_still_choose_another_trial(
+    own_study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claim = Claim.take(own_study / "trials_a" / "0007", worker=0)
+    assert claim is not None
+    try:
+        assert exit_code("calibrate", str(own_study), "--calibrator", "cqr") == 0
+    finally:
+        claim.release()
+    said = " ".join(capsys.readouterr().err.split())
+    assert "is under way: it may still choose another trial" in said
+    assert "temperature: observed values stand in for forecasts" in said
 
 
 def test_diagnose_shows_what_a_calibrator_changes(

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from commands import run_cli
+from paretocast.cli.search import StopRequest
 from paretocast.cli.tune import parse_duration
 from paretocast.datasets import write_demo_csv
 from paretocast.errors import SettingsError
@@ -118,6 +119,68 @@ def test_a_users_own_series_is_tuned_from_its_toml(
     assert "in kWh" in out
 
 
+def test_a_study_on_a_users_own_series_is_found_and_named_from_any_folder(
+    capsys: pytest.CaptureFixture[str],
+    tiny: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_demo_csv(tmp_path / "series.csv", days=250)
+    text = ZONE.replace("my_zone.csv", "series.csv")
+    (tmp_path / "series.toml").write_text(text, encoding="utf-8")
+    (tmp_path / "elsewhere").mkdir()
+    study = tmp_path / "hpo" / "results" / "NHITS_Q_my_zone"
+    tune = ("tune", "--dataset", "series.toml", *tiny)
+    monkeypatch.chdir(tmp_path)
+    assert run_cli(capsys, *tune, "--trials", "1", "--job-id", "a")[0] == 0
+    limited = ("--trials", "200", "--time-limit", "1s", "--job-id", "b")
+    assert run_cli(capsys, *tune, *limited)[0] == 0
+    words = f"--dataset series.toml --job-id b --resume --workspace {tmp_path / 'hpo'}"
+    assert words in run_cli(capsys, "status", "--workspace", str(tmp_path / "hpo"))[2]
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    done = study / "best_params_NHITS_Q_my_zone_a.json"
+    assert run_cli(capsys, "calibrate", str(done))[0] == 0
+    words = words.replace("series.toml", str(tmp_path / "series.toml"))
+    assert words in run_cli(capsys, "status", "--workspace", str(tmp_path / "hpo"))[2]
+    (tmp_path / "series.toml").rename(tmp_path / "elsewhere" / "series.toml")
+    code, _, err = run_cli(capsys, "calibrate", str(done))
+    assert (code, "give the folder of series.toml with --data-dir" in err) == (1, True)
+    (tmp_path / "series.csv").rename(tmp_path / "elsewhere" / "series.csv")
+    assert run_cli(capsys, "calibrate", str(done), "--data-dir", ".")[0] == 0
+
+
+def test_changed_data_are_told_from_changed_options(
+    capsys: pytest.CaptureFixture[str], tiny: list[str], tmp_path: Path
+) -> None:
+    write_demo_csv(tmp_path / "my_zone.csv", days=150)
+    (tmp_path / "my_zone.toml").write_text(ZONE, encoding="utf-8")
+    words = ["tune", "--dataset", str(tmp_path / "my_zone.toml"), "--trials", "1", *tiny]
+    assert run_cli(capsys, *words, "--job-id", "a")[0] == 0
+    rows = (tmp_path / "my_zone.csv").read_text(encoding="utf-8").splitlines()
+    rows[5] = rows[6].replace(rows[6].split(",")[0], rows[5].split(",")[0])
+    (tmp_path / "my_zone.csv").write_text("\n".join(rows), encoding="utf-8")
+    code, _, err = run_cli(capsys, *words, "--job-id", "a", "--resume")
+    assert code == 1
+    assert "was made on other data and cannot be continued" in err
+
+
+def test_a_second_interrupt_that_python_drops_comes_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Interrupted:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    with StopRequest() as stop:
+        assert not stop()
+        signal.raise_signal(signal.SIGINT)
+        assert stop()
+        Interrupted()
+        with pytest.raises(KeyboardInterrupt):
+            stop()
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_the_test_option_runs_everything_apart_from_real_results(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -134,6 +197,7 @@ def test_the_test_option_runs_everything_apart_from_real_results(
         (["--dataset", "haet"], 2, "heat"),
         (["--time-limit", "soon"], 2, "expected e.g. 90s, 30m or 1h30m"),
         (["--device", "cuda:7"], 2, "no CUDA device is visible"),
+        (["--device", "gpu"], 2, "got 'gpu', expected auto, cpu, cuda or cuda:N"),
         (["--job-id", "../x"], 2, "cannot be part of a file name"),
         (["--resume"], 1, "nothing to resume"),
         (["--dataset", "heat", "--data-dir", "nowhere"], 1, "PARETOCAST_DATA"),

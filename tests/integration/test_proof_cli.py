@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def test_benchmark_says_which_parameters_it_uses_and_writes_its_files(
     assert (place / "hpo" / "benchmarks" / "history.csv").is_file()
     code, _, err = benchmark(capsys, place, "--methods", "tuned,ridge", "--calibrator", "isotonic")
     assert code == 0
-    assert "forecasts of an earlier benchmark" in err
+    assert "its forecasts were kept" in err
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,19 @@ def test_a_study_of_a_model_that_is_not_compared_is_refused(
     assert "is a study of NHITS_Q, --models names none of it" in err
 
 
+def test_a_damaged_result_is_named_with_what_repairs_it(
+    capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(place, tmp_path / "place")
+    (result,) = (tmp_path / "place" / "hpo" / "results").glob("*/best_params_*.json")
+    result.write_text("{}", encoding="utf-8")
+    code, _, err = benchmark(capsys, tmp_path / "place")
+    assert code == 1
+    said = " ".join(err.split())
+    assert f"{result.name} lacks all_pareto_trials, best_mae" in said
+    assert "`paretocast consolidate --workspace" in said
+
+
 def test_analyze_prints_the_table_and_writes_the_formats(
     capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
 ) -> None:
@@ -95,6 +109,10 @@ def test_analyze_prints_the_table_and_writes_the_formats(
     assert (tmp_path / "runs.tex").read_text(encoding="utf-8").startswith(r"\begin{tabular}")
     code, out, _ = run_cli(capsys, "analyze", "--workspace", workspace, "--format", "json")
     assert len(json.loads(out)["runs"]) == 1
+    mine = ("analyze", "--workspace", workspace, "--dataset")
+    assert "NHITS_Q" in run_cli(capsys, *mine, place / "small.toml")[1]
+    code, _, err = run_cli(capsys, *mine, "smal")
+    assert (code, "for this choice; it holds NHITS_Q on small" in err) == (1, True)
 
 
 def test_analyze_without_a_run_says_what_makes_one(

@@ -229,6 +229,17 @@ def test_status_filters(capsys: pytest.CaptureFixture[str], queue: Path) -> None
     ):
         out = run_cli(capsys, "status", "--json", *words)[1]
         assert [one["id"] for one in json.loads(out)["experiments"]] == found
+    err = run_cli(capsys, "status", "--dataset", "heat")[2]
+    assert "no experiment of this choice; hpo holds NHITS_Q on demo, TFT_Q on demo stage 1" in err
+
+
+def test_a_study_that_was_not_submitted_cannot_be_cancelled(
+    capsys: pytest.CaptureFixture[str], queue: Path
+) -> None:
+    run_cli(capsys, "tune", "--test", "--job-id", "mine", "--threads", "1")
+    code, _, err = run_cli(capsys, "cancel", "NHITS_Q_demo_mine", "--workspace", "hpo/test")
+    assert code == 1
+    assert "NHITS_Q_demo_mine in hpo/test was not submitted but started by" in " ".join(err.split())
 
 
 def test_a_lost_table_is_rebuilt(capsys: pytest.CaptureFixture[str], queue: Path) -> None:

@@ -113,6 +113,17 @@ def test_missing_columns_are_listed_with_those_that_exist(zone: Zone) -> None:
     assert "no column flow, temperature; the file has timestamp, inflow, temp" in zone.refusal()
 
 
+def test_a_file_that_is_not_utf_8_or_empty_is_answered_with_what_to_do(zone: Zone) -> None:
+    zone.write(make_frame())
+    (zone.folder / "zone.csv").write_bytes("timestamp,flow,Außen\n".encode("latin-1"))
+    with pytest.raises(DataError, match="save it as UTF-8"):
+        load_dataset(zone.toml)
+    (zone.folder / "zone.csv").write_bytes(b"")
+    with pytest.raises(DataError, match="is empty, expected a header and a row for each hour"):
+        load_dataset(zone.toml)
+    zone.write(make_frame())
+
+
 def test_a_file_with_semicolons_is_recognised(zone: Zone) -> None:
     zone.write(make_frame())
     frame = make_frame()
@@ -213,6 +224,9 @@ def test_an_hour_that_never_was_is_refused(zone: Zone) -> None:
     message = zone.refusal()
     assert "1 local times do not exist in Europe/Copenhagen" in message
     assert "2021-03-28 02:00" in message
+    assert 'set stamp_zone = "Etc/GMT-1" if they are in winter time all year' in message
+    zone.write(frame, 'stamp_zone = "Etc/GMT-1"')
+    assert load_dataset(zone.toml).series.index[0] == pd.Timestamp("2021-01-31 23:00", tz="UTC")
 
 
 def test_a_doubled_row_is_shown_and_not_dropped(zone: Zone) -> None:
@@ -449,7 +463,8 @@ def test_a_decimal_comma_is_recognised(zone: Zone) -> None:
     frame = make_frame()
     frame["flow"] = frame["flow"].map("{:.3f}".format).str.replace(".", ",")
     zone.write(frame)
-    assert "write a decimal point, not a comma" in zone.refusal()
+    (_, only) = zone.refusal().splitlines()  # nothing that follows from it
+    assert "write a decimal point, not a comma" in only
 
 
 def test_an_infinite_value_is_no_measurement(zone: Zone) -> None:

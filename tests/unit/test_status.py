@@ -195,6 +195,9 @@ def test_a_local_study_is_continued_by_tune() -> None:
     one = standing(evidence(None, row=local), now=NOW)
     (line,) = next_commands([one], workspace=HPO)
     assert line.endswith("paretocast tune --model NHITS_Q --dataset heat --job-id mine --resume")
+    own = replace(evidence(None, row=local), source="my data/zone.toml")
+    (line,) = next_commands([standing(own, now=NOW)], workspace=HPO)
+    assert "--dataset 'my data/zone.toml' --job-id mine" in line
 
 
 def test_pages_that_nobody_wrote_are_offered() -> None:

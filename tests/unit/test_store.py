@@ -128,6 +128,15 @@ def test_the_newest_study_is_the_one_written_to_last(tmp_path: Path) -> None:
     assert newest_job_id(tmp_path, "NHITS_Q", "heat") == "a"
 
 
+def test_a_study_that_has_begun_no_trial_is_not_the_one_to_go_on_with(tmp_path: Path) -> None:
+    begun = RunDirectory(tmp_path, "NHITS_Q", "heat", "a")
+    begun.trial_folder(0).mkdir(parents=True)
+    for run in (begun, RunDirectory(tmp_path, "NHITS_Q", "heat", "b")):
+        run.study_database.touch()
+    os.utime(begun.study_database, (NOW.timestamp(),) * 2)
+    assert newest_job_id(tmp_path, "NHITS_Q", "heat") == "a"
+
+
 def test_resuming_nothing_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no study of TFT_Q on heat"):
         newest_job_id(tmp_path, "TFT_Q", "heat")

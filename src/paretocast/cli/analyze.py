@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paretocast.cli.console import numbers_console, talk_console
+from paretocast.cli.console import dataset_name, numbers_console, talk_console
 from paretocast.errors import StoreError
 
 if TYPE_CHECKING:
@@ -42,14 +42,20 @@ def analyze(
     from paretocast import store
     from paretocast.analysis import collect_runs, render
 
-    rows, problems = collect_runs(workspace, model=model, dataset=dataset)
+    name = None if dataset is None else dataset_name(dataset)
+    rows, problems = collect_runs(workspace, model=model, dataset=name)
     for problem in problems:
         talk_console().print(f"[yellow]left out[/yellow] {problem}", highlight=False)
     if not rows:
+        others = dict.fromkeys(f"{r.model} on {r.dataset}" for r in collect_runs(workspace)[0])
+        advice = (
+            f"it holds {', '.join(others)}"
+            if others
+            else "paretocast tune makes one, --workspace names another place"
+        )
         raise StoreError(
             f"no run with a result in {workspace / 'results'}"
-            f"{'' if model is None and dataset is None else ' for this choice'}; "
-            "paretocast tune makes one, --workspace names another place"
+            f"{' for this choice' if others else ''}; {advice}"
         )
     if format_name is None:
         print_runs(rows)

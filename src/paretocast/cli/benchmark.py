@@ -33,7 +33,7 @@ def benchmark(
         list[Path] | None,
         typer.Option(
             help="A study to take parameters from: its folder, or a best_params_*.json. May be "
-            "repeated. \\[default: the newest finished one of each model]",
+            "repeated. \\[default: the newest of each model that nobody works on]",
             rich_help_panel=WHAT,
         ),
     ] = None,
@@ -136,10 +136,10 @@ def benchmark(
 ) -> None:
     """Retrain tuned models and prove them on the test split, beside simple methods.
 
-    Parameters come from the newest finished study of each model on the data set, else from
-    results/best_params_MODEL.json, else from the defaults. A study that has seen test hours, or was
-    made on other data, is refused. Forecasts are issued daily; calibrators are fitted on the
-    calibrate split. No choice depends on a test value.
+    Parameters come from the newest study of each model on the data set that nobody works on, else
+    from results/best_params_MODEL.json, else from the defaults. A study that has seen test hours,
+    or was made on other data, is refused. Forecasts are issued daily; calibrators are fitted on
+    the calibrate split. No choice depends on a test value.
 
     Interrupted, it keeps what is trained: the same command goes on from there.
 
@@ -149,9 +149,10 @@ def benchmark(
 
       paretocast benchmark --dataset heat --models NHITS_Q --seeds 3 --methods tuned,ridge
     """
-    from paretocast.cli.search import StopRequest, default_threads
+    from paretocast.cli.search import StopRequest, default_threads, say_assumptions
     from paretocast.engine import TrainingInterrupted, use_threads
     from paretocast.proof import plan_proof, prove
+    from paretocast.store import create_folder
 
     if refit not in {None, "train+validation"}:
         raise SettingsError(f"--refit is {refit!r}, expected train+validation")
@@ -175,6 +176,7 @@ def benchmark(
     _say_plan(plan)
     use_threads(threads or default_threads())
     kept = workspace / "benchmarks" / "forecasts"
+    create_folder(kept)
     if again:
         _forget(kept)
     try:
@@ -186,6 +188,7 @@ def benchmark(
         )
         raise typer.Exit(1) from None
     print_proof(proof)
+    say_assumptions(proof.plan.task)
     _save(proof, workspace)
 
 
@@ -248,7 +251,7 @@ class BenchmarkProgress:
         self._done += n_steps
         self._progress.update(self._bar, completed=self._done, now="")
         if kept:
-            self._console.print(f"{what}: forecasts of an earlier benchmark", highlight=False)
+            self._console.print(f"{what}: its forecasts were kept", highlight=False)
 
 
 def print_proof(proof: Proof) -> None:

@@ -18,6 +18,7 @@ from paretocast.cli.diagnose import (
     aimed,
     open_forecast,
 )
+from paretocast.cli.search import say_assumptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,10 +73,18 @@ def calibrate(
     """
     from paretocast.calibration import METHODS, check_method
     from paretocast.calibrator_file import fit_on, save_fitted
+    from paretocast.inspection import inspect_run
 
     check_method(calibrator)
     opened = open_forecast(run, trial, ensemble=ensemble, most=members, data_dir=data_dir)
     opened = aimed(opened, target_coverage)
+    say_assumptions(opened.task)
+    if inspect_run(opened.run).n_running:
+        talk_console().print(
+            f"[yellow]note[/yellow] {opened.run.study_name} is under way: it may still choose "
+            "another trial",
+            highlight=False,
+        )
     contest = _contest(opened) if ensemble else None
     if ensemble:
         print_ensemble(opened, contest)
@@ -147,7 +156,7 @@ def _contest(opened: StoredForecast) -> Contest | None:
     from paretocast import store
     from paretocast.honesty import compare_with_trial
 
-    chosen = int(store.load_json(opened.run.best_params)["best_trial_number"])
+    chosen = int(store.load_result(opened.run)["best_trial_number"])
     if not opened.run.forecasts(chosen).exists():
         return None
     return compare_with_trial(opened, opened.trial(chosen))

@@ -98,8 +98,10 @@ def report(result: StudyResult, settings: TuneSettings, run: RunDirectory, task:
     n_finished = len(result.records)
     spent = duration(sum(record.fit_seconds for record in result.records))
     memory = max((record.peak_memory_mib for record in result.records), default=0.0)
+    put_away = len(list(run.trials_folder.glob("*/checkpoint.safetensors")))
+    begun = f", {put_away} begun and put away" if put_away else ""
     console.print(
-        f"{n_finished} trials, {spent} of training, at most {memory:.0f} MiB of memory",
+        f"{n_finished} trials{begun}, {spent} of training, at most {memory:.0f} MiB of memory",
         highlight=False,
     )
     if result.ended_by == "patience":
@@ -111,8 +113,9 @@ def report(result: StudyResult, settings: TuneSettings, run: RunDirectory, task:
             soft_wrap=True,
         )
     elif result.ended_by != "trials":
+        left = ", repeats near the front are left" if n_finished >= settings.trials else ""
         console.print(
-            f"\nended by {result.ended_by} after {n_finished} of {settings.trials} trials; "
+            f"\nended by {result.ended_by} after {n_finished} of {settings.trials} trials{left}; "
             f"continue with\n  {_resume_command(settings, run)}",
             highlight=False,
             soft_wrap=True,

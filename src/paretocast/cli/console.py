@@ -32,6 +32,15 @@ def significant(value: float | None, digits: int = 4) -> str:
     return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
 
 
+def dataset_name(given: str) -> str:
+    """The name of a data set by which its results are kept: a TOML file is asked for its own."""
+    if not given.lower().endswith(".toml"):
+        return given
+    from paretocast.datasets import find_spec
+
+    return find_spec(given).name
+
+
 def duration(seconds: float) -> str:
     """Hours, minutes and seconds for people.
 

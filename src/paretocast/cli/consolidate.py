@@ -36,10 +36,9 @@ def consolidate(
     winner on the bound of a range is named with the wider range to try.
     """
     from paretocast import store
-    from paretocast.store import run_of_manifest
 
-    manifests = sorted((workspace / "results").glob("*/manifest_*.json"))
-    if not manifests:
+    runs = store.find_runs(workspace)
+    if not runs:
         raise StoreError(
             f"no run in {workspace / 'results'}; paretocast tune makes one, --workspace names "
             "another place"
@@ -47,10 +46,7 @@ def consolidate(
     with talk_console().status("reading the runs"):
         from paretocast.consolidation import consolidate_run, save_best
 
-        found = [
-            consolidate_run(run_of_manifest(path), data_dir=data_dir, rebuild=not summary)
-            for path in manifests
-        ]
+        found = [consolidate_run(run, data_dir=data_dir, rebuild=not summary) for run in runs]
     print_found(found)
     if summary:
         return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paretocast.cli.console import numbers_console, talk_console
+from paretocast.cli.search import assumptions, say_assumptions
 from paretocast.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def diagnose(
         opened = aimed(opened, target_coverage or stored.target_coverage)
         forecast = walk_forward(stored.calibrator, opened.sample(split)).forecast
         subject = f"{opened.subject}, {split} split, calibrated by {stored.calibrator.name}"
+    say_assumptions(opened.task)
     diagnosis = diagnose_forecast(
         opened.task.observed(split),
         forecast,
@@ -127,6 +129,7 @@ def diagnose(
             dataset=opened.run.dataset,
             unit=opened.unit,
             subject=subject,
+            notes=assumptions(opened.task),
         ),
     )
     talk_console().print(f"figures in {written}", highlight=False, soft_wrap=True)

@@ -92,10 +92,9 @@ class StudyProgress:
             self._bar, completed=self._n_done, best=best, now="", left=self._time_left(0.0)
         )
         if not self._live:
-            self.say(
-                f"trial {record.number}{_which_training(record)} {_describe_trial(record)} | "
-                f"{self._n_done}/{self._n_trials} | {best} | {self._time_left(0.0)}"
-            )
+            trained = f"trial {record.number}{_which_training(record)} {_describe_trial(record)}"
+            parts = [trained, f"{self._n_done}/{self._n_trials}", best, self._time_left(0.0)]
+            self.say(" | ".join(part for part in parts if part))
         elif record.reason:
             self.say(f"trial {record.number} failed: {record.reason}")
 

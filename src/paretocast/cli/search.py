@@ -50,9 +50,16 @@ def load_task(settings: TuneSettings) -> Task:
         shape=settings.task.shape(),
         feature_groups=settings.task.features,
     )
-    for note in assumptions(task):
-        console.print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
+    say_assumptions(task)
     return task
+
+
+def say_assumptions(task: Task) -> None:
+    """Say on stderr what the scores take for granted."""
+    from rich.markup import escape
+
+    for note in assumptions(task):
+        talk_console().print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
 
 
 def assumptions(task: Task) -> tuple[str, ...]:
@@ -131,30 +138,45 @@ class StopRequest:
     """Ctrl-C and SIGTERM as a question the search can ask; a second Ctrl-C ends at once."""
 
     def __init__(self) -> None:
-        self._wanted = False
+        self._wanted = self._at_once = False
         self._before: dict[int, Any] = {}
+        self._hook_before = sys.unraisablehook
 
     def __call__(self) -> bool:
-        """Whether somebody asked."""
+        """Whether somebody asked; raises KeyboardInterrupt if twice."""
+        if self._at_once:
+            raise KeyboardInterrupt
         return self._wanted
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._on_signal)
+        self._hook_before, sys.unraisablehook = sys.unraisablehook, self._on_unraisable
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        sys.unraisablehook = self._hook_before
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self._wanted = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, self._on_second)
         talk_console().print(
             "stopping after this step; Ctrl-C again ends at once and loses what was trained "
             "since the last rung"
         )
+
+    def _on_second(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._at_once = True  # the next question raises, should Python drop this one
+        raise KeyboardInterrupt
+
+    def _on_unraisable(self, dropped: sys.UnraisableHookArgs) -> None:
+        """What is raised while Python tidies up goes no further; this one comes again."""
+        if dropped.exc_type is not KeyboardInterrupt:
+            self._hook_before(dropped)
 
 
 def _with_workers(

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from paretocast.cli.console import duration, numbers_console, significant, talk_console
+from paretocast.cli.console import (
+    dataset_name,
+    duration,
+    numbers_console,
+    significant,
+    talk_console,
+)
 from paretocast.cli.submit import WorkspaceOption
 from paretocast.errors import StoreError
 
@@ -58,23 +64,36 @@ def status(
 
     Brings WORKSPACE/tracking/experiments.csv up to date on the way.
     """
+    name = None if dataset is None else dataset_name(dataset)
     while True:
         found = _look(workspace, rebuild=rebuild)
         chosen = [
             one
             for one in found.standings
             if (model is None or one.evidence.row.model == model.upper())
-            and (dataset is None or one.evidence.row.dataset == dataset)
+            and (dataset is None or one.evidence.row.dataset == name)
             and (stage is None or one.evidence.row.stage == stage)
         ]
         if as_json:
             _print_json(chosen, found, workspace)
         else:
             _print(chosen, found, workspace, clear=watch)
+        if found.standings and not chosen:
+            listed = ", ".join(dict.fromkeys(_kind(one) for one in found.standings))
+            talk_console().print(
+                f"no experiment of this choice; {workspace} holds {listed}",
+                highlight=False,
+                markup=False,
+            )
         if not watch or not any(one.stand.active for one in chosen):
             return
         rebuild = False
         time.sleep(interval)
+
+
+def _kind(one: Standing) -> str:
+    row = one.evidence.row
+    return f"{row.model} on {row.dataset}{f' stage {row.stage}' if row.stage else ''}"
 
 
 def _look(workspace: Path, *, rebuild: bool) -> Survey:

@@ -366,6 +366,7 @@ def tune(
             symmetric=not asymmetric,
             n_search_trials=stage2_trials,
             data_dir=data_dir,
+            source=chosen.dataset,
         )
 
 

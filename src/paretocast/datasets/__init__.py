@@ -11,7 +11,7 @@ from paretocast.datasets.reading import (
     list_datasets,
     load_dataset,
 )
-from paretocast.datasets.spec import DatasetSpec, find_spec
+from paretocast.datasets.spec import DatasetSpec, find_spec, own_file
 from paretocast.datasets.table import check_frame
 
 __all__ = [
@@ -28,5 +28,6 @@ __all__ = [
     "generate_demo",
     "list_datasets",
     "load_dataset",
+    "own_file",
     "write_demo_csv",
 ]

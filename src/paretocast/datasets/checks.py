@@ -293,13 +293,15 @@ def _check_covariate(
     for severity, chosen, advice in groups:
         if chosen:
             start, length = max(chosen, key=lambda hole: hole[1])
+            together = sum(hole[1] for hole in chosen)
+            in_all = " in all" if len(chosen) > 1 else ""
             findings.append(
                 Finding(
                     severity,
                     "covariate_holes",
                     f"covariate {covariate.name} has {count(len(chosen), 'hole')} of "
-                    f"{sum(hole[1] for hole in chosen)} h ({_reach(severity, limit)}), the longest "
-                    f"is {length} h from {at(grid.index[start])}",
+                    f"{together} h{in_all} ({_reach(severity, limit)}), the longest is {length} h "
+                    f"from {at(grid.index[start])}",
                     advice,
                 )
             )

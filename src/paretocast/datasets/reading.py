@@ -190,6 +190,10 @@ def read_table(path: Path) -> pd.DataFrame:
         if name.endswith((".parquet", ".pq")):
             frame = pd.read_parquet(path)
             return frame if frame.index.name is None else frame.reset_index()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} cannot be read: {error}; save it as UTF-8") from error
+    except pd.errors.EmptyDataError as error:
+        raise DataError(f"{path} is empty, expected a header and a row for each hour") from error
     except (OSError, EOFError, ValueError, ImportError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     raise DataError(f"{path} is of no known kind, expected .csv, .csv.gz or .parquet")

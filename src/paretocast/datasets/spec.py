@@ -226,11 +226,10 @@ def find_spec(name_or_path: str | Path) -> DatasetSpec:
     SettingsError
         If there is no such set or file, or if the file cannot be used.
     """
+    path = own_file(name_or_path)
     named = named_datasets()
-    key = str(name_or_path).lower()
-    if key in named:
-        return read_spec(named[key])
-    path = Path(name_or_path)
+    if path is None:
+        return read_spec(named[str(name_or_path).lower()])
     if path.suffix.lower() != ".toml":
         raise SettingsError(
             f"no data set is called {str(name_or_path)!r}; there are {', '.join(named)}, "
@@ -247,6 +246,11 @@ def find_spec(name_or_path: str | Path) -> DatasetSpec:
             "school_holidays": None if school is None else folder / school,
         }
     )
+
+
+def own_file(name_or_path: str | Path) -> Path | None:
+    """The TOML file that a user means; None for a named set."""
+    return None if str(name_or_path).lower() in named_datasets() else Path(name_or_path)
 
 
 def read_spec(path: Path) -> DatasetSpec:

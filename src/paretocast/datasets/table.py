@@ -64,7 +64,7 @@ def examine_frame(
     for column in (spec.target, *(spec.column_of(name) for name in covariates)):
         columns[column], problems = _parse_numbers(frame[column])
         findings += problems
-    if index is None:
+    if index is None or (findings and np.isnan(columns[spec.target]).all()):
         return None, tuple(findings + check_split_order(spec))
     rows = np.flatnonzero(_used(index, spec))
     if len(rows) < 2:
@@ -121,7 +121,7 @@ def _check_columns(
     frame: pd.DataFrame, spec: DatasetSpec, covariates: Sequence[str]
 ) -> list[Finding]:
     needed = [spec.time_column, spec.target, *(spec.column_of(name) for name in covariates)]
-    missing = [column for column in needed if column not in frame.columns]
+    missing = [column for column in dict.fromkeys(needed) if column not in frame.columns]
     if not missing:
         return []
     there = [str(column) for column in frame.columns]
@@ -213,6 +213,8 @@ def _localise(walls: pd.DatetimeIndex, zone: str) -> tuple[pd.DatetimeIndex | No
     """UTC stamps of local times; of a doubled hour the first is summer time."""
     ambiguous, skipped = _clock_changes(walls, zone)
     advice = "write UTC stamps with a Z at the end"
+    if standard := _standard_time(walls[0], zone):
+        advice += f', or set stamp_zone = "{standard}" if they are in winter time all year'
     if skipped.any():
         first = walls[skipped][0]
         message = (
@@ -231,6 +233,14 @@ def _localise(walls: pd.DatetimeIndex, zone: str) -> tuple[pd.DatetimeIndex | No
         return None, [Finding("error", "daylight_saving", message, advice)]
     is_first: NDArray[np.bool_] = counts.cumcount().to_numpy() == 0
     return walls.tz_localize(zone, ambiguous=is_first).tz_convert("UTC").as_unit("ns"), []
+
+
+def _standard_time(wall: pd.Timestamp, zone: str) -> str:
+    """Name of the zone that keeps winter time all year; empty where it is off by minutes."""
+    seasons = (pd.Timestamp(wall.year, month, 1, tz=zone).utcoffset() for month in (1, 7))
+    hours = min(season.total_seconds() for season in seasons if season is not None) / 3600.0
+    # Etc/GMT-1 is one hour ahead of UTC.
+    return f"Etc/GMT{-int(hours):+d}" if hours == int(hours) else ""
 
 
 def _used(index: pd.DatetimeIndex, spec: DatasetSpec) -> NDArray[np.bool_]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Figure: TypeAlias = go.Figure
 Range: TypeAlias = tuple[float, float]
+Size: TypeAlias = tuple[float, float]
+Box: TypeAlias = tuple[float, float, float, float]
 
 # Okabe & Ito's palette, told apart with every common colour blindness.
 BLUE, SKY, GREEN = "#0072B2", "#56B4E9", "#009E73"
@@ -31,7 +33,9 @@ CONFIG = {
     "responsive": True,
     "showSendToCloud": False,
 }
-PLOT_PIXELS = (900.0, 430.0)  # drawing area on a laptop screen, for which labels are placed
+LAPTOP, PHONE = (900.0, 430.0), (350.0, 430.0)  # pixels of the drawing area
+# Labels keep their size and distance in pixels, so they are placed for both, rather for the first.
+SCREENS = ((LAPTOP, 1.0), (PHONE, 0.1))
 LABEL_PIXELS_PER_LETTER, LABEL_HEIGHT_PIXELS = 7.2, 18.0
 MARGIN = 0.06  # of an axis range, left free on both sides
 
@@ -212,13 +216,13 @@ class Frame:
             return "triangle-up"
         return "triangle-down" if y < self.y_range[0] else inside
 
-    def pixels(self, x: float, y: float) -> tuple[float, float]:
-        """Where a point is drawn, in pixels from the upper left corner, on a laptop screen."""
+    def pixels(self, x: float, y: float, *, screen: Size) -> tuple[float, float]:
+        """Where a point is drawn, in pixels from the upper left corner."""
         x_low, x_high = self.x_range
         y_low, y_high = self.y_range
         return (
-            PLOT_PIXELS[0] * (x - x_low) / (x_high - x_low),
-            PLOT_PIXELS[1] * (y_high - y) / (y_high - y_low),
+            screen[0] * (x - x_low) / (x_high - x_low),
+            screen[1] * (y_high - y) / (y_high - y_low),
         )
 
 
@@ -248,19 +252,17 @@ def place_labels(
     obstacles : sequence of (x, y)
         Points that should stay visible.
     """
-    points = [frame.pixels(x, y) for x, y in obstacles]
-    taken: list[tuple[float, float, float, float]] = []
+    canvases = [_Canvas(frame, screen, weight, obstacles) for screen, weight in SCREENS]
     labels = []
     for text, x, y in wanted:
         half_width = LABEL_PIXELS_PER_LETTER * len(text) / 2.0
-        centre_x, centre_y = frame.pixels(x, y)
-        best = min(
-            _shifts(half_width),
-            key=lambda s: _cost(
-                (centre_x + s[0], centre_y + s[1], half_width), taken=taken, points=points
-            ),
-        )
-        taken.append(_box(centre_x + best[0], centre_y + best[1], half_width))
+        costs = {
+            shift: sum(canvas.cost(canvas.box(x, y, shift, half_width)) for canvas in canvases)
+            for shift in _shifts(half_width)
+        }
+        best = min(costs, key=lambda shift: costs[shift])
+        for canvas in canvases:
+            canvas.taken.append(canvas.box(x, y, best, half_width))
         labels.append(Label(text, x, y, *best))
     return labels
 
@@ -284,23 +286,38 @@ def _shifts(half_width: float) -> list[tuple[float, float]]:
     ]
 
 
-def _box(x: float, y: float, half_width: float) -> tuple[float, float, float, float]:
-    half_height = LABEL_HEIGHT_PIXELS / 2.0
-    return x - half_width, x + half_width, y - half_height, y + half_height
+class _Canvas:
+    """A frame on one screen, with the points and labels that lie there; boxes are in pixels."""
 
+    def __init__(
+        self, frame: Frame, screen: Size, weight: float, obstacles: Sequence[tuple[float, float]]
+    ) -> None:
+        self._frame, self._screen, self._weight = frame, screen, weight
+        self._points = [frame.pixels(x, y, screen=screen) for x, y in obstacles]
+        self.taken: list[Box] = []
 
-def _cost(
-    place: tuple[float, float, float],
-    *,
-    taken: Sequence[tuple[float, float, float, float]],
-    points: Sequence[tuple[float, float]],
-) -> float:
-    """How bad a place is: covering a label is worst, leaving the frame next, hiding points last."""
-    left, right, top, bottom = _box(*place)
-    on_labels = sum(left < r and right > lo and top < b and bottom > t for lo, r, t, b in taken)
-    outside = left < 0.0 or right > PLOT_PIXELS[0] or top < 0.0 or bottom > PLOT_PIXELS[1]
-    room = 6.0
-    on_points = sum(
-        left - room < x < right + room and top - room < y < bottom + room for x, y in points
-    )
-    return 100.0 * on_labels + 50.0 * outside + on_points
+    def box(self, x: float, y: float, shift: tuple[float, float], half_width: float) -> Box:
+        """Left, right, top and bottom of a label."""
+        centre_x, centre_y = self._frame.pixels(x, y, screen=self._screen)
+        centre_x, centre_y = centre_x + shift[0], centre_y + shift[1]
+        half_height = LABEL_HEIGHT_PIXELS / 2.0
+        return (
+            centre_x - half_width,
+            centre_x + half_width,
+            centre_y - half_height,
+            centre_y + half_height,
+        )
+
+    def cost(self, box: Box) -> float:
+        """How bad a place is: covering a label is worst, leaving the frame next, hiding points."""
+        left, right, top, bottom = box
+        on_labels = sum(
+            left < r and right > lo and top < b and bottom > t for lo, r, t, b in self.taken
+        )
+        outside = left < 0.0 or right > self._screen[0] or top < 0.0 or bottom > self._screen[1]
+        room = 6.0
+        on_points = sum(
+            left - room < x < right + room and top - room < y < bottom + room
+            for x, y in self._points
+        )
+        return self._weight * (100.0 * on_labels + 50.0 * outside + on_points)

@@ -59,6 +59,8 @@ class Evidence:
         Whether the pages for people are there: a worker may have died over them.
     last_lines : tuple of str
         End of the log of the element that gave the job its state.
+    source : str
+        The data set as a command in this folder names it; empty where it is a named one.
     """
 
     row: Row
@@ -68,6 +70,12 @@ class Evidence:
     after: tuple[str, ...] = ()
     has_pages: bool = True
     last_lines: tuple[str, ...] = ()
+    source: str = ""
+
+    @property
+    def dataset(self) -> str:
+        """The data set for a command."""
+        return shlex.quote(self.source or self.row.dataset)
 
 
 @dataclass(frozen=True)
@@ -180,10 +188,10 @@ def next_commands(standings: Sequence[Standing], *, workspace: Path) -> tuple[st
             if second is None or second.stand in {Stand.CANCELLED, Stand.FAILED}:
                 lines.append(
                     f"stage 2 of {row.model} {row.dataset} can be submitted: "
-                    f"paretocast submit {row.model} {row.dataset} --stage 2{place}"
+                    f"paretocast submit {row.model} {one.evidence.dataset} --stage 2{place}"
                 )
         elif one.stand is Stand.FINISHED and not one.evidence.has_pages:
-            lines.append(f"pages of {row.id}: {_resume(row, place)}")
+            lines.append(f"pages of {row.id}: {_resume(one, place)}")
         elif one.stand in {Stand.FAILED, Stand.CANCELLED, Stand.UNFINISHED}:
             lines.append(_continue(one, place))
     if any(one.stand.active for one in standings):
@@ -303,14 +311,15 @@ def _rest(evidence: Evidence, stand: Stand) -> float | None:
 def _continue(one: Standing, place: str) -> str:
     row = one.evidence.row
     if not row.job_ids:
-        return f"{row.id} can be continued: {_resume(row, place)}"
+        return f"{row.id} can be continued: {_resume(one, place)}"
     ended = f" after {one.evidence.progress.n_ended} of {row.trials} trials" if row.trials else ""
     return f"{row.id} {one.stand}{ended}: paretocast resubmit {row.id}{place}"
 
 
-def _resume(row: Row, place: str) -> str:
+def _resume(one: Standing, place: str) -> str:
+    row = one.evidence.row
     study_id = row.id.removeprefix(f"{row.model}_{row.dataset}_")
     return (
-        f"paretocast tune --model {row.model} --dataset {row.dataset} "
+        f"paretocast tune --model {row.model} --dataset {one.evidence.dataset} "
         f"--job-id {study_id} --resume{place}"
     )

@@ -156,6 +156,13 @@ def find(workspace: Path, experiment_id: str) -> Submission:
     for one in submissions:
         if experiment_id in {one.id, one.study_id, *(job.job_id for job in one.jobs)}:
             return one
+    for run in store.find_runs(workspace):
+        if experiment_id in {run.study_name, run.job_id}:
+            raise StoreError(
+                f"{run.study_name} in {workspace} was not submitted but started by `paretocast "
+                "tune`: Ctrl-C there ends it, and the command that `paretocast status` shows goes "
+                "on with it"
+            )
     known = ", ".join(one.id for one in submissions[-10:]) or "none"
     raise StoreError(f"experiment {experiment_id!r} is not in {workspace}; the last ones: {known}")
 

@@ -63,7 +63,9 @@ def survey(workspace: Path, executor: Executor | None, *, now: datetime) -> Surv
     ]
     known = {one.id for one in submissions}
     standings += [
-        standing(_local(run), now=now) for run in _runs(workspace) if run.study_name not in known
+        standing(_local(run), now=now)
+        for run in sorted(store.find_runs(workspace), key=lambda run: _written_at(run.manifest))
+        if run.study_name not in known
     ]
     return Survey(tuple(standings), tuple(notes))
 
@@ -134,6 +136,7 @@ def _submitted(workspace: Path, submission: Submission, report: JobReport | None
         after=job.after,
         has_pages=run.page("pareto_front").is_file() or row.stage == "2",
         last_lines=last_lines(Path(errors)) or last_lines(Path(log)),
+        source=_from_here(submission.source, Path(submission.folder)),
     )
 
 
@@ -143,8 +146,9 @@ def _local(run: RunDirectory) -> Evidence:
     try:
         settings = store.load_json(run.manifest)["settings"]
         trials, strategy = str(settings["trials"]), str(settings.get("strategy", SINGLE_STAGE))
+        source = _from_here(str(settings["dataset"]), Path.cwd())
     except (StoreError, KeyError, TypeError) as error:
-        trials, strategy, notes = "", "", (f"{run.manifest}: {error}",)
+        trials, strategy, source, notes = "", "", run.dataset, (f"{run.manifest}: {error}",)
     row = Row(
         id=run.study_name,
         job_ids="",
@@ -164,17 +168,16 @@ def _local(run: RunDirectory) -> Evidence:
         report=None,
         progress=replace(progress, problems=(*notes, *progress.problems)),
         has_result=run.best_params.is_file(),
+        source=source,
     )
 
 
-def _runs(workspace: Path) -> list[RunDirectory]:
-    runs = []
-    for manifest in sorted((workspace / "results").glob("*/manifest_*.json")):
-        try:
-            runs.append(store.run_of_manifest(manifest))
-        except StoreError:
-            continue  # a folder that is not ours
-    return runs
+def _from_here(source: str, folder: Path) -> str:
+    """A data set as a command in this folder names it: a user's own file by its path."""
+    if not source.lower().endswith(".toml"):
+        return source
+    path, here = folder / source, Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _telling_logs(submission: Submission, report: JobReport | None) -> tuple[str, str]:

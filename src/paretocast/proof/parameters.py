@@ -1,6 +1,6 @@
 """Which config of a model is benchmarked, and where it comes from.
 
-The newest finished study of the model on the data set comes first, then a general
+The newest study of the model on the data set that nobody works on comes first, then a general
 `results/best_params_{MODEL}.json`, then the defaults of the package.
 """
 
@@ -9,21 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from paretocast import store
 from paretocast.claims import claim_owner
 from paretocast.errors import StoreError
-from paretocast.replay import find_run, tied_front
-from paretocast.settings import TuneSettings
+from paretocast.replay import find_run, stored_settings, tied_front
 from paretocast.space import DEFAULT_CONFIGS, model_name
 from paretocast.store import RunDirectory
 from paretocast.trial import trial_seed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from paretocast.settings import TuneSettings
     from paretocast.space import Config
 
 TUNED, DEFAULT, NONE = "tuned", "default", "none"
@@ -116,7 +114,7 @@ def find_parameters(
         return _of_run(run, given)
     general = workspace / "results" / f"best_params_{model}.json"
     if general.exists():
-        return _general(general, model, given)
+        return _general(general, model, dataset, given)
     own = given.model_copy(update={"model": model})
     candidate = Candidate(model, dict(DEFAULT_CONFIGS[model]), own.seed, None)
     source = (
@@ -148,7 +146,7 @@ def _named_run(model: str, dataset: str, runs: Sequence[Path]) -> RunDirectory |
 
 
 def _newest_finished(workspace: Path, model: str, dataset: str) -> RunDirectory | None:
-    """The study whose result was written last, among those that nobody works on."""
+    """The study whose result was written last, among those that nobody works on any more."""
     folder = RunDirectory(workspace, model, dataset, "").folder
     start = f"best_params_{model}_{dataset}_"
     found = []
@@ -170,10 +168,11 @@ def _is_under_way(run: RunDirectory) -> bool:
 
 
 def _of_run(run: RunDirectory, given: TuneSettings) -> Parameters:
-    result = store.load_json(run.best_params)
+    result = store.load_result(run)
     settings = _settings_of(run, given)
-    number = int(result["best_trial_number"])
-    wanted = f"trial {number} of {run.study_name}, {result['n_trials']} trials"
+    number, n_trials = int(result["best_trial_number"]), int(result["n_trials"])
+    of = f" of {settings.trials}" if n_trials < settings.trials else ""
+    wanted = f"trial {number} of {run.study_name}, {n_trials}{of} trials"
     return Parameters(
         chosen=Candidate(run.model, result["best_params"], settings.seed, number),
         kind=TUNED,
@@ -189,27 +188,18 @@ def _of_run(run: RunDirectory, given: TuneSettings) -> Parameters:
 
 def _settings_of(run: RunDirectory, given: TuneSettings) -> TuneSettings:
     """Settings of a study; where it runs and where the data lie are those of the benchmark."""
-    stored: Mapping[str, Any] = store.load_json(run.manifest)["settings"]
-    here = {
-        key: value
-        for key in ("dataset", "data_dir", "device", "threads")
-        if (value := getattr(given, key)) is not None
-    }
-    try:
-        return TuneSettings.model_validate({**stored, **here})
-    except ValidationError as error:
-        raise StoreError(
-            f"{run.manifest} holds settings that this version does not know: {error}"
-        ) from error
+    places = ("dataset", "data_dir", "device", "threads")
+    here = {key: value for key in places if (value := getattr(given, key)) is not None}
+    return stored_settings(run, **here)
 
 
-def _general(path: Path, model: str, given: TuneSettings) -> Parameters:
+def _general(path: Path, model: str, dataset: str, given: TuneSettings) -> Parameters:
     result = store.load_json(path)
     if result.get("model") != model or not isinstance(result.get("best_params"), dict):
         raise StoreError(f"{path} is no result of {model}; remove it or run consolidate again")
-    if str(result.get("dataset")) == given.dataset:
+    if result.get("dataset") == dataset:
         raise StoreError(
-            f"{path} was tuned on {result['dataset']} itself, and the study "
+            f"{path} was tuned on {dataset} itself, and the study "
             f"{result.get('study_name')} is not there to show on which hours; bring its folder "
             "back, or remove the file"
         )

@@ -17,13 +17,21 @@ from paretocast.report.page import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from paretocast.diagnostics import Diagnosis, Slab, WorstSlab
 
 SLAB_COLUMNS = ("", "PICP %", "95 % interval", "width", "Winkler", "values", "windows")
 
 
 def diagnosis_page(
-    diagnosis: Diagnosis, *, model: str, dataset: str, unit: str, subject: str
+    diagnosis: Diagnosis,
+    *,
+    model: str,
+    dataset: str,
+    unit: str,
+    subject: str,
+    notes: Sequence[str] = (),
 ) -> str:
     """A diagnosis as figures with their tables.
 
@@ -31,9 +39,12 @@ def diagnosis_page(
     ----------
     subject : str
         Whose forecast it is and on which windows, such as "trial 3, calibrate split".
+    notes : sequence of str
+        What its scores take for granted.
     """
     overall, target = diagnosis.overall, diagnosis.target
     body = [
+        *(warning(note) for note in notes),
         fact_boxes(
             [
                 (
@@ -45,7 +56,7 @@ def diagnosis_page(
                 ("Winkler score", number(overall.winkler), f"{unit}, lower is better"),
                 ("Observed values", str(overall.n), f"{overall.n_windows} windows"),
             ]
-        )
+        ),
     ]
     if diagnosis.worst is not None:
         text = worst_sentence(diagnosis.worst, target)

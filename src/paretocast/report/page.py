@@ -61,7 +61,9 @@ code { font: 13px ui-monospace, "DejaVu Sans Mono", Consolas, monospace; backgro
   border-radius: 4px; padding: 1px 5px; overflow-wrap: anywhere; }
 footer { margin-top: 40px; border-top: 1px solid var(--line); padding-top: 12px; font-size: 13px;
   color: var(--muted); }
-@media (max-width: 700px) { main { padding: 18px 14px 40px; } h1 { font-size: 25px; } }
+html { scrollbar-gutter: stable; } /* figures measure their width before the bar appears */
+@media (max-width: 700px) {
+  main { padding: 18px 14px 40px; } h1 { font-size: 25px; } .modebar { display: none !important; } }
 @media print { body { background: white; } .fact, .figure, .scroll { break-inside: avoid; } }
 """
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretocast import store
+from paretocast.datasets import own_file
 from paretocast.errors import StoreError
 from paretocast.study.mirror import without_secrets
 from paretocast.task import installed_versions, manifest_hash
@@ -46,6 +48,11 @@ def describe_conditions(
         "seed": settings.seed,
     }
     wanted = settings.model_dump(mode="json")
+    # Where the data lie, said so that it holds in every folder.
+    if (file := own_file(settings.dataset)) is not None:
+        wanted["dataset"] = str(file.absolute())
+    if settings.data_dir is not None:
+        wanted["data_dir"] = str(Path(settings.data_dir).absolute())
     if settings.storage is not None:
         wanted["storage"] = without_secrets(settings.storage)
     return {
@@ -75,6 +82,12 @@ def settle_conditions(run: RunDirectory, manifest: dict[str, Any]) -> dict[str, 
     stored = store.load_json(run.manifest) if run.manifest.exists() else manifest
     if stored["manifest_hash"] != manifest["manifest_hash"]:
         changed = _differences(stored["comparable"], manifest["comparable"])
+        if len(changed) == 1 and changed[0].startswith("task.data_sha256 "):
+            raise StoreError(
+                f"study {run.study_name} was made on other data and cannot be continued: values "
+                "before the test split have changed since. Put the data back as they were, or "
+                "choose another --job-id for a new study"
+            )
         raise StoreError(
             f"study {run.study_name} was made under other conditions and cannot be "
             f"continued: {'; '.join(changed[:4])}. Repeat the options it was started with, "

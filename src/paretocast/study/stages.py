@@ -7,6 +7,7 @@ two levels on the tune split and judges them on the calibrate split.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,7 @@ def find_levels(
     symmetric: bool = True,
     n_search_trials: int = 0,
     data_dir: Path | None = None,
+    source: str | None = None,
 ) -> SecondStage:
     """Stage 2: the levels whose interval has the wanted coverage, from stored forecasts.
 
@@ -94,6 +96,8 @@ def find_levels(
         Percent; that of stage 1 if not given.
     n_search_trials : int
         Proposals of Optuna on the same replay, for comparison.
+    source : str, optional
+        The data set as the user names it, such as the path of a TOML file.
 
     Raises
     ------
@@ -104,8 +108,9 @@ def find_levels(
     if not first_path.exists():
         raise StoreError(
             f"stage 1 of {model} on {dataset} has not finished: {first_path} does not exist. Run "
-            f"paretocast tune --strategy two-stage --stage 1 --model {model} --dataset {dataset} "
-            f"--workspace {workspace}, with --resume if it was begun"
+            f"paretocast tune --strategy two-stage --stage 1 --model {model} "
+            f"--dataset {shlex.quote(source or dataset)} --workspace "
+            f"{shlex.quote(str(workspace))}, with --resume if it was begun"
         )
     first = store.load_json(first_path)
     opened = open_trial(
