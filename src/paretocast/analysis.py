@@ -61,6 +61,8 @@ class RunRow:
         By how much the chosen trial's MAE undercuts that one's; below 0 where it does not.
     training_hours : float
         Of all trials.
+    perfect_forecast : bool
+        Whether observed values stood in for the forecast of a covariate.
     """
 
     model: str
@@ -86,6 +88,7 @@ class RunRow:
     best_reference: str
     reference_gain_percent: float | None
     training_hours: float
+    perfect_forecast: bool
 
     @property
     def coverage_error(self) -> float:
@@ -168,6 +171,9 @@ def load_run(path: Path) -> RunRow:
         best_reference=best,
         reference_gain_percent=gain,
         training_hours=result["training_time_hours"],
+        perfect_forecast=any(
+            feature["role"] == "forecast" for feature in comparable["task"]["features"]
+        ),
     )
 
 

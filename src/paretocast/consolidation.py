@@ -200,7 +200,8 @@ def explore(
     for name, parameter in settings.search_space().items():
         shares = tuple(share_of(parameter, trial.config[name]) for trial in trials)
         winner = share_of(parameter, chosen[name])
-        with_it = sum(_edge(parameter, leader.config[name]) != 0 for leader in leaders)
+        edge = _edge(parameter, chosen[name])
+        with_it = sum(_edge(parameter, leader.config[name]) == edge for leader in leaders)
         found.append(
             Coverage(
                 name=name,
@@ -347,8 +348,8 @@ def _advice(
     if wider is None:
         return ""
     return (
-        f"{name} {value:.4g} sits on the {side} bound, and so do {n_with_it} of the {n_leaders} "
-        f"trials of lowest MAE; widen it: {name} = {wider}"
+        f"{name} {value:.4g} sits on the {side} bound, as {n_with_it} of the {n_leaders} trials "
+        f"of lowest MAE do; widen it: {name} = {wider}"
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 from commands import exit_code
 from paretocast import store
 from paretocast.analysis import RunRow, best_runs, collect_runs, render
+from paretocast.cli.analyze import print_runs
 from paretocast.consolidation import consolidate_run, explore, save_best, share_of
 from paretocast.errors import SettingsError
 from paretocast.figures import Explored, explored_figure
@@ -50,6 +51,24 @@ def test_every_run_has_a_row_with_the_numbers_of_its_result(workspace: Path) -> 
     assert [mine.picp_low, mine.picp_high] == stored["best_picp_interval"]
     least = min(scores["mae"] for scores in stored["references"].values())
     assert mine.reference_gain_percent == pytest.approx(100.0 * (1.0 - mine.mae / least))
+
+
+def test_a_run_that_saw_observed_weather_ahead_says_so(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = row(workspace)
+    assert not base.perfect_forecast
+    print_runs([base, replace(base, perfect_forecast=True)])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "in 1 of 2 runs: their scores assume a perfect weather forecast" in said
+    path = make_run(workspace, "2").manifest
+    whole = path.read_text(encoding="utf-8")
+    with_weather = store.load_json(path)
+    with_weather["comparable"]["task"]["features"] += [{"name": "wind", "role": "forecast"}]
+    store.save_json(path, with_weather)
+    rows, _ = collect_runs(workspace)
+    path.write_text(whole, encoding="utf-8")
+    assert {r.job_id: r.perfect_forecast for r in rows} == {"1": False, "2": True}
 
 
 def test_runs_can_be_chosen_by_model_and_data_set(workspace: Path) -> None:
@@ -205,7 +224,7 @@ def test_a_winner_on_a_bound_is_named_with_a_wider_range() -> None:
     assert advice["lr"].endswith("lr = {low = 1e-05, high = 0.05, log = true}")
     assert advice["num_layers"].endswith("num_layers = {low = 2, high = 6}")
     assert advice["layer_widths"].endswith("values = [128, 256, 512, 1024]}")
-    assert "upper bound, with 1 of the 1 best trials" in advice["lr"]
+    assert "upper bound, as 1 of the 1 trials of lowest MAE do" in advice["lr"]
 
 
 def test_a_winner_inside_its_ranges_needs_no_advice() -> None:

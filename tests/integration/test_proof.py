@@ -244,6 +244,11 @@ def test_the_newest_finished_study_comes_first_then_general_parameters_then_defa
     found = find_parameters("NHITS_Q", "small", workspace=tmp_path, given=settings)
     assert (found.kind, found.chosen.config) == ("tuned", tuned.chosen.config)
     assert "tuned on elsewhere" in found.source
+    store.save_json(
+        tmp_path / "results" / "best_params_NHITS_Q.json", {**general, "dataset": "small"}
+    )
+    with pytest.raises(StoreError, match="was tuned on small itself, and the study"):
+        find_parameters("NHITS_Q", "small", workspace=tmp_path, given=settings)
 
 
 def test_a_named_study_of_another_data_set_is_refused(place: Path, settings: TuneSettings) -> None:

@@ -87,6 +87,11 @@ def print_runs(rows: list[RunRow]) -> None:
     console.print(
         "gain: by how much the MAE undercuts that of the best reference; hours of training"
     )
+    if n_perfect := sum(row.perfect_forecast for row in rows):
+        console.print(
+            f"observed weather stands in for forecasts in {n_perfect} of {len(rows)} runs: their "
+            "scores assume a perfect weather forecast"
+        )
     for best in best_runs(rows):
         mae, honest = best.by_mae, best.by_coverage
         console.print(
