@@ -34,7 +34,8 @@ def tune(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="heat, water_centrum, water_tommerby, demo, or the path of a TOML file.",
+            help="heat, water_centrum, water_tommerby, demo or another that `paretocast data list` "
+            "names, or the path of a TOML file.",
             rich_help_panel=DATA,
         ),
     ] = None,
