@@ -146,7 +146,7 @@ def _local(run: RunDirectory) -> Evidence:
     try:
         settings = store.load_json(run.manifest)["settings"]
         trials, strategy = str(settings["trials"]), str(settings.get("strategy", SINGLE_STAGE))
-        source = _from_here(str(settings["dataset"]), Path.cwd())
+        source = _from_here(str(settings.get("dataset", run.dataset)), Path.cwd())
     except (StoreError, KeyError, TypeError) as error:
         trials, strategy, source, notes = "", "", run.dataset, (f"{run.manifest}: {error}",)
     row = Row(
