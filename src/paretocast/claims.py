@@ -157,8 +157,9 @@ class Claim:
         return self._lost
 
     def still_held(self) -> bool:
-        """Whether no other process has taken the folder over until now."""
-        return not _path(self._folder, self._number + 1).exists()
+        """Whether no other process has taken the folder over until now, nor done the work."""
+        mine, next_one = (_path(self._folder, self._number + i) for i in (0, 1))
+        return mine.exists() and not next_one.exists()
 
     def release(self) -> None:
         """Leave the work to anybody: the claim is empty from now on. Nothing, if it is settled."""
@@ -183,8 +184,8 @@ class Claim:
     def _keep_up(self, heartbeat_seconds: float) -> None:
         while not self._ended.wait(heartbeat_seconds):
             with contextlib.suppress(OSError):  # the next one may get through
+                self._lost = self._lost or not self.still_held()
                 os.utime(_path(self._folder, self._number))
-                self._lost = not self.still_held()
 
 
 def claim_owner(folder: Path, *, lease_seconds: float = LEASE_SECONDS) -> dict[str, Any] | None:
@@ -225,23 +226,27 @@ def _latest(folder: Path) -> int:
 
 def _is_alive(folder: Path, number: int, *, lease_seconds: float) -> bool:
     try:
-        with _path(folder, number).open("rb") as file:
-            owner = _parsed(file.read())
-            if owner is None:
-                return False  # released
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-            except OSError:
-                pass  # no locks here: the lease decides
-            else:
-                if owner["machine"] == machine_id():
-                    return False
-            age = _file_system_now(folder) - os.fstat(file.fileno()).st_mtime
-            return age < lease_seconds
+        file = _path(folder, number).open("rb")
     except FileNotFoundError:
         return False
+    with file:
+        owner = _parsed(file.read())
+        if owner is None:
+            return False  # released
+        here = owner["machine"] == machine_id()
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if here:
+                return True
+            # A lock of another machine may outlive it: the lease decides.
+        except OSError:
+            pass  # no locks here: the lease decides
+        else:
+            if here:
+                return False
+        age = _file_system_now(folder) - os.fstat(file.fileno()).st_mtime
+        return age < lease_seconds
 
 
 def _link(folder: Path, number: int, *, worker: int) -> BinaryIO | None:
@@ -260,8 +265,9 @@ def _link(folder: Path, number: int, *, worker: int) -> BinaryIO | None:
         }
         file.write(json.dumps(owner).encode("utf-8"))
         file.flush()
+        os.fsync(file.fileno())  # another machine must not read it empty, which means released
         os.link(temporary, _path(folder, number))
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError):  # the latter: one that settled has swept it away
         file.close()
         return None
     except BaseException:
@@ -289,8 +295,10 @@ def _parsed(content: bytes) -> dict[str, Any] | None:
 
 def _file_system_now(folder: Path) -> float:
     """The clock that stamps files here, which on a network is not the one of this machine."""
-    probe = folder / f".claim.clock.{os.getpid()}"
-    probe.touch()
-    now = probe.stat().st_mtime
-    probe.unlink(missing_ok=True)
-    return now
+    while True:
+        probe = folder / f".claim.clock.{uuid.uuid4().hex}"
+        probe.touch()
+        with contextlib.suppress(FileNotFoundError):  # one that settled has swept it away
+            now = probe.stat().st_mtime
+            probe.unlink(missing_ok=True)
+            return now

@@ -253,11 +253,33 @@ def create_folder(path: Path) -> None:
 
 
 def names_in(folder: Path) -> list[str]:
-    """Names of what is in a folder, hidden ones too; none if it does not exist."""
+    """Names of what is in a folder, hidden ones too; none if it does not exist.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be read.
+    """
     try:
         return os.listdir(folder)  # noqa: PTH208  (names are wanted, thousands of them)
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be read: {error.strerror}") from error
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file exists.
+
+    Raises
+    ------
+    StoreError
+        If the file system does not say.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def save_text(path: Path, text: str) -> None:

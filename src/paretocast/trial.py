@@ -23,7 +23,7 @@ from paretocast.engine import (
     forecast_positions,
     seed_weights,
 )
-from paretocast.errors import DataError, ParetocastError, StoreError
+from paretocast.errors import DataError, ForecastError, ParetocastError, StoreError
 from paretocast.halving import plan_rungs
 from paretocast.models.anchor import Anchor, fit_anchor, is_long_enough, refit_anchor
 from paretocast.models.registry import build_model, count_weights
@@ -290,6 +290,8 @@ def run_trial(
                 raise TrialInterrupted(_checkpoint(training, rungs)) from None
             forecasts = _forecast_kept_splits(bench, training)
             scores, coverage_interval = score_on_tune(bench, forecasts["tune"], seed=seed)
+            if infinite := [name for name, value in scores.items() if math.isinf(value)]:
+                raise ForecastError(f"infinite at step {training.step}: {', '.join(infinite)}")
             rungs.append(Judgement(training.step, scores, coverage_interval))
             if not training.finished and not survives(index, scores):
                 state = TrialState.PRUNED

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from clusters import Cluster
+from paretocast.errors import ExecutionError
 from paretocast.executors.background import Background
 from paretocast.executors.base import Executor, Job, JobReport, JobState
 from paretocast.executors.slurm import Slurm
@@ -118,6 +119,15 @@ def test_a_job_behind_a_failed_one_never_starts(executor: Executor, tmp_path: Pa
     second = executor.submit(job)
     assert wait_for(executor, second).state is JobState.CANCELLED
     assert text_of(executor, job, second) == []
+
+
+def test_a_job_of_another_machine_is_not_cancelled_by_its_process_id(tmp_path: Path) -> None:
+    executor = Background(tmp_path / "jobs")
+    job = tmp_path / "jobs" / "bg-1"
+    job.mkdir(parents=True)
+    (job / "job.json").write_text('{"host": "another", "n_elements": 1, "after": []}')
+    with pytest.raises(ExecutionError, match="bg-1 was started on another; cancel it there"):
+        executor.cancel(["bg-1"])
 
 
 def test_an_unknown_job_has_no_elements(executor: Executor) -> None:

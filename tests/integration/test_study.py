@@ -263,6 +263,41 @@ def test_a_study_is_not_continued_under_other_conditions(tmp_path: Path) -> None
         make_study(tmp_path, make_settings(2, target_coverage=70.0))
 
 
+def test_a_late_writer_does_not_put_an_older_result_in_place_of_a_newer(tmp_path: Path) -> None:
+    slow = make_study(tmp_path, make_settings(2), shared=True)
+    optimise(slow)
+    older = slow.outcome()
+    assert older is not None
+    optimise(make_study(tmp_path, make_settings(3), shared=True))
+    slow._save_best_params(older)
+    assert load_json(make_run(tmp_path).best_params)["n_trials"] == 3
+
+
+def test_a_process_that_was_held_up_keeps_the_config_that_another_proposed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(tmp_path, make_settings(1), shared=True)
+    theirs = {**study._propose(0), "lr": 1.25e-4}
+
+    def propose_late(number: int) -> Config:
+        Shelf(make_run(tmp_path)).save_proposal(number, theirs)
+        return {**theirs, "lr": 9e-3}
+
+    monkeypatch.setattr(study, "_propose", propose_late)
+    (record,) = optimise(study).records
+    assert record.config == theirs
+    assert load_json(make_run(tmp_path).proposal(0))["config"] == theirs
+
+
+def test_the_device_of_one_worker_is_not_that_of_the_study(tmp_path: Path) -> None:
+    make_study(tmp_path, make_settings(2, device="auto"))
+    make_study(tmp_path, make_settings(2, device="cuda:1"), shared=True)
+    assert load_json(make_run(tmp_path).manifest)["settings"]["device"] == "auto"
+    make_study(tmp_path, make_settings(5, device="cuda:1"), shared=True)
+    settings = load_json(make_run(tmp_path).manifest)["settings"]
+    assert (settings["trials"], settings["device"]) == (5, "auto")
+
+
 def test_a_study_is_not_continued_on_other_data(tmp_path: Path) -> None:
     optimise(make_study(tmp_path, make_settings(1)))
     series = make_series()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -152,6 +153,49 @@ def test_a_process_that_was_held_up_learns_that_its_work_was_taken_over(tmp_path
     assert not claim.still_held()
     assert until(lambda: claim.lost)
     claim.release()
+
+
+def test_a_process_that_was_held_up_learns_that_its_work_was_done(tmp_path: Path) -> None:
+    claim = Claim.take(tmp_path, heartbeat_seconds=0.01)
+    assert claim is not None
+    for number in (1, 0):  # as one leaves it that took over, ended the trial and settled
+        (tmp_path / f"claim.{number}").unlink(missing_ok=True)
+    assert not claim.still_held()
+    assert until(lambda: claim.lost)
+    claim.release()
+
+
+def test_a_lock_that_outlives_its_machine_does_not_hold_a_claim(tmp_path: Path) -> None:
+    claim_of_another_machine(tmp_path, age_seconds=70.0)
+    with (tmp_path / "claim.0").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        taken = Claim.take(tmp_path, lease_seconds=60.0)
+    assert taken is not None
+    taken.release()
+
+
+def test_who_is_swept_away_by_one_that_settles_takes_nothing_and_steals_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept: list[str] = []
+
+    def touch_and_lose(path: Path, *_: object) -> None:
+        path.write_bytes(b"")
+        if not swept:
+            path.unlink()
+        swept.append(path.name)
+
+    claim_of_another_machine(tmp_path / "young", age_seconds=50.0)
+    monkeypatch.setattr(Path, "touch", touch_and_lose)
+    assert Claim.take(tmp_path / "young", lease_seconds=60.0) is None
+    assert len(set(swept)) == 2  # asked again, under another name
+
+    def link_too_late(source: Path, _: Path) -> None:
+        source.unlink()
+        raise FileNotFoundError
+
+    monkeypatch.setattr(os, "link", link_too_late)
+    assert Claim.take(tmp_path / "free") is None
 
 
 def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:

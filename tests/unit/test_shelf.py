@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 import pytest
 
+from paretocast.errors import StoreError
 from paretocast.selection import TrialState
 from paretocast.store import RunDirectory, create_folder
 from paretocast.study.shelf import Item, Shelf
@@ -49,6 +51,26 @@ def look(shelf: Shelf) -> tuple[object, ...]:
 
 def opened(shelf: Shelf) -> list[Item]:
     return list(shelf.open_items)
+
+
+def test_a_file_system_that_fails_is_no_fault_of_a_trial(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    begin(run, TRIAL)
+    shelf = Shelf(run)
+    with monkeypatch.context() as broken:
+        broken.setattr("pathlib.Path.exists", fail)
+        for ask in (shelf.refresh, lambda: shelf.config(0), lambda: shelf.rungs(0)):
+            with pytest.raises(StoreError, match="cannot be read: Stale file handle"):
+                ask()
+        broken.setattr("os.listdir", fail)
+        with pytest.raises(StoreError, match="cannot be read: Stale file handle"):
+            Shelf(run).refresh()
+    shelf.refresh()
+    assert opened(shelf) == [TRIAL]
 
 
 def test_a_shelf_that_has_looked_before_knows_what_a_fresh_one_reads(run: RunDirectory) -> None:

@@ -4,12 +4,14 @@ import torch
 
 from builders import make_task
 from paretocast.proposals import design_point
+from paretocast.selection import TrialState
 from paretocast.settings import TrainingSettings
 from paretocast.space import SPACES
 from paretocast.trial import (
     peak_memory_mib,
     prepare_bench,
     reset_peak_memory,
+    run_trial,
     start_training,
     step_cost,
     trial_seed,
@@ -68,6 +70,22 @@ def test_what_a_step_costs_follows_the_weights_and_draws_no_random_number(model:
     n_weights = sum(weights.numel() for weights in network.parameters())
     assert min(costs) == pytest.approx(n_weights**0.6)
     assert max(costs) > 1.5 * min(costs)
+
+
+def test_a_score_without_bounds_is_a_failure_and_no_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    training = TrainingSettings(steps=6, n_evaluations=2)
+    bench = prepare_bench(
+        make_task(), model="NHITS_Q", training=training, target_coverage=80.0, device="cpu"
+    )
+    monkeypatch.setattr(
+        "paretocast.trial.score_on_tune", lambda *_, **__: ({"mae": 1.0, "rmse": np.inf}, (0, 100))
+    )
+    record = run_trial(bench, design_point(SPACES["NHITS_Q"], 0, seed=5), number=0, seed=1)
+    assert record.state is TrialState.FAILED
+    assert record.reason == "infinite at step 2: rmse"
+    assert not record.scores
 
 
 def test_what_cannot_be_built_costs_nobody_knows_what() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretocast.cli.console import talk_console
-from paretocast.errors import ExecutionError
+from paretocast.errors import ExecutionError, StoreError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -257,7 +257,10 @@ def _device_options(settings: TuneSettings, index: int) -> list[str]:
 def _show(study: Study, run: RunDirectory, progress: StudyProgress, *, n_workers: int) -> None:
     from paretocast.cli.workers import load_report
 
-    ended = study.refresh()
+    try:
+        ended = study.refresh()
+    except StoreError:
+        return  # a file system that hiccups; what lasts is told when the study is concluded
     outcome = study.outcome() if ended else None
     for record in ended:
         progress.trial_ended(record, outcome)

@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -60,6 +61,7 @@ class Background(Executor):
             (home / "script.sh").write_text(job.script, encoding="utf-8")
             content = {
                 "job_id": job_id,
+                "host": socket.gethostname(),
                 "folder": str(job.folder),
                 "log": job.log,
                 "error_log": job.error_log,
@@ -78,9 +80,20 @@ class Background(Executor):
         return {job_id: self._report(job_id) for job_id in job_ids}
 
     def cancel(self, job_ids: Sequence[str]) -> None:
-        """End jobs, waiting or running."""
+        """End jobs, waiting or running.
+
+        Raises
+        ------
+        ExecutionError
+            If one was started on another machine: its process ids mean nothing here.
+        """
         for job_id in job_ids:
             home = self._folder / job_id
+            if not (home / "job.json").is_file():
+                continue
+            host = _load_job(home).get("host", socket.gethostname())
+            if host != socket.gethostname():
+                raise ExecutionError(f"job {job_id} was started on {host}; cancel it there")
             for element in self._report(job_id).elements:
                 if not element.state.active:
                     continue

@@ -93,7 +93,9 @@ def settle_conditions(run: RunDirectory, manifest: dict[str, Any]) -> dict[str, 
             f"continued: {'; '.join(changed[:4])}. Repeat the options it was started with, "
             "or choose another --job-id"
         )
-    holding = {**manifest, "queue": stored.get("queue", [])}
+    # Where it runs is a matter of each process: workers take turns on the GPUs.
+    settings = {**manifest["settings"], "device": stored["settings"]["device"]}
+    holding = {**manifest, "settings": settings, "queue": stored.get("queue", [])}
     if stored is manifest or _lasting(stored) != _lasting(manifest):
         store.save_json(run.manifest, holding)  # what is wanted now, such as more trials
     return holding
@@ -101,7 +103,7 @@ def settle_conditions(run: RunDirectory, manifest: dict[str, Any]) -> dict[str, 
 
 def _lasting(manifest: dict[str, Any]) -> dict[str, Any]:
     """Settings beyond one run: a worker is not told the time limit, which its starter watches."""
-    return {**manifest["settings"], "time_limit_seconds": None}
+    return {**manifest["settings"], "time_limit_seconds": None, "device": None}
 
 
 def _differences(stored: object, given: object, path: str = "") -> list[str]:

@@ -141,6 +141,7 @@ class Study:
         store.create_folder(run.folder)
         store.create_folder(run.trials_folder)
         self._lock = StudyLock(run.lock)
+        self._read_and_tidy()  # the long part of it, while others may work
         with self._lock:
             store.remove_unfinished(run.folder, older_than_seconds=LEFT_BEHIND_SECONDS)
             self._mirror = OptunaMirror(
@@ -149,8 +150,7 @@ class Study:
             self._manifest = settle_conditions(
                 run, describe_conditions(settings, bench, queue=queue.configs)
             )
-            for record in self._shelf.refresh():  # its process may have died before it tidied up
-                self._shelf.tidy(Item(record.number, record.seed_index))
+            self._read_and_tidy()
             self._catch_up()
         self._proposer = Proposer(
             self._space,
@@ -233,6 +233,11 @@ class Study:
     def outcome(self) -> Outcome | None:
         """Front and choice so far."""
         return self._judge.outcome(self._shelf.trainings)
+
+    def _read_and_tidy(self) -> None:
+        """Read what has ended; its process may have died before it tidied up."""
+        for record in self._shelf.refresh():
+            self._shelf.tidy(Item(record.number, record.seed_index))
 
     def _plan_queue(self) -> Queue:
         return plan_queue(
@@ -349,6 +354,8 @@ class Study:
             config = self._propose(number)
             with self._lock:
                 self._shelf.refresh()
+                if (taken_over := self._shelf.config(number)) is not None:
+                    return taken_over  # this process was held up, another one has proposed
                 # Two that propose at the same moment would go to the same place.
                 if self._configs_under_way(number).keys() - known.keys():
                     config = self._propose(number)
@@ -404,6 +411,7 @@ class Study:
         return frozen_trial(config, self._space, state=_OPTUNA_STATES[record.state], values=values)
 
     def _save_best_params(self, outcome: Outcome) -> None:
+        """Write down what a study has come to, unless more has ended: who ended that will."""
         content = best_params(
             outcome,
             identity={
@@ -418,4 +426,6 @@ class Study:
             objectives=self._settings.objectives,
             optimization_date=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        store.save_json(self._run.best_params, content)
+        with self._lock:
+            if not self._shelf.refresh():
+                store.save_json(self._run.best_params, content)

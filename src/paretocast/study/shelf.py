@@ -118,7 +118,7 @@ class Shelf:
         """The config of a trial, or None while it is being proposed."""
         if (record := self._records.get(Item(number))) is not None:
             return record.config
-        if number not in self._proposals and self._run.proposal(number).exists():
+        if number not in self._proposals and store.is_there(self._run.proposal(number)):
             stored = store.load_json(self._run.proposal(number))
             self._proposals[number] = stored["config"]
         return self._proposals.get(number)
@@ -129,9 +129,10 @@ class Shelf:
             return record.rungs
         path = self._run.rungs(number)
         try:
-            return tuple(load_judgements(store.load_json(path)["rungs"])) if path.exists() else ()
+            stored = store.load_json(path)["rungs"] if store.is_there(path) else ()
+            return tuple(load_judgements(stored))
         except StoreError:
-            if path.exists():
+            if store.is_there(path):
                 raise
             return ()  # it has ended in this moment
 
@@ -188,7 +189,7 @@ def load_record(run: RunDirectory, number: int, seed_index: int = 0) -> TrialRec
         If the record is damaged or of another version.
     """
     path = run.record(number, seed_index)
-    if not path.exists():
+    if not store.is_there(path):
         return None
     stored = store.load_json(path)
     if stored.pop("schema_version", None) != store.RECORD_SCHEMA_VERSION:
