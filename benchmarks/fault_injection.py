@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from paretocast.store import RunDirectory
     from paretocast.trial import Bench, TrialRecord
 
+MAX_DEATHS = 1000  # kills are no fault of a trial here
 TRAINING = {"steps": 60, "batch_size": 32, "n_evaluations": 6, "n_rungs": 3}
 SPACE = {"NHITS_Q": {"layer_widths": {"values": [16, 32]}, "num_stacks": {"low": 2, "high": 2}}}
 VALIDATION = timedelta(weeks=10)
@@ -305,7 +306,7 @@ def run_test(folder: Path, *, n_kills: int, n_workers: int, seed: int) -> dict[s
 
     use_threads(1)
     chosen = {"training": TRAINING, "space": SPACE, "device": "cpu", "workers": n_workers}
-    settings = load_settings(None, {**chosen, "trials": 1_000_000})
+    settings = load_settings(None, {**chosen, "trials": 1_000_000, "max_deaths": MAX_DEATHS})
     dataset = load_dataset("demo")
     short = replace(dataset.dates, validation_to=dataset.dates.train_to + VALIDATION)
     bench = prepare_bench(

@@ -151,6 +151,17 @@ class Claim:
         """What is claimed."""
         return self._folder
 
+    def deaths_before(self, *, since: float) -> int:
+        """How many processes have died over this work, of those that took it after a moment.
+
+        Parameters
+        ----------
+        since : float
+            Seconds since the epoch, such as those of a checkpoint that one of them has left.
+        """
+        owners = (_owner(_path(self._folder, number)) for number in range(self._number))
+        return sum(owner is not None and owner["started"] > since for owner in owners)
+
     @property
     def lost(self) -> bool:
         """Whether the last heartbeat found that another process has taken the folder over."""

@@ -228,6 +228,9 @@ class TuneSettings(Closed):
     patience_growth: Annotated[
         float, Field(ge=0.0, description="percent of the front's hypervolume")
     ] = 1.0
+    max_deaths: Annotated[
+        int, Field(ge=1, description="processes that may die over a training before it has failed")
+    ] = 5
     target_coverage: Annotated[float, Field(gt=1.0, lt=100.0, description="percent")] = 80.0
     sampler: str = DEFAULT_SAMPLER
     objectives: tuple[str, ...] = SINGLE_STAGE

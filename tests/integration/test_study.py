@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ from numpy.typing import NDArray
 
 import paretocast
 from builders import make_series, make_task, with_values
-from paretocast.errors import StoreError
+from paretocast.claims import machine_id
+from paretocast.errors import ExecutionError, StoreError
 from paretocast.proposals import N_STARTUP_TRIALS_MFGP
 from paretocast.proposals.proposer import N_COSTS
 from paretocast.selection import TrialState
@@ -261,6 +264,56 @@ def test_a_study_is_not_continued_under_other_conditions(tmp_path: Path) -> None
         StoreError, match=r"target_coverage was 80.0, now 70.0.*choose another --job-id"
     ):
         make_study(tmp_path, make_settings(2, target_coverage=70.0))
+
+
+def leave_dead_claims(folder: Path, n: int) -> None:
+    """What processes leave that are killed over a trial, one after the other."""
+    folder.mkdir(parents=True, exist_ok=True)
+    owner = {"host": "h", "machine": machine_id(), "pid": 1, "worker": 0, "started": time.time()}
+    for number in range(n):
+        (folder / f"claim.{number}").write_text(json.dumps(owner), encoding="utf-8")
+
+
+def test_a_trial_that_kills_its_processes_fails_and_the_study_goes_on(tmp_path: Path) -> None:
+    study = make_study(tmp_path, make_settings(3, max_deaths=3))
+    for number, n_deaths in ((0, 2), (1, 3)):
+        leave_dead_claims(make_run(tmp_path).trial_folder(number), n_deaths)
+    result = optimise(study)
+    states = [record.state for record in result.records]
+    assert states[1] is TrialState.FAILED
+    assert states[0] is not TrialState.FAILED
+    assert len(states) == 3
+    assert result.records[1].reason.startswith("3 processes died over it")
+    assert not list(make_run(tmp_path).trials_folder.rglob("claim.*"))
+
+
+def test_deaths_before_the_last_checkpoint_do_not_count(tmp_path: Path) -> None:
+    settings = make_settings(1, max_deaths=3)
+    optimise(make_study(tmp_path, settings), Watch(stop_at_judgement=1))
+    run = make_run(tmp_path)
+    assert run.checkpoint(0).exists()
+    (run.trial_folder(0) / "claim.0").unlink()
+    leave_dead_claims(run.trial_folder(0), 3)
+    later = time.time() + 10.0
+    os.utime(run.checkpoint(0), (later, later))
+    (record,) = optimise(make_study(tmp_path, settings)).records
+    assert record.state is TrialState.COMPLETE
+
+
+def test_a_device_that_broke_spoils_no_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("paretocast.trial.start_training", fail)
+        broken.setattr("paretocast.study.search.device_answers", lambda _: False)
+        with pytest.raises(ExecutionError, match=r"does not answer any more \(RuntimeError: CUDA"):
+            optimise(make_study(tmp_path, make_settings(2)))
+    assert not list(make_run(tmp_path).trials_folder.rglob("record.json"))
+    result = optimise(make_study(tmp_path, make_settings(2)))
+    assert all(record.state is not TrialState.FAILED for record in result.records)
 
 
 def test_a_late_writer_does_not_put_an_older_result_in_place_of_a_newer(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from paretocast.engine.training import (
 from paretocast.engine.windows import (
     WindowSource,
     cuda_devices,
+    device_answers,
     forecast_positions,
     pinball_loss,
     pinball_losses,
@@ -24,6 +25,7 @@ __all__ = [
     "TrainingInterrupted",
     "WindowSource",
     "cuda_devices",
+    "device_answers",
     "forecast_positions",
     "pinball_loss",
     "pinball_losses",

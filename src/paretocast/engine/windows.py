@@ -47,6 +47,15 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def device_answers(device: torch.device) -> bool:
+    """Whether a device still computes; a GPU may fall out, or be left broken by an error."""
+    try:
+        torch.zeros(1, device=device).add_(1.0).item()
+    except RuntimeError:
+        return False
+    return True
+
+
 def cuda_devices() -> tuple[str, ...]:
     """Names of the CUDA devices that this process sees (`CUDA_VISIBLE_DEVICES` is respected)."""
     return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))

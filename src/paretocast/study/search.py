@@ -21,6 +21,8 @@ from optuna.trial import TrialState as OptunaState
 
 from paretocast import store
 from paretocast.claims import Claim, StudyLock
+from paretocast.engine import device_answers
+from paretocast.errors import ExecutionError
 from paretocast.proposals import Proposer
 from paretocast.racing import judged_on_mean
 from paretocast.results import Outcome, best_params
@@ -309,19 +311,27 @@ class Study:
     ) -> TrialRecord:
         number, seed_index = work.item
         config = self._config(number)
+        seed = trial_seed(self._settings.seed, number, seed_index)
         checkpoint_path = self._run.checkpoint(*work.item)
         checkpoint = checkpoint_path.read_bytes() if checkpoint_path.exists() else None
+        progress = checkpoint_path.stat().st_mtime if checkpoint is not None else 0.0
+        deaths = work.claim.deaths_before(since=progress)
+        if deaths >= self._settings.max_deaths:
+            reason = f"{deaths} processes died over it; memory may be too small for this config"
+            return TrialRecord(
+                number, TrialState.FAILED, config, seed, seed_index=seed_index, reason=reason
+            )
         observer.trial_started(number, config, resumed=checkpoint is not None)
 
         def goes_on(rung: int, scores: dict[str, float]) -> bool:
             return seed_index > 0 or self._goes_on(number, rung, scores)
 
         with self._mirror.alive(number):
-            return run_trial(
+            record = run_trial(
                 self._bench,
                 config,
                 number=number,
-                seed=trial_seed(self._settings.seed, number, seed_index),
+                seed=seed,
                 seed_index=seed_index,
                 checkpoint=checkpoint,
                 survives=goes_on,
@@ -331,6 +341,13 @@ class Study:
                 ),
                 on_rung=lambda rungs, state: self._shelf.save_rungs(work.item, rungs, state),
             )
+        device = self._bench.source.device
+        if record.state is TrialState.FAILED and not device_answers(device):
+            raise ExecutionError(
+                f"device {device} does not answer any more ({record.reason}); trial {number} is "
+                "left to other processes"
+            )
+        return record
 
     def _keep(self, record: TrialRecord, work: Work) -> bool:
         """Write down what came of a training, unless another process has taken it over."""
