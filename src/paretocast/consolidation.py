@@ -200,8 +200,6 @@ def explore(
     for name, parameter in settings.search_space().items():
         shares = tuple(share_of(parameter, trial.config[name]) for trial in trials)
         winner = share_of(parameter, chosen[name])
-        edge = _edge(parameter, chosen[name])
-        with_it = sum(_edge(parameter, leader.config[name]) == edge for leader in leaders)
         found.append(
             Coverage(
                 name=name,
@@ -210,7 +208,7 @@ def explore(
                 winner=winner,
                 seen_percent=_seen_percent(parameter, shares),
                 advice=_advice(
-                    name, parameter, chosen[name], n_leaders=len(leaders), n_with_it=with_it
+                    name, parameter, chosen[name], [leader.config[name] for leader in leaders]
                 ),
             )
         )
@@ -337,9 +335,7 @@ def _edge(parameter: Parameter, value: Value) -> int:
     return -1 if share <= margin else int(share >= 1.0 - margin)
 
 
-def _advice(
-    name: str, parameter: Parameter, value: Value, *, n_leaders: int, n_with_it: int
-) -> str:
+def _advice(name: str, parameter: Parameter, value: Value, of_leaders: Sequence[Value]) -> str:
     edge = _edge(parameter, value)
     if edge == 0:
         return ""
@@ -347,9 +343,10 @@ def _advice(
     wider = _wider(parameter, edge)
     if wider is None:
         return ""
+    n_with_it = sum(_edge(parameter, other) == edge for other in of_leaders)
     return (
-        f"{name} {value:.4g} sits on the {side} bound, as {n_with_it} of the {n_leaders} trials "
-        f"of lowest MAE do; widen it: {name} = {wider}"
+        f"{name} {value:.4g} sits on the {side} bound, as {n_with_it} of the {len(of_leaders)} "
+        f"trials of lowest MAE do; widen it: {name} = {wider}"
     )
 
 

@@ -334,13 +334,13 @@ def load_result(run: RunDirectory) -> dict[str, Any]:
         If it is missing or damaged.
     """
     result = load_json(run.best_params)
-    if not isinstance(result, dict) or (missing := missing_fields(result)):
-        lacks = f"lacks {', '.join(missing)}" if isinstance(result, dict) else "holds no object"
+    missing = missing_fields(result if isinstance(result, dict) else {})
+    if missing:
         raise StoreError(
-            f"{run.best_params} {lacks}; `paretocast consolidate --workspace {run.workspace}` "
-            "makes it anew from the trials"
+            f"{run.best_params} lacks {', '.join(missing)}; `paretocast consolidate --workspace "
+            f"{run.workspace}` makes it anew from the trials"
         )
-    return result
+    return dict(result)
 
 
 def missing_fields(result: Mapping[str, Any]) -> list[str]:

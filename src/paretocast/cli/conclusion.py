@@ -86,6 +86,7 @@ def report(result: StudyResult, settings: TuneSettings, run: RunDirectory, task:
         If all trials are done and none is complete.
     """
     from paretocast.cli.tables import print_outcome
+    from paretocast.inspection import inspect_run
 
     console = talk_console()
     if result.outcome is not None:
@@ -98,7 +99,7 @@ def report(result: StudyResult, settings: TuneSettings, run: RunDirectory, task:
     n_finished = len(result.records)
     spent = duration(sum(record.fit_seconds for record in result.records))
     memory = max((record.peak_memory_mib for record in result.records), default=0.0)
-    put_away = len(list(run.trials_folder.glob("*/checkpoint.safetensors")))
+    put_away = inspect_run(run).n_put_away
     begun = f", {put_away} begun and put away" if put_away else ""
     console.print(
         f"{n_finished} trials{begun}, {spent} of training, at most {memory:.0f} MiB of memory",
