@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from paretocast.data.task import Task
     from paretocast.settings import TuneSettings
-    from paretocast.task import Task
 
 DATASETS = ("heat", "water_centrum", "water_tommerby")
 VARIANTS = (("none", "none"), ("none", "log1p"), ("ridge", "none"), ("ridge", "log1p"))
@@ -31,7 +31,7 @@ QUICK_STEPS = 5
 
 def judged(task: Task, split: str, forecast: NDArray[np.float64]) -> list[float]:
     """MAE, pinball loss and PICP on a split."""
-    from paretocast.scores import score_forecast
+    from paretocast.metrics.scores import score_forecast
 
     scores = score_forecast(task.observed(split), forecast, levels=task.shape.levels, coverage=80.0)
     return [scores[name] for name in SCORES]
@@ -39,9 +39,9 @@ def judged(task: Task, split: str, forecast: NDArray[np.float64]) -> list[float]
 
 def train(settings: TuneSettings, task: Task, *, seed: int) -> tuple[list[Any], dict[str, Any]]:
     """Steps, best step, seconds in all, and forecasts of both splits."""
-    from paretocast.engine import forecast_positions
-    from paretocast.space import DEFAULT_CONFIGS
-    from paretocast.trial import prepare_bench, start_training
+    from paretocast.search.space import DEFAULT_CONFIGS
+    from paretocast.training import forecast_positions
+    from paretocast.training.setup import prepare_bench, start_training
 
     started = time.perf_counter()
     bench = prepare_bench(
@@ -77,11 +77,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few steps: a rehearsal")
     given = parser.parse_args()
 
-    from paretocast.datasets import load_dataset
-    from paretocast.engine import use_threads
-    from paretocast.models.references import fit_reference
+    from paretocast.data import load_dataset
+    from paretocast.data.task import plan_task
+    from paretocast.models.baselines.naive import fit_reference
     from paretocast.settings import TuneSettings
-    from paretocast.task import plan_task
+    from paretocast.training import use_threads
 
     use_threads(given.threads)
     rows: list[list[Any]] = []

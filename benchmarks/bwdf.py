@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from paretocast.proof import Parameters
+    from paretocast.benchmark import Parameters
+    from paretocast.data.task import Task
     from paretocast.settings import TuneSettings
-    from paretocast.task import Task
 
     Floats = NDArray[np.float64]
 
@@ -68,7 +68,7 @@ def performance(observed: Floats, point: Floats) -> dict[str, Floats]:
 
 def open_weeks(settings: TuneSettings, starts: pd.DatetimeIndex) -> Task:
     """The task of a zone whose test split is the four weeks."""
-    from paretocast.proof.ground import open_ground
+    from paretocast.benchmark.test_split import open_ground
 
     task = open_ground(settings)
     weeks = task.series.index.get_indexer(starts)
@@ -81,9 +81,9 @@ def train_models(
     parameters: list[Parameters], starts: pd.DatetimeIndex, arguments: argparse.Namespace
 ) -> list[Made]:
     """Every model, mean of the quantiles over its seeds; last, the mean over all models."""
-    from paretocast.ensemble import average_levels
-    from paretocast.proof import Stretch, train_and_forecast
-    from paretocast.trial import prepare_bench
+    from paretocast.benchmark import Stretch, train_and_forecast
+    from paretocast.calibration.ensemble import average_levels
+    from paretocast.training.setup import prepare_bench
 
     made = []
     for one in parameters:
@@ -113,7 +113,7 @@ def train_models(
 
 def mean_of(name: str, made: list[Made]) -> Made:
     """The mean of the quantiles of several methods, level by level."""
-    from paretocast.ensemble import average_levels
+    from paretocast.calibration.ensemble import average_levels
 
     return Made(
         name,
@@ -124,7 +124,7 @@ def mean_of(name: str, made: list[Made]) -> Made:
 
 def make_references(task: Task, arguments: argparse.Namespace) -> list[Made]:
     """The references that can be fitted here."""
-    from paretocast.models.references import fit_reference, reference_names
+    from paretocast.models.baselines.naive import fit_reference, reference_names
 
     weeks, made = task.issues["test"], []
     relearn = arguments.relearn
@@ -140,8 +140,8 @@ def make_references(task: Task, arguments: argparse.Namespace) -> list[Made]:
 
 def judge(task: Task, made: list[Made], calibrator: str) -> dict[str, dict[str, Any]]:
     """Performance and coverage of every method in one zone, and which one validation chose."""
-    from paretocast.proof.walk import calibrate_test
-    from paretocast.scores import interval, pinball
+    from paretocast.benchmark.walk import calibrate_test
+    from paretocast.metrics.scores import interval, pinball
 
     observed, levels = task.observed("test"), task.shape.levels
     median = list(levels).index(0.5)
@@ -205,8 +205,8 @@ def benchmark_zone(
     zone: str, arguments: argparse.Namespace, starts: pd.DatetimeIndex
 ) -> dict[str, dict[str, Any]]:
     """All methods in one zone."""
-    from paretocast.proof import find_parameters
-    from paretocast.proof.ground import check_ground, open_ground
+    from paretocast.benchmark import find_parameters
+    from paretocast.benchmark.test_split import check_ground, open_ground
     from paretocast.settings import load_settings
 
     given = load_settings(
@@ -252,7 +252,7 @@ def main() -> None:
         arguments.zones, arguments.steps = list(QUICK_ZONES), QUICK_STEPS
     import pandas as pd
 
-    from paretocast.engine import use_threads
+    from paretocast.training import use_threads
 
     use_threads(arguments.threads)
     scores = pd.read_csv(arguments.data_dir / "bwdf" / "competitor_scores.csv.gz")

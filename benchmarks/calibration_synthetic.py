@@ -19,7 +19,7 @@ import numpy as np
 from harness import print_result, print_table
 
 from paretocast.calibration import METHODS, Sample, fit_calibrator, judge, walk_forward
-from paretocast.task import DENSE_LEVELS
+from paretocast.data.task import DENSE_LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

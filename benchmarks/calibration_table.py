@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from harness import print_result, print_table
 
-from paretocast import store
 from paretocast.calibration import (
     METHODS,
     Sample,
@@ -28,22 +27,23 @@ from paretocast.calibration import (
     judge,
     walk_forward,
 )
-from paretocast.datasets import load_dataset
-from paretocast.diagnostics import coverage_probability
-from paretocast.engine import forecast_positions
-from paretocast.replay import find_run
-from paretocast.scores import interval, mae
+from paretocast.data import load_dataset
+from paretocast.data.task import plan_task
+from paretocast.metrics.diagnostics import coverage_probability
+from paretocast.metrics.scores import interval, mae
+from paretocast.metrics.uncertainty import picp_interval
+from paretocast.results.forecasts import find_run
+from paretocast.results.groups import MONTHS, sample_of
 from paretocast.settings import TuneSettings
-from paretocast.slabs import MONTHS, sample_of
-from paretocast.stats import picp_interval
-from paretocast.task import plan_task
-from paretocast.trial import prepare_bench, start_training
+from paretocast.training import forecast_positions
+from paretocast.training.setup import prepare_bench, start_training
+from paretocast.workspace import files
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paretocast.calibration import Calibrator
-    from paretocast.task import Task
+    from paretocast.data.task import Task
 
 COLUMNS = [
     "data set",
@@ -63,8 +63,8 @@ COLUMNS = [
 def samples_of(path: Path, data_dir: Path | None, steps: int | None) -> tuple[str, Task, Any]:
     """Name of the data set, task with its test split, and samples of calibrate and test."""
     run = find_run(path)
-    settings = TuneSettings.model_validate(store.load_json(run.manifest)["settings"])
-    record = store.load_json(run.record(store.load_json(run.best_params)["best_trial_number"]))
+    settings = TuneSettings.model_validate(files.load_json(run.manifest)["settings"])
+    record = files.load_json(run.record(files.load_json(run.best_params)["best_trial_number"]))
     folder = data_dir or (None if settings.data_dir is None else Path(settings.data_dir))
     dataset = load_dataset(settings.dataset, data_dir=folder, covariates=settings.covariates)
     task = plan_task(

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 from harness import print_result, print_table
 from search_strategies import JUDGED, recorded_tables, reference_point
 
-from paretocast.space import config_at
+from paretocast.search.space import config_at
 
 if TYPE_CHECKING:
     from blackbox.replay import Blackbox, Table
 
-    from paretocast.space import Config
+    from paretocast.search.space import Config
 
 CHECKPOINTS = (3, 5, 10, 15)  # mean trainings' worth of seconds
 N_TRIALS = 20
@@ -69,7 +69,7 @@ def measure(table: Table, blackbox: Blackbox, *, seeds: int) -> list[dict[str, A
     from blackbox.search import add_worth, hypervolumes, replay
     from blackbox.strategies import N_RUNGS, make_product
 
-    from paretocast.trial import TIME_BY_WEIGHTS
+    from paretocast.training.setup import TIME_BY_WEIGHTS
 
     reference, box = reference_point(table)
     mean_seconds = float(table.column("cpu_seconds")[:, -1].mean())

@@ -30,10 +30,11 @@ from harness import print_result, print_table
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from paretocast.results import Outcome
     from paretocast.settings import TuneSettings
-    from paretocast.store import RunDirectory
-    from paretocast.trial import Bench, TrialRecord
+    from paretocast.study.outcome import Outcome
+    from paretocast.training.setup import Bench
+    from paretocast.training.trial import TrialRecord
+    from paretocast.workspace.files import RunDirectory
 
 TRIAL_SECONDS = 30.0
 FIRST_TRIALS = 3
@@ -120,24 +121,25 @@ def since(begun: tuple[float, float]) -> tuple[float, float]:
 
 def watch(settings: TuneSettings, run: RunDirectory, bench: Bench) -> tuple[float, Stopwatch]:
     """CPU seconds to open the study, and the trials that it still lacks."""
-    from paretocast.study import Study, search
-    from paretocast.trial import run_trial
+    from paretocast.study import study as study_module
+    from paretocast.study.study import Study
+    from paretocast.training.trial import run_trial
 
     stopwatch = Stopwatch()
     begun = time.process_time()
     study = Study(settings, run, bench, shared=True)
     opened = time.process_time() - begun
     # The study has no place to watch its trials from.
-    with patch.object(search, "run_trial", stopwatch.timed(run_trial)):
+    with patch.object(study_module, "run_trial", stopwatch.timed(run_trial)):
         study.optimise(stopwatch, should_stop=lambda: False)
     return opened, stopwatch
 
 
 def fill(run: RunDirectory, settings: TuneSettings, n_trials: int, *, seed: int) -> None:
     """Write finished trials that resemble those of a real study."""
-    from paretocast import store
-    from paretocast.space import config_at
-    from paretocast.study import load_record
+    from paretocast.search.space import config_at
+    from paretocast.study.trial_store import load_record
+    from paretocast.workspace import files
 
     rng = np.random.default_rng(seed)
     space = settings.search_space()
@@ -159,19 +161,19 @@ def fill(run: RunDirectory, settings: TuneSettings, n_trials: int, *, seed: int)
             scores=scores,
             rungs=tuple(replace(rung, scores=scores) for rung in template.rungs),
         )
-        content = {"schema_version": store.RECORD_SCHEMA_VERSION, **record.as_json()}
-        store.save_json(run.record(number), content, durable=False)
+        content = {"schema_version": files.RECORD_SCHEMA_VERSION, **record.as_json()}
+        files.save_json(run.record(number), content, durable=False)
         shutil.copyfile(run.forecasts(0), run.forecasts(number))
 
 
 def measure(folder: Path, *, n_trials: int, n_more: int, sampler: str, seed: int) -> dict[str, Any]:
     """Open and continue a young study and an old one."""
-    from paretocast.datasets import load_dataset
-    from paretocast.engine import use_threads
+    from paretocast.data import load_dataset
+    from paretocast.data.task import plan_task
     from paretocast.settings import load_settings
-    from paretocast.store import RunDirectory
-    from paretocast.task import plan_task
-    from paretocast.trial import prepare_bench
+    from paretocast.training import use_threads
+    from paretocast.training.setup import prepare_bench
+    from paretocast.workspace.files import RunDirectory
 
     use_threads(1)
     chosen = {
@@ -215,7 +217,7 @@ def measure(folder: Path, *, n_trials: int, n_more: int, sampler: str, seed: int
 
 def main() -> None:
     """Print what a trial costs beside its training."""
-    from paretocast.space import DEFAULT_SAMPLER
+    from paretocast.search.space import DEFAULT_SAMPLER
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter

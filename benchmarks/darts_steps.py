@@ -27,7 +27,7 @@ class DartsProcess:
     """Darts beside us; its steps are taken on request."""
 
     def __init__(self, python: Path, match: Match, *, threads: int) -> None:
-        from paretocast.scaling import scale_task
+        from paretocast.data.scaling import scale_task
 
         task = match.bench.task
         arrays, _ = scale_task(task, match.bench.training.transform)

@@ -18,17 +18,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from harness import print_result, print_table
 
-from paretocast.datasets import generate_demo, load_dataset
-from paretocast.scores import score_forecast
+from paretocast.data import generate_demo, load_dataset
+from paretocast.data.task import Task, plan_task
+from paretocast.metrics.scores import score_forecast
 from paretocast.settings import TuneSettings
-from paretocast.store import RunDirectory, load_arrays, load_json, newest_job_id
-from paretocast.task import Task, plan_task
-from paretocast.trial import prepare_bench, run_trial, trial_seed
+from paretocast.training.setup import prepare_bench
+from paretocast.training.trial import run_trial, trial_seed
+from paretocast.workspace.files import RunDirectory, load_arrays, load_json, newest_job_id
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from paretocast.datasets import DemoTruth
+    from paretocast.data import DemoTruth
 
 SCORES = ("mae", "pinball", "crps", "picp", "mean_width", "winkler")
 DEMO_SEED = 7

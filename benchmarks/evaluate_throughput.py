@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rivals import Match
 
-    from paretocast.engine import WindowSource
+    from paretocast.data.task import Task
     from paretocast.models.base import QuantileModel
-    from paretocast.task import Task
+    from paretocast.training import WindowSource
 
 MODELS = ("NHITS_Q", "TFT_Q", "TIMESNET_Q")
 DAYS = 365
@@ -84,7 +84,7 @@ def measure(model: str, task: Task, arguments: argparse.Namespace) -> dict[str, 
     """Seconds of every way to forecast a year, and how far the forecasts agree."""
     from rivals import config_with, library_frame, make_match, train_frame
 
-    from paretocast.engine import forecast_positions
+    from paretocast.training import forecast_positions
 
     match = make_match(task, model, config_with(model), batch_size=32)
     library, _ = match.fit_library(train_frame(match.bench), steps=1)
@@ -129,7 +129,7 @@ def clocked_ours(
     match: Match, model: QuantileModel, source: WindowSource, issues: NDArray[np.intp]
 ) -> float:
     """Seconds of our forecasts in target units."""
-    from paretocast.engine import forecast_positions
+    from paretocast.training import forecast_positions
 
     started = time.perf_counter()
     match.bench.scaling.unscale(forecast_positions(model, source, issues))
@@ -160,7 +160,7 @@ def main() -> None:
         arguments.rounds, arguments.loop_issues = 1, 5
     from rivals import load_task, silence_library
 
-    from paretocast.engine import use_threads
+    from paretocast.training import use_threads
 
     silence_library()
     use_threads(arguments.threads)

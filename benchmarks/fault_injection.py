@@ -36,10 +36,11 @@ from harness import print_result, print_table
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from paretocast.results import Outcome
     from paretocast.settings import TuneSettings
-    from paretocast.store import RunDirectory
-    from paretocast.trial import Bench, TrialRecord
+    from paretocast.study.outcome import Outcome
+    from paretocast.training.setup import Bench
+    from paretocast.training.trial import TrialRecord
+    from paretocast.workspace.files import RunDirectory
 
 MAX_DEATHS = 1000  # kills are no fault of a trial here
 TRAINING = {"steps": 60, "batch_size": 32, "n_evaluations": 6, "n_rungs": 3}
@@ -132,7 +133,7 @@ def start_worker(
     settings: TuneSettings, run: RunDirectory, bench: Bench, log: Path, *, fuse: int | None
 ) -> int:
     """Fork a worker; with a fuse, it kills itself at that operation on a file."""
-    from paretocast.study import Study
+    from paretocast.study.study import Study
 
     pid = os.fork()
     if pid:
@@ -243,8 +244,8 @@ def goes_on_until(n_rungs: int) -> Callable[[int, dict[str, float]], bool]:
 
 def repeat_exactly(run: RunDirectory, bench: Bench, numbers: list[int]) -> int:
     """How many of these trials give the same scores when trained without interruption."""
-    from paretocast.study import load_record
-    from paretocast.trial import run_trial
+    from paretocast.study.trial_store import load_record
+    from paretocast.training.trial import run_trial
 
     n_equal = 0
     for number in numbers:
@@ -295,14 +296,14 @@ def main() -> None:
 
 def run_test(folder: Path, *, n_kills: int, n_workers: int, seed: int) -> dict[str, Any]:
     """Prepare a study on the demo series, break it, finish it, look at it."""
-    from paretocast.datasets import load_dataset
-    from paretocast.engine import use_threads
-    from paretocast.proposals import design_point
+    from paretocast.data import load_dataset
+    from paretocast.data.task import plan_task
+    from paretocast.search.samplers import design_point
     from paretocast.settings import load_settings
-    from paretocast.store import RunDirectory
-    from paretocast.study import Study
-    from paretocast.task import plan_task
-    from paretocast.trial import prepare_bench, start_training
+    from paretocast.study.study import Study
+    from paretocast.training import use_threads
+    from paretocast.training.setup import prepare_bench, start_training
+    from paretocast.workspace.files import RunDirectory
 
     use_threads(1)
     chosen = {"training": TRAINING, "space": SPACE, "device": "cpu", "workers": n_workers}

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from rivals import Match
     from train_throughput import Case
 
-    from paretocast.engine import Training
-    from paretocast.task import Task
+    from paretocast.data.task import Task
+    from paretocast.training import Training
 
 TRIAL_MODEL = "NHITS_Q"
 CONCURRENT = (1, 4, 16)
@@ -119,7 +119,7 @@ def train_beside_others(data_dir: Path | None, device: str, n_steps: int) -> Non
     """One trial of a worker process: warm up, wait for the others, train."""
     from rivals import config_with, load_task, make_match, silence_library
 
-    from paretocast.engine import use_threads
+    from paretocast.training import use_threads
 
     silence_library()
     use_threads(1)

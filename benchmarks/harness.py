@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from paretocast.store import without_nan
+from paretocast.workspace.files import without_nan
 
 LIBRARIES = ("paretocast", "torch", "neuralforecast", "optuna", "numpy")
 

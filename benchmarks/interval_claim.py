@@ -42,10 +42,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from paretocast.datasets import DemoTruth
-    from paretocast.results import Outcome
+    from paretocast.data import DemoTruth
     from paretocast.settings import TuneSettings
-    from paretocast.trial import Bench, TrialRecord
+    from paretocast.study.outcome import Outcome
+    from paretocast.training.setup import Bench
+    from paretocast.training.trial import TrialRecord
 
     Floats = NDArray[np.float64]
 
@@ -131,10 +132,10 @@ def prepare(settings: TuneSettings) -> tuple[Bench, Bench, DemoTruth]:
     """What a study may read, the same with the years of truth behind it, and what made both."""
     import pandas as pd
 
-    from paretocast.datasets import generate_demo, load_dataset
-    from paretocast.datasets.demo import FIRST_HOUR
-    from paretocast.task import plan_task
-    from paretocast.trial import prepare_bench
+    from paretocast.data import generate_demo, load_dataset
+    from paretocast.data.demo import FIRST_HOUR
+    from paretocast.data.task import plan_task
+    from paretocast.training.setup import prepare_bench
 
     dates = load_dataset("demo").dates
     dates = replace(dates, test_to=dates.validation_to + pd.DateOffset(years=TRUTH_YEARS))
@@ -160,9 +161,9 @@ def study_once(settings: TuneSettings, folder: Path) -> Measured:
     SystemExit
         If no trial is complete, or the chosen one trained again gives other forecasts.
     """
-    from paretocast.selection import TrialState
-    from paretocast.store import RunDirectory, load_arrays
-    from paretocast.study import Study
+    from paretocast.search.selection import TrialState
+    from paretocast.study.study import Study
+    from paretocast.workspace.files import RunDirectory, load_arrays
 
     begun = time.process_time()
     bench, longer, truth = prepare(settings)
@@ -193,8 +194,8 @@ def study_once(settings: TuneSettings, folder: Path) -> Measured:
 
 def forecast_again(bench: Bench, longer: Bench, chosen: TrialRecord) -> dict[str, Floats]:
     """Forecasts of the chosen trial, trained again, of the calibrate split and beyond."""
-    from paretocast.engine import forecast_positions
-    from paretocast.trial import start_training
+    from paretocast.training import forecast_positions
+    from paretocast.training.setup import start_training
 
     training = start_training(bench, chosen.config, seed=chosen.seed)
     for step in bench.rung_steps:
@@ -212,8 +213,8 @@ def true_coverage(longer: Bench, truth: DemoTruth, forecast: Floats) -> tuple[fl
     """Coverage of a forecast over the years of truth and its standard error, percent."""
     from scipy.special import ndtr
 
-    from paretocast.scores import interval
-    from paretocast.stats import standard_error
+    from paretocast.metrics.scores import interval
+    from paretocast.metrics.uncertainty import standard_error
 
     shape = longer.task.shape
     known = truth.quantiles(
@@ -236,8 +237,8 @@ def judged_on_tune(record: TrialRecord) -> Judged:
 
 def judge(bench: Bench, kept: NDArray[np.float32], *, seed: int) -> Judged:
     """The same measures on the calibrate split, by the same functions."""
-    from paretocast.scores import interval, score_forecast
-    from paretocast.stats import picp_interval
+    from paretocast.metrics.scores import interval, score_forecast
+    from paretocast.metrics.uncertainty import picp_interval
 
     observed, forecast = bench.task.observed("calibrate"), kept.astype(np.float64)
     levels, coverage = bench.task.shape.levels, bench.target_coverage
@@ -336,7 +337,7 @@ def measure(*, n_studies: int, n_trials: int, steps: int, seed: int) -> dict[str
     """Run the studies and sum them up."""
     import optuna
 
-    from paretocast.engine import use_threads
+    from paretocast.training import use_threads
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     use_threads(1)

@@ -19,17 +19,18 @@ from typing import Any
 import numpy as np
 from harness import print_result, print_table
 
-from paretocast.datasets import load_dataset
-from paretocast.objectives import SINGLE_STAGE, parse_objectives
-from paretocast.proposals import design_point
-from paretocast.racing import seed_spread
-from paretocast.results import summarise
-from paretocast.scaling import Transform
-from paretocast.selection import TrialState
+from paretocast.data import load_dataset
+from paretocast.data.scaling import Transform
+from paretocast.data.task import plan_task
+from paretocast.search.objectives import SINGLE_STAGE, parse_objectives
+from paretocast.search.samplers import design_point
+from paretocast.search.selection import TrialState
+from paretocast.search.space import SPACES, Choice, Config, FloatRange, Space
 from paretocast.settings import TrainingSettings
-from paretocast.space import SPACES, Choice, Config, FloatRange, Space
-from paretocast.task import plan_task
-from paretocast.trial import Bench, TrialRecord, draw_on_tune, prepare_bench, run_trial, trial_seed
+from paretocast.study.outcome import summarise
+from paretocast.study.repeats import seed_spread
+from paretocast.training.setup import Bench, prepare_bench
+from paretocast.training.trial import TrialRecord, draw_on_tune, run_trial, trial_seed
 
 SCORES = ("mae", "pinball", "picp", "coverage_error", "mean_width")
 

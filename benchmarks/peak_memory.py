@@ -20,8 +20,8 @@ import numpy as np
 from harness import print_result, print_table
 
 if TYPE_CHECKING:
-    from paretocast.space import Config
-    from paretocast.task import Task
+    from paretocast.data.task import Task
+    from paretocast.search.space import Config
 
 MOST_MIB = 1536
 N_COVARIATES = 30
@@ -42,9 +42,9 @@ def make_year(n_covariates: int) -> Task:
     """A year of training hours with that many columns beside the target, calendar included."""
     import pandas as pd
 
-    from paretocast.series import Calendar as Place
-    from paretocast.series import Covariate, Role, Series
-    from paretocast.task import SplitDates, plan_task
+    from paretocast.data.series import Calendar as Place
+    from paretocast.data.series import Covariate, Role, Series
+    from paretocast.data.task import SplitDates, plan_task
 
     rng = np.random.default_rng(1)
     index = pd.date_range("2021-01-01", periods=24 * 500, freq="h", tz="UTC")
@@ -65,10 +65,11 @@ def make_year(n_covariates: int) -> Task:
 
 def measure(model: str, n_steps: int) -> dict[str, Any]:
     """Memory of one model in this process."""
-    from paretocast.engine import use_threads
-    from paretocast.scaling import Transform
+    from paretocast.data.scaling import Transform
     from paretocast.settings import TrainingSettings
-    from paretocast.trial import peak_memory_mib, prepare_bench, run_trial, start_training
+    from paretocast.training import use_threads
+    from paretocast.training.setup import prepare_bench, start_training
+    from paretocast.training.trial import peak_memory_mib, run_trial
 
     use_threads(1)
     settings = TrainingSettings(

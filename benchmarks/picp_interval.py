@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from harness import print_result, print_table
 
-from paretocast.stats import picp_interval
+from paretocast.metrics.uncertainty import picp_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -269,7 +269,7 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
-    from paretocast.figures.look import BLUE, GREEN, GREY, dress
+    from paretocast.report.figures.style import BLUE, GREEN, GREY, dress
 
     figure = make_subplots(
         rows=1, cols=len(figures), subplot_titles=list(figures), horizontal_spacing=0.14

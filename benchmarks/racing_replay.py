@@ -28,11 +28,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from harness import print_result, print_table
 
-from paretocast.noise import TIED_FROM, front_probabilities, normal_draws
-from paretocast.pareto import front, hypervolume
-from paretocast.racing import MAX_SEEDS, Racer, next_repeat
-from paretocast.selection import Candidate, Draws, select
-from paretocast.trial import trial_seed
+from paretocast.metrics.resampling import normal_draws
+from paretocast.search.pareto import TIED_FROM, front, front_probabilities, hypervolume
+from paretocast.search.selection import Candidate, Draws, select
+from paretocast.study.repeats import MAX_SEEDS, Racer, next_repeat
+from paretocast.training.trial import trial_seed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from blackbox.strategies import Product
     from numpy.typing import NDArray
 
-    from paretocast.proposals import SeenTrial
-    from paretocast.space import Config
+    from paretocast.search.samplers import SeenTrial
+    from paretocast.search.space import Config
 
     Floats = NDArray[np.float64]
     Values = tuple[float, ...]

@@ -42,10 +42,10 @@ from harness import print_result, print_table
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from paretocast.engine import Training
-    from paretocast.space import Config, Space
-    from paretocast.task import Task
-    from paretocast.trial import Bench
+    from paretocast.data.task import Task
+    from paretocast.search.space import Config, Space
+    from paretocast.training import Training
+    from paretocast.training.setup import Bench
 
 KINDS = {"budget": "", "own": "_own_schedule", "restarts": "_restarts"}
 DESIGN_SEED = 20
@@ -64,9 +64,9 @@ def design(space: Space, *, first: Config, n_configs: int) -> list[Config]:
 
 def make_bench(task: Task, recording: Recording, *, steps: int, n_rungs: int) -> Bench:
     """A bench of the product with the recording's budget."""
-    from paretocast.scaling import Transform
+    from paretocast.data.scaling import Transform
     from paretocast.settings import TrainingSettings
-    from paretocast.trial import prepare_bench
+    from paretocast.training.setup import prepare_bench
 
     training = TrainingSettings(
         steps=steps,
@@ -89,9 +89,9 @@ def record_curve(
     bench: Bench, config: Config, *, seed: int, restarts: bool = False
 ) -> list[dict[str, Any]]:
     """One row per rung; a single row without scores if the training fails."""
-    from paretocast.engine import forecast_positions
     from paretocast.errors import ForecastError
-    from paretocast.trial import start_training
+    from paretocast.training import forecast_positions
+    from paretocast.training.setup import start_training
 
     training = start_training(bench, {**config, **FIXED[bench.model]}, seed=seed)
     rows: list[dict[str, Any]] = []
@@ -133,8 +133,8 @@ def judge(
     bench: Bench, forecast: NDArray[np.float64], split: str, *, seed: int
 ) -> dict[str, float]:
     """Scores of a forecast on a split, with block-bootstrap standard errors of two."""
-    from paretocast.scores import per_window, score_forecast
-    from paretocast.stats import standard_error
+    from paretocast.metrics.scores import per_window, score_forecast
+    from paretocast.metrics.uncertainty import standard_error
 
     observed, levels = bench.task.observed(split), bench.task.shape.levels
     scores = score_forecast(observed, forecast, levels=levels, coverage=TARGET_COVERAGE)
@@ -179,7 +179,7 @@ def keep_whole_curves(path: Path, names: list[str], *, n_rungs: int) -> set[tupl
 
 def record(arguments: argparse.Namespace, task: Task, *, path: Path) -> list[dict[str, Any]]:
     """Record what is missing of the table; gives the rows at the full budget that are new."""
-    from paretocast.trial import trial_seed
+    from paretocast.training.trial import trial_seed
 
     recording, own = RECORDINGS[arguments.model], arguments.schedule == "own"
     restarts = arguments.schedule == "restarts"
@@ -227,9 +227,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.configs = 2
-    from paretocast.datasets import load_dataset
-    from paretocast.engine import use_threads
-    from paretocast.task import plan_task
+    from paretocast.data import load_dataset
+    from paretocast.data.task import plan_task
+    from paretocast.training import use_threads
 
     use_threads(1)
     dataset = load_dataset(arguments.dataset, data_dir=arguments.data_dir)

@@ -15,12 +15,12 @@ from typing import Any
 
 from harness import print_result, print_table
 
-from paretocast.datasets import load_dataset
-from paretocast.models.references import REFERENCES, fit_reference, reference_names
-from paretocast.proof.ground import validation_stop
-from paretocast.proof.walk import calibrate_test
-from paretocast.scores import score_forecast
-from paretocast.task import Task, plan_task
+from paretocast.benchmark.test_split import validation_stop
+from paretocast.benchmark.walk import calibrate_test
+from paretocast.data import load_dataset
+from paretocast.data.task import Task, plan_task
+from paretocast.metrics.scores import score_forecast
+from paretocast.models.baselines.naive import REFERENCES, fit_reference, reference_names
 
 DATASETS = ("heat", "water_centrum", "water_tommerby")
 SCORES = ("mae", "rmse", "picp", "mean_width", "pinball", "winkler")

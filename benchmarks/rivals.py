@@ -20,22 +20,22 @@ from neuralforecast import NeuralForecast
 from neuralforecast.losses.pytorch import MQLoss
 from pytorch_lightning import Callback
 
-from paretocast.datasets import load_dataset
-from paretocast.engine import Training, TrainingInterrupted, forecast_positions, pinball_loss
+from paretocast.data import load_dataset
+from paretocast.data.scaling import Transform, scale_task
+from paretocast.data.task import plan_task
 from paretocast.models.base import Batch, QuantileModel
 from paretocast.models.nhits import library_arguments
-from paretocast.scaling import Transform, scale_task
+from paretocast.search.space import DEFAULT_CONFIGS, Config
 from paretocast.settings import TrainingSettings
-from paretocast.space import DEFAULT_CONFIGS, Config
-from paretocast.task import plan_task
-from paretocast.trial import Bench, prepare_bench, start_training
+from paretocast.training import Training, TrainingInterrupted, forecast_positions, pinball_loss
+from paretocast.training.setup import Bench, prepare_bench, start_training
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
 
-    from paretocast.task import Task
+    from paretocast.data.task import Task
 
 LIBRARY_NAMES = {"NHITS_Q": "NHITS", "TFT_Q": "TFT", "TIMESNET_Q": "TimesNet"}
 # Beyond any run here: no judgement and no end of the schedule falls into a timing.

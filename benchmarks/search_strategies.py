@@ -212,7 +212,7 @@ def compared(rung: Floats, end: Floats) -> dict[str, float]:
 
 def rung_values(table: Table, chosen: NDArray[np.intp], rung: int) -> dict[str, Floats]:
     """Objectives of some curves at a rung, and the rank of their front."""
-    from paretocast.pareto import front_ranks
+    from paretocast.search.pareto import front_ranks
 
     names = ("mae", "coverage_error")
     named = {name: table.objective("tune", name)[chosen, rung] for name in names}
@@ -292,7 +292,7 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
-    from paretocast.figures.look import PALETTE, dress
+    from paretocast.report.figures.style import PALETTE, dress
 
     figure = make_subplots(
         rows=-(-len(results) // 2), cols=2, subplot_titles=[r["table"] for r in results]

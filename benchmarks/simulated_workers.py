@@ -41,7 +41,7 @@ def proposal_seconds(blackbox: Blackbox, *, n_seen: int) -> float:
     from blackbox.search import OBJECTIVES
     from blackbox.strategies import make_product
 
-    from paretocast.proposals import SeenTrial, design_point
+    from paretocast.search.samplers import SeenTrial, design_point
 
     seen = []
     for number in range(n_seen):
@@ -115,7 +115,7 @@ def quality(
     from blackbox.search import hypervolumes
     from search_strategies import reference_point
 
-    from paretocast.space import DEFAULT_SAMPLER
+    from paretocast.search.space import DEFAULT_SAMPLER
 
     reference, box = reference_point(blackbox.table)
     found = {}

@@ -22,26 +22,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 from harness import print_result, print_table
 
-from paretocast.datasets import load_dataset
-from paretocast.engine import forecast_positions
-from paretocast.level_search import search_levels
-from paretocast.levels import (
+from paretocast.calibration.interval_levels import (
     LOW_BOUNDS,
     best_levels,
     best_symmetric_levels,
     prepare_replay,
 )
-from paretocast.scaling import Transform
+from paretocast.data import load_dataset
+from paretocast.data.scaling import Transform
+from paretocast.data.task import TaskShape, plan_task
+from paretocast.results.level_search import search_levels
+from paretocast.search.space import SPACES, default_config
 from paretocast.settings import TrainingSettings
-from paretocast.space import SPACES, default_config
-from paretocast.task import TaskShape, plan_task
-from paretocast.trial import prepare_bench, start_training
+from paretocast.training import forecast_positions
+from paretocast.training.setup import prepare_bench, start_training
 
 if TYPE_CHECKING:
-    from paretocast.engine import Training
-    from paretocast.levels import IntervalLevels, Replay
-    from paretocast.task import Task
-    from paretocast.trial import Bench
+    from paretocast.calibration.interval_levels import IntervalLevels, Replay
+    from paretocast.data.task import Task
+    from paretocast.training import Training
+    from paretocast.training.setup import Bench
 
 MODEL = "NHITS_Q"
 TARGET = 80.0

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
 
     from paretocast.settings import TuneSettings
-    from paretocast.store import RunDirectory
-    from paretocast.trial import Bench, TrialRecord
+    from paretocast.training.setup import Bench
+    from paretocast.training.trial import TrialRecord
+    from paretocast.workspace.files import RunDirectory
 
 WORKERS = (1, 4, 16)
 
@@ -57,8 +58,8 @@ class Stopwatch:
 
 def sleeping_trial(seconds: float, evaluated: list[int]) -> Any:  # noqa: ANN401 - as run_trial
     """What stands in for `run_trial`: a record of made-up scores after a sleep."""
-    from paretocast.selection import TrialState
-    from paretocast.trial import Judgement, TrialRecord
+    from paretocast.search.selection import TrialState
+    from paretocast.training.trial import Judgement, TrialRecord
 
     def run(
         bench: Bench, config: dict[str, Any], *, number: int, seed: int, **_: object
@@ -104,10 +105,11 @@ def work(
     results: Queue[tuple[list[int], float, float]],
 ) -> None:
     """One worker, from its own study to the numbers of its trials."""
-    from paretocast.study import Study, search
+    from paretocast.study import study as study_module
+    from paretocast.study.study import Study
 
     evaluated: list[int] = []
-    vars(search)["run_trial"] = sleeping_trial(seconds, evaluated)
+    vars(study_module)["run_trial"] = sleeping_trial(seconds, evaluated)
     try:
         study = Study(settings, run, bench, shared=settings.storage != "sqlite", worker=index)
     except BaseException:
@@ -125,7 +127,7 @@ def measure(
 ) -> dict[str, Any]:
     """One study from its first to its last trial."""
     from paretocast.settings import load_settings
-    from paretocast.store import RunDirectory
+    from paretocast.workspace.files import RunDirectory
 
     settings = load_settings(
         None, {"trials": n_trials, "storage": storage, "sampler": "random", "dataset": "demo"}
@@ -192,11 +194,11 @@ def main() -> None:
     n_trials = 32 if options.quick else options.trials
     seconds = 0.1 if options.quick else options.trial_seconds
 
-    from paretocast.datasets import load_dataset
-    from paretocast.engine import use_threads
+    from paretocast.data import load_dataset
+    from paretocast.data.task import plan_task
     from paretocast.settings import TrainingSettings
-    from paretocast.task import plan_task
-    from paretocast.trial import prepare_bench
+    from paretocast.training import use_threads
+    from paretocast.training.setup import prepare_bench
 
     use_threads(1)
     dataset = load_dataset("demo")

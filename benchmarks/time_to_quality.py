@@ -28,7 +28,7 @@ from harness import print_result, print_table
 if TYPE_CHECKING:
     from rivals import Match
 
-    from paretocast.task import Task
+    from paretocast.data.task import Task
 
 # Model: steps of the library, our budget, batch.
 PLANS = {"NHITS_Q": (2000, 600, 128), "TFT_Q": (300, 240, 32), "TIMESNET_Q": (300, 200, 32)}
@@ -56,7 +56,7 @@ def fit_theirs(match: Match, *, steps: int, seed: int, lr: float | None) -> dict
 
 def train_ours(match: Match, *, seed: int, until: float) -> dict[str, float | None]:
     """Seconds and steps until the stop-split loss is at most `until`, or None where it never is."""
-    from paretocast.engine import TrainingInterrupted
+    from paretocast.training import TrainingInterrupted
 
     reached: list[tuple[int, float]] = []
     started = time.perf_counter()
@@ -153,7 +153,7 @@ def main() -> None:
     plans = QUICK_PLANS if arguments.quick else PLANS
     from rivals import load_task, silence_library
 
-    from paretocast.engine import use_threads
+    from paretocast.training import use_threads
 
     silence_library()
     use_threads(arguments.threads)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from rivals import Match
 
-    from paretocast.task import Task
+    from paretocast.data.task import Task
 
 MOST_OF_BARE = 1.1
 
@@ -101,7 +101,7 @@ def run_bare(match: Match) -> Callable[[int], float]:
     import torch
     from rivals import LibraryForecaster
 
-    from paretocast.engine import pinball_loss
+    from paretocast.training import pinball_loss
 
     model = LibraryForecaster(match.build_library()).train()
     source, task = match.bench.source, match.bench.task
@@ -211,7 +211,7 @@ def main() -> None:
     wanted = {name.upper() for name in arguments.models or ()}
     from rivals import load_task, silence_library
 
-    from paretocast.engine import use_threads
+    from paretocast.training import use_threads
 
     silence_library()
     use_threads(arguments.threads)

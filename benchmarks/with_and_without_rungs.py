@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from paretocast.store import RunDirectory
-    from paretocast.study.shelf import Shelf
+    from paretocast.study.trial_store import Shelf
+    from paretocast.workspace.files import RunDirectory
 
 JOB_ID = "rungs"
 SEARCHES = {"with rungs": 2, "without rungs": 1}
@@ -36,7 +36,7 @@ SPLITS = ("tune", "calibrate")
 
 def search(name: str, folder: Path, given: argparse.Namespace) -> RunDirectory:
     """Run one search to the end of its minutes."""
-    from paretocast.store import RunDirectory
+    from paretocast.workspace.files import RunDirectory
 
     run = RunDirectory(folder, given.model, given.dataset, JOB_ID)
     if not given.minutes:
@@ -59,9 +59,9 @@ def objectives(run: RunDirectory, shelf: Shelf) -> dict[str, NDArray[np.float64]
     """MAE and coverage error by split of every trial that was trained to the end, (n, 2) each."""
     import numpy as np
 
-    from paretocast.replay import open_trial
-    from paretocast.scores import score_forecast
-    from paretocast.selection import TrialState
+    from paretocast.metrics.scores import score_forecast
+    from paretocast.results.forecasts import open_trial
+    from paretocast.search.selection import TrialState
 
     rows: dict[str, list[list[float]]] = {split: [] for split in SPLITS}
     for trial in shelf.trials:
@@ -102,8 +102,8 @@ def main() -> None:
 
     import numpy as np
 
-    from paretocast.pareto import hypervolume
-    from paretocast.study.shelf import Shelf
+    from paretocast.search.pareto import hypervolume
+    from paretocast.study.trial_store import Shelf
 
     with tempfile.TemporaryDirectory() as temporary:
         place = given.workspace or Path(temporary)

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from paretocast.cli import main
-from paretocast.datasets import write_demo_csv
+from paretocast.data import write_demo_csv
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from builders import make_dates, make_series
-from paretocast.datasets import load_dataset
-from paretocast.proof import Plan, find_parameters, plan_proof
-from paretocast.series import Series
+from paretocast.benchmark import Plan, find_parameters, plan_proof
+from paretocast.data import load_dataset
+from paretocast.data.series import Series
+from paretocast.data.task import plan_task
 from paretocast.settings import TuneSettings
-from paretocast.task import plan_task
 from studies import make_settings, make_study, optimise
 
 SPEC = """name = "small"

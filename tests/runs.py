@@ -8,10 +8,10 @@ from statistics import NormalDist
 import numpy as np
 
 from commands import ZONE
-from paretocast.datasets import load_dataset, write_demo_csv
+from paretocast.data import load_dataset, write_demo_csv
+from paretocast.data.task import Task, plan_task
 from paretocast.settings import TuneSettings
-from paretocast.store import RunDirectory, missing_fields, save_arrays, save_json
-from paretocast.task import Task, plan_task
+from paretocast.workspace.files import RunDirectory, missing_fields, save_arrays, save_json
 
 ERROR = 10.0  # standard deviation of every trial's own error, target units
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paretocast.space import Choice, FloatRange, IntRange, Space
+from paretocast.search.space import Choice, FloatRange, IntRange, Space
 
 SPACE: Space = {
     "lr": FloatRange(1e-4, 1.0, log=True),

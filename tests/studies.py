@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from builders import make_task
-from paretocast.results import Outcome
+from paretocast.data.task import Task
 from paretocast.settings import TuneSettings, load_settings
-from paretocast.store import RunDirectory
-from paretocast.study import Study, StudyResult
-from paretocast.task import Task
-from paretocast.trial import TrialRecord, prepare_bench
+from paretocast.study.outcome import Outcome
+from paretocast.study.study import Study, StudyResult
+from paretocast.training.setup import prepare_bench
+from paretocast.training.trial import TrialRecord
+from paretocast.workspace.files import RunDirectory
 
 SMALL_SPACE = {
     "NHITS_Q": {

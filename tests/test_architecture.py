@@ -12,183 +12,29 @@ from pathlib import Path
 import paretocast
 
 ROOT = Path(paretocast.__file__).parent
-LAYERS = [
+# From the ground up. A name imports from lines above its own alone, a package from itself too.
+ORDER = (
     {"errors"},
-    {"scores", "pareto", "stats", "gaps"},
-    {"noise"},
-    {"curves"},
-    {
-        "calibration",
-        "calibration.base",
-        "calibration.conformal",
-        "calibration.crossfit",
-        "calibration.isotonic",
-        "calibration.methods",
-        "calibration.online",
-        "calibration.ranks",
-        "calibration.sample",
-        "calibration.walk",
-        "ensemble",
-        "levels",
-    },
-    {"diagnostics"},
-    {"series"},
-    {"features"},
-    {"task"},
-    {"scaling", "slabs"},
-    {
-        "datasets",
-        "datasets.checks",
-        "datasets.demo",
-        "datasets.reading",
-        "datasets.spec",
-        "datasets.table",
-    },
-    {"space", "objectives", "selection", "halving"},
-    {
-        "settings",
-        "proposals",
-        "proposals.gaussian_process",
-        "proposals.improvement",
-        "proposals.proposer",
-        "proposals.seen",
-        "figures",
-        "figures.benchmark",
-        "figures.calibration",
-        "figures.importance",
-        "figures.tradeoffs",
-        "figures.look",
-        "figures.search",
-        "figures.demand",
-    },
-    {
-        "models",
-        "models.anchor",
-        "models.base",
-        "models.conversion",
-        "models.dropout",
-        "models.inception",
-        "models.nhits",
-        "models.reference",
-        "models.references",
-        "models.registry",
-        "models.ridge",
-        "models.statistical",
-        "models.tft",
-        "models.timesnet",
-        "models.trees",
-        "models.variable_selection",
-    },
-    {"engine", "engine.training", "engine.windows"},
-    {"trial"},
-    {"racing"},
-    {
-        "store",
-        "claims",
-        "results",
-        "executors",
-        "executors.background",
-        "executors.base",
-        "executors.local",
-        "executors.places",
-        "executors.slurm",
-    },
-    {"inspection", "replay", "warmstart"},
-    {
-        "honesty",
-        "level_search",
-        "jobs",
-        "jobs.profiles",
-        "jobs.script",
-        "jobs.status",
-        "jobs.submission",
-        "jobs.survey",
-        "jobs.tracking",
-    },
-    {"calibrator_file"},
-    {
-        "study",
-        "study.conditions",
-        "study.importances",
-        "study.judging",
-        "study.mirror",
-        "study.search",
-        "study.shelf",
-        "study.stages",
-        "study.stopping",
-    },
-    {
-        "proof",
-        "proof.benchmark",
-        "proof.comparison",
-        "proof.files",
-        "proof.ground",
-        "proof.history",
-        "proof.parameters",
-        "proof.plan",
-        "proof.training",
-        "proof.walk",
-        "analysis",
-        "consolidation",
-    },
-    {
-        "report",
-        "report.benchmark",
-        "report.calibration",
-        "report.demand",
-        "report.explored",
-        "report.honesty",
-        "report.page",
-        "report.search",
-        "report.trials",
-    },
-    {
-        "cli",
-        "cli.analyze",
-        "cli.benchmark",
-        "cli.conclusion",
-        "cli.consolidate",
-        "cli.calibrate",
-        "cli.console",
-        "cli.diagnose",
-        "cli.data",
-        "cli.jobs",
-        "cli.progress",
-        "cli.search",
-        "cli.stages",
-        "cli.status",
-        "cli.submit",
-        "cli.tables",
-        "cli.tune",
-        "cli.worker",
-        "cli.workers",
-    },
-    {"__main__"},
-]
-# Packages whose modules build on each other; everywhere else siblings are strangers.
-FAMILIES = {
-    "calibration",
-    "cli",
-    "datasets",
-    "executors",
-    "figures",
-    "jobs",
-    "models",
-    "proof",
-    "proposals",
-    "report",
-    "engine",
-    "study",
-}
-# A home is a module or a whole family.
+    {"metrics", "workspace", "data"},
+    {"calibration", "search", "cluster"},
+    {"settings"},
+    {"models"},
+    {"training"},
+    {"study"},
+    {"results"},
+    {"benchmark"},
+    {"report"},
+    {"cli"},
+)
+# A home is a package or a module in one.
 HOMES = {
-    "torch": {"engine", "models"},
+    "torch": {"training", "models"},
     "neuralforecast": {"models"},
-    "optuna": {"space", "proposals", "level_search", "study"},
-    "plotly": {"figures"},
+    "optuna": {"search", "study", "results.level_search"},
+    "plotly": {"report.figures"},
     "typer": {"cli"},
     "rich": {"cli"},
-    "subprocess": {"executors"},
+    "subprocess": {"cluster"},
 }
 SLOW_TO_IMPORT = {"torch", "optuna", "pandas", "plotly", "neuralforecast"}
 
@@ -227,9 +73,9 @@ def module_paths() -> dict[str, Path]:
     return found
 
 
-def family(name: str) -> str | None:
-    first = name.split(".", maxsplit=1)[0]
-    return first if first in FAMILIES else None
+def top(name: str) -> str:
+    """The unit of the top level that a module belongs to."""
+    return name.split(".", maxsplit=1)[0]
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -247,36 +93,21 @@ def loaded_after(statement: str) -> set[str]:
     return {name.split(".")[0] for name in json.loads(done.stdout)}
 
 
-def test_every_module_has_a_layer() -> None:
-    assert set(module_paths()) <= set().union(*LAYERS)
-
-
-def test_no_module_has_two_layers() -> None:
-    listed = [name for layer in LAYERS for name in layer]
-    assert len(listed) == len(set(listed))
+def test_every_unit_of_the_top_level_has_its_place_in_the_order() -> None:
+    assert {top(name) for name in module_paths()} == set().union(*ORDER) | {"__main__"}
 
 
 def test_imports_point_down() -> None:
-    level = {name: i for i, layer in enumerate(LAYERS) for name in layer}
+    level = {name: i for i, line in enumerate(ORDER) for name in line} | {"__main__": len(ORDER)}
     for name, path in module_paths().items():
         for target in own_imports(path):
-            if target not in level or target == name:
-                continue
-            if family(name) is not None and family(name) == family(target):
-                continue
-            assert level[target] < level[name], f"{name} imports {target}"
+            if top(target) in level and top(target) != top(name):
+                assert level[top(target)] < level[top(name)], f"{name} imports {target}"
 
 
-def test_a_family_imports_itself_without_a_circle() -> None:
-    paths = {n: p for n, p in module_paths().items() if family(n)}
-    needs = {
-        name: {
-            target
-            for target in own_imports(path)
-            if target in paths and target != name and family(target) == family(name)
-        }
-        for name, path in paths.items()
-    }
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    paths = module_paths()
+    needs = {name: (own_imports(path) & set(paths)) - {name} for name, path in paths.items()}
     while ready := {name for name, wanted in needs.items() if not wanted & set(needs)}:
         needs = {name: wanted for name, wanted in needs.items() if name not in ready}
     assert not needs, f"these import each other in a circle: {sorted(needs)}"
@@ -286,7 +117,8 @@ def test_heavy_libraries_stay_where_they_belong() -> None:
     for name, path in module_paths().items():
         for library, homes in HOMES.items():
             used = any(n.split(".")[0] == library for n in imported_names(path))
-            assert not used or homes & {name, family(name)}, f"{name} imports {library}"
+            at_home = any(f"{name}.".startswith(f"{home}.") for home in homes)
+            assert not used or at_home, f"{name} imports {library}"
 
 
 def test_importing_the_package_loads_no_heavy_library() -> None:

@@ -15,14 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.space import (
-    SPACES,
-    Choice,
-    Config,
-    Space,
-    Value,
-    shares_of,
-)
+from paretocast.search.space import SPACES, Choice, Config, Space, Value, shares_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -34,7 +34,7 @@ from blackbox.curves import (
 )
 
 from paretocast.errors import DataError
-from paretocast.scores import coverage_error
+from paretocast.metrics.scores import coverage_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from paretocast.space import Config, Value
+    from paretocast.search.space import Config, Value
 
     Floats = NDArray[np.float64]
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from paretocast.objectives import SINGLE_STAGE
-from paretocast.pareto import front, hypervolume
-from paretocast.trial import trial_seed
+from paretocast.search.objectives import SINGLE_STAGE
+from paretocast.search.pareto import front, hypervolume
+from paretocast.training.trial import trial_seed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from blackbox.replay import Blackbox, Curve
     from numpy.typing import NDArray
 
-    from paretocast.space import Config
+    from paretocast.search.space import Config
 
     Floats = NDArray[np.float64]
 

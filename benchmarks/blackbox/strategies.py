@@ -9,10 +9,10 @@ import numpy as np
 import optuna
 from blackbox.search import OBJECTIVES
 
-from paretocast.halving import survives
-from paretocast.proposals import Proposer, SeenTrial
+from paretocast.search.pruning import survives
+from paretocast.search.samplers import Proposer, SeenTrial
+from paretocast.search.space import DEFAULT_SAMPLER, suggest_config
 from paretocast.settings import TrainingSettings
-from paretocast.space import DEFAULT_SAMPLER, suggest_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from blackbox.replay import Blackbox
     from blackbox.search import Strategy
 
-    from paretocast.space import Config, Space
+    from paretocast.search.space import Config, Space
 
     Values = tuple[float, ...]
     Rule = Callable[..., bool]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from blackbox.replay import Blackbox
 
-    from paretocast.space import Config
+    from paretocast.search.space import Config
 
 READY = "ready"
 

@@ -13,8 +13,8 @@ from blackbox.search import OBJECTIVES
 from blackbox.strategies import Product, last_rungs, make_product, shares_of_budget
 from optuna.samplers import TPESampler
 
-from paretocast.halving import ETA, order_by_merit, survives
-from paretocast.proposals import Proposer, SeenTrial
+from paretocast.search.pruning import ETA, order_by_merit, survives
+from paretocast.search.samplers import Proposer, SeenTrial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from optuna.samplers import BaseSampler
 
-    from paretocast.space import Config
+    from paretocast.search.space import Config
 
     Values = tuple[float, ...]
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from paretocast.data.scaling import Transform
+from paretocast.data.task import DENSE_LEVELS, TaskShape
 from paretocast.errors import SettingsError, unknown_key
-from paretocast.objectives import (
+from paretocast.search.objectives import (
     HONEST,
     HONEST_OBJECTIVES,
     HONEST_TOLERANCE,
@@ -20,9 +22,8 @@ from paretocast.objectives import (
     parse_constraints,
     parse_objectives,
 )
-from paretocast.scaling import Transform
-from paretocast.selection import DEFAULT_POLICY, POLICIES
-from paretocast.space import (
+from paretocast.search.selection import DEFAULT_POLICY, POLICIES
+from paretocast.search.space import (
     DEFAULT_SAMPLER,
     SAMPLERS,
     Choice,
@@ -34,14 +35,13 @@ from paretocast.space import (
     model_name,
     possible_parameters,
 )
-from paretocast.task import DENSE_LEVELS, TaskShape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
-    from paretocast.space import Space
+    from paretocast.search.space import Space
 
 Given = TypeVar("Given")
 Checked = TypeVar("Checked")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from clusters import Cluster
+from paretocast.cluster.background import Background
+from paretocast.cluster.base import Executor, Job, JobReport, JobState
+from paretocast.cluster.slurm import Slurm
 from paretocast.errors import ExecutionError
-from paretocast.executors.background import Background
-from paretocast.executors.base import Executor, Job, JobReport, JobState
-from paretocast.executors.slurm import Slurm
 
 ENDED = {JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED}
 

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load, save
 
 from batches import make_batch, parts_of, window_of
-from paretocast.engine import seed_weights
 from paretocast.models.base import Batch, QuantileModel, WindowShape
 from paretocast.models.registry import build_model
-from paretocast.space import DEFAULT_CONFIGS
+from paretocast.search.space import DEFAULT_CONFIGS
+from paretocast.training import seed_weights
 
 SHAPE = WindowShape(input_steps=48, horizon_steps=24, n_past=2, n_known=3, n_levels=5)
 SHAPES = {

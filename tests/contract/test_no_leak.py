@@ -10,14 +10,14 @@ import pytest
 from numpy.typing import NDArray
 
 from builders import make_dates, make_series
-from paretocast.engine import WindowSource, forecast_positions, seed_weights
+from paretocast.data.scaling import Transform, scale_task
+from paretocast.data.series import Role, Series
+from paretocast.data.task import TaskShape, plan_task
 from paretocast.models.anchor import fit_anchor
-from paretocast.models.references import REFERENCES, forecast_reference
+from paretocast.models.baselines.naive import REFERENCES, forecast_reference
 from paretocast.models.registry import build_model
-from paretocast.scaling import Transform, scale_task
-from paretocast.series import Role, Series
-from paretocast.space import DEFAULT_CONFIGS
-from paretocast.task import TaskShape, plan_task
+from paretocast.search.space import DEFAULT_CONFIGS
+from paretocast.training import WindowSource, forecast_positions, seed_weights
 
 N_LEVELS = 11
 ISSUE = 24 * 110  # in the test period: whatever is fitted was fitted before

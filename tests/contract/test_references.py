@@ -10,9 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from builders import make_dates, make_series, make_task, stamp, with_values
+from paretocast.data.series import Series
+from paretocast.data.task import SplitDates, Task, TaskShape, plan_task
 from paretocast.errors import DataError, SettingsError
-from paretocast.models.reference import Reference
-from paretocast.models.references import (
+from paretocast.models.baselines.base import Reference
+from paretocast.models.baselines.naive import (
     FITTED,
     REFERENCES,
     STUDY_REFERENCES,
@@ -20,8 +22,6 @@ from paretocast.models.references import (
     forecast_references,
     reference_names,
 )
-from paretocast.series import Series
-from paretocast.task import SplitDates, Task, TaskShape, plan_task
 
 # A month and a half of trailing errors or history lie before it.
 ISSUE = 24 * 80

@@ -18,8 +18,8 @@ from batches import make_batch, window_of
 from paretocast.errors import SettingsError
 from paretocast.models import variable_selection
 from paretocast.models.base import Batch, WindowShape
-from paretocast.models.conversion import build_library_module
 from paretocast.models.dropout import draw_kept
+from paretocast.models.neuralforecast import build_library_module
 from paretocast.models.tft import TFT, _library_parts
 from paretocast.models.variable_selection import _Network, _PerVariable, _select
 

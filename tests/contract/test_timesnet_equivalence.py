@@ -18,8 +18,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from batches import make_batch, window_of
 from paretocast.errors import DataError, SettingsError
 from paretocast.models.base import Batch, WindowShape
-from paretocast.models.conversion import build_library_module
 from paretocast.models.inception import InceptionBlock, SpectralConvolution
+from paretocast.models.neuralforecast import build_library_module
 from paretocast.models.timesnet import TimesNet, dominant_periods
 
 if TYPE_CHECKING:

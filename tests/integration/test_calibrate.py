@@ -12,14 +12,20 @@ import pytest
 
 from commands import exit_code
 from paretocast.calibration import load_calibrator, walk_forward
-from paretocast.calibrator_file import load_fitted
-from paretocast.claims import Claim
-from paretocast.ensemble import average_levels
+from paretocast.calibration.ensemble import average_levels
 from paretocast.errors import StoreError
-from paretocast.honesty import assess, assess_trial
-from paretocast.replay import find_run, load_forecasts, open_ensemble, open_members, open_trial
-from paretocast.report.honesty import HEADING, honesty_section
-from paretocast.store import load_json, save_json
+from paretocast.report.assessment import HEADING, honesty_section
+from paretocast.results.assessment import assess, assess_trial
+from paretocast.results.calibrator_file import load_fitted
+from paretocast.results.forecasts import (
+    find_run,
+    load_forecasts,
+    open_ensemble,
+    open_members,
+    open_trial,
+)
+from paretocast.workspace.claims import Claim
+from paretocast.workspace.files import load_json, save_json
 from runs import write_run
 
 

@@ -16,9 +16,9 @@ import pytest
 from commands import run_cli
 from paretocast.cli.search import StopRequest
 from paretocast.cli.tune import parse_duration
-from paretocast.datasets import write_demo_csv
+from paretocast.data import write_demo_csv
 from paretocast.errors import SettingsError
-from paretocast.report.honesty import HEADING
+from paretocast.report.assessment import HEADING
 
 TINY = """
 [training]

@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 
 from commands import exit_code
-from paretocast import store
-from paretocast.analysis import RunRow, best_runs, collect_runs, render
 from paretocast.cli.analyze import print_runs
-from paretocast.consolidation import consolidate_run, explore, save_best, share_of
 from paretocast.errors import SettingsError
-from paretocast.figures import Explored, explored_figure
 from paretocast.report import explored_page
-from paretocast.report.honesty import HEADING
-from paretocast.selection import TrialState
+from paretocast.report.assessment import HEADING
+from paretocast.report.figures import Explored, explored_figure
+from paretocast.results.repair import consolidate_run, explore, save_best, share_of
+from paretocast.results.table import RunRow, best_runs, collect_runs, render
+from paretocast.search.selection import TrialState
+from paretocast.search.space import Choice, FloatRange, IntRange
 from paretocast.settings import load_settings
-from paretocast.space import Choice, FloatRange, IntRange
-from paretocast.trial import TrialRecord
+from paretocast.training.trial import TrialRecord
+from paretocast.workspace import files
 from proofs import tune_small, write_dataset
 from studies import make_run
 
@@ -45,7 +45,7 @@ def test_every_run_has_a_row_with_the_numbers_of_its_result(workspace: Path) -> 
     rows, problems = collect_runs(workspace)
     assert not problems
     assert {r.job_id for r in rows} == {"1", "2"}
-    stored = store.load_json(make_run(workspace).best_params)
+    stored = files.load_json(make_run(workspace).best_params)
     mine = next(r for r in rows if r.job_id == "1")
     assert (mine.mae, mine.picp) == (stored["best_mae"], stored["best_picp"])
     assert [mine.picp_low, mine.picp_high] == stored["best_picp_interval"]
@@ -63,9 +63,9 @@ def test_a_run_that_saw_observed_weather_ahead_says_so(
     assert "in 1 of 2 runs: their scores assume a perfect weather forecast" in said
     path = make_run(workspace, "2").manifest
     whole = path.read_text(encoding="utf-8")
-    with_weather = store.load_json(path)
+    with_weather = files.load_json(path)
     with_weather["comparable"]["task"]["features"] += [{"name": "wind", "role": "forecast"}]
-    store.save_json(path, with_weather)
+    files.save_json(path, with_weather)
     rows, _ = collect_runs(workspace)
     path.write_text(whole, encoding="utf-8")
     assert {r.job_id: r.perfect_forecast for r in rows} == {"1": False, "2": True}
@@ -138,12 +138,12 @@ def test_a_whole_run_is_called_whole(workspace: Path) -> None:
 
 def test_a_missing_result_is_made_anew_as_it_was(workspace: Path) -> None:
     path = make_run(workspace).best_params
-    before = store.load_json(path)
+    before = files.load_json(path)
     path.unlink()
     assert consolidate_run(make_run(workspace), rebuild=False).state == "faulty"
     assert not path.exists()
     assert consolidate_run(make_run(workspace)).state == "rebuilt"
-    after = store.load_json(path)
+    after = files.load_json(path)
     before.pop("optimization_date")
     after.pop("optimization_date")
     assert after == before
@@ -151,12 +151,12 @@ def test_a_missing_result_is_made_anew_as_it_was(workspace: Path) -> None:
 
 def test_a_result_that_disagrees_with_its_records_is_put_right(workspace: Path) -> None:
     path = make_run(workspace).best_params
-    stored = store.load_json(path)
-    store.save_json(path, {**stored, "n_trials": 99, "all_pareto_trials": []})
+    stored = files.load_json(path)
+    files.save_json(path, {**stored, "n_trials": 99, "all_pareto_trials": []})
     found = consolidate_run(make_run(workspace))
     assert found.state == "rebuilt"
     assert any("counts 99 trials" in problem for problem in found.problems)
-    assert store.load_json(path)["all_pareto_trials"] == stored["all_pareto_trials"]
+    assert files.load_json(path)["all_pareto_trials"] == stored["all_pareto_trials"]
 
 
 def test_a_result_that_is_made_anew_gets_its_pages_anew(
@@ -175,8 +175,8 @@ def test_the_best_of_each_combination_is_collected(workspace: Path) -> None:
     named, general = save_best(found, workspace)
     assert named.name == "best_params_NHITS_Q_small.json"
     assert general.name == "best_params_NHITS_Q.json"
-    copied = store.load_json(named)
-    assert copied == store.load_json(make_run(workspace, copied["job_id"]).best_params)
+    copied = files.load_json(named)
+    assert copied == files.load_json(make_run(workspace, copied["job_id"]).best_params)
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from optuna.trial import TrialState as OptunaState
 from clusters import TINY
 from databases import PASSWORD, Database, free_port, running_database
 from paretocast.errors import StoreError
-from paretocast.space import FloatRange, Space
-from paretocast.store import create_folder
-from paretocast.study.mirror import HEARTBEAT_SECONDS, OptunaMirror, frozen_trial
+from paretocast.search.space import FloatRange, Space
+from paretocast.study.optuna_sync import HEARTBEAT_SECONDS, OptunaMirror, frozen_trial
+from paretocast.workspace.files import create_folder
 from studies import make_run
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(600)]

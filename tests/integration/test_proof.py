@@ -13,10 +13,7 @@ import pandas as pd
 import pytest
 
 from builders import make_series, with_values
-from paretocast import store
-from paretocast.engine import TrainingInterrupted
-from paretocast.errors import SettingsError, StoreError
-from paretocast.proof import (
+from paretocast.benchmark import (
     Plan,
     Proof,
     append_history,
@@ -28,11 +25,14 @@ from paretocast.proof import (
     save_proof,
     train_and_forecast,
 )
-from paretocast.proof.walk import calibrate_test
+from paretocast.benchmark.walk import calibrate_test
+from paretocast.errors import SettingsError, StoreError
 from paretocast.report import benchmark_page
+from paretocast.search.space import DEFAULT_CONFIGS
 from paretocast.settings import TuneSettings
-from paretocast.space import DEFAULT_CONFIGS
-from paretocast.trial import prepare_bench
+from paretocast.training import TrainingInterrupted
+from paretocast.training.setup import prepare_bench
+from paretocast.workspace import files
 from proofs import Silent, small_plan, small_settings, tune_small, write_dataset
 
 CREATED = "2026-01-01T00:00:00+00:00"
@@ -86,7 +86,7 @@ def choices(proof: Proof) -> dict[str, Any]:
 def best_calibrator(plan: Plan, kept: Path) -> tuple[dict[str, Any], str]:
     """What "auto" fits for the first training, and why."""
     first = min(kept.glob("*.npz"), key=lambda path: path.stat().st_mtime_ns)
-    calibrated = calibrate_test(plan.task, store.load_arrays(first), "auto", coverage=80.0)
+    calibrated = calibrate_test(plan.task, files.load_arrays(first), "auto", coverage=80.0)
     return calibrated.calibrator.as_json(), calibrated.reason
 
 
@@ -159,7 +159,7 @@ def test_an_interrupted_benchmark_keeps_what_is_trained(place: Path, plan: Plan)
 def test_the_files_hold_what_was_compared(place: Path, proof: Proof) -> None:
     folder = place / "out"
     save_proof(folder, proof, created=CREATED, assumptions=["none"])
-    metrics = store.load_json(folder / "metrics.json")
+    metrics = files.load_json(folder / "metrics.json")
     with gzip.open(folder / "predictions.csv.gz", "rt", encoding="utf-8") as file:
         predictions = pd.read_csv(file)
     task = proof.plan.task
@@ -239,12 +239,12 @@ def test_the_newest_finished_study_comes_first_then_general_parameters_then_defa
     default = find_parameters("NHITS_Q", "small", workspace=tmp_path, given=settings)
     assert (default.kind, default.chosen.config) == ("default", DEFAULT_CONFIGS["NHITS_Q"])
     assert default.source.startswith("default parameters: no finished study of NHITS_Q on small")
-    general = {**store.load_json(tuned.run.best_params), "dataset": "elsewhere"}
-    store.save_json(tmp_path / "results" / "best_params_NHITS_Q.json", general)
+    general = {**files.load_json(tuned.run.best_params), "dataset": "elsewhere"}
+    files.save_json(tmp_path / "results" / "best_params_NHITS_Q.json", general)
     found = find_parameters("NHITS_Q", "small", workspace=tmp_path, given=settings)
     assert (found.kind, found.chosen.config) == ("tuned", tuned.chosen.config)
     assert "tuned on elsewhere" in found.source
-    store.save_json(
+    files.save_json(
         tmp_path / "results" / "best_params_NHITS_Q.json", {**general, "dataset": "small"}
     )
     with pytest.raises(StoreError, match="was tuned on small itself, and the study"):

@@ -13,12 +13,14 @@ import pytest
 import paretocast
 from builders import make_task
 from paretocast.report import study_pages
-from paretocast.results import Outcome
+from paretocast.search.space import SAMPLERS
 from paretocast.settings import TuneSettings, load_settings
-from paretocast.space import SAMPLERS
-from paretocast.store import RunDirectory, load_json
-from paretocast.study import Study, StudyResult, load_record
-from paretocast.trial import TrialRecord, prepare_bench, trial_seed
+from paretocast.study.outcome import Outcome
+from paretocast.study.study import Study, StudyResult
+from paretocast.study.trial_store import load_record
+from paretocast.training.setup import prepare_bench
+from paretocast.training.trial import TrialRecord, trial_seed
+from paretocast.workspace.files import RunDirectory, load_json
 
 SCHEMA = json.loads(
     (Path(paretocast.__file__).parent / "best_params.schema.json").read_text(encoding="utf-8")

@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 
 import paretocast
 from builders import make_series, make_task, with_values
-from paretocast.claims import machine_id
 from paretocast.errors import ExecutionError, StoreError
-from paretocast.proposals import N_STARTUP_TRIALS_MFGP
-from paretocast.proposals.proposer import N_COSTS
-from paretocast.selection import TrialState
-from paretocast.space import Config
-from paretocast.store import load_arrays, load_json
-from paretocast.study import StudyResult
-from paretocast.study.mirror import OptunaMirror
-from paretocast.study.shelf import Shelf
-from paretocast.trial import Bench, step_cost
+from paretocast.search.samplers import N_STARTUP_TRIALS_MFGP
+from paretocast.search.samplers.sampler import N_COSTS
+from paretocast.search.selection import TrialState
+from paretocast.search.space import Config
+from paretocast.study.optuna_sync import OptunaMirror
+from paretocast.study.study import StudyResult
+from paretocast.study.trial_store import Shelf
+from paretocast.training.setup import Bench, step_cost
+from paretocast.workspace.claims import machine_id
+from paretocast.workspace.files import load_arrays, load_json
 from studies import (
     SMALL_SPACE,
     Watch,
@@ -120,7 +120,7 @@ def test_a_search_on_a_cpu_asks_once_what_configs_cost(
         asked.append(step_cost(bench, config))
         return asked[-1]
 
-    monkeypatch.setattr("paretocast.study.search.step_cost", watched)
+    monkeypatch.setattr("paretocast.study.study.step_cost", watched)
     optimise(make_study(tmp_path, make_settings(N_STARTUP_TRIALS_MFGP + 2)))
     assert len(asked) == N_COSTS
     assert max(asked) > min(asked)
@@ -307,8 +307,8 @@ def test_a_device_that_broke_spoils_no_trial(
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     with monkeypatch.context() as broken:
-        broken.setattr("paretocast.trial.start_training", fail)
-        broken.setattr("paretocast.study.search.device_answers", lambda _: False)
+        broken.setattr("paretocast.training.trial.start_training", fail)
+        broken.setattr("paretocast.study.study.device_answers", lambda _: False)
         with pytest.raises(ExecutionError, match=r"does not answer any more \(RuntimeError: CUDA"):
             optimise(make_study(tmp_path, make_settings(2)))
     assert not list(make_run(tmp_path).trials_folder.rglob("record.json"))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from commands import run_cli
-from paretocast.jobs.tracking import load_rows
+from paretocast.cluster.tracking import load_rows
 
 # A queue of one file per job, with the state in it; job ids count up from 812.
 SBATCH = """\

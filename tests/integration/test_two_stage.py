@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from commands import exit_code, write_zone
+from paretocast.calibration.interval_levels import prepare_replay
 from paretocast.errors import SettingsError, StoreError
-from paretocast.levels import prepare_replay
-from paretocast.replay import open_trial
+from paretocast.results.forecasts import open_trial
 from paretocast.settings import load_settings
-from paretocast.store import load_json, stage_1_result, stage_2_result
+from paretocast.workspace.files import load_json, stage_1_result, stage_2_result
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -103,8 +103,8 @@ def test_other_objectives_do_not_go_with_two_stages() -> None:
 
 
 def test_a_lost_study_is_named(folder: Path, tmp_path: Path) -> None:
-    from paretocast.store import save_json
-    from paretocast.study.stages import find_levels
+    from paretocast.results.two_stage import find_levels
+    from paretocast.workspace.files import save_json
 
     first = load_json(stage_1_result(folder / "hpo", "NHITS_Q", "my_zone"))
     save_json(stage_1_result(tmp_path, "NHITS_Q", "my_zone"), first)

@@ -17,19 +17,19 @@ import optuna
 import pytest
 
 from builders import make_task
-from paretocast.claims import Claim, claim_owner
-from paretocast.selection import TrialState
+from paretocast.search.selection import TrialState
 from paretocast.settings import TuneSettings
-from paretocast.store import RunDirectory, load_json, save_json
-from paretocast.study import Study
-from paretocast.study.conditions import describe_conditions
-from paretocast.trial import prepare_bench
+from paretocast.study.manifest import describe_conditions
+from paretocast.study.study import Study
+from paretocast.training.setup import prepare_bench
+from paretocast.workspace.claims import Claim, claim_owner
+from paretocast.workspace.files import RunDirectory, load_json, save_json
 from studies import Watch, make_run, make_settings, make_study, numbers, optimise
 
 KILLED_OWNER = """
 import os, signal, sys
 from pathlib import Path
-from paretocast.claims import Claim
+from paretocast.workspace.claims import Claim
 Claim.take(Path(sys.argv[1]))
 os.kill(os.getpid(), signal.SIGKILL)
 """

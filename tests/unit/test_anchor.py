@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from builders import make_series, make_task, with_values
-from paretocast.engine import forecast_positions
+from paretocast.benchmark.retraining import Stretch, train_and_forecast
+from paretocast.data.scaling import Transform, scale_task
+from paretocast.data.task import Task
 from paretocast.errors import DataError
 from paretocast.models.anchor import N_FOLDS, Anchor, fit_anchor, is_long_enough, refit_anchor
-from paretocast.proof.training import Stretch, train_and_forecast
-from paretocast.scaling import Transform, scale_task
+from paretocast.search.space import DEFAULT_CONFIGS
 from paretocast.settings import TrainingSettings
-from paretocast.space import DEFAULT_CONFIGS
-from paretocast.task import Task
-from paretocast.trial import learned_until, prepare_bench, start_training
+from paretocast.training import forecast_positions
+from paretocast.training.setup import learned_until, prepare_bench, start_training
 
 
 def anchor_of(task: Task, *, until: int | None = None) -> Anchor:

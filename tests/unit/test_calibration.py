@@ -22,9 +22,9 @@ from paretocast.calibration import (
     load_calibrator,
 )
 from paretocast.calibration.conformal import ShiftCalibrator, Sides, Unit, fit_conformal
-from paretocast.calibration.ranks import conformal_rank, design_effect, upper_quantile
+from paretocast.calibration.finite_sample import conformal_rank, design_effect, upper_quantile
 from paretocast.errors import DataError
-from paretocast.scores import score_forecast, winkler
+from paretocast.metrics.scores import score_forecast, winkler
 from samples import LEVELS, clock_groups, coverage, draw_sample
 
 STATIC = [name for name, method in METHODS.items() if not method.online]

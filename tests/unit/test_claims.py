@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from paretocast import claims
-from paretocast.claims import Claim, StudyLock, claim_owner
 from paretocast.errors import StoreError
+from paretocast.workspace import claims
+from paretocast.workspace.claims import Claim, StudyLock, claim_owner
 
 TAKE = """
 import sys
 from pathlib import Path
-from paretocast.claims import Claim
+from paretocast.workspace.claims import Claim
 claim = Claim.take(Path(sys.argv[1]), worker=3)
 print("taken" if claim else "refused", flush=True)
 sys.stdin.read()
@@ -29,7 +29,7 @@ sys.stdin.read()
 LOCK = """
 import sys
 from pathlib import Path
-from paretocast.claims import StudyLock
+from paretocast.workspace.claims import StudyLock
 with StudyLock(Path(sys.argv[1])):
     print("locked", flush=True)
     sys.stdin.read()

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from paretocast.cluster.profiles import Profile, load_profiles, profile_files, time_seconds
 from paretocast.errors import SettingsError
-from paretocast.jobs.profiles import Profile, load_profiles, profile_files, time_seconds
 
 
 def write(path: Path, text: str) -> Path:

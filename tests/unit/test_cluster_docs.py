@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from paretocast.jobs.profiles import Profile, load_profiles
+from paretocast.cluster.profiles import Profile, load_profiles
 
 GUIDE = Path(__file__).parents[2] / "docs" / "clusters.md"
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from paretocast import store
 from paretocast.cli.conclusion import PAGES, _is_concluded, _refuse_if_all_failed
+from paretocast.cluster.local_workers import PARENT_VARIABLE, has_parent
 from paretocast.errors import ParetocastError
-from paretocast.executors.local import PARENT_VARIABLE, has_parent
-from paretocast.selection import TrialState
+from paretocast.results.two_stage import finish_stage_1
+from paretocast.search.selection import TrialState
 from paretocast.settings import load_settings
-from paretocast.store import RunDirectory
-from paretocast.study import StudyResult
-from paretocast.study.stages import finish_stage_1
-from paretocast.trial import TrialRecord
+from paretocast.study.study import StudyResult
+from paretocast.training.trial import TrialRecord
+from paretocast.workspace import files
+from paretocast.workspace.files import RunDirectory
 
 SINGLE, TWO = load_settings(None, {}), load_settings(None, {"strategy": "two-stage"})
 
@@ -25,15 +25,15 @@ SINGLE, TWO = load_settings(None, {}), load_settings(None, {"strategy": "two-sta
 def run(tmp_path: Path) -> RunDirectory:
     """A study with a trial and a repeat of it, and nothing that was made of them."""
     made = RunDirectory(tmp_path / "hpo", "NHITS_Q", "demo", "812")
-    store.save_json(made.record(0), {})
-    store.save_json(made.record(0, 1), {})
-    store.save_json(made.best_params, {"best_trial_number": 0})
+    files.save_json(made.record(0), {})
+    files.save_json(made.record(0, 1), {})
+    files.save_json(made.best_params, {"best_trial_number": 0})
     return made
 
 
 def write_pages(run: RunDirectory) -> None:
     for name in PAGES:
-        store.save_text(run.page(name), "<html>")
+        files.save_text(run.page(name), "<html>")
 
 
 def age(path: Path, seconds: float) -> None:
@@ -67,7 +67,7 @@ def test_a_first_stage_is_concluded_once_the_second_finds_its_result(run: RunDir
     write_pages(run)
     assert not _is_concluded(run, TWO)
     other = RunDirectory(run.workspace, run.model, run.dataset, "7")
-    store.save_json(other.best_params, {})
+    files.save_json(other.best_params, {})
     left = finish_stage_1(other)
     assert not _is_concluded(run, TWO)
     finish_stage_1(run)

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from paretocast.curves import level_bounds, quantiles_at
 from paretocast.errors import DataError
-from paretocast.scores import quantile_at
+from paretocast.metrics.quantile_curve import level_bounds, quantiles_at
+from paretocast.metrics.scores import quantile_at
 
 LEVELS = (0.05, 0.1, 0.3, 0.5, 0.8, 0.95)
 curves = arrays(np.float64, (1, 1, len(LEVELS)), elements=st.integers(-20, 20).map(float)).map(

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paretocast.datasets import check_dataset, load_dataset
+from paretocast.data import check_dataset, load_dataset
 from paretocast.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from paretocast.datasets import Finding
+    from paretocast.data import Finding
 
 N_HOURS = 120 * 24
 SHARES = "train = 0.6\nvalidation = 0.25"

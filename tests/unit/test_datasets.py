@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paretocast.datasets import (
+from paretocast.data import (
     Dataset,
     describe_dataset,
     find_spec,
@@ -15,10 +15,10 @@ from paretocast.datasets import (
     load_dataset,
     write_demo_csv,
 )
-from paretocast.datasets.reading import load_school_holidays, read_table
-from paretocast.datasets.spec import SplitSpec, named_datasets, read_spec
+from paretocast.data.reading import load_school_holidays, read_table
+from paretocast.data.series import Role
+from paretocast.data.spec import SplitSpec, named_datasets, read_spec
 from paretocast.errors import DataError, SettingsError
-from paretocast.series import Role
 
 NAMED = ("heat", "water_centrum", "water_tommerby")
 MINIMAL = """

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paretocast.datasets import generate_demo, load_dataset, write_demo_csv
-from paretocast.datasets.demo import DemoTruth
+from paretocast.data import generate_demo, load_dataset, write_demo_csv
+from paretocast.data.demo import DemoTruth
+from paretocast.data.series import Role
 from paretocast.errors import DataError
-from paretocast.series import Role
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from builders import make_series, make_task
-from paretocast.diagnostics import (
+from paretocast.errors import DataError
+from paretocast.metrics.diagnostics import (
     Diagnosis,
     Grouping,
     coverage_probability,
@@ -16,9 +17,8 @@ from paretocast.diagnostics import (
     diagnose,
     lead_grouping,
 )
-from paretocast.errors import DataError
 from paretocast.report import diagnosis_page, worst_sentence
-from paretocast.slabs import calibration_groups, issue_hours, task_groupings
+from paretocast.results.groups import calibration_groups, issue_hours, task_groupings
 from samples import LEVELS, draw_sample
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from paretocast.cli import main
 from paretocast.cli.tune import tune
+from paretocast.search.space import SPACES
 from paretocast.settings import (
     RacingSettings,
     RangeSettings,
@@ -23,7 +24,6 @@ from paretocast.settings import (
     TuneSettings,
     load_settings,
 )
-from paretocast.space import SPACES
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from builders import make_series, make_task, with_values
-from paretocast.engine import (
+from paretocast.data.scaling import Transform, scale_task
+from paretocast.data.task import Task
+from paretocast.errors import SettingsError, StoreError
+from paretocast.metrics.scores import pinball
+from paretocast.models.base import Batch
+from paretocast.models.nhits import NHITS
+from paretocast.training import (
     Recipe,
     Training,
     TrainingDivergedError,
@@ -18,12 +24,6 @@ from paretocast.engine import (
     resolve_device,
     seed_weights,
 )
-from paretocast.errors import SettingsError, StoreError
-from paretocast.models.base import Batch
-from paretocast.models.nhits import NHITS
-from paretocast.scaling import Transform, scale_task
-from paretocast.scores import pinball
-from paretocast.task import Task
 
 LEVELS = (0.1, 0.5, 0.9)
 RECIPE = Recipe(steps=30, lr=3e-3, weight_decay=1e-4, batch_size=32, n_evaluations=6)

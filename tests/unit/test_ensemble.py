@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from paretocast.calibration import fit_calibrator
-from paretocast.ensemble import average_levels
+from paretocast.calibration.ensemble import average_levels
 from paretocast.errors import DataError
-from paretocast.scores import pinball
+from paretocast.metrics.scores import pinball
 from samples import LEVELS, coverage, draw_sample
 
 

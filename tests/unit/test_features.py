@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paretocast.datasets import load_dataset
-from paretocast.errors import DataError
-from paretocast.features import (
+from paretocast.data import load_dataset
+from paretocast.data.features import (
     GROUPS,
     LAG_STEPS,
     ROLLING_STEPS,
@@ -23,7 +22,8 @@ from paretocast.features import (
     fill_covariate,
     weakest_role,
 )
-from paretocast.series import Calendar, Covariate, Role, Series
+from paretocast.data.series import Calendar, Covariate, Role, Series
+from paretocast.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path

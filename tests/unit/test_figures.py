@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paretocast.diagnostics import Breakdown, Share, Slab
-from paretocast.figures import (
+from paretocast.metrics.diagnostics import Breakdown, Share, Slab
+from paretocast.report.figures import (
     MIN_TRIALS_FOR_IMPORTANCE,
     Figure,
     ForecastDay,
@@ -25,9 +25,9 @@ from paretocast.figures import (
     reliability_figure,
     series_figure,
 )
-from paretocast.figures.demand import thinned
-from paretocast.figures.look import Frame, low_is_good_range, place_labels
-from paretocast.selection import TrialState
+from paretocast.report.figures.demand import thinned
+from paretocast.report.figures.style import Frame, low_is_good_range, place_labels
+from paretocast.search.selection import TrialState
 
 NAMES: dict[str, Any] = {
     "target_coverage": 80.0,

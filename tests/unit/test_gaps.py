@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from paretocast.gaps import fill_from_past
+from paretocast.data.gaps import fill_from_past
 
 gappy = arrays(
     np.float64,

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import check_grad
 
-from paretocast.proposals.gaussian_process import _negative_log_likelihood, fit_process
+from paretocast.search.samplers.gaussian_process import _negative_log_likelihood, fit_process
 
 Floats = NDArray[np.float64]
 

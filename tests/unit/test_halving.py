@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from paretocast.halving import order_by_merit, plan_rungs, survives
-from paretocast.pareto import front
+from paretocast.search.pareto import front
+from paretocast.search.pruning import order_by_merit, plan_rungs, survives
 
 points = arrays(
     np.float64, st.tuples(st.integers(1, 12), st.just(2)), elements=st.integers(0, 4).map(float)

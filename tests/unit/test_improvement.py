@@ -7,15 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from paretocast.pareto import hypervolume
-from paretocast.proposals import SeenTrial, design_point
-from paretocast.proposals.improvement import (
-    _expected_growth,
-    _learn,
-    learn_cost,
-    most_promising,
-)
-from paretocast.space import Config, shares_of
+from paretocast.search.pareto import hypervolume
+from paretocast.search.samplers import SeenTrial, design_point
+from paretocast.search.samplers.mfgp import _expected_growth, _learn, learn_cost, most_promising
+from paretocast.search.space import Config, shares_of
 from spaces import SPACE
 
 

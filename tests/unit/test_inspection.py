@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from paretocast.inspection import check_result, first_line, last_lines
+from paretocast.workspace.progress import check_result, first_line, last_lines
 
 REQUIRED = json.loads(
     resources.files("paretocast").joinpath("best_params.schema.json").read_text("utf-8")

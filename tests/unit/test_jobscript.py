@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from paretocast.cluster.profiles import Profile
+from paretocast.cluster.script import Request, directive, job_script
 from paretocast.errors import SettingsError
-from paretocast.jobs.profiles import Profile
-from paretocast.jobs.script import Request, directive, job_script
 
 ODD_NAMES = [
     "a b",

@@ -9,10 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paretocast.curves import quantiles_at
-from paretocast.errors import DataError
-from paretocast.level_search import search_levels
-from paretocast.levels import (
+from paretocast.calibration.interval_levels import (
     HIGH_BOUNDS,
     LOW_BOUNDS,
     best_levels,
@@ -20,7 +17,10 @@ from paretocast.levels import (
     calibrated_quantiles,
     prepare_replay,
 )
-from paretocast.scores import mean_width, picp
+from paretocast.errors import DataError
+from paretocast.metrics.quantile_curve import quantiles_at
+from paretocast.metrics.scores import mean_width, picp
+from paretocast.results.level_search import search_levels
 from samples import LEVELS, coverage, draw_sample
 
 seeds = st.integers(0, 10_000)

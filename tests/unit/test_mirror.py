@@ -15,15 +15,15 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from paretocast.errors import SettingsError, StoreError
-from paretocast.space import Config, FloatRange, IntRange, Space
-from paretocast.store import RunDirectory
-from paretocast.study.mirror import (
+from paretocast.search.space import Config, FloatRange, IntRange, Space
+from paretocast.study.optuna_sync import (
     OptunaMirror,
     cut_torn_line,
     frozen_trial,
     study_storage,
     without_secrets,
 )
+from paretocast.workspace.files import RunDirectory
 
 SPACE: Space = {"lr": FloatRange(1e-5, 1e-2, log=True), "num_stacks": IntRange(2, 5)}
 CONFIG: Config = {"lr": 1e-3, "num_stacks": 3}

@@ -6,16 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from paretocast.noise import (
-    draw_scores,
-    front_probabilities,
-    normal_draws,
-    standard_errors,
-    tied_front,
-)
-from paretocast.pareto import front
-from paretocast.scores import per_window, score_forecast
-from paretocast.stats import standard_error
+from paretocast.metrics.resampling import draw_scores, normal_draws, standard_errors
+from paretocast.metrics.scores import per_window, score_forecast
+from paretocast.metrics.uncertainty import standard_error
+from paretocast.search.pareto import front, front_probabilities, tied_front
 
 LEVELS = np.array([0.05, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95])
 

@@ -2,7 +2,8 @@ import pytest
 
 from paretocast.calibration import CALIBRATED_SCORES
 from paretocast.errors import SettingsError
-from paretocast.objectives import (
+from paretocast.metrics.scores import score_forecast
+from paretocast.search.objectives import (
     OBJECTIVES,
     check_defined,
     parse_constraint,
@@ -10,7 +11,6 @@ from paretocast.objectives import (
     parse_objectives,
     total_violation,
 )
-from paretocast.scores import score_forecast
 from paretocast.settings import load_settings
 
 

@@ -18,7 +18,7 @@ from paretocast.calibration import (
     walk_forward,
 )
 from paretocast.calibration.online import AdaptiveCalibrator, PidCalibrator, fit_pid
-from paretocast.calibration.walk import n_known
+from paretocast.calibration.rolling import n_known
 from paretocast.errors import DataError
 from samples import clock_groups, coverage, draw_sample
 

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from paretocast.errors import DataError
-from paretocast.pareto import crowding_distance, front, front_ranks, hypervolume, knee
+from paretocast.search.pareto import crowding_distance, front, front_ranks, hypervolume, knee
 
 if TYPE_CHECKING:
     import random as rnd

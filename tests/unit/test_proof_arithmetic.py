@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from paretocast.ensemble import choose_members
-from paretocast.proof.comparison import Comparison, Entry, compare
+from paretocast.benchmark.comparison import Comparison, Entry, compare
+from paretocast.calibration.ensemble import choose_members
 from samples import LEVELS, NORMAL
 
 RNG_SEED = 3

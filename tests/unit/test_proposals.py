@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from paretocast.errors import SettingsError
-from paretocast.pareto import hypervolume
-from paretocast.proposals import (
+from paretocast.search.pareto import hypervolume
+from paretocast.search.samplers import (
     N_STARTUP_TRIALS,
     N_STARTUP_TRIALS_MFGP,
     Proposer,
@@ -19,7 +19,7 @@ from paretocast.proposals import (
     design_point,
     population_size,
 )
-from paretocast.space import SAMPLERS, SPACES, Choice, Config, IntRange, Space
+from paretocast.search.space import SAMPLERS, SPACES, Choice, Config, IntRange, Space
 from spaces import SPACE
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretocast.racing import (
+from paretocast.search.selection import TrialState
+from paretocast.study.repeats import (
     FEWEST_FINISHED,
     Racer,
     judged_draws,
@@ -17,8 +18,7 @@ from paretocast.racing import (
     plan_repeat,
     seed_spread,
 )
-from paretocast.selection import TrialState
-from paretocast.trial import TrialRecord, trial_seed
+from paretocast.training.trial import TrialRecord, trial_seed
 
 
 def training(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from paretocast.errors import DataError
-from paretocast.models.references import REFERENCES, forecast_reference
+from paretocast.models.baselines.naive import REFERENCES, forecast_reference
 
 LEVELS = (0.1, 0.5, 0.9)
 HOURS = np.arange(24 * 100, dtype=np.float64)

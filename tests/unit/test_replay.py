@@ -19,7 +19,7 @@ from record_curves import append_rows, design, keep_whole_curves
 from search_strategies import reference_point
 
 from paretocast.errors import DataError
-from paretocast.space import SPACES, Choice, Config, FloatRange, IntRange
+from paretocast.search.space import SPACES, Choice, Config, FloatRange, IntRange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from blackbox.search import History
 
-    from paretocast.space import Space
+    from paretocast.search.space import Space
 
 NHITS = RECORDINGS["NHITS_Q"]
 

@@ -12,9 +12,7 @@ import jsonschema
 import pytest
 
 import paretocast
-from paretocast.datasets import load_dataset
-from paretocast.figures import ReferencePoint, TrialPoint
-from paretocast.objectives import SINGLE_STAGE, parse_objectives
+from paretocast.data import load_dataset
 from paretocast.report import (
     StudyFacts,
     history_page,
@@ -23,11 +21,13 @@ from paretocast.report import (
     series_page,
     study_pages,
 )
-from paretocast.results import best_params, summarise
-from paretocast.selection import TrialState
+from paretocast.report.figures import ReferencePoint, TrialPoint
+from paretocast.search.objectives import SINGLE_STAGE, parse_objectives
+from paretocast.search.selection import TrialState
 from paretocast.settings import TuneSettings
-from paretocast.study import StudyResult
-from paretocast.trial import TrialRecord
+from paretocast.study.outcome import best_params, summarise
+from paretocast.study.study import StudyResult
+from paretocast.training.trial import TrialRecord
 
 SCHEMA = json.loads(
     (Path(paretocast.__file__).parent / "best_params.schema.json").read_text(encoding="utf-8")

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from paretocast.noise import draw_scores, standard_errors
-from paretocast.objectives import parse_constraints, parse_objectives
-from paretocast.results import Outcome, best_params, summarise
-from paretocast.scores import score_forecast
-from paretocast.selection import TrialState
-from paretocast.stats import picp_interval
-from paretocast.trial import TrialRecord
+from paretocast.metrics.resampling import draw_scores, standard_errors
+from paretocast.metrics.scores import score_forecast
+from paretocast.metrics.uncertainty import picp_interval
+from paretocast.search.objectives import parse_constraints, parse_objectives
+from paretocast.search.selection import TrialState
+from paretocast.study.outcome import Outcome, best_params, summarise
+from paretocast.training.trial import TrialRecord
 
 LEVELS = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
 SHAPE = (60, 24)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from builders import make_series, make_task, with_values
+from paretocast.data.scaling import Transform, fit_target_scaling, scale_task
 from paretocast.errors import DataError
-from paretocast.scaling import Transform, fit_target_scaling, scale_task
 
 
 @pytest.mark.parametrize("transform", list(Transform))

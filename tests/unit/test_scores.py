@@ -17,8 +17,8 @@ from scipy import stats as scipy_stats
 from sklearn import metrics
 from utilsforecast import losses
 
-from paretocast import scores
 from paretocast.errors import DataError
+from paretocast.metrics import scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable

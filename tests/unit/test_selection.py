@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from paretocast.errors import SettingsError
-from paretocast.selection import POLICIES, Candidate, Draws, front_numbers, places, select
+from paretocast.search.selection import POLICIES, Candidate, Draws, front_numbers, places, select
 
 
 def candidate(number: int, mae: float, picp: float, half: float = 1.0) -> Candidate:

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from paretocast.errors import SettingsError
+from paretocast.search.space import Choice, FloatRange, IntRange
 from paretocast.settings import (
     FEWEST_STEPS,
     MOST_STEPS,
@@ -10,7 +11,6 @@ from paretocast.settings import (
     continue_settings,
     load_settings,
 )
-from paretocast.space import Choice, FloatRange, IntRange
 
 
 def write(folder: Path, text: str) -> Path:

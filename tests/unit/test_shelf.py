@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from paretocast.errors import StoreError
-from paretocast.selection import TrialState
-from paretocast.store import RunDirectory, create_folder
-from paretocast.study.shelf import Item, Shelf
-from paretocast.trial import TrialRecord
+from paretocast.search.selection import TrialState
+from paretocast.study.trial_store import Item, Shelf
+from paretocast.training.trial import TrialRecord
+from paretocast.workspace.files import RunDirectory, create_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

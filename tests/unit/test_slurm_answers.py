@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from paretocast.cluster.base import ElementReport, Job, JobReport, JobState, expand_pattern
+from paretocast.cluster.slurm import Slurm, parse_elapsed, parse_state
 from paretocast.errors import ExecutionError
-from paretocast.executors.base import ElementReport, Job, JobReport, JobState, expand_pattern
-from paretocast.executors.slurm import Slurm, parse_elapsed, parse_state
 
 FakeSlurm = Callable[..., Slurm]
 NO_ACCOUNTING = "echo 'Slurm accounting storage is disabled' >&2; exit 1"

@@ -2,7 +2,7 @@ import optuna
 import pytest
 
 from paretocast.errors import SettingsError
-from paretocast.space import (
+from paretocast.search.space import (
     DEFAULT_CONFIGS,
     SPACES,
     Choice,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from paretocast.executors.base import ElementReport, JobReport, JobState
-from paretocast.inspection import Progress
-from paretocast.jobs.status import Evidence, Stand, likely_cause, next_commands, standing
-from paretocast.jobs.tracking import Row
+from paretocast.cluster.base import ElementReport, JobReport, JobState
+from paretocast.cluster.status import Evidence, Stand, likely_cause, next_commands, standing
+from paretocast.cluster.tracking import Row
+from paretocast.workspace.progress import Progress
 
 NOW = datetime(2026, 1, 1, 13, 0, tzinfo=UTC)
 ROW = Row(

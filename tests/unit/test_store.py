@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from paretocast.errors import SettingsError, StoreError
-from paretocast.store import (
+from paretocast.workspace.files import (
     RunDirectory,
     create_folder,
     load_arrays,
@@ -99,7 +99,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_the_old_file(tmp_path: Path) ->
         "import resource, signal, sys\n"
         "from pathlib import Path\n"
         "from paretocast.errors import StoreError\n"
-        "from paretocast.store import save_text\n"
+        "from paretocast.workspace.files import save_text\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try:\n    save_text(Path(sys.argv[1]), 'x' * 100000)\n"

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from paretocast.cluster.base import ElementReport, Executor, Job, JobReport, JobState
+from paretocast.cluster.profiles import Profile
+from paretocast.cluster.script import Request
+from paretocast.cluster.status import Stand
+from paretocast.cluster.submission import cancel, find, plan, refuse_if_active, request_of, submit
+from paretocast.cluster.survey import Survey, keep_table, result_path, survey
+from paretocast.cluster.tracking import Submission, load_rows, submission_row, table_path
 from paretocast.errors import ExecutionError, StoreError
-from paretocast.executors.base import ElementReport, Executor, Job, JobReport, JobState
-from paretocast.jobs.profiles import Profile
-from paretocast.jobs.script import Request
-from paretocast.jobs.status import Stand
-from paretocast.jobs.submission import cancel, find, plan, refuse_if_active, request_of, submit
-from paretocast.jobs.survey import Survey, keep_table, result_path, survey
-from paretocast.jobs.tracking import Submission, load_rows, submission_row, table_path
-from paretocast.store import RunDirectory, save_json
+from paretocast.workspace.files import RunDirectory, save_json
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 

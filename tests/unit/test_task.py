@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 
 from builders import make_dates, make_series, make_task, stamp
-from paretocast.errors import DataError
-from paretocast.task import (
+from paretocast.data.task import (
     PURGE_STEPS,
     VALIDATION_SPLITS,
     SplitDates,
@@ -16,6 +15,7 @@ from paretocast.task import (
     plan_task,
     plan_validation_blocks,
 )
+from paretocast.errors import DataError
 
 
 def target_hours(split: str, horizon_steps: int = 24) -> set[int]:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from paretocast.errors import StoreError
-from paretocast.jobs import tracking
-from paretocast.jobs.script import Request
-from paretocast.jobs.tracking import (
+from paretocast.cluster import tracking
+from paretocast.cluster.script import Request
+from paretocast.cluster.tracking import (
     Row,
     Submission,
     SubmittedJob,
@@ -25,7 +24,8 @@ from paretocast.jobs.tracking import (
     table_path,
     update_rows,
 )
-from paretocast.store import RunDirectory
+from paretocast.errors import StoreError
+from paretocast.workspace.files import RunDirectory
 
 N_SUBMITTERS = 20
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from paretocast.figures import ReferencePoint, TrialPoint, tradeoff_figure
-from paretocast.figures.look import Figure
-from paretocast.objectives import parse_objectives
-from paretocast.selection import TrialState
+from paretocast.report.figures import ReferencePoint, TrialPoint, tradeoff_figure
+from paretocast.report.figures.style import Figure
+from paretocast.search.objectives import parse_objectives
+from paretocast.search.selection import TrialState
 
 NAMES = {"unit": "kWh", "model": "NHITS_Q", "dataset": "heat"}
 

@@ -3,19 +3,12 @@ import pytest
 import torch
 
 from builders import make_task
-from paretocast.proposals import design_point
-from paretocast.selection import TrialState
+from paretocast.search.samplers import design_point
+from paretocast.search.selection import TrialState
+from paretocast.search.space import SPACES
 from paretocast.settings import TrainingSettings
-from paretocast.space import SPACES
-from paretocast.trial import (
-    peak_memory_mib,
-    prepare_bench,
-    reset_peak_memory,
-    run_trial,
-    start_training,
-    step_cost,
-    trial_seed,
-)
+from paretocast.training.setup import prepare_bench, start_training, step_cost
+from paretocast.training.trial import peak_memory_mib, reset_peak_memory, run_trial, trial_seed
 
 
 def test_peak_memory_is_that_of_the_trial_and_not_of_an_earlier_one() -> None:
@@ -80,7 +73,8 @@ def test_a_score_without_bounds_is_a_failure_and_no_number(
         make_task(), model="NHITS_Q", training=training, target_coverage=80.0, device="cpu"
     )
     monkeypatch.setattr(
-        "paretocast.trial.score_on_tune", lambda *_, **__: ({"mae": 1.0, "rmse": np.inf}, (0, 100))
+        "paretocast.training.trial.score_on_tune",
+        lambda *_, **__: ({"mae": 1.0, "rmse": np.inf}, (0, 100)),
     )
     record = run_trial(bench, design_point(SPACES["NHITS_Q"], 0, seed=5), number=0, seed=1)
     assert record.state is TrialState.FAILED

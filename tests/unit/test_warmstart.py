@@ -8,8 +8,15 @@ from typing import Any
 import pytest
 
 from paretocast.errors import SettingsError
-from paretocast.space import DEFAULT_CONFIGS, SPACES, Choice, FloatRange, Space, nearest_config
-from paretocast.warmstart import plan_queue
+from paretocast.search.space import (
+    DEFAULT_CONFIGS,
+    SPACES,
+    Choice,
+    FloatRange,
+    Space,
+    nearest_config,
+)
+from paretocast.study.warm_start import plan_queue
 
 MODEL, SPACE = "NHITS_Q", SPACES["NHITS_Q"]
 DEFAULT = DEFAULT_CONFIGS[MODEL]

@@ -13,7 +13,7 @@ missing. A missing observation is left out everywhere.
 from __future__ import annotations
 
 from paretocast.calibration.base import Calibrator
-from paretocast.calibration.crossfit import CALIBRATED_SCORES, cross_fitted
+from paretocast.calibration.cross_fit import CALIBRATED_SCORES, cross_fitted
 from paretocast.calibration.methods import (
     AUTO,
     FEWEST_COMPARED_WINDOWS,
@@ -28,8 +28,8 @@ from paretocast.calibration.methods import (
     load_calibrator,
 )
 from paretocast.calibration.online import Issued, OnlineCalibrator
+from paretocast.calibration.rolling import Walk, walk_forward
 from paretocast.calibration.sample import Sample
-from paretocast.calibration.walk import Walk, walk_forward
 
 __all__ = [
     "AUTO",

@@ -27,10 +27,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretocast.calibration.base import SCHEMA_VERSION, Calibrator
-from paretocast.calibration.ranks import level_quantiles, shortfall_note, upper_quantiles
+from paretocast.calibration.finite_sample import level_quantiles, shortfall_note, upper_quantiles
 from paretocast.calibration.sample import Sample, group_members
 from paretocast.errors import DataError
-from paretocast.scores import SAME_LEVEL
+from paretocast.metrics.scores import SAME_LEVEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretocast.calibration.base import SCHEMA_VERSION, Calibrator
-from paretocast.calibration.ranks import level_quantiles, shortfall_note
-from paretocast.curves import OUTERMOST_READING, level_bounds, quantiles_at
+from paretocast.calibration.finite_sample import level_quantiles, shortfall_note
 from paretocast.errors import DataError
+from paretocast.metrics.quantile_curve import OUTERMOST_READING, level_bounds, quantiles_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,25 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretocast.calibration.base import SCHEMA_VERSION, Calibrator
-from paretocast.calibration.conformal import (
-    ShiftCalibrator,
-    Sides,
-    Unit,
-    fit_conformal,
-    identity,
-)
+from paretocast.calibration.conformal import ShiftCalibrator, Sides, Unit, fit_conformal, identity
 from paretocast.calibration.isotonic import ReadingCalibrator, fit_isotonic
-from paretocast.calibration.online import (
-    AdaptiveCalibrator,
-    PidCalibrator,
-    fit_adaptive,
-    fit_pid,
-)
+from paretocast.calibration.online import AdaptiveCalibrator, PidCalibrator, fit_adaptive, fit_pid
+from paretocast.calibration.rolling import walk_forward
 from paretocast.calibration.sample import LEAD, Sample
-from paretocast.calibration.walk import walk_forward
-from paretocast.curves import quantiles_at
 from paretocast.errors import DataError, SettingsError
-from paretocast.scores import mean_width, picp, pinball, winkler
+from paretocast.metrics.quantile_curve import quantiles_at
+from paretocast.metrics.scores import mean_width, picp, pinball, winkler
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -32,9 +32,9 @@ from paretocast.calibration.conformal import (
     unit_of_shifts,
     width_floor,
 )
-from paretocast.calibration.ranks import sorted_quantile
-from paretocast.curves import OUTERMOST_READING, level_bounds, quantiles_at
+from paretocast.calibration.finite_sample import sorted_quantile
 from paretocast.errors import DataError
+from paretocast.metrics.quantile_curve import OUTERMOST_READING, level_bounds, quantiles_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

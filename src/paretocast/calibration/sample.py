@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.curves import checked_levels
 from paretocast.errors import DataError
+from paretocast.metrics.quantile_curve import checked_levels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from paretocast.cli.console import dataset_name, numbers_console, talk_console
 from paretocast.errors import StoreError
 
 if TYPE_CHECKING:
-    from paretocast.analysis import RunRow
+    from paretocast.results.table import RunRow
 
 FILE_HELP = "Write the table as {} to a file."
 
@@ -39,8 +39,8 @@ def analyze(
     coverage is the one closest to its target. What the winners are worth on hours that the search
     has not seen, [bold]paretocast benchmark[/bold] says.
     """
-    from paretocast import store
-    from paretocast.analysis import collect_runs, render
+    from paretocast.results.table import collect_runs, render
+    from paretocast.workspace import files
 
     name = None if dataset is None else dataset_name(dataset)
     rows, problems = collect_runs(workspace, model=model, dataset=name)
@@ -63,7 +63,7 @@ def analyze(
         print(render(rows, format_name), end="")  # noqa: T201  (rich would wrap the lines)
     for path, name in ((csv, "csv"), (json, "json"), (markdown, "markdown"), (latex, "latex")):
         if path is not None:
-            store.save_text(path, render(rows, name))
+            files.save_text(path, render(rows, name))
             talk_console().print(f"{name} in {path}", highlight=False, soft_wrap=True)
 
 
@@ -73,7 +73,7 @@ def print_runs(rows: list[RunRow]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from paretocast.analysis import PRINTED, best_runs, printed_cells
+    from paretocast.results.table import PRINTED, best_runs, printed_cells
 
     table = Table(box=box.SIMPLE_HEAD)
     for i, (_, name) in enumerate(PRINTED):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from paretocast.proof import Comparison, Plan, Proof, Row
+    from paretocast.benchmark import Comparison, Plan, Proof, Row
     from paretocast.settings import TuneSettings
 
 WHAT, HOW, PLACE = "What is compared", "How it is done", "Data, place and device"
@@ -149,10 +149,10 @@ def benchmark(
 
       paretocast benchmark --dataset heat --models NHITS_Q --seeds 3 --methods tuned,ridge
     """
+    from paretocast.benchmark import plan_proof, prove
     from paretocast.cli.search import StopRequest, default_threads, say_assumptions
-    from paretocast.engine import TrainingInterrupted, use_threads
-    from paretocast.proof import plan_proof, prove
-    from paretocast.store import create_folder
+    from paretocast.training import TrainingInterrupted, use_threads
+    from paretocast.workspace.files import create_folder
 
     if refit not in {None, "train+validation"}:
         raise SettingsError(f"--refit is {refit!r}, expected train+validation")
@@ -355,16 +355,16 @@ def _say_plan(plan: Plan) -> None:
 
 def _save(proof: Proof, workspace: Path) -> None:
     """Write everything about a proof and say where."""
-    from paretocast import store
+    from paretocast.benchmark import append_history, save_proof
     from paretocast.cli.search import assumptions
-    from paretocast.proof import append_history, save_proof
     from paretocast.report import benchmark_page
+    from paretocast.workspace import files
 
     task, now = proof.plan.task, datetime.now(UTC)
     created = now.isoformat(timespec="seconds")
     folder = workspace / "benchmarks" / f"{task.series.name}_{now:%Y%m%d-%H%M%S}"
     notes = assumptions(task)
-    store.save_text(
+    files.save_text(
         folder / "benchmark.html",
         benchmark_page(proof, verdicts=verdicts(proof.comparison), notes=notes),
     )
@@ -392,8 +392,8 @@ def _split(text: str) -> tuple[str, ...]:
 
 def _split_methods(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Groups of methods, and references by name: all that are installed, if none is named."""
-    from paretocast.models.references import FITTED, REFERENCES, reference_names
-    from paretocast.proof import METHOD_GROUPS
+    from paretocast.benchmark import METHOD_GROUPS
+    from paretocast.models.baselines.naive import FITTED, REFERENCES, reference_names
 
     groups = [name for name in names if name in METHOD_GROUPS]
     named = [name for name in names if name in REFERENCES or name in FITTED]
@@ -421,10 +421,10 @@ def _find_all(
     """Parameters of every model; in a rehearsal with a handful of steps."""
     from dataclasses import replace
 
-    from paretocast.datasets import find_spec
-    from paretocast.proof import find_parameters
-    from paretocast.replay import find_run
-    from paretocast.space import model_name
+    from paretocast.benchmark import find_parameters
+    from paretocast.data import find_spec
+    from paretocast.results.forecasts import find_run
+    from paretocast.search.space import model_name
 
     name = find_spec(given.dataset).name
     wanted = tuple(dict.fromkeys(model_name(model) for model in models))

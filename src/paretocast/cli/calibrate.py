@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from paretocast.calibration import Trialled
-    from paretocast.honesty import Contest
-    from paretocast.replay import StoredForecast
+    from paretocast.results.assessment import Contest
+    from paretocast.results.forecasts import StoredForecast
 
 
 def calibrate(
@@ -72,8 +72,8 @@ def calibrate(
     [bold]paretocast calibrate hpo/results/NHITS_Q_demo[/bold]
     """
     from paretocast.calibration import METHODS, check_method
-    from paretocast.calibrator_file import fit_on, save_fitted
-    from paretocast.inspection import inspect_run
+    from paretocast.results.calibrator_file import fit_on, save_fitted
+    from paretocast.workspace.progress import inspect_run
 
     check_method(calibrator)
     opened = open_forecast(run, trial, ensemble=ensemble, most=members, data_dir=data_dir)
@@ -153,10 +153,10 @@ def print_ensemble(opened: StoredForecast, contest: Contest | None) -> None:
 
 
 def _contest(opened: StoredForecast) -> Contest | None:
-    from paretocast import store
-    from paretocast.honesty import compare_with_trial
+    from paretocast.results.assessment import compare_with_trial
+    from paretocast.workspace import files
 
-    chosen = int(store.load_result(opened.run)["best_trial_number"])
+    chosen = int(files.load_result(opened.run)["best_trial_number"])
     if not opened.run.forecasts(chosen).exists():
         return None
     return compare_with_trial(opened, opened.trial(chosen))

@@ -12,10 +12,10 @@ from paretocast.cli.search import assumptions, load_task, work
 from paretocast.errors import ParetocastError
 
 if TYPE_CHECKING:
+    from paretocast.data.task import Task
     from paretocast.settings import TuneSettings
-    from paretocast.store import RunDirectory
-    from paretocast.study import StudyResult
-    from paretocast.task import Task
+    from paretocast.study.study import StudyResult
+    from paretocast.workspace.files import RunDirectory
 
 TWO_STAGE = "two-stage"
 COMPLETE = frozenset({"trials", "patience"})  # ends after which nothing is left to do
@@ -33,8 +33,8 @@ def take_part(settings: TuneSettings, run: RunDirectory, *, index: int) -> bool:
     ParetocastError
         If all trials are done and none is complete.
     """
-    from paretocast.claims import StudyLock
-    from paretocast.executors.local import has_parent
+    from paretocast.cluster.local_workers import has_parent
+    from paretocast.workspace.claims import StudyLock
 
     task = load_task(settings)
     result = work(settings, run, task, index=index)
@@ -51,12 +51,12 @@ def take_part(settings: TuneSettings, run: RunDirectory, *, index: int) -> bool:
 
 def _is_concluded(run: RunDirectory, settings: TuneSettings) -> bool:
     """Whether pages and result are there and know the last training."""
-    from paretocast import store
-    from paretocast.study.stages import is_stage_1_of
+    from paretocast.results.two_stage import is_stage_1_of
+    from paretocast.workspace import files
 
     paths = [run.page(name) for name in PAGES]
     if settings.strategy == TWO_STAGE:
-        paths.append(store.stage_1_result(run.workspace, run.model, run.dataset))
+        paths.append(files.stage_1_result(run.workspace, run.model, run.dataset))
         if not is_stage_1_of(run):
             return False
     if not all(path.exists() for path in paths):
@@ -68,7 +68,7 @@ def _is_concluded(run: RunDirectory, settings: TuneSettings) -> bool:
 
 def first_stage_finished(result: StudyResult, run: RunDirectory) -> bool:
     """Whether the study is complete; its result then lies where stage 2 looks for it."""
-    from paretocast.study.stages import finish_stage_1
+    from paretocast.results.two_stage import finish_stage_1
 
     if result.outcome is None or result.ended_by not in COMPLETE:
         talk_console().print("stage 2 waits until stage 1 has finished", highlight=False)
@@ -86,7 +86,7 @@ def report(result: StudyResult, settings: TuneSettings, run: RunDirectory, task:
         If all trials are done and none is complete.
     """
     from paretocast.cli.tables import print_outcome
-    from paretocast.inspection import inspect_run
+    from paretocast.workspace.progress import inspect_run
 
     console = talk_console()
     if result.outcome is not None:
@@ -137,9 +137,9 @@ def save_pages(
     result: StudyResult, settings: TuneSettings, run: RunDirectory, task: Task
 ) -> list[str]:
     """Write the pages of a study and name their files."""
-    from paretocast import store
-    from paretocast.honesty import assess_trial
     from paretocast.report import study_pages
+    from paretocast.results.assessment import assess_trial
+    from paretocast.workspace import files
 
     honesty = (
         assess_trial(run, result.outcome.selection.number, settings=settings, task=task)
@@ -157,7 +157,7 @@ def save_pages(
         folder=str(run.folder),
     )
     for name, html in pages.items():
-        store.save_text(run.page(name), html)
+        files.save_text(run.page(name), html)
     return [run.page(name).name for name in pages]
 
 

@@ -36,7 +36,7 @@ def dataset_name(given: str) -> str:
     """The name of a data set by which its results are kept: a TOML file is asked for its own."""
     if not given.lower().endswith(".toml"):
         return given
-    from paretocast.datasets import find_spec
+    from paretocast.data import find_spec
 
     return find_spec(given).name
 

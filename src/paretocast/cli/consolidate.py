@@ -11,8 +11,8 @@ from paretocast.cli.console import numbers_console, talk_console
 from paretocast.errors import StoreError
 
 if TYPE_CHECKING:
-    from paretocast.consolidation import Consolidated
-    from paretocast.figures import Explored
+    from paretocast.report.figures import Explored
+    from paretocast.results.repair import Consolidated
 
 STYLES = {"whole": "green", "rebuilt": "yellow", "faulty": "bold red", "under way": "cyan"}
 
@@ -35,16 +35,16 @@ def consolidate(
     results/best_params_MODEL.json, and a page that shows which part of each space was explored. A
     winner on the bound of a range is named with the wider range to try.
     """
-    from paretocast import store
+    from paretocast.workspace import files
 
-    runs = store.find_runs(workspace)
+    runs = files.find_runs(workspace)
     if not runs:
         raise StoreError(
             f"no run in {workspace / 'results'}; paretocast tune makes one, --workspace names "
             "another place"
         )
     with talk_console().status("reading the runs"):
-        from paretocast.consolidation import consolidate_run, save_best
+        from paretocast.results.repair import consolidate_run, save_best
 
         found = [consolidate_run(run, data_dir=data_dir, rebuild=not summary) for run in runs]
     print_found(found)
@@ -58,7 +58,7 @@ def consolidate(
             save_pages(one.rebuilt.study, one.rebuilt.settings, one.run, one.rebuilt.task)
     page = workspace / "results" / "explored.html"
     whole = [(one, _drawn(one)) for one in found if one.coverages]
-    store.save_text(page, explored_page(whole))
+    files.save_text(page, explored_page(whole))
     talk = talk_console()
     for path in (*save_best(found, workspace), page):
         talk.print(f"written {path}", highlight=False, soft_wrap=True)
@@ -100,8 +100,8 @@ def print_found(found: list[Consolidated]) -> None:
 
 
 def _drawn(one: Consolidated) -> tuple[Explored, ...]:
-    from paretocast.consolidation import ends_of
-    from paretocast.figures import Explored
+    from paretocast.report.figures import Explored
+    from paretocast.results.repair import ends_of
 
     drawn = []
     for coverage in one.coverages:

@@ -26,7 +26,7 @@ def list_command(data_dir: DataDir = None) -> None:
     from rich.table import Table
 
     from paretocast.cli.console import numbers_console, talk_console
-    from paretocast.datasets import list_datasets
+    from paretocast.data import list_datasets
 
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("data set", "unit", "used from", "train to", "validation to", "test to", "file"):
@@ -59,7 +59,7 @@ def check_command(
     from rich.markup import escape
 
     from paretocast.cli.console import numbers_console
-    from paretocast.datasets import check_dataset
+    from paretocast.data import check_dataset
 
     names = None if covariates is None else [name.strip() for name in covariates.split(",")]
     findings = check_dataset(dataset, data_dir=data_dir, covariates=names)
@@ -91,7 +91,7 @@ def describe_command(
     from rich.table import Table
 
     from paretocast.cli.console import numbers_console, significant, talk_console
-    from paretocast.datasets import describe_dataset, load_dataset
+    from paretocast.data import describe_dataset, load_dataset
 
     loaded = load_dataset(dataset, data_dir=data_dir)
     console = numbers_console()
@@ -102,8 +102,8 @@ def describe_command(
             table.add_row(fact.name, value, fact.unit)
         console.print(table)
     if page is not None:
-        from paretocast import store
         from paretocast.report import series_page
+        from paretocast.workspace import files
 
-        store.save_text(page, series_page(loaded))
+        files.save_text(page, series_page(loaded))
         talk_console().print(f"picture in {page}", highlight=False)

@@ -12,9 +12,9 @@ from paretocast.cli.search import assumptions, say_assumptions
 from paretocast.errors import SettingsError
 
 if TYPE_CHECKING:
-    from paretocast.calibrator_file import Stored
-    from paretocast.diagnostics import Diagnosis
-    from paretocast.replay import StoredForecast
+    from paretocast.metrics.diagnostics import Diagnosis
+    from paretocast.results.calibrator_file import Stored
+    from paretocast.results.forecasts import StoredForecast
 
 RunArgument = Annotated[
     Path,
@@ -87,12 +87,12 @@ def diagnose(
 
     [bold]paretocast diagnose hpo/results/NHITS_Q_demo[/bold]
     """
-    from paretocast import store
     from paretocast.calibration import walk_forward
-    from paretocast.calibrator_file import load_fitted
-    from paretocast.diagnostics import diagnose as diagnose_forecast
+    from paretocast.metrics.diagnostics import diagnose as diagnose_forecast
     from paretocast.report import diagnosis_page
-    from paretocast.slabs import task_groupings
+    from paretocast.results.calibrator_file import load_fitted
+    from paretocast.results.groups import task_groupings
+    from paretocast.workspace import files
 
     if split not in {"tune", "calibrate"}:
         raise SettingsError(f"split is {split!r}, expected tune or calibrate")
@@ -121,7 +121,7 @@ def diagnose(
     )
     print_diagnosis(diagnosis, unit=opened.unit, subject=subject)
     written = page or opened.run.page("diagnosis")
-    store.save_text(
+    files.save_text(
         written,
         diagnosis_page(
             diagnosis,
@@ -179,8 +179,8 @@ def open_forecast(
     run: Path, trial: int | None, *, ensemble: bool, most: int | None, data_dir: Path | None
 ) -> StoredForecast:
     """The forecast that the options mean: of a trial, or of the ensemble."""
-    from paretocast.ensemble import MOST_MEMBERS
-    from paretocast.replay import open_ensemble, open_trial
+    from paretocast.calibration.ensemble import MOST_MEMBERS
+    from paretocast.results.forecasts import open_ensemble, open_trial
 
     if ensemble and trial is not None:
         raise SettingsError("--trial and --ensemble exclude each other; give one of them")
@@ -193,7 +193,7 @@ def open_forecast(
 
 def aimed(opened: StoredForecast, target_coverage: float | None) -> StoredForecast:
     """The forecast with another interval to judge; that of the study without one."""
-    from paretocast.scores import SAME_LEVEL
+    from paretocast.metrics.scores import SAME_LEVEL
 
     if target_coverage is None:
         return opened
@@ -213,7 +213,7 @@ def aimed(opened: StoredForecast, target_coverage: float | None) -> StoredForeca
 
 def _open_stored(stored: Stored, path: Path, run: Path, *, data_dir: Path | None) -> StoredForecast:
     """The forecast that a calibrator was fitted to."""
-    from paretocast.replay import find_run, open_members
+    from paretocast.results.forecasts import find_run, open_members
 
     study_name = find_run(run).study_name
     if stored.study_name != study_name:

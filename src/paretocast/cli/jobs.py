@@ -31,9 +31,9 @@ def cancel(
     workspace: WorkspaceOption = Path("hpo"),
 ) -> None:
     """End the jobs of an experiment. Its trials are kept; resubmit goes on with them."""
-    from paretocast.executors.places import Places
-    from paretocast.jobs.submission import cancel as end_jobs
-    from paretocast.jobs.submission import find
+    from paretocast.cluster.auto import Places
+    from paretocast.cluster.submission import cancel as end_jobs
+    from paretocast.cluster.submission import find
 
     submission = find(workspace, experiment)
     ended = end_jobs(submission, Places(workspace))
@@ -60,10 +60,10 @@ def resubmit(
 
     Without --profile it is submitted with the profile of its last time.
     """
-    from paretocast.executors.places import Places
-    from paretocast.jobs.profiles import Profile, load_profiles, profile_files
-    from paretocast.jobs.script import job_script
-    from paretocast.jobs.submission import find, refuse_if_active, request_of, submit
+    from paretocast.cluster.auto import Places
+    from paretocast.cluster.profiles import Profile, load_profiles, profile_files
+    from paretocast.cluster.script import job_script
+    from paretocast.cluster.submission import find, refuse_if_active, request_of, submit
 
     submission = find(workspace, experiment)
     if profile is None and profile_file is None:

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from paretocast.cli.console import duration, significant, talk_console
-from paretocast.selection import TrialState
+from paretocast.search.selection import TrialState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
 
-    from paretocast.cli.workers import WorkerReport
-    from paretocast.results import Outcome
-    from paretocast.trial import TrialRecord
+    from paretocast.study.outcome import Outcome
+    from paretocast.study.worker_reports import WorkerReport
+    from paretocast.training.trial import TrialRecord
 
 
 WORKERS_SHOWN = 4

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from typing import Self
 
     from paretocast.cli.progress import StudyProgress
-    from paretocast.executors.local import LocalWorkers, WorkerEnd
+    from paretocast.cluster.local_workers import LocalWorkers, WorkerEnd
+    from paretocast.data.task import Task
     from paretocast.settings import TuneSettings
-    from paretocast.store import RunDirectory
-    from paretocast.study import Study, StudyResult
-    from paretocast.task import Task
+    from paretocast.study.study import Study, StudyResult
+    from paretocast.workspace.files import RunDirectory
 
 STORAGE_VARIABLE = "PARETOCAST_STORAGE"
 THREADS_VARIABLE = "OMP_NUM_THREADS"
@@ -32,8 +32,8 @@ def load_task(settings: TuneSettings) -> Task:
     """The task of a search, with warnings and assumptions said on stderr."""
     from rich.markup import escape
 
-    from paretocast.datasets import load_dataset
-    from paretocast.task import plan_task
+    from paretocast.data import load_dataset
+    from paretocast.data.task import plan_task
 
     console = talk_console()
     dataset = load_dataset(
@@ -103,8 +103,8 @@ def search(settings: TuneSettings, run: RunDirectory, task: Task) -> StudyResult
 
 def work(settings: TuneSettings, run: RunDirectory, task: Task, *, index: int) -> StudyResult:
     """Take part in a search as one worker of several, without display."""
-    from paretocast.cli.workers import Reporter
-    from paretocast.executors.local import is_orphan
+    from paretocast.cluster.local_workers import is_orphan
+    from paretocast.study.worker_reports import Reporter
 
     reporter = Reporter(run, index=index, pid=os.getpid())
     with StopRequest() as stop:
@@ -119,9 +119,9 @@ def open_study(
 ) -> Study:
     """Load the libraries, put the task on its device and open the study there."""
     with talk_console().status("loading the model library"):
-        from paretocast.engine import use_threads
-        from paretocast.study import Study
-        from paretocast.trial import prepare_bench
+        from paretocast.study.study import Study
+        from paretocast.training import use_threads
+        from paretocast.training.setup import prepare_bench
 
         use_threads(settings.threads or default_threads())
         bench = prepare_bench(
@@ -227,7 +227,7 @@ def _with_workers(
 
 
 def _start_workers(settings: TuneSettings, run: RunDirectory) -> LocalWorkers:
-    from paretocast.executors.local import LocalWorkers
+    from paretocast.cluster.local_workers import LocalWorkers
 
     indices = range(settings.workers)
     command = [sys.executable, "-m", "paretocast", "worker", "--model", settings.model]
@@ -248,14 +248,14 @@ def _start_workers(settings: TuneSettings, run: RunDirectory) -> LocalWorkers:
 
 def _device_options(settings: TuneSettings, index: int) -> list[str]:
     """Workers take turns on the GPUs, unless one was named."""
-    from paretocast.engine import cuda_devices
+    from paretocast.training import cuda_devices
 
     devices = cuda_devices() if settings.device in {"auto", "cuda"} else ()
     return ["--device", devices[index % len(devices)]] if devices else []
 
 
 def _show(study: Study, run: RunDirectory, progress: StudyProgress, *, n_workers: int) -> None:
-    from paretocast.cli.workers import load_report
+    from paretocast.study.worker_reports import load_report
 
     try:
         ended = study.refresh()

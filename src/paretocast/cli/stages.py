@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from paretocast.cli.console import numbers_console, significant, talk_console
 
 if TYPE_CHECKING:
-    from paretocast.study.stages import SecondStage
+    from paretocast.results.two_stage import SecondStage
 
 
 def print_levels(second: SecondStage) -> None:

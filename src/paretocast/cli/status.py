@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from rich.console import Group
 
-    from paretocast.jobs.status import Standing
-    from paretocast.jobs.survey import Survey
+    from paretocast.cluster.status import Standing
+    from paretocast.cluster.survey import Survey
 
 STYLES = {
     "queued": "cyan",
@@ -98,8 +98,8 @@ def _kind(one: Standing) -> str:
 
 def _look(workspace: Path, *, rebuild: bool) -> Survey:
     """The survey, kept in the table where that can be written."""
-    from paretocast.executors.places import Places
-    from paretocast.jobs.survey import keep_table, survey
+    from paretocast.cluster.auto import Places
+    from paretocast.cluster.survey import keep_table, survey
 
     if not (workspace / "results").is_dir():
         raise StoreError(
@@ -117,8 +117,8 @@ def _look(workspace: Path, *, rebuild: bool) -> Survey:
 
 
 def _print_json(standings: Sequence[Standing], found: Survey, workspace: Path) -> None:
-    from paretocast.jobs.status import next_commands
-    from paretocast.store import without_nan
+    from paretocast.cluster.status import next_commands
+    from paretocast.workspace.files import without_nan
 
     content = {
         "schema_version": 1,
@@ -138,7 +138,7 @@ def _print(standings: Sequence[Standing], found: Survey, workspace: Path, *, cle
     console.print(_picture(standings))
     for note in found.notes:
         talk.print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
-    from paretocast.jobs.status import next_commands
+    from paretocast.cluster.status import next_commands
 
     lines = next_commands(standings, workspace=workspace)
     if lines:

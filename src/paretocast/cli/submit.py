@@ -18,12 +18,12 @@ from paretocast.errors import ExecutionError, ParetocastError, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from paretocast.executors.base import Executor
-    from paretocast.jobs.profiles import Profile
-    from paretocast.jobs.script import Request
-    from paretocast.jobs.status import Standing
-    from paretocast.jobs.submission import Step
-    from paretocast.jobs.tracking import Submission
+    from paretocast.cluster.base import Executor
+    from paretocast.cluster.profiles import Profile
+    from paretocast.cluster.script import Request
+    from paretocast.cluster.status import Standing
+    from paretocast.cluster.submission import Step
+    from paretocast.cluster.tracking import Submission
 
 SEARCH, CLUSTER = "What is searched", "Cluster"
 DEFAULT_TRIALS = 50
@@ -142,9 +142,9 @@ def submit(
 
       paretocast submit --all --stage all --dry-run
     """
-    from paretocast.executors.places import Places
-    from paretocast.jobs.profiles import load_profiles, profile_files
-    from paretocast.jobs.submission import plan
+    from paretocast.cluster.auto import Places
+    from paretocast.cluster.profiles import load_profiles, profile_files
+    from paretocast.cluster.submission import plan
 
     positional, options = _split_words(words or [])
     _refuse_tune_options(context, options)
@@ -184,9 +184,9 @@ def program_words(profile: Profile) -> tuple[str, ...]:
 
 def print_submission(submission: Submission, workspace: Path) -> None:
     """What was submitted, where it writes, and how to watch it."""
-    from paretocast.jobs.submission import request_of
-    from paretocast.jobs.survey import result_path
-    from paretocast.jobs.tracking import submission_row
+    from paretocast.cluster.submission import request_of
+    from paretocast.cluster.survey import result_path
+    from paretocast.cluster.tracking import submission_row
 
     console = talk_console()
     job = submission.jobs[-1]
@@ -217,7 +217,7 @@ def _split_words(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
 
 def _refuse_tune_options(context: typer.Context, options: Sequence[str]) -> None:
     """Let tune's own parser judge its options, so that a slip shows here and not on the node."""
-    from paretocast.jobs.tracking import holds_secret
+    from paretocast.cluster.tracking import holds_secret
 
     if any(holds_secret(word) for word in options):
         raise SettingsError(
@@ -247,7 +247,7 @@ def _named(
     everything: bool,
 ) -> list[tuple[str, str, int]]:
     """Model, data set and trials of every wanted search."""
-    from paretocast.jobs.submission import PRIORITY_DATASETS, PRIORITY_MODELS
+    from paretocast.cluster.submission import PRIORITY_DATASETS, PRIORITY_MODELS
 
     if everything:
         if positional or model or dataset:
@@ -293,9 +293,9 @@ def _requests(
     options: tuple[str, ...],
     workspace: Path,
 ) -> list[Request]:
-    from paretocast.datasets import find_spec
-    from paretocast.jobs.script import Request
-    from paretocast.space import model_name
+    from paretocast.cluster.script import Request
+    from paretocast.data import find_spec
+    from paretocast.search.space import model_name
 
     if workers > 1 and stage == "2":
         raise SettingsError("stage 2 computes on stored forecasts: one worker is all it can use")
@@ -321,7 +321,7 @@ def _requests(
 
 def _standings(workspace: Path, executor: Executor, *, must_ask: bool) -> tuple[Standing, ...]:
     """Where the experiments stand; what is not known must not be submitted a second time."""
-    from paretocast.jobs.survey import survey
+    from paretocast.cluster.survey import survey
 
     found = survey(workspace, executor, now=datetime.now(UTC))
     for note in found.notes:
@@ -338,7 +338,7 @@ def _later(profile: Profile, place: int) -> Profile:
 
 
 def _print_scripts(steps: Sequence[Step], profiles: Sequence[Profile]) -> None:
-    from paretocast.jobs.script import job_script
+    from paretocast.cluster.script import job_script
 
     for step, profile in zip(steps, profiles, strict=True):
         if step.skipped:
@@ -358,7 +358,7 @@ def _print_scripts(steps: Sequence[Step], profiles: Sequence[Profile]) -> None:
 def _submit_steps(
     steps: Sequence[Step], profiles: Sequence[Profile], executor: Executor, workspace: Path
 ) -> None:
-    from paretocast.jobs.submission import submit as hand_over
+    from paretocast.cluster.submission import submit as hand_over
 
     job_ids: dict[int, str] = {}
     for place, (step, profile) in enumerate(zip(steps, profiles, strict=True)):

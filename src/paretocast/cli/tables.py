@@ -13,9 +13,9 @@ from paretocast.cli.console import numbers_console, significant
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from paretocast.objectives import Objective
-    from paretocast.results import Outcome
-    from paretocast.trial import TrialRecord
+    from paretocast.search.objectives import Objective
+    from paretocast.study.outcome import Outcome
+    from paretocast.training.trial import TrialRecord
 
 SCORE_COLUMNS = ("mae", "picp", "mean_width", "pinball", "winkler")
 MOST_TIED_NAMED = 8

@@ -16,7 +16,7 @@ from paretocast.errors import SettingsError, StoreError
 
 if TYPE_CHECKING:
     from paretocast.settings import TuneSettings
-    from paretocast.store import RunDirectory
+    from paretocast.workspace.files import RunDirectory
 
 TEST_SETTINGS: dict[str, Any] = {"trials": 1, "training": {"steps": 20, "n_evaluations": 2}}
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?")
@@ -373,7 +373,7 @@ def tune(
 
 def _find_levels(run: RunDirectory, **wanted: Any) -> None:  # noqa: ANN401 - passed through
     from paretocast.cli.stages import print_levels
-    from paretocast.study.stages import find_levels
+    from paretocast.results.two_stage import find_levels
 
     print_levels(find_levels(run.workspace, run.model, run.dataset, **wanted))
 
@@ -405,7 +405,7 @@ def _n_workers(workers: int | None, per_device: int | None) -> int | None:
         return workers
     if workers is not None:
         raise SettingsError("--workers and --workers-per-device are both given, expected one")
-    from paretocast.engine import cuda_devices
+    from paretocast.training import cuda_devices
 
     n_devices = len(cuda_devices())
     if n_devices == 0:
@@ -429,7 +429,7 @@ def _open_run(
 ) -> tuple[RunDirectory, TuneSettings]:
     """The run directory and the settings: of a new study, or of the one to continue."""
     from paretocast.settings import continue_settings, load_settings
-    from paretocast.store import RunDirectory, load_json, newest_job_id, resolve_job_id
+    from paretocast.workspace.files import RunDirectory, load_json, newest_job_id, resolve_job_id
 
     settings = load_settings(file, given)
     name = _dataset_name(settings.dataset)
@@ -447,6 +447,6 @@ def _open_run(
 
 
 def _dataset_name(name_or_path: str) -> str:
-    from paretocast.datasets import find_spec
+    from paretocast.data import find_spec
 
     return find_spec(name_or_path).name

@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from paretocast.data.series import STEPS_PER_DAY
 from paretocast.errors import DataError
-from paretocast.models.ridge import FEWEST_WINDOWS, HOURS_BESIDE, MOST_MISSING_SHARE
-from paretocast.series import STEPS_PER_DAY
+from paretocast.models.baselines.ridge import FEWEST_WINDOWS, HOURS_BESIDE, MOST_MISSING_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from paretocast.scaling import ScaledArrays
-    from paretocast.task import Task
+    from paretocast.data.scaling import ScaledArrays
+    from paretocast.data.task import Task
 
     Floats = NDArray[np.float64]
     Positions = NDArray[np.intp]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paretocast.space import model_name
+from paretocast.search.space import model_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paretocast.models.base import QuantileModel, WindowShape
-    from paretocast.space import Value
+    from paretocast.search.space import Value
 
 TRAINING_PARAMETERS = ("lr", "weight_decay")
 

@@ -21,8 +21,8 @@ from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
 from paretocast.errors import SettingsError
 from paretocast.models.base import Batch, QuantileModel, WindowShape, corrected
-from paretocast.models.conversion import build_library_module
 from paretocast.models.dropout import dropped_out
+from paretocast.models.neuralforecast import build_library_module
 from paretocast.models.variable_selection import NORM_EPS, VariableSelection
 
 if TYPE_CHECKING:

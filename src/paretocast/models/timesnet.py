@@ -23,8 +23,8 @@ from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
 from paretocast.errors import DataError, SettingsError
 from paretocast.models.base import Batch, QuantileModel, WindowShape, corrected
-from paretocast.models.conversion import build_library_module
 from paretocast.models.inception import InceptionBlock, SpectralConvolution
+from paretocast.models.neuralforecast import build_library_module
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,15 +8,10 @@ series, `benchmark` what models are worth, `explored` what searches have seen of
 from __future__ import annotations
 
 from paretocast.report.benchmark import benchmark_page
-from paretocast.report.calibration import (
-    SLAB_COLUMNS,
-    diagnosis_page,
-    slab_cells,
-    worst_sentence,
-)
+from paretocast.report.calibration import SLAB_COLUMNS, diagnosis_page, slab_cells, worst_sentence
 from paretocast.report.demand import series_page
-from paretocast.report.explored import explored_page
-from paretocast.report.search import (
+from paretocast.report.space import explored_page
+from paretocast.report.study import (
     StudyFacts,
     history_page,
     importance_page,

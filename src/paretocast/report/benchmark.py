@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.diagnostics import diagnose
-from paretocast.figures import (
+from paretocast.metrics.diagnostics import diagnose
+from paretocast.report.figures import (
     ForecastDay,
     MethodScore,
     forecast_figure,
@@ -26,16 +26,16 @@ from paretocast.report.page import (
     table,
     warning,
 )
-from paretocast.slabs import task_groupings
+from paretocast.results.groups import task_groupings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from paretocast.figures import Figure
-    from paretocast.proof import Comparison, Proof, Row
-    from paretocast.task import Task
+    from paretocast.benchmark import Comparison, Proof, Row
+    from paretocast.data.task import Task
+    from paretocast.report.figures import Figure
 
 N_DAYS = 4
 DAY_SHARES = (0.1, 0.5, 0.9, 1.0)  # of the days from the easiest to the hardest

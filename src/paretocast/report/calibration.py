@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paretocast.figures import breakdown_figure, pit_figure, reliability_figure
+from paretocast.report.figures import breakdown_figure, pit_figure, reliability_figure
 from paretocast.report.page import (
     document,
     fact_boxes,
@@ -19,7 +19,7 @@ from paretocast.report.page import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from paretocast.diagnostics import Diagnosis, Slab, WorstSlab
+    from paretocast.metrics.diagnostics import Diagnosis, Slab, WorstSlab
 
 SLAB_COLUMNS = ("", "PICP %", "95 % interval", "width", "Winkler", "values", "windows")
 

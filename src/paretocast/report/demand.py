@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.errors import DataError
-from paretocast.figures import SplitSpan, series_figure
-from paretocast.report.page import MISSING, document, fact_boxes, figure_box, warning
-from paretocast.task import (
+from paretocast.data.task import (
     HOUR,
     TaskShape,
     daily_positions,
     plan_validation_blocks,
     position_after,
 )
+from paretocast.errors import DataError
+from paretocast.report.figures import SplitSpan, series_figure
+from paretocast.report.page import MISSING, document, fact_boxes, figure_box, warning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from paretocast.datasets import Dataset
+    from paretocast.data import Dataset
 
 
 def series_page(dataset: Dataset) -> str:

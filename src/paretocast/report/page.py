@@ -10,12 +10,12 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from paretocast import __version__
-from paretocast.figures import figure_html, plotly_javascript
+from paretocast.report.figures import figure_html, plotly_javascript
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from paretocast.figures import Figure
+    from paretocast.report.figures import Figure
 
 MISSING = "–"
 POLICY = (

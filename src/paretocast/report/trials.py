@@ -6,13 +6,13 @@ import math
 from typing import TYPE_CHECKING
 
 from paretocast.report.page import MISSING, number, table
-from paretocast.selection import TrialState
+from paretocast.search.selection import TrialState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from paretocast.figures import TrialPoint
-    from paretocast.objectives import Objective
+    from paretocast.report.figures import TrialPoint
+    from paretocast.search.objectives import Objective
 
 # What a row shows of every trial; other objectives get a column of their own.
 SHOWN_SCORES = ("mae", "coverage_error", "mean_width")

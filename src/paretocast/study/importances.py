@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import optuna
 
-from paretocast.study.mirror import frozen_trial
+from paretocast.study.optuna_sync import frozen_trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from optuna.trial import FrozenTrial
 
-    from paretocast.objectives import Objective
-    from paretocast.space import Space
-    from paretocast.trial import TrialRecord
+    from paretocast.search.objectives import Objective
+    from paretocast.search.space import Space
+    from paretocast.training.trial import TrialRecord
 
 FEWEST_TRIALS = 10
 

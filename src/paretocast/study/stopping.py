@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.pareto import hypervolume
+from paretocast.search.pareto import hypervolume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

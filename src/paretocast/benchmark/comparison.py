@@ -1,0 +1,298 @@
+"""Scores of several forecasts on the same windows, and how sure their differences are.
+
+N windows in time order, H horizon steps, Q levels; S trainings of one method that differ in their
+seed. A loss is averaged over seeds before methods are compared: the claim is about the method, not
+about its luckiest training.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from paretocast.benchmark.configs import DEFAULT, NONE, TUNED
+from paretocast.metrics.scores import interval, per_window, score_forecast
+from paretocast.metrics.uncertainty import diebold_mariano, paired_difference, picp_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+COMPARED_SCORES = ("mae", "pinball", "winkler")
+DAYS_OF_WEEK = 7
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method with its forecasts of the test split.
+
+    Attributes
+    ----------
+    parameters : str
+        "tuned", "default", or "none" for a method without any.
+    wanted, calibrator : str
+        The calibrator that was asked for, such as "auto", and the one that it came to.
+    forecasts : tuple of ndarray of shape (N, H, Q)
+        One for each seed, in target units.
+    validation : dict of str to float
+        Scores on the calibrate split before calibration, mean over seeds.
+    source : str
+        Where parameters and calibrator come from, for people.
+    """
+
+    method: str
+    parameters: str
+    wanted: str
+    calibrator: str
+    forecasts: tuple[Floats, ...]
+    validation: dict[str, float]
+    source: str
+    training_seconds: float = 0.0
+
+    @property
+    def label(self) -> str:
+        """Method, parameters where it has some, and calibrator."""
+        kind = "" if self.parameters == NONE else f" {self.parameters}"
+        return f"{self.method}{kind}, {self.calibrator}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """An entry as it is published.
+
+    Attributes
+    ----------
+    scores : dict of str to float
+        `scores.score_forecast`, mean over seeds.
+    spread : dict of str to float
+        Standard deviation of each score over seeds; empty with one seed.
+    picp_low, picp_high, mae_low, mae_high : float
+        95 % intervals from resampled days, mean over seeds.
+    """
+
+    entry: Entry
+    scores: dict[str, float]
+    spread: dict[str, float]
+    picp_low: float
+    picp_high: float
+    mae_low: float
+    mae_high: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The row without its forecasts."""
+        return {
+            "method": self.entry.method,
+            "parameters": self.entry.parameters,
+            "calibrator": self.entry.calibrator,
+            **self.scores,
+            "picp_interval": [self.picp_low, self.picp_high],
+            "mae_interval": [self.mae_low, self.mae_high],
+            "n_seeds": len(self.entry.forecasts),
+            "spread": self.spread,
+            "validation": self.entry.validation,
+            "training_seconds": self.entry.training_seconds,
+            "source": self.entry.source,
+        }
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better one method is than another, on one score.
+
+    Attributes
+    ----------
+    mean, low, high : float
+        Of the method's loss minus the other's, target units, with its 95 % paired block-bootstrap
+        interval; below 0 where the method is better.
+    p_value : float
+        Two-sided, of a Diebold-Mariano test; NaN where the losses leave nothing to test.
+    """
+
+    method: str
+    other: str
+    score: str
+    mean: float
+    low: float
+    high: float
+    p_value: float
+
+    @property
+    def verdict(self) -> str:
+        """Better, worse, or not distinguishable where the interval holds 0."""
+        if self.high < 0.0:
+            return "better"
+        return "worse" if self.low > 0.0 else "not distinguishable"
+
+    @property
+    def p_text(self) -> str:
+        """The p-value for people."""
+        if math.isnan(self.p_value):
+            return "–"
+        return "< 0.001" if self.p_value < 1e-3 else f"{self.p_value:.2g}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All methods on the test split.
+
+    Attributes
+    ----------
+    differences : tuple of Difference
+        Of every tuned or default method against each reference, and of every tuned one against
+        the default parameters of its model.
+    chosen : int
+        Row of the tuned method with the lowest mean pinball loss on the calibrate split before
+        calibration; -1 without a tuned one. No test value has a say in it.
+    """
+
+    rows: tuple[Row, ...]
+    differences: tuple[Difference, ...]
+    chosen: int
+
+    def best_reference(self, score: str, wanted: str) -> Row | None:
+        """The reference with the lowest score *on the test split*: the hardest one to beat.
+
+        Parameters
+        ----------
+        wanted : str
+            The calibrator that was asked for: methods are compared under the same one.
+        """
+        references = [
+            row for row in self.rows if row.entry.parameters == NONE and row.entry.wanted == wanted
+        ]
+        return min(references, key=lambda row: row.scores[score], default=None)
+
+    def against(self, row: Row, other: Row, score: str) -> Difference | None:
+        """The difference between two rows, if they were compared."""
+        wanted = (row.entry.label, other.entry.label, score)
+        found = (d for d in self.differences if (d.method, d.other, d.score) == wanted)
+        return next(found, None)
+
+
+def compare(
+    observed: Floats,
+    entries: Sequence[Entry],
+    *,
+    levels: Sequence[float],
+    coverage: float,
+    seasonal_scale: float,
+) -> Comparison:
+    """Scores of every method and the differences between them.
+
+    Parameters
+    ----------
+    observed : ndarray of shape (N, H)
+        Of the test split; NaN where missing.
+    coverage : float
+        Percent of the interval that is judged.
+    """
+    windows = [
+        _window_losses(observed, entry, levels=levels, coverage=coverage) for entry in entries
+    ]
+    rows = tuple(
+        _score(
+            observed,
+            entry,
+            losses=losses,
+            levels=levels,
+            coverage=coverage,
+            seasonal_scale=seasonal_scale,
+        )
+        for entry, losses in zip(entries, windows, strict=True)
+    )
+    differences = [
+        _difference(one, other, windows[i], windows[j], score)
+        for i, one in enumerate(entries)
+        for j, other in enumerate(entries)
+        if _is_rival(one, other)
+        for score in COMPARED_SCORES
+    ]
+    return Comparison(rows, tuple(differences), _choose(entries))
+
+
+def _is_rival(one: Entry, other: Entry) -> bool:
+    if one.parameters == NONE or one.wanted != other.wanted:
+        return False
+    if other.parameters == NONE:
+        return True
+    return (
+        one.parameters == TUNED
+        and other.parameters == DEFAULT
+        and one.method in {other.method, "ensemble"}
+    )
+
+
+def _choose(entries: Sequence[Entry]) -> int:
+    tuned = [i for i, entry in enumerate(entries) if entry.parameters == TUNED]
+    return min(tuned, key=lambda i: entries[i].validation["pinball"], default=-1)
+
+
+def _window_losses(
+    observed: Floats, entry: Entry, *, levels: Sequence[float], coverage: float
+) -> dict[str, Floats]:
+    """Losses by window, each (N,), mean over seeds; and n, the observed points of each window."""
+    seeds = [
+        per_window(observed, forecast, levels=levels, coverage=coverage)
+        for forecast in entry.forecasts
+    ]
+    return {
+        score: np.mean([one[score] for one in seeds], axis=0) for score in (*COMPARED_SCORES, "n")
+    }
+
+
+def _score(
+    observed: Floats,
+    entry: Entry,
+    *,
+    losses: dict[str, Floats],
+    levels: Sequence[float],
+    coverage: float,
+    seasonal_scale: float,
+) -> Row:
+    scored = [
+        score_forecast(
+            observed, forecast, levels=levels, coverage=coverage, seasonal_scale=seasonal_scale
+        )
+        for forecast in entry.forecasts
+    ]
+    bounds = [
+        picp_interval(observed, *interval(forecast, levels, coverage), rng=np.random.default_rng(0))
+        for forecast in entry.forecasts
+    ]
+    spread = {}
+    if len(scored) > 1:
+        spread = {name: float(np.std([s[name] for s in scored], ddof=1)) for name in scored[0]}
+        spread.pop("n")
+    mae = paired_difference(
+        losses["mae"], np.zeros_like(losses["mae"]), rng=np.random.default_rng(0)
+    )
+    return Row(
+        entry=entry,
+        scores={name: float(np.mean([s[name] for s in scored])) for name in scored[0]},
+        spread=spread,
+        picp_low=float(np.mean([low for low, _ in bounds])),
+        picp_high=float(np.mean([high for _, high in bounds])),
+        mae_low=mae.low,
+        mae_high=mae.high,
+    )
+
+
+def _difference(
+    one: Entry, other: Entry, losses: dict[str, Floats], others: dict[str, Floats], score: str
+) -> Difference:
+    mine, theirs = losses[score], others[score]
+    paired = paired_difference(mine, theirs, rng=np.random.default_rng(0))
+    both = ~(np.isnan(mine) | np.isnan(theirs))
+    n_windows = int(both.sum())
+    differ = np.ptp((mine - theirs)[both]) > 0.0
+    p_value = float("nan")
+    if n_windows >= 3 and differ:
+        lags = min(DAYS_OF_WEEK - 1, n_windows - 2)
+        p_value = diebold_mariano(mine, theirs, lags=lags)[1]
+    return Difference(one.label, other.label, score, paired.mean, paired.low, paired.high, p_value)

@@ -1,0 +1,200 @@
+"""What a benchmark does, all of it decided before a test value is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from paretocast.benchmark.configs import DEFAULT, TUNED, Candidate, Parameters
+from paretocast.benchmark.retraining import TEST
+from paretocast.benchmark.test_split import (
+    check_comparable,
+    check_ground,
+    hash_of_test,
+    open_ground,
+    validation_stop,
+)
+from paretocast.calibration import check_method
+from paretocast.calibration.ensemble import Members, choose_members
+from paretocast.errors import SettingsError, StoreError
+from paretocast.results.forecasts import load_forecasts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from paretocast.data.task import Task
+
+ENSEMBLE, REFERENCES = "ensemble", "references"
+METHOD_GROUPS = (TUNED, DEFAULT, ENSEMBLE, REFERENCES)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Tasks, configs, members of the ensemble, calibrators.
+
+    Attributes
+    ----------
+    task : Task
+        With the test split; of the first model.
+    tasks : mapping of model to Task
+    parameters : tuple of Parameters
+        One for each model.
+    groups : tuple of str
+        Of `METHOD_GROUPS`.
+    members : Members or None
+        Of the ensemble, indices into `offered`.
+    offered : tuple of Candidate
+        Trials of the tied fronts, that the ensemble was chosen from.
+    """
+
+    task: Task
+    tasks: Mapping[str, Task]
+    parameters: tuple[Parameters, ...]
+    groups: tuple[str, ...]
+    references: tuple[str, ...]
+    calibrators: tuple[str, ...]
+    static: bool
+    n_seeds: int
+    refit: bool
+    retrain_days: int | None
+    members: Members | None
+    offered: tuple[Candidate, ...]
+
+    @property
+    def settings_of(self) -> dict[str, Parameters]:
+        """Parameters by model."""
+        return {one.model: one for one in self.parameters}
+
+    @property
+    def coverage(self) -> float:
+        """Of the interval that is judged, percent."""
+        return self.parameters[0].settings.target_coverage
+
+    @property
+    def refit_until(self) -> int | None:
+        """Position after the last hour that the final models learn from; None without refit."""
+        return validation_stop(self.task) if self.refit else None
+
+    def candidates(self) -> list[Candidate]:
+        """Every config that has to be trained, each once."""
+        wanted: list[Candidate] = []
+        for one in self.parameters:
+            if TUNED in self.groups and one.kind == TUNED:
+                wanted.append(one.chosen)
+            if DEFAULT in self.groups or one.kind == DEFAULT:
+                wanted.append(one.default)
+        if self.members is not None:
+            wanted += [self.offered[i] for i in self.members.indices]
+        return [one for i, one in enumerate(wanted) if one not in wanted[:i]]
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan for a result file."""
+        first, last = self.task.issue_times(TEST)[[0, -1]]
+        return {
+            "test": {
+                "first_issue": first.isoformat(),
+                "last_issue": last.isoformat(),
+                "n_issues": len(self.task.issues[TEST]),
+                "sha256": hash_of_test(self.task),
+            },
+            "target_coverage": self.coverage,
+            "horizon_steps": self.task.shape.horizon_steps,
+            "levels": list(self.task.shape.levels),
+            "n_seeds": self.n_seeds,
+            "refit": "train+validation" if self.refit else None,
+            "retrain_days": self.retrain_days,
+            "calibrators": list(self.calibrators),
+            "static": self.static,
+            "parameters": [
+                {
+                    "model": one.model,
+                    "parameters": one.kind,
+                    "config": one.chosen.config,
+                    "source": one.source,
+                }
+                for one in self.parameters
+            ],
+            "ensemble": None
+            if self.members is None
+            else [
+                {
+                    "model": self.offered[i].model,
+                    "trial": self.offered[i].number,
+                    "config": self.offered[i].config,
+                    "weight": weight,
+                }
+                for i, weight in zip(self.members.indices, self.members.weights, strict=True)
+            ],
+        }
+
+
+def plan_proof(
+    parameters: Sequence[Parameters],
+    *,
+    groups: Sequence[str],
+    references: Sequence[str],
+    calibrators: Sequence[str],
+    static: bool = False,
+    n_seeds: int = 1,
+    refit: bool = False,
+    retrain_days: int | None = None,
+    most_members: int = 4,
+) -> Plan:
+    """A plan, once every study has been found fit to be tested on this ground.
+
+    Raises
+    ------
+    SettingsError
+        If a name is unknown.
+    StoreError
+        If a study has seen the test split, or was made on other data.
+    """
+    for name in calibrators:
+        check_method(name)
+    if unknown := [group for group in groups if group not in METHOD_GROUPS]:
+        raise SettingsError(
+            f"method {unknown[0]!r} is unknown, expected some of {', '.join(METHOD_GROUPS)}"
+        )
+    tasks = {one.model: open_ground(one.settings) for one in parameters}
+    for one in parameters:
+        check_ground(one, tasks[one.model])
+    check_comparable(tasks)
+    offered: tuple[Candidate, ...] = ()
+    members = None
+    if ENSEMBLE in groups:
+        offered, members = _plan_ensemble(parameters, tasks, most=most_members)
+    return Plan(
+        task=tasks[parameters[0].model],
+        tasks=tasks,
+        parameters=tuple(parameters),
+        groups=tuple(groups),
+        references=tuple(references) if REFERENCES in groups else (),
+        calibrators=tuple(calibrators),
+        static=static,
+        n_seeds=n_seeds,
+        refit=refit,
+        retrain_days=retrain_days,
+        members=members,
+        offered=offered,
+    )
+
+
+def _plan_ensemble(
+    parameters: Sequence[Parameters], tasks: Mapping[str, Task], *, most: int
+) -> tuple[tuple[Candidate, ...], Members | None]:
+    """Trials of the tied fronts of all studies, and which average best on the tune split."""
+    offered, kept = [], []
+    for one in parameters:
+        if one.run is None:
+            continue
+        for candidate in one.front:
+            try:
+                kept.append(load_forecasts(one.run, candidate.number or 0)["tune"])
+            except StoreError:
+                continue  # its forecasts were removed: it cannot be chosen
+            offered.append(candidate)
+    if len(offered) < 2:
+        return tuple(offered), None
+    task = next(iter(tasks.values()))
+    members = choose_members(task.observed("tune"), kept, levels=task.shape.levels, most=most)
+    return tuple(offered), members if len(members.indices) > 1 else None

@@ -1,0 +1,118 @@
+"""Configs trained again with the full budget, and what they forecast on every split.
+
+N windows, H horizon steps, Q levels; forecasts are in target units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from paretocast.training import forecast_positions
+from paretocast.training.setup import Bench, learned_until, start_training
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from paretocast.data.task import Task
+    from paretocast.search.space import Config
+    from paretocast.training import Training
+
+    Floats = NDArray[np.float64]
+    Positions = NDArray[np.intp]
+
+# Forecast by the model that was trained on the train split alone, whatever is learned later.
+OUT_OF_SAMPLE = ("tune", "calibrate")
+TEST = "test"
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Issue positions that one model forecasts.
+
+    Attributes
+    ----------
+    positions : ndarray of shape (n,)
+        Ascending.
+    until : int or None
+        Position after the last hour that model has learned from; None for the model of the
+        train split, stopped by the stop split.
+    """
+
+    positions: Positions
+    until: int | None = None
+
+
+def plan_stretches(
+    task: Task, *, refit_until: int | None = None, retrain_days: int | None = None
+) -> tuple[Stretch, ...]:
+    """The test split cut where models are retrained.
+
+    Parameters
+    ----------
+    refit_until : int, optional
+        Learn from all hours before this position, the first test issue at the latest.
+    retrain_days : int, optional
+        Learn again every so many issues, from all hours before the issue.
+    """
+    issues = task.issues[TEST]
+    if retrain_days is None:
+        return (Stretch(issues, refit_until),)
+    parts = [issues[i : i + retrain_days] for i in range(0, len(issues), retrain_days)]
+    return (Stretch(parts[0], refit_until), *(Stretch(p, int(p[0])) for p in parts[1:]))
+
+
+def train_and_forecast(
+    bench: Bench,
+    config: Config,
+    *,
+    seed: int,
+    stretches: Sequence[Stretch],
+    on_progress: Callable[[int, float], None] = lambda _step, _loss: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Floats]:
+    """Forecasts of a config on tune, calibrate and the stretches of the test split.
+
+    The first training is that of a trial. A later one repeats its schedule up to the step that was
+    best for it, on more hours; nothing is held back to stop it.
+
+    Raises
+    ------
+    TrainingInterrupted
+        If `should_stop` said so.
+    """
+    first = start_training(bench, config, seed=seed)
+    first.advance(bench.budget_steps, on_progress=on_progress, should_stop=should_stop)
+    forecasts = {
+        split: _forecast(bench, first, bench.task.issues[split]) for split in OUT_OF_SAMPLE
+    }
+    parts = []
+    for stretch in stretches:
+        taught, training = bench, first
+        if stretch.until is not None:
+            taught = _later_bench(bench, stretch.until)
+            training = start_training(taught, config, seed=seed)
+            training.advance(first.best_step, on_progress=on_progress, should_stop=should_stop)
+        parts.append(_forecast(taught, training, stretch.positions))
+    return {**forecasts, TEST: np.concatenate(parts)}
+
+
+def _forecast(bench: Bench, training: Training, positions: Positions) -> Floats:
+    with training.best_model() as model:
+        return bench.scaling.unscale(forecast_positions(model, bench.source, positions))
+
+
+def _later_bench(bench: Bench, until: int) -> Bench:
+    """The bench with every window that ends before a position to learn from.
+
+    The schedule stays that of the first training, and the averaged weights of the last step are
+    taken: with one judgement at its end there is nothing to choose from.
+    """
+    settings = bench.training.model_copy(
+        update={"steps": bench.budget_steps, "epochs": None, "n_evaluations": 1}
+    )
+    return replace(learned_until(bench, until), training=settings)

@@ -1,0 +1,122 @@
+"""The task of a benchmark, with the test split: the only place that asks for it.
+
+A tuned run may be proved on this ground only if it was made on the same hours of the same data and
+has read nothing of the test period.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from paretocast.benchmark.configs import Parameters, stored_task
+from paretocast.data import load_dataset
+from paretocast.data.task import plan_task, position_after
+from paretocast.errors import StoreError
+
+if TYPE_CHECKING:
+    from paretocast.data.task import Task
+    from paretocast.settings import TuneSettings
+
+# What forecasts must share to be compared window by window.
+SHARED = ("horizon_steps", "issue_hour", "issue_zone", "levels")
+
+
+def open_ground(settings: TuneSettings) -> Task:
+    """The task of some settings, test split included.
+
+    Raises
+    ------
+    StoreError
+        If the test split holds no issue.
+    """
+    dataset = load_dataset(
+        settings.dataset,
+        data_dir=None if settings.data_dir is None else Path(settings.data_dir),
+        covariates=settings.covariates,
+    )
+    task = plan_task(
+        dataset.series,
+        dataset.dates,
+        shape=settings.task.shape(),
+        feature_groups=settings.task.features,
+        with_test=True,
+    )
+    if not task.issues["test"].size:
+        raise StoreError(
+            f"the test period of {task.series.name}, after {task.dates.validation_to}, holds no "
+            "window; it cannot be benchmarked"
+        )
+    return task
+
+
+def check_ground(parameters: Parameters, task: Task) -> None:
+    """Refuse a study that has seen test hours or was made on other data.
+
+    Raises
+    ------
+    StoreError
+        Saying what differs and what to do.
+    """
+    if parameters.run is None:
+        return
+    then, now = stored_task(parameters.run), task.manifest()
+    study = parameters.run.study_name
+    test_from = pd.Timestamp(now["periods"]["test"][0])
+    seen_to = max(pd.Timestamp(then["periods"][name][1]) for name in ("train", "validation"))
+    if seen_to >= test_from:
+        raise StoreError(
+            f"study {study} was tuned on hours up to {seen_to:%Y-%m-%d %H:%M}, and the test split "
+            f"begins at {test_from:%Y-%m-%d %H:%M}: it has seen what it would be tested on. Set "
+            "the splits of the data set back, tune again on the present ones, or name another "
+            "study with --run"
+        )
+    changed = sorted(key for key in {*then, *now} if then.get(key) != now.get(key))
+    if changed == ["data_sha256"]:
+        raise StoreError(
+            f"study {study} was made on other data: values before the test split have changed "
+            "since. Give the folder of the data it was made on with --data-dir, tune again, or "
+            "name another study with --run"
+        )
+    if changed:
+        raise StoreError(
+            f"study {study} was made on another task: {', '.join(changed)} differ. Tune again "
+            "with the present data set, or name another study with --run"
+        )
+
+
+def check_comparable(tasks: dict[str, Task]) -> None:
+    """Refuse models whose forecasts are not of the same hours and levels.
+
+    Raises
+    ------
+    StoreError
+        Naming what differs.
+    """
+    described: dict[str, dict[str, Any]] = {
+        model: {key: task.manifest()[key] for key in SHARED} for model, task in tasks.items()
+    }
+    first, *others = described.items()
+    for model, one in others:
+        if differs := [key for key in SHARED if one[key] != first[1][key]]:
+            raise StoreError(
+                f"the studies of {first[0]} and {model} differ in {', '.join(differs)}: their "
+                "forecasts are not of the same hours and levels. Benchmark them one by one"
+            )
+
+
+def validation_stop(task: Task) -> int:
+    """Position after the last validation hour."""
+    return position_after(task.series.index, task.dates.validation_to)
+
+
+def hash_of_test(task: Task) -> str:
+    """SHA-256 of the stamps and values of the test period: which data a score belongs to."""
+    stop = validation_stop(task)
+    digest = hashlib.sha256()
+    digest.update(task.series.index[stop:].asi8.tobytes())
+    digest.update(task.series.values[stop:].tobytes())
+    return digest.hexdigest()

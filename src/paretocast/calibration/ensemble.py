@@ -1,0 +1,119 @@
+"""Several forecasts as one: quantiles averaged level by level.
+
+Averaging quantiles (Vincent 1912; Lichtendahl, Grushka-Cockayne & Winkler 2013, Management Science
+59(7), 1594-1611) keeps the shape of its members, where averaging probabilities would spread them
+out. The result is a forecast like any other: it can be calibrated, judged and handed over.
+
+Members are chosen by greedy selection with replacement (Caruana et al. 2004, ICML, section 2): the
+forecast that lowers the loss of the average most is added again and again; how often it was added
+is its weight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from paretocast.errors import DataError
+from paretocast.metrics.scores import pinball
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+MOST_ROUNDS = 12
+MOST_MEMBERS = 4
+
+
+def average_levels(forecasts: Sequence[Floats], weights: Sequence[float] | None = None) -> Floats:
+    """The weighted mean of every quantile, of shape (N, H, Q), ascending along the levels.
+
+    Parameters
+    ----------
+    forecasts : sequence of ndarray of shape (N, H, Q)
+        In target units, of the same windows and levels; crossing quantiles are sorted first.
+    weights : sequence of float, optional
+        Not negative, scaled to add up to 1; equal ones without it.
+
+    Examples
+    --------
+    >>> average_levels([np.array([[[1.0, 3.0]]]), np.array([[[2.0, 8.0]]])], [3.0, 1.0]).tolist()
+    [[[1.25, 4.25]]]
+    """
+    if not forecasts:
+        raise DataError("no forecast to average")
+    shapes = {forecast.shape for forecast in forecasts}
+    if len(shapes) > 1:
+        raise DataError(f"forecasts have shapes {sorted(shapes)}, expected one shape (N, H, Q)")
+    share = np.ones(len(forecasts)) if weights is None else np.asarray(weights, dtype=np.float64)
+    if share.shape != (len(forecasts),):
+        raise DataError(f"{share.size} weights for {len(forecasts)} forecasts, expected one each")
+    if not np.isfinite(share).all() or (share < 0.0).any() or not share.sum() > 0.0:
+        raise DataError(f"weights are {share.tolist()}, expected not negative and not all 0")
+    share = share / share.sum()
+    total = np.zeros(forecasts[0].shape)
+    for weight, forecast in zip(share, forecasts, strict=True):
+        total += weight * np.sort(forecast, axis=-1)
+    return total
+
+
+@dataclass(frozen=True)
+class Members:
+    """An ensemble.
+
+    Attributes
+    ----------
+    indices : tuple of int
+        Of its members among the forecasts that were offered, each once, the first one chosen first.
+    weights : tuple of float
+        Add up to 1.
+    loss : float
+        Mean pinball loss over all levels on the windows it was chosen on, target units.
+    """
+
+    indices: tuple[int, ...]
+    weights: tuple[float, ...]
+    loss: float
+
+
+def choose_members(
+    observed: Floats, forecasts: Sequence[Floats], *, levels: Sequence[float], most: int
+) -> Members:
+    """The members of an ensemble and their weights.
+
+    Parameters
+    ----------
+    observed : ndarray of shape (N, H)
+        NaN where missing.
+    forecasts : sequence of ndarray of shape (N, H, Q)
+        At least one; ascending along the levels.
+    most : int
+        Different members at most: each has to be trained again.
+    """
+    counts = np.zeros(len(forecasts), dtype=np.intp)
+    total = np.zeros_like(forecasts[0])
+    order: list[int] = []
+    loss = np.inf
+    for n_chosen in range(MOST_ROUNDS):
+        allowed = order if len(order) >= most else range(len(forecasts))
+        losses = {
+            i: float(
+                pinball(observed, (total + forecasts[i]) / (n_chosen + 1), levels=levels).mean()
+            )
+            for i in allowed
+        }
+        best = min(losses, key=lambda i: losses[i])
+        if losses[best] >= loss:
+            break
+        loss = losses[best]
+        total = total + forecasts[best]
+        counts[best] += 1
+        if best not in order:
+            order.append(best)
+    weights = tuple(float(counts[i] / counts.sum()) for i in order)
+    return Members(tuple(order), weights, loss)

@@ -1,0 +1,57 @@
+"""All places where jobs run, as one executor: the id of a job says where it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from paretocast.cluster.background import LOCAL_PREFIX, Background
+from paretocast.cluster.base import Executor, Job, JobReport
+from paretocast.cluster.slurm import Slurm
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+BACKGROUND, SLURM = "background", "slurm"
+
+
+class Places(Executor):
+    """Jobs of this machine and of its cluster.
+
+    Parameters
+    ----------
+    workspace : Path
+        In whose folder `jobs` the background jobs lie.
+    submit_to : str
+        Where new jobs go: `background` or `slurm`.
+    """
+
+    def __init__(self, workspace: Path, *, submit_to: str = SLURM) -> None:
+        self._background = Background(workspace / "jobs")
+        self._slurm = Slurm()
+        self._submit_to: Executor = self._background if submit_to == BACKGROUND else self._slurm
+
+    def submit(self, job: Job) -> str:
+        """Hand a job over; its id."""
+        return self._submit_to.submit(job)
+
+    def poll(self, job_ids: Sequence[str]) -> Mapping[str, JobReport]:
+        """A report for each id; nobody is asked about jobs that are not his."""
+        here, there = _split(job_ids)
+        return {**self._background.poll(here), **self._slurm.poll(there)}
+
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        """End jobs, waiting or running."""
+        here, there = _split(job_ids)
+        self._background.cancel(here)
+        self._slurm.cancel(there)
+
+    def logs(self, job: Job, job_id: str) -> tuple[Path, ...]:
+        """Files with what the job has said so far."""
+        return self._submit_to.logs(job, job_id)
+
+
+def _split(job_ids: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Ids of background jobs, and all others."""
+    here = [job_id for job_id in job_ids if job_id.startswith(LOCAL_PREFIX)]
+    return here, [job_id for job_id in job_ids if job_id not in here]

@@ -1,0 +1,231 @@
+"""Job scripts as processes of this machine that outlive the terminal they were started from.
+
+For machines without a scheduler. A job is a folder: `job.json` says what to run, `k.guard` names
+the process that runs element k and is locked as long as that lives, `k.exit` says how it ended.
+There is no queue: a job waits for those it follows, and for nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from paretocast.cluster.base import (
+    ElementReport,
+    Executor,
+    Job,
+    JobReport,
+    JobState,
+    expand_pattern,
+)
+from paretocast.errors import ExecutionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+LOCAL_PREFIX = "local-"  # how the ids of these jobs begin
+GRACE_SECONDS = 30.0
+LOOK_SECONDS = 0.2
+NEVER_STARTED = "Dependency"
+
+
+class Background(Executor):
+    """Jobs that lie in one folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.absolute()
+
+    def submit(self, job: Job) -> str:
+        """Start a job; its id."""
+        job_id = f"{LOCAL_PREFIX}{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        home = self._folder / job_id
+        try:
+            home.mkdir(parents=True)
+            (home / "script.sh").write_text(job.script, encoding="utf-8")
+            content = {
+                "job_id": job_id,
+                "host": socket.gethostname(),
+                "folder": str(job.folder),
+                "log": job.log,
+                "error_log": job.error_log,
+                "n_elements": job.n_elements,
+                "after": job.after,
+            }
+            (home / "job.json").write_text(json.dumps(content), encoding="utf-8")
+            for element in range(job.n_elements):
+                _start_guard(home, element)
+        except OSError as error:
+            raise ExecutionError(f"job {job.name} cannot be started: {error}") from error
+        return job_id
+
+    def poll(self, job_ids: Sequence[str]) -> Mapping[str, JobReport]:
+        """A report for each id."""
+        return {job_id: self._report(job_id) for job_id in job_ids}
+
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        """End jobs, waiting or running.
+
+        Raises
+        ------
+        ExecutionError
+            If one was started on another machine: its process ids mean nothing here.
+        """
+        for job_id in job_ids:
+            home = self._folder / job_id
+            if not (home / "job.json").is_file():
+                continue
+            host = _load_job(home).get("host", socket.gethostname())
+            if host != socket.gethostname():
+                raise ExecutionError(f"job {job_id} was started on {host}; cancel it there")
+            for element in self._report(job_id).elements:
+                if not element.state.active:
+                    continue
+                number = int(element.job_id.rpartition("_")[2]) if "_" in element.job_id else 0
+                (home / f"{number}.cancelled").touch()
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(int((home / f"{number}.guard").read_text("ascii")), signal.SIGTERM)
+
+    def logs(self, job: Job, job_id: str) -> tuple[Path, ...]:
+        """Files with what the job has said so far."""
+        paths = [Path(path) for pair in job.log_paths(job_id) for path in pair]
+        return tuple(path for path in paths if path.is_file())
+
+    def _report(self, job_id: str) -> JobReport:
+        home = self._folder / job_id
+        if not (home / "job.json").is_file():
+            return JobReport()
+        n_elements = int(_load_job(home)["n_elements"])
+        return JobReport(
+            tuple(
+                _element_report(home, element, f"{job_id}_{element}" if n_elements > 1 else job_id)
+                for element in range(n_elements)
+            )
+        )
+
+
+def guard(home: Path, element: int) -> None:
+    """Run one element of a job to its end and write down how it ended."""
+    asked: list[float] = []
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: asked.append(time.monotonic()))
+    job = _load_job(home)
+    others = Background(home.parent)
+    while any(report.state.active for report in others.poll(job["after"]).values()):
+        if asked:
+            _write_exit(home, element, NEVER_STARTED)
+            return
+        time.sleep(LOOK_SECONDS)
+    if any(r.state is not JobState.COMPLETED for r in others.poll(job["after"]).values()):
+        _write_exit(home, element, NEVER_STARTED)
+        return
+    (home / f"{element}.started").touch()
+    with (
+        Path(expand_pattern(job["log"], job["job_id"], element)).open("ab") as log,
+        Path(expand_pattern(job["error_log"], job["job_id"], element)).open("ab") as error_log,
+        subprocess.Popen(
+            ["bash", str(home / "script.sh")],
+            cwd=job["folder"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=error_log,
+            env=_environment(job, element),
+        ) as process,
+    ):
+        passed_on = False
+        while process.poll() is None:
+            if asked and not passed_on:  # it may have come before there was a script to hear it
+                passed_on = True
+                os.killpg(os.getpgrp(), signal.SIGTERM)
+            if asked and time.monotonic() - asked[0] > GRACE_SECONDS:
+                process.kill()
+            time.sleep(LOOK_SECONDS)
+    code = process.returncode
+    _write_exit(home, element, str(code if code >= 0 else 128 - code))
+
+
+def _start_guard(home: Path, element: int) -> None:
+    """A process with the lock of its file, which it keeps until it ends."""
+    with (home / f"{element}.guard").open("w", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        process = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(home), str(element)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=(file.fileno(),),
+        )
+        file.write(str(process.pid))
+        process.returncode = 0  # left to itself: nobody here waits for it
+
+
+def _element_report(home: Path, element: int, name: str) -> ElementReport:
+    alive = _is_locked(home / f"{element}.guard")
+    exit_path, started_path = home / f"{element}.exit", home / f"{element}.started"
+    started = started_path.stat().st_mtime if started_path.exists() else None
+    if exit_path.exists():  # looked for after the lock: a guard writes it before it ends
+        elapsed = None if started is None else max(0.0, exit_path.stat().st_mtime - started)
+        text = exit_path.read_text("ascii")
+        if text == NEVER_STARTED:
+            return ElementReport(name, JobState.CANCELLED, reason=NEVER_STARTED)
+        state = JobState.COMPLETED if text == "0" else JobState.FAILED
+        if state is JobState.FAILED and (home / f"{element}.cancelled").exists():
+            state = JobState.CANCELLED
+        return ElementReport(name, state, exit_code=int(text), elapsed_seconds=elapsed)
+    if not alive:
+        return ElementReport(name, JobState.NODE_FAIL, reason="its process is gone")
+    if started is None:
+        return ElementReport(name, JobState.PENDING)
+    return ElementReport(name, JobState.RUNNING, elapsed_seconds=time.time() - started)
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _environment(job: Mapping[str, Any], element: int) -> dict[str, str]:
+    """What a script looks for on a cluster, save that there is nobody to requeue it."""
+    names = {"SLURM_JOB_ID": str(job["job_id"])}
+    if job["n_elements"] > 1:
+        names |= {"SLURM_ARRAY_JOB_ID": job["job_id"], "SLURM_ARRAY_TASK_ID": str(element)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+    return {**kept, **names}
+
+
+def _write_exit(home: Path, element: int, text: str) -> None:
+    temporary = home / f".{element}.exit"
+    temporary.write_text(text, encoding="ascii")
+    temporary.replace(home / f"{element}.exit")
+
+
+def _load_job(home: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((home / "job.json").read_text(encoding="utf-8"))
+    return content
+
+
+if __name__ == "__main__":
+    guard(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,276 @@
+"""The text of a job script: directives for Slurm, then bash that a person can read and edit.
+
+Two parsers read it. Bash gets every word through `shlex.quote`; sbatch reads the directives by its
+own rules, see `directive`. Nothing with a line break gets past either.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from paretocast.cluster.base import Job
+from paretocast.cluster.profiles import plain_text
+from paretocast.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from paretocast.cluster.profiles import Profile
+
+_SAFE_VALUE = re.compile(r"[A-Za-z0-9_@+=:,./%-]+")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One search to be run as a job.
+
+    Attributes
+    ----------
+    dataset, source : str
+        Name of the data set, and what the user called it: the name or the path of its file.
+    stage : int or None
+        1 or 2 of the two-stage strategy; None searches in a single stage.
+    n_workers : int
+        Above 1, an array job of so many workers on one study.
+    options : tuple of str
+        Further options of `paretocast tune`, one word each.
+    folder : Path
+        Where the job runs: absolute, all relative paths start there.
+    workspace : Path
+        As the user gave it.
+    """
+
+    model: str
+    dataset: str
+    source: str
+    trials: int
+    stage: int | None
+    n_workers: int
+    options: tuple[str, ...]
+    folder: Path
+    workspace: Path
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        stage = "" if self.stage is None else f", stage {self.stage}"
+        return f"{self.model} on {self.dataset}{stage}"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the job's output, absolute."""
+        return self.folder / self.workspace / "logs"
+
+
+def job_script(
+    request: Request,
+    profile: Profile,
+    *,
+    program: tuple[str, ...],
+    study_id: str | None = None,
+    after: tuple[str, ...] = (),
+) -> Job:
+    """The job that runs a search until its trials are done.
+
+    Parameters
+    ----------
+    program : tuple of str
+        Words that start Paretocast on the node.
+    study_id : str or None
+        Id of the study to continue. None: the search takes it from the scheduler's job id, which
+        stays the same when the job is requeued.
+    after : tuple of str
+        Ids of jobs that must have completed first.
+
+    Raises
+    ------
+    SettingsError
+        If a name or path cannot stand in a job script.
+    """
+    log = _log_pattern(request)
+    name = f"hpo_{request.model}_{request.dataset}"
+    lines = [
+        "#!/bin/bash -l" if profile.modules else "#!/bin/bash",
+        *_directives(request, profile, name=name, log=log, after=after),
+        "",
+        f"# {request.title}, {request.trials} trials. Written by paretocast submit; edit it and",
+        "# give it to sbatch as you like. The folder of the logs has to exist beforehand.",
+        "",
+        *_environment(request, profile),
+        "program=(",
+        *(f"  {line}" for line in _command(request, profile, program=program, study_id=study_id)),
+        ")",
+        f"most_restarts={profile.max_requeues}",
+        "",
+        _RUN,
+    ]
+    return Job(
+        name=name,
+        script="\n".join(lines),
+        folder=request.folder,
+        log=f"{log}.log",
+        error_log=f"{log}.err",
+        n_elements=request.n_workers,
+        after=after,
+    )
+
+
+def directive(option: str, value: str) -> str:
+    r"""A line that sets an option of sbatch.
+
+    sbatch splits the line at blanks and ends it at `#`, but takes what stands in double quotes as
+    it is, save that a backslash makes the next character plain.
+
+    Raises
+    ------
+    SettingsError
+        If the value holds a line break or another control character.
+
+    Examples
+    --------
+    >>> directive("output", '/data/my "best" runs/%j.log')
+    '#SBATCH --output="/data/my \\"best\\" runs/%j.log"'
+    """
+    value = _printable(value)
+    if not _SAFE_VALUE.fullmatch(value):
+        value = '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
+    return f"#SBATCH --{option}={value}"
+
+
+def _directives(
+    request: Request, profile: Profile, *, name: str, log: str, after: tuple[str, ...]
+) -> list[str]:
+    options = {
+        "job-name": name,
+        "output": f"{log}.log",
+        "error": f"{log}.err",
+        "time": profile.time,
+        "cpus-per-task": str(profile.cpus),
+        "mem": profile.memory,
+        "partition": profile.partition,
+        "gres": profile.gres,
+        "account": profile.account,
+        "array": f"0-{request.n_workers - 1}" if request.n_workers > 1 else None,
+        "signal": f"B:USR1@{profile.lead_seconds}",
+        "open-mode": "append",
+    }
+    lines = [directive(option, value) for option, value in options.items() if value is not None]
+    lines.append("#SBATCH --requeue")
+    if after:
+        lines.append(directive("dependency", f"afterok:{':'.join(after)}"))
+        lines.append(directive("kill-on-invalid-dep", "yes"))
+    for extra in profile.extra:
+        option, equals, value = extra.removeprefix("--").partition("=")
+        lines.append(directive(option, value) if equals else f"#SBATCH --{option}")
+    return lines
+
+
+def _environment(request: Request, profile: Profile) -> list[str]:
+    lines = [f"cd -- {_quoted(str(request.folder))} || exit 1"]
+    lines += [f"module load {_quoted(module)} || exit 1" for module in profile.modules]
+    if profile.setup:
+        lines += ["set -e", *profile.setup, "set +e"]
+    lines.append(_GREETING)
+    if profile.wants_gpu:
+        otherwise = "the search goes on without" if profile.allow_cpu else "the search needs one"
+        lines.append(_GPU.replace("OTHERWISE", otherwise))
+    return lines
+
+
+def _command(
+    request: Request, profile: Profile, *, program: tuple[str, ...], study_id: str | None
+) -> list[str]:
+    """Lines of quoted words."""
+    options = {
+        "--model": request.model,
+        "--dataset": request.source,
+        "--trials": str(request.trials),
+        "--workspace": str(request.workspace),
+    }
+    if request.stage is not None:
+        options |= {"--strategy": "two-stage", "--stage": str(request.stage)}
+    if study_id is not None:
+        options["--job-id"] = study_id
+    if profile.wants_gpu and not profile.allow_cpu:
+        options["--device"] = "cuda"
+    subcommand = "worker" if request.n_workers > 1 else "tune"
+    lines = [" ".join(_quoted(word) for word in (*program, subcommand))]
+    lines += [f"{option} {_quoted(value)}" for option, value in options.items()]
+    lines.append(f'--threads "${{SLURM_CPUS_PER_TASK:-{profile.cpus}}}"')
+    if request.options:
+        lines.append(" ".join(_quoted(word) for word in request.options))
+    return lines
+
+
+def _log_pattern(request: Request) -> str:
+    """Path of the logs without its ending, with the scheduler's placeholders."""
+    folder = str(request.logs)
+    if "\\" in folder:
+        raise SettingsError(
+            f"the workspace {folder!r} holds a backslash, which Slurm does not take in the path of "
+            "a log; choose another --workspace"
+        )
+    job = "%A_%a" if request.n_workers > 1 else "%j"
+    return f"{folder.replace('%', '%%')}/hpo_{request.model}_{request.dataset}_{job}"
+
+
+def _quoted(word: str) -> str:
+    return shlex.quote(_printable(word))
+
+
+def _printable(text: str) -> str:
+    try:
+        return plain_text(text)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
+_GREETING = """\
+# An array element has a job id of its own, but the one that equals the id of the array means all.
+job=${SLURM_JOB_ID:-none}
+[ -z "${SLURM_ARRAY_JOB_ID:-}" ] || job=${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}
+say() { echo "$(date -Is) $*"; }
+say "job $job on $(hostname), restart ${SLURM_RESTART_COUNT:-0}"
+"""
+_GPU = """\
+say "CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES:-}"
+nvidia-smi -L || say "no NVIDIA GPU answers: OTHERWISE"
+"""
+_RUN = """\
+# Slurm signals this shell before the time limit (USR1), and all processes of a job that it takes
+# off the node (TERM). The search puts its trial away on TERM. Bash hears only while it waits.
+asked=
+put_away() {
+  asked=$1
+  [ -z "${search:-}" ] || kill -TERM "$search" 2>/dev/null
+}
+trap 'put_away USR1' USR1
+trap 'put_away TERM' TERM
+"${program[@]}" &
+search=$!
+[ -z "$asked" ] || kill -TERM "$search"
+wait "$search"
+status=$?
+[ -n "$asked" ] || exit "$status"  # it ended by itself
+while kill -0 "$search" 2>/dev/null; do sleep 0.5; done
+
+# A job that somebody cancelled must not come back; one that Slurm preempts is still running here.
+state=$(squeue --noheader --jobs="$job" --format=%T 2>/dev/null)
+if [ "$asked" = TERM ] && [ "$state" != RUNNING ]; then
+  say "taken off the node; unless Slurm starts it again, paretocast resubmit continues the study"
+  exit 143
+fi
+if [ "${SLURM_RESTART_COUNT:-0}" -ge "$most_restarts" ]; then
+  say "started $most_restarts times again, the most that the profile allows" >&2
+  exit 1
+fi
+say "put away on $asked; asking Slurm to start job $job again"
+if ! scontrol requeue "$job"; then
+  say "job $job cannot be started again; continue its study with paretocast resubmit" >&2
+  exit 1
+fi
+exec sleep 120  # Slurm ends it in the meantime
+"""

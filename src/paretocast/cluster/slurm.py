@@ -1,0 +1,363 @@
+"""Jobs on a Slurm cluster, through its own commands.
+
+Every command gets a time limit, and an answer that cannot be read is an error that quotes it. Which
+command knows a job differs between clusters: `squeue` knows what waits and runs, `sacct` what ended
+if there is accounting, and `scontrol` what ended in the last minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from paretocast.cluster.base import ElementReport, Executor, Job, JobReport, JobState
+from paretocast.errors import ExecutionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+ANSWER_SECONDS = 60.0
+KEPT_VARIABLES = frozenset({"SLURM_CONF", "SLURM_CLUSTERS"})
+STATES = {
+    "PENDING": JobState.PENDING,
+    "CONFIGURING": JobState.PENDING,
+    "REQUEUED": JobState.PENDING,
+    "REQUEUE_FED": JobState.PENDING,
+    "REQUEUE_HOLD": JobState.PENDING,
+    "SPECIAL_EXIT": JobState.PENDING,
+    "RESV_DEL_HOLD": JobState.PENDING,
+    "RUNNING": JobState.RUNNING,
+    "COMPLETING": JobState.RUNNING,
+    "SIGNALING": JobState.RUNNING,
+    "STAGE_OUT": JobState.RUNNING,
+    "SUSPENDED": JobState.RUNNING,
+    "STOPPED": JobState.RUNNING,
+    "RESIZING": JobState.RUNNING,
+    "COMPLETED": JobState.COMPLETED,
+    "FAILED": JobState.FAILED,
+    "BOOT_FAIL": JobState.NODE_FAIL,
+    "NODE_FAIL": JobState.NODE_FAIL,
+    "CANCELLED": JobState.CANCELLED,
+    "PREEMPTED": JobState.CANCELLED,
+    "REVOKED": JobState.CANCELLED,
+    "TIMEOUT": JobState.TIMEOUT,
+    "DEADLINE": JobState.TIMEOUT,
+    "OUT_OF_MEMORY": JobState.OUT_OF_MEMORY,
+}
+_SUBMITTED = re.compile(r"^(\d+)(?:;\S+)?$", re.MULTILINE)
+_FIELD = re.compile(r"(?:^|\s)([A-Z][A-Za-z/:]*)=(\S*)")
+_ID = re.compile(r"\d+(_\d+)?")
+_ELEMENTS = re.compile(r"(\d+)_\[([\d,-]+)(?:%\d+)?\]")  # of an array that has not started
+
+
+class Slurm(Executor):
+    """The cluster that the commands on PATH belong to.
+
+    Parameters
+    ----------
+    environment : mapping or None
+        For the commands; that of this process if None.
+    """
+
+    def __init__(
+        self,
+        *,
+        environment: Mapping[str, str] | None = None,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> None:
+        self._environment = clean_environment(os.environ if environment is None else environment)
+        self._seconds = answer_seconds
+
+    def submit(self, job: Job) -> str:
+        """Hand a job over; its id."""
+        for pattern in (job.log, job.error_log):
+            if "\\" in pattern:
+                raise ExecutionError(f"{pattern!r} holds a backslash, which Slurm does not take")
+        unsure = (
+            f"the job may be in the queue: look with squeue --me --name={shlex.quote(job.name)} "
+            "before you submit it again"
+        )
+        answer = self._ask(
+            ["sbatch", "--parsable"], text=job.script, folder=job.folder, if_silent=unsure
+        )
+        found = _SUBMITTED.findall(answer)
+        if not found:
+            raise ExecutionError(f"sbatch gave no job id but {_quoted(answer)}; {unsure}")
+        return str(found[-1])
+
+    def poll(self, job_ids: Sequence[str]) -> Mapping[str, JobReport]:
+        """A report for each id; one without elements for a job that Slurm has forgotten."""
+        if not job_ids:
+            return {}
+        live = _grouped(_read_squeue(self._ask(_SQUEUE)), job_ids)
+        ended = [job_id for job_id in job_ids if not live[job_id].state.active]
+        return {**live, **self._with_ends({job_id: live[job_id] for job_id in ended})}
+
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        """End jobs, waiting or running."""
+        for job_id in job_ids:
+            _check_id(job_id)
+        if job_ids:
+            self._ask(["scancel", *job_ids])
+
+    def logs(self, job: Job, job_id: str) -> tuple[Path, ...]:
+        """Files with what the job has said so far."""
+        paths = [Path(path) for pair in job.log_paths(job_id) for path in pair]
+        return tuple(path for path in paths if path.is_file())
+
+    def _with_ends(self, reports: Mapping[str, JobReport]) -> dict[str, JobReport]:
+        """Reports of jobs that squeue does not call active, with how they ended.
+
+        squeue shows that for some minutes too, but no exit code. The accounting may lag behind it:
+        still call a job running, or know one record of an array and not yet its elements.
+        """
+        found = dict(reports)
+        if not found:
+            return found
+        try:
+            words = [*_SACCT, "--jobs", ",".join(_base(job_id) for job_id in found)]
+            known = _grouped(_read_sacct(self._ask(words)), tuple(found))
+            found = {job_id: _joined(report, known[job_id]) for job_id, report in found.items()}
+        except ExecutionError:
+            pass  # no accounting here, or it is down
+        for job_id, report in found.items():
+            if report.elements and all(e.exit_code is not None for e in report.elements):
+                continue
+            try:
+                answer = self._ask(["scontrol", "--oneliner", "show", "job", _base(job_id)])
+                known = _grouped(_read_scontrol(answer), [job_id])
+            except ExecutionError:
+                continue  # forgotten
+            found[job_id] = _joined(report, known[job_id])
+        return found
+
+    def _ask(
+        self,
+        words: Sequence[str],
+        *,
+        text: str | None = None,
+        folder: Path | None = None,
+        if_silent: str = "is the cluster busy or down?",
+    ) -> str:
+        """The answer of a command."""
+        try:
+            done = subprocess.run(
+                words,
+                input=text,
+                stdin=subprocess.DEVNULL if text is None else None,
+                capture_output=True,
+                cwd=folder,
+                env=self._environment,
+                timeout=self._seconds,
+                encoding="utf-8",
+                errors="replace",
+                check=False,
+            )
+        except FileNotFoundError as error:
+            raise ExecutionError(
+                f"{error.filename} is not there: is this machine part of a Slurm cluster, "
+                "and are its commands on PATH?"
+            ) from error
+        except subprocess.TimeoutExpired as error:
+            raise ExecutionError(
+                f"{words[0]} gave no answer within {self._seconds:g} s; {if_silent}"
+            ) from error
+        except OSError as error:
+            raise ExecutionError(f"{words[0]} cannot be run: {error.strerror}") from error
+        if done.returncode != 0:
+            said = _quoted(done.stderr or done.stdout)
+            raise ExecutionError(f"{words[0]} failed with exit code {done.returncode}: {said}")
+        return done.stdout
+
+
+_SQUEUE = (
+    "squeue",
+    f"--user={os.getuid()}",
+    "--all",
+    "--array",
+    "--noheader",
+    "--states=all",
+    "--format=%i|%T|%M|%r",
+)
+_SACCT = (
+    "sacct",
+    "--noheader",
+    "--parsable2",
+    "--allocations",
+    "--format=JobID,State,ExitCode,ElapsedRaw",
+)
+
+
+def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what another job or the user's taste in tables left in it.
+
+    A job submitted from inside a job would inherit that one's SLURM_ARRAY_JOB_ID and take it for
+    its own.
+    """
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(("SLURM_", "SQUEUE_", "SACCT_")) or name in KEPT_VARIABLES
+    } | {"LC_ALL": "C.UTF-8"}
+
+
+def parse_state(text: str) -> JobState:
+    """The state behind Slurm's word for it.
+
+    >>> parse_state("CANCELLED by 1000")
+    <JobState.CANCELLED: 'cancelled'>
+    """
+    word = text.split(maxsplit=1)[0].rstrip("+") if text.strip() else ""
+    return STATES.get(word, JobState.UNKNOWN)
+
+
+def parse_elapsed(text: str) -> float | None:
+    """Seconds of days-hours:minutes:seconds; None if it is nothing of the kind.
+
+    >>> parse_elapsed("1-02:03:04")
+    93784.0
+    """
+    days, dash, clock = text.rpartition("-")
+    parts = clock.split(":")
+    if not all(part.isdigit() for part in parts) or not 1 < len(parts) <= 3:
+        return None
+    if dash and not days.isdigit():
+        return None
+    seconds = 0.0
+    for part in parts:
+        seconds = 60.0 * seconds + int(part)
+    return seconds + 86400.0 * int(days or 0)
+
+
+def _read_squeue(answer: str) -> list[ElementReport]:
+    reports = []
+    for line in answer.splitlines():
+        job_id, _, rest = line.partition("|")
+        state, _, rest = rest.partition("|")
+        elapsed, _, reason = rest.partition("|")
+        reports += [
+            ElementReport(
+                element,
+                parse_state(state),
+                reason=_reason(reason),
+                elapsed_seconds=parse_elapsed(elapsed.strip()),
+            )
+            for element in _element_ids(job_id.strip())
+        ]
+    return _some(reports, answer, "squeue")
+
+
+def _read_sacct(answer: str) -> list[ElementReport]:
+    reports = []
+    for line in answer.splitlines():
+        job_id, state, exit_code, elapsed = (*line.split("|"), "", "", "")[:4]
+        reports += [
+            ElementReport(
+                element,
+                parse_state(state),
+                reason="preempted" if state.startswith("PREEMPTED") else "",
+                exit_code=_exit_code(exit_code),
+                elapsed_seconds=float(elapsed) if elapsed.isdigit() else None,
+            )
+            for element in _element_ids(job_id)
+        ]
+    return _some(reports, answer, "sacct")
+
+
+def _read_scontrol(answer: str) -> list[ElementReport]:
+    reports = []
+    for line in answer.splitlines():
+        fields = dict(_FIELD.findall(line))
+        job_id = fields.get("JobId", "")
+        if "ArrayTaskId" in fields:
+            tasks = fields["ArrayTaskId"]
+            job_id = f"{fields.get('ArrayJobId')}_{tasks if tasks.isdigit() else f'[{tasks}]'}"
+        reports += [
+            ElementReport(
+                element,
+                parse_state(fields.get("JobState", "")),
+                reason=_reason(fields.get("Reason", "")),
+                exit_code=_exit_code(fields.get("ExitCode", "")),
+                elapsed_seconds=parse_elapsed(fields.get("RunTime", "")),
+            )
+            for element in _element_ids(job_id)
+        ]
+    return _some(reports, answer, "scontrol")
+
+
+def _some(reports: list[ElementReport], answer: str, command: str) -> list[ElementReport]:
+    """The reports; an answer without a single one is empty or not understood."""
+    if not reports and answer.strip():
+        raise ExecutionError(f"{command} answered what is not understood: {_quoted(answer)}")
+    return reports
+
+
+def _element_ids(job_id: str) -> list[str]:
+    """Ids in what Slurm calls a job: one, those of a range such as `812_[0-2,5%4]`, or none."""
+    if _ID.fullmatch(job_id):
+        return [job_id]
+    match = _ELEMENTS.fullmatch(job_id)
+    if match is None:
+        return []
+    elements: list[str] = []
+    for part in match[2].split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit():
+            numbers = range(int(first), int(last or first) + 1)
+            elements += [f"{match[1]}_{number}" for number in numbers]
+    return elements
+
+
+def _grouped(reports: Iterable[ElementReport], job_ids: Sequence[str]) -> dict[str, JobReport]:
+    """Elements by the job that was asked for, which may be one element itself."""
+    elements: dict[str, dict[str, ElementReport]] = {job_id: {} for job_id in job_ids}
+    for report in reports:
+        for wanted in (report.job_id, _base(report.job_id)):
+            if wanted in elements:
+                elements[wanted][report.job_id] = report
+    return {job_id: JobReport(tuple(found.values())) for job_id, found in elements.items()}
+
+
+def _joined(report: JobReport, later: JobReport) -> JobReport:
+    """A report with what a second source says of its elements, or of elements it lacks."""
+    elements = {element.job_id: element for element in report.elements}
+    for element in later.elements:
+        if element.job_id not in elements or not element.state.active:
+            elements[element.job_id] = element
+    if any("_" in job_id for job_id in elements):  # the record of the array itself is none of them
+        elements = {job_id: one for job_id, one in elements.items() if "_" in job_id}
+    return JobReport(tuple(elements.values()))
+
+
+def _base(job_id: str) -> str:
+    """The id without its element."""
+    return job_id.partition("_")[0]
+
+
+def _check_id(job_id: str) -> None:
+    if not _ID.fullmatch(job_id):
+        raise ExecutionError(f"{job_id!r} is no job id of Slurm, expected e.g. 812 or 812_3")
+
+
+def _reason(text: str) -> str:
+    reason = text.strip().strip("()")
+    return "" if reason in {"None", "N/A"} else reason
+
+
+def _exit_code(text: str) -> int | None:
+    """Of the script; one that a signal ended has 128 and the signal's number, as in a shell."""
+    code, colon, number = text.partition(":")
+    if not colon or not code.isdigit() or not number.isdigit():
+        return None
+    return int(code) or (128 + int(number) if int(number) else 0)
+
+
+def _quoted(answer: str) -> str:
+    text = " ".join(answer.split())
+    if not text:
+        return "nothing"
+    return repr(text if len(text) <= 300 else f"{text[:300]}…")

@@ -1,0 +1,226 @@
+"""All experiments of a workspace: their files read, the scheduler asked, the table kept."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from paretocast.cluster import tracking
+from paretocast.cluster.status import Evidence, Stand, Standing, standing
+from paretocast.cluster.tracking import SINGLE_STAGE, Row, Submission, submission_row
+from paretocast.errors import ExecutionError, StoreError
+from paretocast.workspace import files
+from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.progress import first_line, inspect_levels, inspect_run, last_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from paretocast.cluster.base import Executor, JobReport
+
+_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found.
+
+    Attributes
+    ----------
+    standings : tuple of Standing
+        One per experiment, the oldest first.
+    notes : tuple of str
+        What could not be found out, and why.
+    """
+
+    standings: tuple[Standing, ...]
+    notes: tuple[str, ...]
+
+
+def survey(workspace: Path, executor: Executor | None, *, now: datetime) -> Survey:
+    """Where all experiments of a workspace stand.
+
+    Parameters
+    ----------
+    executor : Executor or None
+        Asked for the jobs; None asks nobody.
+    now : datetime
+        With a zone.
+    """
+    submissions, notes = _readable_submissions(workspace)
+    reports: Mapping[str, JobReport | None] = {}
+    if executor is not None:
+        try:
+            reports = executor.poll(_open_jobs(workspace, submissions))
+        except ExecutionError as error:
+            notes.append(f"the scheduler was not asked: {error}")
+    standings = [
+        standing(_submitted(workspace, one, reports.get(one.jobs[-1].job_id)), now=now)
+        for one in submissions
+    ]
+    known = {one.id for one in submissions}
+    standings += [
+        standing(_local(run), now=now)
+        for run in sorted(files.find_runs(workspace), key=lambda run: _written_at(run.manifest))
+        if run.study_name not in known
+    ]
+    return Survey(tuple(standings), tuple(notes))
+
+
+def keep_table(workspace: Path, standings: Iterable[Standing], *, anew: bool) -> None:
+    """Bring the table of experiments up to date, or make it anew from what was found.
+
+    Raises
+    ------
+    StoreError
+        If the table is damaged, unless it is made anew, or cannot be written.
+    """
+    rows = {one.id: one.row() for one in standings}
+    if anew:
+        tracking.rebuild(workspace, rows.values())
+    elif rows:
+        tracking.update_rows(workspace, lambda before: {**before, **rows})
+
+
+def result_path(workspace: Path, row: Row) -> Path:
+    """The file that an experiment is for."""
+    if row.stage == "1":
+        return files.stage_1_result(workspace, row.model, row.dataset)
+    if row.stage == "2":
+        return files.stage_2_result(workspace, row.model, row.dataset)
+    return _run_of(workspace, row).best_params
+
+
+def _readable_submissions(workspace: Path) -> tuple[list[Submission], list[str]]:
+    found, notes = [], []
+    for path in sorted((workspace / "results").glob("*/submission_*.json")):
+        try:
+            found.append(tracking.load_submission(path))
+        except StoreError as error:
+            notes.append(str(error))
+    found.sort(key=lambda one: (one.jobs[0].submitted, one.id))
+    return found, notes
+
+
+def _open_jobs(workspace: Path, submissions: Iterable[Submission]) -> list[str]:
+    """Last jobs of the experiments that were not finished when last looked at."""
+    try:
+        rows = tracking.load_rows(workspace)
+    except StoreError:
+        rows = {}
+    jobs = []
+    for one in submissions:
+        row = rows.get(one.id)
+        asked_before = row is not None and row.job_ids == submission_row(one).job_ids
+        if not (asked_before and row is not None and row.state == Stand.FINISHED):
+            jobs.append(one.jobs[-1].job_id)
+    return jobs
+
+
+def _submitted(workspace: Path, submission: Submission, report: JobReport | None) -> Evidence:
+    job = submission.jobs[-1]
+    row = submission_row(submission)
+    run = _run_of(workspace, row)
+    result = result_path(workspace, row)
+    log, errors = _telling_logs(submission, report)
+    row = replace(row, started=_started(submission), ended=_ended(run, result), log=log)
+    fresh = _written_at(result) >= datetime.fromisoformat(job.submitted) if row.stage else True
+    return Evidence(
+        row=replace(row, results=_shown(result, workspace)),
+        report=report,
+        progress=inspect_run(run) if row.stage != "2" else inspect_levels(result, fresh=fresh),
+        has_result=result.is_file() and fresh,
+        after=job.after,
+        has_pages=run.page("pareto_front").is_file() or row.stage == "2",
+        last_lines=last_lines(Path(errors)) or last_lines(Path(log)),
+        source=_from_here(submission.source, Path(submission.folder)),
+    )
+
+
+def _local(run: RunDirectory) -> Evidence:
+    """A study that no job was submitted for."""
+    notes: tuple[str, ...] = ()
+    try:
+        settings = files.load_json(run.manifest)["settings"]
+        trials, strategy = str(settings["trials"]), str(settings.get("strategy", SINGLE_STAGE))
+        source = _from_here(str(settings.get("dataset", run.dataset)), Path.cwd())
+    except (StoreError, KeyError, TypeError) as error:
+        trials, strategy, source, notes = "", "", run.dataset, (f"{run.manifest}: {error}",)
+    row = Row(
+        id=run.study_name,
+        job_ids="",
+        model=run.model,
+        dataset=run.dataset,
+        stage="",
+        strategy=strategy,
+        trials=trials,
+        workers="",
+        submitted="",
+        ended=_ended(run, run.best_params),
+        results=_shown(run.best_params, run.workspace),
+    )
+    progress = inspect_run(run)
+    return Evidence(
+        row=row,
+        report=None,
+        progress=replace(progress, problems=(*notes, *progress.problems)),
+        has_result=run.best_params.is_file(),
+        source=source,
+    )
+
+
+def _from_here(source: str, folder: Path) -> str:
+    """A data set as a command in this folder names it: a user's own file by its path."""
+    if not source.lower().endswith(".toml"):
+        return source
+    path, here = folder / source, Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _telling_logs(submission: Submission, report: JobReport | None) -> tuple[str, str]:
+    """Output and errors of the element that gave the job its state."""
+    logs = submission.jobs[-1].logs
+    if not logs:
+        return "", ""
+    element = None if report is None else report.telling
+    number = element.job_id.rpartition("_")[2] if element and "_" in element.job_id else "0"
+    return logs[min(int(number), len(logs) - 1)]
+
+
+def _started(submission: Submission) -> str:
+    """The earliest stamp that a job left in its log."""
+    stamps = []
+    for job in submission.jobs:
+        for log, _ in job.logs:
+            if match := _STAMP.match(first_line(Path(log))):
+                stamps.append(datetime.fromisoformat(match[0]))
+    return min(stamps).isoformat() if stamps else ""
+
+
+def _ended(run: RunDirectory, result: Path) -> str:
+    """When a trial or the result was written last."""
+    paths = [*run.trials_folder.glob("*/record.json"), result]
+    latest = max(_written_at(path) for path in paths)
+    return "" if latest == _NEVER else latest.isoformat(timespec="seconds")
+
+
+def _written_at(path: Path) -> datetime:
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except OSError:
+        return _NEVER
+
+
+def _run_of(workspace: Path, row: Row) -> RunDirectory:
+    study_id = row.id.removeprefix(f"{row.model}_{row.dataset}_")
+    return RunDirectory(workspace, row.model, row.dataset, study_id)
+
+
+def _shown(path: Path, workspace: Path) -> str:
+    return str(path.relative_to(workspace)) if path.is_file() else ""
+
+
+_NEVER = datetime.min.replace(tzinfo=UTC)

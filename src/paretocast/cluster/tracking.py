@@ -1,0 +1,317 @@
+"""Which searches were submitted: a file per submission, and a table of all of them.
+
+The *submission file* in the run directory is the truth: what was asked, for which cluster, under
+which job ids. `tracking/experiments.csv` has a row per experiment for people and spreadsheets. It
+can be made anew from the run directories at any time, so nothing is lost with it. An *experiment*
+is one study; its id is the study's name.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from paretocast.errors import StoreError
+from paretocast.workspace import files
+from paretocast.workspace.claims import StudyLock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from paretocast.cluster.script import Request
+    from paretocast.workspace.files import RunDirectory
+
+SCHEMA_VERSION = 1
+SINGLE_STAGE, TWO_STAGE = "single-stage", "two-stage"
+_SECRET = re.compile(r"://[^/@\s]*:[^/@\s]*@")
+
+
+@dataclass(frozen=True)
+class SubmittedJob:
+    """One job of an experiment.
+
+    Attributes
+    ----------
+    job_id : str
+        As the scheduler gave it.
+    submitted : str
+        ISO 8601 with its zone.
+    logs : tuple of (output, errors)
+        Paths per element, as text.
+    after : tuple of str
+        Job ids it waits for.
+    """
+
+    job_id: str
+    submitted: str
+    logs: tuple[tuple[str, str], ...]
+    after: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What was asked of a cluster for one experiment, with all jobs so far.
+
+    Attributes
+    ----------
+    folder : str
+        Where its jobs run.
+    source : str
+        The data set as the user named it.
+    options : tuple of str
+        Further options of the search.
+    profile : dict
+        The cluster profile it was submitted with.
+    """
+
+    model: str
+    dataset: str
+    study_id: str
+    source: str
+    trials: int
+    stage: int | None
+    n_workers: int
+    options: tuple[str, ...]
+    folder: str
+    profile: Mapping[str, Any]
+    jobs: tuple[SubmittedJob, ...]
+
+    @property
+    def id(self) -> str:
+        """The experiment's id."""
+        return f"{self.model}_{self.dataset}_{self.study_id}"
+
+    @property
+    def strategy(self) -> str:
+        """What it belongs to."""
+        return SINGLE_STAGE if self.stage is None else TWO_STAGE
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of `experiments.csv`.
+
+    Attributes
+    ----------
+    job_ids : str
+        Joined by blanks; the last one counts.
+    stage : str
+        "1", "2" or empty.
+    trials : str
+        A number; empty in stage 2, which replays those of stage 1.
+    submitted, started, ended : str
+        ISO 8601 with a zone, or empty.
+    best_mae : str
+        Target units.
+    best_picp : str
+        Percent.
+    log, results : str
+        Paths; relative ones start at the workspace.
+    """
+
+    id: str
+    job_ids: str
+    model: str
+    dataset: str
+    stage: str
+    strategy: str
+    trials: str
+    workers: str
+    submitted: str
+    started: str = ""
+    ended: str = ""
+    state: str = ""
+    best_mae: str = ""
+    best_picp: str = ""
+    log: str = ""
+    results: str = ""
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+
+
+def submission_path(run: RunDirectory) -> Path:
+    """The submission file of a run."""
+    return run.folder / f"submission_{run.job_id}.json"
+
+
+def script_path(workspace: Path, submission: Submission) -> Path:
+    """The script as it was handed over last."""
+    job = submission.jobs[-1].job_id
+    return workspace / "logs" / f"hpo_{submission.model}_{submission.dataset}_{job}.sh"
+
+
+def new_submission(
+    request: Request, *, profile: Mapping[str, Any], job: SubmittedJob
+) -> Submission:
+    """The submission of a study that takes its id from its first job."""
+    return Submission(
+        model=request.model,
+        dataset=request.dataset,
+        study_id=job.job_id,
+        source=request.source,
+        trials=request.trials,
+        stage=request.stage,
+        n_workers=request.n_workers,
+        options=request.options,
+        folder=str(request.folder),
+        profile=profile,
+        jobs=(job,),
+    )
+
+
+def record_submission(workspace: Path, submission: Submission) -> None:
+    """Keep a submission in its run directory and in the table, beside other writers.
+
+    Raises
+    ------
+    StoreError
+        If the workspace cannot be written to.
+    """
+    content = {"schema_version": SCHEMA_VERSION, **asdict(submission)}
+    files.save_json(submission_path(_run(workspace, submission)), content)
+    update_rows(workspace, lambda rows: {**rows, submission.id: submission_row(submission)})
+
+
+def load_submission(path: Path) -> Submission:
+    """Read a submission file.
+
+    Raises
+    ------
+    StoreError
+        If it is missing, damaged or of another version.
+    """
+    content = files.load_json(path)
+    try:
+        if content.pop("schema_version") != SCHEMA_VERSION:
+            raise StoreError(f"{path} is of another version, expected {SCHEMA_VERSION}")
+        content["jobs"] = tuple(
+            SubmittedJob(
+                job_id=job["job_id"],
+                submitted=job["submitted"],
+                logs=tuple((log, errors) for log, errors in job["logs"]),
+                after=tuple(job["after"]),
+            )
+            for job in content["jobs"]
+        )
+        content["options"] = tuple(content["options"])
+        return Submission(**content)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{path} is damaged: {error!r} in a submission") from error
+
+
+def find_submissions(workspace: Path) -> tuple[Submission, ...]:
+    """All submissions of a workspace, the oldest first.
+
+    Raises
+    ------
+    StoreError
+        If one of them cannot be read.
+    """
+    paths = (workspace / "results").glob("*/submission_*.json")
+    found = [load_submission(path) for path in paths]
+    return tuple(sorted(found, key=lambda one: (one.jobs[0].submitted, one.id)))
+
+
+def submission_row(submission: Submission) -> Row:
+    """The row of an experiment of which no more than its submission is known."""
+    job = submission.jobs[-1]
+    return Row(
+        id=submission.id,
+        job_ids=" ".join(job.job_id for job in submission.jobs),
+        model=submission.model,
+        dataset=submission.dataset,
+        stage="" if submission.stage is None else str(submission.stage),
+        strategy=submission.strategy,
+        trials="" if submission.stage == 2 else str(submission.trials),  # it has no trials
+        workers=str(submission.n_workers),
+        submitted=submission.jobs[0].submitted,
+        state="submitted",
+        log=job.logs[0][0] if job.logs else "",
+    )
+
+
+def table_path(workspace: Path) -> Path:
+    """The table of experiments."""
+    return workspace / "tracking" / "experiments.csv"
+
+
+def load_rows(workspace: Path) -> dict[str, Row]:
+    """Rows by id; none if there is no table.
+
+    Raises
+    ------
+    StoreError
+        If the table is damaged.
+    """
+    path = table_path(workspace)
+    if not path.exists():
+        return {}
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path} cannot be read: {error}; {_REPAIR}") from error
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    missing = set(COLUMNS) - set(reader.fieldnames or ())
+    if missing:
+        raise StoreError(f"{path} lacks the columns {', '.join(sorted(missing))}; {_REPAIR}")
+    rows = [Row(**{name: line[name] or "" for name in COLUMNS}) for line in reader]
+    return {row.id: row for row in rows}
+
+
+def update_rows(workspace: Path, change: Callable[[dict[str, Row]], Mapping[str, Row]]) -> None:
+    """Read, change and replace the table while no other process does.
+
+    Parameters
+    ----------
+    change : callable
+        From the rows that are there now to those that shall be there.
+
+    Raises
+    ------
+    StoreError
+        If the table is damaged, or cannot be locked or written.
+    """
+    folder = table_path(workspace).parent
+    files.create_folder(folder)
+    with StudyLock(folder / ".lock"):
+        before = load_rows(workspace)
+        after = change(dict(before))
+        if after != before:
+            files.save_text(table_path(workspace), _as_csv(after.values()))
+
+
+def rebuild(workspace: Path, rows: Iterable[Row]) -> None:
+    """Replace the table, damaged or lost, by rows made from the run directories."""
+    folder = table_path(workspace).parent
+    files.create_folder(folder)
+    with StudyLock(folder / ".lock"):
+        files.save_text(table_path(workspace), _as_csv(rows))
+
+
+def holds_secret(text: str) -> bool:
+    """Whether the text is a URL with a password in it.
+
+    >>> holds_secret("postgresql://me:geheim@db/hpo"), holds_secret("postgresql://me@db/hpo")
+    (True, False)
+    """
+    return _SECRET.search(text) is not None
+
+
+def _run(workspace: Path, submission: Submission) -> RunDirectory:
+    return files.RunDirectory(workspace, submission.model, submission.dataset, submission.study_id)
+
+
+def _as_csv(rows: Iterable[Row]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return text.getvalue()
+
+
+_REPAIR = "make it anew with paretocast status --rebuild"

@@ -1,0 +1,33 @@
+"""Named series, a user's own, their checks and the demo generator."""
+
+from paretocast.data.checks import Finding
+from paretocast.data.demo import DemoTruth, generate_demo, write_demo_csv
+from paretocast.data.parsing import check_frame
+from paretocast.data.reading import (
+    Dataset,
+    DatasetRow,
+    Fact,
+    check_dataset,
+    describe_dataset,
+    list_datasets,
+    load_dataset,
+)
+from paretocast.data.spec import DatasetSpec, find_spec, own_file
+
+__all__ = [
+    "Dataset",
+    "DatasetRow",
+    "DatasetSpec",
+    "DemoTruth",
+    "Fact",
+    "Finding",
+    "check_dataset",
+    "check_frame",
+    "describe_dataset",
+    "find_spec",
+    "generate_demo",
+    "list_datasets",
+    "load_dataset",
+    "own_file",
+    "write_demo_csv",
+]

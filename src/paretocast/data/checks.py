@@ -1,0 +1,345 @@
+"""What is wrong with the values of an hourly grid and the periods laid over it.
+
+An *error* keeps a data set from being used, a *warning* goes along with it, a *note* is worth
+knowing. Nothing is repaired here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from paretocast.data.series import STEPS_PER_DAY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from paretocast.data.series import Covariate
+    from paretocast.data.spec import DatasetSpec
+
+Severity = Literal["error", "warning", "note"]
+
+MAX_MISSING_SHARE = 0.2  # of the used hours
+MIN_OBSERVED_SHARE = 0.5  # of the hours of each period
+# A train period shorter than four weeks teaches no week; validation needs a stop, a tune and a
+# calibrate block of a week each, with a purge day behind it.
+MIN_PERIOD_DAYS = {"train": 28, "validation": 24, "test": 1}
+CONSTANT_WARNING_HOURS = 24
+CONSTANT_NOTE_HOURS = 6
+LONG_GAP_HOURS = 168
+OUTLIER_IQRS = 8.0
+OUTLIER_WINDOW_DAYS = 15
+MIN_OUTLIER_DAYS = 28
+N_LISTED = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fact about the data and what to do about it.
+
+    Attributes
+    ----------
+    code : str
+        Stable name of the kind of finding, such as "duplicates".
+    """
+
+    severity: Severity
+    code: str
+    message: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.advice}" if self.advice else self.message
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Measurements on every hour from the first to the last used one.
+
+    Attributes
+    ----------
+    target : ndarray of shape (T,)
+        NaN where missing.
+    """
+
+    index: pd.DatetimeIndex
+    target: NDArray[np.float64]
+    covariates: tuple[Covariate, ...]
+
+
+def check_grid(grid: Grid, spec: DatasetSpec, *, covariates: Sequence[str]) -> list[Finding]:
+    """Findings on the values of an hourly grid and on the periods laid over it."""
+    findings = _check_splits(grid, spec)
+    findings += _check_gaps(grid)
+    findings += _check_constants(grid)
+    findings += _check_signs(grid)
+    findings += _check_outliers(grid, spec.zone)
+    for name, covariate in zip(covariates, grid.covariates, strict=True):
+        findings += _check_covariate(covariate, grid, spec, limit=spec.covariates[name].fill_hours)
+    return findings
+
+
+def check_split_order(spec: DatasetSpec) -> list[Finding]:
+    """Order of declared split dates, for a table whose own range is unknown."""
+    dates = [d for d in (spec.splits.train_to, spec.splits.validation_to, spec.splits.test_to) if d]
+    return [] if dates == sorted(set(dates)) else [_out_of_order(dates)]
+
+
+def _out_of_order(dates: Sequence[pd.Timestamp]) -> Finding:
+    return Finding(
+        "error",
+        "split_order",
+        f"the splits end at {', '.join(at(d) for d in dates)}, expected "
+        "train_to < validation_to < test_to",
+        "correct [splits]",
+    )
+
+
+def _check_splits(grid: Grid, spec: DatasetSpec) -> list[Finding]:
+    first, last = grid.index[0], grid.index[-1]
+    dates = spec.splits.last_hours(first, last)
+    if not dates[0] < dates[1] < dates[2]:
+        return [_out_of_order(dates)]
+    if dates[0] < first or dates[2] > last:
+        return [
+            Finding(
+                "error",
+                "split_range",
+                f"the splits reach from train_to {at(dates[0])} to test_to {at(dates[2])}, the "
+                f"used data from {at(first)} to {at(last)}",
+                "move the dates of [splits] inside the data, or use_from and use_to",
+            )
+        ]
+    findings = []
+    stops = [0, *(int(grid.index.searchsorted(date, side="right")) for date in dates)]
+    for period, start, stop in zip(MIN_PERIOD_DAYS, stops[:-1], stops[1:], strict=True):
+        days = (stop - start) / STEPS_PER_DAY
+        observed = float(np.mean(~np.isnan(grid.target[start:stop])))
+        if days < MIN_PERIOD_DAYS[period]:
+            findings.append(
+                Finding(
+                    "error",
+                    "too_short",
+                    f"the {period} period lasts {days:.1f} days, expected at least "
+                    f"{MIN_PERIOD_DAYS[period]}",
+                    "give the series more data or move the dates of [splits]",
+                )
+            )
+        elif observed < MIN_OBSERVED_SHARE:
+            findings.append(
+                Finding(
+                    "error",
+                    "period_empty",
+                    f"only {observed:.0%} of the {period} period's hours are observed, expected at "
+                    f"least {MIN_OBSERVED_SHARE:.0%}",
+                    "move the dates of [splits], or use_from and use_to",
+                )
+            )
+    return findings
+
+
+def _check_gaps(grid: Grid) -> list[Finding]:
+    gaps = find_runs(np.isnan(grid.target))
+    if not gaps:
+        return []
+    hours = sum(length for _, length in gaps)
+    start, length = max(gaps, key=lambda gap: gap[1])
+    share = hours / len(grid.target)
+    if gaps[0][0] == 0 and gaps[0][1] >= LONG_GAP_HOURS and gaps[0][1] < len(grid.target):
+        advice = (
+            f"set use_from = {grid.index[gaps[0][1]]:%Y-%m-%dT%H:%M:%SZ}, the first observed hour"
+        )
+    elif share > MAX_MISSING_SHARE:
+        advice = f"more than {MAX_MISSING_SHARE:.0%} is too much: narrow use_from and use_to"
+    else:
+        advice = "missing hours never enter a loss or a score"
+    return [
+        Finding(
+            "error" if share > MAX_MISSING_SHARE else "warning",
+            "gaps",
+            f"{count(hours, 'hour')} of {len(grid.target)} ({share:.2%}) are missing in "
+            f"{count(len(gaps), 'gap')}, the longest is {length} h from {at(grid.index[start])}",
+            advice,
+        )
+    ]
+
+
+def _check_constants(grid: Grid) -> list[Finding]:
+    """Runs of one value, which no meter reads; they are counted by their whole length."""
+    same = np.concatenate([[False], np.diff(grid.target) == 0.0])
+    runs = [(start - 1, length + 1) for start, length in find_runs(same)]
+    findings: list[Finding] = []
+    for severity, shortest, longest in (
+        ("warning", CONSTANT_WARNING_HOURS, len(grid.target)),
+        ("note", CONSTANT_NOTE_HOURS, CONSTANT_WARNING_HOURS - 1),
+    ):
+        flat = [run for run in runs if shortest <= run[1] <= longest]
+        if flat:
+            worst = sorted(flat, key=lambda run: -run[1])[:N_LISTED]
+            listed = ", ".join(
+                f"{length} h of {grid.target[start]:g} from {at(grid.index[start])}"
+                for start, length in worst
+            )
+            findings.append(
+                Finding(
+                    "warning" if severity == "warning" else "note",
+                    "constant_runs",
+                    f"{count(len(flat), 'run')} of one value over {shortest} h or more: {listed}",
+                    "empty these cells if they were imputed",
+                )
+            )
+    return findings
+
+
+def _check_signs(grid: Grid) -> list[Finding]:
+    findings = []
+    negative = grid.target < 0.0
+    if negative.any():
+        findings.append(
+            Finding(
+                "warning",
+                "negatives",
+                f"{count(int(negative.sum()), 'value')} below zero, the lowest is "
+                f"{np.nanmin(grid.target):g} at {at(grid.index[int(np.nanargmin(grid.target))])}",
+                "demand is rarely negative: check the meter, and use transform none",
+            )
+        )
+    zero = grid.target == 0.0
+    if zero.any():
+        findings.append(
+            Finding(
+                "note",
+                "zeros",
+                f"{count(int(zero.sum()), 'value')} of exactly zero, the first at "
+                f"{at(grid.index[int(np.flatnonzero(zero)[0])])}",
+                "empty these cells if nothing was read; MAPE leaves zeros out",
+            )
+        )
+    return findings
+
+
+def _check_outliers(grid: Grid, zone: str) -> list[Finding]:
+    """Hours far from the fortnight around them, in spreads usual for that hour of the week."""
+    if len(grid.target) < MIN_OUTLIER_DAYS * STEPS_PER_DAY:
+        return []
+    local = grid.index.tz_convert(zone)
+    target = pd.Series(grid.target)
+    hour = local.hour.to_numpy()
+    level = target.groupby(hour).transform(
+        lambda same: same.rolling(OUTLIER_WINDOW_DAYS, center=True, min_periods=4).median()
+    )
+    excess = target - level
+    # An hour of the week has few values in a short series, and on a steep slope the running median
+    # meets most of them: the spreads of the hour of the day are floors.
+    spreads = [
+        _quartile_range(excess, local.day_of_week.to_numpy() * STEPS_PER_DAY + hour),
+        _quartile_range(excess, hour),
+        _quartile_range(target.diff(STEPS_PER_DAY), hour) / np.sqrt(2.0),
+    ]
+    usual = pd.concat(spreads, axis=1).max(axis=1)
+    distance = (excess.abs() / usual.where(usual > 0.0)).to_numpy()
+    far = np.flatnonzero(np.nan_to_num(distance) > OUTLIER_IQRS)
+    if not far.size:
+        return []
+    worst = far[np.argsort(-distance[far], kind="stable")][:N_LISTED]
+    listed = ", ".join(
+        f"{grid.target[i]:g} at {at(grid.index[i])} ({distance[i]:.0f} IQR)" for i in worst
+    )
+    return [
+        Finding(
+            "warning",
+            "outliers",
+            f"{count(far.size, 'hour')} more than {OUTLIER_IQRS:g} interquartile ranges from the "
+            f"same hour of the days around: {listed}",
+            "empty these cells if the meter was wrong",
+        )
+    ]
+
+
+def _quartile_range(values: pd.Series, group: NDArray[np.int64]) -> pd.Series:
+    """Interquartile range of the group that each value belongs to."""
+    same = values.groupby(group)
+    return same.transform("quantile", 0.75) - same.transform("quantile", 0.25)
+
+
+def _check_covariate(
+    covariate: Covariate, grid: Grid, spec: DatasetSpec, *, limit: int
+) -> list[Finding]:
+    holes = find_runs(np.isnan(covariate.values))
+    if not holes:
+        return []
+    first, last = grid.index[0], grid.index[-1]
+    development = int(grid.index.searchsorted(spec.splits.last_hours(first, last)[1], side="right"))
+    long = [hole for hole in holes if hole[1] > limit or hole[0] == 0]
+    groups: list[tuple[Severity, list[tuple[int, int]], str]] = [
+        (
+            "error",
+            [hole for hole in long if hole[0] < development],
+            "fill the file, raise fill_hours, begin later (use_from) or leave the covariate out",
+        ),
+        (
+            "warning",
+            [hole for hole in long if hole[0] >= development],
+            "in the test period older values stand in for it",
+        ),
+        ("note", [hole for hole in holes if hole not in long], "filled from earlier hours"),
+    ]
+    findings = []
+    for severity, chosen, advice in groups:
+        if chosen:
+            start, length = max(chosen, key=lambda hole: hole[1])
+            together = sum(hole[1] for hole in chosen)
+            in_all = " in all" if len(chosen) > 1 else ""
+            findings.append(
+                Finding(
+                    severity,
+                    "covariate_holes",
+                    f"covariate {covariate.name} has {count(len(chosen), 'hole')} of "
+                    f"{together} h{in_all} ({_reach(severity, limit)}), the longest is {length} h "
+                    f"from {at(grid.index[start])}",
+                    advice,
+                )
+            )
+    return findings
+
+
+def _reach(severity: Severity, limit: int) -> str:
+    """Which holes a finding counts."""
+    if severity == "note":
+        return f"up to {limit} h each"
+    return (
+        f"longer than {limit} h, or at the start"
+        if severity == "error"
+        else f"longer than {limit} h"
+    )
+
+
+def find_runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Start and length of every run of True, in their order.
+
+    >>> find_runs(np.array([False, True, True, False, True]))
+    [(1, 2), (4, 1)]
+    """
+    edges = np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8))
+    starts = np.flatnonzero(edges == 1).tolist()
+    stops = np.flatnonzero(edges == -1).tolist()
+    return [(start, stop - start) for start, stop in zip(starts, stops, strict=True)]
+
+
+def at(stamp: pd.Timestamp | None) -> str:
+    """A UTC stamp as messages show it."""
+    return "not given" if stamp is None else f"{stamp:%Y-%m-%d %H:%M}Z"
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> count(2, "gap")
+    '2 gaps'
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

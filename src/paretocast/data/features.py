@@ -1,0 +1,362 @@
+"""What a model may know beside the target's own history, each with its role.
+
+T hours of the grid, F features. Every value of row t stands for hour t, is finite, and depends on
+target and covariates of hours up to t only. Calendar terms are those of the series' *local* time.
+Nothing is standardised here; `scaling` does that on the train period.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from paretocast.data.gaps import fill_from_past
+from paretocast.data.series import STEPS_PER_DAY, Role
+from paretocast.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from paretocast.data.series import Calendar, Covariate, Series
+
+GROUPS = ("calendar", "covariates", "weather", "lags", "rolling")
+DEFAULT_GROUPS = ("calendar", "covariates", "weather")
+LAG_STEPS = (168, 336)
+ROLLING_STEPS = (24, 168)
+# A hole in a covariate: its first hours hold the last value, then the day before is repeated, and
+# when that day has become old the same hour of last year is the better guess.
+HOLD_STEPS = 6
+REPEAT_DAY_STEPS = 72
+STEPS_PER_YEAR = 365 * STEPS_PER_DAY
+DAYS_PER_YEAR = 365.2425
+SATURDAY = 5
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column of a feature table.
+
+    Attributes
+    ----------
+    values : ndarray of shape (T,)
+        Finite, not standardised.
+    """
+
+    name: str
+    role: Role
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Features side by side.
+
+    Attributes
+    ----------
+    names, roles : tuples of length F
+        `names[i]` and `roles[i]` belong to column i of `values`.
+    values : ndarray of shape (T, F)
+        Finite; each column in its own unit.
+    """
+
+    names: tuple[str, ...]
+    roles: tuple[Role, ...]
+    values: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        doubled = sorted({name for name in self.names if self.names.count(name) > 1})
+        if doubled:
+            raise DataError(
+                f"two features are called {', '.join(doubled)}; give that covariate another name"
+            )
+
+    @property
+    def past(self) -> FeatureTable:
+        """The columns that are observed up to the issue time only."""
+        return self._columns([not role.known_ahead for role in self.roles])
+
+    @property
+    def known(self) -> FeatureTable:
+        """The columns that are known for the horizon too."""
+        return self._columns([role.known_ahead for role in self.roles])
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """One column, (T,), by its name."""
+        if name not in self.names:
+            raise DataError(
+                f"no feature {name!r}; this table has {', '.join(self.names) or 'none'}"
+            )
+        column: NDArray[np.float64] = self.values[:, self.names.index(name)]
+        return column
+
+    def _columns(self, keep: Sequence[bool]) -> FeatureTable:
+        chosen = [i for i, kept in enumerate(keep) if kept]
+        return FeatureTable(
+            tuple(self.names[i] for i in chosen),
+            tuple(self.roles[i] for i in chosen),
+            self.values[:, chosen],
+        )
+
+
+def build_features(series: Series, groups: Sequence[str] | None = None) -> FeatureTable:
+    """Feature table of a series.
+
+    Parameters
+    ----------
+    groups : sequence of str, optional
+        Names of groups (`GROUPS`) or of single features; the order does not matter. Without it
+        `DEFAULT_GROUPS`: the models see a week of the target itself, so lags and rolling means have
+        to be asked for.
+
+    Raises
+    ------
+    DataError
+        If a name is unknown, or a covariate starts with a hole that nothing earlier can fill.
+    """
+    wanted = DEFAULT_GROUPS if groups is None else tuple(groups)
+    offered = available_features(series)
+    valid = {*offered, *(name for names in offered.values() for name in names)}
+    unknown = [name for name in wanted if name not in valid]
+    if unknown:
+        listed = "; ".join(
+            f"{group}: {', '.join(names)}" for group, names in offered.items() if names
+        )
+        raise DataError(
+            f"series {series.name} has no feature {', '.join(unknown)}; "
+            f"groups and features are {listed}"
+        )
+    columns: list[Feature] = []
+    for group, names in offered.items():
+        chosen = [name for name in names if group in wanted or name in wanted]
+        if chosen:
+            columns += [f for f in _build_group(group, series) if f.name in chosen]
+    return _table(columns, n_rows=len(series))
+
+
+def available_features(series: Series) -> dict[str, tuple[str, ...]]:
+    """Names of the features that a series offers, by group, in the order of the table's columns."""
+    weather: tuple[str, ...] = ()
+    if _first_of_kind(series.covariates, "temperature") is not None:
+        weather = ("temperature_squared", "temperature_weekend")
+        if _first_of_kind(series.covariates, "wind") is not None:
+            weather = (*weather, "temperature_wind")
+    return {
+        "calendar": calendar_features(series.index[:1], series.calendar).names,
+        "covariates": tuple(covariate.name for covariate in series.covariates),
+        "weather": weather,
+        "lags": tuple(f"lag_{steps}" for steps in LAG_STEPS),
+        "rolling": tuple(f"rolling_mean_{steps}" for steps in ROLLING_STEPS),
+    }
+
+
+def calendar_features(index: pd.DatetimeIndex, calendar: Calendar) -> FeatureTable:
+    """Terms of local time and holidays: a function of the index alone, past or future.
+
+    The hour has two harmonics for a morning and an evening peak. The weekday has one, and a weekend
+    flag beside it: three columns instead of seven, and the week of history tells the days apart.
+    A holiday column exists only where the calendar knows such holidays: a constant is no feature.
+
+    Parameters
+    ----------
+    index : DatetimeIndex of length T
+        UTC.
+    """
+    local = index.tz_convert(calendar.zone)
+    hour = 2.0 * np.pi * local.hour.to_numpy(np.float64) / STEPS_PER_DAY
+    weekday = 2.0 * np.pi * local.day_of_week.to_numpy(np.float64) / 7.0
+    day_of_year = 2.0 * np.pi * (local.day_of_year.to_numpy(np.float64) - 1.0) / DAYS_PER_YEAR
+    columns = {
+        "hour_sin": np.sin(hour),
+        "hour_cos": np.cos(hour),
+        "hour_sin_2": np.sin(2.0 * hour),
+        "hour_cos_2": np.cos(2.0 * hour),
+        "weekday_sin": np.sin(weekday),
+        "weekday_cos": np.cos(weekday),
+        "year_sin": np.sin(day_of_year),
+        "year_cos": np.cos(day_of_year),
+        "weekend": is_weekend(index, calendar.zone).astype(np.float64),
+    }
+    if calendar.country is not None:
+        columns["holiday"] = is_public_holiday(index, calendar).astype(np.float64)
+    if calendar.school_holidays:
+        columns["school_holiday"] = is_school_holiday(index, calendar).astype(np.float64)
+    features = [Feature(name, Role.CALENDAR, values) for name, values in columns.items()]
+    return _table(features, n_rows=len(index))
+
+
+def is_weekend(index: pd.DatetimeIndex, zone: str) -> NDArray[np.bool_]:
+    """True on local Saturdays and Sundays, (T,)."""
+    weekend: NDArray[np.bool_] = index.tz_convert(zone).day_of_week.to_numpy() >= SATURDAY
+    return weekend
+
+
+def is_public_holiday(index: pd.DatetimeIndex, calendar: Calendar) -> NDArray[np.bool_]:
+    """True on public holidays of the calendar's country, (T,); nowhere if it names none.
+
+    Raises
+    ------
+    DataError
+        If the `holidays` package does not know the country.
+    """
+    days = _local_days(index, calendar.zone)
+    if calendar.country is None:
+        return np.zeros(len(index), dtype=bool)
+    import holidays  # 0.15 s, and not every series has a country
+
+    years = np.unique(days.astype("datetime64[Y]")).astype(int) + 1970
+    try:
+        known = holidays.country_holidays(calendar.country, years=years.tolist())
+    except NotImplementedError as error:
+        raise DataError(
+            f"the holidays package knows no country {calendar.country!r}; "
+            "expected an ISO code such as DK"
+        ) from error
+    return np.isin(days, np.array(sorted(known), dtype="datetime64[D]"))
+
+
+def is_school_holiday(index: pd.DatetimeIndex, calendar: Calendar) -> NDArray[np.bool_]:
+    """True on school holidays, first and last day included, (T,)."""
+    days = _local_days(index, calendar.zone)
+    free = np.zeros(len(index), dtype=bool)
+    for first, last in calendar.school_holidays:
+        free |= (days >= np.datetime64(first, "D")) & (days <= np.datetime64(last, "D"))
+    return free
+
+
+def fill_covariate(covariate: Covariate) -> NDArray[np.float64]:
+    """Values of a covariate with every hole filled from earlier hours, (T,).
+
+    The first `HOLD_STEPS` hours of a hole hold the last value, the next ones repeat the day before,
+    and after `REPEAT_DAY_STEPS` the same hour a year earlier stands in, where the series has it.
+    How long a hole will last is not known while it lasts: the rule goes by its age.
+
+    Raises
+    ------
+    DataError
+        If the first value is missing: nothing earlier can fill it.
+    """
+    values = covariate.values.astype(np.float64, copy=True)
+    if np.isnan(values[0]):
+        observed = np.flatnonzero(~np.isnan(values))
+        until = f"its first {observed[0]} hours" if observed.size else "all its hours"
+        raise DataError(
+            f"covariate {covariate.name} misses {until}, and only earlier values may fill them; "
+            "start the series later (use_from) or leave the covariate out"
+        )
+    age = 0
+    previous = -1
+    for position in np.flatnonzero(np.isnan(values)).tolist():
+        age = age + 1 if position == previous + 1 else 1
+        previous = position
+        values[position] = values[position - _fill_distance(position, age)]
+    return values
+
+
+def _fill_distance(position: int, age: int) -> int:
+    """Hours back to the stand-in for a missing value; `age` is 1 in a hole's first hour."""
+    if age > REPEAT_DAY_STEPS and position >= STEPS_PER_YEAR:
+        return STEPS_PER_YEAR
+    if age > HOLD_STEPS and position >= STEPS_PER_DAY:
+        return STEPS_PER_DAY
+    return 1
+
+
+def weakest_role(roles: Iterable[Role]) -> Role:
+    """Role of a term made of several parts: past beats forecast, forecast beats calendar."""
+    strength = (Role.CALENDAR, Role.FORECAST, Role.PAST)
+    return max(roles, key=strength.index)
+
+
+def _build_group(group: str, series: Series) -> list[Feature]:
+    if group == "calendar":
+        table = calendar_features(series.index, series.calendar)
+        return [Feature(name, Role.CALENDAR, table.column(name)) for name in table.names]
+    if group == "covariates":
+        return [Feature(c.name, c.role, fill_covariate(c)) for c in series.covariates]
+    if group == "weather":
+        return _weather_features(series)
+    if group == "lags":
+        return _lag_features(series.values)
+    return _rolling_features(series.values)
+
+
+def _weather_features(series: Series) -> list[Feature]:
+    temperature = _first_of_kind(series.covariates, "temperature")
+    if temperature is None:
+        return []
+    celsius = fill_covariate(temperature)
+    weekend = is_weekend(series.index, series.calendar.zone)
+    role = weakest_role([temperature.role, Role.CALENDAR])
+    features = [
+        Feature("temperature_squared", temperature.role, celsius**2),
+        Feature("temperature_weekend", role, celsius * weekend),
+    ]
+    wind = _first_of_kind(series.covariates, "wind")
+    if wind is not None:
+        role = weakest_role([temperature.role, wind.role])
+        features.append(Feature("temperature_wind", role, celsius * fill_covariate(wind)))
+    return features
+
+
+def _lag_features(target: NDArray[np.float64]) -> list[Feature]:
+    known = _known_so_far(target)
+    mean = np.cumsum(known) / np.arange(1, len(known) + 1)
+    features = []
+    for steps in LAG_STEPS:
+        lagged = mean.copy()  # a lag that reaches before the series: the mean so far
+        lagged[steps:] = known[:-steps]
+        features.append(Feature(f"lag_{steps}", Role.PAST, lagged))
+    return features
+
+
+def _rolling_features(target: NDArray[np.float64]) -> list[Feature]:
+    known = _known_so_far(target)
+    features = []
+    for steps in ROLLING_STEPS:
+        # Summed window by window: a difference of running sums would carry one huge value's
+        # rounding error through all later rows.
+        padded = np.concatenate([np.zeros(steps - 1), known])
+        sums = np.lib.stride_tricks.sliding_window_view(padded, steps).sum(axis=1)
+        counts = np.minimum(np.arange(1, len(known) + 1), steps)
+        features.append(Feature(f"rolling_mean_{steps}", Role.PAST, sums / counts))
+    return features
+
+
+def _known_so_far(target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Target with every gap filled from the past; 0 before its first value."""
+    filled, _ = fill_from_past(target, longest_steps=len(target))
+    return np.nan_to_num(filled, nan=0.0)
+
+
+def _first_of_kind(covariates: Sequence[Covariate], kind: str) -> Covariate | None:
+    """The first covariate called "temperature" or "wind", or so with an underscore behind it.
+
+    The direction of the wind is an angle and not meant.
+    """
+    for covariate in covariates:
+        name = covariate.name.lower()
+        if name.startswith("wind_dir"):
+            continue
+        if name == kind or name.startswith(f"{kind}_"):
+            return covariate
+    return None
+
+
+def _local_days(index: pd.DatetimeIndex, zone: str) -> NDArray[np.datetime64]:
+    return index.tz_convert(zone).tz_localize(None).to_numpy().astype("datetime64[D]")
+
+
+def _table(features: Sequence[Feature], *, n_rows: int) -> FeatureTable:
+    values = np.empty((n_rows, len(features)))
+    for column, feature in enumerate(features):
+        values[:, column] = feature.values
+    return FeatureTable(
+        tuple(feature.name for feature in features),
+        tuple(feature.role for feature in features),
+        values,
+    )

@@ -1,0 +1,358 @@
+"""From the rows of a file to an hourly grid: columns, stamps, numbers, order.
+
+Rows are counted from 1 after the header. Nothing is repaired: a row too many is an error, an hour
+too few becomes NaN.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from paretocast.data.checks import Finding, Grid, at, check_grid, check_split_order
+from paretocast.data.series import Covariate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from paretocast.data.spec import DatasetSpec
+
+HOUR = pd.Timedelta(hours=1)
+# A clock time, and behind it Z or an offset.
+_WITH_ZONE = re.compile(r"[T ]\d{2}.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$")
+
+
+def check_frame(
+    frame: pd.DataFrame, spec: DatasetSpec, *, covariates: Sequence[str] | None = None
+) -> tuple[Finding, ...]:
+    """Every finding on a table as it was read, errors first.
+
+    Parameters
+    ----------
+    covariates : sequence of str, optional
+        Declared covariates that are used; those with `use = true` without it.
+    """
+    if covariates is None:
+        covariates = [name for name, covariate in spec.covariates.items() if covariate.use]
+    return examine_frame(frame, spec, covariates=covariates)[1]
+
+
+def examine_frame(
+    frame: pd.DataFrame, spec: DatasetSpec, *, covariates: Sequence[str]
+) -> tuple[Grid | None, tuple[Finding, ...]]:
+    """Hourly grid of a table and every finding, errors first.
+
+    The grid is None where the hours of the rows are not known. With an error among the findings it
+    serves for further findings only.
+    """
+    findings = _check_columns(frame, spec, covariates)
+    if findings:
+        return None, tuple(findings)
+    index, findings = parse_stamps(frame[spec.time_column], spec)
+    columns = {}
+    for column in (spec.target, *(spec.column_of(name) for name in covariates)):
+        columns[column], problems = _parse_numbers(frame[column])
+        findings += problems
+    if index is None or (findings and np.isnan(columns[spec.target]).all()):
+        return None, tuple(findings + check_split_order(spec))
+    rows = np.flatnonzero(_used(index, spec))
+    if len(rows) < 2:
+        return None, (*findings, _nothing_used(index, spec))
+    findings += _check_order(index[rows], rows, spec)
+    steps, problems = _check_frequency(index[rows])
+    findings += problems
+    if not steps:
+        return None, tuple(findings + check_split_order(spec))
+    grid = _lay_grid(
+        index[rows], {name: values[rows] for name, values in columns.items()}, spec, covariates
+    )
+    findings += check_grid(grid, spec, covariates=covariates)
+    return grid, tuple(
+        sorted(findings, key=lambda f: ("error", "warning", "note").index(f.severity))
+    )
+
+
+def parse_stamps(
+    raw: pd.Series, spec: DatasetSpec
+) -> tuple[pd.DatetimeIndex | None, list[Finding]]:
+    """UTC stamps of a time column, row by row, or what keeps them from being understood."""
+    if pd.api.types.is_datetime64_any_dtype(raw.dtype):
+        stamps = pd.DatetimeIndex(raw)
+        zoned = np.full(len(raw), stamps.tz is not None)
+    else:
+        text = raw.astype("str").str.strip()
+        zoned = np.array([bool(_WITH_ZONE.search(str(value))) for value in text], dtype=bool)
+        stamps = pd.DatetimeIndex(
+            pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True), tz="UTC"
+        )
+    if stamps.isna().any():
+        return None, [_unparsable(raw, np.asarray(stamps.isna()), spec)]
+    if zoned.any() and not zoned.all():
+        row = int(np.flatnonzero(~zoned)[0])
+        return None, [
+            Finding(
+                "error",
+                "mixed_zones",
+                f"{int((~zoned).sum())} of {len(zoned)} times carry no zone and the others do; the "
+                f"first without is {raw.iloc[row]} in row {row + 1}",
+                "write all of them in UTC, with a Z at the end",
+            )
+        ]
+    if zoned.all():
+        return stamps.tz_convert("UTC").as_unit("ns"), []
+    walls = stamps.tz_localize(None)
+    if spec.stamp_zone is None:
+        return None, [_naive(raw, walls, spec)]
+    return _localise(walls, spec.stamp_zone)
+
+
+def _check_columns(
+    frame: pd.DataFrame, spec: DatasetSpec, covariates: Sequence[str]
+) -> list[Finding]:
+    needed = [spec.time_column, spec.target, *(spec.column_of(name) for name in covariates)]
+    missing = [column for column in dict.fromkeys(needed) if column not in frame.columns]
+    if not missing:
+        return []
+    there = [str(column) for column in frame.columns]
+    separated = len(there) == 1 and (";" in there[0] or "\t" in there[0])
+    return [
+        Finding(
+            "error",
+            "missing_columns",
+            f"no column {', '.join(missing)}; the file has {', '.join(there)}",
+            "separate the columns by commas"
+            if separated
+            else "name existing columns as time_column, target or a covariate's column",
+        )
+    ]
+
+
+def _parse_numbers(raw: pd.Series) -> tuple[NDArray[np.float64], list[Finding]]:
+    """Numbers of a column, NaN for an empty cell, and what is no finite number."""
+    numbers = pd.to_numeric(raw, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    numbers = np.array(numbers)
+    bad = (np.isnan(numbers) & raw.notna().to_numpy()) | np.isinf(numbers)
+    if not bad.any():
+        return numbers, []
+    row = int(np.flatnonzero(bad)[0])
+    value = str(raw.iloc[row])
+    comma = re.fullmatch(r"\s*-?\d*,\d+\s*", value) is not None
+    numbers[bad] = np.nan
+    return numbers, [
+        Finding(
+            "error",
+            "not_numeric",
+            f"column {raw.name} holds {int(bad.sum())} values that are no finite numbers, the "
+            f"first is {value!r} in row {row + 1}",
+            "write a decimal point, not a comma" if comma else "leave the cell of a gap empty",
+        )
+    ]
+
+
+def _unparsable(raw: pd.Series, bad: NDArray[np.bool_], spec: DatasetSpec) -> Finding:
+    row = int(np.flatnonzero(bad)[0])
+    return Finding(
+        "error",
+        "unparsable_times",
+        f"{int(bad.sum())} values of {spec.time_column} are no times, the first is "
+        f"{str(raw.iloc[row])!r} in row {row + 1}",
+        "write ISO 8601 such as 2020-11-13T23:00:00Z",
+    )
+
+
+def _naive(raw: pd.Series, walls: pd.DatetimeIndex, spec: DatasetSpec) -> Finding:
+    traces = _daylight_traces(walls, spec.zone)
+    local = f" and look like local time of {spec.zone}: {traces}" if traces else ""
+    zone = spec.zone if traces else "UTC"
+    return Finding(
+        "error",
+        "daylight_saving" if traces else "naive_times",
+        f"the times carry no zone, as {raw.iloc[0]} in row 1{local}",
+        f'write UTC stamps with a Z at the end, or offsets, or set stamp_zone = "{zone}" if that '
+        "is their zone",
+    )
+
+
+def _daylight_traces(walls: pd.DatetimeIndex, zone: str) -> str:
+    """What the two changes of the clock left in local times; empty where nothing did."""
+    ambiguous, skipped = _clock_changes(walls, zone)
+    doubled = walls[ambiguous & walls.duplicated()]
+    hours = pd.date_range(walls.min().floor("h"), walls.max().floor("h"), freq="h")
+    leapt = hours[_clock_changes(hours, zone)[1]]
+    missing = leapt[~leapt.isin(walls)] if not skipped.any() else leapt[:0]
+    traces = []
+    if len(doubled):
+        traces.append(f"{doubled[0]:%Y-%m-%d %H:%M} appears twice")
+    if len(missing):
+        traces.append(f"{missing[0]:%Y-%m-%d %H:%M} is missing")
+    return " and ".join(traces)
+
+
+def _clock_changes(
+    walls: pd.DatetimeIndex, zone: str
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which local times happen twice in a zone, and which never, both (T,)."""
+    either = np.asarray(walls.tz_localize(zone, ambiguous="NaT", nonexistent="NaT").isna())
+    summer = np.ones(len(walls), dtype=bool)
+    skipped = np.asarray(walls.tz_localize(zone, ambiguous=summer, nonexistent="NaT").isna())
+    return either & ~skipped, skipped
+
+
+def _localise(walls: pd.DatetimeIndex, zone: str) -> tuple[pd.DatetimeIndex | None, list[Finding]]:
+    """UTC stamps of local times; of a doubled hour the first is summer time."""
+    ambiguous, skipped = _clock_changes(walls, zone)
+    advice = "write UTC stamps with a Z at the end"
+    if standard := _standard_time(walls[0], zone):
+        advice += f', or set stamp_zone = "{standard}" if they are in winter time all year'
+    if skipped.any():
+        first = walls[skipped][0]
+        message = (
+            f"{int(skipped.sum())} local times do not exist in {zone} because the clock leaps over "
+            f"them in spring, the first is {first:%Y-%m-%d %H:%M}"
+        )
+        return None, [Finding("error", "daylight_saving", message, advice)]
+    counts = pd.Series(walls).groupby(walls)
+    lonely = ambiguous & (counts.transform("size").to_numpy() != 2)
+    if lonely.any():
+        first = walls[lonely][0]
+        message = (
+            f"{int(lonely.sum())} local times happen twice in {zone} when the clock goes back in "
+            f"autumn but do not stand in two rows, the first is {first:%Y-%m-%d %H:%M}"
+        )
+        return None, [Finding("error", "daylight_saving", message, advice)]
+    is_first: NDArray[np.bool_] = counts.cumcount().to_numpy() == 0
+    return walls.tz_localize(zone, ambiguous=is_first).tz_convert("UTC").as_unit("ns"), []
+
+
+def _standard_time(wall: pd.Timestamp, zone: str) -> str:
+    """Name of the zone that keeps winter time all year; empty where it is off by minutes."""
+    seasons = (pd.Timestamp(wall.year, month, 1, tz=zone).utcoffset() for month in (1, 7))
+    hours = min(season.total_seconds() for season in seasons if season is not None) / 3600.0
+    # Etc/GMT-1 is one hour ahead of UTC.
+    return f"Etc/GMT{-int(hours):+d}" if hours == int(hours) else ""
+
+
+def _used(index: pd.DatetimeIndex, spec: DatasetSpec) -> NDArray[np.bool_]:
+    used = np.ones(len(index), dtype=bool)
+    if spec.use_from is not None:
+        used &= index >= spec.use_from
+    if spec.use_to is not None:
+        used &= index <= spec.use_to
+    return used
+
+
+def _nothing_used(index: pd.DatetimeIndex, spec: DatasetSpec) -> Finding:
+    if len(index) < 2:
+        return Finding("error", "too_short", f"the file holds {len(index)} rows", "give it more")
+    return Finding(
+        "error",
+        "too_short",
+        f"fewer than two rows lie between use_from {at(spec.use_from)} and use_to "
+        f"{at(spec.use_to)}; the data run from {at(index.min())} to {at(index.max())}",
+        "correct use_from and use_to",
+    )
+
+
+def _check_order(
+    index: pd.DatetimeIndex, rows: NDArray[np.intp], spec: DatasetSpec
+) -> list[Finding]:
+    findings = []
+    doubled = index.duplicated()
+    if doubled.any():
+        first = int(np.flatnonzero(doubled)[0])
+        traces = _daylight_traces(index.tz_localize(None), spec.zone)
+        findings.append(
+            Finding(
+                "error",
+                "duplicates",
+                f"{int(doubled.sum())} times stand in more than one row, the first is "
+                f"{at(index[first])} in row {rows[first] + 1}",
+                "keep one row per hour",
+            )
+        )
+        if "twice" in traces:
+            findings.append(
+                Finding(
+                    "error",
+                    "daylight_saving",
+                    f"the times look like local time of {spec.zone} labelled as UTC: {traces}",
+                    "write true UTC stamps, or local ones without a zone and "
+                    f'stamp_zone = "{spec.zone}"',
+                )
+            )
+    backward = np.diff(index.asi8) < 0
+    if backward.any():
+        first = int(np.flatnonzero(backward)[0]) + 1
+        findings.append(
+            Finding(
+                "error",
+                "unsorted",
+                f"the rows are not sorted by time: {at(index[first])} in row {rows[first] + 1} "
+                f"comes after {at(index[first - 1])}",
+                "sort the file by time",
+            )
+        )
+    return findings
+
+
+def _check_frequency(index: pd.DatetimeIndex) -> tuple[bool, list[Finding]]:
+    """Whether the stamps can be laid on an hourly grid, and what keeps them from it."""
+    stamps = index.unique().sort_values()
+    if len(stamps) < 2:
+        return False, []
+    step = pd.Series(stamps).diff().median()
+    if step != HOUR:
+        return False, [
+            Finding(
+                "error",
+                "frequency",
+                f"the median step between two times is {_span(step)}, expected 1 h",
+                "bring the data to full hours first, each stamp at the start of its hour",
+            )
+        ]
+    off = stamps != stamps.floor("h")
+    if off.any():
+        return False, [
+            Finding(
+                "error",
+                "frequency",
+                f"{int(off.sum())} of {len(stamps)} times are no full hours in UTC, the first is "
+                f"{stamps[off][0]:%Y-%m-%d %H:%M:%S}Z",
+                "bring the data to full hours first, each stamp at the start of its hour",
+            )
+        ]
+    return True, []
+
+
+def _lay_grid(
+    index: pd.DatetimeIndex,
+    columns: dict[str, NDArray[np.float64]],
+    spec: DatasetSpec,
+    covariates: Sequence[str],
+) -> Grid:
+    hours = pd.date_range(index.min(), index.max(), freq="h", unit="ns")
+    first = ~index.duplicated()
+    laid = pd.DataFrame(columns, index=index)[first].reindex(hours)
+    return Grid(
+        hours,
+        laid[spec.target].to_numpy(np.float64, copy=True),
+        tuple(
+            Covariate(
+                spec.covariates[name].series_name(name),
+                laid[spec.column_of(name)].to_numpy(np.float64, copy=True),
+                spec.covariates[name].role,
+                spec.covariates[name].unit,
+            )
+            for name in covariates
+        ),
+    )
+
+
+def _span(step: pd.Timedelta) -> str:
+    minutes = step / pd.Timedelta(minutes=1)
+    return f"{minutes:g} min" if minutes < 60 else f"{minutes / 60:g} h"

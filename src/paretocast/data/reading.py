@@ -1,0 +1,403 @@
+"""Data sets from disk: find the file, check it, lay it on the hourly grid; nothing is written."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from paretocast.data.checks import Finding, Grid, check_grid
+from paretocast.data.demo import generate_demo
+from paretocast.data.parsing import examine_frame
+from paretocast.data.series import STEPS_PER_DAY, Calendar, Series
+from paretocast.data.spec import DatasetSpec, find_spec, named_datasets
+from paretocast.data.task import SplitDates
+from paretocast.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+DATA_DIR_VARIABLE = "PARETOCAST_DATA"
+DEMO_NAME = "demo"
+SEASONS = {"winter": (12, 1, 2), "spring": (3, 4, 5), "summer": (6, 7, 8), "autumn": (9, 10, 11)}
+PERIODS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A series ready to be made a task of.
+
+    Attributes
+    ----------
+    findings : tuple of Finding
+        Warnings and notes; there is no error among them.
+    """
+
+    spec: DatasetSpec
+    series: Series
+    dates: SplitDates
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class DatasetRow:
+    """A named set in a list.
+
+    Attributes
+    ----------
+    use_from, train_to, validation_to, test_to : str
+        As ISO dates; a share in percent, or empty where the file decides.
+    present : bool
+        Whether the file is there; always for a generated series.
+    """
+
+    name: str
+    target: str
+    unit: str
+    use_from: str
+    train_to: str
+    validation_to: str
+    test_to: str
+    file: str
+    present: bool
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One number or date that describes a data set.
+
+    Attributes
+    ----------
+    unit : str
+        Empty for a text and for a unitless number.
+    """
+
+    group: str
+    name: str
+    value: str | int | float
+    unit: str = ""
+
+
+def load_dataset(
+    name_or_path: str | Path,
+    *,
+    data_dir: Path | None = None,
+    covariates: Sequence[str] | None = None,
+) -> Dataset:
+    """A data set, checked.
+
+    Parameters
+    ----------
+    data_dir : Path, optional
+        Where the files of named sets lie; the environment variable PARETOCAST_DATA without it.
+    covariates : sequence of str, optional
+        Names of declared covariates to use, possibly none; those with `use = true` without it.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such set, or if its TOML file or a covariate's name is wrong.
+    DataError
+        If a file is absent or unreadable, or with every error that the checks found.
+    """
+    spec, series, findings = _examine(name_or_path, data_dir=data_dir, covariates=covariates)
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors or series is None:
+        listed = "\n".join(f"  {error}" for error in errors)
+        raise DataError(f"data set {spec.name} ({spec.path}) cannot be used:\n{listed}")
+    dates = SplitDates(*spec.splits.last_hours(series.index[0], series.index[-1]))
+    return Dataset(spec, series, dates, findings)
+
+
+def check_dataset(
+    name_or_path: str | Path,
+    *,
+    data_dir: Path | None = None,
+    covariates: Sequence[str] | None = None,
+) -> tuple[Finding, ...]:
+    """Every finding on a data set, errors first; arguments and refusals as `load_dataset`."""
+    return _examine(name_or_path, data_dir=data_dir, covariates=covariates)[2]
+
+
+def list_datasets(data_dir: Path | None = None) -> tuple[DatasetRow, ...]:
+    """The named sets and whether their files are there."""
+    folder = _data_folder(data_dir)
+    rows = []
+    for name in named_datasets():
+        spec = find_spec(name)
+        splits = spec.splits
+        rows.append(
+            DatasetRow(
+                name=name,
+                target=spec.target,
+                unit=spec.unit,
+                use_from=_day(spec.use_from),
+                train_to=_day(splits.train_to),
+                validation_to=_day(splits.validation_to),
+                test_to=_day(splits.test_to or spec.use_to),
+                file="generated" if name == DEMO_NAME else str(spec.path),
+                present=name == DEMO_NAME
+                or (folder is not None and (folder / spec.path).is_file()),
+            )
+        )
+    return tuple(rows)
+
+
+def describe_dataset(dataset: Dataset) -> tuple[Fact, ...]:
+    """Range, target, seasons, autocorrelation, periods and covariates of a data set as facts."""
+    series = dataset.series
+    target, index, unit = series.values, series.index, series.unit
+    month = index.tz_convert(series.calendar.zone).month.to_numpy()
+    facts = [
+        Fact("range", "first hour", index[0].isoformat()),
+        Fact("range", "last hour", index[-1].isoformat()),
+        Fact("range", "hours", len(index)),
+        Fact("range", "time zone", series.calendar.zone),
+        Fact("target", "name", dataset.spec.target),
+        Fact("target", "missing", _percent_missing(target), "%"),
+        *(Fact("target", name, value, unit) for name, value in _moments(target).items()),
+    ]
+    for season, months in SEASONS.items():
+        chosen = target[np.isin(month, months)]
+        if not np.isnan(chosen).all():
+            moments = _moments(chosen)
+            facts += [Fact(season, name, moments[name], unit) for name in ("mean", "sd")]
+    for name, steps in (("24 h", STEPS_PER_DAY), ("168 h", 7 * STEPS_PER_DAY)):
+        facts.append(Fact("autocorrelation", name, _correlation(target[steps:], target[:-steps])))
+    return (*facts, *_describe_periods(dataset), *_describe_covariates(series))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """The rows of a CSV, gzipped CSV or Parquet file; the cells of a CSV file as text.
+
+    Raises
+    ------
+    DataError
+        If the file is of another kind or cannot be read.
+    """
+    name = path.name.lower()
+    try:
+        if name.endswith((".csv", ".csv.gz")):
+            return pd.read_csv(path, dtype="str", encoding="utf-8-sig")
+        if name.endswith((".parquet", ".pq")):
+            frame = pd.read_parquet(path)
+            return frame if frame.index.name is None else frame.reset_index()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} cannot be read: {error}; save it as UTF-8") from error
+    except pd.errors.EmptyDataError as error:
+        raise DataError(f"{path} is empty, expected a header and a row for each hour") from error
+    except (OSError, EOFError, ValueError, ImportError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    raise DataError(f"{path} is of no known kind, expected .csv, .csv.gz or .parquet")
+
+
+def load_school_holidays(path: Path) -> tuple[tuple[dt.date, dt.date], ...]:
+    """First and last days of school holidays from a CSV file with start_date and end_date.
+
+    Raises
+    ------
+    DataError
+        If the file is absent or unreadable, or a row is no pair of dates in their order.
+    """
+    if not path.is_file():
+        raise DataError(
+            f"no file {path} with school holidays; put it there, or take school_holidays out of "
+            "the data set's TOML file"
+        )
+    frame = read_table(path)
+    if not {"start_date", "end_date"} <= set(frame.columns):
+        raise DataError(
+            f"{path} has the columns {', '.join(map(str, frame.columns))}, expected start_date and "
+            "end_date"
+        )
+    ranges = []
+    for row, (first, last) in enumerate(zip(frame["start_date"], frame["end_date"], strict=True)):
+        try:
+            days = dt.date.fromisoformat(str(first)), dt.date.fromisoformat(str(last))
+        except ValueError as error:
+            raise DataError(
+                f"{path} row {row + 1}: {first} to {last}, expected dates such as 2020-12-21"
+            ) from error
+        if days[0] > days[1]:
+            raise DataError(f"{path} row {row + 1}: {last} ends before {first} begins")
+        ranges.append(days)
+    return tuple(ranges)
+
+
+def _examine(
+    name_or_path: str | Path, *, data_dir: Path | None, covariates: Sequence[str] | None
+) -> tuple[DatasetSpec, Series | None, tuple[Finding, ...]]:
+    """A set's series and every finding on it; no series where its hours are unknown."""
+    spec = find_spec(name_or_path)
+    used = choose_covariates(spec, covariates)
+    if str(name_or_path).lower() == DEMO_NAME:
+        return spec, *_examine_demo(spec, used)
+    path = _locate(spec, data_dir)
+    calendar = _load_calendar(spec, data_dir)
+    grid, findings = examine_frame(read_table(path), spec, covariates=used)
+    if grid is None:
+        return spec, None, findings
+    series = Series(
+        name=spec.name,
+        values=grid.target,
+        index=grid.index,
+        unit=spec.unit,
+        calendar=calendar,
+        covariates=grid.covariates,
+    )
+    return spec, series, findings + _check_school_holidays(series)
+
+
+def _examine_demo(spec: DatasetSpec, used: Sequence[str]) -> tuple[Series, tuple[Finding, ...]]:
+    whole, _ = generate_demo()
+    chosen = {covariate.name: covariate for covariate in whole.covariates}
+    kept = tuple(chosen[name] for name in used)
+    series = Series(whole.name, whole.values, whole.index, whole.unit, whole.calendar, kept)
+    grid = Grid(series.index, series.values, kept)
+    return series, tuple(check_grid(grid, spec, covariates=used))
+
+
+def choose_covariates(spec: DatasetSpec, wanted: Iterable[str] | None) -> tuple[str, ...]:
+    """Names of the covariates to use, as the set declares and the user wishes.
+
+    Raises
+    ------
+    SettingsError
+        If the set declares no such covariate.
+    """
+    if wanted is None:
+        return tuple(name for name, covariate in spec.covariates.items() if covariate.use)
+    names = tuple(dict.fromkeys(wanted))
+    unknown = [name for name in names if name not in spec.covariates]
+    if unknown:
+        raise SettingsError(
+            f"data set {spec.name} declares no covariate {', '.join(unknown)}; it declares "
+            f"{', '.join(spec.covariates) or 'none'}"
+        )
+    return names
+
+
+def _data_folder(data_dir: Path | None) -> Path | None:
+    if data_dir is not None:
+        return data_dir
+    named = os.environ.get(DATA_DIR_VARIABLE)
+    return Path(named) if named else None
+
+
+def _locate(spec: DatasetSpec, data_dir: Path | None) -> Path:
+    """The set's file.
+
+    Raises
+    ------
+    DataError
+        If it is not there, with what was tried and where the data come from.
+    """
+    folder = _data_folder(data_dir)
+    origin = f" The data come from {spec.source}." if spec.source else ""
+    if folder is None and not spec.path.is_absolute():
+        raise DataError(
+            f"data set {spec.name} needs the file {spec.path}, and no data directory is given: use "
+            f"--data-dir or set {DATA_DIR_VARIABLE}.{origin}"
+        )
+    path = spec.path if folder is None else folder / spec.path
+    if path.is_file():
+        return path
+    remedy = (
+        "correct path in the set's TOML file"
+        if spec.path.is_absolute()
+        else f"give its folder with --data-dir or {DATA_DIR_VARIABLE}"
+    )
+    raise DataError(f"data set {spec.name}: no file {path.absolute()}; {remedy}.{origin}")
+
+
+def _load_calendar(spec: DatasetSpec, data_dir: Path | None) -> Calendar:
+    school: tuple[tuple[dt.date, dt.date], ...] = ()
+    if spec.school_holidays is not None:
+        folder = _data_folder(data_dir) or Path()
+        school = load_school_holidays(folder / spec.school_holidays)
+    return Calendar(zone=spec.zone, country=spec.holiday_country, school_holidays=school)
+
+
+def _check_school_holidays(series: Series) -> tuple[Finding, ...]:
+    """A warning where the list of school holidays does not cover the years of the series."""
+    holidays = series.calendar.school_holidays
+    if not holidays:
+        return ()
+    local = series.index[[0, -1]].tz_convert(series.calendar.zone)
+    listed = {day.year for pair in holidays for day in pair}
+    absent = [year for year in range(local[0].year, local[1].year + 1) if year not in listed]
+    if not absent:
+        return ()
+    return (
+        Finding(
+            "warning",
+            "school_holidays",
+            f"the school holidays name no day in {', '.join(map(str, absent))}",
+            "add the years to the file, or take school_holidays out of the set's TOML file",
+        ),
+    )
+
+
+def _describe_periods(dataset: Dataset) -> list[Fact]:
+    hour = pd.Timedelta(hours=1)
+    dates = dataset.dates
+    ends = (dates.train_to, dates.validation_to, dates.test_to)
+    starts = (dataset.series.index[0], ends[0] + hour, ends[1] + hour)
+    facts = []
+    for period, start, end in zip(PERIODS, starts, ends, strict=True):
+        facts += [
+            Fact(period, "first hour", start.isoformat()),
+            Fact(period, "last hour", end.isoformat()),
+            Fact(period, "hours", int((end - start) / hour) + 1),
+        ]
+    return facts
+
+
+def _describe_covariates(series: Series) -> list[Fact]:
+    facts = []
+    for covariate in series.covariates:
+        group = f"covariate {covariate.name}"
+        known = ~np.isnan(covariate.values)
+        facts += [
+            Fact(group, "role", str(covariate.role)),
+            Fact(group, "missing", _percent_missing(covariate.values), "%"),
+            Fact(group, "last hour", series.index[np.flatnonzero(known)[-1]].isoformat()),
+            Fact(group, "mean", float(covariate.values[known].mean()), covariate.unit),
+            Fact(group, "correlation", _correlation(covariate.values, series.values)),
+        ]
+    return facts
+
+
+def _moments(values: NDArray[np.float64]) -> dict[str, float]:
+    known = values[~np.isnan(values)]
+    return {
+        "mean": float(known.mean()),
+        "sd": float(known.std()),
+        "min": float(known.min()),
+        "max": float(known.max()),
+    }
+
+
+def _percent_missing(values: NDArray[np.float64]) -> float:
+    return float(100.0 * np.isnan(values).mean())
+
+
+def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Pearson's correlation over the hours where both are known; NaN where one is constant."""
+    both = ~np.isnan(one) & ~np.isnan(other)
+    a, b = one[both], other[both]
+    if len(a) < 2 or a.std() == 0.0 or b.std() == 0.0:
+        return float("nan")
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def _day(stamp: pd.Timestamp | None) -> str:
+    return "" if stamp is None else f"{stamp:%Y-%m-%d}"

@@ -1,0 +1,135 @@
+"""Target and covariates in the units that models train in.
+
+Every scaler is fitted on the train period and applied everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from paretocast.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from paretocast.data.task import Task
+
+# log1p(y / offset) is close to log(y) for usual demand and finite at zero.
+LOG_OFFSET_SHARE = 0.1
+
+
+class Transform(StrEnum):
+    """Monotone change of the target before it is standardised.
+
+    `auto` is `log1p` where no train value is negative: the noise of demand grows with demand.
+    """
+
+    AUTO = "auto"
+    NONE = "none"
+    LOG1P = "log1p"
+
+
+@dataclass(frozen=True)
+class TargetScaling:
+    """Transform, then standardise.
+
+    Attributes
+    ----------
+    offset : float
+        In target units; `log1p` works on `y / offset`.
+    center, spread : float
+        Mean and standard deviation of the transformed train target, unitless for `log1p`.
+    """
+
+    transform: Transform  # never auto
+    offset: float
+    center: float
+    spread: float
+
+    def scale(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scaled units from target units; NaN stays NaN."""
+        if self.transform is Transform.LOG1P:
+            # A negative value after a non-negative train period is clipped:
+            # log1p has no answer for it.
+            values = np.log1p(np.maximum(values, 0.0) / self.offset)
+        return (values - self.center) / self.spread
+
+    def unscale(self, scaled: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Target units from scaled units, any shape; ascending quantiles stay ascending."""
+        values = scaled * self.spread + self.center
+        if self.transform is Transform.LOG1P:
+            return np.expm1(values) * self.offset
+        return values
+
+
+def fit_target_scaling(train_values: NDArray[np.float64], transform: Transform) -> TargetScaling:
+    """Scaling of a target from its train period.
+
+    Raises
+    ------
+    DataError
+        If nothing was observed, or if `log1p` meets a negative value.
+    """
+    known = train_values[~np.isnan(train_values)]
+    if not known.size:
+        raise DataError(
+            "the train period holds no observed value, expected some to fit the scaling on"
+        )
+    if transform is Transform.AUTO:
+        transform = Transform.NONE if known.min() < 0.0 else Transform.LOG1P
+    if transform is Transform.LOG1P and known.min() < 0.0:
+        raise DataError(
+            "transform log1p needs a non-negative target, the train period goes down to "
+            f"{known.min():g}; use transform none"
+        )
+    positive = known[known > 0.0]
+    offset = LOG_OFFSET_SHARE * float(np.median(positive)) if positive.size else 1.0
+    raw = TargetScaling(transform, offset, center=0.0, spread=1.0).scale(known)
+    return TargetScaling(transform, offset, float(raw.mean()), float(raw.std()) or 1.0)
+
+
+@dataclass(frozen=True)
+class ScaledArrays:
+    """The whole series as models see it, float32.
+
+    Attributes
+    ----------
+    history : ndarray of shape (T,)
+        Scaled target with short gaps filled from the past; 0 where `history_mask` is 0.
+    history_mask, observed_mask : ndarray of shape (T,)
+        1 where `history` may be read, and where a value was really observed and may enter the loss.
+    past : ndarray of shape (T, P)
+        Covariates and lags of role `past`.
+    known : ndarray of shape (T, K)
+        Features of roles `calendar` and `forecast`.
+    """
+
+    history: NDArray[np.float32]
+    history_mask: NDArray[np.float32]
+    observed_mask: NDArray[np.float32]
+    past: NDArray[np.float32]
+    known: NDArray[np.float32]
+
+
+def scale_task(task: Task, transform: Transform) -> tuple[ScaledArrays, TargetScaling]:
+    """Scaled arrays of a task with scalers fitted on its train period."""
+    scaling = fit_target_scaling(task.series.values[: task.train_stop], transform)
+    filled, usable = task.filled
+    history = np.where(usable, scaling.scale(filled), 0.0)
+    table = task.features.values
+    center = table[: task.train_stop].mean(axis=0)
+    spread = table[: task.train_stop].std(axis=0)
+    table = (table - center) / np.where(spread > 0.0, spread, 1.0)
+    ahead = np.array([role.known_ahead for role in task.features.roles], dtype=bool)
+    arrays = ScaledArrays(
+        history=history.astype(np.float32),
+        history_mask=usable.astype(np.float32),
+        observed_mask=(~np.isnan(task.series.values)).astype(np.float32),
+        past=table[:, ~ahead].astype(np.float32),
+        known=table[:, ahead].astype(np.float32),
+    )
+    return arrays, scaling

@@ -1,0 +1,300 @@
+"""Data sets as TOML files: where a series lies, what it means, how it is split.
+
+A named set is a TOML file shipped with the package; its paths are relative to the data directory.
+The paths of a user's own TOML file are relative to that file.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import pandas as pd
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    model_validator,
+)
+
+from paretocast.data.series import Role
+from paretocast.errors import SettingsError, unknown_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pydantic_core import ErrorDetails
+
+PLAIN_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+DEFAULT_FILL_HOURS = 6
+
+
+def _read_stamp(value: object) -> pd.Timestamp:
+    """A full hour in UTC from a TOML date-time or an ISO 8601 string with its zone."""
+    if not isinstance(value, str | dt.datetime | pd.Timestamp):
+        raise ValueError("expected a date and time such as 2020-11-13T23:00:00Z")
+    try:
+        stamp = pd.Timestamp(value)
+    except ValueError:
+        raise ValueError("expected a date and time such as 2020-11-13T23:00:00Z") from None
+    if stamp.tzinfo is None:
+        raise ValueError("names no time zone; end it with Z for UTC or with an offset")
+    stamp = stamp.tz_convert("UTC")
+    if stamp != stamp.floor("h"):
+        raise ValueError("expected a full hour")
+    return stamp
+
+
+def _known_zone(zone: str) -> str:
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("expected an IANA time zone such as Europe/Copenhagen") from None
+    return zone
+
+
+def _known_country(code: str) -> str:
+    import holidays  # 0.15 s, and not every set has a country
+
+    try:
+        holidays.country_holidays(code)
+    except NotImplementedError:
+        raise ValueError(
+            "expected an ISO code that the holidays package knows, such as DK"
+        ) from None
+    return code
+
+
+Stamp = Annotated[pd.Timestamp, BeforeValidator(_read_stamp)]
+Zone = Annotated[str, AfterValidator(_known_zone)]
+Country = Annotated[str, AfterValidator(_known_country)]
+Name = Annotated[str, Field(pattern=PLAIN_NAME)]
+Share = Annotated[float, Field(strict=True, gt=0.0, lt=1.0)]
+
+
+class ClosedModel(BaseModel):
+    """Settings that cannot change and that know no other keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class CovariateSpec(ClosedModel):
+    """A column that accompanies the target.
+
+    Attributes
+    ----------
+    column : str or None
+        Its column in the file; the covariate's own name without it.
+    use : bool
+        Whether it is used unless the user names covariates.
+    kind : {"temperature", "wind"} or None
+        Which derived weather terms it enters. A covariate named so needs no kind.
+    fill_hours : int
+        How long a hole may be before it counts as missing data: an error in the train and
+        validation periods, a warning in the test period.
+    """
+
+    column: str | None = None
+    role: Role
+    unit: str = ""
+    use: StrictBool = True
+    kind: Literal["temperature", "wind"] | None = None
+    fill_hours: int = Field(default=DEFAULT_FILL_HOURS, strict=True, ge=0)
+
+    def series_name(self, name: str) -> str:
+        """What the covariate is called in the series: its name, led by its kind.
+
+        >>> CovariateSpec(role=Role.FORECAST, kind="wind").series_name("mast")
+        'wind_mast'
+        """
+        if self.kind is None or name == self.kind or name.startswith(f"{self.kind}_"):
+            return name
+        return f"{self.kind}_{name}"
+
+
+class SplitSpec(ClosedModel):
+    """The periods, either by their last hours or by shares of the used range.
+
+    Attributes
+    ----------
+    train_to, validation_to, test_to : Timestamp or None
+        Last hours, included. `test_to` is the last used hour where it is not given.
+    train, validation : float or None
+        Shares of the used range, cut at UTC midnight; the rest is the test period.
+    """
+
+    train_to: Stamp | None = None
+    validation_to: Stamp | None = None
+    test_to: Stamp | None = None
+    train: Share | None = None
+    validation: Share | None = None
+
+    @model_validator(mode="after")
+    def _one_way_only(self) -> SplitSpec:
+        by_date = [self.train_to, self.validation_to]
+        by_share = [self.train, self.validation]
+        dated = all(v is not None for v in by_date) and by_share == [None, None]
+        shared = all(v is not None for v in by_share) and [*by_date, self.test_to] == [None] * 3
+        if not dated and not shared:
+            raise ValueError(
+                "expected either the dates train_to and validation_to (and test_to), "
+                "or the shares train and validation"
+            )
+        if (self.train or 0.0) + (self.validation or 0.0) >= 1.0:
+            raise ValueError(
+                f"train {self.train:g} and validation {self.validation:g} leave nothing "
+                "for the test period; their sum must be below 1"
+            )
+        return self
+
+    def last_hours(
+        self, first: pd.Timestamp, last: pd.Timestamp
+    ) -> tuple[pd.Timestamp, pd.Timestamp, pd.Timestamp]:
+        """Last hours of train, validation and test for a series from `first` to `last`."""
+        if self.train_to is not None and self.validation_to is not None:
+            return self.train_to, self.validation_to, self.test_to or last
+        hour = pd.Timedelta(hours=1)
+        train = self.train or 0.0
+        validation = self.validation or 0.0
+        length = last + hour - first
+        ends = [(first + share * length).floor("D") - hour for share in (train, train + validation)]
+        return ends[0], ends[1], last
+
+
+class DatasetSpec(ClosedModel):
+    """One series as its TOML file declares it; all times are UTC unless a zone says otherwise.
+
+    Attributes
+    ----------
+    path : Path
+        CSV, gzipped CSV or Parquet. Absolute, or relative to the data directory.
+    zone : str
+        IANA time zone where the demand lives, for calendar terms.
+    stamp_zone : str or None
+        Zone of time stamps that carry none. Stamps with an offset need none.
+    use_from, use_to : Timestamp or None
+        First and last used hour, both included; the file's own without them.
+    holiday_country : str or None
+        ISO code that the `holidays` package knows.
+    school_holidays : Path or None
+        CSV with start_date, end_date and description; found as `path` is.
+    """
+
+    name: Name
+    path: Path
+    time_column: str = "timestamp"
+    target: str
+    unit: str
+    zone: Zone = "UTC"
+    stamp_zone: Zone | None = None
+    frequency: Literal["1h"] = "1h"
+    use_from: Stamp | None = None
+    use_to: Stamp | None = None
+    holiday_country: Country | None = None
+    school_holidays: Path | None = None
+    covariates: dict[Name, CovariateSpec] = Field(default_factory=dict)
+    splits: SplitSpec
+    source: str = ""
+    licence: str = ""
+    note: str = ""
+
+    def column_of(self, covariate: str) -> str:
+        """The file's column of a declared covariate."""
+        return self.covariates[covariate].column or covariate
+
+
+def named_datasets() -> dict[str, Path]:
+    """TOML files of the sets that come with the package, by name."""
+    packaged = Path(str(resources.files("paretocast"))) / "named_datasets"
+    folder = packaged if packaged.is_dir() else Path(__file__).parents[3] / "datasets"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def find_spec(name_or_path: str | Path) -> DatasetSpec:
+    """Declaration of a named set (upper or lower case), or of a user's TOML file.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such set or file, or if the file cannot be used.
+    """
+    path = own_file(name_or_path)
+    named = named_datasets()
+    if path is None:
+        return read_spec(named[str(name_or_path).lower()])
+    if path.suffix.lower() != ".toml":
+        raise SettingsError(
+            f"no data set is called {str(name_or_path)!r}; there are {', '.join(named)}, "
+            "or give the path of a TOML file that declares your own"
+        )
+    if not path.is_file():
+        raise SettingsError(f"no file {path.absolute()}, expected a TOML file of a data set")
+    spec = read_spec(path)
+    folder = path.absolute().parent
+    school = spec.school_holidays
+    return spec.model_copy(
+        update={
+            "path": folder / spec.path,
+            "school_holidays": None if school is None else folder / school,
+        }
+    )
+
+
+def own_file(name_or_path: str | Path) -> Path | None:
+    """The TOML file that a user means; None for a named set."""
+    return None if str(name_or_path).lower() in named_datasets() else Path(name_or_path)
+
+
+def read_spec(path: Path) -> DatasetSpec:
+    """Declaration in a TOML file, its paths as they are written there.
+
+    Raises
+    ------
+    SettingsError
+        Naming the file, the key, what came and what is allowed.
+    """
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f"{path} cannot be read as TOML: {error}") from error
+    try:
+        return DatasetSpec.model_validate(settings)
+    except ValidationError as error:
+        problems = "\n".join(f"  {_explain(problem)}" for problem in error.errors())
+        raise SettingsError(f"{path} does not declare a data set:\n{problems}") from error
+
+
+def _explain(problem: ErrorDetails) -> str:
+    """One line on one problem: key, what came, what is allowed."""
+    where = ".".join(str(part) for part in problem["loc"] if part != "[key]")
+    came = problem["input"]
+    shown = str(came) if isinstance(came, dt.datetime) else repr(came)
+    if problem["type"] == "extra_forbidden":
+        allowed = _allowed_keys(problem["loc"])
+        return f"{where}: {unknown_key(str(problem['loc'][-1]), allowed)}"
+    if problem["type"] == "missing":
+        return f"{where}: this key is missing"
+    if problem["loc"] == ("frequency",):
+        return (
+            f"frequency: got {came!r}, allowed is '1h'; only hourly series are supported, "
+            "so bring the data to full hours first"
+        )
+    if problem["type"] == "string_pattern_mismatch":
+        return f"{where}: got {came!r}, expected letters, digits, '_', '-' and '.' only"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if isinstance(came, dict) else f"{where}: got {shown}; {message}"
+
+
+def _allowed_keys(location: Sequence[str | int]) -> list[str]:
+    """Keys of the table in which an unknown key was met."""
+    tables: Mapping[str, type[ClosedModel]] = {"covariates": CovariateSpec, "splits": SplitSpec}
+    table = tables.get(str(location[0]), DatasetSpec) if len(location) > 1 else DatasetSpec
+    return list(table.model_fields)

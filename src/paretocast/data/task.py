@@ -1,0 +1,309 @@
+"""The forecasting task: what is known, what is asked, and which hours serve which purpose.
+
+A *position* is an index into the hourly grid; the issue position p of a window is its first horizon
+hour. Its history is [p - input_steps, p), its horizon [p, p + horizon_steps). Only this module cuts
+windows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from paretocast.data.features import FeatureTable, build_features
+from paretocast.data.gaps import fill_from_past
+from paretocast.data.series import STEPS_PER_DAY
+from paretocast.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from paretocast.data.series import Series
+
+DENSE_LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+VALIDATION_SPLITS = ("stop", "tune", "calibrate")
+PURGE_STEPS = STEPS_PER_DAY
+STEPS_PER_WEEK = 7 * STEPS_PER_DAY
+HOUR = pd.Timedelta(hours=1)
+MANIFEST_SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class SplitDates:
+    """Last hours of the periods, all UTC and included in their period."""
+
+    train_to: pd.Timestamp
+    validation_to: pd.Timestamp
+    test_to: pd.Timestamp
+
+
+@dataclass(frozen=True)
+class TaskShape:
+    """What a forecast looks like.
+
+    Attributes
+    ----------
+    issue_hour : int
+        Hour of the day, in `issue_zone`, of the first forecast hour.
+    levels : tuple of float
+        Quantile levels, unitless, ascending, with the median among them.
+    """
+
+    input_steps: int = 168
+    horizon_steps: int = 24
+    issue_hour: int = 0
+    issue_zone: str = "UTC"
+    levels: tuple[float, ...] = DENSE_LEVELS
+
+    @property
+    def block_steps(self) -> int:
+        """Length of a validation block: whole weeks, a week more than a long horizon needs."""
+        weeks_more = math.ceil(max(0, self.horizon_steps - STEPS_PER_DAY) / STEPS_PER_WEEK)
+        return (1 + weeks_more) * STEPS_PER_WEEK
+
+
+@dataclass(frozen=True)
+class Block:
+    """Hours [start, stop) of the grid that belong to one split."""
+
+    split: str
+    start: int
+    stop: int
+
+
+def daily_positions(index: pd.DatetimeIndex, shape: TaskShape) -> NDArray[np.intp]:
+    """Positions of the daily issue hour, ascending.
+
+    In a zone with daylight saving time the issue hour that is skipped in spring is left out, and
+    the first of the two in autumn is used.
+    """
+    local = index.tz_convert(shape.issue_zone)
+    positions: NDArray[np.intp] = np.flatnonzero(local.hour == shape.issue_hour)
+    days = local[positions].strftime("%Y-%m-%d")
+    first_of_day: NDArray[np.bool_] = ~pd.Index(days).duplicated()
+    return positions[first_of_day]
+
+
+def plan_validation_blocks(start: int, stop: int, shape: TaskShape) -> tuple[Block, ...]:
+    """Alternating stop / tune / calibrate blocks of whole weeks with a purge day between them.
+
+    Parameters
+    ----------
+    start, stop : int
+        The validation period is [start, stop) and starts with an issue position.
+
+    Raises
+    ------
+    DataError
+        If not every split gets a block.
+    """
+    blocks = []
+    position = start
+    for split in cycle(VALIDATION_SPLITS):
+        if position + shape.block_steps > stop:
+            break
+        blocks.append(Block(split, position, position + shape.block_steps))
+        position += shape.block_steps + PURGE_STEPS
+    blocks = blocks[: len(blocks) // len(VALIDATION_SPLITS) * len(VALIDATION_SPLITS)]
+    if not blocks:
+        needed = len(VALIDATION_SPLITS) * (shape.block_steps + PURGE_STEPS) - PURGE_STEPS
+        raise DataError(
+            f"the validation period holds {(stop - start) / STEPS_PER_DAY:.0f} days, "
+            f"expected at least {needed / STEPS_PER_DAY:.0f} for one stop, one tune and "
+            "one calibrate block; move train_to back or validation_to forward in [splits]"
+        )
+    return tuple(blocks)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A series with its features, cut into windows and divided into splits.
+
+    Attributes
+    ----------
+    series : Series
+        What may be read. `plan_task` removes everything after the validation period unless the test
+        split is asked for.
+    issues : mapping of str to ndarray
+        Issue positions of the splits train (hourly), stop, tune, calibrate and test (daily).
+    """
+
+    series: Series
+    features: FeatureTable
+    shape: TaskShape
+    dates: SplitDates
+    blocks: tuple[Block, ...]
+    issues: Mapping[str, NDArray[np.intp]]
+
+    @cached_property
+    def filled(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Target with short gaps filled from the past, and where it is usable; both (T,)."""
+        return fill_from_past(self.series.values)
+
+    @property
+    def train_stop(self) -> int:
+        """Position after the last hour of the train period; scalers see nothing at or beyond it."""
+        return position_after(self.series.index, self.dates.train_to)
+
+    def observed(self, split: str) -> NDArray[np.float64]:
+        """Target of every horizon of a split, (N, H), in target units; NaN where missing."""
+        return self.series.values[self.horizon_positions(split)]
+
+    def horizon_positions(self, split: str) -> NDArray[np.intp]:
+        """Positions of the horizon hours of a split, (N, H)."""
+        steps: NDArray[np.intp] = np.arange(self.shape.horizon_steps)
+        return self.issues[split][:, None] + steps
+
+    def issue_times(self, split: str) -> pd.DatetimeIndex:
+        """First horizon hour of every window of a split, UTC."""
+        return self.series.index[self.issues[split]]
+
+    def manifest(self) -> dict[str, Any]:
+        """Everything that makes two runs comparable, as JSON values.
+
+        The data hash covers the hours before the test period: what a search may read.
+        """
+        return {
+            "schema_version": MANIFEST_SCHEMA_VERSION,
+            "series": self.series.name,
+            "unit": self.series.unit,
+            "calendar": {
+                "zone": self.series.calendar.zone,
+                "country": self.series.calendar.country,
+                "school_holidays": [
+                    [first.isoformat(), last.isoformat()]
+                    for first, last in self.series.calendar.school_holidays
+                ],
+            },
+            "input_steps": self.shape.input_steps,
+            "horizon_steps": self.shape.horizon_steps,
+            "issue_hour": self.shape.issue_hour,
+            "issue_zone": self.shape.issue_zone,
+            "levels": list(self.shape.levels),
+            "periods": {
+                "train": [self.series.index[0].isoformat(), self.dates.train_to.isoformat()],
+                "validation": [
+                    (self.dates.train_to + HOUR).isoformat(),
+                    self.dates.validation_to.isoformat(),
+                ],
+                "test": [
+                    (self.dates.validation_to + HOUR).isoformat(),
+                    self.dates.test_to.isoformat(),
+                ],
+            },
+            "blocks": [
+                {
+                    "split": block.split,
+                    "from": self.series.index[block.start].isoformat(),
+                    "to": self.series.index[block.stop - 1].isoformat(),
+                }
+                for block in self.blocks
+            ],
+            "n_issues": {
+                name: len(positions) for name, positions in self.issues.items() if name != "test"
+            },
+            "features": [
+                {"name": name, "role": str(role)}
+                for name, role in zip(self.features.names, self.features.roles, strict=True)
+            ],
+            "data_sha256": self._data_hash(),
+        }
+
+    def _data_hash(self) -> str:
+        digest = hashlib.sha256()
+        development = self.series.before(self.dates.validation_to + HOUR)
+        digest.update(development.index.asi8.tobytes())
+        digest.update(development.values.tobytes())
+        for covariate in development.covariates:
+            digest.update(covariate.name.encode())
+            digest.update(covariate.values.tobytes())
+        return digest.hexdigest()
+
+
+def manifest_hash(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of a manifest in canonical JSON."""
+    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of what a result depends on, without importing any of it."""
+    names = ("paretocast", "torch", "neuralforecast", "optuna", "numpy", "pandas")
+    return {name: metadata.version(name) for name in names}
+
+
+def position_after(index: pd.DatetimeIndex, stamp: pd.Timestamp) -> int:
+    """Position of the first hour after `stamp`; the length of the index if there is none."""
+    return int(index.searchsorted(stamp, side="right"))
+
+
+def plan_task(
+    series: Series,
+    dates: SplitDates,
+    *,
+    shape: TaskShape | None = None,
+    feature_groups: Sequence[str] | None = None,
+    with_test: bool = False,
+) -> Task:
+    """Features, splits and issue times of a series.
+
+    Parameters
+    ----------
+    with_test : bool
+        Keep the test period. The benchmark alone asks for it; without it no later step can read
+        a test value, because the series ends before it.
+
+    Raises
+    ------
+    DataError
+        If a split holds no window.
+    """
+    shape = shape or TaskShape()
+    last_hour = dates.test_to if with_test else dates.validation_to
+    series = series.before(last_hour + HOUR)
+    daily = daily_positions(series.index, shape)
+    train_stop = position_after(series.index, dates.train_to)
+    validation_stop = position_after(series.index, dates.validation_to)
+    validation_daily = daily[(daily >= train_stop) & (daily < validation_stop)]
+    if not validation_daily.size:
+        raise DataError(
+            f"no issue time between {dates.train_to} and {dates.validation_to}: "
+            "the validation period is empty"
+        )
+    blocks = plan_validation_blocks(int(validation_daily[0]), validation_stop, shape)
+    issues = {"train": np.arange(shape.input_steps, train_stop - shape.horizon_steps + 1)}
+    if not issues["train"].size:
+        raise DataError(
+            f"the train period holds {train_stop} hours, expected at least "
+            f"input_steps + horizon_steps = {shape.input_steps + shape.horizon_steps}; "
+            "move train_to forward in [splits]"
+        )
+    for split in VALIDATION_SPLITS:
+        issues[split] = np.concatenate(
+            [
+                daily[(daily >= block.start) & (daily + shape.horizon_steps <= block.stop)]
+                for block in blocks
+                if block.split == split
+            ]
+        )
+    last_issue = len(series) - shape.horizon_steps
+    issues["test"] = daily[(daily >= validation_stop) & (daily <= last_issue)]
+    return Task(
+        series=series,
+        features=build_features(series, groups=feature_groups),
+        shape=shape,
+        dates=dates,
+        blocks=blocks,
+        issues=issues,
+    )

@@ -1,1 +1,0 @@
-"""Searches as jobs: their scripts, handing them over, and where they stand."""

@@ -1,0 +1,1 @@
+"""Scores of quantile forecasts, their uncertainty, and where a forecast keeps its promise."""

@@ -1,0 +1,159 @@
+"""Gradient-boosted quantile trees: one model per level, the step ahead among its features.
+
+Needs the extra `trees` (LightGBM). Demand is divided by its mean over the last week, so that trees,
+which cannot extrapolate, meet the same numbers at every level of demand.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from paretocast.data.gaps import fill_from_past
+from paretocast.data.series import STEPS_PER_DAY
+from paretocast.errors import DataError, SettingsError
+from paretocast.models.baselines.base import (
+    Reference,
+    check_history,
+    learning_positions,
+    same_hour_before,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from paretocast.data.task import Task
+
+    Floats = NDArray[np.float64]
+    Positions = NDArray[np.intp]
+
+STEPS_PER_WEEK = 7 * STEPS_PER_DAY
+HISTORY_STEPS = 2 * STEPS_PER_WEEK
+DAYS_BACK = 7
+LATEST_STEPS = 3
+MOST_ROUNDS = 600
+PATIENCE_ROUNDS = 30
+PARAMETERS = {
+    "objective": "quantile",
+    "learning_rate": 0.06,
+    "num_leaves": 31,
+    "min_data_in_leaf": 60,
+    "feature_fraction": 0.7,
+    "bagging_fraction": 0.7,
+    "bagging_freq": 1,
+    "deterministic": True,
+    "force_row_wise": True,
+    "seed": 1,
+    "verbosity": -1,
+}
+SMALLEST_SCALE = 1e-9  # a week of zeros
+
+
+def trees_are_installed() -> bool:
+    """Whether LightGBM can be imported, without importing it."""
+    return importlib.util.find_spec("lightgbm") is not None
+
+
+@dataclass(frozen=True)
+class Trees(Reference):
+    """One booster for each level of the task, in the order of the levels."""
+
+    boosters: tuple[Any, ...]  # lightgbm.Booster, which has no types
+
+    def forecast(self, task: Task, positions: Positions) -> Floats:
+        """Quantiles at issue positions, (N, H, Q)."""
+        check_history(positions, needed=HISTORY_STEPS, name="lightgbm")
+        rows, scale = _rows(task, positions)
+        levels = [np.asarray(booster.predict(rows)) for booster in self.boosters]
+        shape = (len(positions), task.shape.horizon_steps, len(levels))
+        quantiles = np.sort(np.stack(levels, axis=-1).reshape(shape), axis=-1)
+        return quantiles * scale[:, None, None]
+
+
+def fit_trees(task: Task, until: int | None = None) -> Trees:
+    """Boosters on daily windows of the train period, each stopped by its loss on the stop split.
+
+    Parameters
+    ----------
+    until : int, optional
+        As of `learning_positions`; as many rounds are then boosted again on all windows up to it.
+
+    Raises
+    ------
+    SettingsError
+        If LightGBM is not installed.
+    DataError
+        If the target goes below 0: its level is no scale then.
+    """
+    if not trees_are_installed():
+        raise SettingsError(
+            "lightgbm is not installed; install the extra: pip install 'paretocast[trees]'"
+        )
+    if np.nanmin(task.series.values[: task.train_stop]) < 0.0:
+        raise DataError("reference lightgbm needs a target that is never negative")
+    import lightgbm
+
+    train = _examples(task, learning_positions(task, history_steps=HISTORY_STEPS))
+    stop = _examples(task, task.issues["stop"])
+    late = None
+    if until is not None:
+        positions = learning_positions(task, history_steps=HISTORY_STEPS, until=until)
+        late = _examples(task, positions)
+    boosters = []
+    for level in task.shape.levels:
+        settings = {**PARAMETERS, "alpha": level}
+        booster = lightgbm.train(
+            settings,
+            lightgbm.Dataset(*train),
+            num_boost_round=MOST_ROUNDS,
+            valid_sets=[lightgbm.Dataset(*stop)],
+            callbacks=[lightgbm.early_stopping(PATIENCE_ROUNDS, verbose=False)],
+        )
+        if late is not None:
+            rounds = max(1, booster.best_iteration)
+            booster = lightgbm.train(settings, lightgbm.Dataset(*late), num_boost_round=rounds)
+        boosters.append(booster)
+    return Trees(tuple(boosters))
+
+
+def _examples(task: Task, positions: Positions) -> tuple[Floats, Floats]:
+    """Rows with an observed target, and these targets over the level of demand."""
+    rows, scale = _rows(task, positions)
+    steps = np.arange(task.shape.horizon_steps)
+    targets = (task.series.values[positions[:, None] + steps] / scale[:, None]).ravel()
+    seen = ~np.isnan(targets)
+    return rows[seen], targets[seen]
+
+
+def _rows(task: Task, positions: Positions) -> tuple[Floats, Floats]:
+    """A row per window and step (N * H, F), and the level of demand of each window (N,)."""
+    filled, _ = fill_from_past(task.series.values, longest_steps=len(task.series))
+    target = np.nan_to_num(filled, nan=0.0)
+    steps = np.arange(task.shape.horizon_steps)
+    hours = positions[:, None] + steps  # (N, H)
+    week = target[positions[:, None] - np.arange(1, STEPS_PER_WEEK + 1)]
+    scale = np.maximum(np.abs(week).mean(axis=1), SMALLEST_SCALE)
+    day = week[:, :STEPS_PER_DAY]
+    of_window = [
+        *(week[:, i] for i in range(LATEST_STEPS)),
+        *(day.mean(axis=1), day.min(axis=1), day.max(axis=1)),
+        *(week.min(axis=1), week.max(axis=1)),
+    ]
+    first_day = same_hour_before(steps)
+    days_back = [first_day + STEPS_PER_DAY * day for day in range(DAYS_BACK)]
+    weeks_back = same_hour_before(steps, STEPS_PER_WEEK)
+    of_hour = [target[hours - back] for back in (*days_back, weeks_back)]
+    relative = [
+        *(np.broadcast_to(values[:, None], hours.shape) for values in of_window),
+        *of_hour,
+    ]
+    columns = [
+        *(values / scale[:, None] for values in relative),
+        np.broadcast_to(scale[:, None], hours.shape),
+        np.broadcast_to(steps, hours.shape).astype(np.float64),
+        *np.moveaxis(task.features.known.values[hours], -1, 0),
+    ]
+    return np.stack(columns, axis=-1).reshape(-1, len(columns)), scale

@@ -1,0 +1,147 @@
+"""The part of a study's page on how honest the chosen trial is on hours that chose nothing."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from paretocast.report.calibration import SLAB_COLUMNS, slab_cells, worst_sentence
+from paretocast.report.figures import breakdown_figure, reliability_figure
+from paretocast.report.page import (
+    fact_boxes,
+    figure_box,
+    folded,
+    number,
+    paragraph,
+    section,
+    table,
+    warning,
+)
+
+if TYPE_CHECKING:
+    from paretocast.calibration import Trialled
+    from paretocast.results.assessment import Honesty
+
+HEADING = "How honest it is on hours that chose nothing"
+SHOWN = ("lead time", "local hour", "month")
+LEAST_SHOWN_PERCENT = 0.05
+
+
+def honesty_section(found: Honesty | str, *, model: str, dataset: str, folder: str) -> str:
+    """Coverage on the calibrate split, where it fails, and what calibration makes of it.
+
+    Parameters
+    ----------
+    found : Honesty or str
+        A sentence where nothing is known; empty for no section at all.
+    folder : str
+        Of the run, for the commands that go on from here.
+    """
+    if isinstance(found, str):
+        return section(HEADING, found) if found else ""
+    diagnosis = found.diagnosis
+    worst = ""
+    if diagnosis.worst is not None:
+        text = worst_sentence(diagnosis.worst, diagnosis.target)
+        worst = (warning if diagnosis.worst.differs_from(diagnosis.target) else paragraph)(text)
+    seeds = " Of its trainings with different seeds it is the first." if found.repeated else ""
+    parts = [
+        section(
+            HEADING,
+            f"The calibrate split served neither the training nor the choice, so {found.subject} "
+            f"has no advantage there.{seeds} Bars are 95 % intervals from resampled days.",
+        ),
+        _facts(found),
+        worst,
+        figure_box(
+            reliability_figure(
+                diagnosis.reliability,
+                n_observed=diagnosis.overall.n,
+                model=model,
+                dataset=dataset,
+            ),
+            element_id="reliability",
+        ),
+    ]
+    for breakdown in diagnosis.breakdowns:
+        if breakdown.name in SHOWN:
+            figure = breakdown_figure(breakdown, target=diagnosis.target, unit=found.unit)
+            element_id = f"by-{breakdown.name.replace(' ', '-')}"
+            parts.append(figure_box(figure, element_id=element_id))
+            rows = [slab_cells(slab) for slab in breakdown.slabs]
+            parts.append(folded(f"By {breakdown.name}, in numbers", table(SLAB_COLUMNS, rows)))
+    parts.append(_calibration(found, folder))
+    return "\n".join(part for part in parts if part)
+
+
+def _calibrator_table(compared: tuple[Trialled, ...], *, best: str) -> str:
+    header = ("calibrator", "PICP %", "width", "Winkler", "pinball")
+    rows = [
+        (
+            f"{row.name} ★" if row.name == best else row.name,
+            f"{row.picp:.1f}",
+            *(number(value) for value in (row.mean_width, row.winkler, row.pinball)),
+        )
+        for row in compared
+    ]
+    marked = frozenset(i for i, row in enumerate(compared) if row.name == best)
+    return table(header, rows, marked=marked)
+
+
+def _facts(found: Honesty) -> str:
+    overall, target = found.diagnosis.overall, found.diagnosis.target
+    facts = [
+        (
+            f"Coverage of the {target:g} % interval",
+            f"{overall.picp:.1f} %",
+            f"{overall.low:.1f} to {overall.high:.1f} with 95 % confidence",
+        ),
+        ("Mean width", number(overall.mean_width), found.unit),
+        ("Winkler score", number(overall.winkler), f"{found.unit}, lower is better"),
+    ]
+    if found.compared:
+        raw, best = _before_and_after(found)
+        facts.append((f"Calibrated by {best.name}", f"{best.picp:.1f} %", _gain(raw, best)))
+    facts.append(("Observed values", str(overall.n), f"{overall.n_windows} windows"))
+    return fact_boxes(facts)
+
+
+def _calibration(found: Honesty, folder: str) -> str:
+    heading = "What calibration makes of it"
+    commands = (
+        f"<p><code>paretocast calibrate {escape(folder)}</code> fits it on the whole split and "
+        f"writes it; <code>paretocast diagnose {escape(folder)}</code> shows every group.</p>"
+    )
+    if not found.compared:
+        return section(heading, f"{found.reason}.")
+    raw, best = _before_and_after(found)
+    if best.name == raw.name:
+        verdict = (
+            "No calibrator lowers the Winkler score on the folds: leave the forecast as it is."
+        )
+    else:
+        verdict = (
+            f"On the folds {best.name} takes the Winkler score from {number(raw.winkler)} to "
+            f"{number(best.winkler)} {found.unit}, coverage from {raw.picp:.1f} to "
+            f"{best.picp:.1f} % and the mean width from {number(raw.mean_width)} to "
+            f"{number(best.mean_width)} {found.unit}."
+        )
+    reason = (
+        f"{found.reason}. Those that go on learning walk through a fold day by day. Width and "
+        f"losses are in {found.unit}."
+    )
+    listed = _calibrator_table(found.compared, best=best.name)
+    return section(heading, verdict, reason) + listed + commands
+
+
+def _before_and_after(found: Honesty) -> tuple[Trialled, Trialled]:
+    by_name = {row.name: row for row in found.compared}
+    return by_name["none"], by_name[found.best]
+
+
+def _gain(raw: Trialled, best: Trialled) -> str:
+    if best.name == raw.name:
+        return "no calibrator lowers the Winkler score"
+    percent = 100.0 * (1.0 - best.winkler / raw.winkler)
+    lower = f"{percent:.1f} %" if percent >= LEAST_SHOWN_PERCENT else "hardly"
+    return f"on rolled folds; Winkler score {lower} lower"

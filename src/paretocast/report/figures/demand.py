@@ -1,0 +1,208 @@
+"""Series and forecasts: the splits of a series, fans of quantiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from paretocast.report.figures import style
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+SPLIT_COLOURS = {
+    "train": "#7B8794",
+    "stop": style.ORANGE,
+    "tune": style.BLUE,
+    "calibrate": style.GREEN,
+    "test": style.VERMILION,
+}
+N_BUCKETS = 3000  # stretches of a series that keep their lowest and highest value
+N_TIME_TICKS = 7
+
+
+@dataclass(frozen=True)
+class ForecastDay:
+    """One issue of a forecast.
+
+    Attributes
+    ----------
+    times : DatetimeIndex of length H
+        Drawn as local wall-clock time of its zone.
+    observed : ndarray of shape (H,)
+        In target units; NaN where missing.
+    quantiles : ndarray of shape (H, Q)
+        In target units, levels ascending.
+    """
+
+    title: str
+    times: pd.DatetimeIndex
+    observed: NDArray[np.float64]
+    quantiles: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SplitSpan:
+    """A stretch of a series that belongs to one split, from `start` up to but without `stop`."""
+
+    split: str
+    start: pd.Timestamp
+    stop: pd.Timestamp
+
+
+def forecast_figure(
+    days: Sequence[ForecastDay], *, levels: NDArray[np.float64], unit: str, model: str, dataset: str
+) -> style.Figure:
+    """Fans of quantiles with the observed values, one panel for each of a few days.
+
+    Parameters
+    ----------
+    levels : ndarray of shape (Q,)
+        Ascending, unitless. The lowest and the highest span the outermost band, and so on inwards;
+        with an odd number of levels the middle one is the line.
+    """
+    title = f"{model} on {dataset}: forecasts of example days"
+    if not days:
+        return style.message_figure(title, "There is no forecast to show.", height=360)
+    columns = 1 if len(days) == 1 else 2
+    rows = -(-len(days) // columns)
+    figure = make_subplots(
+        rows=rows,
+        cols=columns,
+        shared_yaxes="all",
+        subplot_titles=[escape(day.title) for day in days],
+        vertical_spacing=0.26 / rows,
+        horizontal_spacing=0.05,
+    )
+    style.dress(figure, title, height=170 + 270 * rows)
+    figure.update_annotations(font={"size": 14, "color": style.MUTED})
+    for position, day in enumerate(days):
+        row, column = divmod(position, columns)
+        for trace in _fan_traces(day, levels, unit=unit):
+            trace.update(showlegend=position == 0)
+            figure.add_trace(trace, row=row + 1, col=column + 1)
+    figure.update_xaxes(tickformat="%H:%M", nticks=N_TIME_TICKS)
+    figure.update_yaxes(title_text=escape(unit), col=1)
+    figure.update_layout(margin={"t": 118})
+    return figure
+
+
+def series_figure(
+    index: pd.DatetimeIndex,
+    values: NDArray[np.float64],
+    *,
+    spans: Sequence[SplitSpan],
+    name: str,
+    unit: str,
+) -> style.Figure:
+    """A whole series coloured by split; a long one is thinned to the extremes of short stretches.
+
+    Parameters
+    ----------
+    index : DatetimeIndex of length T
+    values : ndarray of shape (T,)
+        In target units; NaN where missing, drawn as a gap.
+    """
+    figure = style.blank_figure(f"{name}: the series and its splits", height=420)
+    labels = np.full(len(index), "unused", dtype=object)
+    for span in spans:
+        labels[index.searchsorted(span.start) : index.searchsorted(span.stop)] = span.split
+    kept = thinned(values, n_buckets=N_BUCKETS)
+    for split in dict.fromkeys([*SPLIT_COLOURS, *labels]):
+        own = labels[kept] == split
+        if own.any():
+            drawn = np.flatnonzero(own | np.roll(own, 1))  # one more behind each stretch: the gap
+            figure.add_trace(
+                go.Scatter(
+                    x=index[kept[drawn]].tz_localize(None),
+                    y=np.where(own[drawn], values[kept[drawn]], np.nan),
+                    mode="lines",
+                    name=escape(str(split)),
+                    line={"width": 1.2, "color": SPLIT_COLOURS.get(str(split), "#CBD2D9")},
+                    hovertemplate=f"%{{x|%Y-%m-%d %H:%M}}: %{{y:.4g}} {escape(unit)}",
+                )
+            )
+    figure.update_xaxes(title_text=f"time ({index.tz})")
+    figure.update_yaxes(title_text=escape(unit))
+    return figure
+
+
+def thinned(values: NDArray[np.float64], *, n_buckets: int) -> NDArray[np.intp]:
+    """Positions of the lowest and highest value of each of `n_buckets` stretches, in order.
+
+    A stretch without any value keeps its first position, so that a gap stays a gap.
+
+    Examples
+    --------
+    >>> thinned(np.array([3.0, 1.0, 2.0, 5.0, 4.0, 6.0]), n_buckets=2).tolist()
+    [0, 1, 4, 5]
+    """
+    if values.size <= 2 * n_buckets:
+        return np.arange(values.size)
+    kept: list[int] = []
+    for part in np.array_split(np.arange(values.size), n_buckets):
+        known = part[~np.isnan(values[part])]
+        if known.size == 0:
+            kept.append(int(part[0]))
+            continue
+        extremes = {int(known[values[known].argmin()]), int(known[values[known].argmax()])}
+        kept.extend(sorted(extremes))
+    return np.array(kept, dtype=np.intp)
+
+
+def _fan_traces(day: ForecastDay, levels: NDArray[np.float64], *, unit: str) -> list[go.Scatter]:
+    """Bands from the outermost inwards, the middle line, the observed values."""
+    times = day.times.tz_localize(None)
+    n_bands = len(levels) // 2
+    traces = []
+    for depth in range(n_bands):
+        low, high = depth, len(levels) - 1 - depth
+        name = f"{100 * levels[low]:.3g} to {100 * levels[high]:.3g} %"
+        traces.append(
+            go.Scatter(
+                x=[*times, *times[::-1]],
+                y=[*day.quantiles[:, high], *day.quantiles[::-1, low]],
+                fill="toself",
+                fillcolor=_tint(depth, n_bands),
+                line={"width": 0},
+                mode="lines",
+                name=name,
+                legendgroup=name,
+                hoverinfo="skip",
+            )
+        )
+    if len(levels) % 2:
+        middle = day.quantiles[:, n_bands]
+        traces.append(_line(times, middle, name="median", colour=style.BLUE, unit=unit))
+    observed = _line(times, day.observed, name="observed", colour=style.INK, unit=unit)
+    return [*traces, observed.update(mode="lines+markers", marker={"size": 4})]
+
+
+def _line(
+    times: pd.DatetimeIndex, values: NDArray[np.float64], *, name: str, colour: str, unit: str
+) -> go.Scatter:
+    return go.Scatter(
+        x=times,
+        y=values,
+        mode="lines",
+        name=name,
+        legendgroup=name,
+        line={"color": colour, "width": 2},
+        hovertemplate=f"{name} %{{y:.4g}} {escape(unit)}<extra></extra>",
+    )
+
+
+def _tint(depth: int, n_bands: int) -> str:
+    """Blue that darkens inwards; opaque, since bands lie on top of each other."""
+    weight = 0.14 + 0.46 * depth / max(1, n_bands - 1)
+    channels = [int(style.BLUE[i : i + 2], 16) for i in (1, 3, 5)]
+    mixed = [round(255 + (channel - 255) * weight) for channel in channels]
+    return "rgb({}, {}, {})".format(*mixed)

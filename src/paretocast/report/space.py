@@ -1,0 +1,49 @@
+"""The page of what searches have explored, and whether their winners sit on a bound."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from paretocast.report.figures import Explored, explored_figure
+from paretocast.report.page import bullets, count, document, figure_box, section, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from paretocast.results.repair import Consolidated
+
+
+def explored_page(found: Sequence[tuple[Consolidated, tuple[Explored, ...]]]) -> str:
+    """All studies with a result, one figure each.
+
+    Parameters
+    ----------
+    found : sequence of (study, its parameters as they are drawn)
+    """
+    body = []
+    for i, (one, parameters) in enumerate(found):
+        name = one.run.study_name
+        advice = [coverage.advice for coverage in one.coverages if coverage.advice]
+        body.append(section(name, f"{count(len(one.losses), 'judged trial')}."))
+        body.append(
+            figure_box(explored_figure(parameters, subject=name, unit=""), element_id=f"space-{i}")
+        )
+        if advice:
+            body.append(bullets("On a bound", advice))
+        rows = [
+            (coverage.name, f"{coverage.seen_percent:.0f}", f"{100.0 * coverage.winner:.0f}")
+            for coverage in one.coverages
+        ]
+        header = ("parameter", "range seen (%)", "winner at (%)")
+        body.append(table(header, rows))
+    return document(
+        "What the searches explored",
+        eyebrow="all studies of the workspace",
+        heading="What the searches explored",
+        lede=(
+            "Each line is a trial that was judged, drawn where its value lies in the range of the "
+            "search. A winner at the end of a range may have a better one beyond it."
+        ),
+        body=body or [section("There is no study with a complete trial.")],
+        footer="shares of a logarithmic range are on its logarithmic scale",
+    )

@@ -1,0 +1,1 @@
+"""Finished studies read back: forecasts, assessments, tables, repair, the second stage."""

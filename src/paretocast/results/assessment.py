@@ -1,0 +1,156 @@
+"""How honest a trial is on hours that chose nothing, and what calibration makes of it.
+
+Everything is read from the stored forecasts of the calibrate split; nothing is trained.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from paretocast.calibration import FEWEST_COMPARED_WINDOWS, choose_calibrator, judge
+from paretocast.errors import ParetocastError
+from paretocast.metrics.diagnostics import diagnose
+from paretocast.metrics.scores import pinball
+from paretocast.metrics.uncertainty import PairedDifference, paired_difference
+from paretocast.results.forecasts import Member, StoredForecast, load_forecasts
+from paretocast.results.groups import task_groupings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from paretocast.calibration import Trialled
+    from paretocast.data.task import Task
+    from paretocast.metrics.diagnostics import Diagnosis
+    from paretocast.settings import TuneSettings
+    from paretocast.workspace.files import RunDirectory
+
+    Floats = NDArray[np.float64]
+
+JUDGED_ON = "calibrate"
+
+
+@dataclass(frozen=True)
+class Honesty:
+    """What is known of a forecast on the calibrate split.
+
+    Attributes
+    ----------
+    subject : str
+        Whose forecast it is.
+    compared : tuple of Trialled
+        Every calibrator on rolled folds of the split; empty where its windows are too few.
+    best : str
+        The calibrator with the lowest Winkler score on the folds; empty without a comparison.
+    reason : str
+        Why this one, or why none was compared.
+    repeated : bool
+        Whether it is the first of several trainings with different seeds.
+    """
+
+    subject: str
+    unit: str
+    diagnosis: Diagnosis
+    compared: tuple[Trialled, ...]
+    best: str
+    reason: str
+    repeated: bool
+
+
+def assess(opened: StoredForecast) -> Honesty:
+    """Diagnosis of a forecast, and calibrators compared on it.
+
+    Raises
+    ------
+    DataError
+        If nothing was observed on the split.
+    """
+    target = opened.settings.target_coverage
+    sample = opened.sample(JUDGED_ON)
+    diagnosis = diagnose(
+        sample.observed,
+        sample.forecast,
+        task_groupings(opened.task, JUDGED_ON, sample.forecast),
+        levels=sample.levels,
+        target=target,
+    )
+    compared: tuple[Trialled, ...] = ()
+    best = ""
+    if sample.n_observed_windows >= FEWEST_COMPARED_WINDOWS:
+        choice = choose_calibrator(sample, coverage=target)
+        compared, best, reason = choice.compared, choice.calibrator.name, choice.reason
+    else:
+        reason = (
+            f"{sample.n_observed_windows} windows of the calibrate split were observed, "
+            f"{FEWEST_COMPARED_WINDOWS} are needed to compare calibrators"
+        )
+    return Honesty(
+        subject=opened.subject,
+        unit=opened.unit,
+        diagnosis=diagnosis,
+        compared=compared,
+        best=best,
+        reason=reason,
+        repeated=len(opened.members) == 1 and opened.run.record(opened.number, 1).exists(),
+    )
+
+
+def assess_trial(
+    run: RunDirectory, number: int, *, settings: TuneSettings, task: Task
+) -> Honesty | str:
+    """As `assess`, of a trial; a sentence where that cannot be."""
+    if not run.forecasts(number).exists():
+        return (
+            f"The stored forecasts of trial {number} were removed, so how honest it is on hours "
+            "that chose nothing cannot be said any more."
+        )
+    try:
+        forecasts = load_forecasts(run, number)
+        return assess(StoredForecast(run, (Member(number, 1.0),), settings, task, forecasts))
+    except ParetocastError as error:
+        return f"How honest trial {number} is on hours that chose nothing is not known: {error}."
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Two forecasts on the same windows of the calibrate split.
+
+    Attributes
+    ----------
+    rows : tuple of Trialled
+        The trial, then the ensemble.
+    difference : PairedDifference
+        Of their mean pinball losses, ensemble minus trial, target units; below 0 where the
+        ensemble is better.
+    """
+
+    rows: tuple[Trialled, ...]
+    difference: PairedDifference
+
+
+def compare_with_trial(ensemble: StoredForecast, trial: StoredForecast) -> Contest:
+    """An ensemble against a trial of the same study, both without calibration."""
+    coverage = ensemble.settings.target_coverage
+    samples = [opened.sample(JUDGED_ON) for opened in (trial, ensemble)]
+    rows = tuple(
+        judge(opened.subject, sample, coverage=coverage)
+        for opened, sample in zip((trial, ensemble), samples, strict=True)
+    )
+    losses = [_daily_pinball(s.observed, s.forecast, s.levels) for s in samples]
+    return Contest(
+        rows, paired_difference(losses[1], losses[0], rng=np.random.default_rng(trial.number))
+    )
+
+
+def _daily_pinball(observed: Floats, forecast: Floats, levels: tuple[float, ...]) -> Floats:
+    """Mean loss of each window, (N,); NaN where nothing was observed."""
+    return np.array(
+        [
+            np.nan
+            if np.isnan(window).all()
+            else pinball(window[None], quantiles[None], levels=levels).mean()
+            for window, quantiles in zip(observed, forecast, strict=True)
+        ]
+    )

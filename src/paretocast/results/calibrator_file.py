@@ -1,0 +1,128 @@
+"""The file of a fitted calibrator: whose forecast it corrects, and what it was compared with.
+
+The members with their configs, seeds and weights and the calibrator are all that it takes to make
+the calibrated forecast again, from stored forecasts or from models trained anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from paretocast.calibration import (
+    AUTO,
+    FEWEST_COMPARED_WINDOWS,
+    choose_by_name,
+    choose_calibrator,
+    load_calibrator,
+)
+from paretocast.errors import StoreError
+from paretocast.results.forecasts import Member
+from paretocast.workspace import files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from paretocast.calibration import Calibrator, Choice, Sample
+    from paretocast.results.assessment import Contest
+    from paretocast.results.forecasts import StoredForecast
+
+FILE_SCHEMA_VERSION = 1
+FITTED_ON = "calibrate"
+
+
+def fit_on(sample: Sample, name: str, *, coverage: float, static: bool = False) -> Choice:
+    """`choose_by_name`, and a named method compared with none where the windows suffice."""
+    choice = choose_by_name(sample, name, coverage=coverage, static=static)
+    if name == AUTO or sample.n_observed_windows < FEWEST_COMPARED_WINDOWS:
+        return choice
+    names = list(dict.fromkeys(("none", name)))
+    compared = choose_calibrator(sample, coverage=coverage, names=names).compared
+    return replace(choice, compared=compared)
+
+
+def save_fitted(
+    path: Path, fitted: Choice, opened: StoredForecast, *, contest: Contest | None = None
+) -> None:
+    """Write a calibrator with the forecast it belongs to, as JSON.
+
+    Parameters
+    ----------
+    contest : Contest, optional
+        An ensemble against the chosen trial.
+    """
+    alone = len(opened.members) == 1
+    content = {
+        "schema_version": FILE_SCHEMA_VERSION,
+        "study_name": opened.run.study_name,
+        "trial": opened.number if alone else None,
+        "members": [_described(opened, member) for member in opened.members],
+        "levels": list(opened.task.shape.levels),
+        "target_coverage": opened.settings.target_coverage,
+        "fitted_on": FITTED_ON,
+        "n_windows": len(opened.task.issues[FITTED_ON]),
+        "judged_on": "rolled folds of calibrate" if fitted.compared else None,
+        "reason": fitted.reason,
+        "compared": [vars(trialled) for trialled in fitted.compared],
+        "against_trial": None
+        if contest is None
+        else {
+            "judged_on": FITTED_ON,
+            "rows": [vars(row) for row in contest.rows],
+            "pinball_difference": vars(contest.difference),
+        },
+        "calibrator": fitted.calibrator.as_json(),
+    }
+    files.save_json(path, content)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a file holds: the calibrator, and the members of the forecast it corrects.
+
+    Attributes
+    ----------
+    target_coverage : float
+        Of the interval that the calibrator was chosen by, percent.
+    """
+
+    study_name: str
+    target_coverage: float
+    members: tuple[Member, ...]
+    calibrator: Calibrator
+
+
+def load_fitted(path: Path) -> Stored:
+    """What `save_fitted` wrote.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing, damaged or something else.
+    DataError
+        If the calibrator in it is of another version.
+    """
+    content: Any = files.load_json(path)
+    try:
+        members = tuple(
+            Member(int(member["trial"]), float(member["weight"])) for member in content["members"]
+        )
+        study_name, target = str(content["study_name"]), float(content["target_coverage"])
+        calibrator = content["calibrator"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{path} is no calibrator: {error!r} is missing or wrong; expected a file that "
+            "`paretocast calibrate` wrote"
+        ) from error
+    return Stored(study_name, target, members, load_calibrator(calibrator))
+
+
+def _described(opened: StoredForecast, member: Member) -> dict[str, Any]:
+    record = files.load_json(opened.run.record(member.number))
+    return {
+        "model": opened.run.model,
+        "trial": member.number,
+        "config": record.get("config"),
+        "seed": record.get("seed"),
+        "weight": member.weight,
+    }

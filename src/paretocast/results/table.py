@@ -1,0 +1,310 @@
+"""All runs of a workspace in one table, and the best of them.
+
+Scores are those of the tune split, as `best_params_*.json` holds them. Runs are compared with each
+other only where they were judged on the same hours: the same data set with the same splits, which
+the `task` of a run stands for.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from paretocast.errors import SettingsError, StoreError
+from paretocast.workspace import files
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+SCHEMA_VERSION = 1
+FORMATS = ("csv", "json", "markdown", "latex")
+# What papers and theses show of a run; CSV and JSON have everything. The gain is that of the MAE on
+# the best reference, the hours are those of all trainings.
+PRINTED = (
+    ("model", "model"),
+    ("dataset", "data set"),
+    ("job_id", "study"),
+    ("n_completed", "trials"),
+    ("n_front", "front"),
+    ("mae", "MAE"),
+    ("picp", "PICP (%)"),
+    ("picp_interval", "95 % interval"),
+    ("pinball", "pinball"),
+    ("winkler", "Winkler"),
+    ("reference_gain_percent", "gain (%)"),
+    ("training_hours", "hours"),
+)
+_LATEX = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}"}
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run with a result.
+
+    Attributes
+    ----------
+    task : str
+        Stands for the hours it was judged on: runs with equal ones can be compared.
+    mae, pinball, winkler, mean_width : float
+        Of the chosen trial, in target units.
+    picp, picp_low, picp_high, target_coverage : float
+        Percent.
+    best_reference : str
+        The reference with the lowest MAE; empty if none was scored.
+    reference_gain_percent : float or None
+        By how much the chosen trial's MAE undercuts that one's; below 0 where it does not.
+    training_hours : float
+        Of all trials.
+    perfect_forecast : bool
+        Whether observed values stood in for the forecast of a covariate.
+    """
+
+    model: str
+    dataset: str
+    job_id: str
+    task: str
+    optimization_date: str
+    strategy: str
+    n_trials: int
+    n_completed: int
+    n_pruned: int
+    n_failed: int
+    n_front: int
+    best_trial: int
+    mae: float
+    pinball: float
+    winkler: float
+    mean_width: float
+    picp: float
+    picp_low: float
+    picp_high: float
+    target_coverage: float
+    best_reference: str
+    reference_gain_percent: float | None
+    training_hours: float
+    perfect_forecast: bool
+
+    @property
+    def coverage_error(self) -> float:
+        """Distance of the measured coverage from the target, points of percent."""
+        return abs(self.picp - self.target_coverage)
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best runs of a model or a data set.
+
+    Attributes
+    ----------
+    group : str
+        "data set heat" or "model NHITS_Q".
+    by_mae, by_coverage : RunRow
+        Lowest MAE, and coverage closest to its target. MAE of several data sets has no common
+        unit: over those the gain on the best reference decides.
+    """
+
+    group: str
+    by_mae: RunRow
+    by_coverage: RunRow
+
+
+def collect_runs(
+    workspace: Path, *, model: str | None = None, dataset: str | None = None
+) -> tuple[list[RunRow], list[str]]:
+    """Every run with a result, and what is wrong with those that cannot be read."""
+    rows, problems = [], []
+    for path in sorted((workspace / "results").glob("*/best_params_*.json")):
+        try:
+            row = load_run(path)
+        except (StoreError, KeyError, TypeError, ValueError) as error:
+            problems.append(f"{path}: {error}" if isinstance(error, StoreError) else _damage(path))
+            continue
+        if model is not None and row.model != model.upper():
+            continue
+        if dataset is not None and row.dataset != dataset:
+            continue
+        rows.append(row)
+    return sorted(rows, key=lambda r: (r.dataset, r.task, r.mae, r.job_id)), problems
+
+
+def load_run(path: Path) -> RunRow:
+    """The row of a `best_params_*.json` with the manifest beside it."""
+    result = files.load_json(path)
+    manifest = files.load_json(path.parent / f"manifest_{result['job_id']}.json")
+    comparable = manifest["comparable"]
+    references = {
+        name: scores["mae"]
+        for name, scores in result["references"].items()
+        if scores.get("mae") is not None
+    }
+    best = min(references, key=lambda name: references[name], default="")
+    scores = result["validation_metrics"]
+    gain = 100.0 * (1.0 - result["best_mae"] / references[best]) if best else None
+    low, high = result["best_picp_interval"]
+    return RunRow(
+        model=result["model"],
+        dataset=result["dataset"],
+        job_id=result["job_id"],
+        task=task_mark(comparable["task"]),
+        optimization_date=result["optimization_date"],
+        strategy=result["strategy"],
+        n_trials=result["n_trials"],
+        n_completed=result["n_completed"],
+        n_pruned=result["n_pruned"],
+        n_failed=result["n_failed"],
+        n_front=result["n_pareto_optimal"],
+        best_trial=result["best_trial_number"],
+        mae=result["best_mae"],
+        pinball=scores["pinball"],
+        winkler=scores["winkler"],
+        mean_width=scores["mean_width"],
+        picp=result["best_picp"],
+        picp_low=low,
+        picp_high=high,
+        target_coverage=comparable["target_coverage"],
+        best_reference=best,
+        reference_gain_percent=gain,
+        training_hours=result["training_time_hours"],
+        perfect_forecast=any(
+            feature["role"] == "forecast" for feature in comparable["task"]["features"]
+        ),
+    )
+
+
+def task_mark(task: dict[str, Any]) -> str:
+    """Eight letters that stand for the judged hours, whatever a model was shown of them."""
+    judged = ("series", "horizon_steps", "issue_hour", "issue_zone", "blocks", "periods")
+    content = {key: task.get(key) for key in judged}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def best_runs(rows: Sequence[RunRow]) -> list[Best]:
+    """The best run of every data set, and of every model over all data sets."""
+    found = []
+    tasks = dict.fromkeys((row.dataset, row.task) for row in rows)
+    n_tasks = Counter(dataset for dataset, _ in tasks)
+    for dataset, task in tasks:
+        own = [row for row in rows if (row.dataset, row.task) == (dataset, task)]
+        mark = f", task {task}" if n_tasks[dataset] > 1 else ""
+        leader = min(own, key=lambda r: r.mae)
+        found.append(Best(f"data set {dataset}{mark}", leader, _honest(own)))
+    for model in dict.fromkeys(row.model for row in rows):
+        own = [row for row in rows if row.model == model]
+        if len({(row.dataset, row.task) for row in own}) == 1:
+            leader = min(own, key=lambda r: r.mae)
+        else:
+            leader = max(own, key=_gain)
+        found.append(Best(f"model {model}", leader, _honest(own)))
+    return found
+
+
+def _gain(row: RunRow) -> float:
+    gain = row.reference_gain_percent
+    return float("-inf") if gain is None else gain
+
+
+def render(rows: Sequence[RunRow], format_name: str) -> str:
+    """The table as text.
+
+    Parameters
+    ----------
+    format_name : str
+        "csv", "json", "markdown" or "latex".
+
+    Raises
+    ------
+    SettingsError
+        If there is no such format.
+    """
+    match format_name:
+        case "csv":
+            return _csv(rows)
+        case "json":
+            return _json(rows)
+        case "markdown":
+            return _markdown(rows)
+        case "latex":
+            return _latex(rows)
+        case _:
+            raise SettingsError(
+                f"format {format_name!r} is unknown, expected one of {', '.join(FORMATS)}"
+            )
+
+
+def printed_cells(row: RunRow) -> list[str]:
+    """A row of `PRINTED`."""
+    gain = row.reference_gain_percent
+    shown = {
+        **asdict(row),
+        "n_completed": f"{row.n_completed}/{row.n_trials}",
+        "mae": f"{row.mae:.4g}",
+        "pinball": f"{row.pinball:.4g}",
+        "winkler": f"{row.winkler:.4g}",
+        "picp": f"{row.picp:.1f}",
+        "picp_interval": f"{row.picp_low:.1f}–{row.picp_high:.1f}",
+        "reference_gain_percent": "–" if gain is None else f"{gain:+.1f}",
+        "training_hours": f"{row.training_hours:.2f}",
+    }
+    return [str(shown[key]) for key, _ in PRINTED]
+
+
+def _honest(rows: Sequence[RunRow]) -> RunRow:
+    return min(rows, key=lambda row: (row.coverage_error, row.mae))
+
+
+def _csv(rows: Sequence[RunRow]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(RunRow)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return text.getvalue()
+
+
+def _json(rows: Sequence[RunRow]) -> str:
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "runs": [asdict(row) for row in rows],
+        "best": [
+            {"group": b.group, "by_mae": b.by_mae.job_id, "by_coverage": b.by_coverage.job_id}
+            for b in best_runs(rows)
+        ],
+    }
+    return json.dumps(files.without_nan(content), indent=2, ensure_ascii=False) + "\n"
+
+
+def _markdown(rows: Sequence[RunRow]) -> str:
+    header = [name for _, name in PRINTED]
+    lines = [header, ["---"] * len(header), *map(printed_cells, rows)]
+    cells = [[cell.replace("|", r"\|") for cell in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+
+
+def _latex(rows: Sequence[RunRow]) -> str:
+    """A tabular for the package booktabs."""
+    columns = "lll" + "r" * (len(PRINTED) - 3)
+
+    def line(cells: Sequence[str]) -> str:
+        return " & ".join(_escape_latex(cell) for cell in cells) + r" \\" + "\n"
+
+    return (
+        f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n"
+        + line([name for _, name in PRINTED])
+        + "\\midrule\n"
+        + "".join(line(printed_cells(row)) for row in rows)
+        + "\\bottomrule\n\\end{tabular}\n"
+    )
+
+
+def _escape_latex(text: str) -> str:
+    escaped = "".join(_LATEX.get(letter, letter) for letter in text)
+    return escaped.replace("–", "--")
+
+
+def _damage(path: Path) -> str:
+    return f"{path} lacks fields of a result; paretocast consolidate can make it anew"

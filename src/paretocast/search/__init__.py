@@ -1,0 +1,1 @@
+"""What is searched, by which objectives, which config comes next and which is chosen."""

@@ -1,0 +1,71 @@
+"""What a search knows of a trial when it proposes another one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from paretocast.search.pruning import order_by_merit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from paretocast.search.space import Config
+
+
+@dataclass(frozen=True)
+class SeenTrial:
+    """A trial that a proposal may learn from.
+
+    Attributes
+    ----------
+    number : int
+        Its number in the study.
+    values : tuple of float or None
+        Objectives as of its last rung, complete or not; None for a trial that was not judged yet,
+        or that failed: the samplers keep away from both.
+    violations : tuple of float
+        One per constraint of the study, unitless, above 0 where it is violated.
+    share : float
+        Of the budget, at the last rung; 1 for a complete trial.
+    before : tuple of (share, values)
+        What it was worth at the rungs before, ascending.
+    running : bool
+        Whether it has not ended: it will have other values than those of its last rung, if any.
+    failed : bool
+        Whether it has ended without values.
+    """
+
+    number: int
+    config: Config
+    values: tuple[float, ...] | None = None
+    violations: tuple[float, ...] = ()
+    share: float = 1.0
+    before: tuple[tuple[float, tuple[float, ...]], ...] = ()
+    running: bool = False
+    failed: bool = False
+
+
+def was_tried(config: Config, seen: Iterable[SeenTrial]) -> bool:
+    """Whether a trial has this config, but for the rounding of a logarithm."""
+    return any(_same(config, trial.config) for trial in seen)
+
+
+def best_first(judged: Sequence[SeenTrial]) -> NDArray[np.intp]:
+    """Indices of trials with values by `order_by_merit`, whatever the rung they were judged at."""
+    violations = [sum(max(0.0, v) for v in trial.violations) for trial in judged]
+    return order_by_merit(np.array([trial.values for trial in judged]), violations=violations)
+
+
+def _same(one: Config, other: Config) -> bool:
+    return all(
+        math.isclose(value, known, rel_tol=1e-9)
+        if isinstance(value, float) and isinstance(known := other.get(name), float)
+        else value == other.get(name)
+        for name, value in one.items()
+    )

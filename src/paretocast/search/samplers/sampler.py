@@ -1,0 +1,307 @@
+"""Which config comes next, from what is known: a queue, a space-filling design, then a sampler.
+
+A proposal is a function of the study's seed, the trial's number and the trials that were seen, so
+a study that was interrupted goes on as if it had not been. The default sampler is in `improvement`,
+the others are Optuna's. None keeps a state: each proposal shows a fresh one a study in memory.
+Objectives are minimised.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optuna
+from optuna.samplers import GPSampler, NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
+from scipy.stats.qmc import Sobol
+from threadpoolctl import threadpool_limits
+
+from paretocast.errors import SettingsError
+from paretocast.search.samplers.mfgp import learn_cost, most_promising
+from paretocast.search.samplers.observation import best_first, was_tried
+from paretocast.search.space import (
+    DEFAULT_SAMPLER,
+    SAMPLERS,
+    config_at,
+    parameter_ranges,
+    suggest_config,
+    trial_parameters,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
+
+    from paretocast.search.samplers.gaussian_process import Process
+    from paretocast.search.samplers.observation import SeenTrial
+    from paretocast.search.space import Config, Space
+
+# Trials that fill the space before a sampler learns; a Gaussian process makes do with few.
+N_STARTUP_TRIALS, N_STARTUP_TRIALS_MFGP = 8, 4
+# A population that leaves a budget of n trials some six generations, within what NSGA can live on.
+GENERATIONS, SMALLEST_POPULATION, LARGEST_POPULATION = 6, 6, 50
+# A child may be a copy of its parent: so often another one is asked for.
+ATTEMPTS = 8
+# The cost of a Gaussian process grows with the cube of what it sees.
+MOST_SEEN_BY_GP = 100
+# Trials without values: each costs Optuna's several times its own, ours adds them at once.
+MOST_PENDING_FOR_GP = {"gp": 16, "mfgp": 150}
+# Configs whose cost is asked for; it changes so smoothly that these tell the others'.
+N_COSTS, COST_SEED = 24, 0
+
+
+class _Shown(FrozenTrial):
+    """A trial that a study takes in without copying or checking what is in it.
+
+    Every proposal shows thousands to a study that lives as long as the proposal; copying them in
+    depth took most of its time. They were checked when they were made.
+    """
+
+    def __deepcopy__(self, memo: dict[int, object]) -> FrozenTrial:
+        shown = _Shown.__new__(_Shown)
+        shown.__dict__.update(self.__dict__)
+        return shown
+
+    def _validate(self) -> None:
+        pass
+
+
+class Proposer:
+    """The order in which configs are tried.
+
+    Parameters
+    ----------
+    sampler : str
+        One of `SAMPLERS`.
+    seed : int
+        Of the study.
+    n_trials : int
+        What the study may spend in all; the population of the genetic samplers goes by it.
+    queue : sequence of Config
+        What the first trials are, one each: the default config, fronts of earlier studies.
+    cost : callable of Config to float, optional
+        What a trial of a config costs, relative to others; NaN where that is not known. `mfgp`
+        divides what it expects of a config by it. Without it all cost the same.
+
+    Raises
+    ------
+    SettingsError
+        If the sampler is unknown.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        n_objectives: int,
+        sampler: str = DEFAULT_SAMPLER,
+        seed: int,
+        n_trials: int,
+        queue: Sequence[Config] = (),
+        cost: Callable[[Config], float] | None = None,
+    ) -> None:
+        check_sampler(sampler)
+        self._cost = cost
+        self._space = space
+        self._n_objectives = n_objectives
+        self._sampler = sampler
+        self._seed = seed
+        self._queue = tuple(queue)
+        # Beside results of an earlier study, a design of its own: with the same seed and space
+        # that study began with the same points, and some of them are in the queue.
+        self._design_seed = seed if len(self._queue) <= 1 else _derived(seed, len(self._queue))
+        self._population = population_size(n_trials)
+        genetic = sampler in ("nsga2", "nsga3")
+        few = N_STARTUP_TRIALS_MFGP if sampler == "mfgp" else N_STARTUP_TRIALS
+        self._n_startup = self._population if genetic else few
+        self._shown: dict[int, tuple[SeenTrial, FrozenTrial]] = {}  # a trial ends only once
+
+    def propose(self, number: int, seen: Sequence[SeenTrial]) -> Config:
+        """The config of trial `number`.
+
+        Parameters
+        ----------
+        seen : sequence of SeenTrial
+            In any order; which of them have ended may depend on the other workers.
+        """
+        if number < len(self._queue):
+            return dict(self._queue[number])
+        place = number - len(self._queue)
+        n_judged = sum(trial.values is not None for trial in seen)
+        # A long queue does not replace the design: it clusters where an earlier study looked.
+        starting = n_judged < self._n_startup or place < self._n_startup // 2
+        if self._sampler == "random":
+            sampler = RandomSampler(seed=_derived(self._seed, number))
+            return self._ask(self._study([]), sampler)
+        if starting or self._sampler == "qmc":
+            return design_point(self._space, place, seed=self._design_seed)
+        if self._sampler == "mfgp":
+            judged = _worth_modelling(seen, MOST_PENDING_FOR_GP["mfgp"])
+            # Several threads take longer for matrices this small, and add in another order.
+            with threadpool_limits(1, user_api="blas"):
+                return most_promising(
+                    self._space,
+                    seen,
+                    judged,
+                    seed=_derived(self._seed, number),
+                    log_cost=self._log_cost,
+                )
+        if self._sampler == "tpe":
+            study = self._study(self._frozen(seen))
+        elif self._sampler == "gp":
+            study = self._study(self._frozen(_worth_modelling(seen, MOST_PENDING_FOR_GP["gp"])))
+        else:
+            study = self._generations(seen)
+        for attempt in range(ATTEMPTS):
+            config = self._ask(study, self._learning(_derived(self._seed, number, attempt)))
+            if not was_tried(config, seen):
+                break
+        return config
+
+    @cached_property
+    def _log_cost(self) -> Process | None:
+        """What configs cost: a few are asked for, since a proposal has hundreds of candidates."""
+        if self._cost is None:
+            return None
+        configs = [design_point(self._space, i, seed=COST_SEED) for i in range(N_COSTS)]
+        return learn_cost(self._space, configs, [self._cost(config) for config in configs])
+
+    def _learning(self, seed: int) -> BaseSampler:
+        """The sampler of the study in the state of a seed."""
+        if self._sampler == "tpe":
+            return TPESampler(seed=seed, n_startup_trials=1)
+        if self._sampler == "gp":
+            return GPSampler(seed=seed, n_startup_trials=1, warn_independent_sampling=False)
+        return self._genetic(seed)
+
+    def _generations(self, seen: Sequence[SeenTrial]) -> optuna.Study:
+        """A study that knows the parents of every generation up to the newest.
+
+        Optuna keeps the generation with the trial and the parents of each generation with the
+        study. Both are made anew: every `population` judged trials, by number, are a generation,
+        and the selection of each is repeated with the same random state.
+        """
+        judged = [trial for trial in self._by_number(seen) if trial.values is not None]
+        key = type(self._genetic(0))._get_generation_key()  # noqa: SLF001  (no public way)
+        frozen = [
+            self._frozen_trial(trial, {key: place // self._population})
+            for place, trial in enumerate(judged)
+        ]
+        study = self._study(frozen)
+        for generation in range(1, len(judged) // self._population + 1):
+            seed = _derived(self._seed, generation)
+            self._genetic(seed).get_parent_population(study, generation)  # stays in the study
+        return study
+
+    def _genetic(self, seed: int) -> NSGAIISampler | NSGAIIISampler:
+        if self._sampler == "nsga2":
+            return NSGAIISampler(population_size=self._population, seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return NSGAIIISampler(population_size=self._population, seed=seed)
+
+    def _ask(self, study: optuna.Study, sampler: BaseSampler) -> Config:
+        study.sampler = sampler
+        return suggest_config(study.ask(), self._space)
+
+    def _study(self, trials: Sequence[FrozenTrial]) -> optuna.Study:
+        study = optuna.create_study(
+            directions=["minimize"] * self._n_objectives, sampler=RandomSampler(seed=0)
+        )
+        study.add_trials(trials)
+        return study
+
+    def _frozen(self, seen: Sequence[SeenTrial]) -> list[FrozenTrial]:
+        for trial in seen:
+            if trial.number not in self._shown or self._shown[trial.number][0] != trial:
+                self._shown[trial.number] = trial, self._frozen_trial(trial, {})
+        return [self._shown[trial.number][1] for trial in self._by_number(seen)]
+
+    def _frozen_trial(self, trial: SeenTrial, attributes: dict[str, Any]) -> FrozenTrial:
+        """The trial in Optuna's terms.
+
+        A pruned one is shown as complete with its last values: Optuna's samplers rank pruned trials
+        by a single reported number, which a study with several objectives does not have.
+        """
+        parameters = trial_parameters(trial.config, self._space)
+        frozen = optuna.trial.create_trial(
+            state=OptunaState.RUNNING if trial.values is None else OptunaState.COMPLETE,
+            params=dict(parameters),
+            distributions=_distributions(self._space, trial.config),
+            values=trial.values,
+            system_attrs=attributes,
+            constraints={str(i): v for i, v in enumerate(trial.violations)} or None,
+        )
+        frozen.__class__ = _Shown
+        return frozen
+
+    @staticmethod
+    def _by_number(seen: Sequence[SeenTrial]) -> list[SeenTrial]:
+        return sorted(seen, key=lambda trial: trial.number)
+
+
+def check_sampler(name: str) -> str:
+    """The name of a sampler, if there is one of that name.
+
+    Raises
+    ------
+    SettingsError
+        If there is not.
+    """
+    if name not in SAMPLERS:
+        raise SettingsError(f"sampler {name!r} is unknown, expected one of {', '.join(SAMPLERS)}")
+    return name
+
+
+def population_size(n_trials: int) -> int:
+    """Trials of a generation that leave a budget several generations.
+
+    >>> population_size(20), population_size(50), population_size(1000)
+    (6, 8, 50)
+    """
+    return min(LARGEST_POPULATION, max(SMALLEST_POPULATION, n_trials // GENERATIONS))
+
+
+def design_point(space: Space, index: int, *, seed: int) -> Config:
+    """A config of a scrambled Sobol sequence over the space.
+
+    Any prefix of the sequence fills the space evenly, and a point does not depend on the ones
+    before it: workers that take numbers from one count share one design.
+    """
+    sequence = Sobol(len(space), scramble=True, rng=np.random.default_rng(seed))
+    if index > 0:
+        sequence.fast_forward(index)
+    return config_at(space, sequence.random(1)[0].tolist())
+
+
+def _worth_modelling(seen: Sequence[SeenTrial], most_pending: int) -> list[SeenTrial]:
+    """What a Gaussian process is shown of many trials.
+
+    Of those with values the better half by merit and the others spread over time; of those without,
+    which run or have failed, the last.
+    """
+    judged = sorted((t for t in seen if t.values is not None), key=lambda t: t.number)
+    pending = sorted((t for t in seen if t.values is None), key=lambda t: t.number)
+    if len(judged) > MOST_SEEN_BY_GP:
+        order = best_first(judged)
+        n_best = MOST_SEEN_BY_GP // 2
+        rest = np.sort(order[n_best:])
+        spread = rest[np.linspace(0, len(rest) - 1, MOST_SEEN_BY_GP - n_best).round().astype(int)]
+        judged = [judged[i] for i in sorted({*order[:n_best].tolist(), *spread.tolist()})]
+    return judged + pending[-most_pending:]
+
+
+def _distributions(space: Space, config: Config) -> dict[str, BaseDistribution]:
+    ranges = parameter_ranges(space, config)
+    return {name: parameter.distribution() for name, parameter in ranges.items()}
+
+
+def _derived(*parts: int) -> int:
+    """A seed of 32 bits from several numbers."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])

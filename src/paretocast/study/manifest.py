@@ -1,0 +1,123 @@
+"""The manifest: under which conditions a study is made, and whether it may be continued."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from paretocast.data import own_file
+from paretocast.data.task import installed_versions, manifest_hash
+from paretocast.errors import StoreError
+from paretocast.study.optuna_sync import without_secrets
+from paretocast.workspace import files
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from paretocast.search.space import Config
+    from paretocast.settings import TuneSettings
+    from paretocast.training.setup import Bench
+    from paretocast.workspace.files import RunDirectory
+
+
+def describe_conditions(
+    settings: TuneSettings, bench: Bench, *, queue: Sequence[Config] = ()
+) -> dict[str, Any]:
+    """What was asked, on what, with what; `comparable` is what a continued study must share.
+
+    Parameters
+    ----------
+    queue : sequence of Config
+        What a new study tries first. It stays as it is, whatever becomes of where it came from.
+    """
+    comparable = {
+        "task": bench.task.manifest(),
+        "model": settings.model,
+        "training": {
+            **settings.training.model_dump(mode="json", exclude={"epochs"}),
+            "steps": bench.budget_steps,
+            "batch_size": bench.batch_size,
+        },
+        "racing": settings.racing.model_dump(mode="json"),
+        "sampler": settings.sampler,
+        "objectives": list(settings.objectives),
+        "require": list(settings.require),
+        "strategy": settings.strategy,
+        "target_coverage": settings.target_coverage,
+        "space": {name: repr(parameter) for name, parameter in settings.search_space().items()},
+        "seed": settings.seed,
+    }
+    wanted = settings.model_dump(mode="json")
+    # Where the data lie, said so that it holds in every folder.
+    if (file := own_file(settings.dataset)) is not None:
+        wanted["dataset"] = str(file.absolute())
+    if settings.data_dir is not None:
+        wanted["data_dir"] = str(Path(settings.data_dir).absolute())
+    if settings.storage is not None:
+        wanted["storage"] = without_secrets(settings.storage)
+    return {
+        "schema_version": 1,
+        "manifest_hash": manifest_hash(comparable),
+        "comparable": comparable,
+        "queue": list(queue),
+        "settings": wanted,
+        "versions": installed_versions(),
+        "device": str(bench.source.device),
+    }
+
+
+def settle_conditions(run: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Write the manifest of a new study, or compare it with that of the one to continue.
+
+    Returns
+    -------
+    dict
+        The manifest that holds: the queue is that of the first one.
+
+    Raises
+    ------
+    StoreError
+        If the study was made under other conditions.
+    """
+    stored = files.load_json(run.manifest) if run.manifest.exists() else manifest
+    if stored["manifest_hash"] != manifest["manifest_hash"]:
+        changed = _differences(stored["comparable"], manifest["comparable"])
+        if len(changed) == 1 and changed[0].startswith("task.data_sha256 "):
+            raise StoreError(
+                f"study {run.study_name} was made on other data and cannot be continued: values "
+                "before the test split have changed since. Put the data back as they were, or "
+                "choose another --job-id for a new study"
+            )
+        raise StoreError(
+            f"study {run.study_name} was made under other conditions and cannot be "
+            f"continued: {'; '.join(changed[:4])}. Repeat the options it was started with, "
+            "or choose another --job-id"
+        )
+    # Where it runs is a matter of each process: workers take turns on the GPUs.
+    settings = {**manifest["settings"], "device": stored["settings"]["device"]}
+    holding = {**manifest, "settings": settings, "queue": stored.get("queue", [])}
+    if stored is manifest or _lasting(stored) != _lasting(manifest):
+        files.save_json(run.manifest, holding)  # what is wanted now, such as more trials
+    return holding
+
+
+def _lasting(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Settings beyond one run: a worker is not told the time limit, which its starter watches."""
+    return {**manifest["settings"], "time_limit_seconds": None, "device": None}
+
+
+def _differences(stored: object, given: object, path: str = "") -> list[str]:
+    """Paths at which two JSON values differ, with both values."""
+    if isinstance(stored, dict) and isinstance(given, dict):
+        lines = []
+        for key in sorted({*stored, *given}):
+            lines += _differences(stored.get(key), given.get(key), f"{path}.{key}".lstrip("."))
+        return lines
+    if stored == given:
+        return []
+    return [f"{path} was {_short(stored)}, now {_short(given)}"]
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

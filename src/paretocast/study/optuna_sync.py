@@ -1,0 +1,289 @@
+"""The Optuna study beside the records: configs and objective values for Optuna's own tools.
+
+It repeats what the trials' folders say and can be made anew from them at any time, so no crash can
+make it disagree for long. One process keeps it in an SQLite file, several in an Optuna journal;
+any storage URL that Optuna takes will do, and grpc://HOST:PORT for its proxy before a database.
+Whoever writes holds the study lock; heartbeats alone need none.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import warnings
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import GrpcStorageProxy, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import TrialState as OptunaState
+
+from paretocast.errors import SettingsError, StoreError
+from paretocast.search.space import parameter_ranges, trial_parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
+
+    from paretocast.search.space import Config, Space
+    from paretocast.workspace.files import RunDirectory
+
+SQLITE, JOURNAL, GRPC = "sqlite", "journal", "grpc://"
+GRPC_PORT = 13000  # where Optuna's proxy listens unless told otherwise
+HEARTBEAT_SECONDS = 60  # of a trial in a database; Optuna calls it stale after twice that
+MISSED_BEAT_SECONDS = 2  # after one that failed: a trial may enter the database after its start
+_RPC_DETAILS = re.compile(r'^\s*details = "(.*)"$', re.MULTILINE)  # what gRPC wraps in many lines
+
+
+class OptunaMirror:
+    """The study as Optuna keeps it.
+
+    Parameters
+    ----------
+    storage : str
+        `sqlite`, `journal` or a URL.
+
+    Raises
+    ------
+    StoreError
+        If the storage cannot be opened or is damaged.
+    SettingsError
+        If Optuna does not understand the URL or lacks a driver for it.
+    """
+
+    def __init__(self, storage: str, run: RunDirectory, *, n_objectives: int) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # the observer is told all it would say
+        self._storage = storage
+        self._place = storage_place(storage, run)
+        with self._store_errors():
+            opened = self._open(run)
+            self._heart = opened if isinstance(opened, RDBStorage) and storage != SQLITE else None
+            self._study = optuna.create_study(
+                storage=opened,
+                study_name=run.study_name,
+                directions=["minimize"] * n_objectives,
+                sampler=optuna.samplers.RandomSampler(),  # it is never asked
+                load_if_exists=True,
+            )
+
+    def catch_up(self, n_begun: int, trial: Callable[[int], FrozenTrial | None]) -> None:
+        """Add the trials that are missing, in order, and tell the ends of those that have ended.
+
+        Parameters
+        ----------
+        n_begun : int
+            One more than the highest number in use.
+        trial : callable
+            From a number to the trial as it stands; None while its config is not known, which
+            holds back those behind it, because Optuna counts trials as they come.
+        """
+        with self._store_errors():
+            kept = self._study.get_trials(deepcopy=False)
+            for left in kept:
+                if not left.state.is_finished():
+                    self._tell(left.number, trial(left.number))
+            for number in range(len(kept), n_begun):
+                if (missing := trial(number)) is None:
+                    break
+                self._study.add_trial(missing)
+
+    @contextmanager
+    def alive(self, number: int) -> Iterator[None]:
+        """While it lasts, a database hears every minute that the trial is worked on."""
+        if self._heart is None:
+            yield
+            return
+        ended = threading.Event()
+        beating = threading.Thread(
+            target=self._beat, args=(self._heart, number, ended), daemon=True, name=f"beat {number}"
+        )
+        beating.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            beating.join()
+
+    def _beat(self, heart: RDBStorage, number: int, ended: threading.Event) -> None:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        missed = (SQLAlchemyError, optuna.exceptions.StorageInternalError, KeyError)
+        while True:
+            pause = MISSED_BEAT_SECONDS
+            with suppress(*missed):  # a beat is not worth a trial; the next write tells
+                study_id = heart.get_study_id_from_name(self._study.study_name)
+                heart.record_heartbeat(
+                    heart.get_trial_id_from_study_id_trial_number(study_id, number)
+                )
+                pause = HEARTBEAT_SECONDS
+            if ended.wait(pause):
+                return
+
+    def _tell(self, number: int, now: FrozenTrial | None) -> None:
+        if now is None or not now.state.is_finished():
+            return
+        if now.state is OptunaState.COMPLETE:
+            self._study.tell(number, now.values)
+        else:
+            self._study.tell(number, state=now.state)
+
+    def _open(self, run: RunDirectory) -> BaseStorage:
+        if self._storage == SQLITE:
+            return RDBStorage(f"sqlite:///{run.study_database.absolute()}")
+        if self._storage == JOURNAL:
+            return JournalStorage(WholeLines(run.study_journal.absolute()))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            if self._storage.startswith(GRPC):
+                address = urlsplit(self._storage)
+                return GrpcStorageProxy(
+                    host=address.hostname or "localhost", port=address.port or GRPC_PORT
+                )
+            return RDBStorage(
+                self._storage,
+                engine_kwargs={"pool_pre_ping": True},  # a server drops what is idle for hours
+                heartbeat_interval=HEARTBEAT_SECONDS,
+            )
+
+    @contextmanager
+    def _store_errors(self) -> Iterator[None]:
+        """What a storage raises when its disk, its server or its content fails, as ours."""
+        try:
+            yield
+        except (ImportError, optuna.exceptions.StorageInternalError, OSError) as error:
+            raise self._explained(error) from error
+        except Exception as error:
+            foreign = type(error).__module__.startswith(("sqlalchemy", "optuna.storages", "grpc"))
+            if foreign or isinstance(error, ValueError | KeyError):
+                raise self._explained(error) from error
+            raise
+
+    def _explained(self, error: Exception) -> SettingsError | StoreError:
+        deepest: BaseException = error
+        while deepest.__cause__ is not None:
+            deepest = deepest.__cause__
+        said = _RPC_DETAILS.search(str(deepest))
+        # A driver may repeat the URL it was given, password and all.
+        reason = (said[1] if said else str(deepest)).replace(self._storage, self._place)
+        reason = reason.partition("\n")[0]
+        if isinstance(error, ImportError):
+            return SettingsError(f"storage {self._place} needs a driver: {reason}")
+        if self._storage in {SQLITE, JOURNAL}:
+            advice = (
+                "make room and resume; if it is damaged, remove it while nobody works on the "
+                "study: it is made anew from the records"
+            )
+        else:
+            advice = "check the address and whether the server answers"
+        return StoreError(f"study storage {self._place} fails: {reason}; {advice}")
+
+
+class WholeLines(JournalFileBackend):
+    """A journal file that holds whole lines only.
+
+    A process that is killed, or a disk that is full, can leave half a line. Optuna would append to
+    it and make the journal unreadable for ever.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), lock_obj=_HeldByTheStudy(str(path)))
+        self._path = path
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append after the last whole line, everything or nothing."""
+        end = cut_torn_line(self._path)
+        try:
+            super().append_logs(logs)
+        except OSError:
+            os.truncate(self._path, end)
+            raise
+
+
+class _HeldByTheStudy(JournalFileOpenLock):
+    """No lock beside the study's: one of Optuna's would outlive a killed process by 30 s."""
+
+    def acquire(self) -> bool:
+        """The caller has the study lock."""
+        return True
+
+    def release(self) -> None:
+        """The caller gives it back."""
+
+
+def cut_torn_line(path: Path) -> int:
+    """Remove what follows the last line end of a file; the length that is left, in bytes."""
+    with path.open("r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        whole = end
+        while whole > 0:
+            start = max(0, whole - 4096)
+            file.seek(start)
+            last = file.read(whole - start).rfind(b"\n")
+            if last >= 0:
+                whole = start + last + 1
+                break
+            whole = start
+        if whole != end:
+            file.truncate(whole)
+        return whole
+
+
+def study_storage(wanted: str | None, run: RunDirectory, *, shared: bool) -> str:
+    """What a study is kept in: as wanted, else as it is, else by who shares it.
+
+    Parameters
+    ----------
+    wanted : str or None
+        `sqlite`, `journal` or a URL.
+    shared : bool
+        Whether several processes work on it.
+    """
+    if wanted is not None:
+        return wanted
+    return JOURNAL if shared or run.study_journal.exists() else SQLITE
+
+
+def storage_place(storage: str, run: RunDirectory) -> str:
+    """Where that is, for people: a file name, or the URL without what is secret in it."""
+    if storage == SQLITE:
+        return run.study_database.name
+    return run.study_journal.name if storage == JOURNAL else without_secrets(storage)
+
+
+def without_secrets(url: str) -> str:
+    """A storage URL without its password.
+
+    >>> without_secrets("postgresql://anna:s3cret@db.example/study?sslmode=require")
+    'postgresql://anna@db.example/study?sslmode=require'
+    """
+    scheme, _, rest = url.partition("://")
+    place, _, query = rest.partition("?")
+    authority, slash, path = place.partition("/")
+    user, at, host = authority.rpartition("@")
+    kept = [(key, value) for key, value in parse_qsl(query) if "pass" not in key.lower()]
+    shown = f"{scheme}://{user.partition(':')[0]}{at}{host}{slash}{path}"
+    return f"{shown}?{urlencode(kept)}" if kept else shown
+
+
+def frozen_trial(
+    config: Config,
+    space: Space,
+    *,
+    state: OptunaState = OptunaState.COMPLETE,
+    values: Sequence[float] | None = None,
+) -> FrozenTrial:
+    """A trial in Optuna's terms."""
+    ranges = parameter_ranges(space, config)
+    return optuna.trial.create_trial(
+        state=state,
+        params=dict(trial_parameters(config, space)),
+        distributions={name: parameter.distribution() for name, parameter in ranges.items()},
+        values=values,
+    )

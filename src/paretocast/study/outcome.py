@@ -1,0 +1,316 @@
+"""From the records of a study to what is handed over: front, choice, and `best_params_*.json`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from paretocast.errors import StoreError
+from paretocast.search.objectives import OBJECTIVES, Constraint, Objective, total_violation
+from paretocast.search.pruning import order_by_merit
+from paretocast.search.selection import (
+    SIGNIFICANT,
+    Candidate,
+    Draws,
+    Selection,
+    TrialState,
+    front_numbers,
+    places,
+    select,
+)
+from paretocast.study.repeats import SeedSpread, judged_draws, judged_on_mean, seed_spread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from paretocast.training.trial import TrialRecord
+
+    DrawsOf = Callable[[TrialRecord], Mapping[str, NDArray[np.float64]]]
+
+SCHEMA_VERSION = 1
+VALIDATION_METRICS = ("mae", "rmse", "mape", "pinball", "crps", "winkler", "picp", "mean_width")
+# Trials beyond the best so many are not compared by resampling: they are far from any front.
+MOST_COMPARED = 100
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a study has found so far.
+
+    Attributes
+    ----------
+    records : tuple of TrialRecord
+        Finished trials by number, each judged on the mean over its seeds.
+    front : tuple of int
+        Numbers of the non-dominated trials in order of MAE. Where constraints are given, of those
+        that meet them all; if none does, of those that miss them least.
+    places : mapping of number to chance
+        Chance to be on the front, given what days and seeds may have done: for the trials of the
+        front and those that are statistically tied with it.
+    gap_errors : mapping of number to mapping of score to standard error
+        Of the difference between a trial near the front and the chosen one, on the same resamples:
+        of the MAE and the objectives. Empty where nothing is known about chance.
+    references : mapping of name to scores
+        On the same windows as the trials.
+    feasible : bool
+        Whether the front meets the constraints.
+    """
+
+    records: tuple[TrialRecord, ...]
+    front: tuple[int, ...]
+    places: Mapping[int, float]
+    gap_errors: Mapping[int, Mapping[str, float]]
+    selection: Selection
+    references: Mapping[str, Mapping[str, float]]
+    target_coverage: float
+    objectives: tuple[Objective, ...]
+    constraints: tuple[Constraint, ...]
+    feasible: bool
+
+    @property
+    def chosen(self) -> TrialRecord:
+        """The record of the selected trial."""
+        return next(r for r in self.records if r.number == self.selection.number)
+
+    @property
+    def tied(self) -> tuple[int, ...]:
+        """Trials off the front that are statistically tied with it, the likeliest member first."""
+        off = [number for number in self.places if number not in self.front]
+        return tuple(sorted(off, key=lambda number: (-self.places[number], number)))
+
+    def is_tied(self, number: int) -> bool:
+        """Whether another trial may well belong on the front in the place of this one."""
+        return self.places.get(number, 1.0) < SIGNIFICANT
+
+    def count(self, state: TrialState) -> int:
+        """Number of trials that ended in a state."""
+        return sum(record.state is state for record in self.records)
+
+    def beaten_by(self) -> tuple[str, ...]:
+        """References whose MAE on the tune split is not above that of the chosen trial."""
+        chosen_mae = self.chosen.scores["mae"]
+        return tuple(
+            name for name, scores in self.references.items() if scores["mae"] <= chosen_mae
+        )
+
+
+def summarise(
+    records: Sequence[TrialRecord],
+    *,
+    objectives: Sequence[Objective],
+    policy: str,
+    target_coverage: float,
+    references: Mapping[str, Mapping[str, float]],
+    constraints: Sequence[Constraint] = (),
+    draws_of: DrawsOf | None = None,
+) -> Outcome | None:
+    """Front and choice of the finished trials, or None while no trial is complete.
+
+    Parameters
+    ----------
+    records : sequence of TrialRecord
+        Trials and their repeats.
+    draws_of : callable, optional
+        From the record of a training to its scores on resampled days (`trial.draw_on_tune`), empty
+        where they are not known. Asked for trials near the front only. Without it measured
+        differences count as they are.
+    """
+    judged = judged_on_mean(records)
+    complete = [record for record in judged if record.state is TrialState.COMPLETE]
+    if not complete:
+        return None
+    candidates = [_candidate(record, objectives, constraints) for record in complete]
+    if draws_of is not None:
+        candidates = _with_draws(candidates, records, objectives, draws_of)
+    front = front_numbers(candidates)
+    near = places(candidates)
+    selection = select(candidates, policy=policy, target=target_coverage, tied=near)
+    violation = {candidate.number: candidate.violation for candidate in candidates}
+    return Outcome(
+        records=judged,
+        front=tuple(front),
+        places=near,
+        gap_errors=_gap_errors(candidates, selection.number, objectives),
+        selection=selection,
+        references=references,
+        target_coverage=target_coverage,
+        objectives=tuple(objectives),
+        constraints=tuple(constraints),
+        feasible=all(violation[number] == 0.0 for number in front),
+    )
+
+
+def best_params(
+    outcome: Outcome,
+    *,
+    identity: Mapping[str, str],
+    objectives: Sequence[str],
+    optimization_date: str,
+) -> dict[str, Any]:
+    """The content of `best_params_*.json`.
+
+    Parameters
+    ----------
+    identity : mapping
+        model, dataset, job_id, strategy, study_name, storage_path and manifest_hash.
+    optimization_date : str
+        ISO 8601 with a zone.
+    """
+    chosen = outcome.chosen
+    by_number = {record.number: record for record in outcome.records}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "model": identity["model"],
+        "dataset": identity["dataset"],
+        "job_id": identity["job_id"],
+        "optimization_date": optimization_date,
+        "strategy": identity["strategy"],
+        "objectives": [
+            {
+                "name": name,
+                "unit": OBJECTIVES[name].unit,
+                "direction": OBJECTIVES[name].direction,
+            }
+            for name in objectives
+        ],
+        "n_trials": len(outcome.records),
+        "n_completed": outcome.count(TrialState.COMPLETE),
+        "n_pruned": outcome.count(TrialState.PRUNED),
+        "n_failed": outcome.count(TrialState.FAILED),
+        "constraints": [str(constraint) for constraint in outcome.constraints],
+        "feasible": outcome.feasible,
+        "n_pareto_optimal": len(outcome.front),
+        "best_trial_number": chosen.number,
+        "selection": {
+            "policy": outcome.selection.policy,
+            "rule": outcome.selection.rule,
+            "reason": outcome.selection.reason,
+        },
+        "best_mae": chosen.scores["mae"],
+        "best_picp": chosen.scores["picp"],
+        "best_picp_interval": _interval(chosen),
+        "best_params": chosen.config,
+        "validation_metrics": _metrics(chosen.scores),
+        "references": {name: _metrics(scores) for name, scores in outcome.references.items()},
+        "training_time_hours": sum(record.fit_seconds for record in outcome.records) / 3600.0,
+        "study_name": identity["study_name"],
+        "storage_path": identity["storage_path"],
+        "manifest_hash": identity["manifest_hash"],
+        "all_pareto_trials": [_pareto_trial(by_number[n], outcome) for n in outcome.front],
+        "tied_trials": [_pareto_trial(by_number[n], outcome) for n in outcome.tied],
+    }
+
+
+def _candidate(
+    record: TrialRecord, objectives: Sequence[Objective], constraints: Sequence[Constraint]
+) -> Candidate:
+    low, high = _interval(record)
+    return Candidate(
+        number=record.number,
+        values=tuple(objective.value(record.scores) for objective in objectives),
+        mae=record.scores["mae"],
+        picp=record.scores["picp"],
+        picp_low=low,
+        picp_high=high,
+        violation=total_violation(constraints, record.scores),
+        n_seeds=record.n_seeds,
+    )
+
+
+def _with_draws(
+    candidates: Sequence[Candidate],
+    records: Sequence[TrialRecord],
+    objectives: Sequence[Objective],
+    draws_of: DrawsOf,
+) -> list[Candidate]:
+    """The candidates near the front, with what chance may have done to each."""
+    order = order_by_merit(
+        np.array([c.values for c in candidates]), violations=[c.violation for c in candidates]
+    )
+    members = set(front_numbers(candidates))
+    near = {candidates[i].number for i in order[:MOST_COMPARED]} | members
+    spread = seed_spread(records)
+    trainings: dict[int, list[TrialRecord]] = {}
+    for record in sorted(records, key=lambda r: r.seed_index):
+        if record.number in near and record.state is TrialState.COMPLETE:
+            trainings.setdefault(record.number, []).append(record)
+    return [
+        replace(c, draws=_draws(c.number, trainings[c.number], objectives, spread, draws_of))
+        for c in candidates
+        if c.number in near
+    ]
+
+
+def _gap_errors(
+    candidates: Sequence[Candidate], chosen: int, objectives: Sequence[Objective]
+) -> dict[int, dict[str, float]]:
+    """How sure the difference of each trial to the chosen one is, day by day."""
+    known = {c.number: c.draws for c in candidates if c.draws is not None}
+    if (base := known.get(chosen)) is None:
+        return {}
+    return {
+        number: {
+            "mae": float((draws.mae - base.mae).std(ddof=1)),
+            **{
+                objective.name: float((draws.values[:, j] - base.values[:, j]).std(ddof=1))
+                for j, objective in enumerate(objectives)
+            },
+        }
+        for number, draws in known.items()
+        if number != chosen
+    }
+
+
+def _draws(
+    number: int,
+    trainings: Sequence[TrialRecord],
+    objectives: Sequence[Objective],
+    spread: SeedSpread,
+    draws_of: DrawsOf,
+) -> Draws | None:
+    wanted = {"mae", "picp", *(objective.name for objective in objectives)}
+    known = [draws_of(training) for training in trainings]
+    drawn = judged_draws(
+        [{score: draws[score] for score in wanted} if draws else {} for draws in known],
+        spread,
+        rng=np.random.default_rng(number),
+    )
+    if not drawn:
+        return None
+    values = np.stack([o.sign * drawn[o.name] for o in objectives], axis=-1)
+    return Draws(values=values, mae=drawn["mae"], picp=drawn["picp"])
+
+
+def _interval(record: TrialRecord) -> tuple[float, float]:
+    if record.picp_interval is None:
+        raise StoreError(
+            f"trial {record.number} is complete but its record holds no interval of PICP"
+        )
+    return record.picp_interval
+
+
+def _metrics(scores: Mapping[str, float]) -> dict[str, float]:
+    return {name: scores[name] for name in VALIDATION_METRICS}
+
+
+def _pareto_trial(record: TrialRecord, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "trial": record.number,
+        "mae": record.scores["mae"],
+        "picp": record.scores["picp"],
+        "picp_interval": _interval(record),
+        "picp_penalty": abs(record.scores["picp"] - outcome.target_coverage),
+        "mean_width": record.scores["mean_width"],
+        "winkler": record.scores["winkler"],
+        "pinball": record.scores["pinball"],
+        "objectives": {o.name: record.scores[o.name] for o in outcome.objectives},
+        "standard_errors": {o.name: record.standard_errors.get(o.name) for o in outcome.objectives},
+        "n_seeds": record.n_seeds,
+        "front_probability": outcome.places[record.number],
+        "tied": outcome.is_tied(record.number),
+        "params": record.config,
+    }

@@ -1,0 +1,174 @@
+"""What all trials of a study share, and how a training starts from it."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from paretocast.data.scaling import ScaledArrays, TargetScaling, scale_task
+from paretocast.data.series import STEPS_PER_DAY
+from paretocast.errors import DataError
+from paretocast.metrics.scores import seasonal_scale
+from paretocast.models.anchor import Anchor, fit_anchor, is_long_enough, refit_anchor
+from paretocast.models.registry import build_model, count_weights
+from paretocast.search.pruning import plan_rungs
+from paretocast.training import Recipe, Training, WindowSource, seed_weights
+
+if TYPE_CHECKING:
+    from paretocast.data.task import Task
+    from paretocast.models.base import QuantileModel
+    from paretocast.search.space import Config
+    from paretocast.settings import TrainingSettings
+
+# On a CPU a step costs what its windows cost; a GPU computes hundreds at the price of a few.
+BATCH_SIZES = {
+    "cpu": {"NHITS_Q": 128, "TFT_Q": 32, "TIMESNET_Q": 32},
+    "cuda": {"NHITS_Q": 256, "TFT_Q": 128, "TIMESNET_Q": 128},
+}
+# Seconds per step on a CPU grow with about this power of the number of weights.
+TIME_BY_WEIGHTS = 0.6
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all trials of a study share, prepared once.
+
+    Attributes
+    ----------
+    mase_scale : float
+        Mean absolute daily difference of the train period, target units.
+    """
+
+    task: Task
+    model: str
+    training: TrainingSettings
+    target_coverage: float
+    scaling: TargetScaling
+    source: WindowSource
+    mase_scale: float
+
+    @property
+    def batch_size(self) -> int:
+        """Windows per gradient step: as set, else what suits the model on its device."""
+        return self.training.batch_size or BATCH_SIZES[self.source.device.type][self.model]
+
+    @property
+    def budget_steps(self) -> int:
+        """Gradient steps of a full trial."""
+        n_windows = len(self.task.issues["train"])
+        return self.training.budget_steps(
+            n_windows, batch_size=self.batch_size, anchored=self.source.anchor is not None
+        )
+
+    @property
+    def rung_steps(self) -> tuple[int, ...]:
+        """Gradient steps at which a trial is judged; the last one is the budget."""
+        n_rungs = self.training.rungs(anchored=self.source.anchor is not None)
+        return plan_rungs(self.budget_steps, n_rungs=n_rungs)
+
+
+def prepare_bench(
+    task: Task, *, model: str, training: TrainingSettings, target_coverage: float, device: str
+) -> Bench:
+    """Scale a task and put it on a device: `auto`, `cpu`, `cuda` or `cuda:N`."""
+    arrays, scaling = scale_task(task, training.transform)
+    anchor = _anchor(task, arrays, training.anchor)
+    return Bench(
+        task=task,
+        model=model,
+        training=training,
+        target_coverage=target_coverage,
+        scaling=scaling,
+        source=_window_source(task, arrays, anchor, device=device),
+        mase_scale=seasonal_scale(task.series.values[: task.train_stop], STEPS_PER_DAY),
+    )
+
+
+def learned_until(bench: Bench, until: int) -> Bench:
+    """The bench with every window that ends before a position to learn from, its anchor too."""
+    task = bench.task
+    windows = np.arange(task.shape.input_steps, until - task.shape.horizon_steps + 1)
+    later = replace(task, issues={**task.issues, "train": windows})
+    source = bench.source
+    if source.anchor is not None:
+        arrays, _ = scale_task(task, bench.training.transform)
+        anchor = refit_anchor(source.anchor, later, arrays)
+        source = _window_source(later, arrays, anchor, device=str(source.device))
+    return replace(bench, task=later, source=source)
+
+
+def start_training(bench: Bench, config: Config, *, seed: int) -> Training:
+    """A fresh model with its training at step 0."""
+    seed_weights(seed)
+    model = _fresh_model(bench, config)
+    if bench.source.anchor is not None:
+        model.start_at_anchor()
+    settings = bench.training
+    return Training(
+        model,
+        bench.source,
+        recipe=Recipe(
+            steps=bench.budget_steps,
+            lr=float(config["lr"]),
+            weight_decay=float(config.get("weight_decay", settings.weight_decay)),
+            batch_size=bench.batch_size,
+            clip_norm=settings.clip_norm,
+            average_share=settings.average_share,
+            n_evaluations=settings.n_evaluations,
+            patience=settings.patience,
+        ),
+        levels=bench.task.shape.levels,
+        train_positions=bench.task.issues["train"],
+        stop_positions=bench.task.issues["stop"],
+        seed=seed,
+    )
+
+
+def step_cost(bench: Bench, config: Config) -> float:
+    """How long a gradient step of a config takes on a CPU, relative to others of its model.
+
+    It goes by the weights alone and not by a clock, so that what is made of it can be repeated.
+    NaN for a config whose model cannot be built; its trial will say why.
+    """
+    try:
+        n_weights = count_weights(lambda: _fresh_model(bench, config))
+    except Exception:  # noqa: BLE001  (whatever it is: the trial is where failures are recorded)
+        return math.nan
+    return math.pow(n_weights, TIME_BY_WEIGHTS)
+
+
+def _anchor(task: Task, arrays: ScaledArrays, wanted: str) -> Anchor | None:
+    """The anchor that a setting asks for; `auto` goes without where it cannot be fitted."""
+    if wanted == "ridge":
+        return fit_anchor(task, arrays)
+    if wanted == "auto" and is_long_enough(task):
+        with contextlib.suppress(DataError):
+            return fit_anchor(task, arrays)
+    return None
+
+
+def _window_source(
+    task: Task, arrays: ScaledArrays, anchor: Anchor | None, *, device: str
+) -> WindowSource:
+    return WindowSource(
+        arrays,
+        input_steps=task.shape.input_steps,
+        horizon_steps=task.shape.horizon_steps,
+        device=device,
+        anchor=anchor,
+    )
+
+
+def _fresh_model(bench: Bench, config: Config) -> QuantileModel:
+    filled, usable = bench.task.filled
+    train_values = bench.scaling.scale(np.where(usable, filled, np.nan)[: bench.task.train_stop])
+    return build_model(
+        bench.model,
+        bench.source.shape(len(bench.task.shape.levels)),
+        config,
+        train_history=np.nan_to_num(train_values).astype(np.float32),
+    )

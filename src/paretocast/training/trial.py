@@ -1,0 +1,331 @@
+"""One config, trained and judged: the only place where any exception becomes a failed trial."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import resource
+import sys
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from paretocast.calibration import CALIBRATED_SCORES, cross_fitted
+from paretocast.errors import DataError, ForecastError, ParetocastError, StoreError
+from paretocast.metrics.resampling import N_RESAMPLES, draw_scores, standard_errors
+from paretocast.metrics.scores import interval, score_forecast
+from paretocast.metrics.uncertainty import picp_interval
+from paretocast.search.selection import TrialState
+from paretocast.training import (
+    Training,
+    TrainingInterrupted,
+    forecast_positions,
+)
+from paretocast.training.setup import Bench, start_training
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from paretocast.search.space import Config
+
+Judged = TypeVar("Judged", float, "NDArray[np.float64]")
+# The splits whose dense forecasts are kept: later questions are replays of arrays.
+KEPT_SPLITS = ("tune", "calibrate")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Scores at a rung.
+
+    Attributes
+    ----------
+    step : int
+        Gradient steps done.
+    scores : dict of str to float
+        On the tune split.
+    picp_interval : tuple of float
+        95 % interval of the measured coverage, percent.
+    """
+
+    step: int
+    scores: dict[str, float]
+    picp_interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """What a trial was and what came of it.
+
+    Attributes
+    ----------
+    scores : dict of str to float
+        Scores on the tune split at the last rung reached; empty if failed.
+    picp_interval : tuple of float or None
+        95 % interval of the measured coverage, percent.
+    standard_errors : dict of str to float
+        Of the scores, in their units, from resampled days; empty if failed.
+    seed_index : int
+        0 for the trial itself, above for a repeat of it with another seed.
+    n_seeds : int
+        Trainings that the scores are the mean of; 1 for every record on disk.
+    rungs : tuple of Judgement
+        What was seen at each rung, the last one included.
+    peak_memory_mib : float
+        Largest resident memory of the process during the trial, libraries and data included.
+    micro_batch : int or None
+        Windows computed at once where memory ran out for the whole batch; None where it sufficed.
+    stop_losses : tuple of (step, loss)
+        Mean pinball loss of the averaged weights on the stop split, scaled units.
+    forecasts : dict of str to ndarray
+        Dense forecasts (N, H, Q) of the tune and calibrate splits in target units, float32; kept
+        beside the record, not in it.
+    """
+
+    number: int
+    state: TrialState
+    config: Config
+    seed: int
+    scores: dict[str, float] = field(default_factory=dict)
+    picp_interval: tuple[float, float] | None = None
+    standard_errors: dict[str, float] = field(default_factory=dict)
+    seed_index: int = 0
+    n_seeds: int = 1
+    rungs: tuple[Judgement, ...] = ()
+    steps: int = 0
+    best_step: int = 0
+    stop_losses: tuple[tuple[int, float], ...] = ()
+    fit_seconds: float = 0.0
+    peak_memory_mib: float = 0.0
+    micro_batch: int | None = None
+    reason: str = ""
+    traceback: str = ""
+    forecasts: dict[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """The record without its arrays."""
+        plain = {name: value for name, value in vars(self).items() if name != "forecasts"}
+        return {**plain, "rungs": [vars(judgement) for judgement in self.rungs]}
+
+
+def load_judgements(stored: Sequence[Mapping[str, Any]]) -> list[Judgement]:
+    """Judgements from JSON, where an undefined score is null or NaN."""
+    return [
+        Judgement(
+            step=rung["step"],
+            scores={k: float("nan") if v is None else v for k, v in rung["scores"].items()},
+            picp_interval=(rung["picp_interval"][0], rung["picp_interval"][1]),
+        )
+        for rung in stored
+    ]
+
+
+class TrialInterrupted(Exception):  # noqa: N818  (a request honoured, not an error)
+    """The trial was asked to stop; `checkpoint` continues it."""
+
+    def __init__(self, checkpoint: bytes) -> None:
+        super().__init__("the trial was interrupted")
+        self.checkpoint = checkpoint
+
+
+def trial_seed(study_seed: int, number: int, seed_index: int = 0) -> int:
+    """Seed of a trial, from the study's seed, the trial's number and which of its trainings."""
+    parts = [study_seed, number, *([seed_index] if seed_index else [])]
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+def run_trial(
+    bench: Bench,
+    config: Config,
+    *,
+    number: int,
+    seed: int,
+    seed_index: int = 0,
+    checkpoint: bytes | None = None,
+    survives: Callable[[int, dict[str, float]], bool] = lambda _rung, _scores: True,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[int, float], None] = lambda _step, _loss: None,
+    on_rung: Callable[[Sequence[Judgement], bytes], None] | None = None,
+) -> TrialRecord:
+    """Train a config from rung to rung and judge it on the tune split.
+
+    Parameters
+    ----------
+    survives : callable
+        Asked with the index of a rung and the scores there, at every rung but the last; False
+        ends the trial as pruned.
+    on_rung : callable or None
+        Given what was seen so far and a checkpoint, whenever the trial goes on beyond a rung.
+
+    Raises
+    ------
+    TrialInterrupted
+        If `should_stop` said so.
+    StoreError
+        If `survives` or `on_rung` met a disk that fails: that is no property of the config.
+        Anything else that goes wrong is in the record.
+    """
+    reset_peak_memory()
+    try:
+        training, rungs = _begin_or_continue(bench, config, seed=seed, checkpoint=checkpoint)
+        state = TrialState.COMPLETE
+        for index, step in enumerate(bench.rung_steps):
+            if index < len(rungs):
+                continue  # judged before the interruption
+            try:
+                training.advance(step, should_stop=should_stop, on_progress=on_progress)
+            except TrainingInterrupted:
+                raise TrialInterrupted(_checkpoint(training, rungs)) from None
+            forecasts = _forecast_kept_splits(bench, training)
+            scores, coverage_interval = score_on_tune(bench, forecasts["tune"], seed=seed)
+            if infinite := [name for name, value in scores.items() if math.isinf(value)]:
+                raise ForecastError(f"infinite at step {training.step}: {', '.join(infinite)}")
+            rungs.append(Judgement(training.step, scores, coverage_interval))
+            if not training.finished and not survives(index, scores):
+                state = TrialState.PRUNED
+                break
+            if on_rung is not None and step != bench.rung_steps[-1]:
+                on_rung(rungs, _checkpoint(training, rungs))
+        kept = {split: forecast.astype(np.float32) for split, forecast in forecasts.items()}
+        return TrialRecord(
+            number=number,
+            state=state,
+            config=config,
+            seed=seed,
+            scores=scores,
+            picp_interval=coverage_interval,
+            standard_errors=standard_errors(draw_on_tune(bench, kept["tune"])),
+            seed_index=seed_index,
+            rungs=tuple(rungs),
+            steps=training.step,
+            best_step=training.best_step,
+            stop_losses=tuple(training.stop_losses),
+            fit_seconds=training.fit_seconds,
+            peak_memory_mib=peak_memory_mib(),
+            micro_batch=None if training.micro_batch == bench.batch_size else training.micro_batch,
+            forecasts=kept,
+        )
+    except (TrialInterrupted, StoreError):
+        raise
+    except Exception as error:  # noqa: BLE001  (the trial boundary: a failure is recorded as one)
+        deliberate = isinstance(error, ParetocastError)
+        return TrialRecord(
+            number=number,
+            state=TrialState.FAILED,
+            config=config,
+            seed=seed,
+            seed_index=seed_index,
+            reason=str(error) if deliberate else f"{type(error).__name__}: {error}",
+            traceback=traceback.format_exc(),
+        )
+
+
+def _checkpoint(training: Training, rungs: Sequence[Judgement]) -> bytes:
+    """The training with what was seen at its rungs."""
+    return training.checkpoint(note=json.dumps([vars(judgement) for judgement in rungs]))
+
+
+def _begin_or_continue(
+    bench: Bench, config: Config, *, seed: int, checkpoint: bytes | None
+) -> tuple[Training, list[Judgement]]:
+    """The training where it stood, with what was seen at its rungs; from the start without it."""
+    training = start_training(bench, config, seed=seed)
+    if checkpoint is None:
+        return training, []
+    try:
+        return training, load_judgements(json.loads(training.restore(checkpoint)))
+    except StoreError:  # a damaged checkpoint costs time, not the trial
+        return start_training(bench, config, seed=seed), []
+
+
+def score_on_tune(
+    bench: Bench, forecast: NDArray[np.float64], *, seed: int
+) -> tuple[dict[str, float], tuple[float, float]]:
+    """Scores of a forecast on the tune split, and the 95 % interval of its coverage in percent."""
+    observed = bench.task.observed("tune")
+
+    def score(judged: NDArray[np.float64]) -> dict[str, float]:
+        return score_forecast(
+            observed,
+            judged,
+            levels=bench.task.shape.levels,
+            coverage=bench.target_coverage,
+            seasonal_scale=bench.mase_scale,
+        )
+
+    lower, upper = interval(forecast, bench.task.shape.levels, bench.target_coverage)
+    covered = picp_interval(observed, lower, upper, rng=np.random.default_rng(seed))
+    return _with_calibrated(bench, forecast, score, missing=float("nan")), covered
+
+
+def draw_on_tune(bench: Bench, kept: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
+    """Scores of a kept forecast on resampled days of the tune split, see `noise.draw_scores`.
+
+    The days are the same for every trial of a task, so that trials are compared in pairs.
+    """
+
+    def draw(judged: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        return draw_scores(
+            bench.task.observed("tune"),
+            judged,
+            levels=bench.task.shape.levels,
+            coverage=bench.target_coverage,
+            seasonal_scale=bench.mase_scale,
+            rng=np.random.default_rng(0),
+        )
+
+    forecast = kept.astype(np.float64)
+    return _with_calibrated(bench, forecast, draw, missing=np.full(N_RESAMPLES, np.nan))
+
+
+def _with_calibrated(
+    bench: Bench,
+    forecast: NDArray[np.float64],
+    judge: Callable[[NDArray[np.float64]], dict[str, Judged]],
+    *,
+    missing: Judged,
+) -> dict[str, Judged]:
+    """What a judge says of a forecast, and of the same one calibrated (`CALIBRATED_SCORES`).
+
+    Each half of the weeks is calibrated by the other; `missing` where a half holds no observation.
+    """
+    plain = judge(forecast)
+    if not plain:
+        return plain
+    try:
+        observed, levels = bench.task.observed("tune"), bench.task.shape.levels
+        calibrated = judge(cross_fitted(observed, forecast, levels=levels))
+    except DataError:
+        calibrated = dict.fromkeys(plain, missing)
+    return plain | {name: calibrated[score] for name, score in CALIBRATED_SCORES.items()}
+
+
+def reset_peak_memory() -> None:
+    """Begin a new measurement of `peak_memory_mib`, where the system allows it."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_memory_mib() -> float:
+    """Largest resident memory of this process since `reset_peak_memory`, or since its start."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        peak = next(line for line in lines if line.startswith("VmHWM:"))
+        return float(peak.split()[1]) / 1024.0
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest / 1024.0**2 if sys.platform == "darwin" else largest / 1024.0
+
+
+def _forecast_kept_splits(bench: Bench, training: Training) -> dict[str, NDArray[np.float64]]:
+    with training.best_model() as model:
+        return {
+            split: bench.scaling.unscale(
+                forecast_positions(model, bench.source, bench.task.issues[split])
+            )
+            for split in KEPT_SPLITS
+        }

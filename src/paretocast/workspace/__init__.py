@@ -1,0 +1,1 @@
+"""Files of a workspace: where they lie, who works on what, how far a study is."""

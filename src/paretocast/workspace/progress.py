@@ -1,0 +1,206 @@
+"""What lies in a run directory: how far the search is, and whether its result can be trusted.
+
+Reads only. It loads neither Optuna nor torch, so a login node answers at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from paretocast.errors import StoreError
+from paretocast.workspace import files
+from paretocast.workspace.claims import claim_owner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from paretocast.workspace.files import RunDirectory
+
+TAIL_BYTES = 16384
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far one study is.
+
+    Attributes
+    ----------
+    n_complete, n_pruned, n_failed : int
+        Trials with a record, by how they ended.
+    n_running : int
+        Trials, and repeats of trials with another seed, that a living process works on.
+    n_put_away : int
+        Trials that were begun and wait to be continued.
+    best_mae, best_picp : float or None
+        Of the chosen trial, target units and percent; None without a result.
+    fit_seconds : float
+        Training time of all trials with a record, their repeats included.
+    problems : tuple of str
+        What is wrong with the files, in sentences.
+    """
+
+    n_complete: int = 0
+    n_pruned: int = 0
+    n_failed: int = 0
+    n_running: int = 0
+    n_put_away: int = 0
+    best_mae: float | None = None
+    best_picp: float | None = None
+    fit_seconds: float = 0.0
+    problems: tuple[str, ...] = ()
+
+    @property
+    def n_ended(self) -> int:
+        """Trials with a record."""
+        return self.n_complete + self.n_pruned + self.n_failed
+
+
+def inspect_run(run: RunDirectory) -> Progress:
+    """Progress of a study and the faults of its files; nothing raises."""
+    records: dict[int, dict[str, Any]] = {}
+    problems = []
+    n_running = n_put_away = 0
+    for folder in sorted(run.trials_folder.glob("[0-9]*")):
+        if not (folder.name.isdigit() and folder.is_dir()):
+            continue
+        number = int(folder.name)
+        repeats = sorted(folder.glob("seed_*"))
+        n_running += sum(_is_at_work(place) for place in (folder, *repeats))
+        if run.record(number).exists():
+            try:
+                paths = [run.record(number), *(place / "record.json" for place in repeats)]
+                trainings = [_checked_record(path) for path in paths if path.exists()]
+                records[number] = {**trainings[0], "trainings": trainings}
+            except StoreError as error:
+                problems.append(str(error))
+        elif not _is_at_work(folder):
+            n_put_away += 1
+    result, faults = _load_result(run, records)
+    states = [record["state"] for record in records.values()]
+    return Progress(
+        n_complete=states.count("complete"),
+        n_pruned=states.count("pruned"),
+        n_failed=states.count("failed"),
+        n_running=n_running,
+        n_put_away=n_put_away,
+        best_mae=result.get("best_mae"),
+        best_picp=result.get("best_picp"),
+        fit_seconds=sum(
+            training["fit_seconds"]
+            for record in records.values()
+            for training in record["trainings"]
+        ),
+        problems=(*problems, *faults),
+    )
+
+
+def inspect_levels(path: Path, *, fresh: bool) -> Progress:
+    """What stage 2 left in `calibrated_quantiles.json`: the coverage of its interval.
+
+    Parameters
+    ----------
+    fresh : bool
+        Whether the file is this experiment's and not an earlier one's.
+    """
+    if not fresh or not path.exists():
+        return Progress()
+    try:
+        return Progress(best_picp=float(files.load_json(path)["picp"]))
+    except (StoreError, KeyError, TypeError, ValueError) as error:
+        return Progress(problems=(f"{path} is damaged: {error!r}",))
+
+
+def check_result(
+    result: Mapping[str, Any], records: Mapping[int, Mapping[str, Any]]
+) -> tuple[str, ...]:
+    """What is wrong with the content of a `best_params_*.json`, seen from the trials' records.
+
+    Parameters
+    ----------
+    records : mapping of number to record
+        `trainings` of each holds the records of its repeats too: scores are means over them.
+    """
+    if missing := files.missing_fields(result):
+        return (f"lacks {', '.join(missing)}",)
+    number = result["best_trial_number"]
+    chosen = records.get(number)
+    if chosen is None:
+        return (f"names trial {number}, which has no record",)
+    faults = []
+    if chosen["state"] != "complete":
+        faults.append(f"names trial {number}, which is {chosen['state']}")
+    faults += [
+        f"gives trial {number} {name} {result[f'best_{name}']}, its record says otherwise"
+        for name in ("mae", "picp")
+        if not _is_between(result[f"best_{name}"], [t["scores"][name] for t in chosen["trainings"]])
+    ]
+    if result["n_trials"] > len(records):
+        faults.append(f"counts {result['n_trials']} trials, of which {len(records)} have a record")
+    return tuple(faults)
+
+
+def last_lines(path: Path, n_lines: int = 12) -> tuple[str, ...]:
+    """The end of a log, without empty lines; nothing if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - TAIL_BYTES))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ()
+    # what a progress bar overwrote was never meant to stay
+    lines = [line.rpartition("\r")[2].rstrip() for line in text.split("\n")]
+    return tuple(line for line in lines if line)[-n_lines:]
+
+
+def first_line(path: Path) -> str:
+    """The start of a log; empty if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.readline(1000).decode("utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _is_between(value: float, trainings: Sequence[float]) -> bool:
+    """Whether a mean over some of the trainings can be that value."""
+    slack = 1e-9 * max(1.0, abs(value))
+    return min(trainings) - slack <= value <= max(trainings) + slack
+
+
+def _is_at_work(folder: Path) -> bool:
+    """Whether a living process works in the folder of a trial, as far as can be seen from here."""
+    try:
+        return claim_owner(folder) is not None
+    except OSError:  # somebody else's folder
+        return False
+
+
+def _checked_record(path: Path) -> dict[str, Any]:
+    record = files.load_json(path)
+    try:
+        if record["state"] not in {"complete", "pruned", "failed"}:
+            raise StoreError(f"{path} has the unknown state {record['state']!r}")
+        float(record["fit_seconds"])
+        dict(record["scores"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{path} is damaged: {error!r}") from error
+    return dict(record)
+
+
+def _load_result(
+    run: RunDirectory, records: Mapping[int, Mapping[str, Any]]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The result file, empty where there is none, and what is wrong with it."""
+    path = run.best_params
+    if not path.exists():
+        return {}, ()
+    try:
+        result = files.load_json(path)
+    except StoreError as error:
+        return {}, (str(error),)
+    if not isinstance(result, dict):
+        return {}, (f"{path} holds no object",)
+    return result, tuple(f"{path.name} {fault}" for fault in check_result(result, records))
