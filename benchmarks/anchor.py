@@ -41,27 +41,27 @@ def train(settings: TuneSettings, task: Task, *, seed: int) -> tuple[list[Any], 
     """Steps, best step, seconds in all, and forecasts of both splits."""
     from paretocast.search.space import DEFAULT_CONFIGS
     from paretocast.training import forecast_positions
-    from paretocast.training.setup import prepare_bench, start_training
+    from paretocast.training.setup import prepare_training, start_training
 
     started = time.perf_counter()
-    bench = prepare_bench(
+    setup = prepare_training(
         task,
         model=settings.model,
         training=settings.training,
         target_coverage=settings.target_coverage,
         device="cpu",
     )
-    training = start_training(bench, DEFAULT_CONFIGS[settings.model], seed=seed)
-    training.advance(bench.budget_steps)
+    training = start_training(setup, DEFAULT_CONFIGS[settings.model], seed=seed)
+    training.advance(setup.budget_steps)
     seconds = time.perf_counter() - started
     with training.best_model() as model:
         forecasts = {
-            split: bench.scaling.unscale(
-                forecast_positions(model, bench.source, task.issues[split])
+            split: setup.scaling.unscale(
+                forecast_positions(model, setup.source, task.issues[split])
             )
             for split in SPLITS
         }
-    return [bench.budget_steps, training.best_step, seconds], forecasts
+    return [setup.budget_steps, training.best_step, seconds], forecasts
 
 
 def main() -> None:
@@ -79,7 +79,7 @@ def main() -> None:
 
     from paretocast.data import load_dataset
     from paretocast.data.task import plan_task
-    from paretocast.models.baselines.naive import fit_reference
+    from paretocast.models.baselines.naive import fit_baseline
     from paretocast.settings import TuneSettings
     from paretocast.training import use_threads
 
@@ -101,7 +101,7 @@ def main() -> None:
                 effort, forecasts = train(settings, task, seed=given.seed)
                 scores = [x for split in SPLITS for x in judged(task, split, forecasts[split])]
                 rows.append([dataset, model, anchor, transform, *effort, *scores])
-        ridge = fit_reference("ridge", task)
+        ridge = fit_baseline("ridge", task)
         scores = [
             x
             for split in SPLITS

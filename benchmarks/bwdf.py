@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from paretocast.benchmark import Parameters
+    from paretocast.benchmark import ModelConfig
     from paretocast.data.task import Task
     from paretocast.settings import TuneSettings
 
@@ -68,9 +68,9 @@ def performance(observed: Floats, point: Floats) -> dict[str, Floats]:
 
 def open_weeks(settings: TuneSettings, starts: pd.DatetimeIndex) -> Task:
     """The task of a zone whose test split is the four weeks."""
-    from paretocast.benchmark.test_split import open_ground
+    from paretocast.benchmark.test_split import load_test_task
 
-    task = open_ground(settings)
+    task = load_test_task(settings)
     weeks = task.series.index.get_indexer(starts)
     if (weeks < 0).any():
         raise SystemExit(f"{task.series.name} lacks one of the weeks {list(starts)}")
@@ -78,29 +78,31 @@ def open_weeks(settings: TuneSettings, starts: pd.DatetimeIndex) -> Task:
 
 
 def train_models(
-    parameters: list[Parameters], starts: pd.DatetimeIndex, arguments: argparse.Namespace
+    parameters: list[ModelConfig], starts: pd.DatetimeIndex, arguments: argparse.Namespace
 ) -> list[Made]:
     """Every model, mean of the quantiles over its seeds; last, the mean over all models."""
-    from paretocast.benchmark import Stretch, train_and_forecast
+    from paretocast.benchmark import RetrainingPeriod, train_and_forecast
     from paretocast.calibration.ensemble import average_levels
-    from paretocast.training.setup import prepare_bench
+    from paretocast.training.setup import prepare_training
 
     made = []
     for one in parameters:
         task = open_weeks(one.settings, starts)
         weeks = task.issues["test"]
-        stretches = [Stretch(weeks, int(weeks[0]))]
+        stretches = [RetrainingPeriod(weeks, int(weeks[0]))]
         if arguments.relearn:
-            stretches = [Stretch(weeks[i : i + 1], int(week)) for i, week in enumerate(weeks)]
+            stretches = [
+                RetrainingPeriod(weeks[i : i + 1], int(week)) for i, week in enumerate(weeks)
+            ]
         training = one.settings.training
         if arguments.steps is not None:
             training = training.model_copy(update={"steps": arguments.steps, "epochs": None})
-        bench = prepare_bench(
+        setup = prepare_training(
             task, model=one.model, training=training, target_coverage=COVERAGE, device="auto"
         )
         forecasts = [
             train_and_forecast(
-                bench, one.chosen.config, seed=one.chosen.seed(index), stretches=stretches
+                setup, one.chosen.config, seed=one.chosen.seed(index), stretches=stretches
             )
             for index in range(arguments.seeds)
         ]
@@ -124,14 +126,14 @@ def mean_of(name: str, made: list[Made]) -> Made:
 
 def make_references(task: Task, arguments: argparse.Namespace) -> list[Made]:
     """The references that can be fitted here."""
-    from paretocast.models.baselines.naive import fit_reference, reference_names
+    from paretocast.models.baselines.naive import baseline_names, fit_baseline
 
     weeks, made = task.issues["test"], []
     relearn = arguments.relearn
-    for name in (name for name in arguments.references if name in reference_names()):
-        trained = fit_reference(name, task)
+    for name in (name for name in arguments.references if name in baseline_names()):
+        trained = fit_baseline(name, task)
         until = [int(week) if relearn else int(weeks[0]) for week in weeks]
-        late = {stop: fit_reference(name, task, until=stop) for stop in sorted(set(until))}
+        late = {stop: fit_baseline(name, task, until=stop) for stop in sorted(set(until))}
         parts = [late[stop].forecast(task, weeks[i : i + 1]) for i, stop in enumerate(until)]
         calibrate = trained.forecast(task, task.issues["calibrate"])
         made.append(Made(name, calibrate, np.concatenate(parts)))
@@ -205,8 +207,8 @@ def benchmark_zone(
     zone: str, arguments: argparse.Namespace, starts: pd.DatetimeIndex
 ) -> dict[str, dict[str, Any]]:
     """All methods in one zone."""
-    from paretocast.benchmark import find_parameters
-    from paretocast.benchmark.test_split import check_ground, open_ground
+    from paretocast.benchmark import find_config
+    from paretocast.benchmark.test_split import load_test_task, refuse_seen_test
     from paretocast.settings import load_settings
 
     given = load_settings(
@@ -214,11 +216,11 @@ def benchmark_zone(
     )
     names = [name.strip() for name in arguments.models.split(",") if name.strip()]
     parameters = [
-        find_parameters(name, f"bwdf_{zone}", workspace=arguments.workspace, given=given)
+        find_config(name, f"bwdf_{zone}", workspace=arguments.workspace, given=given)
         for name in names
     ]
     for one in parameters:
-        check_ground(one, open_ground(one.settings))
+        refuse_seen_test(one, load_test_task(one.settings))
         print(f"# {zone.upper()} {one.model}: {one.source}", flush=True)
     task = open_weeks(parameters[0].settings if parameters else given, starts)
     made = make_references(task, arguments)

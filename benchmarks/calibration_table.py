@@ -36,7 +36,7 @@ from paretocast.results.forecasts import find_run
 from paretocast.results.groups import MONTHS, sample_of
 from paretocast.settings import TuneSettings
 from paretocast.training import forecast_positions
-from paretocast.training.setup import prepare_bench, start_training
+from paretocast.training.setup import prepare_training, start_training
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
@@ -77,21 +77,21 @@ def samples_of(path: Path, data_dir: Path | None, steps: int | None) -> tuple[st
     training_settings = settings.training
     if steps is not None:
         training_settings = training_settings.model_copy(update={"steps": steps, "epochs": None})
-    bench = prepare_bench(
+    setup = prepare_training(
         task,
         model=settings.model,
         training=training_settings,
         target_coverage=settings.target_coverage,
         device=settings.device,
     )
-    training = start_training(bench, record["config"], seed=record["seed"])
-    for step in bench.rung_steps:
+    training = start_training(setup, record["config"], seed=record["seed"])
+    for step in setup.rung_steps:
         training.advance(step)
     samples = {}
     with training.best_model() as model:
         for split in ("calibrate", "test"):
-            scaled = forecast_positions(model, bench.source, task.issues[split])
-            samples[split] = sample_of(task, split, bench.scaling.unscale(scaled))
+            scaled = forecast_positions(model, setup.source, task.issues[split])
+            samples[split] = sample_of(task, split, setup.scaling.unscale(scaled))
     return dataset.series.name, task, (samples["calibrate"], samples["test"], settings)
 
 

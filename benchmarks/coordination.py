@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from paretocast.settings import TuneSettings
     from paretocast.study.outcome import Outcome
-    from paretocast.training.setup import Bench
+    from paretocast.training.setup import TrainingSetup
     from paretocast.training.trial import TrialRecord
     from paretocast.workspace.files import RunDirectory
 
@@ -119,7 +119,9 @@ def since(begun: tuple[float, float]) -> tuple[float, float]:
     return apart(begun, clocks())
 
 
-def watch(settings: TuneSettings, run: RunDirectory, bench: Bench) -> tuple[float, Stopwatch]:
+def watch(
+    settings: TuneSettings, run: RunDirectory, setup: TrainingSetup
+) -> tuple[float, Stopwatch]:
     """CPU seconds to open the study, and the trials that it still lacks."""
     from paretocast.study import study as study_module
     from paretocast.study.study import Study
@@ -127,7 +129,7 @@ def watch(settings: TuneSettings, run: RunDirectory, bench: Bench) -> tuple[floa
 
     stopwatch = Stopwatch()
     begun = time.process_time()
-    study = Study(settings, run, bench, shared=True)
+    study = Study(settings, run, setup, shared=True)
     opened = time.process_time() - begun
     # The study has no place to watch its trials from.
     with patch.object(study_module, "run_trial", stopwatch.timed(run_trial)):
@@ -172,7 +174,7 @@ def measure(folder: Path, *, n_trials: int, n_more: int, sampler: str, seed: int
     from paretocast.data.task import plan_task
     from paretocast.settings import load_settings
     from paretocast.training import use_threads
-    from paretocast.training.setup import prepare_bench
+    from paretocast.training.setup import prepare_training
     from paretocast.workspace.files import RunDirectory
 
     use_threads(1)
@@ -186,7 +188,7 @@ def measure(folder: Path, *, n_trials: int, n_more: int, sampler: str, seed: int
     settings = load_settings(None, {**chosen, "trials": FIRST_TRIALS})
     dataset = load_dataset("demo")
     task = plan_task(dataset.series, dataset.dates, shape=settings.task.shape())
-    bench = prepare_bench(
+    setup = prepare_training(
         task,
         model=settings.model,
         training=settings.training,
@@ -194,11 +196,11 @@ def measure(folder: Path, *, n_trials: int, n_more: int, sampler: str, seed: int
         device="cpu",
     )
     run = RunDirectory(folder, "NHITS_Q", "demo", "long")
-    opened_young, young = watch(settings, run, bench)
+    opened_young, young = watch(settings, run, setup)
     fill(run, settings, n_trials, seed=seed)
     longer = load_settings(None, {**chosen, "trials": n_trials + n_more})
-    opened_first, _ = watch(load_settings(None, {**chosen, "trials": n_trials}), run, bench)
-    opened, old = watch(longer, run, bench)
+    opened_first, _ = watch(load_settings(None, {**chosen, "trials": n_trials}), run, setup)
+    opened, old = watch(longer, run, setup)
     young_medians = {f"young_{name}": value for name, value in young.medians().items()}
     medians = old.medians()
     return {

@@ -29,10 +29,10 @@ class DartsProcess:
     def __init__(self, python: Path, match: Match, *, threads: int) -> None:
         from paretocast.data.scaling import scale_task
 
-        task = match.bench.task
-        arrays, _ = scale_task(task, match.bench.training.transform)
+        task = match.setup.task
+        arrays, _ = scale_task(task, match.setup.training.transform)
         order = {
-            "model": match.bench.model,
+            "model": match.setup.model,
             "config": match.config,
             "batch_size": match.batch_size,
             "threads": threads,

@@ -87,10 +87,10 @@ def measure(model: str, task: Task, arguments: argparse.Namespace) -> dict[str, 
     from paretocast.training import forecast_positions
 
     match = make_match(task, model, config_with(model), batch_size=32)
-    library, _ = match.fit_library(train_frame(match.bench), steps=1)
-    ours, source = match.start_ours().model, match.bench.source
+    library, _ = match.fit_library(train_frame(match.setup), steps=1)
+    ours, source = match.start_ours().model, match.setup.source
     shared = share_weights(library.models[0], ours)
-    frame, shape = library_frame(match.bench), task.shape
+    frame, shape = library_frame(match.setup), task.shape
     year = daily_issues(len(frame), n_days=arguments.days, horizon_steps=shape.horizon_steps)
     recent = frame.iloc[year[0] - shape.input_steps :]
     some = year[:: max(1, len(year) // arguments.loop_issues)][: arguments.loop_issues]
@@ -132,7 +132,7 @@ def clocked_ours(
     from paretocast.training import forecast_positions
 
     started = time.perf_counter()
-    match.bench.scaling.unscale(forecast_positions(model, source, issues))
+    match.setup.scaling.unscale(forecast_positions(model, source, issues))
     return time.perf_counter() - started
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from paretocast.settings import TuneSettings
     from paretocast.study.outcome import Outcome
-    from paretocast.training.setup import Bench
+    from paretocast.training.setup import TrainingSetup
     from paretocast.training.trial import TrialRecord
     from paretocast.workspace.files import RunDirectory
 
@@ -130,7 +130,7 @@ def die_at(n_operations: int) -> None:
 
 
 def start_worker(
-    settings: TuneSettings, run: RunDirectory, bench: Bench, log: Path, *, fuse: int | None
+    settings: TuneSettings, run: RunDirectory, setup: TrainingSetup, log: Path, *, fuse: int | None
 ) -> int:
     """Fork a worker; with a fuse, it kills itself at that operation on a file."""
     from paretocast.study.study import Study
@@ -142,7 +142,7 @@ def start_worker(
     try:
         if fuse is not None:
             die_at(fuse)
-        study = Study(settings, run, bench, shared=True, worker=os.getpid())
+        study = Study(settings, run, setup, shared=True, worker=os.getpid())
         study.optimise(EventLog(log), should_stop=lambda: False)
         code = 0
     except BaseException:  # noqa: BLE001  (a child must not return into its parent's code)
@@ -230,10 +230,10 @@ def inject(
 
 
 def finish(
-    settings: TuneSettings, run: RunDirectory, bench: Bench, log: Path, *, n_workers: int
+    settings: TuneSettings, run: RunDirectory, setup: TrainingSetup, log: Path, *, n_workers: int
 ) -> bool:
     """Let fresh workers end the study; whether all ended well."""
-    pids = [start_worker(settings, run, bench, log, fuse=None) for _ in range(n_workers)]
+    pids = [start_worker(settings, run, setup, log, fuse=None) for _ in range(n_workers)]
     return [os.waitpid(pid, 0)[1] for pid in pids] == [0] * n_workers
 
 
@@ -242,7 +242,7 @@ def goes_on_until(n_rungs: int) -> Callable[[int, dict[str, float]], bool]:
     return lambda rung, _scores: rung + 1 < n_rungs
 
 
-def repeat_exactly(run: RunDirectory, bench: Bench, numbers: list[int]) -> int:
+def repeat_exactly(run: RunDirectory, setup: TrainingSetup, numbers: list[int]) -> int:
     """How many of these trials give the same scores when trained without interruption."""
     from paretocast.study.trial_store import load_record
     from paretocast.training.trial import run_trial
@@ -253,7 +253,7 @@ def repeat_exactly(run: RunDirectory, bench: Bench, numbers: list[int]) -> int:
         if record is None:
             continue
         again = run_trial(
-            bench,
+            setup,
             record.config,
             number=number,
             seed=record.seed,
@@ -302,7 +302,7 @@ def run_test(folder: Path, *, n_kills: int, n_workers: int, seed: int) -> dict[s
     from paretocast.settings import load_settings
     from paretocast.study.study import Study
     from paretocast.training import use_threads
-    from paretocast.training.setup import prepare_bench, start_training
+    from paretocast.training.setup import prepare_training, start_training
     from paretocast.workspace.files import RunDirectory
 
     use_threads(1)
@@ -310,7 +310,7 @@ def run_test(folder: Path, *, n_kills: int, n_workers: int, seed: int) -> dict[s
     settings = load_settings(None, {**chosen, "trials": 1_000_000, "max_deaths": MAX_DEATHS})
     dataset = load_dataset("demo")
     short = replace(dataset.dates, validation_to=dataset.dates.train_to + VALIDATION)
-    bench = prepare_bench(
+    setup = prepare_training(
         plan_task(dataset.series, short, shape=settings.task.shape()),
         model=settings.model,
         training=settings.training,
@@ -319,12 +319,12 @@ def run_test(folder: Path, *, n_kills: int, n_workers: int, seed: int) -> dict[s
     )
     run, log = RunDirectory(folder, "NHITS_Q", "demo", "faults"), folder / "events.log"
     # What a first use imports. No gradient: torch forbids a fork after one.
-    Study(settings, run, bench, shared=True)
-    start_training(bench, design_point(settings.search_space(), 1, seed=seed), seed=seed)
+    Study(settings, run, setup, shared=True)
+    start_training(setup, design_point(settings.search_space(), 1, seed=seed), seed=seed)
     started = time.perf_counter()
     ledger = inject(
         run,
-        lambda fuse: start_worker(settings, run, bench, log, fuse=fuse),
+        lambda fuse: start_worker(settings, run, setup, log, fuse=fuse),
         n_kills=n_kills,
         n_workers=n_workers,
         rng=np.random.default_rng(seed),
@@ -332,7 +332,7 @@ def run_test(folder: Path, *, n_kills: int, n_workers: int, seed: int) -> dict[s
     begun = sum(path.name.isdigit() for path in run.trials_folder.iterdir())
     n_trials = begun + TRIALS_AFTER_THE_KILLS
     last = load_settings(None, {**chosen, "trials": n_trials})
-    finished = finish(last, run, bench, log, n_workers=n_workers)
+    finished = finish(last, run, setup, log, n_workers=n_workers)
     ledger.look(run)
     seconds = time.perf_counter() - started
     events = [line.split() for line in log.read_text(encoding="utf-8").splitlines()]
@@ -354,7 +354,7 @@ def run_test(folder: Path, *, n_kills: int, n_workers: int, seed: int) -> dict[s
         "faults_in_journal": journal_faults(run, n_trials),
         "trials_resumed_from_checkpoint": len(resumed),
         "resumed_trials_compared": len(compared),
-        "resumed_trials_equal_to_uninterrupted": repeat_exactly(run, bench, compared),
+        "resumed_trials_equal_to_uninterrupted": repeat_exactly(run, setup, compared),
         "study_finished": finished and sorted(trials) == list(range(n_trials)),
         "seconds": seconds,
     }

@@ -82,7 +82,7 @@ def measure_precision(case: Case, task: Task, arguments: argparse.Namespace) -> 
 
     config = config_with(case.model, **case.changes)
     match = make_match(task, case.model, config, device=arguments.device)
-    accelerator = "gpu" if match.bench.source.device.type == "cuda" else "cpu"
+    accelerator = "gpu" if match.setup.source.device.type == "cuda" else "cpu"
     runs = {
         "float32": run_steps(match, in_float32=True),
         "bf16": run_steps(match, in_float32=False),

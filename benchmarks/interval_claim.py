@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from paretocast.data import DemoTruth
     from paretocast.settings import TuneSettings
     from paretocast.study.outcome import Outcome
-    from paretocast.training.setup import Bench
+    from paretocast.training.setup import TrainingSetup
     from paretocast.training.trial import TrialRecord
 
     Floats = NDArray[np.float64]
@@ -128,21 +128,21 @@ def small_settings(*, steps: int, trials: int, seed: int) -> TuneSettings:
     )
 
 
-def prepare(settings: TuneSettings) -> tuple[Bench, Bench, DemoTruth]:
+def prepare(settings: TuneSettings) -> tuple[TrainingSetup, TrainingSetup, DemoTruth]:
     """What a study may read, the same with the years of truth behind it, and what made both."""
     import pandas as pd
 
     from paretocast.data import generate_demo, load_dataset
     from paretocast.data.demo import FIRST_HOUR
     from paretocast.data.task import plan_task
-    from paretocast.training.setup import prepare_bench
+    from paretocast.training.setup import prepare_training
 
     dates = load_dataset("demo").dates
     dates = replace(dates, test_to=dates.validation_to + pd.DateOffset(years=TRUTH_YEARS))
     series, truth = generate_demo(settings.seed, days=(dates.test_to - FIRST_HOUR).days + 1)
 
-    def bench(*, with_test: bool) -> Bench:
-        return prepare_bench(
+    def setup(*, with_test: bool) -> TrainingSetup:
+        return prepare_training(
             plan_task(series, dates, shape=settings.task.shape(), with_test=with_test),
             model=settings.model,
             training=settings.training,
@@ -150,7 +150,7 @@ def prepare(settings: TuneSettings) -> tuple[Bench, Bench, DemoTruth]:
             device="cpu",
         )
 
-    return bench(with_test=False), bench(with_test=True), truth
+    return setup(with_test=False), setup(with_test=True), truth
 
 
 def study_once(settings: TuneSettings, folder: Path) -> Measured:
@@ -166,20 +166,20 @@ def study_once(settings: TuneSettings, folder: Path) -> Measured:
     from paretocast.workspace.files import RunDirectory, load_arrays
 
     begun = time.process_time()
-    bench, longer, truth = prepare(settings)
+    setup, longer, truth = prepare(settings)
     run = RunDirectory(folder, settings.model, "demo", str(settings.seed))
-    result = Study(settings, run, bench).optimise(Silent(), should_stop=lambda: False)
+    result = Study(settings, run, setup).optimise(Silent(), should_stop=lambda: False)
     if result.outcome is None:
         raise SystemExit(f"no trial of study {settings.seed} is complete")
     chosen = result.outcome.chosen
     complete = [r for r in result.records if r.state is TrialState.COMPLETE]
     kept = {r.number: load_arrays(run.forecasts(r.number))["calibrate"] for r in complete}
-    again = forecast_again(bench, longer, chosen)
+    again = forecast_again(setup, longer, chosen)
     if not np.array_equal(again["calibrate"].astype(np.float32), kept[chosen.number]):
         raise SystemExit(f"trial {chosen.number} of study {settings.seed} is not reproducible")
     others = {
         "tune": {r.number: judged_on_tune(r) for r in complete},
-        "calibrate": {r.number: judge(bench, kept[r.number], seed=r.seed) for r in complete},
+        "calibrate": {r.number: judge(setup, kept[r.number], seed=r.seed) for r in complete},
     }
     true_picp, true_error = true_coverage(longer, truth, again["test"])
     return Measured(
@@ -192,13 +192,15 @@ def study_once(settings: TuneSettings, folder: Path) -> Measured:
     )
 
 
-def forecast_again(bench: Bench, longer: Bench, chosen: TrialRecord) -> dict[str, Floats]:
+def forecast_again(
+    setup: TrainingSetup, longer: TrainingSetup, chosen: TrialRecord
+) -> dict[str, Floats]:
     """Forecasts of the chosen trial, trained again, of the calibrate split and beyond."""
     from paretocast.training import forecast_positions
     from paretocast.training.setup import start_training
 
-    training = start_training(bench, chosen.config, seed=chosen.seed)
-    for step in bench.rung_steps:
+    training = start_training(setup, chosen.config, seed=chosen.seed)
+    for step in setup.rung_steps:
         training.advance(step)
     with training.best_model() as model:
         return {
@@ -209,7 +211,7 @@ def forecast_again(bench: Bench, longer: Bench, chosen: TrialRecord) -> dict[str
         }
 
 
-def true_coverage(longer: Bench, truth: DemoTruth, forecast: Floats) -> tuple[float, float]:
+def true_coverage(longer: TrainingSetup, truth: DemoTruth, forecast: Floats) -> tuple[float, float]:
     """Coverage of a forecast over the years of truth and its standard error, percent."""
     from scipy.special import ndtr
 
@@ -235,13 +237,13 @@ def judged_on_tune(record: TrialRecord) -> Judged:
     return Judged(record.scores["picp"], record.scores["mae"], record.picp_interval)
 
 
-def judge(bench: Bench, kept: NDArray[np.float32], *, seed: int) -> Judged:
+def judge(setup: TrainingSetup, kept: NDArray[np.float32], *, seed: int) -> Judged:
     """The same measures on the calibrate split, by the same functions."""
     from paretocast.metrics.scores import interval, score_forecast
     from paretocast.metrics.uncertainty import picp_interval
 
-    observed, forecast = bench.task.observed("calibrate"), kept.astype(np.float64)
-    levels, coverage = bench.task.shape.levels, bench.target_coverage
+    observed, forecast = setup.task.observed("calibrate"), kept.astype(np.float64)
+    levels, coverage = setup.task.shape.levels, setup.target_coverage
     scores = score_forecast(observed, forecast, levels=levels, coverage=coverage)
     lower, upper = interval(forecast, levels, coverage)
     covered = picp_interval(observed, lower, upper, rng=np.random.default_rng(seed))

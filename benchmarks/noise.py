@@ -22,14 +22,14 @@ from harness import print_result, print_table
 from paretocast.data import load_dataset
 from paretocast.data.scaling import Transform
 from paretocast.data.task import plan_task
-from paretocast.search.objectives import SINGLE_STAGE, parse_objectives
+from paretocast.search.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from paretocast.search.samplers import design_point
 from paretocast.search.selection import TrialState
 from paretocast.search.space import SPACES, Choice, Config, FloatRange, Space
 from paretocast.settings import TrainingSettings
 from paretocast.study.outcome import summarise
 from paretocast.study.repeats import seed_spread
-from paretocast.training.setup import Bench, prepare_bench
+from paretocast.training.setup import TrainingSetup, prepare_training
 from paretocast.training.trial import TrialRecord, draw_on_tune, run_trial, trial_seed
 
 SCORES = ("mae", "pinball", "picp", "coverage_error", "mean_width")
@@ -45,22 +45,24 @@ def configs(n: int, *, seed: int) -> list[Config]:
     return [design_point(space, index, seed=seed) for index in range(n)]
 
 
-def train(bench: Bench, points: list[Config], *, n_seeds: int, seed: int) -> list[TrialRecord]:
+def train(
+    setup: TrainingSetup, points: list[Config], *, n_seeds: int, seed: int
+) -> list[TrialRecord]:
     """Every config with every seed; one that fails is left out."""
     records = []
     for number, config in enumerate(points):
         for k in range(n_seeds):
             record = run_trial(
-                bench, config, number=number, seed=trial_seed(seed, number, k), seed_index=k
+                setup, config, number=number, seed=trial_seed(seed, number, k), seed_index=k
             )
             if record.state is TrialState.COMPLETE:
                 records.append(record)
     return records
 
 
-def measure(bench: Bench, records: list[TrialRecord]) -> list[list[Any]]:
+def measure(setup: TrainingSetup, records: list[TrialRecord]) -> list[list[Any]]:
     """A row per score: days, seeds, difference in pairs and as if on separate days."""
-    draws = {(r.number, r.seed_index): draw_on_tune(bench, r.forecasts["tune"]) for r in records}
+    draws = {(r.number, r.seed_index): draw_on_tune(setup, r.forecasts["tune"]) for r in records}
     first = [draws[key] for key in draws if key[1] == 0]
     spread = seed_spread(records)
     rows = []
@@ -78,15 +80,15 @@ def measure(bench: Bench, records: list[TrialRecord]) -> list[list[Any]]:
     return rows
 
 
-def count_tied(bench: Bench, records: list[TrialRecord]) -> tuple[int, int]:
+def count_tied(setup: TrainingSetup, records: list[TrialRecord]) -> tuple[int, int]:
     """Members of the front, and trials that are tied with it."""
     outcome = summarise(
         records,
-        objectives=parse_objectives(SINGLE_STAGE),
+        objectives=parse_objectives(DEFAULT_OBJECTIVES),
         policy="compatible-coverage",
-        target_coverage=bench.target_coverage,
+        target_coverage=setup.target_coverage,
         references={},
-        draws_of=lambda record: draw_on_tune(bench, record.forecasts["tune"]),
+        draws_of=lambda record: draw_on_tune(setup, record.forecasts["tune"]),
     )
     return (0, 0) if outcome is None else (len(outcome.front), len(outcome.tied))
 
@@ -107,7 +109,7 @@ def main() -> None:
     if given.quick:
         given.configs, given.seeds, given.steps = 3, 2, 60
     dataset = load_dataset(given.dataset, data_dir=given.data_dir)
-    bench = prepare_bench(
+    setup = prepare_training(
         plan_task(dataset.series, dataset.dates),
         model="NHITS_Q",
         training=TrainingSettings(
@@ -117,13 +119,13 @@ def main() -> None:
         device="cpu",
     )
     records = train(
-        bench, configs(given.configs, seed=given.seed), n_seeds=given.seeds, seed=given.seed
+        setup, configs(given.configs, seed=given.seed), n_seeds=given.seeds, seed=given.seed
     )
-    rows = measure(bench, records)
+    rows = measure(setup, records)
     columns = ["score", "median", "days", "seeds", "difference", "on separate days"]
     print_table(columns, rows)
-    single = count_tied(bench, [r for r in records if r.seed_index == 0])
-    repeated = count_tied(bench, records)
+    single = count_tied(setup, [r for r in records if r.seed_index == 0])
+    repeated = count_tied(setup, records)
     print(f"one training each: front {single[0]}, tied with it {single[1]}")
     print(f"mean of {given.seeds}: front {repeated[0]}, tied with it {repeated[1]}")
     figures = {row[0]: dict(zip(columns[1:], row[1:], strict=True)) for row in rows}

@@ -68,25 +68,25 @@ def measure(model: str, n_steps: int) -> dict[str, Any]:
     from paretocast.data.scaling import Transform
     from paretocast.settings import TrainingSettings
     from paretocast.training import use_threads
-    from paretocast.training.setup import prepare_bench, start_training
+    from paretocast.training.setup import prepare_training, start_training
     from paretocast.training.trial import peak_memory_mib, run_trial
 
     use_threads(1)
     settings = TrainingSettings(
         steps=n_steps, n_evaluations=1, n_rungs=1, transform=Transform.NONE, anchor="none"
     )
-    bench = prepare_bench(
+    setup = prepare_training(
         make_year(N_COVARIATES), model=model, training=settings, target_coverage=80.0, device="cpu"
     )
     config = LARGEST[model] | {"lr": 1e-4}
-    shape = bench.source.shape(len(bench.task.shape.levels))
-    weights = start_training(bench, config, seed=1).model.parameters()
+    shape = setup.source.shape(len(setup.task.shape.levels))
+    weights = start_training(setup, config, seed=1).model.parameters()
     n_weights = sum(weight.numel() for weight in weights)
-    record = run_trial(bench, config, number=0, seed=1)
+    record = run_trial(setup, config, number=0, seed=1)
     return {
         "model": model,
         "columns": shape.n_known + shape.n_past,
-        "batch_size": bench.batch_size,
+        "batch_size": setup.batch_size,
         "weights_millions": n_weights / 1e6,
         "weights_gradients_moments_mib": 4 * 4 * n_weights / 2**20,
         "peak_mib": peak_memory_mib(),

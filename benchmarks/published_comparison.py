@@ -269,7 +269,7 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
-    from paretocast.report.figures.style import BLUE, GREEN, GREY, dress
+    from paretocast.report.figures.style import BLUE, GREEN, GREY, apply_style
 
     figure = make_subplots(
         rows=1, cols=len(figures), subplot_titles=list(figures), horizontal_spacing=0.14
@@ -289,7 +289,7 @@ def draw(figures: dict[str, Any], path: Path) -> None:
         )
         figure.add_trace(bars, row=1, col=column)
     height = 140 + 26 * max(len(one["table"]) for one in figures.values())
-    dress(figure, "Mean pinball loss on the test split, lower is better", height=height)
+    apply_style(figure, "Mean pinball loss on the test split, lower is better", height=height)
     figure.update_yaxes(automargin=True)
     figure.write_image(path, width=620 * len(figures), height=height, scale=1.2)
 

@@ -31,7 +31,7 @@ from harness import print_result, print_table
 from paretocast.metrics.resampling import normal_draws
 from paretocast.search.pareto import TIED_FROM, front, front_probabilities, hypervolume
 from paretocast.search.selection import Candidate, Draws, select
-from paretocast.study.repeats import MAX_SEEDS, Racer, next_repeat
+from paretocast.study.repeats import MAX_SEEDS, RepeatCandidate, next_repeat
 from paretocast.training.trial import trial_seed
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from blackbox.strategies import Product
     from numpy.typing import NDArray
 
-    from paretocast.search.samplers import SeenTrial
+    from paretocast.search.samplers import Observation
     from paretocast.search.space import Config
 
     Floats = NDArray[np.float64]
@@ -82,13 +82,13 @@ class Raced:
     def rungs(self) -> Sequence[int]:
         return self.search.rungs
 
-    def propose(self, number: int) -> Config:
+    def suggest(self, number: int) -> Config:
         repeated = self.next_repeat()
         if repeated is not None:
             self.trial_of[number] = repeated
             return self.search.configs[repeated]
         self.trial_of[number] = number
-        self.search.configs[number] = self.search.proposer.propose(number, self.seen())
+        self.search.configs[number] = self.search.sampler.suggest(number, self.seen())
         self.search.at_rungs[number] = []
         return self.search.configs[number]
 
@@ -107,7 +107,7 @@ class Raced:
         if trial == number:
             self.search.ended(number, values)
 
-    def seen(self) -> list[SeenTrial]:
+    def seen(self) -> list[Observation]:
         """The trials as the sampler sees them: complete ones with the mean of their trainings."""
         from dataclasses import replace
 
@@ -123,13 +123,13 @@ class Raced:
         if self.share == 0.0 or not self.at_end:
             return None
         chances = self.chances()
-        racers = [
-            Racer(number, len(self.at_end[number]), chance, on_front=member)
+        candidates = [
+            RepeatCandidate(number, len(self.at_end[number]), chance, on_front=member)
             for number, (chance, member) in chances.items()
         ]
         repeats = [steps for n, steps in self.steps.items() if self.trial_of[n] != n]
         chosen = next_repeat(
-            racers,
+            candidates,
             n_finished=sum(self.trial_of[n] == n for n in self.steps),
             steps_of_trials=sum(self.steps.values()) - sum(repeats),
             steps_of_repeats=sum(repeats),

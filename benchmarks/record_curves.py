@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from paretocast.data.task import Task
     from paretocast.search.space import Config, Space
     from paretocast.training import Training
-    from paretocast.training.setup import Bench
+    from paretocast.training.setup import TrainingSetup
 
 KINDS = {"budget": "", "own": "_own_schedule", "restarts": "_restarts"}
 DESIGN_SEED = 20
@@ -62,11 +62,11 @@ def design(space: Space, *, first: Config, n_configs: int) -> list[Config]:
     return [first, *(config_at(point, space) for point in points)]
 
 
-def make_bench(task: Task, recording: Recording, *, steps: int, n_rungs: int) -> Bench:
+def make_bench(task: Task, recording: Recording, *, steps: int, n_rungs: int) -> TrainingSetup:
     """A bench of the product with the recording's budget."""
     from paretocast.data.scaling import Transform
     from paretocast.settings import TrainingSettings
-    from paretocast.training.setup import prepare_bench
+    from paretocast.training.setup import prepare_training
 
     training = TrainingSettings(
         steps=steps,
@@ -76,7 +76,7 @@ def make_bench(task: Task, recording: Recording, *, steps: int, n_rungs: int) ->
         transform=Transform.NONE,
         anchor="none",
     )
-    return prepare_bench(
+    return prepare_training(
         task,
         model=recording.model,
         training=training,
@@ -86,17 +86,17 @@ def make_bench(task: Task, recording: Recording, *, steps: int, n_rungs: int) ->
 
 
 def record_curve(
-    bench: Bench, config: Config, *, seed: int, restarts: bool = False
+    setup: TrainingSetup, config: Config, *, seed: int, restarts: bool = False
 ) -> list[dict[str, Any]]:
     """One row per rung; a single row without scores if the training fails."""
     from paretocast.errors import ForecastError
     from paretocast.training import forecast_positions
     from paretocast.training.setup import start_training
 
-    training = start_training(bench, {**config, **FIXED[bench.model]}, seed=seed)
+    training = start_training(setup, {**config, **FIXED[setup.model]}, seed=seed)
     rows: list[dict[str, Any]] = []
     cpu_seconds = 0.0
-    for step in bench.rung_steps:
+    for step in setup.rung_steps:
         started = time.process_time()
         if restarts:
             begin_cycle(training, to_step=step)
@@ -107,8 +107,8 @@ def record_curve(
             row["cpu_seconds"] = cpu_seconds
             with training.best_model() as model:
                 for split in SPLITS:
-                    forecast = forecast_positions(model, bench.source, bench.task.issues[split])
-                    row |= judge(bench, bench.scaling.unscale(forecast), split, seed=seed)
+                    forecast = forecast_positions(model, setup.source, setup.task.issues[split])
+                    row |= judge(setup, setup.scaling.unscale(forecast), split, seed=seed)
         except ForecastError:
             return [{"step": training.step, "cpu_seconds": cpu_seconds}]
         rows.append(row)
@@ -130,13 +130,13 @@ def begin_cycle(training: Training, *, to_step: int) -> None:
 
 
 def judge(
-    bench: Bench, forecast: NDArray[np.float64], split: str, *, seed: int
+    setup: TrainingSetup, forecast: NDArray[np.float64], split: str, *, seed: int
 ) -> dict[str, float]:
     """Scores of a forecast on a split, with block-bootstrap standard errors of two."""
     from paretocast.metrics.scores import per_window, score_forecast
     from paretocast.metrics.uncertainty import standard_error
 
-    observed, levels = bench.task.observed(split), bench.task.shape.levels
+    observed, levels = setup.task.observed(split), setup.task.shape.levels
     scores = score_forecast(observed, forecast, levels=levels, coverage=TARGET_COVERAGE)
     windows = per_window(observed, forecast, levels=levels, coverage=TARGET_COVERAGE)
     row = {f"{split}_{name}": scores[name] for name in SCORES}
@@ -200,8 +200,8 @@ def record(arguments: argparse.Namespace, task: Task, *, path: Path) -> list[dic
         seed = trial_seed(arguments.seed, number)
         rows = [
             row
-            for bench in benches
-            for row in record_curve(bench, configs[number], seed=seed, restarts=restarts)
+            for setup in benches
+            for row in record_curve(setup, configs[number], seed=seed, restarts=restarts)
         ]
         identity = {"config": number, "seed": arguments.seed, **configs[number]}
         append_rows(path, names, [{**identity, **row} for row in rows])

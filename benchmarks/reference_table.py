@@ -20,7 +20,7 @@ from paretocast.benchmark.walk import calibrate_test
 from paretocast.data import load_dataset
 from paretocast.data.task import Task, plan_task
 from paretocast.metrics.scores import score_forecast
-from paretocast.models.baselines.naive import REFERENCES, fit_reference, reference_names
+from paretocast.models.baselines.naive import NAIVE_BASELINES, baseline_names, fit_baseline
 
 DATASETS = ("heat", "water_centrum", "water_tommerby")
 SCORES = ("mae", "rmse", "picp", "mean_width", "pinball", "winkler")
@@ -31,8 +31,8 @@ def score_reference(
 ) -> dict[str, dict[str, float]]:
     """Scores of a reference on the tune split, as fitted, and on the test split, calibrated."""
     started = time.perf_counter()
-    fitted = fit_reference(name, task)
-    late = fit_reference(name, task, until=validation_stop(task)) if refit else fitted
+    fitted = fit_baseline(name, task)
+    late = fit_baseline(name, task, until=validation_stop(task)) if refit else fitted
     forecasts = {s: fitted.forecast(task, task.issues[s]) for s in ("tune", "calibrate")}
     forecasts["test"] = late.forecast(task, task.issues["test"])
     seconds = time.perf_counter() - started
@@ -56,9 +56,9 @@ def main() -> None:
     parser.add_argument("--calibrator", default="none")
     parser.add_argument("--quick", action="store_true", help="only those without an extra")
     arguments = parser.parse_args()
-    names = arguments.references or reference_names()
+    names = arguments.references or baseline_names()
     if arguments.quick:
-        names = (*REFERENCES, "ridge")
+        names = (*NAIVE_BASELINES, "ridge")
     figures: dict[str, dict[str, Any]] = {}
     for dataset_name in arguments.datasets:
         dataset = load_dataset(dataset_name, data_dir=arguments.data_dir, covariates=[])

@@ -28,7 +28,7 @@ from paretocast.models.nhits import library_arguments
 from paretocast.search.space import DEFAULT_CONFIGS, Config
 from paretocast.settings import TrainingSettings
 from paretocast.training import Training, TrainingInterrupted, forecast_positions, pinball_loss
-from paretocast.training.setup import Bench, prepare_bench, start_training
+from paretocast.training.setup import TrainingSetup, prepare_training, start_training
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,26 +69,26 @@ class Match:
 
     Attributes
     ----------
-    bench : Bench
+    setup : TrainingSetup
         Our side; it holds the scaled windows that both sides see.
     """
 
-    bench: Bench
+    setup: TrainingSetup
     config: Config
 
     @property
     def batch_size(self) -> int:
         """Windows per gradient step, on both sides."""
-        return self.bench.batch_size
+        return self.setup.batch_size
 
     def start_ours(self, *, seed: int = 1) -> Training:
         """Our training at step 0."""
-        return start_training(self.bench, self.config, seed=seed)
+        return start_training(self.setup, self.config, seed=seed)
 
     def build_library(self, *, steps: int = 1, **settings: object) -> Any:  # noqa: ANN401 - not typed
         """The library's module; what is not given here or in the config is its default."""
-        name = LIBRARY_NAMES[self.bench.model]
-        levels = list(self.bench.task.shape.levels)
+        name = LIBRARY_NAMES[self.setup.model]
+        levels = list(self.setup.task.shape.levels)
         return getattr(neuralforecast.models, name)(
             **_library_architecture(self),
             loss=MQLoss(quantiles=levels),
@@ -141,19 +141,21 @@ def make_match(
         transform=Transform.NONE,
         anchor="none",
     )
-    bench = prepare_bench(task, model=model, training=settings, target_coverage=80.0, device=device)
-    return Match(bench, config)
+    setup = prepare_training(
+        task, model=model, training=settings, target_coverage=80.0, device=device
+    )
+    return Match(setup, config)
 
 
-def library_frame(bench: Bench) -> pd.DataFrame:
+def library_frame(setup: TrainingSetup) -> pd.DataFrame:
     """The scaled series as NeuralForecast takes it, one row per hour.
 
     `available_mask` is 1 where the target was observed: such hours alone enter its loss.
     """
-    arrays, _ = scale_task(bench.task, bench.training.transform)
+    arrays, _ = scale_task(setup.task, setup.training.transform)
     columns = {
-        "unique_id": bench.task.series.name,
-        "ds": bench.task.series.index.tz_convert(None),
+        "unique_id": setup.task.series.name,
+        "ds": setup.task.series.index.tz_convert(None),
         "y": arrays.history,
         "available_mask": arrays.observed_mask,
     }
@@ -162,9 +164,9 @@ def library_frame(bench: Bench) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def train_frame(bench: Bench) -> pd.DataFrame:
+def train_frame(setup: TrainingSetup) -> pd.DataFrame:
     """The part of the frame that training may see."""
-    return library_frame(bench).iloc[: bench.task.train_stop]
+    return library_frame(setup).iloc[: setup.task.train_stop]
 
 
 class StepClock(Callback):
@@ -220,25 +222,25 @@ def take_steps(training: Training, n_steps: int) -> None:
         training.advance(ENDLESS_STEPS, should_stop=lambda: training.step >= last_step)
 
 
-def stop_split_loss(model: QuantileModel, bench: Bench) -> float:
+def stop_split_loss(model: QuantileModel, setup: TrainingSetup) -> float:
     """Mean pinball loss on the stop split, scaled units, as our training judges itself."""
-    positions = bench.task.issues["stop"]
-    forecast = torch.from_numpy(forecast_positions(model, bench.source, positions)).float()
-    target, mask = bench.source.targets(torch.from_numpy(positions))
-    return float(pinball_loss(forecast, target, mask, torch.tensor(bench.task.shape.levels)))
+    positions = setup.task.issues["stop"]
+    forecast = torch.from_numpy(forecast_positions(model, setup.source, positions)).float()
+    target, mask = setup.source.targets(torch.from_numpy(positions))
+    return float(pinball_loss(forecast, target, mask, torch.tensor(setup.task.shape.levels)))
 
 
 def _library_architecture(match: Match) -> dict[str, Any]:
     """Arguments of the library's module that fix its windows, covariates and sizes."""
-    shape = match.bench.source.shape(len(match.bench.task.shape.levels))
+    shape = match.setup.source.shape(len(match.setup.task.shape.levels))
     sizes = {k: v for k, v in match.config.items() if k not in {"lr", "weight_decay"}}
     arguments: dict[str, Any] = {"h": shape.horizon_steps, "input_size": shape.input_steps}
     if shape.n_known:
         arguments["futr_exog_list"] = [f"known_{i}" for i in range(shape.n_known)]
     # The library's TimesNet takes no covariates of the past.
-    if shape.n_past and match.bench.model != "TIMESNET_Q":
+    if shape.n_past and match.setup.model != "TIMESNET_Q":
         arguments["hist_exog_list"] = [f"past_{i}" for i in range(shape.n_past)]
-    if match.bench.model == "NHITS_Q":
+    if match.setup.model == "NHITS_Q":
         return arguments | library_arguments(shape, **sizes)  # type: ignore[arg-type]
     names = {"num_attention_heads": "n_head", "lstm_layers": "n_rnn_layers"}
     return arguments | {names.get(name, name): value for name, value in sizes.items()}

@@ -292,7 +292,7 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
-    from paretocast.report.figures.style import PALETTE, dress
+    from paretocast.report.figures.style import PALETTE, apply_style
 
     figure = make_subplots(
         rows=-(-len(results) // 2), cols=2, subplot_titles=[r["table"] for r in results]
@@ -321,7 +321,7 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
             )
             figure.add_traces([band, line], rows=[where["row"]] * 2, cols=[where["col"]] * 2)
     height = 130 + 330 * -(-len(results) // 2)
-    dress(figure, "Hypervolume of the front found, by gradient steps spent", height=height)
+    apply_style(figure, "Hypervolume of the front found, by gradient steps spent", height=height)
     figure.update_xaxes(title_text="full trials' worth of gradient steps")
     figure.update_yaxes(title_text="hypervolume")
     figure.write_image(path, width=1000, height=height, scale=1.5)

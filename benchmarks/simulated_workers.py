@@ -41,18 +41,18 @@ def proposal_seconds(blackbox: Blackbox, *, n_seen: int) -> float:
     from blackbox.search import OBJECTIVES
     from blackbox.strategies import make_product
 
-    from paretocast.search.samplers import SeenTrial, design_point
+    from paretocast.search.samplers import Observation, design_point
 
     seen = []
     for number in range(n_seen):
         config = design_point(blackbox.recording.space, number, seed=0)
         scores = blackbox.curve(config, seed=number).scores["tune"][-1]
-        seen.append(SeenTrial(number, config, tuple(scores[name] for name in OBJECTIVES)))
-    proposer = make_product(blackbox, seed=0, n_trials=n_seen).proposer
+        seen.append(Observation(number, config, tuple(scores[name] for name in OBJECTIVES)))
+    sampler = make_product(blackbox, seed=0, n_trials=n_seen).sampler
     taken = []
     for number in range(n_seen, n_seen + 5):
         started = time.process_time()  # other processes may have the cores
-        proposer.propose(number, seen)
+        sampler.suggest(number, seen)
         taken.append(time.process_time() - started)
     return statistics.median(taken)
 

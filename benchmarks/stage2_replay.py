@@ -35,38 +35,38 @@ from paretocast.results.level_search import search_levels
 from paretocast.search.space import SPACES, default_config
 from paretocast.settings import TrainingSettings
 from paretocast.training import forecast_positions
-from paretocast.training.setup import prepare_bench, start_training
+from paretocast.training.setup import prepare_training, start_training
 
 if TYPE_CHECKING:
-    from paretocast.calibration.interval_levels import IntervalLevels, Replay
+    from paretocast.calibration.interval_levels import IntervalLevels, LevelCoverage
     from paretocast.data.task import Task
     from paretocast.training import Training
-    from paretocast.training.setup import Bench
+    from paretocast.training.setup import TrainingSetup
 
 MODEL = "NHITS_Q"
 TARGET = 80.0
 
 
-def bench_of(task: Task, training: TrainingSettings, device: str) -> Bench:
-    return prepare_bench(
+def bench_of(task: Task, training: TrainingSettings, device: str) -> TrainingSetup:
+    return prepare_training(
         task, model=MODEL, training=training, target_coverage=TARGET, device=device
     )
 
 
-def train(bench: Bench, seed: int) -> Training:
+def train(setup: TrainingSetup, seed: int) -> Training:
     """The default config, trained to the end of its budget."""
     config = default_config(MODEL, SPACES[MODEL])
     if config is None:
         raise SystemExit(f"{MODEL} has no default config")
-    training = start_training(bench, config, seed=seed)
-    training.advance(bench.budget_steps, should_stop=lambda: False)
+    training = start_training(setup, config, seed=seed)
+    training.advance(setup.budget_steps, should_stop=lambda: False)
     return training
 
 
-def forecast_split(bench: Bench, training: Training, split: str) -> np.ndarray:
+def forecast_split(setup: TrainingSetup, training: Training, split: str) -> np.ndarray:
     with training.best_model() as model:
-        scaled = forecast_positions(model, bench.source, bench.task.issues[split])
-    return np.sort(bench.scaling.unscale(scaled), axis=-1)
+        scaled = forecast_positions(model, setup.source, setup.task.issues[split])
+    return np.sort(setup.scaling.unscale(scaled), axis=-1)
 
 
 def retrain_seconds(
@@ -78,8 +78,8 @@ def retrain_seconds(
     task = plan_task(
         loaded.series, loaded.dates, shape=TaskShape(levels=(low, 0.1, 0.5, 0.9, 1.0 - low))
     )
-    bench = bench_of(task, training, device)
-    forecast = forecast_split(bench, train(bench, seed=1), "tune")
+    setup = bench_of(task, training, device)
+    forecast = forecast_split(setup, train(setup, seed=1), "tune")
     inside = (forecast[..., 0] <= task.observed("tune")) & (
         task.observed("tune") <= forecast[..., -1]
     )
@@ -87,7 +87,7 @@ def retrain_seconds(
     return time.perf_counter() - started
 
 
-def compare(replay: Replay, n_trials: int, seed: int) -> list[list[object]]:
+def compare(replay: LevelCoverage, n_trials: int, seed: int) -> list[list[object]]:
     """Exact optimum and Optuna's best on the same arrays."""
     rows: list[list[object]] = []
     for symmetric in (True, False):
@@ -129,8 +129,8 @@ def main() -> None:
 
     loaded = load_dataset(arguments.dataset, data_dir=arguments.data_dir, covariates=[])
     task = plan_task(loaded.series, loaded.dates)
-    bench = bench_of(task, training, arguments.device)
-    forecast = forecast_split(bench, train(bench, arguments.seed), "tune")
+    setup = bench_of(task, training, arguments.device)
+    forecast = forecast_split(setup, train(setup, arguments.seed), "tune")
     observed = task.observed("tune")
 
     lows = np.linspace(*LOW_BOUNDS, arguments.candidates)
@@ -171,7 +171,7 @@ def main() -> None:
         {
             "dataset": arguments.dataset,
             "points": int((~np.isnan(observed)).sum()),
-            "steps": bench.budget_steps,
+            "steps": setup.budget_steps,
             "replay_seconds": replayed,
             "retraining_seconds_each": retrained,
             "ratio": retraining_seconds / replay_seconds,

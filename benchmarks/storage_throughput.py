@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
 
     from paretocast.settings import TuneSettings
-    from paretocast.training.setup import Bench
+    from paretocast.training.setup import TrainingSetup
     from paretocast.training.trial import TrialRecord
     from paretocast.workspace.files import RunDirectory
 
@@ -59,10 +59,10 @@ class Stopwatch:
 def sleeping_trial(seconds: float, evaluated: list[int]) -> Any:  # noqa: ANN401 - as run_trial
     """What stands in for `run_trial`: a record of made-up scores after a sleep."""
     from paretocast.search.selection import TrialState
-    from paretocast.training.trial import Judgement, TrialRecord
+    from paretocast.training.trial import RungScores, TrialRecord
 
     def run(
-        bench: Bench, config: dict[str, Any], *, number: int, seed: int, **_: object
+        setup: TrainingSetup, config: dict[str, Any], *, number: int, seed: int, **_: object
     ) -> TrialRecord:
         time.sleep(seconds)
         evaluated.append(number)
@@ -71,7 +71,7 @@ def sleeping_trial(seconds: float, evaluated: list[int]) -> Any:  # noqa: ANN401
         scores = dict(zip(names, random.uniform(0.1, 1.0, size=len(names)).tolist(), strict=True))
         scores |= {"picp": float(random.uniform(60, 95)), "n": 2520.0}
         scores["coverage_error"] = abs(scores["picp"] - 80.0)
-        shape = (len(bench.task.issues["tune"]), 24, 11)
+        shape = (len(setup.task.issues["tune"]), 24, 11)
         return TrialRecord(
             number=number,
             state=TrialState.COMPLETE,
@@ -79,7 +79,7 @@ def sleeping_trial(seconds: float, evaluated: list[int]) -> Any:  # noqa: ANN401
             seed=seed,
             scores=scores,
             picp_interval=(scores["picp"] - 3.0, scores["picp"] + 3.0),
-            rungs=(Judgement(1, scores, (scores["picp"] - 3.0, scores["picp"] + 3.0)),),
+            rungs=(RungScores(1, scores, (scores["picp"] - 3.0, scores["picp"] + 3.0)),),
             steps=1,
             best_step=1,
             stop_losses=((1, 0.1),),
@@ -98,7 +98,7 @@ def work(
     index: int,
     settings: TuneSettings,
     run: RunDirectory,
-    bench: Bench,
+    setup: TrainingSetup,
     *,
     seconds: float,
     start: Barrier,
@@ -111,7 +111,7 @@ def work(
     evaluated: list[int] = []
     vars(study_module)["run_trial"] = sleeping_trial(seconds, evaluated)
     try:
-        study = Study(settings, run, bench, shared=settings.storage != "sqlite", worker=index)
+        study = Study(settings, run, setup, shared=settings.storage != "sqlite", worker=index)
     except BaseException:
         start.abort()
         raise
@@ -123,7 +123,13 @@ def work(
 
 
 def measure(
-    storage: str, bench: Bench, *, n_workers: int, n_trials: int, seconds: float, folder: Path
+    storage: str,
+    setup: TrainingSetup,
+    *,
+    n_workers: int,
+    n_trials: int,
+    seconds: float,
+    folder: Path,
 ) -> dict[str, Any]:
     """One study from its first to its last trial."""
     from paretocast.settings import load_settings
@@ -138,7 +144,7 @@ def measure(
     workers = [
         context.Process(
             target=work,
-            args=(index, settings, run, bench),
+            args=(index, settings, run, setup),
             kwargs={"seconds": seconds, "start": start, "results": results},
         )
         for index in range(n_workers)
@@ -198,11 +204,11 @@ def main() -> None:
     from paretocast.data.task import plan_task
     from paretocast.settings import TrainingSettings
     from paretocast.training import use_threads
-    from paretocast.training.setup import prepare_bench
+    from paretocast.training.setup import prepare_training
 
     use_threads(1)
     dataset = load_dataset("demo")
-    bench = prepare_bench(
+    setup = prepare_training(
         plan_task(dataset.series, dataset.dates),
         model="NHITS_Q",
         training=TrainingSettings(),
@@ -217,7 +223,7 @@ def main() -> None:
             rows.append(
                 measure(
                     storage,
-                    bench,
+                    setup,
                     n_workers=n_workers,
                     n_trials=n_trials,
                     seconds=seconds,

@@ -45,11 +45,11 @@ def fit_theirs(match: Match, *, steps: int, seed: int, lr: float | None) -> dict
     settings: dict[str, Any] = {"random_seed": seed}
     if lr is not None:
         settings["learning_rate"] = lr
-    fitted, seconds_per_step = match.fit_library(train_frame(match.bench), steps=steps, **settings)
+    fitted, seconds_per_step = match.fit_library(train_frame(match.setup), steps=steps, **settings)
     module = fitted.models[0]
     return {
         "seconds": seconds_per_step * steps,
-        "loss": stop_split_loss(LibraryForecaster(module), match.bench),
+        "loss": stop_split_loss(LibraryForecaster(module), match.setup),
         "lr": module.learning_rate,
     }
 

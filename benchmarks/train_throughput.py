@@ -92,7 +92,7 @@ def run_library(match: Match, **settings: object) -> Callable[[int], float]:
     """Seconds per step of `NeuralForecast.fit`."""
     from rivals import train_frame
 
-    frame = train_frame(match.bench)
+    frame = train_frame(match.setup)
     return lambda n_steps: match.fit_library(frame, steps=n_steps + 1, **settings)[1]
 
 
@@ -104,7 +104,7 @@ def run_bare(match: Match) -> Callable[[int], float]:
     from paretocast.training import pinball_loss
 
     model = LibraryForecaster(match.build_library()).train()
-    source, task = match.bench.source, match.bench.task
+    source, task = match.setup.source, match.setup.task
     spread = len(task.issues["train"]) // match.batch_size
     positions = torch.from_numpy(task.issues["train"][::spread][: match.batch_size].copy())
     batch, (target, mask) = source.inputs(positions), source.targets(positions)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from paretocast.study.trial_store import Shelf
+    from paretocast.study.trial_store import TrialStore
     from paretocast.workspace.files import RunDirectory
 
 JOB_ID = "rungs"
@@ -55,7 +55,7 @@ def search(name: str, folder: Path, given: argparse.Namespace) -> RunDirectory:
     return run
 
 
-def objectives(run: RunDirectory, shelf: Shelf) -> dict[str, NDArray[np.float64]]:
+def objectives(run: RunDirectory, trial_store: TrialStore) -> dict[str, NDArray[np.float64]]:
     """MAE and coverage error by split of every trial that was trained to the end, (n, 2) each."""
     import numpy as np
 
@@ -64,7 +64,7 @@ def objectives(run: RunDirectory, shelf: Shelf) -> dict[str, NDArray[np.float64]
     from paretocast.search.selection import TrialState
 
     rows: dict[str, list[list[float]]] = {split: [] for split in SPLITS}
-    for trial in shelf.trials:
+    for trial in trial_store.trials:
         if trial.state is not TrialState.COMPLETE:
             continue
         opened = open_trial(run.folder, trial.number)
@@ -103,7 +103,7 @@ def main() -> None:
     import numpy as np
 
     from paretocast.search.pareto import hypervolume
-    from paretocast.study.trial_store import Shelf
+    from paretocast.study.trial_store import TrialStore
 
     with tempfile.TemporaryDirectory() as temporary:
         place = given.workspace or Path(temporary)
@@ -112,12 +112,15 @@ def main() -> None:
             folder = place / name.replace(" ", "_")
             folder.mkdir(parents=True, exist_ok=True)
             runs[name] = search(name, folder, given)
-        shelves = {name: Shelf(run) for name, run in runs.items()}
-        for shelf in shelves.values():
-            shelf.refresh()
+        shelves = {name: TrialStore(run) for name, run in runs.items()}
+        for trial_store in shelves.values():
+            trial_store.refresh()
         values = {name: objectives(run, shelves[name]) for name, run in runs.items()}
-        ended = {name: len(shelf.trials) for name, shelf in shelves.items()}
-        steps = {name: sum(t.steps for t in shelf.trainings) for name, shelf in shelves.items()}
+        ended = {name: len(trial_store.trials) for name, trial_store in shelves.items()}
+        steps = {
+            name: sum(t.steps for t in trial_store.trainings)
+            for name, trial_store in shelves.items()
+        }
     rows: list[list[Any]] = []
     for name in SEARCHES:
         row: list[Any] = [name, ended[name], len(values[name]["tune"]), steps[name]]

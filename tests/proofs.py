@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from builders import make_dates, make_series
-from paretocast.benchmark import Plan, find_parameters, plan_proof
+from paretocast.benchmark import BenchmarkPlan, find_config, plan_benchmark
 from paretocast.data import load_dataset
 from paretocast.data.series import Series
 from paretocast.data.task import plan_task
@@ -85,10 +85,10 @@ def small_plan(
     calibrators: Sequence[str] = ("cqr",),
     refit: bool = False,
     n_seeds: int = 1,
-) -> Plan:
+) -> BenchmarkPlan:
     """What the benchmark of the small study would do."""
-    return plan_proof(
-        [find_parameters("NHITS_Q", "small", workspace=workspace, given=settings)],
+    return plan_benchmark(
+        [find_config("NHITS_Q", "small", workspace=workspace, given=settings)],
         groups=groups,
         references=("seasonal_naive_24", "ridge"),
         calibrators=calibrators,

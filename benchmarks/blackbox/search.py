@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from paretocast.search.objectives import SINGLE_STAGE
+from paretocast.search.objectives import DEFAULT_OBJECTIVES
 from paretocast.search.pareto import front, hypervolume
 from paretocast.training.trial import trial_seed
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-OBJECTIVES = SINGLE_STAGE
+OBJECTIVES = DEFAULT_OBJECTIVES
 WORTH = "worth"
 
 
@@ -46,7 +46,7 @@ class Strategy(Protocol):
     @property
     def rungs(self) -> Sequence[int]: ...
 
-    def propose(self, number: int) -> Config:
+    def suggest(self, number: int) -> Config:
         """The config of trial `number`; numbers are asked for in order."""
 
     def goes_on(self, number: int, rung: int, values: tuple[float, ...]) -> bool:
@@ -155,7 +155,7 @@ def replay(
     def start(now: float) -> None:
         number = history.n_started
         history.n_started += 1
-        config = strategy.propose(number)
+        config = strategy.suggest(number)
         curve = blackbox.curve(config, seed=trial_seed(seed, number))
         running = _Running(number, config, curve)
         train(now + cost.proposal, running)
@@ -178,7 +178,7 @@ def replay(
             break
         history.steps += steps
         history.seconds = now
-        if _judge(strategy, running, history, now):
+        if _evaluator(strategy, running, history, now):
             running.rung += 1
             train(now, running)
             continue
@@ -194,7 +194,7 @@ def _between_rungs(at_rungs: Sequence[float], rungs: Sequence[int], running: _Ru
     return at_rungs[rungs[running.rung]] - before
 
 
-def _judge(strategy: Strategy, running: _Running, history: History, now: float) -> bool:
+def _evaluator(strategy: Strategy, running: _Running, history: History, now: float) -> bool:
     """Tell the strategy; True if the trial goes on."""
     at = strategy.rungs[running.rung]
     values = {split: _objectives(scores[at]) for split, scores in running.curve.scores.items()}

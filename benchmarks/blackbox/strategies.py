@@ -9,8 +9,8 @@ import numpy as np
 import optuna
 from blackbox.search import OBJECTIVES
 
-from paretocast.search.pruning import survives
-from paretocast.search.samplers import Proposer, SeenTrial
+from paretocast.search.pruning import promotes
+from paretocast.search.samplers import Observation, Sampler
 from paretocast.search.space import DEFAULT_SAMPLER, suggest_config
 from paretocast.settings import TrainingSettings
 
@@ -40,31 +40,31 @@ class Product:
         Of the objectives of the trials before at a rung and those of the newcomer: does it go on?
     """
 
-    proposer: Proposer
+    sampler: Sampler
     rungs: Sequence[int]
     shares: Sequence[float]
-    rule: Rule = survives
+    rule: Rule = promotes
     configs: dict[int, Config] = field(default_factory=dict)
     at_rungs: dict[int, list[Values]] = field(default_factory=dict)
     over: set[int] = field(default_factory=set)
 
-    def propose(self, number: int) -> Config:
-        self.configs[number] = self.proposer.propose(number, self.seen())
+    def suggest(self, number: int) -> Config:
+        self.configs[number] = self.sampler.suggest(number, self.seen())
         self.at_rungs[number] = []
         return self.configs[number]
 
-    def seen(self) -> list[SeenTrial]:
+    def seen(self) -> list[Observation]:
         """The trials as the sampler sees them."""
         return [self.as_seen(n, judged) for n, judged in self.at_rungs.items()]
 
-    def as_seen(self, number: int, judged: Sequence[Values]) -> SeenTrial:
+    def as_seen(self, number: int, judged: Sequence[Values]) -> Observation:
         """A trial with what it was worth at its rungs."""
         running = number not in self.over
         if not judged:
-            return SeenTrial(number, self.configs[number], running=running)
+            return Observation(number, self.configs[number], running=running)
         reached = list(zip(self.shares, judged, strict=False))
         share, values = reached[-1]
-        return SeenTrial(
+        return Observation(
             number,
             self.configs[number],
             values,
@@ -97,7 +97,7 @@ class ThroughOptuna:
     def __post_init__(self) -> None:
         self._running: dict[int, optuna.Trial] = {}
 
-    def propose(self, number: int) -> Config:
+    def suggest(self, number: int) -> Config:
         trial = self.study.ask()
         self._running[number] = trial
         return suggest_config(trial, self.space)
@@ -148,10 +148,10 @@ def make_product(
     sampler: str = DEFAULT_SAMPLER,
     starts_with_default: bool = True,
     cost: Callable[[Config], float] | None = None,
-    rule: Rule = survives,
+    rule: Rule = promotes,
 ) -> Product:
     """The product's search; without `cost` all configs cost the same, otherwise as it ships."""
-    proposer = Proposer(
+    suggests = Sampler(
         blackbox.recording.space,
         n_objectives=len(OBJECTIVES),
         sampler=sampler,
@@ -161,7 +161,7 @@ def make_product(
         cost=cost,
     )
     rungs = last_rungs(blackbox, n_rungs)
-    return Product(proposer, rungs, shares_of_budget(blackbox, rungs), rule)
+    return Product(suggests, rungs, shares_of_budget(blackbox, rungs), rule)
 
 
 def make_single(blackbox: Blackbox, *, seed: int) -> PrunedOnMae:

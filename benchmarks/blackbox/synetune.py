@@ -68,7 +68,7 @@ class MoAsha:
     rungs: Sequence[int]
     rung_steps: Sequence[int]
 
-    def propose(self, number: int) -> Config:
+    def suggest(self, number: int) -> Config:
         config: Config = self.process.answer({"kind": "propose", "number": number})
         return config
 

@@ -13,8 +13,8 @@ from blackbox.search import OBJECTIVES
 from blackbox.strategies import Product, last_rungs, make_product, shares_of_budget
 from optuna.samplers import TPESampler
 
-from paretocast.search.pruning import ETA, order_by_merit, survives
-from paretocast.search.samplers import Proposer, SeenTrial
+from paretocast.search.pruning import ETA, order_by_merit, promotes
+from paretocast.search.samplers import Observation, Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 FEWEST_AT_A_RUNG = 8
 
 
-class TunedProposer(Proposer):
+class TunedProposer(Sampler):
     """The product's proposals with other options of TPE."""
 
     tpe: Mapping[str, Any]
@@ -54,7 +54,7 @@ def best_third(before: NDArray[np.float64], newcomer: NDArray[np.float64]) -> bo
 
 RULES: dict[str, Rule] = {
     "best third": best_third,
-    **{f"dominated by {s}": partial(survives, most_dominating=s) for s in (0.1, 0.2, 0.5)},
+    **{f"dominated by {s}": partial(promotes, most_dominating=s) for s in (0.1, 0.2, 0.5)},
 }
 
 
@@ -73,11 +73,11 @@ class Changed(Product):
 
     sees: str = "last"
 
-    def seen(self) -> list[SeenTrial]:
+    def seen(self) -> list[Observation]:
         judged = {n: at for n, at in self.at_rungs.items() if n in self.over}
         shown = self._shown(judged)
         return [
-            SeenTrial(n, config, shown.get(n))
+            Observation(n, config, shown.get(n))
             for n, config in self.configs.items()
             if n in shown or n not in judged
         ]
@@ -120,7 +120,7 @@ def make_changed(
     **tpe: Any,  # noqa: ANN401 - options of Optuna
 ) -> Strategy:
     """A changed search."""
-    proposer = TunedProposer(
+    sampler = TunedProposer(
         blackbox.recording.space,
         n_objectives=len(OBJECTIVES),
         seed=seed,
@@ -128,11 +128,11 @@ def make_changed(
         queue=[blackbox.recording.first],
         sampler="tpe",
     )
-    proposer.tpe = tpe
+    sampler.tpe = tpe
     if n_startup is not None:
-        proposer._n_startup = n_startup  # noqa: SLF001 - no option of the product
+        sampler._n_startup = n_startup  # noqa: SLF001 - no option of the product
     rungs = last_rungs(blackbox, n_rungs)
-    return Changed(proposer, rungs, shares_of_budget(blackbox, rungs), sees=sees)
+    return Changed(sampler, rungs, shares_of_budget(blackbox, rungs), sees=sees)
 
 
 def variants(n_trials: int) -> dict[str, Callable[[Blackbox, int], Strategy]]:

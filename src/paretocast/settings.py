@@ -15,10 +15,10 @@ from paretocast.data.scaling import Transform
 from paretocast.data.task import DENSE_LEVELS, TaskShape
 from paretocast.errors import SettingsError, unknown_key
 from paretocast.search.objectives import (
+    DEFAULT_OBJECTIVES,
     HONEST,
     HONEST_OBJECTIVES,
     HONEST_TOLERANCE,
-    SINGLE_STAGE,
     parse_constraints,
     parse_objectives,
 )
@@ -233,7 +233,7 @@ class TuneSettings(Closed):
     ] = 5
     target_coverage: Annotated[float, Field(gt=1.0, lt=100.0, description="percent")] = 80.0
     sampler: str = DEFAULT_SAMPLER
-    objectives: tuple[str, ...] = SINGLE_STAGE
+    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
     require: tuple[str, ...] = ()
     warm_start: tuple[str, ...] = ()
     policy: str = DEFAULT_POLICY

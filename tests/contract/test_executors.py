@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from clusters import Cluster
-from paretocast.cluster.background import Background
+from paretocast.cluster.background import BackgroundExecutor
 from paretocast.cluster.base import Executor, Job, JobReport, JobState
-from paretocast.cluster.slurm import Slurm
+from paretocast.cluster.slurm import SlurmExecutor
 from paretocast.errors import ExecutionError
 
 ENDED = {JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED}
@@ -21,9 +21,9 @@ ENDED = {JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED}
 )
 def executor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Executor:
     if request.param == "background":
-        return Background(tmp_path_factory.mktemp("jobs"))
+        return BackgroundExecutor(tmp_path_factory.mktemp("jobs"))
     cluster: Cluster = request.getfixturevalue("cluster")
-    return Slurm(environment=cluster.environment)
+    return SlurmExecutor(environment=cluster.environment)
 
 
 def make_job(folder: Path, body: str, *, n_elements: int = 1, after: tuple[str, ...] = ()) -> Job:
@@ -122,7 +122,7 @@ def test_a_job_behind_a_failed_one_never_starts(executor: Executor, tmp_path: Pa
 
 
 def test_a_job_of_another_machine_is_not_cancelled_by_its_process_id(tmp_path: Path) -> None:
-    executor = Background(tmp_path / "jobs")
+    executor = BackgroundExecutor(tmp_path / "jobs")
     job = tmp_path / "jobs" / "bg-1"
     job.mkdir(parents=True)
     (job / "job.json").write_text('{"host": "another", "n_elements": 1, "after": []}')

@@ -14,7 +14,7 @@ from paretocast.data.scaling import Transform, scale_task
 from paretocast.data.series import Role, Series
 from paretocast.data.task import TaskShape, plan_task
 from paretocast.models.anchor import fit_anchor
-from paretocast.models.baselines.naive import REFERENCES, forecast_reference
+from paretocast.models.baselines.naive import NAIVE_BASELINES, forecast_naive
 from paretocast.models.registry import build_model
 from paretocast.search.space import DEFAULT_CONFIGS
 from paretocast.training import WindowSource, forecast_positions, seed_weights
@@ -101,7 +101,7 @@ def test_a_calendar_value_counts_in_the_horizon(model: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", REFERENCES)
+@pytest.mark.parametrize("name", NAIVE_BASELINES)
 def test_a_reference_reads_nothing_after_the_issue_time(name: str) -> None:
     series = make_series()
     values = series.values.copy()
@@ -112,7 +112,7 @@ def test_a_reference_reads_nothing_after_the_issue_time(name: str) -> None:
         "levels": (0.1, 0.5, 0.9),
     }
     np.testing.assert_array_equal(
-        forecast_reference(name, values, **asked), forecast_reference(name, series.values, **asked)
+        forecast_naive(name, values, **asked), forecast_naive(name, series.values, **asked)
     )
 
 

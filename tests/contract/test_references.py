@@ -13,14 +13,14 @@ from builders import make_dates, make_series, make_task, stamp, with_values
 from paretocast.data.series import Series
 from paretocast.data.task import SplitDates, Task, TaskShape, plan_task
 from paretocast.errors import DataError, SettingsError
-from paretocast.models.baselines.base import Reference
+from paretocast.models.baselines.base import Baseline
 from paretocast.models.baselines.naive import (
-    FITTED,
-    REFERENCES,
-    STUDY_REFERENCES,
-    fit_reference,
-    forecast_references,
-    reference_names,
+    FITTED_BASELINES,
+    NAIVE_BASELINES,
+    STUDY_BASELINES,
+    baseline_names,
+    fit_baseline,
+    forecast_baselines,
 )
 
 # A month and a half of trailing errors or history lie before it.
@@ -29,10 +29,10 @@ NAMES = [
     pytest.param(
         name,
         marks=pytest.mark.skipif(
-            name not in reference_names(), reason=f"the library of {name} is not installed"
+            name not in baseline_names(), reason=f"the library of {name} is not installed"
         ),
     )
-    for name in (*REFERENCES, *FITTED)
+    for name in (*NAIVE_BASELINES, *FITTED_BASELINES)
 ]
 every_reference = pytest.mark.parametrize("name", NAMES)
 
@@ -49,8 +49,8 @@ def base() -> Task:
 
 
 @cache
-def fitted(name: str) -> Reference:
-    return fit_reference(name, base())
+def fitted(name: str) -> Baseline:
+    return fit_baseline(name, base())
 
 
 def forecast(name: str, series: Series) -> NDArray[np.float64]:
@@ -94,7 +94,7 @@ def test_a_fit_reads_no_target_after_the_stop_split(name: str) -> None:
     last_stop = int(task.issues["stop"][-1]) + task.shape.horizon_steps
     later = three_levels(changed(make_series(), last_stop))
     np.testing.assert_array_equal(
-        fit_reference(name, later).forecast(task, np.array([ISSUE])),
+        fit_baseline(name, later).forecast(task, np.array([ISSUE])),
         fitted(name).forecast(task, np.array([ISSUE])),
     )
 
@@ -105,8 +105,8 @@ def test_a_later_fit_reads_no_target_from_its_end_on(name: str) -> None:
     task = base()
     end = int(task.issues["stop"][-1]) + task.shape.horizon_steps + 24 * 7
     positions = np.array([end])
-    one = fit_reference(name, task, until=end).forecast(task, positions)
-    other = fit_reference(name, three_levels(changed(make_series(), end)), until=end)
+    one = fit_baseline(name, task, until=end).forecast(task, positions)
+    other = fit_baseline(name, three_levels(changed(make_series(), end)), until=end)
     np.testing.assert_array_equal(other.forecast(task, positions), one)
 
 
@@ -114,7 +114,7 @@ def test_a_later_fit_reads_no_target_from_its_end_on(name: str) -> None:
 def test_a_later_fit_learns_from_what_lies_before_its_end(name: str) -> None:
     task = base()
     end = int(task.issues["stop"][-1]) + task.shape.horizon_steps + 24 * 7
-    late = fit_reference(name, task, until=end).forecast(task, np.array([end]))
+    late = fit_baseline(name, task, until=end).forecast(task, np.array([end]))
     assert not np.array_equal(late, fitted(name).forecast(task, np.array([end])))
 
 
@@ -145,7 +145,7 @@ def test_a_long_gap_before_the_issue_leaves_no_hole_in_the_forecast(name: str) -
 @pytest.mark.parametrize("horizon_steps", [1, 168])
 def test_the_ridge_forecasts_any_horizon(horizon_steps: int) -> None:
     task = make_task(make_series(), horizon_steps=horizon_steps)
-    made = fit_reference("ridge", task).forecast(task, task.issues["tune"])
+    made = fit_baseline("ridge", task).forecast(task, task.issues["tune"])
     assert made.shape == (len(task.issues["tune"]), horizon_steps, len(task.shape.levels))
 
 
@@ -160,7 +160,7 @@ def test_the_ridge_finds_what_is_linear() -> None:
         stamp("2021-08-31 23:00"), stamp("2021-10-17 23:00"), stamp("2021-11-20 23:00")
     )
     task = plan_task(with_values(series, values), dates)
-    made = fit_reference("ridge", task).forecast(task, task.issues["tune"])
+    made = fit_baseline("ridge", task).forecast(task, task.issues["tune"])
     median = made[:, :, list(task.shape.levels).index(0.5)]
     observed = task.observed("tune")
     naive = values[task.horizon_positions("tune") - 24]
@@ -178,14 +178,14 @@ def test_the_intervals_of_the_ridge_are_of_hours_it_has_not_learned_from() -> No
 
 def test_an_unknown_reference_is_refused_by_name() -> None:
     with pytest.raises(SettingsError, match="'oracle' is unknown, expected one of seasonal_naive"):
-        fit_reference("oracle", base())
+        fit_baseline("oracle", base())
 
 
 def test_a_reference_that_lacks_history_is_left_out() -> None:
     early = base()
     early = replace(early, issues={**early.issues, "tune": np.array([200])})
-    assert set(forecast_references(early, "tune")) == {"ridge"}
-    assert set(forecast_references(base(), "tune")) == set(STUDY_REFERENCES)
+    assert set(forecast_baselines(early, "tune")) == {"ridge"}
+    assert set(forecast_baselines(base(), "tune")) == set(STUDY_BASELINES)
 
 
 def test_too_few_windows_are_refused_with_their_number() -> None:
@@ -193,4 +193,4 @@ def test_too_few_windows_are_refused_with_their_number() -> None:
     values = series.values.copy()
     values[24 * 10 : 24 * 55] = np.nan
     with pytest.raises(DataError, match="windows were observed, the ridge needs 50"):
-        fit_reference("ridge", make_task(with_values(series, values)))
+        fit_baseline("ridge", make_task(with_values(series, values)))

@@ -18,7 +18,7 @@ from clusters import TINY
 from databases import PASSWORD, Database, free_port, running_database
 from paretocast.errors import StoreError
 from paretocast.search.space import FloatRange, Space
-from paretocast.study.optuna_sync import HEARTBEAT_SECONDS, OptunaMirror, frozen_trial
+from paretocast.study.optuna_sync import HEARTBEAT_SECONDS, OptunaSync, frozen_trial
 from paretocast.workspace.files import create_folder
 from studies import make_run
 
@@ -58,15 +58,15 @@ def running(number: int) -> optuna.trial.FrozenTrial:
     return frozen_trial({"lr": 1e-3}, space, state=OptunaState.RUNNING)
 
 
-def open_mirror(url: str, folder: Path, study: str = "1") -> OptunaMirror:
+def open_mirror(url: str, folder: Path, study: str = "1") -> OptunaSync:
     run = make_run(folder, study)
     create_folder(run.folder)
-    return OptunaMirror(url, run, n_objectives=2)
+    return OptunaSync(url, run, n_objectives=2)
 
 
-def close_mirror(mirror: OptunaMirror) -> None:
-    assert mirror._heart is not None
-    close(mirror._heart)
+def close_mirror(optuna_sync: OptunaSync) -> None:
+    assert optuna_sync._heart is not None
+    close(optuna_sync._heart)
 
 
 def close(storage: optuna.storages.RDBStorage) -> None:
@@ -88,9 +88,9 @@ def test_the_password_may_stand_in_pgpass(
     (tmp_path / "pgpass").write_text(database.pgpass, encoding="utf-8")
     (tmp_path / "pgpass").chmod(0o600)
     monkeypatch.setenv("PGPASSFILE", str(tmp_path / "pgpass"))
-    mirror = open_mirror(database.url, tmp_path)
-    mirror.catch_up(2, running)
-    close_mirror(mirror)
+    optuna_sync = open_mirror(database.url, tmp_path)
+    optuna_sync.catch_up(2, running)
+    close_mirror(optuna_sync)
     assert [trial.state for trial in trials_in(database, "NHITS_Q_small_1")] == [
         OptunaState.RUNNING,
         OptunaState.RUNNING,
@@ -116,11 +116,11 @@ def test_a_trial_that_is_worked_on_has_a_heartbeat_in_the_database(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
-    mirror = open_mirror(database.url, tmp_path, "beats")
-    mirror.catch_up(2, running)
-    with mirror.alive(1):
+    optuna_sync = open_mirror(database.url, tmp_path, "beats")
+    optuna_sync.catch_up(2, running)
+    with optuna_sync.alive(1):
         pass  # one beat comes at once
-    close_mirror(mirror)
+    close_mirror(optuna_sync)
     assert beating_trials(database, "NHITS_Q_small_beats") == [1]
 
 
@@ -128,14 +128,14 @@ def test_a_trial_that_enters_the_database_after_its_start_has_a_heartbeat_soon(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
-    mirror = open_mirror(database.url, tmp_path, "late")
-    with mirror.alive(1):
+    optuna_sync = open_mirror(database.url, tmp_path, "late")
+    with optuna_sync.alive(1):
         time.sleep(0.5)  # the first beat finds no such trial
-        mirror.catch_up(2, running)
+        optuna_sync.catch_up(2, running)
         deadline = time.monotonic() + HEARTBEAT_SECONDS / 2
         while not beating_trials(database, "NHITS_Q_small_late") and time.monotonic() < deadline:
             time.sleep(0.2)
-    close_mirror(mirror)
+    close_mirror(optuna_sync)
     assert beating_trials(database, "NHITS_Q_small_late") == [1]
 
 
@@ -166,10 +166,12 @@ def test_a_study_may_reach_its_database_through_the_grpc_proxy(
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as proxy:
         try:
             wait_for_port(port)
-            mirror = open_mirror(f"grpc://127.0.0.1:{port}", tmp_path, "far")
-            mirror.catch_up(1, running)
-            with mirror.alive(0):  # the proxy takes no heartbeats
-                mirror.catch_up(2, lambda number: ended(number) if number == 0 else running(number))
+            optuna_sync = open_mirror(f"grpc://127.0.0.1:{port}", tmp_path, "far")
+            optuna_sync.catch_up(1, running)
+            with optuna_sync.alive(0):  # the proxy takes no heartbeats
+                optuna_sync.catch_up(
+                    2, lambda number: ended(number) if number == 0 else running(number)
+                )
         finally:
             proxy.terminate()
     trials = trials_in(database, "NHITS_Q_small_far")

@@ -14,15 +14,15 @@ import pytest
 
 from builders import make_series, with_values
 from paretocast.benchmark import (
-    Plan,
-    Proof,
+    BenchmarkPlan,
+    BenchmarkResult,
     append_history,
-    describe_proof,
-    find_parameters,
+    describe_benchmark,
+    find_config,
     load_history,
-    plan_stretches,
-    prove,
-    save_proof,
+    plan_retraining,
+    run_benchmark,
+    save_benchmark,
     train_and_forecast,
 )
 from paretocast.benchmark.walk import calibrate_test
@@ -31,7 +31,7 @@ from paretocast.report import benchmark_page
 from paretocast.search.space import DEFAULT_CONFIGS
 from paretocast.settings import TuneSettings
 from paretocast.training import TrainingInterrupted
-from paretocast.training.setup import prepare_bench
+from paretocast.training.setup import prepare_training
 from paretocast.workspace import files
 from proofs import Silent, small_plan, small_settings, tune_small, write_dataset
 
@@ -53,13 +53,13 @@ def settings(place: Path) -> TuneSettings:
 
 
 @pytest.fixture(scope="module")
-def plan(place: Path, settings: TuneSettings) -> Plan:
+def plan(place: Path, settings: TuneSettings) -> BenchmarkPlan:
     return small_plan(place / "hpo", settings, calibrators=("cqr", "aci"), refit=True, n_seeds=2)
 
 
 @pytest.fixture(scope="module")
-def proof(place: Path, plan: Plan) -> Proof:
-    return prove(plan, kept_in=place / "kept", device="cpu", observer=Silent())
+def proof(place: Path, plan: BenchmarkPlan) -> BenchmarkResult:
+    return run_benchmark(plan, kept_in=place / "kept", device="cpu", observer=Silent())
 
 
 def shifted(place: Path, hour: int, folder: str) -> Path:
@@ -71,9 +71,9 @@ def shifted(place: Path, hour: int, folder: str) -> Path:
     return spec
 
 
-def choices(proof: Proof) -> dict[str, Any]:
+def choices(proof: BenchmarkResult) -> dict[str, Any]:
     """Everything that was decided before a test value may be read."""
-    described = describe_proof(proof, created=CREATED, assumptions=())
+    described = describe_benchmark(proof, created=CREATED, assumptions=())
     return {
         "parameters": described["parameters"],
         "ensemble": described["ensemble"],
@@ -83,14 +83,14 @@ def choices(proof: Proof) -> dict[str, Any]:
     }
 
 
-def best_calibrator(plan: Plan, kept: Path) -> tuple[dict[str, Any], str]:
+def best_calibrator(plan: BenchmarkPlan, kept: Path) -> tuple[dict[str, Any], str]:
     """What "auto" fits for the first training, and why."""
     first = min(kept.glob("*.npz"), key=lambda path: path.stat().st_mtime_ns)
     calibrated = calibrate_test(plan.task, files.load_arrays(first), "auto", coverage=80.0)
     return calibrated.calibrator.as_json(), calibrated.reason
 
 
-def test_every_method_is_scored_with_every_calibrator(proof: Proof) -> None:
+def test_every_method_is_scored_with_every_calibrator(proof: BenchmarkResult) -> None:
     rows = [(r.entry.method, r.entry.parameters, r.entry.wanted) for r in proof.comparison.rows]
     assert len(rows) == len(set(rows))
     for method in (("NHITS_Q", "tuned"), ("NHITS_Q", "default"), ("ridge", "none")):
@@ -98,7 +98,9 @@ def test_every_method_is_scored_with_every_calibrator(proof: Proof) -> None:
     assert all(np.isfinite(row.scores["mae"]) for row in proof.comparison.rows)
 
 
-def test_methods_are_compared_with_references_and_with_default_parameters(proof: Proof) -> None:
+def test_methods_are_compared_with_references_and_with_default_parameters(
+    proof: BenchmarkResult,
+) -> None:
     pairs = {(d.method, d.other) for d in proof.comparison.differences if d.method.endswith("aci")}
     assert ("NHITS_Q tuned, aci", "ridge, aci") in pairs
     assert ("NHITS_Q tuned, aci", "NHITS_Q default, aci") in pairs
@@ -106,14 +108,14 @@ def test_methods_are_compared_with_references_and_with_default_parameters(proof:
     assert not any(method.startswith("ridge") for method, _ in pairs)
 
 
-def test_the_spread_is_over_trainings_and_a_reference_has_none(proof: Proof) -> None:
+def test_the_spread_is_over_trainings_and_a_reference_has_none(proof: BenchmarkResult) -> None:
     by_method = {row.entry.method: row for row in proof.comparison.rows}
     assert by_method["NHITS_Q"].spread["mae"] > 0.0
     assert not by_method["ridge"].spread
 
 
 def test_changing_one_test_value_changes_no_choice_and_no_calibrator(
-    place: Path, proof: Proof
+    place: Path, proof: BenchmarkResult
 ) -> None:
     changed = FIRST_TEST_HOUR + 24 * 3 + 5
     spec = shifted(place, changed, "changed")
@@ -125,7 +127,7 @@ def test_changing_one_test_value_changes_no_choice_and_no_calibrator(
         n_seeds=2,
     )
     kept = place / "changed" / "kept"
-    other = prove(plan, kept_in=kept, device="cpu", observer=Silent())
+    other = run_benchmark(plan, kept_in=kept, device="cpu", observer=Silent())
     assert choices(other) == choices(proof)
     assert best_calibrator(plan, kept) == best_calibrator(proof.plan, place / "kept")
     for one, two in zip(proof.comparison.rows, other.comparison.rows, strict=True):
@@ -135,18 +137,20 @@ def test_changing_one_test_value_changes_no_choice_and_no_calibrator(
     assert proof.comparison.rows[0].scores["mae"] != other.comparison.rows[0].scores["mae"]
 
 
-def test_finished_trainings_are_not_made_again(place: Path, plan: Plan, proof: Proof) -> None:
+def test_finished_trainings_are_not_made_again(
+    place: Path, plan: BenchmarkPlan, proof: BenchmarkResult
+) -> None:
     observer = Silent()
-    repeated = prove(plan, kept_in=place / "kept", device="cpu", observer=observer)
+    repeated = run_benchmark(plan, kept_in=place / "kept", device="cpu", observer=observer)
     assert not observer.made
     assert len(observer.kept) == 2 * len(plan.candidates())
     assert [r.scores for r in repeated.comparison.rows] == [r.scores for r in proof.comparison.rows]
 
 
-def test_an_interrupted_benchmark_keeps_what_is_trained(place: Path, plan: Plan) -> None:
+def test_an_interrupted_benchmark_keeps_what_is_trained(place: Path, plan: BenchmarkPlan) -> None:
     observer = Silent()
     with pytest.raises(TrainingInterrupted):
-        prove(
+        run_benchmark(
             replace(plan, n_seeds=1),
             kept_in=place / "interrupted",
             device="cpu",
@@ -156,9 +160,9 @@ def test_an_interrupted_benchmark_keeps_what_is_trained(place: Path, plan: Plan)
     assert len(list((place / "interrupted").glob("*.npz"))) == 1
 
 
-def test_the_files_hold_what_was_compared(place: Path, proof: Proof) -> None:
+def test_the_files_hold_what_was_compared(place: Path, proof: BenchmarkResult) -> None:
     folder = place / "out"
-    save_proof(folder, proof, created=CREATED, assumptions=["none"])
+    save_benchmark(folder, proof, created=CREATED, assumptions=["none"])
     metrics = files.load_json(folder / "metrics.json")
     with gzip.open(folder / "predictions.csv.gz", "rt", encoding="utf-8") as file:
         predictions = pd.read_csv(file)
@@ -173,14 +177,14 @@ def test_the_files_hold_what_was_compared(place: Path, proof: Proof) -> None:
     assert len(pd.read_csv(folder / "metrics.csv")) == len(proof.comparison.rows)
 
 
-def test_the_page_shows_scores_days_and_reliability(proof: Proof) -> None:
+def test_the_page_shows_scores_days_and_reliability(proof: BenchmarkResult) -> None:
     page = benchmark_page(proof, verdicts=["better than the ridge"], notes=["a perfect forecast"])
     for part in ('id="scores"', 'id="days"', 'id="reliability"', "a perfect forecast"):
         assert part in page
 
 
 def test_the_history_compares_with_the_best_on_the_same_hours_only(
-    tmp_path: Path, proof: Proof
+    tmp_path: Path, proof: BenchmarkResult
 ) -> None:
     rows, path = proof.comparison.rows[:1], tmp_path / "history.csv"
     identity = {"created": CREATED, "folder": "a", "dataset": "small"}
@@ -208,7 +212,7 @@ def test_a_study_that_has_seen_the_test_split_is_refused(place: Path) -> None:
 
 
 def test_a_study_of_another_task_is_refused_with_what_differs(place: Path) -> None:
-    parameters = find_parameters(
+    parameters = find_config(
         "NHITS_Q",
         "small",
         workspace=place / "hpo",
@@ -232,28 +236,28 @@ def test_an_unknown_method_or_calibrator_is_refused(place: Path, settings: TuneS
 def test_the_newest_finished_study_comes_first_then_general_parameters_then_defaults(
     place: Path, settings: TuneSettings, tmp_path: Path
 ) -> None:
-    tuned = find_parameters("nhits_q", "small", workspace=place / "hpo", given=settings)
+    tuned = find_config("nhits_q", "small", workspace=place / "hpo", given=settings)
     assert tuned.kind == "tuned"
     assert tuned.run is not None
     assert "tuned on this data set: trial" in tuned.source
-    default = find_parameters("NHITS_Q", "small", workspace=tmp_path, given=settings)
+    default = find_config("NHITS_Q", "small", workspace=tmp_path, given=settings)
     assert (default.kind, default.chosen.config) == ("default", DEFAULT_CONFIGS["NHITS_Q"])
     assert default.source.startswith("default parameters: no finished study of NHITS_Q on small")
     general = {**files.load_json(tuned.run.best_params), "dataset": "elsewhere"}
     files.save_json(tmp_path / "results" / "best_params_NHITS_Q.json", general)
-    found = find_parameters("NHITS_Q", "small", workspace=tmp_path, given=settings)
+    found = find_config("NHITS_Q", "small", workspace=tmp_path, given=settings)
     assert (found.kind, found.chosen.config) == ("tuned", tuned.chosen.config)
     assert "tuned on elsewhere" in found.source
     files.save_json(
         tmp_path / "results" / "best_params_NHITS_Q.json", {**general, "dataset": "small"}
     )
     with pytest.raises(StoreError, match="was tuned on small itself, and the study"):
-        find_parameters("NHITS_Q", "small", workspace=tmp_path, given=settings)
+        find_config("NHITS_Q", "small", workspace=tmp_path, given=settings)
 
 
 def test_a_named_study_of_another_data_set_is_refused(place: Path, settings: TuneSettings) -> None:
     with pytest.raises(StoreError, match="is a study on small, expected one on heat"):
-        find_parameters(
+        find_config(
             "NHITS_Q",
             "heat",
             workspace=place / "hpo",
@@ -262,20 +266,20 @@ def test_a_named_study_of_another_data_set_is_refused(place: Path, settings: Tun
         )
 
 
-def test_retraining_cuts_the_test_split_and_learns_up_to_each_cut(plan: Plan) -> None:
+def test_retraining_cuts_the_test_split_and_learns_up_to_each_cut(plan: BenchmarkPlan) -> None:
     issues = plan.task.issues["test"]
-    first, second, *_ = plan_stretches(plan.task, retrain_days=10)
+    first, second, *_ = plan_retraining(plan.task, retrain_days=10)
     assert (first.until, second.until) == (None, int(issues[10]))
     assert second.positions[0] == issues[10]
     together = np.concatenate(
-        [part.positions for part in plan_stretches(plan.task, refit_until=9, retrain_days=10)]
+        [part.positions for part in plan_retraining(plan.task, refit_until=9, retrain_days=10)]
     )
     assert together.tolist() == issues.tolist()
 
 
-def test_a_retrained_model_changes_the_forecasts_behind_its_cut_alone(plan: Plan) -> None:
+def test_a_retrained_model_changes_the_forecasts_behind_its_cut_alone(plan: BenchmarkPlan) -> None:
     settings = plan.parameters[0].settings
-    bench = prepare_bench(
+    setup = prepare_training(
         plan.task,
         model="NHITS_Q",
         training=settings.training,
@@ -285,8 +289,8 @@ def test_a_retrained_model_changes_the_forecasts_behind_its_cut_alone(plan: Plan
     config = plan.parameters[0].chosen.config
 
     def forecast(retrain_days: int | None) -> np.ndarray:
-        stretches = plan_stretches(plan.task, retrain_days=retrain_days)
-        return train_and_forecast(bench, config, seed=1, stretches=stretches)["test"]
+        stretches = plan_retraining(plan.task, retrain_days=retrain_days)
+        return train_and_forecast(setup, config, seed=1, stretches=stretches)["test"]
 
     once, twice = forecast(None), forecast(20)
     np.testing.assert_array_equal(once[:20], twice[:20])

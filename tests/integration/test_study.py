@@ -22,10 +22,10 @@ from paretocast.search.samplers import N_STARTUP_TRIALS_MFGP
 from paretocast.search.samplers.sampler import N_COSTS
 from paretocast.search.selection import TrialState
 from paretocast.search.space import Config
-from paretocast.study.optuna_sync import OptunaMirror
+from paretocast.study.optuna_sync import OptunaSync
 from paretocast.study.study import StudyResult
-from paretocast.study.trial_store import Shelf
-from paretocast.training.setup import Bench, step_cost
+from paretocast.study.trial_store import TrialStore
+from paretocast.training.setup import TrainingSetup, step_cost
 from paretocast.workspace.claims import machine_id
 from paretocast.workspace.files import load_arrays, load_json
 from studies import (
@@ -116,8 +116,8 @@ def test_a_search_on_a_cpu_asks_once_what_configs_cost(
 ) -> None:
     asked = []
 
-    def watched(bench: Bench, config: Config) -> float:
-        asked.append(step_cost(bench, config))
+    def watched(setup: TrainingSetup, config: Config) -> float:
+        asked.append(step_cost(setup, config))
         return asked[-1]
 
     monkeypatch.setattr("paretocast.study.study.step_cost", watched)
@@ -164,12 +164,12 @@ def test_a_process_that_dies_in_a_trial_loses_no_completed_one(
 def test_a_process_that_dies_between_record_and_database_does_not_train_again(
     finished: tuple[Path, StudyResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(self: OptunaMirror, number: int, now: object) -> None:
+    def die(self: OptunaSync, number: int, now: object) -> None:
         if now is not None and make_run(tmp_path).record(number).exists():
             raise SystemExit(137)
 
     with monkeypatch.context() as patch:
-        patch.setattr(OptunaMirror, "_tell", die)
+        patch.setattr(OptunaSync, "_tell", die)
         with pytest.raises(SystemExit):
             optimise(make_study(tmp_path))
     watch = Watch()
@@ -224,15 +224,15 @@ def test_a_process_that_dies_while_a_config_is_proposed_proposes_the_same_again(
     moment: str,
 ) -> None:
     optimise(make_study(tmp_path, make_settings(1)))
-    save = Shelf.save_proposal
+    save = TrialStore.save_proposal
 
-    def save_and_die(self: Shelf, number: int, config: dict[str, Any]) -> None:
+    def save_and_die(self: TrialStore, number: int, config: dict[str, Any]) -> None:
         if moment == "after":
             save(self, number, config)
         raise SystemExit(137)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Shelf, "save_proposal", save_and_die)
+        patch.setattr(TrialStore, "save_proposal", save_and_die)
         with pytest.raises(SystemExit):
             optimise(make_study(tmp_path))
     assert make_run(tmp_path).trial_folder(1).exists()
@@ -330,13 +330,13 @@ def test_a_process_that_was_held_up_keeps_the_config_that_another_proposed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = make_study(tmp_path, make_settings(1), shared=True)
-    theirs = {**study._propose(0), "lr": 1.25e-4}
+    theirs = {**study._suggest(0), "lr": 1.25e-4}
 
     def propose_late(number: int) -> Config:
-        Shelf(make_run(tmp_path)).save_proposal(number, theirs)
+        TrialStore(make_run(tmp_path)).save_proposal(number, theirs)
         return {**theirs, "lr": 9e-3}
 
-    monkeypatch.setattr(study, "_propose", propose_late)
+    monkeypatch.setattr(study, "_suggest", propose_late)
     (record,) = optimise(study).records
     assert record.config == theirs
     assert load_json(make_run(tmp_path).proposal(0))["config"] == theirs

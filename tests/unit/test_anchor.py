@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from builders import make_series, make_task, with_values
-from paretocast.benchmark.retraining import Stretch, train_and_forecast
+from paretocast.benchmark.retraining import RetrainingPeriod, train_and_forecast
 from paretocast.data.scaling import Transform, scale_task
 from paretocast.data.task import Task
 from paretocast.errors import DataError
@@ -16,7 +16,7 @@ from paretocast.models.anchor import N_FOLDS, Anchor, fit_anchor, is_long_enough
 from paretocast.search.space import DEFAULT_CONFIGS
 from paretocast.settings import TrainingSettings
 from paretocast.training import forecast_positions
-from paretocast.training.setup import learned_until, prepare_bench, start_training
+from paretocast.training.setup import learned_until, prepare_training, start_training
 
 
 def anchor_of(task: Task, *, until: int | None = None) -> Anchor:
@@ -148,15 +148,15 @@ def test_rows_without_a_whole_window_hold_zero() -> None:
 def test_a_model_that_learns_again_forecasts_from_the_anchor_it_learned_with() -> None:
     task = make_task(horizon_steps=1)
     training = TrainingSettings(steps=1, anchor="ridge", transform=Transform.NONE)
-    bench = prepare_bench(
+    setup = prepare_training(
         task, model="NHITS_Q", training=training, target_coverage=80.0, device="cpu"
     )
     until = int(task.issues["tune"][-1])
-    later = learned_until(bench, until)
+    later = learned_until(setup, until)
     assert later.source.anchor is not None
-    assert bench.source.anchor is not None
+    assert setup.source.anchor is not None
     positions = task.issues["tune"]
-    assert not np.array_equal(later.source.anchor.points, bench.source.anchor.points)
+    assert not np.array_equal(later.source.anchor.points, setup.source.anchor.points)
     fresh = start_training(later, DEFAULT_CONFIGS["NHITS_Q"], seed=1)
     with fresh.best_model() as model:
         forecast = forecast_positions(model, later.source, positions)
@@ -164,10 +164,10 @@ def test_a_model_that_learns_again_forecasts_from_the_anchor_it_learned_with() -
     expected = anchor.points[positions][:, :, None] + anchor.spread[anchor.group[positions]]
     np.testing.assert_allclose(forecast, expected, atol=1e-5)
 
-    stretch = Stretch(positions[-2:], until)
+    stretch = RetrainingPeriod(positions[-2:], until)
     config = {**DEFAULT_CONFIGS["NHITS_Q"], "lr": 1e-12}
-    proven = train_and_forecast(bench, config, seed=1, stretches=[stretch])["test"]
-    np.testing.assert_allclose(proven, bench.scaling.unscale(forecast[-2:]), atol=1e-3)
+    proven = train_and_forecast(setup, config, seed=1, stretches=[stretch])["test"]
+    np.testing.assert_allclose(proven, setup.scaling.unscale(forecast[-2:]), atol=1e-3)
 
 
 def test_too_few_windows_are_an_error_that_says_what_to_do() -> None:

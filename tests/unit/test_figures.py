@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paretocast.metrics.diagnostics import Breakdown, Share, Slab
+from paretocast.metrics.diagnostics import CoverageByGroup, GroupCoverage, Share
 from paretocast.report.figures import (
     MIN_TRIALS_FOR_IMPORTANCE,
     Figure,
@@ -258,8 +258,8 @@ def test_reliability_points_stand_over_their_level() -> None:
 
 
 def test_a_slab_shows_its_coverage_its_interval_and_its_width() -> None:
-    slab = Slab("07", 72.0, 65.0, 80.0, mean_width=0.3, winkler=0.5, n=90, n_windows=90)
-    figure = breakdown_figure(Breakdown("local <hour>", (slab,)), target=80.0, unit="kWh")
+    slab = GroupCoverage("07", 72.0, 65.0, 80.0, mean_width=0.3, winkler=0.5, n=90, n_windows=90)
+    figure = breakdown_figure(CoverageByGroup("local <hour>", (slab,)), target=80.0, unit="kWh")
     points, bars = figure.data
     assert (points.x, points.y) == (("07",), (72.0,))
     assert (points.error_y.array, points.error_y.arrayminus) == ((8.0,), (7.0,))
@@ -269,7 +269,7 @@ def test_a_slab_shows_its_coverage_its_interval_and_its_width() -> None:
 
 
 def test_a_grouping_without_a_slab_says_so() -> None:
-    figure = breakdown_figure(Breakdown("temperature", ()), target=80.0, unit="kWh")
+    figure = breakdown_figure(CoverageByGroup("temperature", ()), target=80.0, unit="kWh")
     assert "No target time" in figure.layout.annotations[0].text
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from paretocast.search.pareto import hypervolume
-from paretocast.search.samplers import SeenTrial, design_point
-from paretocast.search.samplers.mfgp import _expected_growth, _learn, learn_cost, most_promising
+from paretocast.search.samplers import Observation, design_point
+from paretocast.search.samplers.mfgp import _expected_growth, _learn, learn_cost, suggest
 from paretocast.search.space import Config, shares_of
 from spaces import SPACE
 
@@ -21,13 +21,13 @@ def bowl(config: Config) -> tuple[float, float]:
     return dropout + away, 1.0 - dropout + away
 
 
-def judged(n: int) -> list[SeenTrial]:
+def judged(n: int) -> list[Observation]:
     configs = [design_point(SPACE, i, seed=2) for i in range(n)]
-    return [SeenTrial(i, config, bowl(config)) for i, config in enumerate(configs)]
+    return [Observation(i, config, bowl(config)) for i, config in enumerate(configs)]
 
 
-def propose(seen: list[SeenTrial], seed: int = 1) -> Config:
-    return most_promising(SPACE, seen, seen, seed=seed)
+def suggest_from(seen: list[Observation], seed: int = 1) -> Config:
+    return suggest(SPACE, seen, seen, seed=seed)
 
 
 @pytest.mark.parametrize("n_objectives", [1, 2, 3])
@@ -46,7 +46,7 @@ def test_the_growth_of_certain_candidates_is_ordered_as_their_hypervolume(
 
 
 def test_it_goes_where_the_front_grows() -> None:
-    configs = [propose(judged(12), seed) for seed in range(6)]
+    configs = [suggest_from(judged(12), seed) for seed in range(6)]
     away = [abs(np.log10(float(config["lr"])) + 2.0) for config in configs]
     assert np.median(away) < 0.3
 
@@ -56,9 +56,9 @@ def test_of_configs_that_promise_as_much_it_takes_the_cheaper() -> None:
     design = [design_point(SPACE, i, seed=9) for i in range(24)]
     log_cost = learn_cost(SPACE, design, [20.0 ** float(c["dropout"]) for c in design])
     seen = judged(12)
-    free = [float(propose(seen, seed)["dropout"]) for seed in range(8)]
+    free = [float(suggest_from(seen, seed)["dropout"]) for seed in range(8)]
     paid = [
-        float(most_promising(SPACE, seen, seen, seed=seed, log_cost=log_cost)["dropout"])
+        float(suggest(SPACE, seen, seen, seed=seed, log_cost=log_cost)["dropout"])
         for seed in range(8)
     ]
     assert np.mean(paid) < np.mean(free) - 0.1
@@ -84,14 +84,14 @@ def test_a_stopped_trial_teaches_what_it_would_have_come_to() -> None:
         values = bowl(trial.config)
         early = tuple(value + 3.0 for value in values)
         if near:
-            seen.append(SeenTrial(trial.number, trial.config, early, share=1 / 3))
+            seen.append(Observation(trial.number, trial.config, early, share=1 / 3))
         else:
-            seen.append(SeenTrial(trial.number, trial.config, values, before=((1 / 3, early),)))
-    away = [abs(np.log10(float(propose(seen, seed)["lr"])) + 2.0) for seed in range(6)]
+            seen.append(Observation(trial.number, trial.config, values, before=((1 / 3, early),)))
+    away = [abs(np.log10(float(suggest_from(seen, seed)["lr"])) + 2.0) for seed in range(6)]
     assert np.median(away) < 0.5
 
 
-def learnt_at(config: Config, seen: list[SeenTrial]) -> tuple[np.ndarray, np.ndarray]:
+def learnt_at(config: Config, seen: list[Observation]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation of both objectives at a config, on the scale of the model."""
     mean, deviation = _learn(SPACE, seen).at_the_end(np.array([shares_of(SPACE, config)]))
     return mean[0], deviation[0]
@@ -99,16 +99,16 @@ def learnt_at(config: Config, seen: list[SeenTrial]) -> tuple[np.ndarray, np.nda
 
 def test_what_runs_counts_as_expected_and_what_failed_as_the_worst() -> None:
     seen = judged(10)
-    config = propose(seen)
+    config = suggest_from(seen)
     early = tuple(value + 3.0 for value in bowl(config))
     mean, deviation = learnt_at(config, seen)
-    running, sure = learnt_at(config, [*seen, SeenTrial(10, config)])
+    running, sure = learnt_at(config, [*seen, Observation(10, config)])
     np.testing.assert_allclose(running, mean, atol=1e-6)
     assert (sure < 0.8 * deviation).all()
-    failed, _ = learnt_at(config, [*seen, SeenTrial(10, config, failed=True)])
+    failed, _ = learnt_at(config, [*seen, Observation(10, config, failed=True)])
     assert (failed > mean).all()
     # One that runs beyond its first rung is not one that was stopped there: it is sure as well.
-    halfway = SeenTrial(10, config, early, share=1 / 3, running=True)
+    halfway = Observation(10, config, early, share=1 / 3, running=True)
     _, sure_halfway = learnt_at(config, [*seen, halfway])
     _, stopped = learnt_at(config, [*seen, replace(halfway, running=False)])
     assert (sure_halfway < stopped).all()
@@ -116,42 +116,42 @@ def test_what_runs_counts_as_expected_and_what_failed_as_the_worst() -> None:
 
 def test_failures_at_high_learning_rates_keep_the_search_away_from_there() -> None:
     failed = [
-        SeenTrial(20 + i, {**design_point(SPACE, 40 + i, seed=2), "lr": 0.3}, failed=True)
+        Observation(20 + i, {**design_point(SPACE, 40 + i, seed=2), "lr": 0.3}, failed=True)
         for i in range(10)
     ]
     seen = [*judged(10), *failed]
-    assert all(float(propose(seen, seed)["lr"]) < 0.2 for seed in range(6))
+    assert all(float(suggest_from(seen, seed)["lr"]) < 0.2 for seed in range(6))
 
 
 @pytest.mark.parametrize("share", [None, 1 / 3])
 def test_workers_that_begin_one_after_the_other_spread(share: float | None) -> None:
     seen = judged(12)
     for number in range(12, 20):
-        config = propose(seen)
+        config = suggest_from(seen)
         early = None if share is None else tuple(value + 3.0 for value in bowl(config))
-        seen.append(SeenTrial(number, config, early, share=share or 1.0, running=True))
+        seen.append(Observation(number, config, early, share=share or 1.0, running=True))
     dropouts = sorted(float(trial.config["dropout"]) for trial in seen[12:])
     assert dropouts[-1] - dropouts[0] > 0.4
 
 
 def test_a_requirement_keeps_it_to_one_side() -> None:
     seen = [
-        SeenTrial(t.number, t.config, t.values, violations=(0.5 - float(t.config["dropout"]),))
+        Observation(t.number, t.config, t.values, violations=(0.5 - float(t.config["dropout"]),))
         for t in judged(12)
     ]
-    dropouts = [float(propose(seen, seed)["dropout"]) for seed in range(6)]
+    dropouts = [float(suggest_from(seen, seed)["dropout"]) for seed in range(6)]
     assert np.mean([dropout >= 0.5 for dropout in dropouts]) >= 5 / 6
 
 
 def test_a_bound_far_from_everything_is_approached() -> None:
     # The violation follows the dropout, almost without noise, and nothing meets the bound.
     seen = [
-        SeenTrial(
+        Observation(
             t.number, t.config, t.values, violations=(1.0 + 2.0 * float(t.config["dropout"]),)
         )
         for t in judged(20)
     ]
-    dropouts = [float(propose(seen, seed)["dropout"]) for seed in range(5)]
+    dropouts = [float(suggest_from(seen, seed)["dropout"]) for seed in range(5)]
     assert np.median(dropouts) < 0.2
 
 
@@ -160,10 +160,10 @@ def test_both_ends_of_a_front_that_is_nothing_but_a_tradeoff_are_searched() -> N
         away, dropout = abs(np.log10(float(config["lr"])) + 2.0), float(config["dropout"])
         return dropout + 0.05 * away, 1.0 - dropout + 0.05 * away
 
-    seen = [SeenTrial(t.number, t.config, tradeoff(t.config)) for t in judged(4)]
+    seen = [Observation(t.number, t.config, tradeoff(t.config)) for t in judged(4)]
     for number in range(4, 24):
-        config = propose(seen, number)
-        seen.append(SeenTrial(number, config, tradeoff(config)))
+        config = suggest_from(seen, number)
+        seen.append(Observation(number, config, tradeoff(config)))
     dropouts = [float(trial.config["dropout"]) for trial in seen[4:]]
     assert min(dropouts) < 0.2
     assert max(dropouts) > 0.8
@@ -173,15 +173,16 @@ def test_both_ends_of_a_front_that_is_nothing_but_a_tradeoff_are_searched() -> N
 def test_one_trial_is_enough_to_begin_and_none_is_tried_twice() -> None:
     seen = judged(1)
     for number in range(1, 12):
-        config = propose(seen)
+        config = suggest_from(seen)
         assert all(SPACE[name].holds(value) for name, value in config.items())
         assert config not in [trial.config for trial in seen]
-        seen.append(SeenTrial(number, config, bowl(config)))
+        seen.append(Observation(number, config, bowl(config)))
 
 
 def test_a_training_that_diverged_does_not_hide_the_others() -> None:
-    worst = SeenTrial(30, {**design_point(SPACE, 30, seed=2), "lr": 1.0}, (1e9, 1e9))
+    worst = Observation(30, {**design_point(SPACE, 30, seed=2), "lr": 1.0}, (1e9, 1e9))
     away = [
-        abs(np.log10(float(propose([*judged(12), worst], seed)["lr"])) + 2.0) for seed in range(6)
+        abs(np.log10(float(suggest_from([*judged(12), worst], seed)["lr"])) + 2.0)
+        for seed in range(6)
     ]
     assert np.median(away) < 0.4

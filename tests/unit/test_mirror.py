@@ -17,7 +17,7 @@ from optuna.trial import TrialState as OptunaState
 from paretocast.errors import SettingsError, StoreError
 from paretocast.search.space import Config, FloatRange, IntRange, Space
 from paretocast.study.optuna_sync import (
-    OptunaMirror,
+    OptunaSync,
     cut_torn_line,
     frozen_trial,
     study_storage,
@@ -43,8 +43,8 @@ def complete(number: int) -> FrozenTrial:
     return frozen_trial(CONFIG, SPACE, values=[float(number), 1.0])
 
 
-def open_mirror(folder: Path, storage: str = "journal") -> OptunaMirror:
-    return OptunaMirror(storage, make_run(folder), n_objectives=2)
+def open_mirror(folder: Path, storage: str = "journal") -> OptunaSync:
+    return OptunaSync(storage, make_run(folder), n_objectives=2)
 
 
 def stored(folder: Path, storage: str = "journal") -> list[FrozenTrial]:
@@ -75,20 +75,20 @@ def files_no_longer_than(n_bytes: int) -> Iterator[None]:
 def test_trials_that_run_and_end_are_kept_with_params_and_values(
     tmp_path: Path, storage: str
 ) -> None:
-    mirror = open_mirror(tmp_path, storage)
-    mirror.catch_up(2, running)
+    optuna_sync = open_mirror(tmp_path, storage)
+    optuna_sync.catch_up(2, running)
     assert [trial.state for trial in stored(tmp_path, storage)] == [OptunaState.RUNNING] * 2
-    mirror.catch_up(3, complete)
+    optuna_sync.catch_up(3, complete)
     trials = stored(tmp_path, storage)
     assert [trial.values for trial in trials] == [[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]]
     assert all(trial.params == CONFIG for trial in trials)
 
 
 def test_a_trial_without_a_config_holds_back_those_behind_it(tmp_path: Path) -> None:
-    mirror = open_mirror(tmp_path)
-    mirror.catch_up(3, lambda number: None if number == 1 else complete(number))
+    optuna_sync = open_mirror(tmp_path)
+    optuna_sync.catch_up(3, lambda number: None if number == 1 else complete(number))
     assert len(stored(tmp_path)) == 1
-    mirror.catch_up(3, complete)
+    optuna_sync.catch_up(3, complete)
     assert [trial.number for trial in stored(tmp_path)] == [0, 1, 2]
 
 
@@ -104,8 +104,8 @@ def test_a_torn_last_line_is_cut_and_its_trial_written_again(tmp_path: Path) -> 
     journal = make_run(tmp_path).study_journal
     open_mirror(tmp_path).catch_up(2, complete)
     journal.write_bytes(journal.read_bytes()[:-20])
-    mirror = open_mirror(tmp_path)
-    mirror.catch_up(4, complete)
+    optuna_sync = open_mirror(tmp_path)
+    optuna_sync.catch_up(4, complete)
     assert [trial.values for trial in stored(tmp_path)] == [[float(n), 1.0] for n in range(4)]
     for line in journal.read_text(encoding="utf-8").splitlines():
         json.loads(line)
@@ -123,17 +123,17 @@ def test_cutting_leaves_whole_lines(tmp_path: Path, content: bytes, left: int) -
 
 
 def test_a_full_disk_is_a_clear_error_and_leaves_whole_lines(tmp_path: Path) -> None:
-    mirror = open_mirror(tmp_path)
-    mirror.catch_up(1, complete)
+    optuna_sync = open_mirror(tmp_path)
+    optuna_sync.catch_up(1, complete)
     journal = make_run(tmp_path).study_journal
     before = journal.read_bytes()
     with (
         files_no_longer_than(len(before) + 50),
         pytest.raises(StoreError, match=r"study_NHITS_Q_small_1\.journal fails: .*File too large"),
     ):
-        mirror.catch_up(2, complete)
+        optuna_sync.catch_up(2, complete)
     assert journal.read_bytes() == before
-    mirror.catch_up(2, complete)
+    optuna_sync.catch_up(2, complete)
     assert len(stored(tmp_path)) == 2
 
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from paretocast.calibration import (
-    Issued,
+    IssuedForecasts,
     OnlineCalibrator,
     Sample,
     fit_calibrator,
@@ -109,7 +109,7 @@ def test_a_window_without_an_observation_changes_nothing(name: str) -> None:
     sample = with_observed(later_sample(9, 4), 1, np.nan)
     assert isinstance(fitted, OnlineCalibrator)
     missing = sample.take(slice(1, 2))
-    learned = fitted.learn(Issued(missing, missing.forecast))
+    learned = fitted.learn(IssuedForecasts(missing, missing.forecast))
     before, after = (c.apply(sample.forecast, sample.groups) for c in (fitted, learned))
     assert (before == after).all()
     assert np.isfinite(walk_forward(fitted, sample).forecast).all()
@@ -123,7 +123,7 @@ def test_half_a_window_teaches_what_it_shows(name: str) -> None:
     observed = window.observed.copy()
     observed[:, 12:] = np.nan
     half = replace(window, observed=observed)
-    learned = fitted.learn(Issued(half, window.forecast))
+    learned = fitted.learn(IssuedForecasts(half, window.forecast))
     assert json.dumps(learned.as_json(), allow_nan=False)
     changed = learned.apply(window.forecast, window.groups)
     assert (changed != fitted.apply(window.forecast, window.groups)).any()
@@ -134,9 +134,9 @@ def test_no_window_teaches_twice(name: str) -> None:
     fitted = fit_calibrator(draw_sample(np.random.default_rng(12), n_windows=20), name)
     assert isinstance(fitted, OnlineCalibrator)
     window = later_sample(13, 2)
-    learned = fitted.learn(Issued(window, window.forecast))
+    learned = fitted.learn(IssuedForecasts(window, window.forecast))
     with pytest.raises(DataError, match="24000 again"):
-        learned.learn(Issued(window, window.forecast))
+        learned.learn(IssuedForecasts(window, window.forecast))
 
 
 def test_adaptive_levels_move_by_the_rate_times_the_error() -> None:
@@ -144,7 +144,7 @@ def test_adaptive_levels_move_by_the_rate_times_the_error() -> None:
     fitted = fit_calibrator(sample, "aci")
     assert isinstance(fitted, AdaptiveCalibrator)
     window = with_observed(later_sample(15, 1), 0, -1e6)  # below every quantile
-    moved = fitted.learn(Issued(window, window.forecast)).adapted
+    moved = fitted.learn(IssuedForecasts(window, window.forecast)).adapted
     assert moved == pytest.approx([level + 0.02 * (level - 1.0) for level in sample.levels])
 
 

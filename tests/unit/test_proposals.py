@@ -14,8 +14,8 @@ from paretocast.search.pareto import hypervolume
 from paretocast.search.samplers import (
     N_STARTUP_TRIALS,
     N_STARTUP_TRIALS_MFGP,
-    Proposer,
-    SeenTrial,
+    Observation,
+    Sampler,
     design_point,
     population_size,
 )
@@ -34,20 +34,22 @@ def evaluate(config: Config) -> tuple[float, float]:
     return dropout + miss, 1.0 - dropout + miss
 
 
-def proposer(sampler: str, *, n_trials: int = 60, seed: int = 1, space: Space = SPACE) -> Proposer:
-    return Proposer(space, n_objectives=2, sampler=sampler, seed=seed, n_trials=n_trials)
+def make_sampler(
+    sampler: str, *, n_trials: int = 60, seed: int = 1, space: Space = SPACE
+) -> Sampler:
+    return Sampler(space, n_objectives=2, sampler=sampler, seed=seed, n_trials=n_trials)
 
 
-def search(sampler: str, n_trials: int, *, seed: int = 1) -> list[SeenTrial]:
-    proposing = proposer(sampler, n_trials=n_trials, seed=seed)
-    seen: list[SeenTrial] = []
+def search(sampler: str, n_trials: int, *, seed: int = 1) -> list[Observation]:
+    proposing = make_sampler(sampler, n_trials=n_trials, seed=seed)
+    seen: list[Observation] = []
     for number in range(n_trials):
-        config = proposing.propose(number, seen)
-        seen.append(SeenTrial(number, config, evaluate(config)))
+        config = proposing.suggest(number, seen)
+        seen.append(Observation(number, config, evaluate(config)))
     return seen
 
 
-def volume(seen: Sequence[SeenTrial]) -> float:
+def volume(seen: Sequence[Observation]) -> float:
     return hypervolume(np.array([trial.values for trial in seen]), [4.0, 4.0])
 
 
@@ -59,12 +61,12 @@ def test_a_proposal_lies_in_the_space_and_depends_on_nothing_but_what_was_seen(
     sampler: str,
 ) -> None:
     seen = search("random", 20)
-    first = proposer(sampler).propose(20, seen)
+    first = make_sampler(sampler).suggest(20, seen)
     assert set(first) == set(SPACE)
     assert all(SPACE[name].holds(value) for name, value in first.items())
-    assert proposer(sampler).propose(20, list(reversed(seen))) == first
-    assert proposer(sampler, seed=2).propose(20, seen) != first
-    assert proposer(sampler).propose(21, seen) != first
+    assert make_sampler(sampler).suggest(20, list(reversed(seen))) == first
+    assert make_sampler(sampler, seed=2).suggest(20, seen) != first
+    assert make_sampler(sampler).suggest(21, seen) != first
 
 
 @pytest.mark.parametrize("sampler", [s for s in SAMPLERS if s != "random"])
@@ -96,10 +98,10 @@ def test_a_conditional_space_is_searched_too(sampler: str) -> None:
     space["num_attention_heads"] = Choice((2, 4, 8))
     rng = np.random.default_rng(0)
     seen = [
-        SeenTrial(i, design_point(space, i, seed=2), tuple(rng.random(2).tolist()))
+        Observation(i, design_point(space, i, seed=2), tuple(rng.random(2).tolist()))
         for i in range(16)
     ]
-    config = proposer(sampler, space=space, n_trials=16).propose(16, seen)
+    config = make_sampler(sampler, space=space, n_trials=16).suggest(16, seen)
     assert int(config["hidden_size"]) % int(config["num_attention_heads"]) == 0
 
 
@@ -143,12 +145,12 @@ def test_a_child_comes_from_the_best_of_all_earlier_generations(sampler: str) ->
     # Two generations of six. The first holds every good trial; the second is worthless. Children
     # of the third must still come from the first: its genes are width 32, theirs is width 64.
     good = {"lr": 0.01, "dropout": 0.5, "num_layers": 2, "width": 32}
-    seen = [SeenTrial(i, {**good, "dropout": i / 10}, (i / 10, 1 - i / 10)) for i in range(6)] + [
-        SeenTrial(6 + i, {**good, "width": 64}, (5.0 + i, 5.0 + i)) for i in range(6)
+    seen = [Observation(i, {**good, "dropout": i / 10}, (i / 10, 1 - i / 10)) for i in range(6)] + [
+        Observation(6 + i, {**good, "width": 64}, (5.0 + i, 5.0 + i)) for i in range(6)
     ]
-    proposing = proposer(sampler, n_trials=30)
+    proposing = make_sampler(sampler, n_trials=30)
     assert population_size(30) == 6
-    widths = [proposing.propose(12 + i, seen)["width"] for i in range(20)]
+    widths = [proposing.suggest(12 + i, seen)["width"] for i in range(20)]
     assert widths.count(32) > 12
 
 
@@ -161,18 +163,18 @@ def test_no_config_is_tried_twice_while_there_are_others(sampler: str) -> None:
 
 def test_an_exhausted_space_still_has_a_proposal() -> None:
     space: Space = {"width": Choice((16, 32)), "num_layers": IntRange(1, 2)}
-    seen = [SeenTrial(i, design_point(space, i, seed=1), (float(i), 1.0)) for i in range(12)]
-    assert set(proposer("nsga2", n_trials=30, space=space).propose(12, seen)) == set(space)
+    seen = [Observation(i, design_point(space, i, seed=1), (float(i), 1.0)) for i in range(12)]
+    assert set(make_sampler("nsga2", n_trials=30, space=space).suggest(12, seen)) == set(space)
 
 
 def test_a_queue_comes_first_and_the_design_still_comes_after_it() -> None:
     # Ten of the points that a study with the same seed began with.
     queue = [design_point(SPACE, i, seed=1) for i in range(10)]
-    proposing = Proposer(SPACE, n_objectives=2, seed=1, n_trials=60, queue=queue)
-    seen: list[SeenTrial] = []
+    proposing = Sampler(SPACE, n_objectives=2, seed=1, n_trials=60, queue=queue)
+    seen: list[Observation] = []
     for number in range(15):
-        config = proposing.propose(number, seen)
-        seen.append(SeenTrial(number, config, evaluate(config)))
+        config = proposing.suggest(number, seen)
+        seen.append(Observation(number, config, evaluate(config)))
     assert [t.config for t in seen[:10]] == queue
     after = [t.config for t in seen[10:]]
     assert not any(config in queue for config in after)
@@ -184,34 +186,34 @@ def test_a_queue_comes_first_and_the_design_still_comes_after_it() -> None:
 @pytest.mark.parametrize("sampler", ["mfgp", "tpe", SLOW_GP])
 def test_workers_are_not_sent_to_the_same_place(sampler: str) -> None:
     seen = search("qmc", 12)
-    first = proposer(sampler).propose(12, seen)
-    running = [*seen, SeenTrial(12, first)]
-    second = proposer(sampler).propose(13, running)
+    first = make_sampler(sampler).suggest(12, seen)
+    running = [*seen, Observation(12, first)]
+    second = make_sampler(sampler).suggest(13, running)
     assert second != first
 
 
 def test_while_nothing_has_ended_every_worker_gets_a_point_of_the_design() -> None:
-    proposing = proposer("tpe")
-    seen: list[SeenTrial] = []
+    proposing = make_sampler("tpe")
+    seen: list[Observation] = []
     for number in range(40):
-        seen.append(SeenTrial(number, proposing.propose(number, seen)))
+        seen.append(Observation(number, proposing.suggest(number, seen)))
     assert len({tuple(t.config.values()) for t in seen}) == 40
 
 
 @pytest.mark.parametrize("sampler", ["mfgp", "tpe", "nsga2", "nsga3"])
 def test_a_sampler_keeps_to_what_a_constraint_allows(sampler: str) -> None:
-    def constrained(number: int, config: Config) -> SeenTrial:
+    def constrained(number: int, config: Config) -> Observation:
         # Both objectives pull the dropout to where it is forbidden.
         dropout = float(config["dropout"])
         values = (dropout + evaluate(config)[0], 2 * dropout + evaluate(config)[0])
-        return SeenTrial(number, config, values, ((0.5 - dropout) / 0.5,))
+        return Observation(number, config, values, ((0.5 - dropout) / 0.5,))
 
     allowed = []
     for seed in range(2):
-        proposing = proposer(sampler, n_trials=40, seed=seed)
-        seen: list[SeenTrial] = []
+        proposing = make_sampler(sampler, n_trials=40, seed=seed)
+        seen: list[Observation] = []
         for number in range(40):
-            seen.append(constrained(number, proposing.propose(number, seen)))
+            seen.append(constrained(number, proposing.suggest(number, seen)))
         allowed.append(np.mean([float(t.config["dropout"]) >= 0.5 for t in seen[20:]]))
     assert np.mean(allowed) > 0.6
 
@@ -219,25 +221,25 @@ def test_a_sampler_keeps_to_what_a_constraint_allows(sampler: str) -> None:
 @pytest.mark.slow
 def test_a_gaussian_process_takes_constraints() -> None:
     seen = [
-        SeenTrial(t.number, t.config, t.values, (0.5 - float(t.config["dropout"]),))
+        Observation(t.number, t.config, t.values, (0.5 - float(t.config["dropout"]),))
         for t in search("qmc", 12)
     ]
-    config = proposer("gp").propose(12, seen)
+    config = make_sampler("gp").suggest(12, seen)
     assert set(config) == set(SPACE)
 
 
 @pytest.mark.parametrize("sampler", ["mfgp", "tpe"])
 def test_a_failed_trial_is_kept_away_from(sampler: str) -> None:
     # Everything with a high learning rate fails and has no values.
-    def seen_of(number: int, config: Config) -> SeenTrial:
+    def seen_of(number: int, config: Config) -> Observation:
         if float(config["lr"]) > 0.1:
-            return SeenTrial(number, config, failed=True)
-        return SeenTrial(number, config, evaluate(config))
+            return Observation(number, config, failed=True)
+        return Observation(number, config, evaluate(config))
 
-    proposing = proposer(sampler)
-    seen: list[SeenTrial] = []
+    proposing = make_sampler(sampler)
+    seen: list[Observation] = []
     for number in range(50):
-        seen.append(seen_of(number, proposing.propose(number, seen)))
+        seen.append(seen_of(number, proposing.suggest(number, seen)))
     assert sum(t.values is None for t in seen[20:]) <= 3
 
 
@@ -245,7 +247,7 @@ def test_an_unknown_sampler_lists_the_known_ones() -> None:
     with pytest.raises(
         SettingsError, match="sampler 'grid' is unknown, expected one of mfgp, tpe, gp"
     ):
-        proposer("grid")
+        make_sampler("grid")
 
 
 @pytest.mark.slow
@@ -254,11 +256,11 @@ def test_a_proposal_after_2000_trials_is_cheap(sampler: str) -> None:
     import time
 
     seen = [
-        SeenTrial(i, config := design_point(SPACE, i, seed=3), evaluate(config))
+        Observation(i, config := design_point(SPACE, i, seed=3), evaluate(config))
         for i in range(2000)
     ]
-    proposing = proposer(sampler, n_trials=2100)
-    proposing.propose(1999, seen[:100])
+    proposing = make_sampler(sampler, n_trials=2100)
+    proposing.suggest(1999, seen[:100])
     start = time.process_time()
-    proposing.propose(2000, seen)
+    proposing.suggest(2000, seen)
     assert time.process_time() - start < 1.5  # 5 % of a trial of 30 s

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from paretocast.search.selection import TrialState
 from paretocast.study.repeats import (
     FEWEST_FINISHED,
-    Racer,
+    RepeatCandidate,
+    average_over_seeds,
     judged_draws,
-    judged_on_mean,
     next_repeat,
     plan_repeat,
     seed_spread,
@@ -45,30 +45,34 @@ def training(
     )
 
 
-def racer(number: int, n_seeds: int = 1, chance: float = 0.5, *, on_front: bool = True) -> Racer:
-    return Racer(number, n_seeds, chance, on_front=on_front)
+def candidate(
+    number: int, n_seeds: int = 1, chance: float = 0.5, *, on_front: bool = True
+) -> RepeatCandidate:
+    return RepeatCandidate(number, n_seeds, chance, on_front=on_front)
 
 
 RICH = {"n_finished": 20, "steps_of_trials": 100_000, "steps_of_repeats": 0, "steps_of_next": 900}
 
 
 def test_the_trial_with_the_fewest_seeds_comes_first() -> None:
-    assert next_repeat([racer(1, 2), racer(2, 1, 0.9)], **RICH) == (2, 1)
+    assert next_repeat([candidate(1, 2), candidate(2, 1, 0.9)], **RICH) == (2, 1)
 
 
 def test_of_equal_seeds_the_one_in_most_doubt_comes_first() -> None:
-    assert next_repeat([racer(1, 1, 0.97), racer(2, 1, 0.1), racer(3, 1, 0.6)], **RICH) == (3, 1)
+    assert next_repeat(
+        [candidate(1, 1, 0.97), candidate(2, 1, 0.1), candidate(3, 1, 0.6)], **RICH
+    ) == (3, 1)
 
 
 def test_a_trial_is_trained_no_more_often_than_allowed() -> None:
-    assert next_repeat([racer(1, 3), racer(2, 3)], **RICH) is None
-    assert next_repeat([racer(1, 3)], **RICH, max_seeds=4) == (1, 3)
-    assert next_repeat([racer(1, 1)], **RICH, max_seeds=1) is None
+    assert next_repeat([candidate(1, 3), candidate(2, 3)], **RICH) is None
+    assert next_repeat([candidate(1, 3)], **RICH, max_seeds=4) == (1, 3)
+    assert next_repeat([candidate(1, 1)], **RICH, max_seeds=1) is None
 
 
 def test_no_trial_is_repeated_before_a_few_have_ended() -> None:
     early = {**RICH, "n_finished": FEWEST_FINISHED - 1}
-    assert next_repeat([racer(1)], **early) is None
+    assert next_repeat([candidate(1)], **early) is None
 
 
 @given(st.integers(0, 10_000), st.integers(0, 5_000), st.integers(1, 1_000), st.floats(0.0, 0.9))
@@ -76,7 +80,7 @@ def test_repeats_never_take_more_than_their_share(
     trials: int, repeats: int, cost: int, share: float
 ) -> None:
     chosen = next_repeat(
-        [racer(1)],
+        [candidate(1)],
         n_finished=20,
         steps_of_trials=trials,
         steps_of_repeats=repeats,
@@ -120,7 +124,7 @@ def test_a_trial_is_judged_on_the_mean_over_its_seeds() -> None:
         training(7, 2.0),
         training(3, 1.0, 81.0, seed_index=1),
     ]
-    judged = judged_on_mean(records)
+    judged = average_over_seeds(records)
     assert [record.number for record in judged] == [3, 7]
     assert judged[0].scores == pytest.approx({"mae": 1.1, "picp": 81.0})
     assert (judged[0].n_seeds, judged[1].n_seeds) == (3, 1)
@@ -131,26 +135,26 @@ def test_a_trial_is_judged_on_the_mean_over_its_seeds() -> None:
 def test_the_error_of_a_mean_holds_days_and_seeds() -> None:
     # Seeds spread by a variance of 0.02: (0.9, 1.1) around 1. Days add 0.03, however many seeds.
     records = [training(0, 0.9), training(0, 1.1, seed_index=1), training(1, 2.0)]
-    repeated, single = judged_on_mean(records)
+    repeated, single = average_over_seeds(records)
     assert repeated.standard_errors["mae"] == pytest.approx(math.sqrt(0.03**2 + 0.02 / 2))
     assert single.standard_errors["mae"] == pytest.approx(math.sqrt(0.03**2 + 0.02))
 
 
 def test_without_repeats_a_record_stays_as_it_is() -> None:
     records = [training(1, 2.0), training(0, 1.0, state=TrialState.FAILED)]
-    assert judged_on_mean(records) == (records[1], records[0])
+    assert average_over_seeds(records) == (records[1], records[0])
 
 
 def test_a_failed_repeat_is_no_number() -> None:
     records = [training(0, 1.0), training(0, 0.0, seed_index=1, state=TrialState.FAILED)]
-    (judged,) = judged_on_mean(records)
+    (judged,) = average_over_seeds(records)
     assert judged.scores == records[0].scores
     assert judged.n_seeds == 1
 
 
 def test_the_interval_of_a_mean_coverage_is_widened_by_its_seeds() -> None:
     records = [training(0, 1.0, 76.0), training(0, 1.0, 84.0, seed_index=1)]
-    (judged,) = judged_on_mean(records)
+    (judged,) = average_over_seeds(records)
     half = math.hypot(6.0, 1.959964 * math.sqrt(32.0 / 2))
     assert judged.picp_interval == pytest.approx((80.0 - half, 80.0 + half))
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from paretocast.errors import DataError
-from paretocast.models.baselines.naive import REFERENCES, forecast_reference
+from paretocast.models.baselines.naive import NAIVE_BASELINES, forecast_naive
 
 LEVELS = (0.1, 0.5, 0.9)
 HOURS = np.arange(24 * 100, dtype=np.float64)
@@ -10,7 +10,7 @@ HOURS = np.arange(24 * 100, dtype=np.float64)
 
 def point(name: str, values: np.ndarray, position: int, horizon_steps: int = 24) -> np.ndarray:
     positions = np.array([position])
-    return forecast_reference(name, values, positions, horizon_steps=horizon_steps, levels=LEVELS)[
+    return forecast_naive(name, values, positions, horizon_steps=horizon_steps, levels=LEVELS)[
         0, :, 1
     ]
 
@@ -34,7 +34,7 @@ def test_the_weekday_hour_mean_is_that_of_four_weeks() -> None:
 
 def test_the_median_is_the_point_forecast_even_where_the_method_is_biased() -> None:
     # A steady rise makes every error positive: their median would lift the forecast.
-    forecast = forecast_reference(
+    forecast = forecast_naive(
         "seasonal_naive_24", HOURS, np.array([2000]), horizon_steps=24, levels=LEVELS
     )
     assert forecast[0, 0].tolist() == [1976, 1976, 2000]
@@ -44,7 +44,7 @@ def test_the_interval_comes_from_errors_of_the_trailing_weeks() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=24 * 400)
     positions = np.arange(24 * 100, 24 * 390, 24)
-    forecast = forecast_reference(
+    forecast = forecast_naive(
         "weekday_hour_mean", values, positions, horizon_steps=24, levels=LEVELS
     )
     observed = values[positions[:, None] + np.arange(24)]
@@ -52,20 +52,20 @@ def test_the_interval_comes_from_errors_of_the_trailing_weeks() -> None:
     assert covered.mean() == pytest.approx(0.8, abs=0.03)
 
 
-@pytest.mark.parametrize("name", REFERENCES)
+@pytest.mark.parametrize("name", NAIVE_BASELINES)
 def test_a_gap_in_the_history_leaves_no_hole_in_the_forecast(name: str) -> None:
     values = HOURS.copy()
     values[1500:1990] = np.nan
     positions = np.array([2000])
     assert np.isfinite(
-        forecast_reference(name, values, positions, horizon_steps=24, levels=LEVELS)
+        forecast_naive(name, values, positions, horizon_steps=24, levels=LEVELS)
     ).all()
 
 
-@pytest.mark.parametrize("name", REFERENCES)
+@pytest.mark.parametrize("name", NAIVE_BASELINES)
 def test_too_little_history_is_refused(name: str) -> None:
     with pytest.raises(DataError, match="the first issue has 500"):
-        forecast_reference(name, HOURS, np.array([500]), horizon_steps=24, levels=LEVELS)
+        forecast_naive(name, HOURS, np.array([500]), horizon_steps=24, levels=LEVELS)
 
 
 def test_a_gap_far_away_changes_no_forecast() -> None:
@@ -74,7 +74,7 @@ def test_a_gap_far_away_changes_no_forecast() -> None:
     torn[24 * 380] = np.nan  # seen by the last windows alone
     positions = np.arange(24 * 100, 24 * 390, 24)
     whole, gap = (
-        forecast_reference("seasonal_naive_24", v, positions, horizon_steps=24, levels=LEVELS)
+        forecast_naive("seasonal_naive_24", v, positions, horizon_steps=24, levels=LEVELS)
         for v in (values, torn)
     )
     same = positions <= 24 * 380

@@ -70,7 +70,7 @@ class Script:
     rungs: Sequence[int] = (0, 1)
     told: list[tuple[int, int]] = field(default_factory=list)
 
-    def propose(self, number: int) -> Config:
+    def suggest(self, number: int) -> Config:
         return dict(NHITS.first)
 
     def goes_on(self, number: int, rung: int, values: tuple[float, ...]) -> bool:

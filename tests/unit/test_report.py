@@ -22,7 +22,7 @@ from paretocast.report import (
     study_pages,
 )
 from paretocast.report.figures import ReferencePoint, TrialPoint
-from paretocast.search.objectives import SINGLE_STAGE, parse_objectives
+from paretocast.search.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from paretocast.search.selection import TrialState
 from paretocast.settings import TuneSettings
 from paretocast.study.outcome import best_params, summarise
@@ -261,7 +261,7 @@ RECORDS = (
 def study_result() -> StudyResult:
     outcome = summarise(
         RECORDS,
-        objectives=parse_objectives(SINGLE_STAGE),
+        objectives=parse_objectives(DEFAULT_OBJECTIVES),
         policy="compatible-coverage",
         target_coverage=80.0,
         references={"seasonal_naive_24": scores(0.19, 75.0)},

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from paretocast.errors import SettingsError
-from paretocast.search.selection import POLICIES, Candidate, Draws, front_numbers, places, select
+from paretocast.search.selection import (
+    POLICIES,
+    Candidate,
+    Draws,
+    front_numbers,
+    front_probability,
+    select,
+)
 
 
 def candidate(number: int, mae: float, picp: float, half: float = 1.0) -> Candidate:
@@ -62,7 +69,7 @@ def test_the_front_is_that_of_the_objectives_that_were_searched() -> None:
 
 @pytest.mark.parametrize("policy", sorted(POLICIES))
 def test_places_that_are_known_already_change_no_choice(policy: str) -> None:
-    known = places(TRIALS)
+    known = front_probability(TRIALS)
     assert select(TRIALS, policy=policy, target=80.0, tied=known) == select(
         TRIALS, policy=policy, target=80.0
     )
@@ -93,14 +100,14 @@ def test_what_chance_may_have_put_behind_the_front_is_tied_with_it() -> None:
     near = noisy(1, 0.105, 81.0, mae_error=0.01, picp_error=1.0)
     far = noisy(2, 0.300, 60.0, mae_error=0.01, picp_error=1.0)
     assert front_numbers([best, near, far]) == [0]
-    chances = places([best, near, far])
+    chances = front_probability([best, near, far])
     assert list(chances) == [0, 1]
     assert 0.5 < chances[0] < 1.0
     assert 0.05 < chances[1] < 1.0
 
 
 def test_without_knowledge_of_chance_nothing_is_tied() -> None:
-    assert places(TRIALS) == {3: 1.0, 5: 1.0, 8: 1.0}
+    assert front_probability(TRIALS) == {3: 1.0, 5: 1.0, 8: 1.0}
 
 
 def test_among_ties_in_mae_the_surer_coverage_is_chosen() -> None:
@@ -144,7 +151,7 @@ def test_the_knee_is_a_point_of_the_front_itself() -> None:
         noisy(2, 0.112, 77.9, mae_error=0.02, picp_error=5.0),
         noisy(3, 0.20, 80.0, mae_error=0.02, picp_error=5.0),
     ]
-    assert 2 in places(trials)
+    assert 2 in front_probability(trials)
     assert select(trials, policy="knee", target=80.0).number == 1
 
 
@@ -162,7 +169,7 @@ def test_where_none_meets_them_the_front_is_that_of_the_least_violation() -> Non
         replace(candidate(2, 0.4, 71.0), violation=0.1),
     ]
     assert front_numbers(trials) == [1, 2]
-    assert set(places(trials)) == {1, 2}
+    assert set(front_probability(trials)) == {1, 2}
 
 
 def test_probability_takes_the_lowest_mae_among_those_that_are_surely_near_the_target() -> None:

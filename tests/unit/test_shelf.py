@@ -9,14 +9,14 @@ import pytest
 
 from paretocast.errors import StoreError
 from paretocast.search.selection import TrialState
-from paretocast.study.trial_store import Item, Shelf
+from paretocast.study.trial_store import TrainingId, TrialStore
 from paretocast.training.trial import TrialRecord
 from paretocast.workspace.files import RunDirectory, create_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-TRIAL, LATER, REPEAT = Item(0), Item(2), Item(0, 1)
+TRIAL, LATER, REPEAT = TrainingId(0), TrainingId(2), TrainingId(0, 1)
 
 
 @pytest.fixture
@@ -26,13 +26,13 @@ def run(tmp_path: Path) -> RunDirectory:
     return directory
 
 
-def begin(run: RunDirectory, item: Item) -> None:
+def begin(run: RunDirectory, item: TrainingId) -> None:
     """What another process does first."""
     create_folder(run.trial_folder(*item))
-    Shelf(run).begin(item)
+    TrialStore(run).begin(item)
 
 
-def end(run: RunDirectory, item: Item) -> TrialRecord:
+def end(run: RunDirectory, item: TrainingId) -> TrialRecord:
     """What another process does last."""
     record = TrialRecord(
         number=item.number,
@@ -41,16 +41,21 @@ def end(run: RunDirectory, item: Item) -> TrialRecord:
         config={"lr": 0.001},
         seed=1,
     )
-    Shelf(run).save_record(record)
+    TrialStore(run).save_record(record)
     return record
 
 
-def look(shelf: Shelf) -> tuple[object, ...]:
-    return shelf.trainings, shelf.trials, shelf.open_items, shelf.free_number
+def look(trial_store: TrialStore) -> tuple[object, ...]:
+    return (
+        trial_store.trainings,
+        trial_store.trials,
+        trial_store.open_items,
+        trial_store.free_number,
+    )
 
 
-def opened(shelf: Shelf) -> list[Item]:
-    return list(shelf.open_items)
+def opened(trial_store: TrialStore) -> list[TrainingId]:
+    return list(trial_store.open_items)
 
 
 def test_a_file_system_that_fails_is_no_fault_of_a_trial(
@@ -60,31 +65,35 @@ def test_a_file_system_that_fails_is_no_fault_of_a_trial(
         raise OSError(errno.ESTALE, "Stale file handle")
 
     begin(run, TRIAL)
-    shelf = Shelf(run)
+    trial_store = TrialStore(run)
     with monkeypatch.context() as broken:
         broken.setattr("pathlib.Path.exists", fail)
-        for ask in (shelf.refresh, lambda: shelf.config(0), lambda: shelf.rungs(0)):
+        for ask in (
+            trial_store.refresh,
+            lambda: trial_store.config(0),
+            lambda: trial_store.rungs(0),
+        ):
             with pytest.raises(StoreError, match="cannot be read: Stale file handle"):
                 ask()
         broken.setattr("os.listdir", fail)
         with pytest.raises(StoreError, match="cannot be read: Stale file handle"):
-            Shelf(run).refresh()
-    shelf.refresh()
-    assert opened(shelf) == [TRIAL]
+            TrialStore(run).refresh()
+    trial_store.refresh()
+    assert opened(trial_store) == [TRIAL]
 
 
 def test_a_shelf_that_has_looked_before_knows_what_a_fresh_one_reads(run: RunDirectory) -> None:
-    kept = Shelf(run)
+    kept = TrialStore(run)
     for item in (LATER, TRIAL, REPEAT):
         begin(run, item)
         kept.refresh()
-        fresh = Shelf(run)
+        fresh = TrialStore(run)
         fresh.refresh()
         assert look(kept) == look(fresh)
     for item in (REPEAT, TRIAL, LATER):
         record = end(run, item)
         assert kept.refresh() == (record,)
-        fresh = Shelf(run)
+        fresh = TrialStore(run)
         fresh.refresh()
         assert look(kept) == look(fresh)
     assert opened(kept) == []
@@ -92,19 +101,19 @@ def test_a_shelf_that_has_looked_before_knows_what_a_fresh_one_reads(run: RunDir
 
 
 def test_the_lowest_free_number_is_found_between_and_behind(run: RunDirectory) -> None:
-    shelf = Shelf(run)
-    assert shelf.free_number == 0
+    trial_store = TrialStore(run)
+    assert trial_store.free_number == 0
     for number, free in ((1, 0), (0, 2), (2, 3)):
-        shelf.begin(Item(number))
-        assert shelf.free_number == free
+        trial_store.begin(TrainingId(number))
+        assert trial_store.free_number == free
 
 
 def test_a_record_of_its_own_ends_what_it_began(run: RunDirectory) -> None:
     create_folder(run.trial_folder(*TRIAL))
-    shelf = Shelf(run)
-    shelf.begin(TRIAL)
-    assert opened(shelf) == [TRIAL]
-    shelf.save_record(end(run, TRIAL))
-    assert opened(shelf) == []
-    shelf.begin(TRIAL)  # a listing that comes late
-    assert opened(shelf) == []
+    trial_store = TrialStore(run)
+    trial_store.begin(TRIAL)
+    assert opened(trial_store) == [TRIAL]
+    trial_store.save_record(end(run, TRIAL))
+    assert opened(trial_store) == []
+    trial_store.begin(TRIAL)  # a listing that comes late
+    assert opened(trial_store) == []

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from paretocast.cluster.base import ElementReport, Job, JobReport, JobState, expand_pattern
-from paretocast.cluster.slurm import Slurm, parse_elapsed, parse_state
+from paretocast.cluster.slurm import SlurmExecutor, parse_elapsed, parse_state
 from paretocast.errors import ExecutionError
 
-FakeSlurm = Callable[..., Slurm]
+FakeSlurm = Callable[..., SlurmExecutor]
 NO_ACCOUNTING = "echo 'Slurm accounting storage is disabled' >&2; exit 1"
 FORGOTTEN = "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1"
 
@@ -21,7 +21,7 @@ FORGOTTEN = "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1"
 def fake(tmp_path: Path) -> FakeSlurm:
     """A Slurm whose commands are the given lines of shell; a missing one is not on PATH."""
 
-    def make(answer_seconds: float = 20.0, **commands: str) -> Slurm:
+    def make(answer_seconds: float = 20.0, **commands: str) -> SlurmExecutor:
         folder = tmp_path / "bin"
         folder.mkdir(exist_ok=True)
         for name, lines in commands.items():
@@ -29,7 +29,9 @@ def fake(tmp_path: Path) -> FakeSlurm:
             path.write_text(f"#!/bin/bash\n{lines}\n", encoding="utf-8")
             path.chmod(0o755)
         places = f"{folder}:/usr/bin:/bin" if commands else str(folder)
-        return Slurm(environment={**os.environ, "PATH": places}, answer_seconds=answer_seconds)
+        return SlurmExecutor(
+            environment={**os.environ, "PATH": places}, answer_seconds=answer_seconds
+        )
 
     return make
 

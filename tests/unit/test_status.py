@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from paretocast.cluster.base import ElementReport, JobReport, JobState
-from paretocast.cluster.status import Evidence, Stand, likely_cause, next_commands, standing
+from paretocast.cluster.status import Evidence, State, likely_cause, next_commands, standing
 from paretocast.cluster.tracking import Row
 from paretocast.workspace.progress import Progress
 
@@ -50,24 +50,24 @@ def evidence(
 @pytest.mark.parametrize(
     ("found", "progress", "stand"),
     [
-        (report(JobState.PENDING), Progress(), Stand.QUEUED),
-        (report(JobState.RUNNING, JobState.FAILED), HALF, Stand.RUNNING),
-        (report(JobState.COMPLETED, JobState.COMPLETED), WHOLE, Stand.FINISHED),
-        (report(JobState.COMPLETED, JobState.FAILED), WHOLE, Stand.FINISHED),
-        (report(JobState.COMPLETED, JobState.FAILED), HALF, Stand.FAILED),
-        (report(JobState.TIMEOUT), HALF, Stand.FAILED),
-        (report(JobState.CANCELLED), HALF, Stand.CANCELLED),
-        (report(JobState.COMPLETED), HALF, Stand.UNFINISHED),
-        (JobReport(), HALF, Stand.UNFINISHED),
-        (JobReport(), WHOLE, Stand.FINISHED),
-        (None, replace(HALF, n_running=1), Stand.RUNNING),
-        (report(JobState.CANCELLED), replace(HALF, n_running=1), Stand.CANCELLED),
-        (None, WHOLE, Stand.FINISHED),
-        (None, HALF, Stand.UNFINISHED),
+        (report(JobState.PENDING), Progress(), State.QUEUED),
+        (report(JobState.RUNNING, JobState.FAILED), HALF, State.RUNNING),
+        (report(JobState.COMPLETED, JobState.COMPLETED), WHOLE, State.FINISHED),
+        (report(JobState.COMPLETED, JobState.FAILED), WHOLE, State.FINISHED),
+        (report(JobState.COMPLETED, JobState.FAILED), HALF, State.FAILED),
+        (report(JobState.TIMEOUT), HALF, State.FAILED),
+        (report(JobState.CANCELLED), HALF, State.CANCELLED),
+        (report(JobState.COMPLETED), HALF, State.UNFINISHED),
+        (JobReport(), HALF, State.UNFINISHED),
+        (JobReport(), WHOLE, State.FINISHED),
+        (None, replace(HALF, n_running=1), State.RUNNING),
+        (report(JobState.CANCELLED), replace(HALF, n_running=1), State.CANCELLED),
+        (None, WHOLE, State.FINISHED),
+        (None, HALF, State.UNFINISHED),
     ],
 )
 def test_the_stand_follows_from_the_job_and_the_trials(
-    found: JobReport | None, progress: Progress, stand: Stand
+    found: JobReport | None, progress: Progress, stand: State
 ) -> None:
     assert standing(evidence(found, progress), now=NOW).stand is stand
 
@@ -75,13 +75,13 @@ def test_the_stand_follows_from_the_job_and_the_trials(
 def test_trials_without_a_result_are_no_success() -> None:
     all_failed = Progress(n_failed=10)
     one = standing(evidence(report(JobState.FAILED), all_failed, has_result=False), now=NOW)
-    assert one.stand is Stand.FAILED
+    assert one.stand is State.FAILED
 
 
 def test_a_search_that_lost_patience_is_finished() -> None:
     lines = ("ended by patience at 5 trials",)
     one = evidence(report(JobState.COMPLETED), HALF, last_lines=lines)
-    assert standing(one, now=NOW).stand is Stand.FINISHED
+    assert standing(one, now=NOW).stand is State.FINISHED
 
 
 def test_time_counts_until_now_while_it_runs_and_until_the_last_trial_afterwards() -> None:

@@ -14,9 +14,9 @@ import pytest
 from paretocast.cluster.base import ElementReport, Executor, Job, JobReport, JobState
 from paretocast.cluster.profiles import Profile
 from paretocast.cluster.script import Request
-from paretocast.cluster.status import Stand
+from paretocast.cluster.status import State
 from paretocast.cluster.submission import cancel, find, plan, refuse_if_active, request_of, submit
-from paretocast.cluster.survey import Survey, keep_table, result_path, survey
+from paretocast.cluster.survey import StatusReport, keep_table, result_path, survey
 from paretocast.cluster.tracking import Submission, load_rows, submission_row, table_path
 from paretocast.errors import ExecutionError, StoreError
 from paretocast.workspace.files import RunDirectory, save_json
@@ -70,7 +70,7 @@ def hand_over(request: Request, executor: Executor, **more: object) -> Submissio
     return submit(request, Profile(), executor, program=("p",), now=NOW, **more)  # type: ignore[arg-type]
 
 
-def look(folder: Path, executor: Executor | None) -> Survey:
+def look(folder: Path, executor: Executor | None) -> StatusReport:
     return survey(folder / "hpo", executor, now=NOW)
 
 
@@ -222,7 +222,7 @@ def test_an_old_result_of_a_stage_does_not_hide_that_its_job_failed(tmp_path: Pa
     os.utime(result, (0, 0))
     executor.states["1"] = JobState.FAILED
     (one,) = look(tmp_path, executor).standings
-    assert one.stand is Stand.FAILED
+    assert one.stand is State.FAILED
 
 
 def test_stage_2_shows_the_coverage_of_its_levels(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_stage_2_shows_the_coverage_of_its_levels(tmp_path: Path) -> None:
     result = result_path(tmp_path / "hpo", submission_row(submission))
     save_json(result, {"picp": 81.5})
     (one,) = look(tmp_path, executor).standings
-    assert (one.stand, one.evidence.progress.best_picp) == (Stand.FINISHED, 81.5)
+    assert (one.stand, one.evidence.progress.best_picp) == (State.FINISHED, 81.5)
     assert (one.as_json()["trials"], one.row().best_picp) == (None, "81.50")
     result.write_text("{}", encoding="utf-8")
     (one,) = look(tmp_path, executor).standings
@@ -260,7 +260,7 @@ def test_a_study_without_a_job_is_shown_too(tmp_path: Path) -> None:
     assert (one.id, one.evidence.row.trials, one.stand) == (
         "NHITS_Q_my_zone_mine",
         "8",
-        Stand.UNFINISHED,
+        State.UNFINISHED,
     )
 
 
@@ -271,10 +271,10 @@ def test_a_finished_experiment_is_not_asked_for_again(tmp_path: Path) -> None:
     keep_table(tmp_path / "hpo", look(tmp_path, executor).standings, anew=False)
     executor.states["1"] = JobState.FAILED  # would show if it were asked for
     (one,) = look(tmp_path, executor).standings
-    assert (one.stand, one.evidence.report) == (Stand.FINISHED, None)
+    assert (one.stand, one.evidence.report) == (State.FINISHED, None)
     hand_over(make_request(tmp_path), executor, study_id="1")
     (one,) = look(tmp_path, executor).standings
-    assert one.stand is Stand.QUEUED
+    assert one.stand is State.QUEUED
 
 
 def test_a_silent_scheduler_is_noted_and_the_files_still_count(tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ def test_a_silent_scheduler_is_noted_and_the_files_still_count(tmp_path: Path) -
 
     finish(tmp_path, hand_over(make_request(tmp_path), Notebook()))
     found = look(tmp_path, Silent())
-    assert [one.stand for one in found.standings] == [Stand.FINISHED]
+    assert [one.stand for one in found.standings] == [State.FINISHED]
     assert found.notes == ("the scheduler was not asked: squeue gave no answer within 60 s",)
 
 

@@ -7,7 +7,7 @@ from paretocast.search.samplers import design_point
 from paretocast.search.selection import TrialState
 from paretocast.search.space import SPACES
 from paretocast.settings import TrainingSettings
-from paretocast.training.setup import prepare_bench, start_training, step_cost
+from paretocast.training.setup import prepare_training, start_training, step_cost
 from paretocast.training.trial import peak_memory_mib, reset_peak_memory, run_trial, trial_seed
 
 
@@ -31,10 +31,10 @@ def test_seeds_differ_between_trials_and_between_studies() -> None:
 )
 def test_the_batch_suits_the_model_unless_it_is_set(model: str, windows: int) -> None:
     for training, expected in ((TrainingSettings(), windows), (TrainingSettings(batch_size=7), 7)):
-        bench = prepare_bench(
+        setup = prepare_training(
             make_task(), model=model, training=training, target_coverage=80.0, device="cpu"
         )
-        assert bench.batch_size == expected
+        assert setup.batch_size == expected
 
 
 def test_trials_that_correct_an_anchor_meet_no_rung_unless_it_is_asked_for() -> None:
@@ -43,23 +43,23 @@ def test_trials_that_correct_an_anchor_meet_no_rung_unless_it_is_asked_for() -> 
         (TrainingSettings(steps=90, anchor="ridge"), 1),
         (TrainingSettings(steps=90, anchor="ridge", n_rungs=2), 2),
     ):
-        bench = prepare_bench(
+        setup = prepare_training(
             make_task(), model="NHITS_Q", training=training, target_coverage=80.0, device="cpu"
         )
-        assert bench.rung_steps == (30, 90)[2 - expected :]
+        assert setup.rung_steps == (30, 90)[2 - expected :]
 
 
 @pytest.mark.parametrize("model", ["NHITS_Q", "TFT_Q", "TIMESNET_Q"])
 def test_what_a_step_costs_follows_the_weights_and_draws_no_random_number(model: str) -> None:
-    bench = prepare_bench(
+    setup = prepare_training(
         make_task(), model=model, training=TrainingSettings(), target_coverage=80.0, device="cpu"
     )
     configs = [design_point(SPACES[model], i, seed=5) for i in range(6)]
     before = torch.get_rng_state()
-    costs = [step_cost(bench, config) for config in configs]
+    costs = [step_cost(setup, config) for config in configs]
     assert torch.equal(torch.get_rng_state(), before)
     small = min(zip(costs, configs, strict=True), key=lambda pair: pair[0])[1]
-    network = start_training(bench, small, seed=1).model
+    network = start_training(setup, small, seed=1).model
     n_weights = sum(weights.numel() for weights in network.parameters())
     assert min(costs) == pytest.approx(n_weights**0.6)
     assert max(costs) > 1.5 * min(costs)
@@ -69,22 +69,22 @@ def test_a_score_without_bounds_is_a_failure_and_no_number(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     training = TrainingSettings(steps=6, n_evaluations=2)
-    bench = prepare_bench(
+    setup = prepare_training(
         make_task(), model="NHITS_Q", training=training, target_coverage=80.0, device="cpu"
     )
     monkeypatch.setattr(
         "paretocast.training.trial.score_on_tune",
         lambda *_, **__: ({"mae": 1.0, "rmse": np.inf}, (0, 100)),
     )
-    record = run_trial(bench, design_point(SPACES["NHITS_Q"], 0, seed=5), number=0, seed=1)
+    record = run_trial(setup, design_point(SPACES["NHITS_Q"], 0, seed=5), number=0, seed=1)
     assert record.state is TrialState.FAILED
     assert record.reason == "infinite at step 2: rmse"
     assert not record.scores
 
 
 def test_what_cannot_be_built_costs_nobody_knows_what() -> None:
-    bench = prepare_bench(
+    setup = prepare_training(
         make_task(), model="TFT_Q", training=TrainingSettings(), target_coverage=80.0, device="cpu"
     )
     config = {**design_point(SPACES["TFT_Q"], 0, seed=5), "hidden_size": 0}
-    assert np.isnan(step_cost(bench, config))
+    assert np.isnan(step_cost(setup, config))

@@ -16,7 +16,7 @@ from paretocast.search.space import (
     Space,
     nearest_config,
 )
-from paretocast.study.warm_start import plan_queue
+from paretocast.study.warm_start import plan_warm_start
 
 MODEL, SPACE = "NHITS_Q", SPACES["NHITS_Q"]
 DEFAULT = DEFAULT_CONFIGS[MODEL]
@@ -51,22 +51,22 @@ def write_result(
 
 
 def test_the_default_config_opens_a_study_whose_space_holds_it() -> None:
-    assert plan_queue(MODEL, SPACE, n_trials=20).configs == (DEFAULT,)
+    assert plan_warm_start(MODEL, SPACE, n_trials=20).configs == (DEFAULT,)
     narrow = {**SPACE, "layer_widths": Choice((16,))}
-    assert plan_queue(MODEL, narrow, n_trials=20).configs == ()
+    assert plan_warm_start(MODEL, narrow, n_trials=20).configs == ()
 
 
 def test_the_chosen_config_comes_next_and_then_the_ends_of_the_front(tmp_path: Path) -> None:
     rates = [1e-3, 1.5e-3, 3e-3, 4e-3, 5e-3]
     path = write_result(tmp_path, [config(lr=lr) for lr in rates], chosen=2)
-    queue = plan_queue(MODEL, SPACE, [path], n_trials=40)
+    queue = plan_warm_start(MODEL, SPACE, [path], n_trials=40)
     assert [c["lr"] for c in queue.configs[1:]] == [3e-3, 1e-3, 5e-3, 1.5e-3, 4e-3]
     assert queue.notes == ()
 
 
 def test_a_chosen_config_that_ties_with_the_front_comes_first_too(tmp_path: Path) -> None:
     path = write_result(tmp_path, [config(lr=lr) for lr in (1e-3, 3e-3)], chosen=1, tied=(1,))
-    queue = plan_queue(MODEL, SPACE, [path], n_trials=40)
+    queue = plan_warm_start(MODEL, SPACE, [path], n_trials=40)
     assert [c["lr"] for c in queue.configs[1:]] == [3e-3, 1e-3]
 
 
@@ -79,13 +79,13 @@ def test_a_study_is_found_by_its_file_its_folders_and_its_workspace(tmp_path: Pa
     trials.mkdir()
     for place, rates in ((path, [3e-3]), (trials, [3e-3]), (folder, [4e-3, 3e-3]),
                          (tmp_path, [4e-3, 3e-3])):  # fmt: skip
-        queue = plan_queue(MODEL, SPACE, [place], n_trials=40)
+        queue = plan_warm_start(MODEL, SPACE, [place], n_trials=40)
         assert [c["lr"] for c in queue.configs[1:]] == rates
 
 
 def test_earlier_fronts_get_a_quarter_of_the_trials(tmp_path: Path) -> None:
     path = write_result(tmp_path, [config(dropout=0.1 + i / 100) for i in range(9)])
-    queue = plan_queue(MODEL, SPACE, [path], n_trials=20)
+    queue = plan_warm_start(MODEL, SPACE, [path], n_trials=20)
     assert len(queue.configs) == 1 + 5
     assert queue.notes == (
         "9 configs of earlier fronts: the first 5 are tried, a quarter of 20 trials",
@@ -94,12 +94,12 @@ def test_earlier_fronts_get_a_quarter_of_the_trials(tmp_path: Path) -> None:
 
 def test_a_config_is_tried_once(tmp_path: Path) -> None:
     path = write_result(tmp_path, [dict(DEFAULT), config(), config()])
-    assert plan_queue(MODEL, SPACE, [path, path], n_trials=40).configs == (DEFAULT, config())
+    assert plan_warm_start(MODEL, SPACE, [path, path], n_trials=40).configs == (DEFAULT, config())
 
 
 def test_a_number_outside_the_space_is_moved_into_it_and_named(tmp_path: Path) -> None:
     path = write_result(tmp_path, [config(lr=0.5, num_stacks=1)])
-    queue = plan_queue(MODEL, SPACE, [path], n_trials=40)
+    queue = plan_warm_start(MODEL, SPACE, [path], n_trials=40)
     assert queue.configs[1] == config(lr=1e-2, num_stacks=2)
     assert queue.notes == (
         f"trial 0 of {path.name} moved into this space: num_stacks 1 to 2; lr 0.5 to 0.01",
@@ -108,7 +108,7 @@ def test_a_number_outside_the_space_is_moved_into_it_and_named(tmp_path: Path) -
 
 def test_a_choice_that_the_space_lacks_leaves_the_config_out(tmp_path: Path) -> None:
     path = write_result(tmp_path, [config(layer_widths=128), config()])
-    queue = plan_queue(MODEL, SPACE, [path], n_trials=40)
+    queue = plan_warm_start(MODEL, SPACE, [path], n_trials=40)
     assert queue.configs == (DEFAULT, config())
     assert queue.notes == (f"trial 0 of {path.name} has no place in this space",)
 
@@ -125,12 +125,12 @@ def test_a_study_that_gives_nothing_is_an_error(
 ) -> None:
     path = write_result(tmp_path, [params], model=model)
     with pytest.raises(SettingsError, match=message):
-        plan_queue(MODEL, SPACE, [path], n_trials=20)
+        plan_warm_start(MODEL, SPACE, [path], n_trials=20)
 
 
 def test_a_place_without_a_study_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="nowhere holds no best_params"):
-        plan_queue(MODEL, SPACE, [tmp_path / "nowhere"], n_trials=20)
+        plan_warm_start(MODEL, SPACE, [tmp_path / "nowhere"], n_trials=20)
 
 
 def test_a_parameter_that_the_space_does_not_have_is_dropped() -> None:

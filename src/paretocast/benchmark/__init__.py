@@ -11,33 +11,33 @@ before it. A calibrator that goes on learning sees, at each issue, what had been
 from __future__ import annotations
 
 from paretocast.benchmark.comparison import Comparison, Difference, Entry, Row
-from paretocast.benchmark.configs import Candidate, Parameters, find_parameters
-from paretocast.benchmark.files import describe_proof, prediction_table, save_proof
+from paretocast.benchmark.configs import ModelConfig, TrainedConfig, find_config
+from paretocast.benchmark.files import describe_benchmark, prediction_table, save_benchmark
 from paretocast.benchmark.history import append_history, load_history
-from paretocast.benchmark.plan import METHOD_GROUPS, Plan, plan_proof
-from paretocast.benchmark.retraining import Stretch, plan_stretches, train_and_forecast
-from paretocast.benchmark.run import Observer, Proof, prove
+from paretocast.benchmark.plan import METHOD_GROUPS, BenchmarkPlan, plan_benchmark
+from paretocast.benchmark.retraining import RetrainingPeriod, plan_retraining, train_and_forecast
+from paretocast.benchmark.run import BenchmarkResult, Observer, run_benchmark
 
 __all__ = [
     "METHOD_GROUPS",
-    "Candidate",
+    "BenchmarkPlan",
+    "BenchmarkResult",
     "Comparison",
     "Difference",
     "Entry",
+    "ModelConfig",
     "Observer",
-    "Parameters",
-    "Plan",
-    "Proof",
+    "RetrainingPeriod",
     "Row",
-    "Stretch",
+    "TrainedConfig",
     "append_history",
-    "describe_proof",
-    "find_parameters",
+    "describe_benchmark",
+    "find_config",
     "load_history",
-    "plan_proof",
-    "plan_stretches",
+    "plan_benchmark",
+    "plan_retraining",
     "prediction_table",
-    "prove",
-    "save_proof",
+    "run_benchmark",
+    "save_benchmark",
     "train_and_forecast",
 ]

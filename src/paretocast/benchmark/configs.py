@@ -28,7 +28,7 @@ TUNED, DEFAULT, NONE = "tuned", "default", "none"
 
 
 @dataclass(frozen=True)
-class Candidate:
+class TrainedConfig:
     """A config with what its weights are seeded from.
 
     Attributes
@@ -48,7 +48,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Parameters:
+class ModelConfig:
     """The parameters of one model.
 
     Attributes
@@ -61,16 +61,16 @@ class Parameters:
         Where the config comes from, a sentence for people.
     run : RunDirectory or None
         The study on this data set; None for general parameters and defaults.
-    front : tuple of Candidate
+    front : tuple of TrainedConfig
         Trials on the study's front or statistically tied with it; empty without a study.
     """
 
-    chosen: Candidate
+    chosen: TrainedConfig
     kind: str
     settings: TuneSettings
     source: str
     run: RunDirectory | None = None
-    front: tuple[Candidate, ...] = ()
+    front: tuple[TrainedConfig, ...] = ()
 
     @property
     def model(self) -> str:
@@ -78,23 +78,23 @@ class Parameters:
         return self.chosen.model
 
     @property
-    def default(self) -> Candidate:
+    def default(self) -> TrainedConfig:
         """The default config of the same model, in the same setting."""
         config = dict(DEFAULT_CONFIGS[self.model])
-        return Candidate(self.model, config, self.settings.seed, None)
+        return TrainedConfig(self.model, config, self.settings.seed, None)
 
 
-def find_parameters(
+def find_config(
     model: str,
     dataset: str,
     *,
     workspace: Path,
     given: TuneSettings,
     runs: Sequence[Path] = (),
-) -> Parameters:
+) -> ModelConfig:
     """The parameters to benchmark a model with.
 
-    Parameters
+    ModelConfig
     ----------
     dataset : str
         Name of the data set, as in the names of files.
@@ -116,12 +116,12 @@ def find_parameters(
     if general.exists():
         return _general(general, model, dataset, given)
     own = given.model_copy(update={"model": model})
-    candidate = Candidate(model, dict(DEFAULT_CONFIGS[model]), own.seed, None)
+    candidate = TrainedConfig(model, dict(DEFAULT_CONFIGS[model]), own.seed, None)
     source = (
         f"default parameters: no finished study of {model} on {dataset} in "
         f"{workspace / 'results'} and no {general.name}"
     )
-    return Parameters(candidate, DEFAULT, own, source)
+    return ModelConfig(candidate, DEFAULT, own, source)
 
 
 def stored_task(run: RunDirectory) -> dict[str, Any]:
@@ -167,20 +167,20 @@ def _is_under_way(run: RunDirectory) -> bool:
     return False
 
 
-def _of_run(run: RunDirectory, given: TuneSettings) -> Parameters:
+def _of_run(run: RunDirectory, given: TuneSettings) -> ModelConfig:
     result = files.load_result(run)
     settings = _settings_of(run, given)
     number, n_trials = int(result["best_trial_number"]), int(result["n_trials"])
     of = f" of {settings.trials}" if n_trials < settings.trials else ""
     wanted = f"trial {number} of {run.study_name}, {n_trials}{of} trials"
-    return Parameters(
-        chosen=Candidate(run.model, result["best_params"], settings.seed, number),
+    return ModelConfig(
+        chosen=TrainedConfig(run.model, result["best_params"], settings.seed, number),
         kind=TUNED,
         settings=settings,
         source=f"tuned on this data set: {wanted}, {result['selection']['reason']}",
         run=run,
         front=tuple(
-            Candidate(run.model, config, settings.seed, other)
+            TrainedConfig(run.model, config, settings.seed, other)
             for other, config in tied_front(result).items()
         ),
     )
@@ -193,7 +193,7 @@ def _settings_of(run: RunDirectory, given: TuneSettings) -> TuneSettings:
     return stored_settings(run, **here)
 
 
-def _general(path: Path, model: str, dataset: str, given: TuneSettings) -> Parameters:
+def _general(path: Path, model: str, dataset: str, given: TuneSettings) -> ModelConfig:
     result = files.load_json(path)
     if result.get("model") != model or not isinstance(result.get("best_params"), dict):
         raise StoreError(f"{path} is no result of {model}; remove it or run consolidate again")
@@ -208,5 +208,5 @@ def _general(path: Path, model: str, dataset: str, given: TuneSettings) -> Param
         f"{result.get('study_name')}, tuned on {result.get('dataset')}"
     )
     settings = given.model_copy(update={"model": model})
-    candidate = Candidate(model, result["best_params"], settings.seed, None)
-    return Parameters(candidate, TUNED, settings, source)
+    candidate = TrainedConfig(model, result["best_params"], settings.seed, None)
+    return ModelConfig(candidate, TUNED, settings, source)

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from paretocast.benchmark.comparison import Row
-    from paretocast.benchmark.run import Proof
+    from paretocast.benchmark.run import BenchmarkResult
 
 SCHEMA_VERSION = 1
 METRICS = "metrics.json"
 IDENTITY = ("method", "parameters", "calibrator", "n_seeds")
 
 
-def save_proof(
-    folder: Path, proof: Proof, *, created: str, assumptions: Sequence[str]
+def save_benchmark(
+    folder: Path, proof: BenchmarkResult, *, created: str, assumptions: Sequence[str]
 ) -> tuple[Path, ...]:
     """Write predictions.csv.gz, metrics.csv and metrics.json; the last one makes it complete.
 
@@ -40,11 +40,13 @@ def save_proof(
     files.save_bytes(predictions, _gzipped(prediction_table(proof)))
     rows = pd.DataFrame([_flat(row) for row in proof.comparison.rows])
     files.save_text(table, rows.to_csv(index=False, float_format="%.6g"))
-    files.save_json(metrics, describe_proof(proof, created=created, assumptions=assumptions))
+    files.save_json(metrics, describe_benchmark(proof, created=created, assumptions=assumptions))
     return predictions, table, metrics
 
 
-def describe_proof(proof: Proof, *, created: str, assumptions: Sequence[str]) -> dict[str, Any]:
+def describe_benchmark(
+    proof: BenchmarkResult, *, created: str, assumptions: Sequence[str]
+) -> dict[str, Any]:
     """The content of metrics.json."""
     comparison, plan = proof.comparison, proof.plan
     chosen = comparison.rows[comparison.chosen] if comparison.chosen >= 0 else None
@@ -64,7 +66,7 @@ def describe_proof(proof: Proof, *, created: str, assumptions: Sequence[str]) ->
     }
 
 
-def prediction_table(proof: Proof) -> pd.DataFrame:
+def prediction_table(proof: BenchmarkResult) -> pd.DataFrame:
     """Issue time, target time, method, quantiles and observation; first seed, as calibrated."""
     task = proof.plan.task
     hours = task.horizon_positions(TEST)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from paretocast.benchmark.configs import DEFAULT, TUNED, Candidate, Parameters
+from paretocast.benchmark.configs import DEFAULT, TUNED, ModelConfig, TrainedConfig
 from paretocast.benchmark.retraining import TEST
 from paretocast.benchmark.test_split import (
     check_comparable,
-    check_ground,
     hash_of_test,
-    open_ground,
+    load_test_task,
+    refuse_seen_test,
     validation_stop,
 )
 from paretocast.calibration import check_method
@@ -29,7 +29,7 @@ METHOD_GROUPS = (TUNED, DEFAULT, ENSEMBLE, REFERENCES)
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchmarkPlan:
     """Tasks, configs, members of the ensemble, calibrators.
 
     Attributes
@@ -37,19 +37,19 @@ class Plan:
     task : Task
         With the test split; of the first model.
     tasks : mapping of model to Task
-    parameters : tuple of Parameters
+    parameters : tuple of ModelConfig
         One for each model.
     groups : tuple of str
         Of `METHOD_GROUPS`.
     members : Members or None
         Of the ensemble, indices into `offered`.
-    offered : tuple of Candidate
+    offered : tuple of TrainedConfig
         Trials of the tied fronts, that the ensemble was chosen from.
     """
 
     task: Task
     tasks: Mapping[str, Task]
-    parameters: tuple[Parameters, ...]
+    parameters: tuple[ModelConfig, ...]
     groups: tuple[str, ...]
     references: tuple[str, ...]
     calibrators: tuple[str, ...]
@@ -58,10 +58,10 @@ class Plan:
     refit: bool
     retrain_days: int | None
     members: Members | None
-    offered: tuple[Candidate, ...]
+    offered: tuple[TrainedConfig, ...]
 
     @property
-    def settings_of(self) -> dict[str, Parameters]:
+    def settings_of(self) -> dict[str, ModelConfig]:
         """Parameters by model."""
         return {one.model: one for one in self.parameters}
 
@@ -75,9 +75,9 @@ class Plan:
         """Position after the last hour that the final models learn from; None without refit."""
         return validation_stop(self.task) if self.refit else None
 
-    def candidates(self) -> list[Candidate]:
+    def candidates(self) -> list[TrainedConfig]:
         """Every config that has to be trained, each once."""
-        wanted: list[Candidate] = []
+        wanted: list[TrainedConfig] = []
         for one in self.parameters:
             if TUNED in self.groups and one.kind == TUNED:
                 wanted.append(one.chosen)
@@ -128,8 +128,8 @@ class Plan:
         }
 
 
-def plan_proof(
-    parameters: Sequence[Parameters],
+def plan_benchmark(
+    parameters: Sequence[ModelConfig],
     *,
     groups: Sequence[str],
     references: Sequence[str],
@@ -139,7 +139,7 @@ def plan_proof(
     refit: bool = False,
     retrain_days: int | None = None,
     most_members: int = 4,
-) -> Plan:
+) -> BenchmarkPlan:
     """A plan, once every study has been found fit to be tested on this ground.
 
     Raises
@@ -155,15 +155,15 @@ def plan_proof(
         raise SettingsError(
             f"method {unknown[0]!r} is unknown, expected some of {', '.join(METHOD_GROUPS)}"
         )
-    tasks = {one.model: open_ground(one.settings) for one in parameters}
+    tasks = {one.model: load_test_task(one.settings) for one in parameters}
     for one in parameters:
-        check_ground(one, tasks[one.model])
+        refuse_seen_test(one, tasks[one.model])
     check_comparable(tasks)
-    offered: tuple[Candidate, ...] = ()
+    offered: tuple[TrainedConfig, ...] = ()
     members = None
     if ENSEMBLE in groups:
         offered, members = _plan_ensemble(parameters, tasks, most=most_members)
-    return Plan(
+    return BenchmarkPlan(
         task=tasks[parameters[0].model],
         tasks=tasks,
         parameters=tuple(parameters),
@@ -180,8 +180,8 @@ def plan_proof(
 
 
 def _plan_ensemble(
-    parameters: Sequence[Parameters], tasks: Mapping[str, Task], *, most: int
-) -> tuple[tuple[Candidate, ...], Members | None]:
+    parameters: Sequence[ModelConfig], tasks: Mapping[str, Task], *, most: int
+) -> tuple[tuple[TrainedConfig, ...], Members | None]:
     """Trials of the tied fronts of all studies, and which average best on the tune split."""
     offered, kept = [], []
     for one in parameters:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.training import forecast_positions
-from paretocast.training.setup import Bench, learned_until, start_training
+from paretocast.training.setup import TrainingSetup, learned_until, start_training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ TEST = "test"
 
 
 @dataclass(frozen=True)
-class Stretch:
+class RetrainingPeriod:
     """Issue positions that one model forecasts.
 
     Attributes
@@ -47,9 +47,9 @@ class Stretch:
     until: int | None = None
 
 
-def plan_stretches(
+def plan_retraining(
     task: Task, *, refit_until: int | None = None, retrain_days: int | None = None
-) -> tuple[Stretch, ...]:
+) -> tuple[RetrainingPeriod, ...]:
     """The test split cut where models are retrained.
 
     Parameters
@@ -61,17 +61,20 @@ def plan_stretches(
     """
     issues = task.issues[TEST]
     if retrain_days is None:
-        return (Stretch(issues, refit_until),)
+        return (RetrainingPeriod(issues, refit_until),)
     parts = [issues[i : i + retrain_days] for i in range(0, len(issues), retrain_days)]
-    return (Stretch(parts[0], refit_until), *(Stretch(p, int(p[0])) for p in parts[1:]))
+    return (
+        RetrainingPeriod(parts[0], refit_until),
+        *(RetrainingPeriod(p, int(p[0])) for p in parts[1:]),
+    )
 
 
 def train_and_forecast(
-    bench: Bench,
+    setup: TrainingSetup,
     config: Config,
     *,
     seed: int,
-    stretches: Sequence[Stretch],
+    stretches: Sequence[RetrainingPeriod],
     on_progress: Callable[[int, float], None] = lambda _step, _loss: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Floats]:
@@ -85,34 +88,34 @@ def train_and_forecast(
     TrainingInterrupted
         If `should_stop` said so.
     """
-    first = start_training(bench, config, seed=seed)
-    first.advance(bench.budget_steps, on_progress=on_progress, should_stop=should_stop)
+    first = start_training(setup, config, seed=seed)
+    first.advance(setup.budget_steps, on_progress=on_progress, should_stop=should_stop)
     forecasts = {
-        split: _forecast(bench, first, bench.task.issues[split]) for split in OUT_OF_SAMPLE
+        split: _forecast(setup, first, setup.task.issues[split]) for split in OUT_OF_SAMPLE
     }
     parts = []
     for stretch in stretches:
-        taught, training = bench, first
+        taught, training = setup, first
         if stretch.until is not None:
-            taught = _later_bench(bench, stretch.until)
+            taught = _later_bench(setup, stretch.until)
             training = start_training(taught, config, seed=seed)
             training.advance(first.best_step, on_progress=on_progress, should_stop=should_stop)
         parts.append(_forecast(taught, training, stretch.positions))
     return {**forecasts, TEST: np.concatenate(parts)}
 
 
-def _forecast(bench: Bench, training: Training, positions: Positions) -> Floats:
+def _forecast(setup: TrainingSetup, training: Training, positions: Positions) -> Floats:
     with training.best_model() as model:
-        return bench.scaling.unscale(forecast_positions(model, bench.source, positions))
+        return setup.scaling.unscale(forecast_positions(model, setup.source, positions))
 
 
-def _later_bench(bench: Bench, until: int) -> Bench:
+def _later_bench(setup: TrainingSetup, until: int) -> TrainingSetup:
     """The bench with every window that ends before a position to learn from.
 
     The schedule stays that of the first training, and the averaged weights of the last step are
     taken: with one judgement at its end there is nothing to choose from.
     """
-    settings = bench.training.model_copy(
-        update={"steps": bench.budget_steps, "epochs": None, "n_evaluations": 1}
+    settings = setup.training.model_copy(
+        update={"steps": setup.budget_steps, "epochs": None, "n_evaluations": 1}
     )
-    return replace(learned_until(bench, until), training=settings)
+    return replace(learned_until(setup, until), training=settings)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from paretocast.benchmark.comparison import Comparison, Entry, compare
-from paretocast.benchmark.configs import DEFAULT, NONE, TUNED, Candidate
-from paretocast.benchmark.plan import ENSEMBLE, Plan
-from paretocast.benchmark.retraining import OUT_OF_SAMPLE, TEST, plan_stretches, train_and_forecast
+from paretocast.benchmark.configs import DEFAULT, NONE, TUNED, TrainedConfig
+from paretocast.benchmark.plan import ENSEMBLE, BenchmarkPlan
+from paretocast.benchmark.retraining import OUT_OF_SAMPLE, TEST, plan_retraining, train_and_forecast
 from paretocast.benchmark.test_split import hash_of_test
 from paretocast.benchmark.walk import calibrate_test
 from paretocast.calibration.ensemble import average_levels
@@ -20,8 +20,8 @@ from paretocast.data.series import STEPS_PER_DAY
 from paretocast.data.task import installed_versions
 from paretocast.errors import DataError
 from paretocast.metrics.scores import score_forecast, seasonal_scale
-from paretocast.models.baselines.naive import fit_reference
-from paretocast.training.setup import prepare_bench
+from paretocast.models.baselines.naive import fit_baseline
+from paretocast.training.setup import prepare_training
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from paretocast.calibration import Calibrator
     from paretocast.calibration.ensemble import Members
-    from paretocast.training.setup import Bench
+    from paretocast.training.setup import TrainingSetup
 
     Floats = NDArray[np.float64]
     Forecasts = Mapping[str, Floats]
@@ -55,7 +55,7 @@ class Observer(Protocol):
 
 
 @dataclass(frozen=True)
-class Proof:
+class BenchmarkResult:
     """What a benchmark found.
 
     Attributes
@@ -66,20 +66,20 @@ class Proof:
         References that could not be made, and why.
     """
 
-    plan: Plan
+    plan: BenchmarkPlan
     comparison: Comparison
     calibrators: tuple[tuple[str, Calibrator], ...]
     notes: tuple[str, ...]
 
 
-def prove(
-    plan: Plan,
+def run_benchmark(
+    plan: BenchmarkPlan,
     *,
     kept_in: Path,
     device: str,
     observer: Observer,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Proof:
+) -> BenchmarkResult:
     """Train, forecast, calibrate, score and compare.
 
     Parameters
@@ -111,7 +111,7 @@ def prove(
         coverage=plan.coverage,
         seasonal_scale=seasonal_scale(task.series.values[: task.train_stop], STEPS_PER_DAY),
     )
-    return Proof(plan, comparison, tuple(calibrators), notes)
+    return BenchmarkResult(plan, comparison, tuple(calibrators), notes)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class _Method:
 
 
 def _train_all(
-    plan: Plan,
+    plan: BenchmarkPlan,
     *,
     kept_in: Path,
     device: str,
@@ -135,32 +135,32 @@ def _train_all(
 ) -> dict[tuple[int, int], Forecasts]:
     """Forecasts by (position among the plan's candidates, seed index)."""
     candidates = plan.candidates()
-    benches = {model: _bench(plan, model, device) for model in {one.model for one in candidates}}
+    setups = {model: _setup(plan, model, device) for model in {one.model for one in candidates}}
     stretches = {
-        model: plan_stretches(
-            bench.task, refit_until=plan.refit_until, retrain_days=plan.retrain_days
+        model: plan_retraining(
+            setup.task, refit_until=plan.refit_until, retrain_days=plan.retrain_days
         )
-        for model, bench in benches.items()
+        for model, setup in setups.items()
     }
     n_parts = {
         model: 1 + sum(one.until is not None for one in parts) for model, parts in stretches.items()
     }
     observer.planned(
-        plan.n_seeds * sum(benches[c.model].budget_steps * n_parts[c.model] for c in candidates)
+        plan.n_seeds * sum(setups[c.model].budget_steps * n_parts[c.model] for c in candidates)
     )
     trained: dict[tuple[int, int], Forecasts] = {}
     for index in range(plan.n_seeds):
         for i, candidate in enumerate(candidates):
-            bench = benches[candidate.model]
+            setup = setups[candidate.model]
             what = f"{candidate.model} {_name_of(candidate)}, seed {index + 1}"
-            n_steps = bench.budget_steps * n_parts[candidate.model]
-            path = kept_in / f"{_key(plan, bench, candidate, index)}.npz"
+            n_steps = setup.budget_steps * n_parts[candidate.model]
+            path = kept_in / f"{_key(plan, setup, candidate, index)}.npz"
             if kept := path.exists():
                 trained[i, index] = files.load_arrays(path)
             else:
                 observer.began(what)
                 trained[i, index] = train_and_forecast(
-                    bench,
+                    setup,
                     candidate.config,
                     seed=candidate.seed(index),
                     stretches=stretches[candidate.model],
@@ -172,9 +172,9 @@ def _train_all(
     return trained
 
 
-def _bench(plan: Plan, model: str, device: str) -> Bench:
+def _setup(plan: BenchmarkPlan, model: str, device: str) -> TrainingSetup:
     settings = plan.settings_of[model].settings
-    return prepare_bench(
+    return prepare_training(
         plan.tasks[model],
         model=model,
         training=settings.training,
@@ -183,23 +183,23 @@ def _bench(plan: Plan, model: str, device: str) -> Bench:
     )
 
 
-def _name_of(candidate: Candidate) -> str:
+def _name_of(candidate: TrainedConfig) -> str:
     return "default" if candidate.number is None else f"trial {candidate.number}"
 
 
-def _key(plan: Plan, bench: Bench, candidate: Candidate, index: int) -> str:
+def _key(plan: BenchmarkPlan, setup: TrainingSetup, candidate: TrainedConfig, index: int) -> str:
     """What a training depends on, as part of a file name."""
     content = {
         "model": candidate.model,
         "config": candidate.config,
         "seed": candidate.seed(index),
-        "training": bench.training.model_dump(mode="json"),
-        "steps": bench.budget_steps,
-        "task": bench.task.manifest(),
-        "test": hash_of_test(bench.task),
+        "training": setup.training.model_dump(mode="json"),
+        "steps": setup.budget_steps,
+        "task": setup.task.manifest(),
+        "test": hash_of_test(setup.task),
         "refit_until": plan.refit_until,
         "retrain_days": plan.retrain_days,
-        "device": bench.source.device.type,
+        "device": setup.source.device.type,
         "versions": installed_versions(),
     }
     text = json.dumps(content, sort_keys=True)
@@ -207,12 +207,12 @@ def _key(plan: Plan, bench: Bench, candidate: Candidate, index: int) -> str:
 
 
 def _methods(
-    plan: Plan, trained: Mapping[tuple[int, int], Forecasts], observer: Observer
+    plan: BenchmarkPlan, trained: Mapping[tuple[int, int], Forecasts], observer: Observer
 ) -> tuple[list[_Method], tuple[str, ...]]:
     """Every method of the plan with its forecasts, the tuned ones first."""
     candidates = plan.candidates()
 
-    def seeds_of(candidate: Candidate) -> tuple[Forecasts, ...]:
+    def seeds_of(candidate: TrainedConfig) -> tuple[Forecasts, ...]:
         i = candidates.index(candidate)
         return tuple(trained[i, index] for index in range(plan.n_seeds))
 
@@ -238,7 +238,9 @@ def _methods(
 
 
 def _ensemble(
-    plan: Plan, members: Members, seeds_of: Callable[[Candidate], tuple[Forecasts, ...]]
+    plan: BenchmarkPlan,
+    members: Members,
+    seeds_of: Callable[[TrainedConfig], tuple[Forecasts, ...]],
 ) -> _Method:
     chosen = [plan.offered[i] for i in members.indices]
     each = [seeds_of(candidate) for candidate in chosen]
@@ -257,22 +259,22 @@ def _ensemble(
     return _Method(ENSEMBLE, TUNED, forecasts, source)
 
 
-def _reference(plan: Plan, name: str) -> _Method:
+def _reference(plan: BenchmarkPlan, name: str) -> _Method:
     task = plan.task
-    fitted = fit_reference(name, task)
+    fitted = fit_baseline(name, task)
     forecasts = {split: fitted.forecast(task, task.issues[split]) for split in OUT_OF_SAMPLE}
     parts = []
-    for stretch in plan_stretches(
+    for stretch in plan_retraining(
         task, refit_until=plan.refit_until, retrain_days=plan.retrain_days
     ):
         later = fitted
         if stretch.until is not None:
-            later = fit_reference(name, task, until=stretch.until)
+            later = fit_baseline(name, task, until=stretch.until)
         parts.append(later.forecast(task, stretch.positions))
     return _Method(name, NONE, ({**forecasts, TEST: np.concatenate(parts)},), "reference")
 
 
-def _calibrated_entry(plan: Plan, method: _Method, name: str) -> tuple[Entry, Calibrator]:
+def _calibrated_entry(plan: BenchmarkPlan, method: _Method, name: str) -> tuple[Entry, Calibrator]:
     task = plan.task
     calibrated = [
         calibrate_test(task, forecasts, name, coverage=plan.coverage, static=plan.static)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from paretocast.benchmark.configs import Parameters, stored_task
+from paretocast.benchmark.configs import ModelConfig, stored_task
 from paretocast.data import load_dataset
 from paretocast.data.task import plan_task, position_after
 from paretocast.errors import StoreError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SHARED = ("horizon_steps", "issue_hour", "issue_zone", "levels")
 
 
-def open_ground(settings: TuneSettings) -> Task:
+def load_test_task(settings: TuneSettings) -> Task:
     """The task of some settings, test split included.
 
     Raises
@@ -53,7 +53,7 @@ def open_ground(settings: TuneSettings) -> Task:
     return task
 
 
-def check_ground(parameters: Parameters, task: Task) -> None:
+def refuse_seen_test(parameters: ModelConfig, task: Task) -> None:
     """Refuse a study that has seen test hours or was made on other data.
 
     Raises

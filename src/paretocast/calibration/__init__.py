@@ -18,8 +18,8 @@ from paretocast.calibration.methods import (
     AUTO,
     FEWEST_COMPARED_WINDOWS,
     METHODS,
-    Choice,
-    Trialled,
+    CalibratorSelection,
+    IntervalScores,
     check_method,
     choose_by_name,
     choose_calibrator,
@@ -27,8 +27,8 @@ from paretocast.calibration.methods import (
     judge,
     load_calibrator,
 )
-from paretocast.calibration.online import Issued, OnlineCalibrator
-from paretocast.calibration.rolling import Walk, walk_forward
+from paretocast.calibration.online import IssuedForecasts, OnlineCalibrator
+from paretocast.calibration.rolling import RollingResult, walk_forward
 from paretocast.calibration.sample import Sample
 
 __all__ = [
@@ -37,12 +37,12 @@ __all__ = [
     "FEWEST_COMPARED_WINDOWS",
     "METHODS",
     "Calibrator",
-    "Choice",
-    "Issued",
+    "CalibratorSelection",
+    "IntervalScores",
+    "IssuedForecasts",
     "OnlineCalibrator",
+    "RollingResult",
     "Sample",
-    "Trialled",
-    "Walk",
     "check_method",
     "choose_by_name",
     "choose_calibrator",

@@ -39,7 +39,7 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
-class Replay:
+class LevelCoverage:
     """What stored forecasts say about any two levels.
 
     Attributes
@@ -116,7 +116,7 @@ class IntervalLevels:
 
 def prepare_replay(
     observed: Floats, forecast: Floats, *, levels: Sequence[float] | Floats, target: float = 80.0
-) -> Replay:
+) -> LevelCoverage:
     """What the stored forecasts of a trial say about levels; everything later is a look-up.
 
     Parameters
@@ -145,7 +145,7 @@ def prepare_replay(
     lower, upper = mean_quantiles @ reading_weights(tau, [tail, 1.0 - tail])
     if not upper > lower:
         raise DataError("the nominal intervals have no width; levels cannot be compared by it")
-    return Replay(
+    return LevelCoverage(
         below=np.sort(highest[seen]),
         above=np.sort(lowest[seen]),
         target=target,
@@ -156,7 +156,7 @@ def prepare_replay(
 
 
 def best_symmetric_levels(
-    replay: Replay, *, low_bounds: tuple[float, float] = LOW_BOUNDS
+    replay: LevelCoverage, *, low_bounds: tuple[float, float] = LOW_BOUNDS
 ) -> IntervalLevels:
     """The levels q and 1 - q of least cost, exactly; q lies within the bounds."""
     first, last = low_bounds
@@ -171,7 +171,7 @@ def best_symmetric_levels(
 
 
 def best_levels(
-    replay: Replay,
+    replay: LevelCoverage,
     *,
     low_bounds: tuple[float, float] = LOW_BOUNDS,
     high_bounds: tuple[float, float] = HIGH_BOUNDS,
@@ -267,13 +267,13 @@ def _innermost(steps: Floats, bounds: tuple[float, float], *, outwards: float) -
     return np.append(inside, bounds[1] if outwards < 0.0 else bounds[0])
 
 
-def _costs(replay: Replay, missed: Floats, width: Floats) -> Floats:
+def _costs(replay: LevelCoverage, missed: Floats, width: Floats) -> Floats:
     off_target = np.abs(100.0 - missed - replay.target)
     costs: Floats = off_target + WIDTH_WEIGHT * 100.0 * width / replay.nominal_width
     return costs
 
 
-def _described(replay: Replay, low: float, high: float) -> IntervalLevels:
+def _described(replay: LevelCoverage, low: float, high: float) -> IntervalLevels:
     return IntervalLevels(
         low=low,
         high=high,

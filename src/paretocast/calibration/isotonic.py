@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ReadingCalibrator(Calibrator):
+class LevelRemapCalibrator(Calibrator):
     """Quantiles read from the forecast's curve at other levels than their own.
 
     Attributes
@@ -58,7 +58,7 @@ class ReadingCalibrator(Calibrator):
         }
 
     @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> ReadingCalibrator:
+    def from_json(cls, stored: dict[str, Any]) -> LevelRemapCalibrator:
         """What `as_json` gave."""
         return cls(
             name=stored["name"],
@@ -71,7 +71,7 @@ class ReadingCalibrator(Calibrator):
         return quantiles_at(forecast, self.levels, self.readings)
 
 
-def fit_isotonic(sample: Sample, *, name: str = "isotonic") -> ReadingCalibrator:
+def fit_isotonic(sample: Sample, *, name: str = "isotonic") -> LevelRemapCalibrator:
     """Where each level has to be read so that it keeps its promise on the sample.
 
     Raises
@@ -97,7 +97,7 @@ def fit_isotonic(sample: Sample, *, name: str = "isotonic") -> ReadingCalibrator
             f"in {100.0 * flat:.3g} % of the forecasts all quantiles coincide; "
             "reading them at another level changes nothing"
         )
-    return ReadingCalibrator(
+    return LevelRemapCalibrator(
         name=name,
         levels=sample.levels,
         readings=tuple(np.maximum.accumulate(readings).tolist()),

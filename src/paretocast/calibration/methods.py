@@ -17,7 +17,7 @@ import numpy as np
 
 from paretocast.calibration.base import SCHEMA_VERSION, Calibrator
 from paretocast.calibration.conformal import ShiftCalibrator, Sides, Unit, fit_conformal, identity
-from paretocast.calibration.isotonic import ReadingCalibrator, fit_isotonic
+from paretocast.calibration.isotonic import LevelRemapCalibrator, fit_isotonic
 from paretocast.calibration.online import AdaptiveCalibrator, PidCalibrator, fit_adaptive, fit_pid
 from paretocast.calibration.rolling import walk_forward
 from paretocast.calibration.sample import LEAD, Sample
@@ -107,7 +107,7 @@ METHODS = {
 }
 KINDS: dict[str, Callable[[dict[str, Any]], Calibrator]] = {
     "shift": ShiftCalibrator.from_json,
-    "reading": ReadingCalibrator.from_json,
+    "reading": LevelRemapCalibrator.from_json,
     "adaptive": AdaptiveCalibrator.from_json,
     "pid": PidCalibrator.from_json,
 }
@@ -147,7 +147,7 @@ def load_calibrator(stored: dict[str, Any]) -> Calibrator:
 
 
 @dataclass(frozen=True)
-class Trialled:
+class IntervalScores:
     """What a method reached on windows that it was not fitted on.
 
     Attributes
@@ -169,14 +169,14 @@ class Trialled:
 
 
 @dataclass(frozen=True)
-class Choice:
+class CalibratorSelection:
     """A calibrator and what it was compared with.
 
     Attributes
     ----------
     calibrator : Calibrator
         Fitted on all windows.
-    compared : tuple of Trialled
+    compared : tuple of IntervalScores
         Every method on the same folds, in the order of `METHODS`; the lowest Winkler score chose.
         Empty where none was compared.
     reason : str
@@ -184,13 +184,13 @@ class Choice:
     """
 
     calibrator: Calibrator
-    compared: tuple[Trialled, ...]
+    compared: tuple[IntervalScores, ...]
     reason: str
 
 
 def choose_calibrator(
     sample: Sample, *, coverage: float, names: Sequence[str] | None = None, n_folds: int = N_FOLDS
-) -> Choice:
+) -> CalibratorSelection:
     """The method with the lowest Winkler score on rolled folds, fitted on all windows.
 
     Parameters
@@ -222,7 +222,7 @@ def choose_calibrator(
         f"{best.name} has the lowest Winkler score of {len(compared)} methods on {len(folds)} "
         f"rolled folds of {sample.n_windows} windows, each fold judged by a fit on the others"
     )
-    return Choice(METHODS[best.name].fit(sample), tuple(compared), reason)
+    return CalibratorSelection(METHODS[best.name].fit(sample), tuple(compared), reason)
 
 
 def check_method(name: str) -> None:
@@ -239,7 +239,9 @@ def check_method(name: str) -> None:
         )
 
 
-def choose_by_name(sample: Sample, name: str, *, coverage: float, static: bool = False) -> Choice:
+def choose_by_name(
+    sample: Sample, name: str, *, coverage: float, static: bool = False
+) -> CalibratorSelection:
     """The method of a name, or with "auto" the best of all, fitted on all windows.
 
     Parameters
@@ -251,7 +253,7 @@ def choose_by_name(sample: Sample, name: str, *, coverage: float, static: bool =
     """
     check_method(name)
     if name != AUTO:
-        return Choice(fit_calibrator(sample, name), (), f"{name} was named")
+        return CalibratorSelection(fit_calibrator(sample, name), (), f"{name} was named")
     names = [key for key, method in METHODS.items() if not (static and method.online)]
     return choose_calibrator(sample, coverage=coverage, names=names)
 
@@ -269,14 +271,14 @@ def rolled_folds(sample: Sample, *, n_folds: int = N_FOLDS) -> list[NDArray[np.b
     return [fold == i for i in range(n_folds)]
 
 
-def judge(name: str, sample: Sample, *, coverage: float) -> Trialled:
+def judge(name: str, sample: Sample, *, coverage: float) -> IntervalScores:
     """Scores of the central interval of a coverage, in percent, under the name of a method."""
     observed, forecast = sample.observed, sample.forecast
     tail = (1.0 - coverage / 100.0) / 2.0
     bounds = quantiles_at(forecast, sample.levels, [tail, 1.0 - tail])
     lower, upper = bounds[..., 0], bounds[..., 1]
     seen = ~np.isnan(observed)
-    return Trialled(
+    return IntervalScores(
         name=name,
         picp=picp(observed, lower, upper),
         mean_width=mean_width(lower[seen], upper[seen]),

@@ -49,7 +49,7 @@ MOST_SCALE = 10.0  # days are at most so many times harder, or easier, than usua
 
 
 @dataclass(frozen=True)
-class Issued:
+class IssuedForecasts:
     """Windows whose forecasts have been issued, and what was issued.
 
     Attributes
@@ -75,7 +75,7 @@ class OnlineCalibrator(Calibrator):
 
     learned_until: int | None
 
-    def learn(self, issued: Issued) -> Self:
+    def learn(self, issued: IssuedForecasts) -> Self:
         """The calibrator after these windows; those without an observation change nothing.
 
         Raises

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.calibration.online import Issued, OnlineCalibrator
+from paretocast.calibration.online import IssuedForecasts, OnlineCalibrator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Walk:
+class RollingResult:
     """What a walk issued, and where it can go on.
 
     Attributes
@@ -28,13 +28,13 @@ class Walk:
         As it was issued, window by window.
     calibrator : Calibrator
         After the last window whose hours were all past when another one was issued.
-    pending : Issued
+    pending : IssuedForecasts
         Windows it has issued and not learned from; the next walk takes them.
     """
 
     forecast: Floats
     calibrator: Calibrator
-    pending: Issued
+    pending: IssuedForecasts
 
 
 def n_known(issues: NDArray[np.integer], horizon_steps: int, now: int) -> int:
@@ -51,7 +51,9 @@ def n_known(issues: NDArray[np.integer], horizon_steps: int, now: int) -> int:
     return int(np.searchsorted(issues + horizon_steps, now, side="right"))
 
 
-def walk_forward(calibrator: Calibrator, sample: Sample, pending: Issued | None = None) -> Walk:
+def walk_forward(
+    calibrator: Calibrator, sample: Sample, pending: IssuedForecasts | None = None
+) -> RollingResult:
     """Calibrate windows one issue after the other, learning from each once it has been observed.
 
     A calibrator that does not learn is applied to all windows at once. A walk over two stretches,
@@ -59,7 +61,9 @@ def walk_forward(calibrator: Calibrator, sample: Sample, pending: Issued | None 
     """
     if not isinstance(calibrator, OnlineCalibrator):
         forecast = calibrator.apply(sample.forecast, sample.groups)
-        return Walk(forecast, calibrator, Issued(sample.take(slice(0, 0)), forecast[:0]))
+        return RollingResult(
+            forecast, calibrator, IssuedForecasts(sample.take(slice(0, 0)), forecast[:0])
+        )
     n_before = 0
     issued = np.empty_like(sample.forecast)
     if pending is not None:
@@ -70,9 +74,11 @@ def walk_forward(calibrator: Calibrator, sample: Sample, pending: Issued | None 
     for i in range(n_before, sample.n_windows):
         known = n_known(sample.issues, horizon_steps, int(sample.issues[i]))
         past = slice(learned, max(known, learned))
-        calibrator = calibrator.learn(Issued(sample.take(past), issued[past]))
+        calibrator = calibrator.learn(IssuedForecasts(sample.take(past), issued[past]))
         learned = past.stop
         window = sample.take(slice(i, i + 1))
         issued[i] = calibrator.apply(window.forecast, window.groups)[0]
     left = slice(learned, None)
-    return Walk(issued[n_before:], calibrator, Issued(sample.take(left), issued[left]))
+    return RollingResult(
+        issued[n_before:], calibrator, IssuedForecasts(sample.take(left), issued[left])
+    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paretocast.cli.console import dataset_name, numbers_console, talk_console
+from paretocast.cli.console import dataset_name, stderr_console, stdout_console
 from paretocast.errors import StoreError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def analyze(
     name = None if dataset is None else dataset_name(dataset)
     rows, problems = collect_runs(workspace, model=model, dataset=name)
     for problem in problems:
-        talk_console().print(f"[yellow]left out[/yellow] {problem}", highlight=False)
+        stderr_console().print(f"[yellow]left out[/yellow] {problem}", highlight=False)
     if not rows:
         others = dict.fromkeys(f"{r.model} on {r.dataset}" for r in collect_runs(workspace)[0])
         advice = (
@@ -64,7 +64,7 @@ def analyze(
     for path, name in ((csv, "csv"), (json, "json"), (markdown, "markdown"), (latex, "latex")):
         if path is not None:
             files.save_text(path, render(rows, name))
-            talk_console().print(f"{name} in {path}", highlight=False, soft_wrap=True)
+            stderr_console().print(f"{name} in {path}", highlight=False, soft_wrap=True)
 
 
 def print_runs(rows: list[RunRow]) -> None:
@@ -82,7 +82,7 @@ def print_runs(rows: list[RunRow]) -> None:
         )
     for row in rows:
         table.add_row(*map(escape, printed_cells(row)))
-    console = numbers_console()
+    console = stdout_console()
     console.print(table)
     console.print(
         "gain: by how much the MAE undercuts that of the best reference; hours of training"

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from paretocast.cli.console import numbers_console, significant, talk_console
+from paretocast.cli.console import significant, stderr_console, stdout_console
 from paretocast.errors import SettingsError
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from paretocast.benchmark import Comparison, Plan, Proof, Row
+    from paretocast.benchmark import BenchmarkPlan, BenchmarkResult, Comparison, Row
     from paretocast.settings import TuneSettings
 
 WHAT, HOW, PLACE = "What is compared", "How it is done", "Data, place and device"
@@ -149,7 +149,7 @@ def benchmark(
 
       paretocast benchmark --dataset heat --models NHITS_Q --seeds 3 --methods tuned,ridge
     """
-    from paretocast.benchmark import plan_proof, prove
+    from paretocast.benchmark import plan_benchmark, run_benchmark
     from paretocast.cli.search import StopRequest, default_threads, say_assumptions
     from paretocast.training import TrainingInterrupted, use_threads
     from paretocast.workspace.files import create_folder
@@ -162,7 +162,7 @@ def benchmark(
         settings, dataset=dataset, data_dir=data_dir, device=device, threads=threads
     )
     parameters = _find_all(given, _split(models), workspace=workspace, runs=run or [], test=test)
-    plan = plan_proof(
+    plan = plan_benchmark(
         parameters,
         groups=groups,
         references=references,
@@ -181,13 +181,15 @@ def benchmark(
         _forget(kept)
     try:
         with StopRequest() as stop, BenchmarkProgress() as progress:
-            proof = prove(plan, kept_in=kept, device=device, observer=progress, should_stop=stop)
+            proof = run_benchmark(
+                plan, kept_in=kept, device=device, observer=progress, should_stop=stop
+            )
     except TrainingInterrupted:
-        talk_console().print(
+        stderr_console().print(
             "stopped; finished trainings are kept, the same command goes on from there"
         )
         raise typer.Exit(1) from None
-    print_proof(proof)
+    print_benchmark(proof)
     say_assumptions(proof.plan.task)
     _save(proof, workspace)
 
@@ -198,7 +200,7 @@ class BenchmarkProgress:
     def __init__(self) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-        self._console = talk_console()
+        self._console = stderr_console()
         self._live = self._console.is_terminal
         self._progress = Progress(
             TextColumn("[bold]benchmark"),
@@ -254,14 +256,14 @@ class BenchmarkProgress:
             self._console.print(f"{what}: its forecasts were kept", highlight=False)
 
 
-def print_proof(proof: Proof) -> None:
+def print_benchmark(proof: BenchmarkResult) -> None:
     """The table of scores, the differences that matter, and what was chosen."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
     plan, comparison = proof.plan, proof.comparison
-    task, console = plan.task, numbers_console()
+    task, console = plan.task, stdout_console()
     n_points = int(comparison.rows[0].scores["n"])
     first, last = task.issue_times("test")[[0, -1]]
     table = Table(
@@ -284,7 +286,7 @@ def print_proof(proof: Proof) -> None:
     for sentence in verdicts(comparison):
         console.print(escape(sentence), highlight=False)
     for note in proof.notes:
-        talk_console().print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
+        stderr_console().print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
 
 
 def verdicts(comparison: Comparison) -> list[str]:
@@ -338,10 +340,10 @@ def _cells(row: Row, *, chosen: bool) -> list[str]:
     ]
 
 
-def _say_plan(plan: Plan) -> None:
+def _say_plan(plan: BenchmarkPlan) -> None:
     from rich.markup import escape
 
-    console = talk_console()
+    console = stderr_console()
     for one in plan.parameters:
         console.print(
             f"[bold]{one.model}[/bold] {escape(one.source)}", highlight=False, soft_wrap=True
@@ -353,9 +355,9 @@ def _say_plan(plan: Plan) -> None:
         )
 
 
-def _save(proof: Proof, workspace: Path) -> None:
+def _save(proof: BenchmarkResult, workspace: Path) -> None:
     """Write everything about a proof and say where."""
-    from paretocast.benchmark import append_history, save_proof
+    from paretocast.benchmark import append_history, save_benchmark
     from paretocast.cli.search import assumptions
     from paretocast.report import benchmark_page
     from paretocast.workspace import files
@@ -368,7 +370,7 @@ def _save(proof: Proof, workspace: Path) -> None:
         folder / "benchmark.html",
         benchmark_page(proof, verdicts=verdicts(proof.comparison), notes=notes),
     )
-    save_proof(folder, proof, created=created, assumptions=notes)
+    save_benchmark(folder, proof, created=created, assumptions=notes)
     history = workspace / "benchmarks" / "history.csv"
     append_history(
         history,
@@ -378,7 +380,7 @@ def _save(proof: Proof, workspace: Path) -> None:
         dataset=task.series.name,
         test_sha256=proof.plan.as_json()["test"]["sha256"],
     )
-    talk_console().print(
+    stderr_console().print(
         f"\nresults in {folder}\n  metrics.json, metrics.csv, predictions.csv.gz, benchmark.html\n"
         f"all benchmarks in {history}",
         highlight=False,
@@ -393,19 +395,19 @@ def _split(text: str) -> tuple[str, ...]:
 def _split_methods(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Groups of methods, and references by name: all that are installed, if none is named."""
     from paretocast.benchmark import METHOD_GROUPS
-    from paretocast.models.baselines.naive import FITTED, REFERENCES, reference_names
+    from paretocast.models.baselines.naive import FITTED_BASELINES, NAIVE_BASELINES, baseline_names
 
     groups = [name for name in names if name in METHOD_GROUPS]
-    named = [name for name in names if name in REFERENCES or name in FITTED]
+    named = [name for name in names if name in NAIVE_BASELINES or name in FITTED_BASELINES]
     unknown = [name for name in names if name not in {*groups, *named}]
     if unknown or not names:
         raise SettingsError(
             f"method {', '.join(unknown) or 'none'} is unknown, expected some of "
-            f"{', '.join((*METHOD_GROUPS, *REFERENCES, *FITTED))}"
+            f"{', '.join((*METHOD_GROUPS, *NAIVE_BASELINES, *FITTED_BASELINES))}"
         )
     if named and "references" not in groups:
         return (*groups, "references"), tuple(named)
-    return tuple(groups), reference_names()
+    return tuple(groups), baseline_names()
 
 
 def _given_settings(file: Path | None, **options: Any) -> TuneSettings:  # noqa: ANN401
@@ -421,7 +423,7 @@ def _find_all(
     """Parameters of every model; in a rehearsal with a handful of steps."""
     from dataclasses import replace
 
-    from paretocast.benchmark import find_parameters
+    from paretocast.benchmark import find_config
     from paretocast.data import find_spec
     from paretocast.results.forecasts import find_run
     from paretocast.search.space import model_name
@@ -434,8 +436,7 @@ def _find_all(
         if (model := find_run(path).model) not in wanted:
             raise SettingsError(f"--run {path} is a study of {model}, --models names none of it")
     found = [
-        find_parameters(model, name, workspace=workspace, given=given, runs=runs)
-        for model in wanted
+        find_config(model, name, workspace=workspace, given=given, runs=runs) for model in wanted
     ]
     if not test:
         return found

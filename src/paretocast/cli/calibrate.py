@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paretocast.cli.console import numbers_console, significant, talk_console
+from paretocast.cli.console import significant, stderr_console, stdout_console
 from paretocast.cli.diagnose import (
     CoverageOption,
     DataDirOption,
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from paretocast.calibration import Trialled
-    from paretocast.results.assessment import Contest
+    from paretocast.calibration import IntervalScores
+    from paretocast.results.assessment import PairedComparison
     from paretocast.results.forecasts import StoredForecast
 
 
@@ -80,7 +80,7 @@ def calibrate(
     opened = aimed(opened, target_coverage)
     say_assumptions(opened.task)
     if inspect_run(opened.run).n_running:
-        talk_console().print(
+        stderr_console().print(
             f"[yellow]note[/yellow] {opened.run.study_name} is under way: it may still choose "
             "another trial",
             highlight=False,
@@ -94,23 +94,23 @@ def calibrate(
     name = fitted.calibrator.name
     if fitted.compared:
         print_comparison(fitted.compared, chosen=name, opened=opened)
-    console = numbers_console()
+    console = stdout_console()
     console.print(f"[bold]{name}[/bold]: {METHODS[name].meaning}", highlight=False)
     console.print(fitted.reason, highlight=False)
     for note in fitted.calibrator.notes:
         console.print(f"[yellow]{note}[/yellow]", highlight=False)
     path = output or opened.run.calibrator(None if ensemble else opened.number)
     save_fitted(path, fitted, opened, contest=contest)
-    talk_console().print(f"calibrator in {path}", highlight=False, soft_wrap=True)
+    stderr_console().print(f"calibrator in {path}", highlight=False, soft_wrap=True)
 
 
 def print_comparison(
-    compared: tuple[Trialled, ...], *, chosen: str, opened: StoredForecast
+    compared: tuple[IntervalScores, ...], *, chosen: str, opened: StoredForecast
 ) -> None:
     """Every method on the same folds."""
     from rich.markup import escape
 
-    numbers_console().print(
+    stdout_console().print(
         f"[bold]{opened.subject}[/bold] on rolled folds of the calibrate split "
         f"({compared[0].n} hours), {opened.settings.target_coverage:g} % interval; width and "
         f"losses in {escape(opened.unit)}",
@@ -119,13 +119,13 @@ def print_comparison(
     _print_scores("calibrator", compared, marked=chosen)
 
 
-def print_ensemble(opened: StoredForecast, contest: Contest | None) -> None:
+def print_ensemble(opened: StoredForecast, contest: PairedComparison | None) -> None:
     """The members with their weights, and what the chosen trial reaches on the same hours."""
     from rich.markup import escape
 
     from paretocast.calibration import judge
 
-    console = numbers_console()
+    console = stdout_console()
     console.print(
         f"[bold]{opened.subject}[/bold], chosen on the tune split; losses in {escape(opened.unit)}",
         highlight=False,
@@ -152,7 +152,7 @@ def print_ensemble(opened: StoredForecast, contest: Contest | None) -> None:
     console.print(_verdict(contest), highlight=False)
 
 
-def _contest(opened: StoredForecast) -> Contest | None:
+def _contest(opened: StoredForecast) -> PairedComparison | None:
     from paretocast.results.assessment import compare_with_trial
     from paretocast.workspace import files
 
@@ -162,7 +162,7 @@ def _contest(opened: StoredForecast) -> Contest | None:
     return compare_with_trial(opened, opened.trial(chosen))
 
 
-def _verdict(contest: Contest) -> str:
+def _verdict(contest: PairedComparison) -> str:
     gap = contest.difference
     side = "lower" if gap.mean < 0.0 else "higher"
     sure = "more than" if gap.low > 0.0 or gap.high < 0.0 else "no more than"
@@ -173,7 +173,9 @@ def _verdict(contest: Contest) -> str:
     )
 
 
-def _print_scores(heading: str, rows: Sequence[Trialled], *, marked: str | None = None) -> None:
+def _print_scores(
+    heading: str, rows: Sequence[IntervalScores], *, marked: str | None = None
+) -> None:
     table = _score_table(heading, ("PICP %", "width", "Winkler", "pinball"))
     for row in rows:
         star = row.name == marked
@@ -183,7 +185,7 @@ def _print_scores(heading: str, rows: Sequence[Trialled], *, marked: str | None 
             *(significant(x) for x in (row.mean_width, row.winkler, row.pinball)),
             style="bold green" if star else None,
         )
-    numbers_console().print(table)
+    stdout_console().print(table)
 
 
 def _score_table(heading: str, columns: Sequence[str]) -> Table:

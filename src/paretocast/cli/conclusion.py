@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paretocast.cli.console import duration, talk_console
+from paretocast.cli.console import duration, stderr_console
 from paretocast.cli.search import assumptions, load_task, work
 from paretocast.errors import ParetocastError
 
@@ -45,7 +45,7 @@ def take_part(settings: TuneSettings, run: RunDirectory, *, index: int) -> bool:
                 report(result, settings, run, task)
                 left = settings.strategy == TWO_STAGE and first_stage_finished(result, run)
         _refuse_if_all_failed(result, run)
-    talk_console().print(f"ended by {result.ended_by} at {len(result.records)} trials")
+    stderr_console().print(f"ended by {result.ended_by} at {len(result.records)} trials")
     return left
 
 
@@ -71,9 +71,9 @@ def first_stage_finished(result: StudyResult, run: RunDirectory) -> bool:
     from paretocast.results.two_stage import finish_stage_1
 
     if result.outcome is None or result.ended_by not in COMPLETE:
-        talk_console().print("stage 2 waits until stage 1 has finished", highlight=False)
+        stderr_console().print("stage 2 waits until stage 1 has finished", highlight=False)
         return False
-    talk_console().print(f"stage 1 in {finish_stage_1(run)}", highlight=False, soft_wrap=True)
+    stderr_console().print(f"stage 1 in {finish_stage_1(run)}", highlight=False, soft_wrap=True)
     return True
 
 
@@ -88,7 +88,7 @@ def report(result: StudyResult, settings: TuneSettings, run: RunDirectory, task:
     from paretocast.cli.tables import print_outcome
     from paretocast.workspace.progress import inspect_run
 
-    console = talk_console()
+    console = stderr_console()
     if result.outcome is not None:
         print_outcome(result.outcome, unit=task.series.unit)
     names = save_pages(result, settings, run, task)

@@ -9,13 +9,13 @@ from rich.console import Console
 PIPED_WIDTH = 160  # a table written to a file keeps its columns
 
 
-def numbers_console() -> Console:
+def stdout_console() -> Console:
     """Stdout."""
     console = Console()
     return console if console.is_terminal else Console(width=PIPED_WIDTH)
 
 
-def talk_console() -> Console:
+def stderr_console() -> Console:
     """Stderr."""
     console = Console(stderr=True)
     return console if console.is_terminal else Console(stderr=True, width=PIPED_WIDTH)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paretocast.cli.console import numbers_console, talk_console
+from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.errors import StoreError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def consolidate(
             f"no run in {workspace / 'results'}; paretocast tune makes one, --workspace names "
             "another place"
         )
-    with talk_console().status("reading the runs"):
+    with stderr_console().status("reading the runs"):
         from paretocast.results.repair import consolidate_run, save_best
 
         found = [consolidate_run(run, data_dir=data_dir, rebuild=not summary) for run in runs]
@@ -59,7 +59,7 @@ def consolidate(
     page = workspace / "results" / "explored.html"
     whole = [(one, _drawn(one)) for one in found if one.coverages]
     files.save_text(page, explored_page(whole))
-    talk = talk_console()
+    talk = stderr_console()
     for path in (*save_best(found, workspace), page):
         talk.print(f"written {path}", highlight=False, soft_wrap=True)
 
@@ -85,7 +85,7 @@ def print_found(found: list[Consolidated]) -> None:
             f"{result['best_picp']:.1f}" if result else "–",
             f"{sum(seen) / len(seen):.0f}" if seen else "–",
         )
-    console = numbers_console()
+    console = stdout_console()
     console.print(table)
     for one in found:
         for problem in one.problems:

@@ -25,7 +25,7 @@ def list_command(data_dir: DataDir = None) -> None:
     from rich import box
     from rich.table import Table
 
-    from paretocast.cli.console import numbers_console, talk_console
+    from paretocast.cli.console import stderr_console, stdout_console
     from paretocast.data import list_datasets
 
     table = Table(box=box.SIMPLE_HEAD)
@@ -37,9 +37,9 @@ def list_command(data_dir: DataDir = None) -> None:
         table.add_row(
             row.name, row.unit, row.use_from, row.train_to, row.validation_to, row.test_to, file
         )
-    numbers_console().print(table)
+    stdout_console().print(table)
     if not all(row.present for row in rows):
-        talk_console().print(
+        stderr_console().print(
             "absent files are looked for in --data-dir or $PARETOCAST_DATA", highlight=False
         )
 
@@ -58,12 +58,12 @@ def check_command(
     """Everything that is wrong or noteworthy with a data set; exit code 1 if it cannot be used."""
     from rich.markup import escape
 
-    from paretocast.cli.console import numbers_console
+    from paretocast.cli.console import stdout_console
     from paretocast.data import check_dataset
 
     names = None if covariates is None else [name.strip() for name in covariates.split(",")]
     findings = check_dataset(dataset, data_dir=data_dir, covariates=names)
-    console = numbers_console()
+    console = stdout_console()
     for finding in findings:
         style = STYLES[finding.severity]
         console.print(f"[{style}]{finding.severity:<8}[/] {escape(str(finding))}", highlight=False)
@@ -90,11 +90,11 @@ def describe_command(
     from rich import box
     from rich.table import Table
 
-    from paretocast.cli.console import numbers_console, significant, talk_console
+    from paretocast.cli.console import significant, stderr_console, stdout_console
     from paretocast.data import describe_dataset, load_dataset
 
     loaded = load_dataset(dataset, data_dir=data_dir)
-    console = numbers_console()
+    console = stdout_console()
     for group, facts in groupby(describe_dataset(loaded), key=lambda fact: fact.group):
         table = Table(title=group, title_justify="left", box=box.SIMPLE, show_header=False)
         for fact in facts:
@@ -106,4 +106,4 @@ def describe_command(
         from paretocast.workspace import files
 
         files.save_text(page, series_page(loaded))
-        talk_console().print(f"picture in {page}", highlight=False)
+        stderr_console().print(f"picture in {page}", highlight=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paretocast.cli.console import numbers_console, talk_console
+from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.search import assumptions, say_assumptions
 from paretocast.errors import SettingsError
 
@@ -132,7 +132,7 @@ def diagnose(
             notes=assumptions(opened.task),
         ),
     )
-    talk_console().print(f"figures in {written}", highlight=False, soft_wrap=True)
+    stderr_console().print(f"figures in {written}", highlight=False, soft_wrap=True)
 
 
 def print_diagnosis(diagnosis: Diagnosis, *, unit: str, subject: str) -> None:
@@ -143,7 +143,7 @@ def print_diagnosis(diagnosis: Diagnosis, *, unit: str, subject: str) -> None:
 
     from paretocast.report import SLAB_COLUMNS, slab_cells, worst_sentence
 
-    console = numbers_console()
+    console = stdout_console()
     console.print(
         f"[bold]{escape(subject)}[/bold]: the {diagnosis.target:g} % interval; width and Winkler "
         f"score in {escape(unit)}",
@@ -202,7 +202,7 @@ def aimed(opened: StoredForecast, target_coverage: float | None) -> StoredForeca
     tail = (100.0 - target_coverage) / 200.0
     levels = opened.task.shape.levels
     if tail < levels[0] - SAME_LEVEL or 1.0 - tail > levels[-1] + SAME_LEVEL:
-        talk_console().print(
+        stderr_console().print(
             f"[yellow]note[/yellow] the {target_coverage:g} % interval lies beyond the stored "
             f"levels, {levels[0]:g} to {levels[-1]:g}: its bounds are read from the tails that "
             "these draw",

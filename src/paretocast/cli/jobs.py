@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from paretocast.cli.console import talk_console
+from paretocast.cli.console import stderr_console
 from paretocast.cli.submit import (
     DryRunOption,
     ProfileFileOption,
@@ -31,14 +31,14 @@ def cancel(
     workspace: WorkspaceOption = Path("hpo"),
 ) -> None:
     """End the jobs of an experiment. Its trials are kept; resubmit goes on with them."""
-    from paretocast.cluster.auto import Places
+    from paretocast.cluster.auto import AutoExecutor
     from paretocast.cluster.submission import cancel as end_jobs
     from paretocast.cluster.submission import find
 
     submission = find(workspace, experiment)
-    ended = end_jobs(submission, Places(workspace))
+    ended = end_jobs(submission, AutoExecutor(workspace))
     said = f"ended {', '.join(ended)}" if ended else "no job of it waits or runs"
-    talk_console().print(f"{submission.id}: {said}", highlight=False, markup=False)
+    stderr_console().print(f"{submission.id}: {said}", highlight=False, markup=False)
 
 
 def resubmit(
@@ -60,7 +60,7 @@ def resubmit(
 
     Without --profile it is submitted with the profile of its last time.
     """
-    from paretocast.cluster.auto import Places
+    from paretocast.cluster.auto import AutoExecutor
     from paretocast.cluster.profiles import Profile, load_profiles, profile_files
     from paretocast.cluster.script import job_script
     from paretocast.cluster.submission import find, refuse_if_active, request_of, submit
@@ -79,7 +79,7 @@ def resubmit(
         job = job_script(request, chosen, program=program_words(chosen), study_id=study_id)
         print(job.script)  # noqa: T201
         return
-    executor = Places(workspace, submit_to=chosen.executor)
+    executor = AutoExecutor(workspace, submit_to=chosen.executor)
     refuse_if_active(submission, executor)
     again = submit(
         request,

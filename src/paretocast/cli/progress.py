@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from paretocast.cli.console import duration, significant, talk_console
+from paretocast.cli.console import duration, significant, stderr_console
 from paretocast.search.selection import TrialState
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class StudyProgress:
     """Trial count, best MAE, its PICP and the time left, of one process or of several."""
 
     def __init__(self, *, n_trials: int, n_done: int, time_limit_seconds: float | None) -> None:
-        self._console = talk_console()
+        self._console = stderr_console()
         self._n_trials = n_trials
         self._n_done = n_done
         self._limit = time_limit_seconds

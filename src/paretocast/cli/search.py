@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paretocast.cli.console import talk_console
+from paretocast.cli.console import stderr_console
 from paretocast.errors import ExecutionError, StoreError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def load_task(settings: TuneSettings) -> Task:
     from paretocast.data import load_dataset
     from paretocast.data.task import plan_task
 
-    console = talk_console()
+    console = stderr_console()
     dataset = load_dataset(
         settings.dataset,
         data_dir=None if settings.data_dir is None else Path(settings.data_dir),
@@ -59,7 +59,7 @@ def say_assumptions(task: Task) -> None:
     from rich.markup import escape
 
     for note in assumptions(task):
-        talk_console().print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
+        stderr_console().print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
 
 
 def assumptions(task: Task) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ def search(settings: TuneSettings, run: RunDirectory, task: Task) -> StudyResult
 
     from paretocast.cli.progress import StudyProgress
 
-    talk_console().print(
+    stderr_console().print(
         f"[bold]{settings.model}[/bold] on [bold]{run.dataset}[/bold], study {run.job_id}: "
         f"{len(task.issues['train'])} training windows, "
         f"judged on {len(task.issues['tune'])} daily forecasts",
@@ -90,7 +90,7 @@ def search(settings: TuneSettings, run: RunDirectory, task: Task) -> StudyResult
     with StopRequest() as stop:
         study = open_study(settings, run, task, shared=settings.workers > 1)
         for note in study.notes:
-            talk_console().print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
+            stderr_console().print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
         with StudyProgress(
             n_trials=settings.trials,
             n_done=len(study.records),
@@ -118,20 +118,20 @@ def open_study(
     settings: TuneSettings, run: RunDirectory, task: Task, *, shared: bool, worker: int = 0
 ) -> Study:
     """Load the libraries, put the task on its device and open the study there."""
-    with talk_console().status("loading the model library"):
+    with stderr_console().status("loading the model library"):
         from paretocast.study.study import Study
         from paretocast.training import use_threads
-        from paretocast.training.setup import prepare_bench
+        from paretocast.training.setup import prepare_training
 
         use_threads(settings.threads or default_threads())
-        bench = prepare_bench(
+        setup = prepare_training(
             task,
             model=settings.model,
             training=settings.training,
             target_coverage=settings.target_coverage,
             device=settings.device,
         )
-        return Study(settings, run, bench, shared=shared, worker=worker)
+        return Study(settings, run, setup, shared=shared, worker=worker)
 
 
 class StopRequest:
@@ -163,7 +163,7 @@ class StopRequest:
         del number, frame
         self._wanted = True
         signal.signal(signal.SIGINT, self._on_second)
-        talk_console().print(
+        stderr_console().print(
             "stopping after this step; Ctrl-C again ends at once and loses what was trained "
             "since the last rung"
         )
@@ -210,7 +210,7 @@ def _with_workers(
             time.sleep(SECONDS_BETWEEN_LOOKS)
     result = study.conclude(asked=stop())
     if failed and result.ended_by in {"trials", "patience"}:
-        talk_console().print(
+        stderr_console().print(
             f"[yellow]{len(failed)} of {settings.workers} workers ended early[/yellow], the others "
             f"did their work; logs in {run.worker_log(0).parent}",
             highlight=False,

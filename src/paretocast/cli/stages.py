@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from paretocast.cli.console import numbers_console, significant, talk_console
+from paretocast.cli.console import significant, stderr_console, stdout_console
 
 if TYPE_CHECKING:
     from paretocast.results.two_stage import SecondStage
@@ -17,7 +17,7 @@ def print_levels(second: SecondStage) -> None:
     from rich.table import Table
 
     content = second.content
-    console = numbers_console()
+    console = stdout_console()
     console.print(
         f"\n[bold]stage 2[/bold]: levels for {content['target_coverage']:g} % from the stored "
         f"forecasts of trial {content['trial']}; width in {escape(second.unit)}",
@@ -57,4 +57,4 @@ def print_levels(second: SecondStage) -> None:
             f"{second.searched.low:.4f} and {second.searched.high:.4f}",
             highlight=False,
         )
-    talk_console().print(f"levels in {second.path}", highlight=False, soft_wrap=True)
+    stderr_console().print(f"levels in {second.path}", highlight=False, soft_wrap=True)

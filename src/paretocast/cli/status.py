@@ -13,9 +13,9 @@ import typer
 from paretocast.cli.console import (
     dataset_name,
     duration,
-    numbers_console,
     significant,
-    talk_console,
+    stderr_console,
+    stdout_console,
 )
 from paretocast.cli.submit import WorkspaceOption
 from paretocast.errors import StoreError
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from rich.console import Group
 
-    from paretocast.cluster.status import Standing
-    from paretocast.cluster.survey import Survey
+    from paretocast.cluster.status import ExperimentStatus
+    from paretocast.cluster.survey import StatusReport
 
 STYLES = {
     "queued": "cyan",
@@ -80,7 +80,7 @@ def status(
             _print(chosen, found, workspace, clear=watch)
         if found.standings and not chosen:
             listed = ", ".join(dict.fromkeys(_kind(one) for one in found.standings))
-            talk_console().print(
+            stderr_console().print(
                 f"no experiment of this choice; {workspace} holds {listed}",
                 highlight=False,
                 markup=False,
@@ -91,14 +91,14 @@ def status(
         time.sleep(interval)
 
 
-def _kind(one: Standing) -> str:
+def _kind(one: ExperimentStatus) -> str:
     row = one.evidence.row
     return f"{row.model} on {row.dataset}{f' stage {row.stage}' if row.stage else ''}"
 
 
-def _look(workspace: Path, *, rebuild: bool) -> Survey:
+def _look(workspace: Path, *, rebuild: bool) -> StatusReport:
     """The survey, kept in the table where that can be written."""
-    from paretocast.cluster.auto import Places
+    from paretocast.cluster.auto import AutoExecutor
     from paretocast.cluster.survey import keep_table, survey
 
     if not (workspace / "results").is_dir():
@@ -106,17 +106,19 @@ def _look(workspace: Path, *, rebuild: bool) -> Survey:
             f"no experiment in {workspace}: submit or tune makes the first one, "
             "--workspace names another place"
         )
-    found = survey(workspace, Places(workspace), now=datetime.now(UTC))
+    found = survey(workspace, AutoExecutor(workspace), now=datetime.now(UTC))
     try:
         keep_table(workspace, found.standings, anew=rebuild)
     except StoreError as error:
         if rebuild:
             raise
-        talk_console().print(f"[yellow]note[/yellow] {error}", highlight=False)
+        stderr_console().print(f"[yellow]note[/yellow] {error}", highlight=False)
     return found
 
 
-def _print_json(standings: Sequence[Standing], found: Survey, workspace: Path) -> None:
+def _print_json(
+    standings: Sequence[ExperimentStatus], found: StatusReport, workspace: Path
+) -> None:
     from paretocast.cluster.status import next_commands
     from paretocast.workspace.files import without_nan
 
@@ -129,10 +131,12 @@ def _print_json(standings: Sequence[Standing], found: Survey, workspace: Path) -
     print(json.dumps(without_nan(content), indent=2, ensure_ascii=False), flush=True)  # noqa: T201
 
 
-def _print(standings: Sequence[Standing], found: Survey, workspace: Path, *, clear: bool) -> None:
+def _print(
+    standings: Sequence[ExperimentStatus], found: StatusReport, workspace: Path, *, clear: bool
+) -> None:
     from rich.markup import escape
 
-    console, talk = numbers_console(), talk_console()
+    console, talk = stdout_console(), stderr_console()
     if clear and console.is_terminal:
         console.clear()
     console.print(_picture(standings))
@@ -147,7 +151,7 @@ def _print(standings: Sequence[Standing], found: Survey, workspace: Path, *, cle
         talk.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
 
 
-def _picture(standings: Sequence[Standing]) -> Group:
+def _picture(standings: Sequence[ExperimentStatus]) -> Group:
     """The table, and below it what went wrong where."""
     from rich import box
     from rich.console import Group

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from typer.core import TyperGroup
 
-from paretocast.cli.console import talk_console
+from paretocast.cli.console import stderr_console
 from paretocast.errors import ExecutionError, ParetocastError, SettingsError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from paretocast.cluster.base import Executor
     from paretocast.cluster.profiles import Profile
     from paretocast.cluster.script import Request
-    from paretocast.cluster.status import Standing
+    from paretocast.cluster.status import ExperimentStatus
     from paretocast.cluster.submission import Step
     from paretocast.cluster.tracking import Submission
 
@@ -142,7 +142,7 @@ def submit(
 
       paretocast submit --all --stage all --dry-run
     """
-    from paretocast.cluster.auto import Places
+    from paretocast.cluster.auto import AutoExecutor
     from paretocast.cluster.profiles import load_profiles, profile_files
     from paretocast.cluster.submission import plan
 
@@ -156,7 +156,7 @@ def submit(
         options=options,
         workspace=workspace,
     )
-    executor = Places(workspace, submit_to=chosen.executor)
+    executor = AutoExecutor(workspace, submit_to=chosen.executor)
     if everything or stage in {"2", "all"}:
         standings = _standings(workspace, executor, must_ask=not dry_run)
     else:
@@ -188,7 +188,7 @@ def print_submission(submission: Submission, workspace: Path) -> None:
     from paretocast.cluster.survey import result_path
     from paretocast.cluster.tracking import submission_row
 
-    console = talk_console()
+    console = stderr_console()
     job = submission.jobs[-1]
     request = request_of(submission, workspace.absolute())
     print(job.job_id)  # noqa: T201  (the number; everything else is talk)
@@ -319,7 +319,9 @@ def _requests(
     ]
 
 
-def _standings(workspace: Path, executor: Executor, *, must_ask: bool) -> tuple[Standing, ...]:
+def _standings(
+    workspace: Path, executor: Executor, *, must_ask: bool
+) -> tuple[ExperimentStatus, ...]:
     """Where the experiments stand; what is not known must not be submitted a second time."""
     from paretocast.cluster.survey import survey
 
@@ -327,7 +329,7 @@ def _standings(workspace: Path, executor: Executor, *, must_ask: bool) -> tuple[
     for note in found.notes:
         if must_ask:
             raise ExecutionError(note)
-        talk_console().print(f"[yellow]note[/yellow] {note}", highlight=False)
+        stderr_console().print(f"[yellow]note[/yellow] {note}", highlight=False)
     return found.standings
 
 
@@ -385,7 +387,7 @@ def _submit_steps(
 
 
 def _print_skipped(step: Step) -> None:
-    talk_console().print(
+    stderr_console().print(
         f"skipped {step.request.title}: {step.skipped}",
         highlight=False,
         markup=False,

@@ -8,7 +8,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from paretocast.cli.console import numbers_console, significant
+from paretocast.cli.console import significant, stdout_console
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ MOST_TIED_NAMED = 8
 
 def print_outcome(outcome: Outcome, *, unit: str) -> None:
     """The front, the chosen configuration and why, and the references beside them."""
-    console = numbers_console()
+    console = stdout_console()
     by_number = {record.number: record for record in outcome.records}
     table = Table(
         title=(
@@ -78,7 +78,7 @@ def print_outcome(outcome: Outcome, *, unit: str) -> None:
 
 def _print_ties(outcome: Outcome) -> None:
     """What the marks mean, and which trials beside the front cannot be told from it."""
-    console = numbers_console()
+    console = stdout_console()
     if any(outcome.is_tied(number) for number in outcome.front):
         console.print("≈ on the front by measurement; another trial may belong in its place")
     if outcome.tied:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paretocast.cluster.background import LOCAL_PREFIX, Background
+from paretocast.cluster.background import LOCAL_PREFIX, BackgroundExecutor
 from paretocast.cluster.base import Executor, Job, JobReport
-from paretocast.cluster.slurm import Slurm
+from paretocast.cluster.slurm import SlurmExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 BACKGROUND, SLURM = "background", "slurm"
 
 
-class Places(Executor):
+class AutoExecutor(Executor):
     """Jobs of this machine and of its cluster.
 
     Parameters
@@ -27,8 +27,8 @@ class Places(Executor):
     """
 
     def __init__(self, workspace: Path, *, submit_to: str = SLURM) -> None:
-        self._background = Background(workspace / "jobs")
-        self._slurm = Slurm()
+        self._background = BackgroundExecutor(workspace / "jobs")
+        self._slurm = SlurmExecutor()
         self._submit_to: Executor = self._background if submit_to == BACKGROUND else self._slurm
 
     def submit(self, job: Job) -> str:

@@ -40,7 +40,7 @@ LOOK_SECONDS = 0.2
 NEVER_STARTED = "Dependency"
 
 
-class Background(Executor):
+class BackgroundExecutor(Executor):
     """Jobs that lie in one folder.
 
     Parameters
@@ -126,7 +126,7 @@ def guard(home: Path, element: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: asked.append(time.monotonic()))
     job = _load_job(home)
-    others = Background(home.parent)
+    others = BackgroundExecutor(home.parent)
     while any(report.state.active for report in others.poll(job["after"]).values()):
         if asked:
             _write_exit(home, element, NEVER_STARTED)

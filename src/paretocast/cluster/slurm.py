@@ -54,7 +54,7 @@ _ID = re.compile(r"\d+(_\d+)?")
 _ELEMENTS = re.compile(r"(\d+)_\[([\d,-]+)(?:%\d+)?\]")  # of an array that has not started
 
 
-class Slurm(Executor):
+class SlurmExecutor(Executor):
     """The cluster that the commands on PATH belong to.
 
     Parameters

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from paretocast.workspace.progress import Progress
 
 
-class Stand(StrEnum):
+class State(StrEnum):
     """Where an experiment stands."""
 
     QUEUED = "queued"
@@ -36,7 +36,7 @@ class Stand(StrEnum):
     @property
     def active(self) -> bool:
         """Whether a job of it waits or runs."""
-        return self in {Stand.QUEUED, Stand.RUNNING}
+        return self in {State.QUEUED, State.RUNNING}
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Standing:
+class ExperimentStatus:
     """One line of `paretocast status`.
 
     Attributes
@@ -93,7 +93,7 @@ class Standing:
     """
 
     evidence: Evidence
-    stand: Stand
+    stand: State
     detail: str
     elapsed_seconds: float | None
     rest_seconds: float | None
@@ -141,14 +141,14 @@ class Standing:
             "log": row.log or None,
             "results": row.results or None,
             "problems": list(progress.problems),
-            "last_lines": list(self.evidence.last_lines) if self.stand is Stand.FAILED else [],
+            "last_lines": list(self.evidence.last_lines) if self.stand is State.FAILED else [],
         }
 
 
-def standing(evidence: Evidence, *, now: datetime) -> Standing:
+def standing(evidence: Evidence, *, now: datetime) -> ExperimentStatus:
     """Join what is known about one experiment."""
     stand = _stand(evidence)
-    return Standing(
+    return ExperimentStatus(
         evidence=evidence,
         stand=stand,
         detail=_detail(evidence, stand),
@@ -172,7 +172,7 @@ def likely_cause(element: ElementReport, last_lines: Sequence[str]) -> str:
     return _describe_exit(element.exit_code)
 
 
-def next_commands(standings: Sequence[Standing], *, workspace: Path) -> tuple[str, ...]:
+def next_commands(standings: Sequence[ExperimentStatus], *, workspace: Path) -> tuple[str, ...]:
     """What to do next, each a sentence that ends in a command."""
     place = "" if workspace == Path("hpo") else f" --workspace {shlex.quote(str(workspace))}"
     lines = []
@@ -183,16 +183,16 @@ def next_commands(standings: Sequence[Standing], *, workspace: Path) -> tuple[st
         row = one.evidence.row
         if latest[row.model, row.dataset, row.stage] is not one:
             continue  # a later experiment stands in its place
-        if row.strategy == TWO_STAGE and row.stage == "1" and one.stand is Stand.FINISHED:
+        if row.strategy == TWO_STAGE and row.stage == "1" and one.stand is State.FINISHED:
             second = latest.get((row.model, row.dataset, "2"))
-            if second is None or second.stand in {Stand.CANCELLED, Stand.FAILED}:
+            if second is None or second.stand in {State.CANCELLED, State.FAILED}:
                 lines.append(
                     f"stage 2 of {row.model} {row.dataset} can be submitted: "
                     f"paretocast submit {row.model} {one.evidence.dataset} --stage 2{place}"
                 )
-        elif one.stand is Stand.FINISHED and not one.evidence.has_pages:
+        elif one.stand is State.FINISHED and not one.evidence.has_pages:
             lines.append(f"pages of {row.id}: {_resume(one, place)}")
-        elif one.stand in {Stand.FAILED, Stand.CANCELLED, Stand.UNFINISHED}:
+        elif one.stand in {State.FAILED, State.CANCELLED, State.UNFINISHED}:
             lines.append(_continue(one, place))
     if any(one.stand.active for one in standings):
         lines.append(f"follow the jobs: paretocast status --watch{place}")
@@ -233,19 +233,19 @@ def _describe_exit(code: int | None) -> str:
     return f"ended with exit code {code}"
 
 
-def _stand(evidence: Evidence) -> Stand:
+def _stand(evidence: Evidence) -> State:
     state = JobState.UNKNOWN if evidence.report is None else evidence.report.state
     if state is JobState.RUNNING or (state is JobState.UNKNOWN and evidence.progress.n_running):
-        return Stand.RUNNING
+        return State.RUNNING
     if state is JobState.PENDING:
-        return Stand.QUEUED
+        return State.QUEUED
     if evidence.has_result and _all_trials_ended(evidence):
-        return Stand.FINISHED
+        return State.FINISHED
     if state.broken:
-        return Stand.FAILED
+        return State.FAILED
     if state is JobState.CANCELLED:
-        return Stand.CANCELLED
-    return Stand.UNFINISHED
+        return State.CANCELLED
+    return State.UNFINISHED
 
 
 def _all_trials_ended(evidence: Evidence) -> bool:
@@ -255,21 +255,21 @@ def _all_trials_ended(evidence: Evidence) -> bool:
     return evidence.progress.n_ended >= wanted or not patient
 
 
-def _detail(evidence: Evidence, stand: Stand) -> str:
+def _detail(evidence: Evidence, stand: State) -> str:
     report = evidence.report or JobReport()
     element = report.telling
     match stand:
-        case Stand.FAILED if element is not None:
+        case State.FAILED if element is not None:
             return likely_cause(element, evidence.last_lines)
-        case Stand.CANCELLED if evidence.after and not evidence.row.started:
+        case State.CANCELLED if evidence.after and not evidence.row.started:
             followed = ", ".join(evidence.after)
             return f"never started: job {followed}, which it follows, did not end well"
-        case Stand.QUEUED if element is not None:
+        case State.QUEUED if element is not None:
             reason = element.reason or ("Dependency" if evidence.after else "")
             return _WAITING.get(reason, reason)
-        case Stand.UNFINISHED if evidence.row.job_ids:
+        case State.UNFINISHED if evidence.row.job_ids:
             return _UNFINISHED if element is not None else _FORGOTTEN
-        case Stand.FINISHED if n_broken := sum(e.state.broken for e in report.elements):
+        case State.FINISHED if n_broken := sum(e.state.broken for e in report.elements):
             return f"{n_broken} of its {len(report.elements)} workers failed on the way"
         case _:
             return ""
@@ -286,15 +286,15 @@ _WAITING = {
 }
 
 
-def _elapsed(row: Row, stand: Stand, now: datetime) -> float | None:
+def _elapsed(row: Row, stand: State, now: datetime) -> float | None:
     if not row.started:
         return None
     start = datetime.fromisoformat(row.started)
-    end = now if stand is Stand.RUNNING or not row.ended else datetime.fromisoformat(row.ended)
+    end = now if stand is State.RUNNING or not row.ended else datetime.fromisoformat(row.ended)
     return max(0.0, (end - start).total_seconds())
 
 
-def _rest(evidence: Evidence, stand: Stand) -> float | None:
+def _rest(evidence: Evidence, stand: State) -> float | None:
     """Training time of a mean trial, for the trials left, shared by the workers."""
     progress = evidence.progress
     if not stand.active or not progress.n_ended or not evidence.row.trials.isdigit():
@@ -308,7 +308,7 @@ def _rest(evidence: Evidence, stand: Stand) -> float | None:
     return progress.fit_seconds / progress.n_ended * left / max(1, min(workers, left))
 
 
-def _continue(one: Standing, place: str) -> str:
+def _continue(one: ExperimentStatus, place: str) -> str:
     row = one.evidence.row
     if not row.job_ids:
         return f"{row.id} can be continued: {_resume(one, place)}"
@@ -316,7 +316,7 @@ def _continue(one: Standing, place: str) -> str:
     return f"{row.id} {one.stand}{ended}: paretocast resubmit {row.id}{place}"
 
 
-def _resume(one: Standing, place: str) -> str:
+def _resume(one: ExperimentStatus, place: str) -> str:
     row = one.evidence.row
     study_id = row.id.removeprefix(f"{row.model}_{row.dataset}_")
     return (

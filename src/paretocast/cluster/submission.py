@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from paretocast.cluster import tracking
 from paretocast.cluster.script import Request, job_script
-from paretocast.cluster.status import Stand
+from paretocast.cluster.status import State
 from paretocast.cluster.tracking import SubmittedJob
 from paretocast.errors import ExecutionError, StoreError
 from paretocast.workspace import files
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from paretocast.cluster.base import Executor
     from paretocast.cluster.profiles import Profile
-    from paretocast.cluster.status import Standing
+    from paretocast.cluster.status import ExperimentStatus
     from paretocast.cluster.tracking import Submission
 
 # The order in which a budget is best spent: data set by data set, the cheapest model first.
@@ -56,7 +56,7 @@ class Step:
     after_step: int | None = None
 
 
-def plan(requests: Sequence[Request], standings: Iterable[Standing]) -> tuple[Step, ...]:
+def plan(requests: Sequence[Request], standings: Iterable[ExperimentStatus]) -> tuple[Step, ...]:
     """What to do about each request, in order, given where the experiments stand.
 
     What is finished or active is skipped. A study that has trials and no job is continued. Stage 2
@@ -192,7 +192,7 @@ def refuse_if_active(submission: Submission, executor: Executor) -> None:
             )
 
 
-def _planned(request: Request, same: Sequence[Standing]) -> Step:
+def _planned(request: Request, same: Sequence[ExperimentStatus]) -> Step:
     """The step for one request, without regard to other stages."""
     for one in same:
         if one.stand.active:
@@ -200,7 +200,7 @@ def _planned(request: Request, same: Sequence[Standing]) -> Step:
             where = f"job {job}" if job else "outside Slurm"
             return Step(request, skipped=f"{one.stand} as {one.id} ({where})")
     for one in same:
-        if one.stand is Stand.FINISHED:
+        if one.stand is State.FINISHED:
             ended = one.evidence.progress.n_ended
             trials = f", {ended} trials" if ended else ""
             return Step(request, skipped=f"finished as {one.id}{trials}")
@@ -212,7 +212,7 @@ def _planned(request: Request, same: Sequence[Standing]) -> Step:
     return Step(request, study_id=study_id)
 
 
-def _behind_stage_1(step: Step, first: Sequence[Standing], steps: Sequence[Step]) -> Step:
+def _behind_stage_1(step: Step, first: Sequence[ExperimentStatus], steps: Sequence[Step]) -> Step:
     for index, earlier in enumerate(steps):
         wanted = (step.request.model, step.request.dataset, 1)
         if (earlier.request.model, earlier.request.dataset, earlier.request.stage) == wanted:
@@ -222,7 +222,7 @@ def _behind_stage_1(step: Step, first: Sequence[Standing], steps: Sequence[Step]
     active = [one for one in first if one.stand.active]
     if active:
         return replace(step, after=(active[-1].evidence.row.job_ids.rpartition(" ")[2],))
-    if any(one.stand is Stand.FINISHED for one in first):
+    if any(one.stand is State.FINISHED for one in first):
         return step
     name = f"{step.request.model} {step.request.dataset}"
     stood = f"{first[-1].id} is {first[-1].stand}" if first else "there is none"
@@ -236,7 +236,9 @@ def _behind_stage_1(step: Step, first: Sequence[Standing], steps: Sequence[Step]
     )
 
 
-def _of(standings: Iterable[Standing], request: Request, *, stage: int | None) -> list[Standing]:
+def _of(
+    standings: Iterable[ExperimentStatus], request: Request, *, stage: int | None
+) -> list[ExperimentStatus]:
     key = (request.model, request.dataset, "" if stage is None else str(stage))
     rows = ((one.evidence.row, one) for one in standings)
     return [one for row, one in rows if (row.model, row.dataset, row.stage) == key]

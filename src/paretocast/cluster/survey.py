@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paretocast.cluster import tracking
-from paretocast.cluster.status import Evidence, Stand, Standing, standing
+from paretocast.cluster.status import Evidence, ExperimentStatus, State, standing
 from paretocast.cluster.tracking import SINGLE_STAGE, Row, Submission, submission_row
 from paretocast.errors import ExecutionError, StoreError
 from paretocast.workspace import files
@@ -25,22 +25,22 @@ _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)")
 
 
 @dataclass(frozen=True)
-class Survey:
+class StatusReport:
     """What was found.
 
     Attributes
     ----------
-    standings : tuple of Standing
+    standings : tuple of ExperimentStatus
         One per experiment, the oldest first.
     notes : tuple of str
         What could not be found out, and why.
     """
 
-    standings: tuple[Standing, ...]
+    standings: tuple[ExperimentStatus, ...]
     notes: tuple[str, ...]
 
 
-def survey(workspace: Path, executor: Executor | None, *, now: datetime) -> Survey:
+def survey(workspace: Path, executor: Executor | None, *, now: datetime) -> StatusReport:
     """Where all experiments of a workspace stand.
 
     Parameters
@@ -67,10 +67,10 @@ def survey(workspace: Path, executor: Executor | None, *, now: datetime) -> Surv
         for run in sorted(files.find_runs(workspace), key=lambda run: _written_at(run.manifest))
         if run.study_name not in known
     ]
-    return Survey(tuple(standings), tuple(notes))
+    return StatusReport(tuple(standings), tuple(notes))
 
 
-def keep_table(workspace: Path, standings: Iterable[Standing], *, anew: bool) -> None:
+def keep_table(workspace: Path, standings: Iterable[ExperimentStatus], *, anew: bool) -> None:
     """Bring the table of experiments up to date, or make it anew from what was found.
 
     Raises
@@ -115,7 +115,7 @@ def _open_jobs(workspace: Path, submissions: Iterable[Submission]) -> list[str]:
     for one in submissions:
         row = rows.get(one.id)
         asked_before = row is not None and row.job_ids == submission_row(one).job_ids
-        if not (asked_before and row is not None and row.state == Stand.FINISHED):
+        if not (asked_before and row is not None and row.state == State.FINISHED):
             jobs.append(one.jobs[-1].job_id)
     return jobs
 

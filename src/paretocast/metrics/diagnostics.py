@@ -56,7 +56,7 @@ class Grouping:
 
 
 @dataclass(frozen=True)
-class Slab:
+class GroupCoverage:
     """Coverage of one group of target times.
 
     Attributes
@@ -80,15 +80,15 @@ class Slab:
 
 
 @dataclass(frozen=True)
-class Breakdown:
+class CoverageByGroup:
     """A grouping with what was measured in each of its slabs; empty slabs are left out."""
 
     name: str
-    slabs: tuple[Slab, ...]
+    slabs: tuple[GroupCoverage, ...]
 
 
 @dataclass(frozen=True)
-class WorstSlab:
+class WorstGroup:
     """The slab farthest from the target, measured in its own uncertainty.
 
     Attributes
@@ -101,7 +101,7 @@ class WorstSlab:
     """
 
     grouping: str
-    slab: Slab
+    slab: GroupCoverage
     low: float
     high: float
     n_looked_at: int
@@ -133,7 +133,7 @@ class Diagnosis:
 
     Attributes
     ----------
-    overall : Slab
+    overall : GroupCoverage
         All target times.
     reliability : tuple of Share
         For each level, the observations at or below its quantile.
@@ -142,9 +142,9 @@ class Diagnosis:
     """
 
     target: float
-    overall: Slab
-    breakdowns: tuple[Breakdown, ...]
-    worst: WorstSlab | None
+    overall: GroupCoverage
+    breakdowns: tuple[CoverageByGroup, ...]
+    worst: WorstGroup | None
     reliability: tuple[Share, ...]
     pit: tuple[Share, ...]
 
@@ -177,12 +177,12 @@ def diagnose(
         raise DataError("observed holds no value to diagnose a forecast with")
     everything = np.zeros(observed.shape, dtype=np.int64)
 
-    def slab(label: str, inside: NDArray[np.bool_]) -> Slab:
+    def slab(label: str, inside: NDArray[np.bool_]) -> GroupCoverage:
         own = np.where(inside, observed, np.nan)
         low, high = _coverage_interval(own, lower, upper, level=CONFIDENCE, seed=seed)
         kept = inside & seen
         hit = (lower <= observed) & (observed <= upper)
-        return Slab(
+        return GroupCoverage(
             label=label,
             picp=float(100.0 * hit[kept].mean()),
             low=low,
@@ -194,7 +194,7 @@ def diagnose(
         )
 
     breakdowns = tuple(
-        Breakdown(
+        CoverageByGroup(
             grouping.name,
             tuple(
                 slab(label, inside)
@@ -282,14 +282,14 @@ def _coverage_interval(
 
 def _worst(
     groupings: Sequence[Grouping],
-    breakdowns: Sequence[Breakdown],
+    breakdowns: Sequence[CoverageByGroup],
     observed: Floats,
     lower: Floats,
     upper: Floats,
     *,
     target: float,
     seed: int,
-) -> WorstSlab | None:
+) -> WorstGroup | None:
     candidates = [
         (grouping, slab)
         for grouping, breakdown in zip(groupings, breakdowns, strict=True)
@@ -299,7 +299,7 @@ def _worst(
     if not candidates:
         return None
 
-    def distance(candidate: tuple[Grouping, Slab]) -> float:
+    def distance(candidate: tuple[Grouping, GroupCoverage]) -> float:
         slab = candidate[1]
         side = slab.high - slab.picp if slab.picp < target else slab.picp - slab.low
         return abs(slab.picp - target) / max(side, 1e-9)
@@ -314,7 +314,7 @@ def _worst(
         level=1.0 - (1.0 - CONFIDENCE) / n_looked_at,
         seed=seed,
     )
-    return WorstSlab(grouping.name, slab, low, high, n_looked_at)
+    return WorstGroup(grouping.name, slab, low, high, n_looked_at)
 
 
 def _reliability(

@@ -19,20 +19,20 @@ from paretocast.report.page import (
 )
 
 if TYPE_CHECKING:
-    from paretocast.calibration import Trialled
-    from paretocast.results.assessment import Honesty
+    from paretocast.calibration import IntervalScores
+    from paretocast.results.assessment import Assessment
 
 HEADING = "How honest it is on hours that chose nothing"
 SHOWN = ("lead time", "local hour", "month")
 LEAST_SHOWN_PERCENT = 0.05
 
 
-def honesty_section(found: Honesty | str, *, model: str, dataset: str, folder: str) -> str:
+def honesty_section(found: Assessment | str, *, model: str, dataset: str, folder: str) -> str:
     """Coverage on the calibrate split, where it fails, and what calibration makes of it.
 
     Parameters
     ----------
-    found : Honesty or str
+    found : Assessment or str
         A sentence where nothing is known; empty for no section at all.
     folder : str
         Of the run, for the commands that go on from here.
@@ -74,7 +74,7 @@ def honesty_section(found: Honesty | str, *, model: str, dataset: str, folder: s
     return "\n".join(part for part in parts if part)
 
 
-def _calibrator_table(compared: tuple[Trialled, ...], *, best: str) -> str:
+def _calibrator_table(compared: tuple[IntervalScores, ...], *, best: str) -> str:
     header = ("calibrator", "PICP %", "width", "Winkler", "pinball")
     rows = [
         (
@@ -88,7 +88,7 @@ def _calibrator_table(compared: tuple[Trialled, ...], *, best: str) -> str:
     return table(header, rows, marked=marked)
 
 
-def _facts(found: Honesty) -> str:
+def _facts(found: Assessment) -> str:
     overall, target = found.diagnosis.overall, found.diagnosis.target
     facts = [
         (
@@ -106,7 +106,7 @@ def _facts(found: Honesty) -> str:
     return fact_boxes(facts)
 
 
-def _calibration(found: Honesty, folder: str) -> str:
+def _calibration(found: Assessment, folder: str) -> str:
     heading = "What calibration makes of it"
     commands = (
         f"<p><code>paretocast calibrate {escape(folder)}</code> fits it on the whole split and "
@@ -134,12 +134,12 @@ def _calibration(found: Honesty, folder: str) -> str:
     return section(heading, verdict, reason) + listed + commands
 
 
-def _before_and_after(found: Honesty) -> tuple[Trialled, Trialled]:
+def _before_and_after(found: Assessment) -> tuple[IntervalScores, IntervalScores]:
     by_name = {row.name: row for row in found.compared}
     return by_name["none"], by_name[found.best]
 
 
-def _gain(raw: Trialled, best: Trialled) -> str:
+def _gain(raw: IntervalScores, best: IntervalScores) -> str:
     if best.name == raw.name:
         return "no calibrator lowers the Winkler score"
     percent = 100.0 * (1.0 - best.winkler / raw.winkler)

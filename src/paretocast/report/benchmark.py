@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from paretocast.benchmark import Comparison, Proof, Row
+    from paretocast.benchmark import BenchmarkResult, Comparison, Row
     from paretocast.data.task import Task
     from paretocast.report.figures import Figure
 
@@ -41,7 +41,7 @@ N_DAYS = 4
 DAY_SHARES = (0.1, 0.5, 0.9, 1.0)  # of the days from the easiest to the hardest
 
 
-def benchmark_page(proof: Proof, *, verdicts: Sequence[str], notes: Sequence[str]) -> str:
+def benchmark_page(proof: BenchmarkResult, *, verdicts: Sequence[str], notes: Sequence[str]) -> str:
     """A benchmark as one page.
 
     Parameters
@@ -87,7 +87,7 @@ def benchmark_page(proof: Proof, *, verdicts: Sequence[str], notes: Sequence[str
     )
 
 
-def _facts(proof: Proof, shown: Row) -> str:
+def _facts(proof: BenchmarkResult, shown: Row) -> str:
     task, plan = proof.plan.task, proof.plan
     unit = task.series.unit
     best = proof.comparison.best_reference("mae", shown.entry.wanted)

@@ -19,7 +19,7 @@ from paretocast.report.page import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from paretocast.metrics.diagnostics import Diagnosis, Slab, WorstSlab
+    from paretocast.metrics.diagnostics import Diagnosis, GroupCoverage, WorstGroup
 
 SLAB_COLUMNS = ("", "PICP %", "95 % interval", "width", "Winkler", "values", "windows")
 
@@ -90,7 +90,7 @@ def diagnosis_page(
     )
 
 
-def worst_sentence(worst: WorstSlab, target: float) -> str:
+def worst_sentence(worst: WorstGroup, target: float) -> str:
     """The weakest place in words, with what so many looks do to its interval."""
     slab = worst.slab
     verdict = (
@@ -105,7 +105,7 @@ def worst_sentence(worst: WorstSlab, target: float) -> str:
     )
 
 
-def slab_cells(slab: Slab) -> list[str]:
+def slab_cells(slab: GroupCoverage) -> list[str]:
     """A row of `SLAB_COLUMNS`."""
     return [
         slab.label,

@@ -29,13 +29,13 @@ from paretocast.report.page import (
     warning,
 )
 from paretocast.report.trials import config_text, coverage_interval, trial_table, with_unit
-from paretocast.search.objectives import OBJECTIVES, SINGLE_STAGE, parse_objectives
+from paretocast.search.objectives import DEFAULT_OBJECTIVES, OBJECTIVES, parse_objectives
 from paretocast.search.selection import TrialState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from paretocast.results.assessment import Honesty
+    from paretocast.results.assessment import Assessment
     from paretocast.search.objectives import Objective
     from paretocast.settings import TuneSettings
     from paretocast.study.outcome import Outcome
@@ -66,7 +66,7 @@ class StudyFacts:
         Names of the scores searched for, and the requirements.
     feasible : bool
         Whether the front meets the requirements.
-    honesty : Honesty or str
+    honesty : Assessment or str
         Of the chosen trial on the calibrate split; a sentence where it is not known.
     folder : str
         Of the run, as a command would name it.
@@ -83,10 +83,10 @@ class StudyFacts:
     n_observed: int = 0
     training_hours: float = 0.0
     notes: tuple[str, ...] = ()
-    objectives: tuple[str, ...] = SINGLE_STAGE
+    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
     constraints: tuple[str, ...] = ()
     feasible: bool = True
-    honesty: Honesty | str = ""
+    honesty: Assessment | str = ""
     folder: str = "RUN"
 
     @property
@@ -103,7 +103,7 @@ def study_pages(
     dataset: str,
     job_id: str,
     notes: Sequence[str] = (),
-    honesty: Honesty | str = "",
+    honesty: Assessment | str = "",
     folder: str = "RUN",
 ) -> dict[str, str]:
     """The three pages of a study, by the names of their files.
@@ -357,7 +357,7 @@ def _front_meaning(facts: StudyFacts) -> str:
     allowed = (
         f" among those that meet {_enumerated(facts.constraints)}" if facts.constraints else ""
     )
-    if set(facts.objectives) == set(SINGLE_STAGE):
+    if set(facts.objectives) == set(DEFAULT_OBJECTIVES):
         return (
             f"A trial is on the front when no other{allowed} has both a smaller error and a "
             "coverage closer to the target. The blue steps bound what the front dominates, above "
@@ -377,7 +377,7 @@ def _tradeoffs(
 ) -> str:
     """The objectives against each other, where error against coverage does not show them."""
     objectives = facts.searched
-    if set(facts.objectives) == set(SINGLE_STAGE) or len(objectives) == 1:
+    if set(facts.objectives) == set(DEFAULT_OBJECTIVES) or len(objectives) == 1:
         return ""
     figure = tradeoff_figure(
         trials,

@@ -21,7 +21,7 @@ from paretocast.results.groups import task_groupings
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from paretocast.calibration import Trialled
+    from paretocast.calibration import IntervalScores
     from paretocast.data.task import Task
     from paretocast.metrics.diagnostics import Diagnosis
     from paretocast.settings import TuneSettings
@@ -33,14 +33,14 @@ JUDGED_ON = "calibrate"
 
 
 @dataclass(frozen=True)
-class Honesty:
+class Assessment:
     """What is known of a forecast on the calibrate split.
 
     Attributes
     ----------
     subject : str
         Whose forecast it is.
-    compared : tuple of Trialled
+    compared : tuple of IntervalScores
         Every calibrator on rolled folds of the split; empty where its windows are too few.
     best : str
         The calibrator with the lowest Winkler score on the folds; empty without a comparison.
@@ -53,13 +53,13 @@ class Honesty:
     subject: str
     unit: str
     diagnosis: Diagnosis
-    compared: tuple[Trialled, ...]
+    compared: tuple[IntervalScores, ...]
     best: str
     reason: str
     repeated: bool
 
 
-def assess(opened: StoredForecast) -> Honesty:
+def assess(opened: StoredForecast) -> Assessment:
     """Diagnosis of a forecast, and calibrators compared on it.
 
     Raises
@@ -76,7 +76,7 @@ def assess(opened: StoredForecast) -> Honesty:
         levels=sample.levels,
         target=target,
     )
-    compared: tuple[Trialled, ...] = ()
+    compared: tuple[IntervalScores, ...] = ()
     best = ""
     if sample.n_observed_windows >= FEWEST_COMPARED_WINDOWS:
         choice = choose_calibrator(sample, coverage=target)
@@ -86,7 +86,7 @@ def assess(opened: StoredForecast) -> Honesty:
             f"{sample.n_observed_windows} windows of the calibrate split were observed, "
             f"{FEWEST_COMPARED_WINDOWS} are needed to compare calibrators"
         )
-    return Honesty(
+    return Assessment(
         subject=opened.subject,
         unit=opened.unit,
         diagnosis=diagnosis,
@@ -99,7 +99,7 @@ def assess(opened: StoredForecast) -> Honesty:
 
 def assess_trial(
     run: RunDirectory, number: int, *, settings: TuneSettings, task: Task
-) -> Honesty | str:
+) -> Assessment | str:
     """As `assess`, of a trial; a sentence where that cannot be."""
     if not run.forecasts(number).exists():
         return (
@@ -114,23 +114,23 @@ def assess_trial(
 
 
 @dataclass(frozen=True)
-class Contest:
+class PairedComparison:
     """Two forecasts on the same windows of the calibrate split.
 
     Attributes
     ----------
-    rows : tuple of Trialled
+    rows : tuple of IntervalScores
         The trial, then the ensemble.
     difference : PairedDifference
         Of their mean pinball losses, ensemble minus trial, target units; below 0 where the
         ensemble is better.
     """
 
-    rows: tuple[Trialled, ...]
+    rows: tuple[IntervalScores, ...]
     difference: PairedDifference
 
 
-def compare_with_trial(ensemble: StoredForecast, trial: StoredForecast) -> Contest:
+def compare_with_trial(ensemble: StoredForecast, trial: StoredForecast) -> PairedComparison:
     """An ensemble against a trial of the same study, both without calibration."""
     coverage = ensemble.settings.target_coverage
     samples = [opened.sample(JUDGED_ON) for opened in (trial, ensemble)]
@@ -139,7 +139,7 @@ def compare_with_trial(ensemble: StoredForecast, trial: StoredForecast) -> Conte
         for opened, sample in zip((trial, ensemble), samples, strict=True)
     )
     losses = [_daily_pinball(s.observed, s.forecast, s.levels) for s in samples]
-    return Contest(
+    return PairedComparison(
         rows, paired_difference(losses[1], losses[0], rng=np.random.default_rng(trial.number))
     )
 

@@ -23,15 +23,17 @@ from paretocast.workspace import files
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from paretocast.calibration import Calibrator, Choice, Sample
-    from paretocast.results.assessment import Contest
+    from paretocast.calibration import Calibrator, CalibratorSelection, Sample
+    from paretocast.results.assessment import PairedComparison
     from paretocast.results.forecasts import StoredForecast
 
 FILE_SCHEMA_VERSION = 1
 FITTED_ON = "calibrate"
 
 
-def fit_on(sample: Sample, name: str, *, coverage: float, static: bool = False) -> Choice:
+def fit_on(
+    sample: Sample, name: str, *, coverage: float, static: bool = False
+) -> CalibratorSelection:
     """`choose_by_name`, and a named method compared with none where the windows suffice."""
     choice = choose_by_name(sample, name, coverage=coverage, static=static)
     if name == AUTO or sample.n_observed_windows < FEWEST_COMPARED_WINDOWS:
@@ -42,13 +44,17 @@ def fit_on(sample: Sample, name: str, *, coverage: float, static: bool = False) 
 
 
 def save_fitted(
-    path: Path, fitted: Choice, opened: StoredForecast, *, contest: Contest | None = None
+    path: Path,
+    fitted: CalibratorSelection,
+    opened: StoredForecast,
+    *,
+    contest: PairedComparison | None = None,
 ) -> None:
     """Write a calibrator with the forecast it belongs to, as JSON.
 
     Parameters
     ----------
-    contest : Contest, optional
+    contest : PairedComparison, optional
         An ensemble against the chosen trial.
     """
     alone = len(opened.members) == 1

@@ -12,11 +12,11 @@ import optuna
 from paretocast.calibration.interval_levels import HIGH_BOUNDS, LOW_BOUNDS, IntervalLevels
 
 if TYPE_CHECKING:
-    from paretocast.calibration.interval_levels import Replay
+    from paretocast.calibration.interval_levels import LevelCoverage
 
 
 def search_levels(
-    replay: Replay, *, n_trials: int, seed: int, symmetric: bool = True
+    replay: LevelCoverage, *, n_trials: int, seed: int, symmetric: bool = True
 ) -> IntervalLevels:
     """The best of so many proposals of Optuna's TPE sampler."""
 

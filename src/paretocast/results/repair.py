@@ -16,10 +16,10 @@ from paretocast.search.objectives import parse_constraints, parse_objectives
 from paretocast.search.selection import Candidate, TrialState, select
 from paretocast.search.space import Choice, FloatRange, IntRange
 from paretocast.study.outcome import summarise
-from paretocast.study.repeats import judged_on_mean
+from paretocast.study.repeats import average_over_seeds
 from paretocast.study.study import Study
-from paretocast.study.trial_store import Shelf
-from paretocast.training.setup import prepare_bench
+from paretocast.study.trial_store import TrialStore
+from paretocast.training.setup import prepare_training
 from paretocast.workspace import files
 from paretocast.workspace.progress import inspect_run
 
@@ -113,11 +113,11 @@ def consolidate_run(
         return Consolidated(run, "under way")
     try:
         settings = stored_settings(run)
-        shelf = Shelf(run)
-        shelf.refresh()
+        trial_store = TrialStore(run)
+        trial_store.refresh()
     except StoreError as error:
         return Consolidated(run, "faulty", (str(error),))
-    records = shelf.trainings
+    records = trial_store.trainings
     if not any(record.state is TrialState.COMPLETE for record in records):
         return Consolidated(run, "empty", progress.problems)
     problems = [*progress.problems, *_disagreements(run, settings, records)]
@@ -132,7 +132,7 @@ def consolidate_run(
     if state == "faulty":
         return Consolidated(run, state, tuple(problems))
     result = files.load_json(run.best_params)
-    trials = [record for record in judged_on_mean(records) if record.scores]
+    trials = [record for record in average_over_seeds(records) if record.scores]
     return Consolidated(
         run,
         state,
@@ -153,7 +153,7 @@ def rebuild_result(run: RunDirectory, settings: TuneSettings, *, data_dir: Path 
         If the data set is not there, or not the one that the study was made on.
     """
     task = load_task(run, settings, data_dir=data_dir)
-    bench = prepare_bench(
+    setup = prepare_training(
         task,
         model=settings.model,
         training=settings.training,
@@ -161,7 +161,7 @@ def rebuild_result(run: RunDirectory, settings: TuneSettings, *, data_dir: Path 
         device="cpu",
     )
     shared = settings.workers > 1 or run.study_journal.exists()
-    result = Study(settings, run, bench, shared=shared).conclude(asked=False)
+    result = Study(settings, run, setup, shared=shared).conclude(asked=False)
     return Rebuilt(result, settings, task)
 
 

@@ -97,7 +97,7 @@ OBJECTIVES = {
 ALIASES = {"width": "mean_width"}
 # A coverage can be bounded; as an objective it has no good side.
 CONSTRAINABLE = ("picp", "calibrated_picp", *OBJECTIVES)
-SINGLE_STAGE = ("mae", "coverage_error")
+DEFAULT_OBJECTIVES = ("mae", "coverage_error")
 # Accuracy and the interval as it will be once it is calibrated; a coverage that even calibration
 # does not bring near the target is excluded.
 HONEST, HONEST_OBJECTIVES, HONEST_TOLERANCE = "honest", ("mae", "calibrated_winkler"), 5.0

@@ -61,7 +61,7 @@ def order_by_merit(
     return np.lexsort((np.arange(len(values)), -crowding, ranks))
 
 
-def survives(
+def promotes(
     values: NDArray[np.float64],
     newcomer: NDArray[np.float64],
     *,
@@ -85,9 +85,9 @@ def survives(
     --------
     The first trial always goes on; the second one unless the first is better in every respect.
 
-    >>> survives(np.array([[1.0, 1.0]]), np.array([9.0, 9.0]))
+    >>> promotes(np.array([[1.0, 1.0]]), np.array([9.0, 9.0]))
     False
-    >>> survives(np.array([[1.0, 1.0]]), np.array([9.0, 0.5]))
+    >>> promotes(np.array([[1.0, 1.0]]), np.array([9.0, 0.5]))
     True
     """
     total = np.zeros(len(values) + 1) if violations is None else np.asarray(violations, np.float64)

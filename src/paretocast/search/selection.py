@@ -120,7 +120,7 @@ def front_numbers(candidates: Sequence[Candidate]) -> list[int]:
     return [c.number for c in ordered]
 
 
-def places(candidates: Sequence[Candidate]) -> dict[int, float]:
+def front_probability(candidates: Sequence[Candidate]) -> dict[int, float]:
     """Chance to be on the front, of each trial that is there or tied with it, by number.
 
     A trial of the front whose chance is below 1 is there by measurement, and perhaps by luck. All
@@ -155,7 +155,7 @@ def select(
     target : float
         Wanted coverage, percent.
     tied : collection of int, optional
-        The numbers that `places` gives for these candidates, where they are known already.
+        What `front_probability` gives for these candidates, where it is known already.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def select(
         raise SettingsError(
             f"selection policy {policy!r} is unknown, expected one of {', '.join(POLICIES)}"
         )
-    tied = places(candidates) if tied is None else tied
+    tied = front_probability(candidates) if tied is None else tied
     return POLICIES[policy]([c for c in candidates if c.number in tied], target)
 
 

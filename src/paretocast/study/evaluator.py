@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.errors import StoreError
-from paretocast.models.baselines.naive import forecast_references
+from paretocast.models.baselines.naive import forecast_baselines
 from paretocast.search.objectives import (
     check_defined,
     parse_constraints,
     parse_objectives,
     total_violation,
 )
-from paretocast.search.pruning import survives
-from paretocast.search.samplers import SeenTrial
+from paretocast.search.pruning import promotes
+from paretocast.search.samplers import Observation
 from paretocast.search.selection import TrialState
 from paretocast.study.outcome import Outcome, summarise
-from paretocast.study.repeats import judged_on_mean, plan_repeat
+from paretocast.study.repeats import average_over_seeds, plan_repeat
 from paretocast.study.stopping import has_stalled, reference_corner
-from paretocast.study.trial_store import Item
+from paretocast.study.trial_store import TrainingId
 from paretocast.training.trial import draw_on_tune, score_on_tune
 from paretocast.workspace import files
 
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
     from paretocast.search.space import Config
     from paretocast.settings import TuneSettings
-    from paretocast.training.setup import Bench
-    from paretocast.training.trial import Judgement, TrialRecord
+    from paretocast.training.setup import TrainingSetup
+    from paretocast.training.trial import RungScores, TrialRecord
     from paretocast.workspace.files import RunDirectory
 
     Scores = Mapping[str, float]
 
 
-class Judge:
+class Evaluator:
     """The eyes of one study.
 
     Attributes
@@ -55,16 +55,16 @@ class Judge:
         If an objective or a requirement is no number on these data.
     """
 
-    def __init__(self, settings: TuneSettings, run: RunDirectory, bench: Bench) -> None:
+    def __init__(self, settings: TuneSettings, run: RunDirectory, setup: TrainingSetup) -> None:
         self._settings = settings
         self._run = run
-        self._bench = bench
+        self._setup = setup
         self.objectives = parse_objectives(settings.objectives)
         self.constraints = parse_constraints(settings.require)
-        self.references = score_references(bench)
+        self.references = score_baselines(setup)
         for scores in self.references.values():
             check_defined(self.objectives, self.constraints, scores)
-        self._draws: dict[Item, dict[str, NDArray[np.float64]]] = {}
+        self._draws: dict[TrainingId, dict[str, NDArray[np.float64]]] = {}
         self._outcome: tuple[int, Outcome | None] = (0, None)
 
     def values(self, scores: Scores) -> tuple[float, ...]:
@@ -90,7 +90,7 @@ class Judge:
         """Whether a trial goes on beyond a rung, against all that have reached it before."""
         shape = (len(before), len(self.objectives))
         values = np.reshape(np.array([self.values(other) for other in before]), shape)
-        return survives(
+        return promotes(
             values,
             np.array(self.values(scores)),
             violations=[total_violation(self.constraints, s) for s in (*before, scores)],
@@ -100,12 +100,12 @@ class Judge:
         self,
         number: int,
         config: Config,
-        rungs: Sequence[Judgement],
+        rungs: Sequence[RungScores],
         scores: Scores | None = None,
         *,
         running: bool = False,
         failed: bool = False,
-    ) -> SeenTrial:
+    ) -> Observation:
         """A trial as a sampler may learn from it; one that was not judged is to keep away from.
 
         Parameters
@@ -114,13 +114,13 @@ class Judge:
             Those to go by in place of the last rung's: the mean over seeds.
         """
         if not rungs or failed:
-            return SeenTrial(number=number, config=config, running=running, failed=failed)
+            return Observation(number=number, config=config, running=running, failed=failed)
         # By place, not by its steps: a training that lost patience has fewer than its rung.
-        budget = self._bench.budget_steps
-        shares = [step / budget for step in self._bench.rung_steps[: len(rungs)]]
+        budget = self._setup.budget_steps
+        shares = [step / budget for step in self._setup.rung_steps[: len(rungs)]]
         known = scores or rungs[-1].scores
         before = [self.values(rung.scores) for rung in rungs[:-1]]
-        return SeenTrial(
+        return Observation(
             number=number,
             config=config,
             values=self.values(known),
@@ -132,7 +132,7 @@ class Judge:
 
     def next_repeat(
         self, trainings: Sequence[TrialRecord], under_way: Sequence[int]
-    ) -> Item | None:
+    ) -> TrainingId | None:
         """The trial to train again with its new seed, or None if it is a new trial's turn."""
         outcome = self.outcome(trainings)
         racing = self._settings.racing
@@ -143,11 +143,11 @@ class Judge:
             places=outcome.places,
             front=outcome.front,
             under_way=under_way,
-            steps_of_next=self._bench.budget_steps,
+            steps_of_next=self._setup.budget_steps,
             max_seeds=racing.max_seeds,
             share=racing.share,
         )
-        return None if planned is None else Item(*planned)
+        return None if planned is None else TrainingId(*planned)
 
     def has_stalled(self, trainings: Sequence[TrialRecord]) -> bool:
         """Whether the front has stopped growing, if the user asked to end it then."""
@@ -171,21 +171,21 @@ class Judge:
     def _judged(self, trainings: Sequence[TrialRecord]) -> Sequence[TrialRecord]:
         """Each trial on the mean over its seeds, without asking for the front."""
         known = self._outcome[1] if self._outcome[0] == len(trainings) else None
-        return judged_on_mean(trainings) if known is None else known.records
+        return average_over_seeds(trainings) if known is None else known.records
 
     def _draws_of(self, record: TrialRecord) -> dict[str, NDArray[np.float64]]:
         """Scores of a training on resampled days; empty where its forecasts are gone."""
-        item = Item(record.number, record.seed_index)
+        item = TrainingId(record.number, record.seed_index)
         if item not in self._draws:
             try:
                 kept = files.load_arrays(self._run.forecasts(*item))["tune"]
             except (StoreError, KeyError):
                 return {}
-            self._draws[item] = draw_on_tune(self._bench, kept)
+            self._draws[item] = draw_on_tune(self._setup, kept)
         return self._draws[item]
 
 
-def score_references(bench: Bench) -> dict[str, dict[str, float]]:
+def score_baselines(setup: TrainingSetup) -> dict[str, dict[str, float]]:
     """Scores of the references on the tune split; one that lacks history is left out."""
-    forecasts = forecast_references(bench.task, "tune")
-    return {name: score_on_tune(bench, forecast, seed=0)[0] for name, forecast in forecasts.items()}
+    forecasts = forecast_baselines(setup.task, "tune")
+    return {name: score_on_tune(setup, forecast, seed=0)[0] for name, forecast in forecasts.items()}

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from paretocast.search.space import Config
     from paretocast.settings import TuneSettings
-    from paretocast.training.setup import Bench
+    from paretocast.training.setup import TrainingSetup
     from paretocast.workspace.files import RunDirectory
 
 
-def describe_conditions(
-    settings: TuneSettings, bench: Bench, *, queue: Sequence[Config] = ()
+def build_manifest(
+    settings: TuneSettings, setup: TrainingSetup, *, queue: Sequence[Config] = ()
 ) -> dict[str, Any]:
     """What was asked, on what, with what; `comparable` is what a continued study must share.
 
@@ -31,12 +31,12 @@ def describe_conditions(
         What a new study tries first. It stays as it is, whatever becomes of where it came from.
     """
     comparable = {
-        "task": bench.task.manifest(),
+        "task": setup.task.manifest(),
         "model": settings.model,
         "training": {
             **settings.training.model_dump(mode="json", exclude={"epochs"}),
-            "steps": bench.budget_steps,
-            "batch_size": bench.batch_size,
+            "steps": setup.budget_steps,
+            "batch_size": setup.batch_size,
         },
         "racing": settings.racing.model_dump(mode="json"),
         "sampler": settings.sampler,
@@ -62,11 +62,11 @@ def describe_conditions(
         "queue": list(queue),
         "settings": wanted,
         "versions": installed_versions(),
-        "device": str(bench.source.device),
+        "device": str(setup.source.device),
     }
 
 
-def settle_conditions(run: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any]:
+def check_manifest(run: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any]:
     """Write the manifest of a new study, or compare it with that of the one to continue.
 
     Returns

@@ -42,7 +42,7 @@ MISSED_BEAT_SECONDS = 2  # after one that failed: a trial may enter the database
 _RPC_DETAILS = re.compile(r'^\s*details = "(.*)"$', re.MULTILINE)  # what gRPC wraps in many lines
 
 
-class OptunaMirror:
+class OptunaSync:
     """The study as Optuna keeps it.
 
     Parameters

@@ -17,10 +17,10 @@ from paretocast.search.selection import (
     Selection,
     TrialState,
     front_numbers,
-    places,
+    front_probability,
     select,
 )
-from paretocast.study.repeats import SeedSpread, judged_draws, judged_on_mean, seed_spread
+from paretocast.study.repeats import SeedSpread, average_over_seeds, judged_draws, seed_spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -119,7 +119,7 @@ def summarise(
         where they are not known. Asked for trials near the front only. Without it measured
         differences count as they are.
     """
-    judged = judged_on_mean(records)
+    judged = average_over_seeds(records)
     complete = [record for record in judged if record.state is TrialState.COMPLETE]
     if not complete:
         return None
@@ -127,7 +127,7 @@ def summarise(
     if draws_of is not None:
         candidates = _with_draws(candidates, records, objectives, draws_of)
     front = front_numbers(candidates)
-    near = places(candidates)
+    near = front_probability(candidates)
     selection = select(candidates, policy=policy, target=target_coverage, tied=near)
     violation = {candidate.number: candidate.violation for candidate in candidates}
     return Outcome(

@@ -33,7 +33,7 @@ NORMAL_975 = 1.959964
 
 
 @dataclass(frozen=True)
-class Racer:
+class RepeatCandidate:
     """A complete trial that may be trained again.
 
     Attributes
@@ -53,7 +53,7 @@ class Racer:
 
 
 def next_repeat(
-    racers: Sequence[Racer],
+    candidates: Sequence[RepeatCandidate],
     *,
     n_finished: int,
     steps_of_trials: int,
@@ -66,7 +66,7 @@ def next_repeat(
 
     Parameters
     ----------
-    racers : sequence of Racer
+    candidates : sequence of RepeatCandidate
         The trials that are statistically tied for the front.
     n_finished : int
         Trials that have ended, repeats not counted.
@@ -89,7 +89,8 @@ def next_repeat(
     --------
     Ten trials took 4000 steps; a fifth of all steps may be repeats, so one of 1000 fits.
 
-    >>> sure, unsure = Racer(3, 1, 0.99, on_front=True), Racer(7, 1, 0.4, on_front=False)
+    >>> sure = RepeatCandidate(3, 1, 0.99, on_front=True)
+    >>> unsure = RepeatCandidate(7, 1, 0.4, on_front=False)
     >>> spent = {"n_finished": 10, "steps_of_trials": 4000, "steps_of_next": 1000}
     >>> next_repeat([sure, unsure], **spent, steps_of_repeats=0)
     (7, 1)
@@ -101,13 +102,13 @@ def next_repeat(
     affordable = repeats <= share * (steps_of_trials + repeats) + 0.5
     if n_finished < FEWEST_FINISHED or not affordable:
         return None
-    open_ones = [racer for racer in racers if racer.n_seeds < max_seeds]
+    open_ones = [candidate for candidate in candidates if candidate.n_seeds < max_seeds]
     if not open_ones:
         return None
 
-    def urgency(racer: Racer) -> tuple[int, float, bool, int]:
-        doubt = abs(racer.front_probability - 0.5)
-        return racer.n_seeds, doubt, not racer.on_front, racer.number
+    def urgency(candidate: RepeatCandidate) -> tuple[int, float, bool, int]:
+        doubt = abs(candidate.front_probability - 0.5)
+        return candidate.n_seeds, doubt, not candidate.on_front, candidate.number
 
     chosen = min(open_ones, key=urgency)
     return chosen.number, chosen.n_seeds
@@ -142,7 +143,7 @@ def plan_repeat(
     repeats = [record.steps for record in records if record.seed_index > 0]
     return next_repeat(
         [
-            Racer(number, n_seeds[number], chance, on_front=number in front)
+            RepeatCandidate(number, n_seeds[number], chance, on_front=number in front)
             for number, chance in places.items()
         ],
         n_finished=sum(record.seed_index == 0 for record in records),
@@ -202,7 +203,7 @@ def seed_spread(records: Sequence[TrialRecord]) -> SeedSpread:
     return SeedSpread({score: np.array(known) for score, known in residuals.items()})
 
 
-def judged_on_mean(records: Sequence[TrialRecord]) -> tuple[TrialRecord, ...]:
+def average_over_seeds(records: Sequence[TrialRecord]) -> tuple[TrialRecord, ...]:
     """One record per trial, whose scores are the mean over its complete trainings.
 
     Parameters

@@ -20,18 +20,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 from optuna.trial import TrialState as OptunaState
 
 from paretocast.errors import ExecutionError
-from paretocast.search.samplers import Proposer
+from paretocast.search.samplers import Sampler
 from paretocast.search.selection import TrialState
-from paretocast.study.evaluator import Judge
+from paretocast.study.evaluator import Evaluator
 from paretocast.study.importances import parameter_importances
-from paretocast.study.manifest import describe_conditions, settle_conditions
-from paretocast.study.optuna_sync import OptunaMirror, frozen_trial, storage_place, study_storage
+from paretocast.study.manifest import build_manifest, check_manifest
+from paretocast.study.optuna_sync import OptunaSync, frozen_trial, storage_place, study_storage
 from paretocast.study.outcome import Outcome, best_params
-from paretocast.study.repeats import judged_on_mean
-from paretocast.study.trial_store import Item, Shelf
-from paretocast.study.warm_start import Queue, plan_queue
+from paretocast.study.repeats import average_over_seeds
+from paretocast.study.trial_store import TrainingId, TrialStore
+from paretocast.study.warm_start import WarmStart, plan_warm_start
 from paretocast.training import device_answers
-from paretocast.training.setup import Bench, step_cost
+from paretocast.training.setup import TrainingSetup, step_cost
 from paretocast.training.trial import TrialInterrupted, TrialRecord, run_trial, trial_seed
 from paretocast.workspace import files
 from paretocast.workspace.claims import Claim, StudyLock
@@ -92,10 +92,10 @@ class StudyResult:
 
 
 @dataclass(frozen=True)
-class Work:
+class ClaimedTraining:
     """What a process has claimed to do."""
 
-    item: Item
+    item: TrainingId
     claim: Claim
 
 
@@ -119,20 +119,20 @@ class Study:
         self,
         settings: TuneSettings,
         run: RunDirectory,
-        bench: Bench,
+        setup: TrainingSetup,
         *,
         shared: bool = False,
         worker: int = 0,
     ) -> None:
         self._settings = settings
         self._run = run
-        self._bench = bench
+        self._setup = setup
         self._worker = worker
         self._space = settings.search_space()
-        self._judge = Judge(settings, run, bench)
+        self._evaluator = Evaluator(settings, run, setup)
         self._storage = study_storage(settings.storage, run, shared=shared)
-        self._shelf = Shelf(run)
-        queue = Queue(()) if run.manifest.exists() else self._plan_queue()
+        self._trials = TrialStore(run)
+        queue = WarmStart(()) if run.manifest.exists() else self._plan_queue()
         self.notes = queue.notes
         files.create_folder(run.folder)
         files.create_folder(run.trials_folder)
@@ -140,33 +140,33 @@ class Study:
         self._read_and_tidy()  # the long part of it, while others may work
         with self._lock:
             files.remove_unfinished(run.folder, older_than_seconds=LEFT_BEHIND_SECONDS)
-            self._mirror = OptunaMirror(
-                self._storage, run, n_objectives=len(self._judge.objectives)
+            self._optuna = OptunaSync(
+                self._storage, run, n_objectives=len(self._evaluator.objectives)
             )
-            self._manifest = settle_conditions(
-                run, describe_conditions(settings, bench, queue=queue.configs)
+            self._manifest = check_manifest(
+                run, build_manifest(settings, setup, queue=queue.configs)
             )
             self._read_and_tidy()
             self._catch_up()
-        self._proposer = Proposer(
+        self._sampler = Sampler(
             self._space,
-            n_objectives=len(self._judge.objectives),
+            n_objectives=len(self._evaluator.objectives),
             sampler=settings.sampler,
             seed=settings.seed,
             n_trials=settings.trials,
             queue=self._manifest["queue"],
             # How the time of a step grows on a GPU was not measured.
-            cost=partial(step_cost, bench) if bench.source.device.type == "cpu" else None,
+            cost=partial(step_cost, setup) if setup.source.device.type == "cpu" else None,
         )
 
     @property
     def records(self) -> tuple[TrialRecord, ...]:
         """Finished trials by number, as of their first training."""
-        return self._shelf.trials
+        return self._trials.trials
 
     def refresh(self) -> tuple[TrialRecord, ...]:
         """Trials and repeats that other processes have ended since the last look."""
-        return self._shelf.refresh()
+        return self._trials.refresh()
 
     def optimise(
         self,
@@ -198,7 +198,7 @@ class Study:
             if work is not None:
                 if not self._do(work, observer, must_stop):
                     break
-            elif self._shelf.open_items:
+            elif self._trials.open_items:
                 pause(WAIT_SECONDS)
             else:
                 break
@@ -207,81 +207,81 @@ class Study:
     def conclude(self, *, asked: bool) -> StudyResult:
         """What the study has come to, with its result written down."""
         with self._lock:
-            self._shelf.refresh()
+            self._trials.refresh()
             self._catch_up()
-        trainings = self._shelf.trainings
+        trainings = self._trials.trainings
         outcome = self.outcome()
         if outcome is not None:
             self._save_best_params(outcome)
-        if self._shelf.open_items:
+        if self._trials.open_items:
             ended_by = "request" if asked else "time limit"
         elif len(self.records) >= self._settings.trials:
             ended_by = "trials"
-        elif self._judge.has_stalled(trainings):
+        elif self._evaluator.has_stalled(trainings):
             ended_by = "patience"
         else:
             ended_by = "request" if asked else "time limit"
         importances = parameter_importances(
-            self.records, space=self._space, objectives=self._judge.objectives
+            self.records, space=self._space, objectives=self._evaluator.objectives
         )
-        return StudyResult(ended_by, outcome, judged_on_mean(trainings), importances)
+        return StudyResult(ended_by, outcome, average_over_seeds(trainings), importances)
 
     def outcome(self) -> Outcome | None:
         """Front and choice so far."""
-        return self._judge.outcome(self._shelf.trainings)
+        return self._evaluator.outcome(self._trials.trainings)
 
     def _read_and_tidy(self) -> None:
         """Read what has ended; its process may have died before it tidied up."""
-        for record in self._shelf.refresh():
-            self._shelf.tidy(Item(record.number, record.seed_index))
+        for record in self._trials.refresh():
+            self._trials.tidy(TrainingId(record.number, record.seed_index))
 
-    def _plan_queue(self) -> Queue:
-        return plan_queue(
+    def _plan_queue(self) -> WarmStart:
+        return plan_warm_start(
             self._settings.model,
             self._space,
             [Path(run) for run in self._settings.warm_start],
             n_trials=self._settings.trials,
         )
 
-    def _take_work(self) -> Work | None:
+    def _take_work(self) -> ClaimedTraining | None:
         """What a dead process left, else a repeat whose turn it is, else a new trial.
 
         None where all that is left is in the hands of others, or nothing is left.
         """
-        self._shelf.refresh()
-        under_way = [item.number for item in self._shelf.open_items if item.seed_index > 0]
-        repeat = self._judge.next_repeat(self._shelf.trainings, under_way)
+        self._trials.refresh()
+        under_way = [item.number for item in self._trials.open_items if item.seed_index > 0]
+        repeat = self._evaluator.next_repeat(self._trials.trainings, under_way)
         with self._lock:
-            self._shelf.refresh()
-            for item in self._shelf.open_items:
+            self._trials.refresh()
+            for item in self._trials.open_items:
                 if (work := self._claim(item)) is not None:
                     return work
-            if self._judge.has_stalled(self._shelf.trainings):
+            if self._evaluator.has_stalled(self._trials.trainings):
                 return None
             if (
                 repeat is not None
-                and not self._shelf.has_begun(repeat)
+                and not self._trials.has_begun(repeat)
                 and (work := self._claim(repeat)) is not None
             ):
                 return work
             # Where locks do not reach beyond a machine, another one may take the same number.
-            while (number := self._shelf.free_number) < self._settings.trials:
-                if (work := self._claim(Item(number))) is not None:
+            while (number := self._trials.free_number) < self._settings.trials:
+                if (work := self._claim(TrainingId(number))) is not None:
                     return work
             return None
 
-    def _claim(self, item: Item) -> Work | None:
+    def _claim(self, item: TrainingId) -> ClaimedTraining | None:
         claim = Claim.take(self._run.trial_folder(*item), worker=self._worker)
-        if not self._shelf.has_begun(item):
-            self._shelf.begin(item)
+        if not self._trials.has_begun(item):
+            self._trials.begin(item)
         if claim is None:
             return None
         if self._run.record(*item).exists():
             claim.settle()  # a network file system showed its end late
             return None
-        return Work(item, claim)
+        return ClaimedTraining(item, claim)
 
-    def _do(self, work: Work, observer: Observer, must_stop: Callable[[], bool]) -> bool:
+    def _do(self, work: ClaimedTraining, observer: Observer, must_stop: Callable[[], bool]) -> bool:
         """Evaluate what was claimed; False where it was put away because it must stop."""
         try:
             record = self._evaluate(work, observer, must_stop)
@@ -301,7 +301,7 @@ class Study:
         return True
 
     def _evaluate(
-        self, work: Work, observer: Observer, must_stop: Callable[[], bool]
+        self, work: ClaimedTraining, observer: Observer, must_stop: Callable[[], bool]
     ) -> TrialRecord:
         number, seed_index = work.item
         config = self._config(number)
@@ -320,9 +320,9 @@ class Study:
         def goes_on(rung: int, scores: dict[str, float]) -> bool:
             return seed_index > 0 or self._goes_on(number, rung, scores)
 
-        with self._mirror.alive(number):
+        with self._optuna.alive(number):
             record = run_trial(
-                self._bench,
+                self._setup,
                 config,
                 number=number,
                 seed=seed,
@@ -331,11 +331,11 @@ class Study:
                 survives=goes_on,
                 should_stop=lambda: must_stop() or work.claim.lost,
                 on_progress=lambda step, loss: observer.trial_advanced(
-                    step, self._bench.budget_steps, loss
+                    step, self._setup.budget_steps, loss
                 ),
-                on_rung=lambda rungs, state: self._shelf.save_rungs(work.item, rungs, state),
+                on_rung=lambda rungs, state: self._trials.save_rungs(work.item, rungs, state),
             )
-        device = self._bench.source.device
+        device = self._setup.source.device
         if record.state is TrialState.FAILED and not device_answers(device):
             raise ExecutionError(
                 f"device {device} does not answer any more ({record.reason}); trial {number} is "
@@ -343,82 +343,82 @@ class Study:
             )
         return record
 
-    def _keep(self, record: TrialRecord, work: Work) -> bool:
+    def _keep(self, record: TrialRecord, work: ClaimedTraining) -> bool:
         """Write down what came of a training, unless another process has taken it over."""
         if record.forecasts and work.claim.still_held():
             files.save_arrays(self._run.forecasts(*work.item), record.forecasts)
         with self._lock:
             if not work.claim.still_held() or self._run.record(*work.item).exists():
                 return False
-            self._shelf.save_record(record)
-            self._shelf.refresh()
-            self._shelf.tidy(work.item)
+            self._trials.save_record(record)
+            self._trials.refresh()
+            self._trials.tidy(work.item)
             work.claim.settle()
             self._catch_up()
         return True
 
     def _config(self, number: int) -> Config:
         """The config of a trial, proposed now if nobody has."""
-        config = self._shelf.config(number)
+        config = self._trials.config(number)
         if config is None:
             known = self._configs_under_way(number)
-            config = self._propose(number)
+            config = self._suggest(number)
             with self._lock:
-                self._shelf.refresh()
-                if (taken_over := self._shelf.config(number)) is not None:
+                self._trials.refresh()
+                if (taken_over := self._trials.config(number)) is not None:
                     return taken_over  # this process was held up, another one has proposed
                 # Two that propose at the same moment would go to the same place.
                 if self._configs_under_way(number).keys() - known.keys():
-                    config = self._propose(number)
-                self._shelf.save_proposal(number, config)
+                    config = self._suggest(number)
+                self._trials.save_proposal(number, config)
                 self._catch_up()
         return config
 
-    def _propose(self, number: int) -> Config:
+    def _suggest(self, number: int) -> Config:
         """The config of a new trial, from all that is known of the others."""
-        self._shelf.refresh()
+        self._trials.refresh()
         outcome = self.outcome()
         judged = self.records if outcome is None else outcome.records
         seen = [
-            self._judge.seen(r.number, r.config, r.rungs, r.scores, failed=not r.scores)
+            self._evaluator.seen(r.number, r.config, r.rungs, r.scores, failed=not r.scores)
             for r in judged
         ]
         seen += [
-            self._judge.seen(other, config, self._shelf.rungs(other), running=True)
+            self._evaluator.seen(other, config, self._trials.rungs(other), running=True)
             for other, config in self._configs_under_way(number).items()
         ]
-        return self._proposer.propose(number, seen)
+        return self._sampler.suggest(number, seen)
 
     def _configs_under_way(self, number: int) -> dict[int, Config]:
         """Configs of the other trials that run, as far as they have one."""
-        configs = {other: self._shelf.config(other) for other in self._others_under_way(number)}
+        configs = {other: self._trials.config(other) for other in self._others_under_way(number)}
         return {other: config for other, config in configs.items() if config is not None}
 
     def _goes_on(self, number: int, rung: int, scores: dict[str, float]) -> bool:
         """Whether a trial goes on beyond a rung, against all that have reached it before."""
-        self._shelf.refresh()
+        self._trials.refresh()
         others = [*(record.number for record in self.records), *self._others_under_way(number)]
-        before = [rungs[rung].scores for o in others if len(rungs := self._shelf.rungs(o)) > rung]
-        return self._judge.goes_on(before, scores)
+        before = [rungs[rung].scores for o in others if len(rungs := self._trials.rungs(o)) > rung]
+        return self._evaluator.goes_on(before, scores)
 
     def _others_under_way(self, number: int) -> list[int]:
         """Trials, not repeats, that were begun and have not ended, without this one."""
-        trials = (item.number for item in self._shelf.open_items if item.seed_index == 0)
+        trials = (item.number for item in self._trials.open_items if item.seed_index == 0)
         return [other for other in trials if other != number]
 
     def _catch_up(self) -> None:
         """Bring Optuna's study in line with the records; the caller holds the lock."""
-        self._mirror.catch_up(self._shelf.free_number, self._mirrored)
+        self._optuna.catch_up(self._trials.free_number, self._mirrored)
 
     def _mirrored(self, number: int) -> FrozenTrial | None:
         """A trial as Optuna keeps it, or None while its config is not known."""
-        if (config := self._shelf.config(number)) is None:
+        if (config := self._trials.config(number)) is None:
             return None
-        record = self._shelf.record(Item(number))
+        record = self._trials.record(TrainingId(number))
         if record is None:
             return frozen_trial(config, self._space, state=OptunaState.RUNNING)
         complete = record.state is TrialState.COMPLETE
-        values = self._judge.values(record.scores) if complete else None
+        values = self._evaluator.values(record.scores) if complete else None
         return frozen_trial(config, self._space, state=_OPTUNA_STATES[record.state], values=values)
 
     def _save_best_params(self, outcome: Outcome) -> None:
@@ -438,5 +438,5 @@ class Study:
             optimization_date=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         with self._lock:
-            if not self._shelf.refresh():
+            if not self._trials.refresh():
                 files.save_json(self._run.best_params, content)

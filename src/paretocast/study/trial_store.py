@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from paretocast.errors import StoreError
 from paretocast.search.selection import TrialState
-from paretocast.training.trial import Judgement, TrialRecord, load_judgements
+from paretocast.training.trial import RungScores, TrialRecord, load_rung_scores
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _TRIAL, _REPEAT = re.compile(r"\d+"), re.compile(r"\.(\d+)\.seed_(\d+)")
 
 
-class Item(NamedTuple):
+class TrainingId(NamedTuple):
     """A training that one process does at a time.
 
     Attributes
@@ -40,16 +40,16 @@ class Item(NamedTuple):
     seed_index: int = 0
 
 
-class Shelf:
+class TrialStore:
     """The trials of a study as far as this process has read them."""
 
     def __init__(self, run: RunDirectory) -> None:
         self._run = run
-        self._records: dict[Item, TrialRecord] = {}
+        self._records: dict[TrainingId, TrialRecord] = {}
         self._trainings: tuple[TrialRecord, ...] = ()  # those of `_records`, sorted when asked for
         self._names: set[str] = set()  # seen in the folder of trials
-        self._begun: set[Item] = set()
-        self._open: set[Item] = set()  # begun and not in `_records`
+        self._begun: set[TrainingId] = set()
+        self._open: set[TrainingId] = set()  # begun and not in `_records`
         self._free = 0
         self._proposals: dict[int, Config] = {}
 
@@ -66,14 +66,14 @@ class Shelf:
         return self._trainings
 
     @property
-    def open_items(self) -> tuple[Item, ...]:
+    def open_items(self) -> tuple[TrainingId, ...]:
         """What was begun and has not ended, by number and seed."""
         return tuple(sorted(self._open))
 
     @property
     def free_number(self) -> int:
         """The lowest number that no trial has."""
-        while Item(self._free) in self._begun:  # what was begun stays so
+        while TrainingId(self._free) in self._begun:  # what was begun stays so
             self._free += 1
         return self._free
 
@@ -88,9 +88,9 @@ class Shelf:
         names = set(files.names_in(self._run.trials_folder))
         for name in names - self._names:
             if _TRIAL.fullmatch(name):
-                self._open_item(Item(int(name)))
+                self._open_item(TrainingId(int(name)))
             elif (repeat := _REPEAT.fullmatch(name)) is not None:
-                self._open_item(Item(int(repeat[1]), int(repeat[2])))
+                self._open_item(TrainingId(int(repeat[1]), int(repeat[2])))
         self._names |= names
         ended = []
         for item in self.open_items:
@@ -99,38 +99,38 @@ class Shelf:
                 ended.append(record)
         return tuple(ended)
 
-    def has_begun(self, item: Item) -> bool:
+    def has_begun(self, item: TrainingId) -> bool:
         """Whether somebody has taken it, as far as is known here."""
         return item in self._begun
 
-    def begin(self, item: Item) -> None:
+    def begin(self, item: TrainingId) -> None:
         """Count an item as taken, whatever a listing says, and make a repeat known to others."""
         self._open_item(item)
         if item.seed_index > 0:
             mark = self._run.trials_folder / f".{item.number:04d}.seed_{item.seed_index}"
             files.save_bytes(mark, b"")
 
-    def record(self, item: Item) -> TrialRecord | None:
+    def record(self, item: TrainingId) -> TrialRecord | None:
         """The record of what is known to have ended."""
         return self._records.get(item)
 
     def config(self, number: int) -> Config | None:
         """The config of a trial, or None while it is being proposed."""
-        if (record := self._records.get(Item(number))) is not None:
+        if (record := self._records.get(TrainingId(number))) is not None:
             return record.config
         if number not in self._proposals and files.is_there(self._run.proposal(number)):
             stored = files.load_json(self._run.proposal(number))
             self._proposals[number] = stored["config"]
         return self._proposals.get(number)
 
-    def rungs(self, number: int) -> tuple[Judgement, ...]:
+    def rungs(self, number: int) -> tuple[RungScores, ...]:
         """What was seen of a trial at its rungs, whether it has ended or not."""
-        if (record := self._records.get(Item(number))) is not None:
+        if (record := self._records.get(TrainingId(number))) is not None:
             return record.rungs
         path = self._run.rungs(number)
         try:
             stored = files.load_json(path)["rungs"] if files.is_there(path) else ()
-            return tuple(load_judgements(stored))
+            return tuple(load_rung_scores(stored))
         except StoreError:
             if files.is_there(path):
                 raise
@@ -144,7 +144,7 @@ class Shelf:
         )
         self._proposals[number] = config
 
-    def save_rungs(self, item: Item, rungs: Sequence[Judgement], checkpoint: bytes) -> None:
+    def save_rungs(self, item: TrainingId, rungs: Sequence[RungScores], checkpoint: bytes) -> None:
         """Write down what a training that goes on has shown, and where it stands."""
         files.save_bytes(self._run.checkpoint(*item), checkpoint)
         files.save_json(
@@ -157,25 +157,25 @@ class Shelf:
 
     def save_record(self, record: TrialRecord) -> None:
         """Write a record; from here on the training counts."""
-        item = Item(record.number, record.seed_index)
+        item = TrainingId(record.number, record.seed_index)
         files.save_json(
             self._run.record(*item),
             {"schema_version": files.RECORD_SCHEMA_VERSION, **record.as_json()},
         )
         self._add(item, record)
 
-    def tidy(self, item: Item) -> None:
+    def tidy(self, item: TrainingId) -> None:
         """Remove what only a training under way needs."""
         self._run.checkpoint(*item).unlink(missing_ok=True)
         self._run.rungs(*item).unlink(missing_ok=True)
         files.remove_unfinished(self._run.trial_folder(*item))
 
-    def _open_item(self, item: Item) -> None:
+    def _open_item(self, item: TrainingId) -> None:
         self._begun.add(item)
         if item not in self._records:
             self._open.add(item)
 
-    def _add(self, item: Item, record: TrialRecord) -> None:
+    def _add(self, item: TrainingId, record: TrialRecord) -> None:
         self._records[item] = record
         self._open.discard(item)
 
@@ -203,7 +203,7 @@ def load_record(run: RunDirectory, number: int, seed_index: int = 0) -> TrialRec
         values[name] = _with_nan(values.get(name, {}))
     if values["picp_interval"] is not None:
         values["picp_interval"] = tuple(values["picp_interval"])
-    values["rungs"] = tuple(load_judgements(values["rungs"]))
+    values["rungs"] = tuple(load_rung_scores(values["rungs"]))
     values["stop_losses"] = tuple((step, loss) for step, loss in values["stop_losses"])
     return TrialRecord(**values)
 

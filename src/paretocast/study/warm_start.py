@@ -24,14 +24,16 @@ SHARE_OF_TRIALS = 4
 
 
 @dataclass(frozen=True)
-class Queue:
+class WarmStart:
     """Configs to try first, and what was moved or left out on the way, a sentence each."""
 
     configs: tuple[Config, ...]
     notes: tuple[str, ...] = ()
 
 
-def plan_queue(model: str, space: Space, runs: Sequence[Path] = (), *, n_trials: int) -> Queue:
+def plan_warm_start(
+    model: str, space: Space, runs: Sequence[Path] = (), *, n_trials: int
+) -> WarmStart:
     """The first configs of a new study.
 
     Parameters
@@ -65,7 +67,7 @@ def plan_queue(model: str, space: Space, runs: Sequence[Path] = (), *, n_trials:
             f"{n_earlier} configs of earlier fronts: the first {room} are tried, a quarter "
             f"of {n_trials} trials"
         )
-    return Queue(tuple(configs[: n_own + room]), tuple(notes))
+    return WarmStart(tuple(configs[: n_own + room]), tuple(notes))
 
 
 def _configs_of(run: Path, model: str, space: Space) -> tuple[list[Config], list[str]]:

@@ -153,7 +153,7 @@ class Training:
             while self.step < last_step and not self._patience_is_out():
                 self._take_step()
                 if self.step % self.recipe.steps_between_evaluations == 0 or self.step == last_step:
-                    on_progress(self.step, self._judge())
+                    on_progress(self.step, self._evaluator())
                 if should_stop():
                     raise TrainingInterrupted
         finally:
@@ -307,7 +307,7 @@ class Training:
         self._cursor += self.recipe.batch_size
         return self._train[chosen]
 
-    def _judge(self) -> float:
+    def _evaluator(self) -> float:
         """Stop-split loss of the averaged weights; remembers the best."""
         self._update_average()
         with self._with_weights(self._average):

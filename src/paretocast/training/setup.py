@@ -34,7 +34,7 @@ TIME_BY_WEIGHTS = 0.6
 
 
 @dataclass(frozen=True)
-class Bench:
+class TrainingSetup:
     """What all trials of a study share, prepared once.
 
     Attributes
@@ -71,13 +71,13 @@ class Bench:
         return plan_rungs(self.budget_steps, n_rungs=n_rungs)
 
 
-def prepare_bench(
+def prepare_training(
     task: Task, *, model: str, training: TrainingSettings, target_coverage: float, device: str
-) -> Bench:
+) -> TrainingSetup:
     """Scale a task and put it on a device: `auto`, `cpu`, `cuda` or `cuda:N`."""
     arrays, scaling = scale_task(task, training.transform)
     anchor = _anchor(task, arrays, training.anchor)
-    return Bench(
+    return TrainingSetup(
         task=task,
         model=model,
         training=training,
@@ -88,54 +88,54 @@ def prepare_bench(
     )
 
 
-def learned_until(bench: Bench, until: int) -> Bench:
+def learned_until(setup: TrainingSetup, until: int) -> TrainingSetup:
     """The bench with every window that ends before a position to learn from, its anchor too."""
-    task = bench.task
+    task = setup.task
     windows = np.arange(task.shape.input_steps, until - task.shape.horizon_steps + 1)
     later = replace(task, issues={**task.issues, "train": windows})
-    source = bench.source
+    source = setup.source
     if source.anchor is not None:
-        arrays, _ = scale_task(task, bench.training.transform)
+        arrays, _ = scale_task(task, setup.training.transform)
         anchor = refit_anchor(source.anchor, later, arrays)
         source = _window_source(later, arrays, anchor, device=str(source.device))
-    return replace(bench, task=later, source=source)
+    return replace(setup, task=later, source=source)
 
 
-def start_training(bench: Bench, config: Config, *, seed: int) -> Training:
+def start_training(setup: TrainingSetup, config: Config, *, seed: int) -> Training:
     """A fresh model with its training at step 0."""
     seed_weights(seed)
-    model = _fresh_model(bench, config)
-    if bench.source.anchor is not None:
+    model = _fresh_model(setup, config)
+    if setup.source.anchor is not None:
         model.start_at_anchor()
-    settings = bench.training
+    settings = setup.training
     return Training(
         model,
-        bench.source,
+        setup.source,
         recipe=Recipe(
-            steps=bench.budget_steps,
+            steps=setup.budget_steps,
             lr=float(config["lr"]),
             weight_decay=float(config.get("weight_decay", settings.weight_decay)),
-            batch_size=bench.batch_size,
+            batch_size=setup.batch_size,
             clip_norm=settings.clip_norm,
             average_share=settings.average_share,
             n_evaluations=settings.n_evaluations,
             patience=settings.patience,
         ),
-        levels=bench.task.shape.levels,
-        train_positions=bench.task.issues["train"],
-        stop_positions=bench.task.issues["stop"],
+        levels=setup.task.shape.levels,
+        train_positions=setup.task.issues["train"],
+        stop_positions=setup.task.issues["stop"],
         seed=seed,
     )
 
 
-def step_cost(bench: Bench, config: Config) -> float:
+def step_cost(setup: TrainingSetup, config: Config) -> float:
     """How long a gradient step of a config takes on a CPU, relative to others of its model.
 
     It goes by the weights alone and not by a clock, so that what is made of it can be repeated.
     NaN for a config whose model cannot be built; its trial will say why.
     """
     try:
-        n_weights = count_weights(lambda: _fresh_model(bench, config))
+        n_weights = count_weights(lambda: _fresh_model(setup, config))
     except Exception:  # noqa: BLE001  (whatever it is: the trial is where failures are recorded)
         return math.nan
     return math.pow(n_weights, TIME_BY_WEIGHTS)
@@ -163,12 +163,12 @@ def _window_source(
     )
 
 
-def _fresh_model(bench: Bench, config: Config) -> QuantileModel:
-    filled, usable = bench.task.filled
-    train_values = bench.scaling.scale(np.where(usable, filled, np.nan)[: bench.task.train_stop])
+def _fresh_model(setup: TrainingSetup, config: Config) -> QuantileModel:
+    filled, usable = setup.task.filled
+    train_values = setup.scaling.scale(np.where(usable, filled, np.nan)[: setup.task.train_stop])
     return build_model(
-        bench.model,
-        bench.source.shape(len(bench.task.shape.levels)),
+        setup.model,
+        setup.source.shape(len(setup.task.shape.levels)),
         config,
         train_history=np.nan_to_num(train_values).astype(np.float32),
     )

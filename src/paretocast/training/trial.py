@@ -25,7 +25,7 @@ from paretocast.training import (
     TrainingInterrupted,
     forecast_positions,
 )
-from paretocast.training.setup import Bench, start_training
+from paretocast.training.setup import TrainingSetup, start_training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +40,7 @@ KEPT_SPLITS = ("tune", "calibrate")
 
 
 @dataclass(frozen=True)
-class Judgement:
+class RungScores:
     """Scores at a rung.
 
     Attributes
@@ -74,7 +74,7 @@ class TrialRecord:
         0 for the trial itself, above for a repeat of it with another seed.
     n_seeds : int
         Trainings that the scores are the mean of; 1 for every record on disk.
-    rungs : tuple of Judgement
+    rungs : tuple of RungScores
         What was seen at each rung, the last one included.
     peak_memory_mib : float
         Largest resident memory of the process during the trial, libraries and data included.
@@ -96,7 +96,7 @@ class TrialRecord:
     standard_errors: dict[str, float] = field(default_factory=dict)
     seed_index: int = 0
     n_seeds: int = 1
-    rungs: tuple[Judgement, ...] = ()
+    rungs: tuple[RungScores, ...] = ()
     steps: int = 0
     best_step: int = 0
     stop_losses: tuple[tuple[int, float], ...] = ()
@@ -113,10 +113,10 @@ class TrialRecord:
         return {**plain, "rungs": [vars(judgement) for judgement in self.rungs]}
 
 
-def load_judgements(stored: Sequence[Mapping[str, Any]]) -> list[Judgement]:
+def load_rung_scores(stored: Sequence[Mapping[str, Any]]) -> list[RungScores]:
     """Judgements from JSON, where an undefined score is null or NaN."""
     return [
-        Judgement(
+        RungScores(
             step=rung["step"],
             scores={k: float("nan") if v is None else v for k, v in rung["scores"].items()},
             picp_interval=(rung["picp_interval"][0], rung["picp_interval"][1]),
@@ -140,7 +140,7 @@ def trial_seed(study_seed: int, number: int, seed_index: int = 0) -> int:
 
 
 def run_trial(
-    bench: Bench,
+    setup: TrainingSetup,
     config: Config,
     *,
     number: int,
@@ -150,7 +150,7 @@ def run_trial(
     survives: Callable[[int, dict[str, float]], bool] = lambda _rung, _scores: True,
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[int, float], None] = lambda _step, _loss: None,
-    on_rung: Callable[[Sequence[Judgement], bytes], None] | None = None,
+    on_rung: Callable[[Sequence[RungScores], bytes], None] | None = None,
 ) -> TrialRecord:
     """Train a config from rung to rung and judge it on the tune split.
 
@@ -172,24 +172,24 @@ def run_trial(
     """
     reset_peak_memory()
     try:
-        training, rungs = _begin_or_continue(bench, config, seed=seed, checkpoint=checkpoint)
+        training, rungs = _begin_or_continue(setup, config, seed=seed, checkpoint=checkpoint)
         state = TrialState.COMPLETE
-        for index, step in enumerate(bench.rung_steps):
+        for index, step in enumerate(setup.rung_steps):
             if index < len(rungs):
                 continue  # judged before the interruption
             try:
                 training.advance(step, should_stop=should_stop, on_progress=on_progress)
             except TrainingInterrupted:
                 raise TrialInterrupted(_checkpoint(training, rungs)) from None
-            forecasts = _forecast_kept_splits(bench, training)
-            scores, coverage_interval = score_on_tune(bench, forecasts["tune"], seed=seed)
+            forecasts = _forecast_kept_splits(setup, training)
+            scores, coverage_interval = score_on_tune(setup, forecasts["tune"], seed=seed)
             if infinite := [name for name, value in scores.items() if math.isinf(value)]:
                 raise ForecastError(f"infinite at step {training.step}: {', '.join(infinite)}")
-            rungs.append(Judgement(training.step, scores, coverage_interval))
+            rungs.append(RungScores(training.step, scores, coverage_interval))
             if not training.finished and not survives(index, scores):
                 state = TrialState.PRUNED
                 break
-            if on_rung is not None and step != bench.rung_steps[-1]:
+            if on_rung is not None and step != setup.rung_steps[-1]:
                 on_rung(rungs, _checkpoint(training, rungs))
         kept = {split: forecast.astype(np.float32) for split, forecast in forecasts.items()}
         return TrialRecord(
@@ -199,7 +199,7 @@ def run_trial(
             seed=seed,
             scores=scores,
             picp_interval=coverage_interval,
-            standard_errors=standard_errors(draw_on_tune(bench, kept["tune"])),
+            standard_errors=standard_errors(draw_on_tune(setup, kept["tune"])),
             seed_index=seed_index,
             rungs=tuple(rungs),
             steps=training.step,
@@ -207,7 +207,7 @@ def run_trial(
             stop_losses=tuple(training.stop_losses),
             fit_seconds=training.fit_seconds,
             peak_memory_mib=peak_memory_mib(),
-            micro_batch=None if training.micro_batch == bench.batch_size else training.micro_batch,
+            micro_batch=None if training.micro_batch == setup.batch_size else training.micro_batch,
             forecasts=kept,
         )
     except (TrialInterrupted, StoreError):
@@ -225,45 +225,45 @@ def run_trial(
         )
 
 
-def _checkpoint(training: Training, rungs: Sequence[Judgement]) -> bytes:
+def _checkpoint(training: Training, rungs: Sequence[RungScores]) -> bytes:
     """The training with what was seen at its rungs."""
     return training.checkpoint(note=json.dumps([vars(judgement) for judgement in rungs]))
 
 
 def _begin_or_continue(
-    bench: Bench, config: Config, *, seed: int, checkpoint: bytes | None
-) -> tuple[Training, list[Judgement]]:
+    setup: TrainingSetup, config: Config, *, seed: int, checkpoint: bytes | None
+) -> tuple[Training, list[RungScores]]:
     """The training where it stood, with what was seen at its rungs; from the start without it."""
-    training = start_training(bench, config, seed=seed)
+    training = start_training(setup, config, seed=seed)
     if checkpoint is None:
         return training, []
     try:
-        return training, load_judgements(json.loads(training.restore(checkpoint)))
+        return training, load_rung_scores(json.loads(training.restore(checkpoint)))
     except StoreError:  # a damaged checkpoint costs time, not the trial
-        return start_training(bench, config, seed=seed), []
+        return start_training(setup, config, seed=seed), []
 
 
 def score_on_tune(
-    bench: Bench, forecast: NDArray[np.float64], *, seed: int
+    setup: TrainingSetup, forecast: NDArray[np.float64], *, seed: int
 ) -> tuple[dict[str, float], tuple[float, float]]:
     """Scores of a forecast on the tune split, and the 95 % interval of its coverage in percent."""
-    observed = bench.task.observed("tune")
+    observed = setup.task.observed("tune")
 
     def score(judged: NDArray[np.float64]) -> dict[str, float]:
         return score_forecast(
             observed,
             judged,
-            levels=bench.task.shape.levels,
-            coverage=bench.target_coverage,
-            seasonal_scale=bench.mase_scale,
+            levels=setup.task.shape.levels,
+            coverage=setup.target_coverage,
+            seasonal_scale=setup.mase_scale,
         )
 
-    lower, upper = interval(forecast, bench.task.shape.levels, bench.target_coverage)
+    lower, upper = interval(forecast, setup.task.shape.levels, setup.target_coverage)
     covered = picp_interval(observed, lower, upper, rng=np.random.default_rng(seed))
-    return _with_calibrated(bench, forecast, score, missing=float("nan")), covered
+    return _with_calibrated(setup, forecast, score, missing=float("nan")), covered
 
 
-def draw_on_tune(bench: Bench, kept: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
+def draw_on_tune(setup: TrainingSetup, kept: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
     """Scores of a kept forecast on resampled days of the tune split, see `noise.draw_scores`.
 
     The days are the same for every trial of a task, so that trials are compared in pairs.
@@ -271,20 +271,20 @@ def draw_on_tune(bench: Bench, kept: NDArray[np.float32]) -> dict[str, NDArray[n
 
     def draw(judged: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         return draw_scores(
-            bench.task.observed("tune"),
+            setup.task.observed("tune"),
             judged,
-            levels=bench.task.shape.levels,
-            coverage=bench.target_coverage,
-            seasonal_scale=bench.mase_scale,
+            levels=setup.task.shape.levels,
+            coverage=setup.target_coverage,
+            seasonal_scale=setup.mase_scale,
             rng=np.random.default_rng(0),
         )
 
     forecast = kept.astype(np.float64)
-    return _with_calibrated(bench, forecast, draw, missing=np.full(N_RESAMPLES, np.nan))
+    return _with_calibrated(setup, forecast, draw, missing=np.full(N_RESAMPLES, np.nan))
 
 
 def _with_calibrated(
-    bench: Bench,
+    setup: TrainingSetup,
     forecast: NDArray[np.float64],
     judge: Callable[[NDArray[np.float64]], dict[str, Judged]],
     *,
@@ -298,7 +298,7 @@ def _with_calibrated(
     if not plain:
         return plain
     try:
-        observed, levels = bench.task.observed("tune"), bench.task.shape.levels
+        observed, levels = setup.task.observed("tune"), setup.task.shape.levels
         calibrated = judge(cross_fitted(observed, forecast, levels=levels))
     except DataError:
         calibrated = dict.fromkeys(plain, missing)
@@ -321,11 +321,13 @@ def peak_memory_mib() -> float:
     return largest / 1024.0**2 if sys.platform == "darwin" else largest / 1024.0
 
 
-def _forecast_kept_splits(bench: Bench, training: Training) -> dict[str, NDArray[np.float64]]:
+def _forecast_kept_splits(
+    setup: TrainingSetup, training: Training
+) -> dict[str, NDArray[np.float64]]:
     with training.best_model() as model:
         return {
-            split: bench.scaling.unscale(
-                forecast_positions(model, bench.source, bench.task.issues[split])
+            split: setup.scaling.unscale(
+                forecast_positions(model, setup.source, setup.task.issues[split])
             )
             for split in KEPT_SPLITS
         }

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 POOLED_STEPS = 1
 
 
-class Reference(ABC):
+class Baseline(ABC):
     """A simple method, ready to forecast."""
 
     @abstractmethod

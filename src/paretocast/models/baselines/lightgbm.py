@@ -16,7 +16,7 @@ from paretocast.data.gaps import fill_from_past
 from paretocast.data.series import STEPS_PER_DAY
 from paretocast.errors import DataError, SettingsError
 from paretocast.models.baselines.base import (
-    Reference,
+    Baseline,
     check_history,
     learning_positions,
     same_hour_before,
@@ -58,7 +58,7 @@ def trees_are_installed() -> bool:
 
 
 @dataclass(frozen=True)
-class Trees(Reference):
+class Trees(Baseline):
     """One booster for each level of the task, in the order of the levels."""
 
     boosters: tuple[Any, ...]  # lightgbm.Booster, which has no types

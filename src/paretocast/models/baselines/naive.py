@@ -15,7 +15,7 @@ import numpy as np
 from paretocast.data.gaps import fill_from_past
 from paretocast.data.series import STEPS_PER_DAY
 from paretocast.errors import DataError, SettingsError
-from paretocast.models.baselines.base import Reference
+from paretocast.models.baselines.base import Baseline
 from paretocast.models.baselines.lightgbm import fit_trees, trees_are_installed
 from paretocast.models.baselines.ridge import fit_ridge
 from paretocast.models.baselines.theta import fit_statistical, statistics_are_installed
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from paretocast.data.task import Task
 
-    Fit = Callable[[Task, int | None], Reference]
+    Fit = Callable[[Task, int | None], Baseline]
 
 STEPS_PER_WEEK = 7 * STEPS_PER_DAY
 WEEKS_OF_MEAN = 4
@@ -59,7 +59,7 @@ def _weekday_hour_mean(
     return mean
 
 
-REFERENCES: dict[str, Callable[..., NDArray[np.float64]]] = {
+NAIVE_BASELINES: dict[str, Callable[..., NDArray[np.float64]]] = {
     "seasonal_naive_24": lambda known, positions, steps: _seasonal_naive(
         known, positions, steps, season=STEPS_PER_DAY
     ),
@@ -70,24 +70,24 @@ REFERENCES: dict[str, Callable[..., NDArray[np.float64]]] = {
 }
 
 # What has to be fitted, by name; the last two need an extra.
-FITTED: dict[str, Fit] = {
+FITTED_BASELINES: dict[str, Fit] = {
     "ridge": fit_ridge,
     "lightgbm": fit_trees,
     "theta": fit_statistical,
 }
 # Seconds at most, and nothing to install: every study is compared with these.
-STUDY_REFERENCES = (*REFERENCES, "ridge")
+STUDY_BASELINES = (*NAIVE_BASELINES, "ridge")
 
 
 @dataclass(frozen=True)
-class Naive(Reference):
-    """A method of `REFERENCES`."""
+class NaiveBaseline(Baseline):
+    """A method of `NAIVE_BASELINES`."""
 
     name: str
 
     def forecast(self, task: Task, positions: NDArray[np.intp]) -> NDArray[np.float64]:
         """Quantiles at issue positions, (N, H, Q)."""
-        return forecast_reference(
+        return forecast_naive(
             self.name,
             task.series.values,
             positions,
@@ -96,16 +96,16 @@ class Naive(Reference):
         )
 
 
-def reference_names() -> tuple[str, ...]:
+def baseline_names() -> tuple[str, ...]:
     """References that can be fitted here, from the simplest on."""
     absent = {
         *(() if trees_are_installed() else ("lightgbm",)),
         *(() if statistics_are_installed() else ("theta",)),
     }
-    return tuple(name for name in (*REFERENCES, *FITTED) if name not in absent)
+    return tuple(name for name in (*NAIVE_BASELINES, *FITTED_BASELINES) if name not in absent)
 
 
-def fit_reference(name: str, task: Task, *, until: int | None = None) -> Reference:
+def fit_baseline(name: str, task: Task, *, until: int | None = None) -> Baseline:
     """A reference, fitted on the train split and, for its errors, on the stop split.
 
     Parameters
@@ -121,29 +121,30 @@ def fit_reference(name: str, task: Task, *, until: int | None = None) -> Referen
     DataError
         If there is too little to learn from.
     """
-    if name in REFERENCES:
-        return Naive(name)
-    if name not in FITTED:
+    if name in NAIVE_BASELINES:
+        return NaiveBaseline(name)
+    if name not in FITTED_BASELINES:
         raise SettingsError(
-            f"reference {name!r} is unknown, expected one of {', '.join((*REFERENCES, *FITTED))}"
+            f"reference {name!r} is unknown, expected one of "
+            f"{', '.join((*NAIVE_BASELINES, *FITTED_BASELINES))}"
         )
-    return FITTED[name](task, until)
+    return FITTED_BASELINES[name](task, until)
 
 
-def forecast_references(
-    task: Task, split: str, names: Sequence[str] = STUDY_REFERENCES
+def forecast_baselines(
+    task: Task, split: str, names: Sequence[str] = STUDY_BASELINES
 ) -> dict[str, NDArray[np.float64]]:
     """Forecasts of a split by name, (N, H, Q); a reference that lacks history is left out."""
     forecasts = {}
     for name in names:
         try:
-            forecasts[name] = fit_reference(name, task).forecast(task, task.issues[split])
+            forecasts[name] = fit_baseline(name, task).forecast(task, task.issues[split])
         except DataError:
             continue
     return forecasts
 
 
-def forecast_reference(
+def forecast_naive(
     name: str,
     values: NDArray[np.float64],
     positions: NDArray[np.intp],
@@ -171,7 +172,7 @@ def forecast_reference(
     DataError
         If the history before the first issue is too short.
     """
-    point_forecast = REFERENCES[name]
+    point_forecast = NAIVE_BASELINES[name]
     steps: NDArray[np.intp] = np.arange(horizon_steps)
     days_ended = -(-horizon_steps // STEPS_PER_DAY)  # the latest issue whose horizon is over
     days = np.arange(days_ended, days_ended + TRAILING_DAYS)

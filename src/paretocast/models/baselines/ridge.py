@@ -14,8 +14,8 @@ import numpy as np
 from paretocast.data.series import STEPS_PER_DAY, Role
 from paretocast.errors import DataError
 from paretocast.models.baselines.base import (
+    Baseline,
     ErrorSpread,
-    Reference,
     check_history,
     learning_positions,
     measure_spread,
@@ -41,7 +41,7 @@ FEWEST_WINDOWS = 50
 
 
 @dataclass(frozen=True)
-class Ridge(Reference):
+class Ridge(Baseline):
     """The fitted model.
 
     Attributes

@@ -17,8 +17,8 @@ import numpy as np
 from paretocast.data.series import STEPS_PER_DAY
 from paretocast.errors import SettingsError
 from paretocast.models.baselines.base import (
+    Baseline,
     ErrorSpread,
-    Reference,
     check_history,
     measure_spread,
     scaled_target,
@@ -43,7 +43,7 @@ def statistics_are_installed() -> bool:
 
 
 @dataclass(frozen=True)
-class Statistical(Reference):
+class Statistical(Baseline):
     """The method with what is known of its errors."""
 
     errors: ErrorSpread

@@ -84,7 +84,7 @@ def scores_figure(
     if not methods:
         return style.message_figure(title, "No method was scored.", height=300)
     figure = make_subplots(rows=1, cols=3, shared_yaxes=True, horizontal_spacing=0.03)
-    style.dress(figure, title, height=190 + PIXELS_PER_METHOD * len(methods))
+    style.apply_style(figure, title, height=190 + PIXELS_PER_METHOD * len(methods))
     for kind, colour in KIND_COLOURS.items():
         own = [method for method in methods if method.kind == kind]
         if not own:

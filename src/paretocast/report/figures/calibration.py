@@ -13,13 +13,13 @@ from paretocast.report.figures import style
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from paretocast.metrics.diagnostics import Breakdown, Share
+    from paretocast.metrics.diagnostics import CoverageByGroup, Share
 
 PIT_BIN_PERCENT = 10.0
 ROOM_PERCENT = 20.0  # below the target, that a figure of coverages always shows
 
 
-def breakdown_figure(breakdown: Breakdown, *, target: float, unit: str) -> style.Figure:
+def breakdown_figure(breakdown: CoverageByGroup, *, target: float, unit: str) -> style.Figure:
     """Coverage of each slab with its interval, above the mean width of its intervals.
 
     Parameters
@@ -44,7 +44,7 @@ def breakdown_figure(breakdown: Breakdown, *, target: float, unit: str) -> style
     figure.update_annotations(
         x=0.0, xanchor="left", yshift=4, font={"size": 13, "color": style.MUTED}
     )
-    style.dress(figure, title, height=450)
+    style.apply_style(figure, title, height=450)
     figure.update_layout(margin={"t": 78, "l": 52, "b": 70})
     labels = [escape(slab.label) for slab in slabs]
     figure.add_trace(

@@ -82,7 +82,7 @@ def forecast_figure(
         vertical_spacing=0.26 / rows,
         horizontal_spacing=0.05,
     )
-    style.dress(figure, title, height=170 + 270 * rows)
+    style.apply_style(figure, title, height=170 + 270 * rows)
     figure.update_annotations(font={"size": 14, "color": style.MUTED})
     for position, day in enumerate(days):
         row, column = divmod(position, columns)

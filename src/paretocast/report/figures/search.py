@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from paretocast.report.figures import style
-from paretocast.search.objectives import SINGLE_STAGE
+from paretocast.search.objectives import DEFAULT_OBJECTIVES
 from paretocast.search.selection import TOLERANCE, TrialState
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def pareto_figure(
     unit: str,
     model: str,
     dataset: str,
-    objectives: Sequence[str] = SINGLE_STAGE,
+    objectives: Sequence[str] = DEFAULT_OBJECTIVES,
 ) -> style.Figure:
     """MAE against measured coverage: all trials, the front, the chosen one and the references.
 
@@ -136,7 +136,7 @@ def pareto_figure(
     )
     figure = style.blank_figure(title, height=580)
     _add_target(figure, target_coverage)
-    if set(objectives) == set(SINGLE_STAGE):
+    if set(objectives) == set(DEFAULT_OBJECTIVES):
         _add_front_line(figure, front, frame=frame, target_coverage=target_coverage)
     for name, group in groups.items():
         _add_markers(figure, name, [(j.mae, j.picp) for j in group], frame=frame)
@@ -176,7 +176,7 @@ def history_figure(
     figure = make_subplots(
         rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06, row_heights=[0.58, 0.42]
     )
-    style.dress(figure, title, height=660)
+    style.apply_style(figure, title, height=660)
     _add_best_so_far(figure, judged, frame=upper)
     _add_target(figure, target_coverage, row=2)
     for name, group in groups.items():

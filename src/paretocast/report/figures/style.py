@@ -58,7 +58,7 @@ def figure_html(figure: Figure, *, element_id: str) -> str:
     )
 
 
-def dress(figure: Figure, title: str, *, height: int) -> Figure:
+def apply_style(figure: Figure, title: str, *, height: int) -> Figure:
     """The figure with the shared look, its title and its height in pixels."""
     axis = {
         "showline": True,
@@ -107,7 +107,7 @@ def dress(figure: Figure, title: str, *, height: int) -> Figure:
 
 def blank_figure(title: str, *, height: int) -> Figure:
     """An empty figure in the shared look."""
-    return dress(go.Figure(), title, height=height)
+    return apply_style(go.Figure(), title, height=height)
 
 
 def message_figure(title: str, message: str, *, height: int) -> Figure:

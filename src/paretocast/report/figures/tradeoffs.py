@@ -46,7 +46,7 @@ def tradeoff_figure(
     pairs = list(combinations(objectives, 2))
     ranges = {o.name: _range(judged, references, o) for o in objectives}
     figure = make_subplots(rows=1, cols=len(pairs), horizontal_spacing=0.09)
-    style.dress(figure, title, height=440)
+    style.apply_style(figure, title, height=440)
     for column, (first, second) in enumerate(pairs, start=1):
         frame = style.Frame(ranges[first.name], ranges[second.name])
         for name in STYLES:

@@ -1,10 +1,10 @@
 """Which config comes next."""
 
-from paretocast.search.samplers.observation import SeenTrial
+from paretocast.search.samplers.observation import Observation
 from paretocast.search.samplers.sampler import (
     N_STARTUP_TRIALS,
     N_STARTUP_TRIALS_MFGP,
-    Proposer,
+    Sampler,
     design_point,
     population_size,
 )
@@ -12,8 +12,8 @@ from paretocast.search.samplers.sampler import (
 __all__ = [
     "N_STARTUP_TRIALS",
     "N_STARTUP_TRIALS_MFGP",
-    "Proposer",
-    "SeenTrial",
+    "Observation",
+    "Sampler",
     "design_point",
     "population_size",
 ]

@@ -42,7 +42,7 @@ LOG_BOUNDS = {
 
 
 @dataclass(frozen=True)
-class Process:
+class GaussianProcess:
     """A fitted process.
 
     Attributes
@@ -75,7 +75,7 @@ class Process:
         deviation: Floats = np.sqrt(np.maximum(variance, 1e-10)) * self.spread
         return mean, deviation
 
-    def given(self, points: Floats, values: Floats) -> Process:
+    def given(self, points: Floats, values: Floats) -> GaussianProcess:
         """The process that also knows these values, with the same hyperparameters."""
         known = (values - self.centre) / self.spread
         return _conditioned(
@@ -87,7 +87,7 @@ class Process:
         )
 
 
-def fit_process(points: Floats, values: Floats) -> Process:
+def fit_process(points: Floats, values: Floats) -> GaussianProcess:
     """The process that explains noisy values at points best.
 
     Parameters
@@ -124,10 +124,10 @@ def fit_process(points: Floats, values: Floats) -> Process:
         options={"maxiter": MOST_ITERATIONS},
     )
     empty = np.empty(0)
-    return _conditioned(Process(points, known, centre, spread, found.x, empty, empty))
+    return _conditioned(GaussianProcess(points, known, centre, spread, found.x, empty, empty))
 
 
-def _conditioned(process: Process) -> Process:
+def _conditioned(process: GaussianProcess) -> GaussianProcess:
     n = len(process.values)
     noise = np.exp(process.log_parameters[-1]) + JITTER
     covariance = _covariance(process.log_parameters, process.points, process.points)

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from paretocast.search.samplers.gaussian_process import Process
-    from paretocast.search.samplers.observation import SeenTrial
+    from paretocast.search.samplers.gaussian_process import GaussianProcess
+    from paretocast.search.samplers.observation import Observation
     from paretocast.search.space import Config, Space
 
     Floats = NDArray[np.float64]
@@ -77,14 +77,14 @@ class _Learnt:
 
     Attributes
     ----------
-    objectives : tuple of Process
+    objectives : tuple of GaussianProcess
         One per objective, on the shifted logarithm.
-    violations : tuple of Process
+    violations : tuple of GaussianProcess
         One per requirement, at the full budget; above 0 where it is violated.
     """
 
-    objectives: tuple[Process, ...]
-    violations: tuple[Process, ...]
+    objectives: tuple[GaussianProcess, ...]
+    violations: tuple[GaussianProcess, ...]
     scale: _Scale
 
     def at_the_end(self, points: Floats) -> tuple[Floats, Floats]:
@@ -102,25 +102,25 @@ class _Learnt:
         return chance
 
 
-def most_promising(
+def suggest(
     space: Space,
-    seen: Sequence[SeenTrial],
-    judged: Sequence[SeenTrial],
+    seen: Sequence[Observation],
+    judged: Sequence[Observation],
     *,
     seed: int,
-    log_cost: Process | None = None,
+    log_cost: GaussianProcess | None = None,
 ) -> Config:
     """The candidate with the greatest expected growth of the front, for what it costs.
 
     Parameters
     ----------
-    seen : sequence of SeenTrial
+    seen : sequence of Observation
         All trials; none of their configs is proposed again while there is another.
-    judged : sequence of SeenTrial
+    judged : sequence of Observation
         Those to learn from, at least one with values, by number.
     seed : int
         Of the candidates and the draws.
-    log_cost : Process, optional
+    log_cost : GaussianProcess, optional
         Logarithm of what a trial costs; without it all cost the same.
     """
     rng = np.random.default_rng(seed)
@@ -137,7 +137,9 @@ def most_promising(
     return next((config for config in ordered if not was_tried(config, seen)), ordered[0])
 
 
-def learn_cost(space: Space, configs: Sequence[Config], costs: Sequence[float]) -> Process | None:
+def learn_cost(
+    space: Space, configs: Sequence[Config], costs: Sequence[float]
+) -> GaussianProcess | None:
     """What configs cost, from a few of them; NaN is passed over, and None if too few are left."""
     known = [(config, cost) for config, cost in zip(configs, costs, strict=True) if cost > 0.0]
     if len(known) < FEWEST_COSTS:
@@ -146,7 +148,7 @@ def learn_cost(space: Space, configs: Sequence[Config], costs: Sequence[float]) 
     return fit_process(_with_budget(points, 1.0), np.log([cost for _, cost in known]))
 
 
-def _learn(space: Space, judged: Sequence[SeenTrial]) -> _Learnt:
+def _learn(space: Space, judged: Sequence[Observation]) -> _Learnt:
     """Fit a process to every objective and requirement, then add what runs and what failed."""
     points, values, ends = [], [], []
     for trial in judged:
@@ -177,7 +179,7 @@ def _learn(space: Space, judged: Sequence[SeenTrial]) -> _Learnt:
     return _Learnt(tuple(objectives), tuple(violations), scale)
 
 
-def _final_values(space: Space, judged: Sequence[SeenTrial], learnt: _Learnt) -> Floats:
+def _final_values(space: Space, judged: Sequence[Observation], learnt: _Learnt) -> Floats:
     """What is expected of the trials that meet the requirements at the full budget, (n, m).
 
     Of those that have ended there, and of those that run and will probably meet them. Expected, not
@@ -217,7 +219,7 @@ def _corner(space: Space, learnt: _Learnt, values: Floats, rng: np.random.Genera
 
 
 def _candidates(
-    space: Space, judged: Sequence[SeenTrial], rng: np.random.Generator
+    space: Space, judged: Sequence[Observation], rng: np.random.Generator
 ) -> list[Config]:
     """Points that fill the space, and points near the best trials."""
     spread = Sobol(len(space), rng=rng).random(N_SPREAD)
@@ -261,7 +263,7 @@ def _expected_growth(
     return growth
 
 
-def _runs(trial: SeenTrial) -> bool:
+def _runs(trial: Observation) -> bool:
     return trial.running or (trial.values is None and not trial.failed)
 
 

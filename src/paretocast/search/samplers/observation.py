@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SeenTrial:
+class Observation:
     """A trial that a proposal may learn from.
 
     Attributes
@@ -51,12 +51,12 @@ class SeenTrial:
     failed: bool = False
 
 
-def was_tried(config: Config, seen: Iterable[SeenTrial]) -> bool:
+def was_tried(config: Config, seen: Iterable[Observation]) -> bool:
     """Whether a trial has this config, but for the rounding of a logarithm."""
     return any(_same(config, trial.config) for trial in seen)
 
 
-def best_first(judged: Sequence[SeenTrial]) -> NDArray[np.intp]:
+def best_first(judged: Sequence[Observation]) -> NDArray[np.intp]:
     """Indices of trials with values by `order_by_merit`, whatever the rung they were judged at."""
     violations = [sum(max(0.0, v) for v in trial.violations) for trial in judged]
     return order_by_merit(np.array([trial.values for trial in judged]), violations=violations)

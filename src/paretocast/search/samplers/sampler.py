@@ -21,7 +21,7 @@ from scipy.stats.qmc import Sobol
 from threadpoolctl import threadpool_limits
 
 from paretocast.errors import SettingsError
-from paretocast.search.samplers.mfgp import learn_cost, most_promising
+from paretocast.search.samplers.mfgp import learn_cost, suggest
 from paretocast.search.samplers.observation import best_first, was_tried
 from paretocast.search.space import (
     DEFAULT_SAMPLER,
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
 
-    from paretocast.search.samplers.gaussian_process import Process
-    from paretocast.search.samplers.observation import SeenTrial
+    from paretocast.search.samplers.gaussian_process import GaussianProcess
+    from paretocast.search.samplers.observation import Observation
     from paretocast.search.space import Config, Space
 
 # Trials that fill the space before a sampler learns; a Gaussian process makes do with few.
@@ -72,7 +72,7 @@ class _Shown(FrozenTrial):
         pass
 
 
-class Proposer:
+class Sampler:
     """The order in which configs are tried.
 
     Parameters
@@ -120,14 +120,14 @@ class Proposer:
         genetic = sampler in ("nsga2", "nsga3")
         few = N_STARTUP_TRIALS_MFGP if sampler == "mfgp" else N_STARTUP_TRIALS
         self._n_startup = self._population if genetic else few
-        self._shown: dict[int, tuple[SeenTrial, FrozenTrial]] = {}  # a trial ends only once
+        self._shown: dict[int, tuple[Observation, FrozenTrial]] = {}  # a trial ends only once
 
-    def propose(self, number: int, seen: Sequence[SeenTrial]) -> Config:
+    def suggest(self, number: int, seen: Sequence[Observation]) -> Config:
         """The config of trial `number`.
 
         Parameters
         ----------
-        seen : sequence of SeenTrial
+        seen : sequence of Observation
             In any order; which of them have ended may depend on the other workers.
         """
         if number < len(self._queue):
@@ -145,7 +145,7 @@ class Proposer:
             judged = _worth_modelling(seen, MOST_PENDING_FOR_GP["mfgp"])
             # Several threads take longer for matrices this small, and add in another order.
             with threadpool_limits(1, user_api="blas"):
-                return most_promising(
+                return suggest(
                     self._space,
                     seen,
                     judged,
@@ -165,7 +165,7 @@ class Proposer:
         return config
 
     @cached_property
-    def _log_cost(self) -> Process | None:
+    def _log_cost(self) -> GaussianProcess | None:
         """What configs cost: a few are asked for, since a proposal has hundreds of candidates."""
         if self._cost is None:
             return None
@@ -180,7 +180,7 @@ class Proposer:
             return GPSampler(seed=seed, n_startup_trials=1, warn_independent_sampling=False)
         return self._genetic(seed)
 
-    def _generations(self, seen: Sequence[SeenTrial]) -> optuna.Study:
+    def _generations(self, seen: Sequence[Observation]) -> optuna.Study:
         """A study that knows the parents of every generation up to the newest.
 
         Optuna keeps the generation with the trial and the parents of each generation with the
@@ -217,13 +217,13 @@ class Proposer:
         study.add_trials(trials)
         return study
 
-    def _frozen(self, seen: Sequence[SeenTrial]) -> list[FrozenTrial]:
+    def _frozen(self, seen: Sequence[Observation]) -> list[FrozenTrial]:
         for trial in seen:
             if trial.number not in self._shown or self._shown[trial.number][0] != trial:
                 self._shown[trial.number] = trial, self._frozen_trial(trial, {})
         return [self._shown[trial.number][1] for trial in self._by_number(seen)]
 
-    def _frozen_trial(self, trial: SeenTrial, attributes: dict[str, Any]) -> FrozenTrial:
+    def _frozen_trial(self, trial: Observation, attributes: dict[str, Any]) -> FrozenTrial:
         """The trial in Optuna's terms.
 
         A pruned one is shown as complete with its last values: Optuna's samplers rank pruned trials
@@ -242,7 +242,7 @@ class Proposer:
         return frozen
 
     @staticmethod
-    def _by_number(seen: Sequence[SeenTrial]) -> list[SeenTrial]:
+    def _by_number(seen: Sequence[Observation]) -> list[Observation]:
         return sorted(seen, key=lambda trial: trial.number)
 
 
@@ -280,7 +280,7 @@ def design_point(space: Space, index: int, *, seed: int) -> Config:
     return config_at(space, sequence.random(1)[0].tolist())
 
 
-def _worth_modelling(seen: Sequence[SeenTrial], most_pending: int) -> list[SeenTrial]:
+def _worth_modelling(seen: Sequence[Observation], most_pending: int) -> list[Observation]:
     """What a Gaussian process is shown of many trials.
 
     Of those with values the better half by merit and the others spread over time; of those without,
