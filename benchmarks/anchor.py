@@ -41,16 +41,10 @@ def train(settings: TuneSettings, task: Task, *, seed: int) -> tuple[list[Any], 
     """Steps, best step, seconds in all, and forecasts of both splits."""
     from paretocast.search.space import DEFAULT_CONFIGS
     from paretocast.training import forecast_positions
-    from paretocast.training.setup import prepare_training, start_training
+    from paretocast.training.setup import TrainingSetup, start_training
 
     started = time.perf_counter()
-    setup = prepare_training(
-        task,
-        model=settings.model,
-        training=settings.training,
-        target_coverage=settings.target_coverage,
-        device="cpu",
-    )
+    setup = TrainingSetup.from_settings(settings, task, device="cpu")
     training = start_training(setup, DEFAULT_CONFIGS[settings.model], seed=seed)
     training.advance(setup.budget_steps)
     seconds = time.perf_counter() - started

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from harness import print_result, print_table
 
+from paretocast.settings import TuneSettings
+
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
     from paretocast.benchmark import ModelConfig
     from paretocast.data.task import Task
-    from paretocast.settings import TuneSettings
 
     Floats = NDArray[np.float64]
 
@@ -83,7 +84,7 @@ def train_models(
     """Every model, mean of the quantiles over its seeds; last, the mean over all models."""
     from paretocast.benchmark import RetrainingPeriod, train_and_forecast
     from paretocast.calibration.ensemble import average_levels
-    from paretocast.training.setup import prepare_training
+    from paretocast.training.setup import TrainingSetup
 
     made = []
     for one in parameters:
@@ -97,8 +98,10 @@ def train_models(
         training = one.settings.training
         if arguments.steps is not None:
             training = training.model_copy(update={"steps": arguments.steps, "epochs": None})
-        setup = prepare_training(
-            task, model=one.model, training=training, target_coverage=COVERAGE, device="auto"
+        setup = TrainingSetup.from_settings(
+            TuneSettings(model=one.model, training=training, target_coverage=COVERAGE),
+            task,
+            device="auto",
         )
         forecasts = [
             train_and_forecast(

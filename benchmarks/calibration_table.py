@@ -36,7 +36,7 @@ from paretocast.results.forecasts import find_run
 from paretocast.results.groups import MONTHS, sample_of
 from paretocast.settings import TuneSettings
 from paretocast.training import forecast_positions
-from paretocast.training.setup import prepare_training, start_training
+from paretocast.training.setup import TrainingSetup, start_training
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
@@ -77,11 +77,13 @@ def samples_of(path: Path, data_dir: Path | None, steps: int | None) -> tuple[st
     training_settings = settings.training
     if steps is not None:
         training_settings = training_settings.model_copy(update={"steps": steps, "epochs": None})
-    setup = prepare_training(
+    setup = TrainingSetup.from_settings(
+        TuneSettings(
+            model=settings.model,
+            training=training_settings,
+            target_coverage=settings.target_coverage,
+        ),
         task,
-        model=settings.model,
-        training=training_settings,
-        target_coverage=settings.target_coverage,
         device=settings.device,
     )
     training = start_training(setup, record["config"], seed=record["seed"])

@@ -174,7 +174,7 @@ def measure(folder: Path, *, n_trials: int, n_more: int, sampler: str, seed: int
     from paretocast.data.task import plan_task
     from paretocast.settings import load_settings
     from paretocast.training import use_threads
-    from paretocast.training.setup import prepare_training
+    from paretocast.training.setup import TrainingSetup
     from paretocast.workspace.files import RunDirectory
 
     use_threads(1)
@@ -188,13 +188,7 @@ def measure(folder: Path, *, n_trials: int, n_more: int, sampler: str, seed: int
     settings = load_settings(None, {**chosen, "trials": FIRST_TRIALS})
     dataset = load_dataset("demo")
     task = plan_task(dataset.series, dataset.dates, shape=settings.task.shape())
-    setup = prepare_training(
-        task,
-        model=settings.model,
-        training=settings.training,
-        target_coverage=settings.target_coverage,
-        device="cpu",
-    )
+    setup = TrainingSetup.from_settings(settings, task, device="cpu")
     run = RunDirectory(folder, "NHITS_Q", "demo", "long")
     opened_young, young = watch(settings, run, setup)
     fill(run, settings, n_trials, seed=seed)

@@ -22,7 +22,7 @@ from paretocast.data import generate_demo, load_dataset
 from paretocast.data.task import Task, plan_task
 from paretocast.metrics.scores import score_forecast
 from paretocast.settings import TuneSettings
-from paretocast.training.setup import prepare_training
+from paretocast.training.setup import TrainingSetup
 from paretocast.training.trial import run_trial, trial_seed
 from paretocast.workspace.files import RunDirectory, load_arrays, load_json, newest_job_id
 
@@ -59,13 +59,7 @@ def retrain(series_seed: int, settings: TuneSettings, config: dict[str, Any]) ->
     series, truth = generate_demo(series_seed)
     dates = load_dataset("demo").dates
     task = plan_task(series, dates, shape=settings.task.shape())
-    setup = prepare_training(
-        task,
-        model=settings.model,
-        training=settings.training,
-        target_coverage=settings.target_coverage,
-        device=settings.device,
-    )
+    setup = TrainingSetup.from_settings(settings, task)
     record = run_trial(setup, config, number=0, seed=trial_seed(settings.seed, 0))
     return compare(task, truth, dict(record.forecasts))
 

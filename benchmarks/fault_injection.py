@@ -302,7 +302,7 @@ def run_test(folder: Path, *, n_kills: int, n_workers: int, seed: int) -> dict[s
     from paretocast.settings import load_settings
     from paretocast.study.study import Study
     from paretocast.training import use_threads
-    from paretocast.training.setup import prepare_training, start_training
+    from paretocast.training.setup import TrainingSetup, start_training
     from paretocast.workspace.files import RunDirectory
 
     use_threads(1)
@@ -310,12 +310,8 @@ def run_test(folder: Path, *, n_kills: int, n_workers: int, seed: int) -> dict[s
     settings = load_settings(None, {**chosen, "trials": 1_000_000, "max_deaths": MAX_DEATHS})
     dataset = load_dataset("demo")
     short = replace(dataset.dates, validation_to=dataset.dates.train_to + VALIDATION)
-    setup = prepare_training(
-        plan_task(dataset.series, short, shape=settings.task.shape()),
-        model=settings.model,
-        training=settings.training,
-        target_coverage=settings.target_coverage,
-        device="cpu",
+    setup = TrainingSetup.from_settings(
+        settings, plan_task(dataset.series, short, shape=settings.task.shape()), device="cpu"
     )
     run, log = RunDirectory(folder, "NHITS_Q", "demo", "faults"), folder / "events.log"
     # What a first use imports. No gradient: torch forbids a fork after one.

@@ -135,18 +135,16 @@ def prepare(settings: TuneSettings) -> tuple[TrainingSetup, TrainingSetup, DemoT
     from paretocast.data import generate_demo, load_dataset
     from paretocast.data.demo import FIRST_HOUR
     from paretocast.data.task import plan_task
-    from paretocast.training.setup import prepare_training
+    from paretocast.training.setup import TrainingSetup
 
     dates = load_dataset("demo").dates
     dates = replace(dates, test_to=dates.validation_to + pd.DateOffset(years=TRUTH_YEARS))
     series, truth = generate_demo(settings.seed, days=(dates.test_to - FIRST_HOUR).days + 1)
 
     def setup(*, with_test: bool) -> TrainingSetup:
-        return prepare_training(
+        return TrainingSetup.from_settings(
+            settings,
             plan_task(series, dates, shape=settings.task.shape(), with_test=with_test),
-            model=settings.model,
-            training=settings.training,
-            target_coverage=settings.target_coverage,
             device="cpu",
         )
 

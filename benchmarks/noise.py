@@ -26,10 +26,10 @@ from paretocast.search.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from paretocast.search.samplers import design_point
 from paretocast.search.selection import TrialState
 from paretocast.search.space import SPACES, Choice, Config, FloatRange, Space
-from paretocast.settings import TrainingSettings
+from paretocast.settings import TrainingSettings, TuneSettings
 from paretocast.study.outcome import summarise
 from paretocast.study.repeats import seed_spread
-from paretocast.training.setup import TrainingSetup, prepare_training
+from paretocast.training.setup import TrainingSetup
 from paretocast.training.trial import TrialRecord, draw_on_tune, run_trial, trial_seed
 
 SCORES = ("mae", "pinball", "picp", "coverage_error", "mean_width")
@@ -109,13 +109,14 @@ def main() -> None:
     if given.quick:
         given.configs, given.seeds, given.steps = 3, 2, 60
     dataset = load_dataset(given.dataset, data_dir=given.data_dir)
-    setup = prepare_training(
-        plan_task(dataset.series, dataset.dates),
-        model="NHITS_Q",
-        training=TrainingSettings(
-            steps=given.steps, n_rungs=1, transform=Transform.NONE, anchor="none"
+    setup = TrainingSetup.from_settings(
+        TuneSettings(
+            model="NHITS_Q",
+            training=TrainingSettings(
+                steps=given.steps, n_rungs=1, transform=Transform.NONE, anchor="none"
+            ),
         ),
-        target_coverage=80.0,
+        plan_task(dataset.series, dataset.dates),
         device="cpu",
     )
     records = train(

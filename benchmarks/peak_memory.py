@@ -43,8 +43,8 @@ def make_year(n_covariates: int) -> Task:
     import pandas as pd
 
     from paretocast.data.series import Calendar as Place
-    from paretocast.data.series import Covariate, Role, Series
-    from paretocast.data.task import SplitDates, plan_task
+    from paretocast.data.series import Covariate, Role, Series, SplitDates
+    from paretocast.data.task import plan_task
 
     rng = np.random.default_rng(1)
     index = pd.date_range("2021-01-01", periods=24 * 500, freq="h", tz="UTC")
@@ -66,17 +66,17 @@ def make_year(n_covariates: int) -> Task:
 def measure(model: str, n_steps: int) -> dict[str, Any]:
     """Memory of one model in this process."""
     from paretocast.data.scaling import Transform
-    from paretocast.settings import TrainingSettings
+    from paretocast.settings import TrainingSettings, TuneSettings
     from paretocast.training import use_threads
-    from paretocast.training.setup import prepare_training, start_training
+    from paretocast.training.setup import TrainingSetup, start_training
     from paretocast.training.trial import peak_memory_mib, run_trial
 
     use_threads(1)
     settings = TrainingSettings(
         steps=n_steps, n_evaluations=1, n_rungs=1, transform=Transform.NONE, anchor="none"
     )
-    setup = prepare_training(
-        make_year(N_COVARIATES), model=model, training=settings, target_coverage=80.0, device="cpu"
+    setup = TrainingSetup.from_settings(
+        TuneSettings(model=model, training=settings), make_year(N_COVARIATES), device="cpu"
     )
     config = LARGEST[model] | {"lr": 1e-4}
     shape = setup.source.shape(len(setup.task.shape.levels))

@@ -65,8 +65,8 @@ def design(space: Space, *, first: Config, n_configs: int) -> list[Config]:
 def make_bench(task: Task, recording: Recording, *, steps: int, n_rungs: int) -> TrainingSetup:
     """A bench of the product with the recording's budget."""
     from paretocast.data.scaling import Transform
-    from paretocast.settings import TrainingSettings
-    from paretocast.training.setup import prepare_training
+    from paretocast.settings import TrainingSettings, TuneSettings
+    from paretocast.training.setup import TrainingSetup
 
     training = TrainingSettings(
         steps=steps,
@@ -76,11 +76,9 @@ def make_bench(task: Task, recording: Recording, *, steps: int, n_rungs: int) ->
         transform=Transform.NONE,
         anchor="none",
     )
-    return prepare_training(
+    return TrainingSetup.from_settings(
+        TuneSettings(model=recording.model, training=training, target_coverage=TARGET_COVERAGE),
         task,
-        model=recording.model,
-        training=training,
-        target_coverage=TARGET_COVERAGE,
         device="cpu",
     )
 

@@ -26,9 +26,9 @@ from paretocast.data.task import plan_task
 from paretocast.models.base import Batch, QuantileModel
 from paretocast.models.nhits import library_arguments
 from paretocast.search.space import DEFAULT_CONFIGS, Config
-from paretocast.settings import TrainingSettings
+from paretocast.settings import TrainingSettings, TuneSettings
 from paretocast.training import Training, TrainingInterrupted, forecast_positions, pinball_loss
-from paretocast.training.setup import TrainingSetup, prepare_training, start_training
+from paretocast.training.setup import TrainingSetup, start_training
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,8 +141,8 @@ def make_match(
         transform=Transform.NONE,
         anchor="none",
     )
-    setup = prepare_training(
-        task, model=model, training=settings, target_coverage=80.0, device=device
+    setup = TrainingSetup.from_settings(
+        TuneSettings(model=model, training=settings), task, device=device
     )
     return Match(setup, config)
 

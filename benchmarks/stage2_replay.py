@@ -33,23 +33,22 @@ from paretocast.data.scaling import Transform
 from paretocast.data.task import TaskShape, plan_task
 from paretocast.results.level_search import search_levels
 from paretocast.search.space import SPACES, default_config
-from paretocast.settings import TrainingSettings
+from paretocast.settings import TrainingSettings, TuneSettings
 from paretocast.training import forecast_positions
-from paretocast.training.setup import prepare_training, start_training
+from paretocast.training.setup import TrainingSetup, start_training
 
 if TYPE_CHECKING:
     from paretocast.calibration.interval_levels import IntervalLevels, LevelCoverage
     from paretocast.data.task import Task
     from paretocast.training import Training
-    from paretocast.training.setup import TrainingSetup
 
 MODEL = "NHITS_Q"
 TARGET = 80.0
 
 
 def bench_of(task: Task, training: TrainingSettings, device: str) -> TrainingSetup:
-    return prepare_training(
-        task, model=MODEL, training=training, target_coverage=TARGET, device=device
+    return TrainingSetup.from_settings(
+        TuneSettings(model=MODEL, training=training, target_coverage=TARGET), task, device=device
     )
 
 

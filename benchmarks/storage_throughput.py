@@ -26,11 +26,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from harness import print_result, print_table
 
+from paretocast.settings import TuneSettings
+
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
     from multiprocessing.synchronize import Barrier
 
-    from paretocast.settings import TuneSettings
     from paretocast.training.setup import TrainingSetup
     from paretocast.training.trial import TrialRecord
     from paretocast.workspace.files import RunDirectory
@@ -204,15 +205,13 @@ def main() -> None:
     from paretocast.data.task import plan_task
     from paretocast.settings import TrainingSettings
     from paretocast.training import use_threads
-    from paretocast.training.setup import prepare_training
+    from paretocast.training.setup import TrainingSetup
 
     use_threads(1)
     dataset = load_dataset("demo")
-    setup = prepare_training(
+    setup = TrainingSetup.from_settings(
+        TuneSettings(model="NHITS_Q", training=TrainingSettings()),
         plan_task(dataset.series, dataset.dates),
-        model="NHITS_Q",
-        training=TrainingSettings(),
-        target_coverage=80.0,
         device="cpu",
     )
     storages = ["journal", *([options.url] if options.url else [])]

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from paretocast.data.series import Calendar, Covariate, Role, Series
-from paretocast.data.task import SplitDates, Task, TaskShape, plan_task
+from paretocast.data.series import Calendar, Covariate, Role, Series, SplitDates
+from paretocast.data.task import Task, TaskShape, plan_task
 
 START = pd.Timestamp("2021-01-01", tz="UTC")
 

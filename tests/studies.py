@@ -10,7 +10,7 @@ from paretocast.data.task import Task
 from paretocast.settings import TuneSettings, load_settings
 from paretocast.study.outcome import Outcome
 from paretocast.study.study import Study, StudyResult
-from paretocast.training.setup import prepare_training
+from paretocast.training.setup import TrainingSetup
 from paretocast.training.trial import TrialRecord
 from paretocast.workspace.files import RunDirectory
 
@@ -64,13 +64,7 @@ def make_study(
 ) -> Study:
     """A study on the small task, new or continued."""
     settings = settings or make_settings()
-    setup = prepare_training(
-        task or make_task(),
-        model=settings.model,
-        training=settings.training,
-        target_coverage=settings.target_coverage,
-        device="cpu",
-    )
+    setup = TrainingSetup.from_settings(settings, task or make_task(), device="cpu")
     return Study(settings, make_run(folder, job_id), setup, shared=shared, worker=worker)
 
 

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from builders import make_dates, make_series, make_task, stamp, with_values
-from paretocast.data.series import Series
-from paretocast.data.task import SplitDates, Task, TaskShape, plan_task
+from paretocast.data.series import Series, SplitDates
+from paretocast.data.task import Task, TaskShape, plan_task
 from paretocast.errors import DataError, SettingsError
 from paretocast.models.baselines.base import Baseline
 from paretocast.models.baselines.naive import (

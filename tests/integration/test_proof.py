@@ -31,7 +31,7 @@ from paretocast.report import benchmark_page
 from paretocast.search.space import DEFAULT_CONFIGS
 from paretocast.settings import TuneSettings
 from paretocast.training import TrainingInterrupted
-from paretocast.training.setup import prepare_training
+from paretocast.training.setup import TrainingSetup
 from paretocast.workspace import files
 from proofs import Silent, small_plan, small_settings, tune_small, write_dataset
 
@@ -279,12 +279,8 @@ def test_retraining_cuts_the_test_split_and_learns_up_to_each_cut(plan: Benchmar
 
 def test_a_retrained_model_changes_the_forecasts_behind_its_cut_alone(plan: BenchmarkPlan) -> None:
     settings = plan.parameters[0].settings
-    setup = prepare_training(
-        plan.task,
-        model="NHITS_Q",
-        training=settings.training,
-        target_coverage=80.0,
-        device="cpu",
+    setup = TrainingSetup.from_settings(
+        TuneSettings(model="NHITS_Q", training=settings.training), plan.task, device="cpu"
     )
     config = plan.parameters[0].chosen.config
 

@@ -18,7 +18,7 @@ from paretocast.settings import TuneSettings, load_settings
 from paretocast.study.outcome import Outcome
 from paretocast.study.study import Study, StudyResult
 from paretocast.study.trial_store import load_record
-from paretocast.training.setup import prepare_training
+from paretocast.training.setup import TrainingSetup
 from paretocast.training.trial import TrialRecord, trial_seed
 from paretocast.workspace.files import RunDirectory, load_json
 
@@ -69,13 +69,7 @@ def make_run(folder: Path, job_id: str = "1") -> RunDirectory:
 
 def search(folder: Path, settings: TuneSettings, watch: Watch | None = None) -> StudyResult:
     watch = watch or Watch()
-    setup = prepare_training(
-        make_task(),
-        model=settings.model,
-        training=settings.training,
-        target_coverage=settings.target_coverage,
-        device="cpu",
-    )
+    setup = TrainingSetup.from_settings(settings, make_task(), device="cpu")
     study = Study(settings, make_run(folder), setup)
     return study.optimise(watch, should_stop=lambda: watch.wants_stop)
 

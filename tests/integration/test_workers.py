@@ -21,7 +21,7 @@ from paretocast.search.selection import TrialState
 from paretocast.settings import TuneSettings
 from paretocast.study.manifest import build_manifest
 from paretocast.study.study import Study
-from paretocast.training.setup import prepare_training
+from paretocast.training.setup import TrainingSetup
 from paretocast.workspace.claims import Claim, claim_owner
 from paretocast.workspace.files import RunDirectory, load_json, save_json
 from studies import Watch, make_run, make_settings, make_study, numbers, optimise
@@ -178,13 +178,7 @@ def test_a_search_ends_when_patience_does(tmp_path: Path) -> None:
 
 def test_a_password_is_not_in_the_manifest() -> None:
     settings = make_settings(1, storage="postgresql://anna:s3cret@db/x")
-    setup = prepare_training(
-        make_task(),
-        model=settings.model,
-        training=settings.training,
-        target_coverage=settings.target_coverage,
-        device="cpu",
-    )
+    setup = TrainingSetup.from_settings(settings, make_task(), device="cpu")
     manifest = build_manifest(settings, setup)
     assert manifest["settings"]["storage"] == "postgresql://anna@db/x"
     assert "s3cret" not in json.dumps(manifest)

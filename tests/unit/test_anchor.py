@@ -14,9 +14,9 @@ from paretocast.data.task import Task
 from paretocast.errors import DataError
 from paretocast.models.anchor import N_FOLDS, Anchor, fit_anchor, is_long_enough, refit_anchor
 from paretocast.search.space import DEFAULT_CONFIGS
-from paretocast.settings import TrainingSettings
+from paretocast.settings import TrainingSettings, TuneSettings
 from paretocast.training import forecast_positions
-from paretocast.training.setup import learned_until, prepare_training, start_training
+from paretocast.training.setup import TrainingSetup, learned_until, start_training
 
 
 def anchor_of(task: Task, *, until: int | None = None) -> Anchor:
@@ -148,8 +148,8 @@ def test_rows_without_a_whole_window_hold_zero() -> None:
 def test_a_model_that_learns_again_forecasts_from_the_anchor_it_learned_with() -> None:
     task = make_task(horizon_steps=1)
     training = TrainingSettings(steps=1, anchor="ridge", transform=Transform.NONE)
-    setup = prepare_training(
-        task, model="NHITS_Q", training=training, target_coverage=80.0, device="cpu"
+    setup = TrainingSetup.from_settings(
+        TuneSettings(model="NHITS_Q", training=training), task, device="cpu"
     )
     until = int(task.issues["tune"][-1])
     later = learned_until(setup, until)

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from builders import make_dates, make_series, make_task, stamp
+from paretocast.data.series import SplitDates
 from paretocast.data.task import (
     PURGE_STEPS,
     VALIDATION_SPLITS,
-    SplitDates,
     TaskShape,
     daily_positions,
     manifest_hash,

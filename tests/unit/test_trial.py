@@ -6,8 +6,8 @@ from builders import make_task
 from paretocast.search.samplers import design_point
 from paretocast.search.selection import TrialState
 from paretocast.search.space import SPACES
-from paretocast.settings import TrainingSettings
-from paretocast.training.setup import prepare_training, start_training, step_cost
+from paretocast.settings import TrainingSettings, TuneSettings
+from paretocast.training.setup import TrainingSetup, start_training, step_cost
 from paretocast.training.trial import peak_memory_mib, reset_peak_memory, run_trial, trial_seed
 
 
@@ -31,8 +31,8 @@ def test_seeds_differ_between_trials_and_between_studies() -> None:
 )
 def test_the_batch_suits_the_model_unless_it_is_set(model: str, windows: int) -> None:
     for training, expected in ((TrainingSettings(), windows), (TrainingSettings(batch_size=7), 7)):
-        setup = prepare_training(
-            make_task(), model=model, training=training, target_coverage=80.0, device="cpu"
+        setup = TrainingSetup.from_settings(
+            TuneSettings(model=model, training=training), make_task(), device="cpu"
         )
         assert setup.batch_size == expected
 
@@ -43,16 +43,16 @@ def test_trials_that_correct_an_anchor_meet_no_rung_unless_it_is_asked_for() -> 
         (TrainingSettings(steps=90, anchor="ridge"), 1),
         (TrainingSettings(steps=90, anchor="ridge", n_rungs=2), 2),
     ):
-        setup = prepare_training(
-            make_task(), model="NHITS_Q", training=training, target_coverage=80.0, device="cpu"
+        setup = TrainingSetup.from_settings(
+            TuneSettings(model="NHITS_Q", training=training), make_task(), device="cpu"
         )
         assert setup.rung_steps == (30, 90)[2 - expected :]
 
 
 @pytest.mark.parametrize("model", ["NHITS_Q", "TFT_Q", "TIMESNET_Q"])
 def test_what_a_step_costs_follows_the_weights_and_draws_no_random_number(model: str) -> None:
-    setup = prepare_training(
-        make_task(), model=model, training=TrainingSettings(), target_coverage=80.0, device="cpu"
+    setup = TrainingSetup.from_settings(
+        TuneSettings(model=model, training=TrainingSettings()), make_task(), device="cpu"
     )
     configs = [design_point(SPACES[model], i, seed=5) for i in range(6)]
     before = torch.get_rng_state()
@@ -69,8 +69,8 @@ def test_a_score_without_bounds_is_a_failure_and_no_number(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     training = TrainingSettings(steps=6, n_evaluations=2)
-    setup = prepare_training(
-        make_task(), model="NHITS_Q", training=training, target_coverage=80.0, device="cpu"
+    setup = TrainingSetup.from_settings(
+        TuneSettings(model="NHITS_Q", training=training), make_task(), device="cpu"
     )
     monkeypatch.setattr(
         "paretocast.training.trial.score_on_tune",
@@ -83,8 +83,8 @@ def test_a_score_without_bounds_is_a_failure_and_no_number(
 
 
 def test_what_cannot_be_built_costs_nobody_knows_what() -> None:
-    setup = prepare_training(
-        make_task(), model="TFT_Q", training=TrainingSettings(), target_coverage=80.0, device="cpu"
+    setup = TrainingSetup.from_settings(
+        TuneSettings(model="TFT_Q", training=TrainingSettings()), make_task(), device="cpu"
     )
     config = {**design_point(SPACES["TFT_Q"], 0, seed=5), "hidden_size": 0}
     assert np.isnan(step_cost(setup, config))

@@ -21,7 +21,7 @@ from paretocast.data.task import installed_versions
 from paretocast.errors import DataError
 from paretocast.metrics.scores import score_forecast, seasonal_scale
 from paretocast.models.baselines.naive import fit_baseline
-from paretocast.training.setup import prepare_training
+from paretocast.training.setup import TrainingSetup
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from paretocast.calibration import Calibrator
     from paretocast.calibration.ensemble import Members
-    from paretocast.training.setup import TrainingSetup
 
     Floats = NDArray[np.float64]
     Forecasts = Mapping[str, Floats]
@@ -174,12 +173,8 @@ def _train_all(
 
 def _setup(plan: BenchmarkPlan, model: str, device: str) -> TrainingSetup:
     settings = plan.settings_of[model].settings
-    return prepare_training(
-        plan.tasks[model],
-        model=model,
-        training=settings.training,
-        target_coverage=settings.target_coverage,
-        device=device,
+    return TrainingSetup.from_settings(
+        settings.model_copy(update={"model": model}), plan.tasks[model], device=device
     )
 
 

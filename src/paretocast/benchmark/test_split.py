@@ -7,18 +7,15 @@ has read nothing of the test period.
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from paretocast.benchmark.configs import ModelConfig, stored_task
-from paretocast.data import load_dataset
-from paretocast.data.task import plan_task, position_after
+from paretocast.data.task import Task, position_after
 from paretocast.errors import StoreError
 
 if TYPE_CHECKING:
-    from paretocast.data.task import Task
     from paretocast.settings import TuneSettings
 
 # What forecasts must share to be compared window by window.
@@ -33,18 +30,7 @@ def load_test_task(settings: TuneSettings) -> Task:
     StoreError
         If the test split holds no issue.
     """
-    dataset = load_dataset(
-        settings.dataset,
-        data_dir=None if settings.data_dir is None else Path(settings.data_dir),
-        covariates=settings.covariates,
-    )
-    task = plan_task(
-        dataset.series,
-        dataset.dates,
-        shape=settings.task.shape(),
-        feature_groups=settings.task.features,
-        with_test=True,
-    )
+    task = Task.from_settings(settings, with_test=True)
     if not task.issues["test"].size:
         raise StoreError(
             f"the test period of {task.series.name}, after {task.dates.validation_to}, holds no "

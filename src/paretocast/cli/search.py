@@ -33,7 +33,7 @@ def load_task(settings: TuneSettings) -> Task:
     from rich.markup import escape
 
     from paretocast.data import load_dataset
-    from paretocast.data.task import plan_task
+    from paretocast.data.task import Task
 
     console = stderr_console()
     dataset = load_dataset(
@@ -44,12 +44,7 @@ def load_task(settings: TuneSettings) -> Task:
     for finding in dataset.findings:
         if finding.severity == "warning":
             console.print(f"[yellow]warning[/yellow] {escape(str(finding))}", highlight=False)
-    task = plan_task(
-        dataset.series,
-        dataset.dates,
-        shape=settings.task.shape(),
-        feature_groups=settings.task.features,
-    )
+    task = Task.from_settings(settings, dataset=dataset)
     say_assumptions(task)
     return task
 
@@ -121,16 +116,10 @@ def open_study(
     with stderr_console().status("loading the model library"):
         from paretocast.study.study import Study
         from paretocast.training import use_threads
-        from paretocast.training.setup import prepare_training
+        from paretocast.training.setup import TrainingSetup
 
         use_threads(settings.threads or default_threads())
-        setup = prepare_training(
-            task,
-            model=settings.model,
-            training=settings.training,
-            target_coverage=settings.target_coverage,
-            device=settings.device,
-        )
+        setup = TrainingSetup.from_settings(settings, task)
         return Study(settings, run, setup, shared=shared, worker=worker)
 
 

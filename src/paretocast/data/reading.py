@@ -15,9 +15,8 @@ import pandas as pd
 from paretocast.data.checks import Finding, Grid, check_grid
 from paretocast.data.demo import generate_demo
 from paretocast.data.parsing import examine_frame
-from paretocast.data.series import STEPS_PER_DAY, Calendar, Series
+from paretocast.data.series import STEPS_PER_DAY, Calendar, Series, SplitDates
 from paretocast.data.spec import DatasetSpec, find_spec, named_datasets
-from paretocast.data.task import SplitDates
 from paretocast.errors import DataError, SettingsError
 
 if TYPE_CHECKING:

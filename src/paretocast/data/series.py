@@ -69,6 +69,15 @@ class Calendar:
 
 
 @dataclass(frozen=True)
+class SplitDates:
+    """Last hours of the periods, all UTC and included in their period."""
+
+    train_to: pd.Timestamp
+    validation_to: pd.Timestamp
+    test_to: pd.Timestamp
+
+
+@dataclass(frozen=True)
 class Series:
     """Hourly demand and what comes with it.
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
 from itertools import cycle
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,8 @@ import pandas as pd
 
 from paretocast.data.features import FeatureTable, build_features
 from paretocast.data.gaps import fill_from_past
-from paretocast.data.series import STEPS_PER_DAY
+from paretocast.data.reading import Dataset, load_dataset
+from paretocast.data.series import STEPS_PER_DAY, SplitDates
 from paretocast.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paretocast.data.series import Series
+    from paretocast.settings import TuneSettings
 
 DENSE_LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 VALIDATION_SPLITS = ("stop", "tune", "calibrate")
@@ -37,15 +40,6 @@ PURGE_STEPS = STEPS_PER_DAY
 STEPS_PER_WEEK = 7 * STEPS_PER_DAY
 HOUR = pd.Timedelta(hours=1)
 MANIFEST_SCHEMA_VERSION = 1
-
-
-@dataclass(frozen=True)
-class SplitDates:
-    """Last hours of the periods, all UTC and included in their period."""
-
-    train_to: pd.Timestamp
-    validation_to: pd.Timestamp
-    test_to: pd.Timestamp
 
 
 @dataclass(frozen=True)
@@ -145,6 +139,37 @@ class Task:
     dates: SplitDates
     blocks: tuple[Block, ...]
     issues: Mapping[str, NDArray[np.intp]]
+
+    @classmethod
+    def from_settings(
+        cls, settings: TuneSettings, *, dataset: Dataset | None = None, with_test: bool = False
+    ) -> Task:
+        """Plan the task that settings describe.
+
+        Parameters
+        ----------
+        dataset : Dataset, optional
+            The data set of the settings, where it has been loaded already.
+        with_test : bool
+            Keep the test split; the benchmark alone asks for it.
+
+        Raises
+        ------
+        ParetocastError
+            If the data set is not there or cannot be used.
+        """
+        dataset = dataset or load_dataset(
+            settings.dataset,
+            data_dir=None if settings.data_dir is None else Path(settings.data_dir),
+            covariates=settings.covariates,
+        )
+        return plan_task(
+            dataset.series,
+            dataset.dates,
+            shape=settings.task.shape(),
+            feature_groups=settings.task.features,
+            with_test=with_test,
+        )
 
     @cached_property
     def filled(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

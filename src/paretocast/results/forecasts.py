@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from paretocast.calibration.ensemble import MOST_MEMBERS, average_levels, choose_members
 from paretocast.data import load_dataset, own_file
-from paretocast.data.task import plan_task
+from paretocast.data.task import Task
 from paretocast.errors import StoreError
 from paretocast.results.groups import sample_of
 from paretocast.settings import TuneSettings
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paretocast.calibration import Sample
-    from paretocast.data.task import Task
     from paretocast.search.space import Config
 
     Floats = NDArray[np.float64]
@@ -238,12 +237,7 @@ def load_task(run: RunDirectory, settings: TuneSettings, *, data_dir: Path | Non
     dataset = load_dataset(
         _source(run, settings.dataset, data_dir), data_dir=folder, covariates=settings.covariates
     )
-    return plan_task(
-        dataset.series,
-        dataset.dates,
-        shape=settings.task.shape(),
-        feature_groups=settings.task.features,
-    )
+    return Task.from_settings(settings, dataset=dataset)
 
 
 def tied_front(result: Mapping[str, Any]) -> dict[int, Config]:

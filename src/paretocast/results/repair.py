@@ -19,7 +19,7 @@ from paretocast.study.outcome import summarise
 from paretocast.study.repeats import average_over_seeds
 from paretocast.study.study import Study
 from paretocast.study.trial_store import TrialStore
-from paretocast.training.setup import prepare_training
+from paretocast.training.setup import TrainingSetup
 from paretocast.workspace import files
 from paretocast.workspace.progress import inspect_run
 
@@ -153,13 +153,7 @@ def rebuild_result(run: RunDirectory, settings: TuneSettings, *, data_dir: Path 
         If the data set is not there, or not the one that the study was made on.
     """
     task = load_task(run, settings, data_dir=data_dir)
-    setup = prepare_training(
-        task,
-        model=settings.model,
-        training=settings.training,
-        target_coverage=settings.target_coverage,
-        device="cpu",
-    )
+    setup = TrainingSetup.from_settings(settings, task, device="cpu")
     shared = settings.workers > 1 or run.study_journal.exists()
     result = Study(settings, run, setup, shared=shared).conclude(asked=False)
     return Rebuilt(result, settings, task)

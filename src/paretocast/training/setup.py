@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from paretocast.data.task import Task
     from paretocast.models.base import QuantileModel
     from paretocast.search.space import Config
-    from paretocast.settings import TrainingSettings
+    from paretocast.settings import TrainingSettings, TuneSettings
 
 # On a CPU a step costs what its windows cost; a GPU computes hundreds at the price of a few.
 BATCH_SIZES = {
@@ -51,6 +51,29 @@ class TrainingSetup:
     source: WindowSource
     mase_scale: float
 
+    @classmethod
+    def from_settings(
+        cls, settings: TuneSettings, task: Task, *, device: str | None = None
+    ) -> TrainingSetup:
+        """Scale a task and put it on a device.
+
+        Parameters
+        ----------
+        device : str, optional
+            "auto", "cpu", "cuda" or "cuda:N"; that of the settings without it.
+        """
+        arrays, scaling = scale_task(task, settings.training.transform)
+        anchor = _anchor(task, arrays, settings.training.anchor)
+        return cls(
+            task=task,
+            model=settings.model,
+            training=settings.training,
+            target_coverage=settings.target_coverage,
+            scaling=scaling,
+            source=_window_source(task, arrays, anchor, device=device or settings.device),
+            mase_scale=seasonal_scale(task.series.values[: task.train_stop], STEPS_PER_DAY),
+        )
+
     @property
     def batch_size(self) -> int:
         """Windows per gradient step: as set, else what suits the model on its device."""
@@ -69,23 +92,6 @@ class TrainingSetup:
         """Gradient steps at which a trial is judged; the last one is the budget."""
         n_rungs = self.training.rungs(anchored=self.source.anchor is not None)
         return plan_rungs(self.budget_steps, n_rungs=n_rungs)
-
-
-def prepare_training(
-    task: Task, *, model: str, training: TrainingSettings, target_coverage: float, device: str
-) -> TrainingSetup:
-    """Scale a task and put it on a device: `auto`, `cpu`, `cuda` or `cuda:N`."""
-    arrays, scaling = scale_task(task, training.transform)
-    anchor = _anchor(task, arrays, training.anchor)
-    return TrainingSetup(
-        task=task,
-        model=model,
-        training=training,
-        target_coverage=target_coverage,
-        scaling=scaling,
-        source=_window_source(task, arrays, anchor, device=device),
-        mase_scale=seasonal_scale(task.series.values[: task.train_stop], STEPS_PER_DAY),
-    )
 
 
 def learned_until(setup: TrainingSetup, until: int) -> TrainingSetup:
