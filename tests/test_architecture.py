@@ -25,6 +25,7 @@ ORDER = (
     {"results"},
     {"benchmark"},
     {"report"},
+    {"api"},
     {"cli"},
 )
 # A home is a package or a module in one.

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from commands import run_cli
-from paretocast.cli.search import StopRequest
 from paretocast.cli.tune import parse_duration
 from paretocast.data import write_demo_csv
 from paretocast.errors import SettingsError
 from paretocast.report.assessment import HEADING
+from paretocast.study.interruption import StopRequest
 
 TINY = """
 [training]
@@ -171,7 +171,7 @@ def test_a_second_interrupt_that_python_drops_comes_again(
         def __del__(self) -> None:
             signal.raise_signal(signal.SIGINT)
 
-    with StopRequest() as stop:
+    with StopRequest(print) as stop:
         assert not stop()
         signal.raise_signal(signal.SIGINT)
         assert stop()
@@ -344,10 +344,10 @@ def test_workers_per_device_need_a_gpu(
 
 
 def test_workers_take_turns_on_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    from paretocast.cli.search import _device_options
     from paretocast.settings import load_settings
+    from paretocast.study.parallel import device_options
 
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    turns = [_device_options(load_settings(None, {}), index) for index in range(3)]
+    turns = [device_options(load_settings(None, {}), index) for index in range(3)]
     assert turns == [["--device", "cuda:0"], ["--device", "cuda:1"], ["--device", "cuda:0"]]
-    assert _device_options(load_settings(None, {"device": "cpu"}), 1) == []
+    assert device_options(load_settings(None, {"device": "cpu"}), 1) == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from paretocast.cli.conclusion import PAGES, _is_concluded, _refuse_if_all_failed
+from paretocast.api.tuning import PAGES, _is_concluded, _refuse_if_all_failed
 from paretocast.cluster.local_workers import PARENT_VARIABLE, has_parent
 from paretocast.errors import ParetocastError
 from paretocast.results.two_stage import finish_stage_1

@@ -21,9 +21,9 @@ from paretocast.cli.diagnose import diagnose
 from paretocast.cli.jobs import cancel, resubmit
 from paretocast.cli.status import status
 from paretocast.cli.submit import submit
-from paretocast.cli.tune import tune
-from paretocast.cli.worker import OPEN_ENDED, worker
+from paretocast.cli.tune import tune, worker
 from paretocast.errors import ParetocastError, SettingsError
+from paretocast.registry import load_plugins
 
 app = typer.Typer(
     name="paretocast",
@@ -39,7 +39,7 @@ app = typer.Typer(
     ),
 )
 app.command()(tune)
-app.command(context_settings=OPEN_ENDED)(worker)
+app.command()(worker)
 app.command()(submit)
 app.command()(status)
 app.command()(resubmit)
@@ -73,6 +73,7 @@ def _options(
 def main() -> None:
     """Run the command line; deliberate errors become a message and an exit code."""
     try:
+        load_plugins()
         app()
     except ParetocastError as error:
         typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)

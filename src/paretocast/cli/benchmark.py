@@ -150,7 +150,9 @@ def benchmark(
       paretocast benchmark --dataset heat --models NHITS_Q --seeds 3 --methods tuned,ridge
     """
     from paretocast.benchmark import plan_benchmark, run_benchmark
-    from paretocast.cli.search import StopRequest, default_threads, say_assumptions
+    from paretocast.cli.display import print_note, print_notes
+    from paretocast.study.interruption import StopRequest
+    from paretocast.study.parallel import default_threads
     from paretocast.training import TrainingInterrupted, use_threads
     from paretocast.workspace.files import create_folder
 
@@ -180,7 +182,10 @@ def benchmark(
     if again:
         _forget(kept)
     try:
-        with StopRequest() as stop, BenchmarkProgress() as progress:
+        with (
+            StopRequest(lambda text: print_note(text, kind="")) as stop,
+            BenchmarkProgress() as progress,
+        ):
             proof = run_benchmark(
                 plan, kept_in=kept, device=device, observer=progress, should_stop=stop
             )
@@ -190,7 +195,7 @@ def benchmark(
         )
         raise typer.Exit(1) from None
     print_benchmark(proof)
-    say_assumptions(proof.plan.task)
+    print_notes(proof.plan.task.assumptions)
     _save(proof, workspace)
 
 
@@ -358,14 +363,13 @@ def _say_plan(plan: BenchmarkPlan) -> None:
 def _save(proof: BenchmarkResult, workspace: Path) -> None:
     """Write everything about a proof and say where."""
     from paretocast.benchmark import append_history, save_benchmark
-    from paretocast.cli.search import assumptions
     from paretocast.report import benchmark_page
     from paretocast.workspace import files
 
     task, now = proof.plan.task, datetime.now(UTC)
     created = now.isoformat(timespec="seconds")
     folder = workspace / "benchmarks" / f"{task.series.name}_{now:%Y%m%d-%H%M%S}"
-    notes = assumptions(task)
+    notes = task.assumptions
     files.save_text(
         folder / "benchmark.html",
         benchmark_page(proof, verdicts=verdicts(proof.comparison), notes=notes),

@@ -18,7 +18,7 @@ from paretocast.cli.diagnose import (
     aimed,
     open_forecast,
 )
-from paretocast.cli.search import say_assumptions
+from paretocast.cli.display import print_notes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +78,7 @@ def calibrate(
     check_method(calibrator)
     opened = open_forecast(run, trial, ensemble=ensemble, most=members, data_dir=data_dir)
     opened = aimed(opened, target_coverage)
-    say_assumptions(opened.task)
+    print_notes(opened.task.assumptions)
     if inspect_run(opened.run).n_running:
         stderr_console().print(
             f"[yellow]note[/yellow] {opened.run.study_name} is under way: it may still choose "

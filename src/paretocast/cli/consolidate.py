@@ -50,7 +50,7 @@ def consolidate(
     print_found(found)
     if summary:
         return
-    from paretocast.cli.conclusion import save_pages
+    from paretocast.api.tuning import save_pages
     from paretocast.report import explored_page
 
     for one in found:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paretocast.cli.console import stderr_console, stdout_console
-from paretocast.cli.search import assumptions, say_assumptions
+from paretocast.cli.display import print_notes
 from paretocast.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def diagnose(
         opened = aimed(opened, target_coverage or stored.target_coverage)
         forecast = walk_forward(stored.calibrator, opened.sample(split)).forecast
         subject = f"{opened.subject}, {split} split, calibrated by {stored.calibrator.name}"
-    say_assumptions(opened.task)
+    print_notes(opened.task.assumptions)
     diagnosis = diagnose_forecast(
         opened.task.observed(split),
         forecast,
@@ -129,7 +129,7 @@ def diagnose(
             dataset=opened.run.dataset,
             unit=opened.unit,
             subject=subject,
-            notes=assumptions(opened.task),
+            notes=opened.task.assumptions,
         ),
     )
     stderr_console().print(f"figures in {written}", highlight=False, soft_wrap=True)

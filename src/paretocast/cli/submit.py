@@ -43,7 +43,6 @@ OWN_TUNE_OPTIONS = {
     "test",
     "strategy",
     "stage",
-    "as_worker",
 }
 
 WorkspaceOption = Annotated[Path, typer.Option(help="Where results are kept.")]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import inspect
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from paretocast.cli.conclusion import TWO_STAGE, first_stage_finished, report, take_part
-from paretocast.cli.search import STORAGE_VARIABLE, load_task, search
-from paretocast.errors import SettingsError, StoreError
+from paretocast.cluster.local_workers import STORAGE_VARIABLE
+from paretocast.errors import SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from paretocast.settings import TuneSettings
     from paretocast.workspace.files import RunDirectory
 
@@ -303,7 +303,6 @@ def tune(
             rich_help_panel=PLACE,
         ),
     ] = False,
-    as_worker: Annotated[int | None, typer.Option(hidden=True, min=0)] = None,
 ) -> None:
     """Search the hyperparameters of a model for accuracy and coverage at once.
 
@@ -323,59 +322,105 @@ def tune(
 
       paretocast tune --model NHITS_Q --dataset heat --data-dir data --strategy two-stage
     """
-    given: dict[str, Any] = {
-        "model": model,
-        "dataset": dataset,
-        "trials": trials,
+    from paretocast.api.tuning import conduct
+    from paretocast.cli.display import ConsoleDisplay
+
+    options = locals()
+    conduct(*_open(options), display=ConsoleDisplay(), **_stages(options))
+
+
+def worker(
+    index: Annotated[
+        int,
+        typer.Option(
+            help="Number of this worker among those of the study.",
+            envvar="SLURM_ARRAY_TASK_ID",
+            min=0,
+            rich_help_panel=PLACE,
+        ),
+    ] = 0,
+    **options: Any,  # noqa: ANN401  (those of `tune`)
+) -> None:
+    """Work on a study beside others; what [bold]tune --workers[/bold] and array jobs start.
+
+    Takes every option of [bold]paretocast tune[/bold]. Workers on one study share --workspace,
+    --model, --dataset and --job-id. Each takes trials until the total is reached, goes on with
+    those of workers that died, and ends when all trials have ended. The first one that finds all
+    ended prints the result and writes the pages.
+
+    [bold]Example[/bold], on two machines with one file system
+
+      paretocast worker --model NHITS_Q --dataset heat --trials 50 --job-id shared --index 0
+
+      paretocast worker --model NHITS_Q --dataset heat --trials 50 --job-id shared --index 1
+    """
+    from paretocast.api.tuning import work
+    from paretocast.cli.display import ConsoleDisplay
+
+    work(*_open(options), index=index, display=ConsoleDisplay(), **_stages(options))
+
+
+def _with_options_of_tune(command: Callable[..., None]) -> inspect.Signature:
+    """Return the signature of a command that takes the options of `tune` after its own."""
+    own, shared = (inspect.signature(f, eval_str=True).parameters for f in (command, tune))
+    named = [p for p in own.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    return inspect.Signature([*named, *shared.values()])
+
+
+# Typer reads the options of a command from its signature.
+vars(worker)["__signature__"] = _with_options_of_tune(worker)
+
+
+def _open(options: Mapping[str, Any]) -> tuple[TuneSettings, RunDirectory]:
+    """Return settings and folder of the study that the options of `tune` mean."""
+    from paretocast.api.tuning import open_run
+
+    workspace = options["workspace"]
+    settings = _settings(options)
+    if options["test"]:
+        workspace = workspace / "test"
+        settings = _test_overrides(settings)
+    run, settled = open_run(
+        settings,
+        options["settings"],
+        workspace=workspace,
+        study_id=options["job_id"],
+        resume=options["resume"],
+    )
+    return settled, run
+
+
+def _stages(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the second stage takes from the options of `tune`."""
+    return {
+        "stage": options["stage"],
+        "target_coverage": options["target_coverage"],
+        "symmetric": not options["asymmetric"],
+        "n_search_trials": options["stage2_trials"],
+        "data_dir": options["data_dir"],
+    }
+
+
+def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of `tune` as a settings file would hold them; None where not given."""
+    same = (
+        *("model", "dataset", "trials", "seed", "sampler", "strategy", "policy"),
+        *("target_coverage", "device", "threads", "storage", "patience", "patience_growth"),
+    )
+    data_dir, time_limit = options["data_dir"], options["time_limit"]
+    covariates = options["covariates"]
+    return {
+        **{name: options[name] for name in same},
         "time_limit_seconds": None if time_limit is None else parse_duration(time_limit),
-        "seed": seed,
-        "objectives": _split(objectives),
-        "require": tuple(require) if require else None,
-        "sampler": sampler,
-        "warm_start": tuple(warm_start) if warm_start else None,
-        "strategy": strategy,
-        "policy": policy,
-        "target_coverage": target_coverage,
+        "objectives": _split(options["objectives"]),
+        "require": tuple(options["require"]) if options["require"] else None,
+        "warm_start": tuple(options["warm_start"]) if options["warm_start"] else None,
         "covariates": () if covariates == "none" else _split(covariates),
         "data_dir": None if data_dir is None else str(data_dir),
-        "device": device,
-        "threads": threads,
-        "workers": _n_workers(workers, workers_per_device),
-        "storage": storage,
-        "patience": patience,
-        "patience_growth": patience_growth,
-        "racing": {"max_seeds": repeats},
-        "training": {"steps": steps, "epochs": epochs, "transform": transform, "anchor": anchor},
+        "workers": _n_workers(options["workers"], options["workers_per_device"]),
+        "racing": {"max_seeds": options["repeats"]},
+        "training": {name: options[name] for name in ("steps", "epochs", "transform", "anchor")},
     }
-    if test:
-        workspace = workspace / "test"
-        given = _test_overrides(given)
-    run, chosen = _open_run(given, settings, workspace=workspace, job_id=job_id, resume=resume)
-    if as_worker is not None:
-        goes_on = take_part(chosen, run, index=as_worker)
-    elif chosen.strategy == TWO_STAGE and stage == "2":
-        goes_on = True
-    else:
-        task = load_task(chosen)
-        result = search(chosen, run, task)
-        report(result, chosen, run, task)
-        goes_on = chosen.strategy == TWO_STAGE and first_stage_finished(result, run)
-    if goes_on and stage != "1":
-        _find_levels(
-            run,
-            target_coverage=target_coverage,
-            symmetric=not asymmetric,
-            n_search_trials=stage2_trials,
-            data_dir=data_dir,
-            source=chosen.dataset,
-        )
-
-
-def _find_levels(run: RunDirectory, **wanted: Any) -> None:  # noqa: ANN401 - passed through
-    from paretocast.cli.stages import print_levels
-    from paretocast.results.two_stage import find_levels
-
-    print_levels(find_levels(run.workspace, run.model, run.dataset, **wanted))
 
 
 def parse_duration(text: str) -> float:
@@ -422,31 +467,3 @@ def _split(text: str | None) -> tuple[str, ...] | None:
 def _test_overrides(given: dict[str, Any]) -> dict[str, Any]:
     training = {**given["training"], **TEST_SETTINGS["training"], "epochs": None}
     return {**given, "trials": given["trials"] or TEST_SETTINGS["trials"], "training": training}
-
-
-def _open_run(
-    given: dict[str, Any], file: Path | None, *, workspace: Path, job_id: str | None, resume: bool
-) -> tuple[RunDirectory, TuneSettings]:
-    """The run directory and the settings: of a new study, or of the one to continue."""
-    from paretocast.settings import continue_settings, load_settings
-    from paretocast.workspace.files import RunDirectory, load_json, newest_job_id, resolve_job_id
-
-    settings = load_settings(file, given)
-    name = _dataset_name(settings.dataset)
-    if resume and job_id is None:
-        job_id = newest_job_id(workspace, settings.model, name)
-    resolved = resolve_job_id(job_id, os.environ, datetime.now(UTC))
-    run = RunDirectory(workspace, settings.model, name, resolved)
-    if run.manifest.exists():
-        return run, continue_settings(load_json(run.manifest)["settings"], file, given)
-    if resume:
-        raise StoreError(
-            f"study {run.study_name} does not exist in {run.folder}, nothing to resume"
-        )
-    return run, settings
-
-
-def _dataset_name(name_or_path: str) -> str:
-    from paretocast.data import find_spec
-
-    return find_spec(name_or_path).name

@@ -15,7 +15,7 @@ from functools import cached_property
 from importlib import metadata
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ import pandas as pd
 from paretocast.data.features import FeatureTable, build_features
 from paretocast.data.gaps import fill_from_past
 from paretocast.data.reading import Dataset, load_dataset
-from paretocast.data.series import STEPS_PER_DAY, SplitDates
+from paretocast.data.series import STEPS_PER_DAY, Role, SplitDates
 from paretocast.errors import DataError
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paretocast.data.series import Series
-    from paretocast.settings import TuneSettings
 
 DENSE_LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 VALIDATION_SPLITS = ("stop", "tune", "calibrate")
@@ -120,6 +119,37 @@ def plan_validation_blocks(start: int, stop: int, shape: TaskShape) -> tuple[Blo
     return tuple(blocks)
 
 
+class ShapeSettings(Protocol):
+    """The part of `settings.TaskSettings` that a task is planned from."""
+
+    @property
+    def features(self) -> tuple[str, ...] | None:
+        """Groups of features; all that the series allows for None."""
+
+    def shape(self) -> TaskShape:
+        """Return the shape of a forecast."""
+
+
+class DataSettings(Protocol):
+    """The part of `settings.TuneSettings` that a task is planned from."""
+
+    @property
+    def dataset(self) -> str:
+        """Name of a data set, or path of a TOML file."""
+
+    @property
+    def data_dir(self) -> str | None:
+        """Folder of the data files."""
+
+    @property
+    def covariates(self) -> tuple[str, ...] | None:
+        """Covariates to use; those of the data set for None."""
+
+    @property
+    def task(self) -> ShapeSettings:
+        """The shape of the task and its features."""
+
+
 @dataclass(frozen=True)
 class Task:
     """A series with its features, cut into windows and divided into splits.
@@ -142,7 +172,7 @@ class Task:
 
     @classmethod
     def from_settings(
-        cls, settings: TuneSettings, *, dataset: Dataset | None = None, with_test: bool = False
+        cls, settings: DataSettings, *, dataset: Dataset | None = None, with_test: bool = False
     ) -> Task:
         """Plan the task that settings describe.
 
@@ -193,6 +223,18 @@ class Task:
     def issue_times(self, split: str) -> pd.DatetimeIndex:
         """First horizon hour of every window of a split, UTC."""
         return self.series.index[self.issues[split]]
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """Sentences on what the scores take for granted; empty if nothing."""
+        ahead = [c.name for c in self.series.covariates if c.role is Role.FORECAST]
+        if not ahead:
+            return ()
+        sentence = (
+            f"{', '.join(ahead)}: observed values stand in for forecasts over the horizon, "
+            "so the scores assume a perfect weather forecast"
+        )
+        return (sentence,)
 
     def manifest(self) -> dict[str, Any]:
         """Everything that makes two runs comparable, as JSON values.

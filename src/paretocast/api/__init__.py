@@ -1,0 +1,1 @@
+"""Functions of the package for notebooks, scripts and the command line."""

@@ -1,0 +1,126 @@
+"""Words, bars and tables of a search on the terminal."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from paretocast.cli.console import duration, stderr_console
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from contextlib import AbstractContextManager
+
+    from paretocast.data.task import Task
+    from paretocast.results.two_stage import SecondStage
+    from paretocast.settings import TuneSettings
+    from paretocast.study.parallel import WorkersObserver
+    from paretocast.study.study import StudyResult
+    from paretocast.workspace.files import RunDirectory
+
+
+def print_note(text: str, *, kind: str = "note") -> None:
+    """Print a sentence on stderr, led by its kind in yellow."""
+    lead = f"[yellow]{kind}[/yellow] " if kind else ""
+    stderr_console().print(f"{lead}{escape(text)}", highlight=False, soft_wrap=not kind)
+
+
+def print_notes(texts: Iterable[str]) -> None:
+    """Print several notes on stderr."""
+    for text in texts:
+        print_note(text)
+
+
+class ConsoleDisplay:
+    """The display of a search on a terminal, or in a log where there is none."""
+
+    def note(self, text: str, *, kind: str = "note") -> None:
+        """Print a sentence."""
+        print_note(text, kind=kind)
+
+    def waiting(self, text: str) -> AbstractContextManager[object]:
+        """Show a spinner on a terminal."""
+        return stderr_console().status(text)
+
+    def begin(self, settings: TuneSettings, run: RunDirectory, task: Task) -> None:
+        """Print the heading of the search."""
+        stderr_console().print(
+            f"[bold]{settings.model}[/bold] on [bold]{run.dataset}[/bold], study {run.job_id}: "
+            f"{len(task.issues['train'])} training windows, "
+            f"judged on {len(task.issues['tune'])} daily forecasts",
+            highlight=False,
+        )
+
+    def progress(
+        self, *, n_trials: int, n_done: int, time_limit_seconds: float | None
+    ) -> AbstractContextManager[WorkersObserver]:
+        """Return the live bar, or lines per trial where stderr is no terminal."""
+        from paretocast.cli.progress import StudyProgress
+
+        return StudyProgress(
+            n_trials=n_trials, n_done=n_done, time_limit_seconds=time_limit_seconds
+        )
+
+    def end(
+        self,
+        result: StudyResult,
+        settings: TuneSettings,
+        run: RunDirectory,
+        *,
+        unit: str,
+        pages: Sequence[str],
+    ) -> None:
+        """Print front, choice and files, and how the search goes on."""
+        from paretocast.cli.tables import print_outcome
+        from paretocast.workspace.progress import inspect_run
+
+        console = stderr_console()
+        if result.outcome is not None:
+            print_outcome(result.outcome, unit=unit)
+        console.print(f"\nresults in {run.folder}", highlight=False)
+        if result.outcome is not None:
+            console.print(f"  best parameters  {run.best_params.name}", highlight=False)
+        console.print(f"  pages            {', '.join(pages)}", highlight=False)
+        n_finished = len(result.records)
+        spent = duration(sum(record.fit_seconds for record in result.records))
+        memory = max((record.peak_memory_mib for record in result.records), default=0.0)
+        n_paused = inspect_run(run).n_put_away
+        begun = f", {n_paused} begun and put away" if n_paused else ""
+        console.print(
+            f"{n_finished} trials{begun}, {spent} of training, at most {memory:.0f} MiB of memory",
+            highlight=False,
+        )
+        if result.ended_by == "patience":
+            console.print(
+                f"\nended by patience after {n_finished} of {settings.trials} trials: the last "
+                f"{settings.patience} have not moved the front by {settings.patience_growth:g} %; "
+                f"go on with a larger --patience:\n  {resume_command(settings, run)}",
+                highlight=False,
+                soft_wrap=True,
+            )
+        elif result.ended_by != "trials":
+            left = ", repeats near the front are left" if n_finished >= settings.trials else ""
+            console.print(
+                f"\nended by {result.ended_by} after {n_finished} of {settings.trials} "
+                f"trials{left}; continue with\n  {resume_command(settings, run)}",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    def levels(self, second: SecondStage) -> None:
+        """Print the levels that the second stage has found."""
+        from paretocast.cli.stages import print_levels
+
+        print_levels(second)
+
+
+def resume_command(settings: TuneSettings, run: RunDirectory) -> str:
+    """Return the command that continues a study."""
+    words = ["paretocast", "tune", "--model", settings.model, "--dataset", settings.dataset]
+    words += ["--job-id", run.job_id, "--resume"]
+    if run.workspace != Path("hpo"):
+        words += ["--workspace", str(run.workspace)]
+    return shlex.join(words)
