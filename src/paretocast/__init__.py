@@ -1,3 +1,65 @@
-"""Tuning of probabilistic day-ahead forecasters for accuracy and honest intervals."""
+"""Tuning of probabilistic day-ahead demand forecasters for accuracy and honest intervals.
+
+The public names are loaded when they are first used, so that the import costs nothing.
+
+Examples
+--------
+>>> import paretocast
+>>> study = paretocast.tune("demo", trials=8)  # doctest: +SKIP
+>>> study.front  # doctest: +SKIP
+>>> study.plot_forecast()  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from paretocast.api.evaluation import benchmark, calibrate, diagnose
+    from paretocast.api.study import Study, load_study
+    from paretocast.api.tuning import tune
+    from paretocast.data.reading import Dataset, load_dataset
+    from paretocast.metrics.forecast import Forecast
+    from paretocast.settings import TuneSettings
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Dataset": "data.reading",
+    "Forecast": "metrics.forecast",
+    "Study": "api.study",
+    "TuneSettings": "settings",
+    "benchmark": "api.evaluation",
+    "calibrate": "api.evaluation",
+    "diagnose": "api.evaluation",
+    "load_dataset": "data.reading",
+    "load_study": "api.study",
+    "tune": "api.tuning",
+}
+
+__all__ = [
+    "Dataset",
+    "Forecast",
+    "Study",
+    "TuneSettings",
+    "benchmark",
+    "calibrate",
+    "diagnose",
+    "load_dataset",
+    "load_study",
+    "tune",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its module."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

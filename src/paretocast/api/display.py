@@ -91,7 +91,7 @@ class BarDisplay:
         with bar_class(
             total=n_trials, initial=n_done, desc="trials", unit="trial", disable=not self._visible
         ) as bar:
-            yield TrialBar(bar)
+            yield TrialBar(bar, n_done)
 
     def end(
         self,
@@ -111,9 +111,9 @@ class BarDisplay:
 class TrialBar:
     """An observer that moves a bar, one unit a trial, and shows the best MAE beside it."""
 
-    def __init__(self, bar: tqdm[Any]) -> None:
+    def __init__(self, bar: tqdm[Any], n_done: int) -> None:
         self._bar = bar
-        self._n_ended = float(bar.n or 0)
+        self._n_ended = float(n_done)
 
     def trial_started(self, number: int, config: dict[str, Any], *, resumed: bool) -> None:
         """Leave the bar where it is."""

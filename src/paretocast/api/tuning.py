@@ -3,29 +3,139 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretocast.cluster.local_workers import has_parent
 from paretocast.data.spec import find_spec
-from paretocast.errors import ParetocastError, StoreError
-from paretocast.settings import TWO_STAGE, continue_settings, load_settings
+from paretocast.errors import ParetocastError, SettingsError, StoreError
+from paretocast.settings import TWO_STAGE, TuneSettings, continue_settings, load_settings
 from paretocast.study.interruption import StopRequest
 from paretocast.workspace import files
 from paretocast.workspace.claims import StudyLock
 from paretocast.workspace.files import RunDirectory, newest_job_id, resolve_job_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
+
+    from narwhals.typing import IntoDataFrame
 
     from paretocast.api.display import Display
+    from paretocast.api.study import Study
+    from paretocast.data import Dataset
     from paretocast.data.task import Task
-    from paretocast.settings import TuneSettings
     from paretocast.study.study import StudyResult
 
 COMPLETE = frozenset({"trials", "patience"})  # ends after which nothing is left to do
 PAGES = ("pareto_front", "mae_history", "param_importance")
+
+
+def tune(
+    dataset: str | Path | Dataset | IntoDataFrame = "demo",
+    model: str | None = None,
+    *,
+    trials: int | None = None,
+    time_limit: float | None = None,
+    settings: str | Path | TuneSettings | None = None,
+    workspace: str | Path = "hpo",
+    study_id: str | None = None,
+    resume: bool = False,
+    data_dir: str | Path | None = None,
+    covariates: Sequence[str] | Mapping[str, Any] | None = None,
+    frame: Mapping[str, Any] | None = None,
+    progress: bool = True,
+    **changes: Any,  # noqa: ANN401  (validated as settings)
+) -> Study:
+    """Search the hyperparameters of a model for accuracy and coverage at once.
+
+    Parameters
+    ----------
+    dataset : str, Path, Dataset or data frame
+        Name of a data set, path of its TOML file, a `Dataset`, or a pandas or polars frame that
+        `frame` describes. The rows of a frame are written into the workspace, so that the study can
+        be continued from anywhere.
+    model : str, optional
+        "NHITS_Q" (the default), "TFT_Q", "TIMESNET_Q" or a registered one.
+    trials : int, optional
+        Total trials of the study, those of earlier calls included; 20 without it.
+    time_limit : float, optional
+        Seconds after which the search stops; a trial under way can be continued.
+    settings : path or TuneSettings, optional
+        A settings file or settings; everything given beside them goes first.
+    workspace : path
+        Where results are kept.
+    study_id : str, optional
+        Id of the study; an existing one is continued.
+    resume : bool
+        Continue the newest study of the model and data set, or the one of `study_id`.
+    data_dir : path, optional
+        Folder of the data files.
+    covariates : sequence of str or mapping, optional
+        Covariates to use; of a frame, a mapping of column to role.
+    frame : mapping, optional
+        Other arguments of `Dataset.from_frame`, such as ``{"target": "MW", "time": "hour"}``.
+    progress : bool
+        Whether there is a progress bar.
+    **changes
+        Other settings as a settings file names them, such as ``seed=2`` or
+        ``training={"steps": 600}``.
+
+    Returns
+    -------
+    Study
+        With front, chosen trial, forecasts and figures. Its files are those that ``paretocast
+        tune`` leaves.
+
+    Raises
+    ------
+    SettingsError
+        If a setting or the name of a data set is wrong.
+    DataError
+        With every error that was found in the data.
+    ParetocastError
+        If all trials failed, or none was complete when the search ended.
+
+    Examples
+    --------
+    >>> import paretocast
+    >>> study = paretocast.tune("demo", trials=8, seed=1)  # doctest: +SKIP
+    >>> study.front, study.best_params  # doctest: +SKIP
+    """
+    from paretocast.api.display import BarDisplay
+    from paretocast.api.study import Study
+    from paretocast.results.stored_study import StoredStudy
+
+    place = Path(workspace)
+    if not isinstance(dataset, str | Path):
+        dataset = _write_frame(dataset, covariates, frame or {}, place)
+        covariates = None
+    elif frame is not None or isinstance(covariates, Mapping):
+        raise SettingsError("frame and a mapping of covariates are for a data frame only")
+    options: dict[str, Any] = {
+        "model": model,
+        "dataset": str(dataset),
+        "trials": trials,
+        "time_limit_seconds": time_limit,
+        "data_dir": None if data_dir is None else str(data_dir),
+        "covariates": None if covariates is None else tuple(covariates),
+        **changes,
+    }
+    file = None
+    if isinstance(settings, TuneSettings):
+        stated = settings.model_dump(mode="json", exclude_unset=True)
+        options = {**stated, **{name: v for name, v in options.items() if v is not None}}
+    elif settings is not None:
+        file = Path(settings)
+    run, settled = open_run(options, file, workspace=place, study_id=study_id, resume=resume)
+    result = conduct(settled, run, display=BarDisplay(visible=progress), stage="all")
+    if result is None or result.outcome is None:
+        raise ParetocastError(
+            f"no trial of {run.study_name} is complete yet; go on with "
+            f"tune(…, study_id={run.job_id!r})"
+        )
+    return Study(StoredStudy.open(run), data_dir=None if data_dir is None else Path(data_dir))
 
 
 def open_run(
@@ -228,6 +338,25 @@ def save_pages(
     for name, html in pages.items():
         files.save_text(run.page(name), html)
     return [run.page(name).name for name in pages]
+
+
+def _write_frame(
+    data: Dataset | IntoDataFrame,
+    covariates: Sequence[str] | Mapping[str, Any] | None,
+    described: Mapping[str, Any],
+    workspace: Path,
+) -> Path:
+    """Write a data set or a frame into the workspace and return its TOML file."""
+    from paretocast.api.frames import save_dataset
+    from paretocast.data import Dataset
+
+    if not isinstance(data, Dataset):
+        if "target" not in described:
+            raise SettingsError('a data frame needs frame={"target": COLUMN, …}')
+        if covariates is not None and not isinstance(covariates, Mapping):
+            raise SettingsError("covariates of a frame are a mapping of column to role")
+        data = Dataset.from_frame(data, covariates=covariates, **described)
+    return save_dataset(data, workspace)
 
 
 def _finish_first_stage(result: StudyResult, run: RunDirectory, display: Display) -> bool:

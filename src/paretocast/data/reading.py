@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 
@@ -16,18 +17,21 @@ from paretocast.data.checks import Finding, Grid, check_grid
 from paretocast.data.demo import generate_demo
 from paretocast.data.parsing import examine_frame
 from paretocast.data.series import STEPS_PER_DAY, Calendar, Series, SplitDates
-from paretocast.data.spec import DatasetSpec, find_spec, named_datasets
+from paretocast.data.spec import DatasetSpec, declare_dataset, find_spec, named_datasets
 from paretocast.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from narwhals.typing import IntoDataFrame
     from numpy.typing import NDArray
 
 DATA_DIR_VARIABLE = "PARETOCAST_DATA"
 DEMO_NAME = "demo"
 SEASONS = {"winter": (12, 1, 2), "spring": (3, 4, 5), "summer": (6, 7, 8), "autumn": (9, 10, 11)}
 PERIODS = ("train", "validation", "test")
+INDEX_COLUMN = "timestamp"
+DEFAULT_SPLITS = {"train": 0.6, "validation": 0.2}
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,88 @@ class Dataset:
     series: Series
     dates: SplitDates
     findings: tuple[Finding, ...]
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: IntoDataFrame,
+        *,
+        target: str,
+        time: str | None = None,
+        unit: str = "",
+        zone: str = "UTC",
+        stamp_zone: str | None = None,
+        covariates: Mapping[str, str | Mapping[str, object]] | None = None,
+        holiday_country: str | None = None,
+        splits: Mapping[str, object] | None = None,
+        name: str = "frame",
+    ) -> Dataset:
+        """Check a data frame and make a data set of it, as a TOML file would of a file.
+
+        Parameters
+        ----------
+        frame : pandas.DataFrame, polars.DataFrame or another one that Narwhals reads
+            One row an hour.
+        target : str
+            Column of the demand.
+        time : str, optional
+            Column of the time stamps, which mark the start of the hour; the index of a pandas frame
+            without it.
+        unit : str
+            Of the target.
+        zone : str
+            IANA time zone where the demand lives, for calendar terms.
+        stamp_zone : str, optional
+            Zone of time stamps that carry none.
+        covariates : mapping of column to role, optional
+            A role is "past", known up to the issue time, or "forecast", known ahead; or a mapping
+            of the keys that [covariates.NAME] has in a TOML file.
+        holiday_country : str, optional
+            ISO code of the country whose holidays count.
+        splits : mapping, optional
+            As [splits] in a TOML file; 60 % train, 20 % validation and 20 % test without it.
+        name : str
+            What results are called after.
+
+        Raises
+        ------
+        SettingsError
+            If a column is absent, or a role or split is wrong.
+        DataError
+            With every error that the checks found.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> hours = pd.date_range("2024-01-01", periods=24 * 200, freq="h", tz="UTC")
+        >>> load = pd.DataFrame({"MW": 40.0 + hours.hour + hours.day_of_week}, index=hours)
+        >>> dataset = Dataset.from_frame(load, target="MW", unit="MW", name="north")
+        >>> len(dataset.series), str(dataset.dates.train_to)
+        (4800, '2024-04-29 23:00:00+00:00')
+        """
+        roles = {
+            column: {"role": role} if isinstance(role, str) else dict(role)
+            for column, role in (covariates or {}).items()
+        }
+        spec = declare_dataset(
+            {
+                "name": name,
+                "path": f"{name}.csv",
+                "time_column": time or INDEX_COLUMN,
+                "target": target,
+                "unit": unit,
+                "zone": zone,
+                "stamp_zone": stamp_zone,
+                "holiday_country": holiday_country,
+                "covariates": roles,
+                "splits": dict(splits or DEFAULT_SPLITS),
+            },
+            source="the frame",
+        )
+        rows = _as_pandas(frame, time)
+        grid, findings = examine_frame(rows, spec, covariates=choose_covariates(spec, None))
+        series = None if grid is None else _series_on(grid, spec, _load_calendar(spec, None))
+        return _accepted(spec, series, findings, place="the frame")
 
 
 @dataclass(frozen=True)
@@ -108,12 +194,7 @@ def load_dataset(
         If a file is absent or unreadable, or with every error that the checks found.
     """
     spec, series, findings = _examine(name_or_path, data_dir=data_dir, covariates=covariates)
-    errors = [finding for finding in findings if finding.severity == "error"]
-    if errors or series is None:
-        listed = "\n".join(f"  {error}" for error in errors)
-        raise DataError(f"data set {spec.name} ({spec.path}) cannot be used:\n{listed}")
-    dates = SplitDates(*spec.splits.last_hours(series.index[0], series.index[-1]))
-    return Dataset(spec, series, dates, findings)
+    return _accepted(spec, series, findings, place=str(spec.path))
 
 
 def check_dataset(
@@ -244,7 +325,12 @@ def _examine(
     grid, findings = examine_frame(read_table(path), spec, covariates=used)
     if grid is None:
         return spec, None, findings
-    series = Series(
+    series = _series_on(grid, spec, calendar)
+    return spec, series, findings + _check_school_holidays(series)
+
+
+def _series_on(grid: Grid, spec: DatasetSpec, calendar: Calendar) -> Series:
+    return Series(
         name=spec.name,
         values=grid.target,
         index=grid.index,
@@ -252,7 +338,33 @@ def _examine(
         calendar=calendar,
         covariates=grid.covariates,
     )
-    return spec, series, findings + _check_school_holidays(series)
+
+
+def _accepted(
+    spec: DatasetSpec, series: Series | None, findings: tuple[Finding, ...], *, place: str
+) -> Dataset:
+    """Return the data set, or raise a DataError with every error among the findings."""
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors or series is None:
+        listed = "\n".join(f"  {error}" for error in errors)
+        raise DataError(f"data set {spec.name} ({place}) cannot be used:\n{listed}")
+    dates = SplitDates(*spec.splits.last_hours(series.index[0], series.index[-1]))
+    return Dataset(spec, series, dates, findings)
+
+
+def _as_pandas(frame: IntoDataFrame, time: str | None) -> pd.DataFrame:
+    """Return the columns of a frame of any library, with the index of a pandas frame as one."""
+    if isinstance(frame, pd.DataFrame):
+        return frame if time else frame.rename_axis(INDEX_COLUMN).reset_index()
+    try:
+        columns = nw.from_native(frame, eager_only=True)
+    except TypeError as error:
+        raise SettingsError(
+            f"the data set is a {type(frame).__name__}, expected a pandas or polars data frame"
+        ) from error
+    if time is None:
+        raise SettingsError("only a pandas frame has an index; name the column of time stamps")
+    return pd.DataFrame({name: columns[name].to_list() for name in columns.columns})
 
 
 def _examine_demo(spec: DatasetSpec, used: Sequence[str]) -> tuple[Series, tuple[Finding, ...]]:

@@ -10,7 +10,7 @@ import datetime as dt
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
@@ -265,11 +265,27 @@ def read_spec(path: Path) -> DatasetSpec:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SettingsError(f"{path} cannot be read as TOML: {error}") from error
+    return declare_dataset(settings, source=str(path))
+
+
+def declare_dataset(content: Mapping[str, Any], *, source: str) -> DatasetSpec:
+    """Validate the content of a declaration.
+
+    Parameters
+    ----------
+    source : str
+        Where it was made, for the error.
+
+    Raises
+    ------
+    SettingsError
+        Naming the source, the key, what came and what is allowed.
+    """
     try:
-        return DatasetSpec.model_validate(settings)
+        return DatasetSpec.model_validate(content)
     except ValidationError as error:
         problems = "\n".join(f"  {_explain(problem)}" for problem in error.errors())
-        raise SettingsError(f"{path} does not declare a data set:\n{problems}") from error
+        raise SettingsError(f"{source} does not declare a data set:\n{problems}") from error
 
 
 def _explain(problem: ErrorDetails) -> str:

@@ -1,0 +1,327 @@
+"""A study on disk as a notebook sees it: frames, forecasts and figures."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from paretocast.errors import DataError
+from paretocast.results.stored_study import StoredStudy
+from paretocast.search.selection import TrialState
+from paretocast.study.repeats import average_over_seeds
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+    from paretocast.data.task import Task
+    from paretocast.metrics.forecast import Forecast
+    from paretocast.results.forecasts import StoredForecast
+    from paretocast.search.space import Config
+    from paretocast.training.trial import TrialRecord
+
+FIRST_SCORES = ("mae", "picp", "mean_width", "pinball", "winkler")
+
+
+class Study:
+    """A study on disk, read when it is asked for.
+
+    Parameters
+    ----------
+    stored : StoredStudy
+        Its files.
+    data_dir : Path, optional
+        Folder of the data files, if they are not where the study found them.
+
+    Examples
+    --------
+    >>> import paretocast
+    >>> study = paretocast.load_study("hpo/results/NHITS_Q_demo")  # doctest: +SKIP
+    >>> study.best["mae"], study.best_params["lr"]  # doctest: +SKIP
+    (0.1525, 0.00115)
+    """
+
+    def __init__(self, stored: StoredStudy, *, data_dir: Path | None = None) -> None:
+        self.stored = stored
+        self.data_dir = data_dir
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self.stored.run.model
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set."""
+        return self.stored.run.dataset
+
+    @property
+    def study_id(self) -> str:
+        """Id of the study among those of its model and data set."""
+        return self.stored.run.job_id
+
+    @property
+    def folder(self) -> Path:
+        """Folder of its files, which it shares with other studies of the model and data set."""
+        return self.stored.run.folder
+
+    @property
+    def task(self) -> Task:
+        """Series, windows and splits, without the test split."""
+        return self.stored.task(self.data_dir)
+
+    @property
+    def records(self) -> tuple[TrialRecord, ...]:
+        """Finished trials by number, with the mean of their scores over their seeds."""
+        return average_over_seeds(tuple(self.stored.records.values()))
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """Finished trials, a row each.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by trial. `state`; `on_front`; `tied`, not told apart from the front; `chosen`;
+            `n_seeds`, trainings that the scores are the mean of; the scores on the tune split, NaN
+            for a failed trial, errors and widths in target units, `picp` in percent; then the
+            config, a column a parameter.
+        """
+        result = self.stored.result
+        front = {row["trial"] for row in result["all_pareto_trials"]}
+        rows = []
+        for record in self.records:
+            scores = {name: record.scores.get(name, np.nan) for name in FIRST_SCORES}
+            rows.append(
+                {
+                    "trial": record.number,
+                    "state": str(record.state),
+                    "on_front": record.number in front,
+                    "tied": record.number in self.stored.tied_front,
+                    "chosen": record.number == self.stored.chosen_number,
+                    "n_seeds": record.n_seeds,
+                    **scores,
+                    **{name: score for name, score in record.scores.items() if name not in scores},
+                    **record.config,
+                }
+            )
+        return pd.DataFrame(rows).set_index("trial")
+
+    @property
+    def front(self) -> pd.DataFrame:
+        """Trials on the Pareto front as rows of `trials`, the lowest MAE first."""
+        trials = self.trials
+        return trials[trials["on_front"]].sort_values("mae")
+
+    @property
+    def best(self) -> pd.Series[Any]:
+        """The chosen trial, a row of `trials`."""
+        return self.trials.loc[self.stored.chosen_number]
+
+    @property
+    def best_params(self) -> Config:
+        """Config of the chosen trial."""
+        config: Config = self.stored.result["best_params"]
+        return config
+
+    @property
+    def baselines(self) -> pd.DataFrame:
+        """Scores of the baselines on the tune split, a row each."""
+        return pd.DataFrame(self.stored.result["references"]).T
+
+    def forecast(self, split: str = "tune", *, trial: int | None = None) -> Forecast:
+        """Return the stored forecast of a trial.
+
+        Parameters
+        ----------
+        split : {"tune", "calibrate"}
+            The tune split chose the trial, the calibrate split did not.
+        trial : int, optional
+            The chosen one without it.
+
+        Raises
+        ------
+        StoreError
+            If the forecasts or the data set are missing, or the data have changed.
+        """
+        return self.opened(trial).forecast(split)
+
+    def forecasts(self, split: str = "tune", *, trial: int | None = None) -> pd.DataFrame:
+        """Return the stored forecast of a trial as a tidy frame.
+
+        Parameters
+        ----------
+        split, trial
+            As of `forecast`.
+
+        Returns
+        -------
+        DataFrame
+            A row for each forecast hour: `issue_time` and `target_time` in UTC, `step` from 1 on,
+            `q0.05` and so on, a column a quantile level, and `observed`, NaN where missing; in
+            target units.
+        """
+        forecast, task = self.forecast(split, trial=trial), self.task
+        n_windows, n_steps, _ = forecast.quantiles.shape
+        hours = task.series.index[task.horizon_positions(split).ravel()]
+        frame = pd.DataFrame(
+            {
+                "issue_time": np.repeat(task.issue_times(split), n_steps),
+                "target_time": hours,
+                "step": np.tile(np.arange(1, n_steps + 1), n_windows),
+            }
+        )
+        for i, level in enumerate(forecast.levels):
+            frame[f"q{level:g}"] = forecast.quantiles[..., i].ravel()
+        frame["observed"] = forecast.observed.ravel()
+        return frame
+
+    def plot_pareto(self) -> Figure:
+        """Return a figure of error against coverage: all trials, the front and the baselines."""
+        from paretocast.report.figures import ReferencePoint, pareto_figure
+
+        settings = self.stored.settings
+        references = [
+            ReferencePoint(name.replace("_", " "), scores["mae"], scores["picp"], scores)
+            for name, scores in self.stored.result["references"].items()
+        ]
+        return pareto_figure(
+            [self._point(record) for record in self.records],
+            references,
+            target_coverage=settings.target_coverage,
+            unit=self.task.series.unit,
+            model=self.model,
+            dataset=self.dataset,
+            objectives=settings.objectives,
+        )
+
+    def plot_forecast(
+        self,
+        issue: str | pd.Timestamp | None = None,
+        *,
+        split: str = "tune",
+        trial: int | None = None,
+    ) -> Figure:
+        """Return a fan chart of one forecast with what was observed.
+
+        Parameters
+        ----------
+        issue : str or Timestamp, optional
+            A day, or a time on it; UTC if it carries no zone. The last issue of the split without
+            it.
+        split, trial
+            As of `forecast`.
+
+        Raises
+        ------
+        DataError
+            If no forecast of the split was issued on that day.
+        """
+        from paretocast.report.figures import ForecastDay, forecast_figure
+
+        forecast, task = self.forecast(split, trial=trial), self.task
+        i = _window_of(task.issue_times(split), issue, split)
+        hours = task.series.index[task.horizon_positions(split)[i]]
+        local = hours.tz_convert(task.series.calendar.zone)
+        day = ForecastDay(
+            f"issued {task.issue_times(split)[i]:%Y-%m-%d %H:%M} UTC",
+            local,
+            forecast.observed[i],
+            forecast.quantiles[i],
+        )
+        return forecast_figure(
+            [day],
+            levels=np.asarray(forecast.levels),
+            unit=task.series.unit,
+            model=self.model,
+            dataset=self.dataset,
+        )
+
+    def opened(self, trial: int | None = None) -> StoredForecast:
+        """Return a trial with its settings, its task and its forecasts."""
+        from paretocast.results.forecasts import open_trial
+
+        return open_trial(self.stored, trial, data_dir=self.data_dir)
+
+    def __repr__(self) -> str:
+        """Return one line: the study, its trials and the chosen one."""
+        return f"<Study {self.stored.run.study_name}: {self._summary()}>"
+
+    def _repr_html_(self) -> str:
+        """Return a heading and the front as a table, for notebooks."""
+        columns = ["chosen", "n_seeds", *FIRST_SCORES]
+        table = self.front[columns].to_html(float_format=lambda value: f"{value:.4g}", border=0)
+        name = f"{escape(self.model)} on {escape(self.dataset)}, study {escape(self.study_id)}"
+        return f"<p><b>{name}</b>: {escape(self._summary())}</p>{table}"
+
+    def _summary(self) -> str:
+        result = self.stored.result
+        return (
+            f"{result['n_trials']} trials, {result['n_pareto_optimal']} on the front, "
+            f"trial {self.stored.chosen_number} chosen: MAE {result['best_mae']:.4g}, "
+            f"PICP {result['best_picp']:.1f} %"
+        )
+
+    def _point(self, record: TrialRecord) -> Any:  # noqa: ANN401
+        from paretocast.report.figures import TrialPoint
+
+        result = self.stored.result
+        rows = {row["trial"]: row for row in (*result["all_pareto_trials"], *result["tied_trials"])}
+        row = rows.get(record.number, {})
+        low, high = record.picp_interval or (None, None)
+        return TrialPoint(
+            number=record.number,
+            state=TrialState(record.state),
+            mae=record.scores.get("mae"),
+            picp=record.scores.get("picp"),
+            picp_low=low,
+            picp_high=high,
+            mean_width=record.scores.get("mean_width"),
+            on_front=record.number in {row["trial"] for row in result["all_pareto_trials"]},
+            chosen=record.number == self.stored.chosen_number,
+            tied=bool(row.get("tied", False)),
+            front_probability=row.get("front_probability"),
+            scores=record.scores,
+            standard_errors=record.standard_errors,
+            n_seeds=record.n_seeds,
+            params=record.config,
+            reason=record.reason,
+        )
+
+
+def load_study(path: str | Path, *, data_dir: str | Path | None = None) -> Study:
+    """Return a study on disk.
+
+    Parameters
+    ----------
+    path : path
+        A `best_params_*.json`, or a folder that holds exactly one, such as
+        ``hpo/results/NHITS_Q_demo``.
+    data_dir : path, optional
+        Folder of the data files, if they are not where the study found them.
+
+    Raises
+    ------
+    StoreError
+        If there is no such study, or the folder holds several.
+    """
+    return Study(
+        StoredStudy.open(Path(path)), data_dir=None if data_dir is None else Path(data_dir)
+    )
+
+
+def _window_of(issues: pd.DatetimeIndex, issue: str | pd.Timestamp | None, split: str) -> int:
+    if issue is None:
+        return len(issues) - 1
+    wanted = pd.Timestamp(issue)
+    wanted = wanted.tz_localize("UTC") if wanted.tzinfo is None else wanted.tz_convert("UTC")
+    same_day = np.flatnonzero(issues.normalize() == wanted.normalize())
+    if not same_day.size:
+        raise DataError(
+            f"no forecast of the {split} split was issued on {wanted:%Y-%m-%d}; it has "
+            f"{len(issues)} issues from {issues[0]:%Y-%m-%d} to {issues[-1]:%Y-%m-%d}, in blocks"
+        )
+    return int(same_day[0])
