@@ -218,7 +218,7 @@ def test_a_study_of_another_task_is_refused_with_what_differs(place: Path) -> No
         workspace=place / "hpo",
         given=small_settings(place / "small.toml"),
     )
-    assert parameters.run is not None
+    assert parameters.study is not None
     spec = place / "school.toml"
     text = (place / "small.toml").read_text(encoding="utf-8")
     spec.write_text(text.replace("Europe/Copenhagen", "Europe/Rome"), encoding="utf-8")
@@ -238,12 +238,12 @@ def test_the_newest_finished_study_comes_first_then_general_parameters_then_defa
 ) -> None:
     tuned = find_config("nhits_q", "small", workspace=place / "hpo", given=settings)
     assert tuned.kind == "tuned"
-    assert tuned.run is not None
+    assert tuned.study is not None
     assert "tuned on this data set: trial" in tuned.source
     default = find_config("NHITS_Q", "small", workspace=tmp_path, given=settings)
     assert (default.kind, default.chosen.config) == ("default", DEFAULT_CONFIGS["NHITS_Q"])
     assert default.source.startswith("default parameters: no finished study of NHITS_Q on small")
-    general = {**files.load_json(tuned.run.best_params), "dataset": "elsewhere"}
+    general = {**files.load_json(tuned.study.run.best_params), "dataset": "elsewhere"}
     files.save_json(tmp_path / "results" / "best_params_NHITS_Q.json", general)
     found = find_config("NHITS_Q", "small", workspace=tmp_path, given=settings)
     assert (found.kind, found.chosen.config) == ("tuned", tuned.chosen.config)

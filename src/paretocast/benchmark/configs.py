@@ -7,10 +7,10 @@ The newest study of the model on the data set that nobody works on comes first, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from paretocast.errors import StoreError
-from paretocast.results.forecasts import find_run, stored_settings, tied_front
+from paretocast.results.stored_study import StoredStudy
 from paretocast.search.space import DEFAULT_CONFIGS, model_name
 from paretocast.training.trial import trial_seed
 from paretocast.workspace import files
@@ -59,7 +59,7 @@ class ModelConfig:
         Of the study, or what was given where there is none.
     source : str
         Where the config comes from, a sentence for people.
-    run : RunDirectory or None
+    study : StoredStudy or None
         The study on this data set; None for general parameters and defaults.
     front : tuple of TrainedConfig
         Trials on the study's front or statistically tied with it; empty without a study.
@@ -69,7 +69,7 @@ class ModelConfig:
     kind: str
     settings: TuneSettings
     source: str
-    run: RunDirectory | None = None
+    study: StoredStudy | None = None
     front: tuple[TrainedConfig, ...] = ()
 
     @property
@@ -109,9 +109,9 @@ def find_config(
         If a named study is of another data set, or a file is damaged.
     """
     model = model_name(model)
-    run = _named_run(model, dataset, runs) or _newest_finished(workspace, model, dataset)
-    if run is not None:
-        return _of_run(run, given)
+    study = _named_study(model, dataset, runs) or _newest_finished(workspace, model, dataset)
+    if study is not None:
+        return _of_study(study, given)
     general = workspace / "results" / f"best_params_{model}.json"
     if general.exists():
         return _general(general, model, dataset, given)
@@ -124,37 +124,33 @@ def find_config(
     return ModelConfig(candidate, DEFAULT, own, source)
 
 
-def stored_task(run: RunDirectory) -> dict[str, Any]:
-    """The task of a study, as its manifest describes it."""
-    manifest = files.load_json(run.manifest)
-    try:
-        task: dict[str, Any] = manifest["comparable"]["task"]
-    except (KeyError, TypeError) as error:
-        raise StoreError(f"{run.manifest} describes no task; it is damaged") from error
-    return task
-
-
-def _named_run(model: str, dataset: str, runs: Sequence[Path]) -> RunDirectory | None:
+def _named_study(model: str, dataset: str, runs: Sequence[Path]) -> StoredStudy | None:
     for path in runs:
-        run = find_run(path)
-        if run.model != model:
+        study = StoredStudy.open(path)
+        if study.run.model != model:
             continue
-        if run.dataset != dataset:
-            raise StoreError(f"--run {path} is a study on {run.dataset}, expected one on {dataset}")
-        return run
+        if study.run.dataset != dataset:
+            raise StoreError(
+                f"--run {path} is a study on {study.run.dataset}, expected one on {dataset}"
+            )
+        return study
     return None
 
 
-def _newest_finished(workspace: Path, model: str, dataset: str) -> RunDirectory | None:
+def _newest_finished(workspace: Path, model: str, dataset: str) -> StoredStudy | None:
     """The study whose result was written last, among those that nobody works on any more."""
     folder = RunDirectory(workspace, model, dataset, "").folder
     start = f"best_params_{model}_{dataset}_"
-    found = []
-    for path in folder.glob(f"{start}*.json"):
-        run = RunDirectory(workspace, model, dataset, path.stem.removeprefix(start))
-        if run.manifest.exists() and not _is_under_way(run):
-            found.append((str(files.load_json(path).get("optimization_date", "")), run.job_id, run))
-    return max(found, key=lambda entry: entry[:2])[2] if found else None
+    runs = [
+        RunDirectory(workspace, model, dataset, path.stem.removeprefix(start))
+        for path in folder.glob(f"{start}*.json")
+    ]
+    finished = [StoredStudy(r) for r in runs if r.manifest.exists() and not _is_under_way(r)]
+    return max(finished, key=_date_and_id, default=None)
+
+
+def _date_and_id(study: StoredStudy) -> tuple[str, str]:
+    return str(study.result_file.get("optimization_date", "")), study.run.job_id
 
 
 def _is_under_way(run: RunDirectory) -> bool:
@@ -167,30 +163,30 @@ def _is_under_way(run: RunDirectory) -> bool:
     return False
 
 
-def _of_run(run: RunDirectory, given: TuneSettings) -> ModelConfig:
-    result = files.load_result(run)
-    settings = _settings_of(run, given)
-    number, n_trials = int(result["best_trial_number"]), int(result["n_trials"])
-    of = f" of {settings.trials}" if n_trials < settings.trials else ""
-    wanted = f"trial {number} of {run.study_name}, {n_trials}{of} trials"
+def _of_study(study: StoredStudy, given: TuneSettings) -> ModelConfig:
+    run, result = study.run, study.result
+    settings = _settings_of(study, given)
+    number, n_trials = study.chosen_number, int(result["n_trials"])
+    planned = f" of {settings.trials}" if n_trials < settings.trials else ""
+    trial = f"trial {number} of {run.study_name}, {n_trials}{planned} trials"
     return ModelConfig(
         chosen=TrainedConfig(run.model, result["best_params"], settings.seed, number),
         kind=TUNED,
         settings=settings,
-        source=f"tuned on this data set: {wanted}, {result['selection']['reason']}",
-        run=run,
+        source=f"tuned on this data set: {trial}, {result['selection']['reason']}",
+        study=study,
         front=tuple(
             TrainedConfig(run.model, config, settings.seed, other)
-            for other, config in tied_front(result).items()
+            for other, config in study.tied_front.items()
         ),
     )
 
 
-def _settings_of(run: RunDirectory, given: TuneSettings) -> TuneSettings:
+def _settings_of(study: StoredStudy, given: TuneSettings) -> TuneSettings:
     """Settings of a study; where it runs and where the data lie are those of the benchmark."""
     places = ("dataset", "data_dir", "device", "threads")
     here = {key: value for key in places if (value := getattr(given, key)) is not None}
-    return stored_settings(run, **here)
+    return study.settings.model_copy(update=here)
 
 
 def _general(path: Path, model: str, dataset: str, given: TuneSettings) -> ModelConfig:

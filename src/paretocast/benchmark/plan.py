@@ -17,7 +17,6 @@ from paretocast.benchmark.test_split import (
 from paretocast.calibration import check_method
 from paretocast.calibration.ensemble import Members, choose_members
 from paretocast.errors import SettingsError, StoreError
-from paretocast.results.forecasts import load_forecasts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -185,11 +184,11 @@ def _plan_ensemble(
     """Trials of the tied fronts of all studies, and which average best on the tune split."""
     offered, kept = [], []
     for one in parameters:
-        if one.run is None:
+        if one.study is None:
             continue
         for candidate in one.front:
             try:
-                kept.append(load_forecasts(one.run, candidate.number or 0)["tune"])
+                kept.append(one.study.forecasts(candidate.number or 0)["tune"])
             except StoreError:
                 continue  # its forecasts were removed: it cannot be chosen
             offered.append(candidate)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from paretocast.benchmark.configs import ModelConfig, stored_task
 from paretocast.data.task import Task, position_after
 from paretocast.errors import StoreError
 
 if TYPE_CHECKING:
+    from paretocast.benchmark.configs import ModelConfig
     from paretocast.settings import TuneSettings
 
 # What forecasts must share to be compared window by window.
@@ -47,10 +47,10 @@ def refuse_seen_test(parameters: ModelConfig, task: Task) -> None:
     StoreError
         Saying what differs and what to do.
     """
-    if parameters.run is None:
+    if parameters.study is None:
         return
-    then, now = stored_task(parameters.run), task.manifest()
-    study = parameters.run.study_name
+    then, now = parameters.study.task_manifest, task.manifest()
+    study = parameters.study.run.study_name
     test_from = pd.Timestamp(now["periods"]["test"][0])
     seen_to = max(pd.Timestamp(then["periods"][name][1]) for name in ("train", "validation"))
     if seen_to >= test_from:

@@ -425,7 +425,7 @@ def _find_all(
 
     from paretocast.benchmark import find_config
     from paretocast.data import find_spec
-    from paretocast.results.forecasts import find_run
+    from paretocast.results.stored_study import StoredStudy
     from paretocast.search.space import model_name
 
     name = find_spec(given.dataset).name
@@ -433,7 +433,7 @@ def _find_all(
     if not wanted:
         raise SettingsError("--models names no model")
     for path in runs:
-        if (model := find_run(path).model) not in wanted:
+        if (model := StoredStudy.open(path).run.model) not in wanted:
             raise SettingsError(f"--run {path} is a study of {model}, --models names none of it")
     found = [
         find_config(model, name, workspace=workspace, given=given, runs=runs) for model in wanted

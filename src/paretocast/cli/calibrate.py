@@ -154,9 +154,8 @@ def print_ensemble(opened: StoredForecast, contest: PairedComparison | None) -> 
 
 def _contest(opened: StoredForecast) -> PairedComparison | None:
     from paretocast.results.assessment import compare_with_trial
-    from paretocast.workspace import files
 
-    chosen = int(files.load_result(opened.run)["best_trial_number"])
+    chosen = opened.study.chosen_number
     if not opened.run.forecasts(chosen).exists():
         return None
     return compare_with_trial(opened, opened.trial(chosen))

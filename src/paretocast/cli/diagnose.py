@@ -213,9 +213,11 @@ def aimed(opened: StoredForecast, target_coverage: float | None) -> StoredForeca
 
 def _open_stored(stored: Stored, path: Path, run: Path, *, data_dir: Path | None) -> StoredForecast:
     """The forecast that a calibrator was fitted to."""
-    from paretocast.results.forecasts import find_run, open_members
+    from paretocast.results.forecasts import open_members
+    from paretocast.results.stored_study import StoredStudy
 
-    study_name = find_run(run).study_name
+    study = StoredStudy.open(run)
+    study_name = study.run.study_name
     if stored.study_name != study_name:
         raise SettingsError(f"{path} belongs to {stored.study_name}, not to {study_name}")
-    return open_members(run, stored.members, data_dir=data_dir)
+    return open_members(study, stored.members, data_dir=data_dir)

@@ -160,14 +160,6 @@ def tune(
             rich_help_panel=SEARCH,
         ),
     ] = False,
-    stage2_trials: Annotated[
-        int,
-        typer.Option(
-            help="Have Optuna search the levels too, to compare with the exact optimum.",
-            min=0,
-            rich_help_panel=SEARCH,
-        ),
-    ] = 0,
     policy: Annotated[
         str | None,
         typer.Option(
@@ -365,7 +357,6 @@ def tune(
             run,
             target_coverage=target_coverage,
             symmetric=not asymmetric,
-            n_search_trials=stage2_trials,
             data_dir=data_dir,
             source=chosen.dataset,
         )

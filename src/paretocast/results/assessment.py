@@ -15,8 +15,9 @@ from paretocast.errors import ParetocastError
 from paretocast.metrics.diagnostics import diagnose
 from paretocast.metrics.scores import pinball
 from paretocast.metrics.uncertainty import PairedDifference, paired_difference
-from paretocast.results.forecasts import Member, StoredForecast, load_forecasts
+from paretocast.results.forecasts import Member, StoredForecast
 from paretocast.results.groups import task_groupings
+from paretocast.results.stored_study import StoredStudy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -107,8 +108,9 @@ def assess_trial(
             "that chose nothing cannot be said any more."
         )
     try:
-        forecasts = load_forecasts(run, number)
-        return assess(StoredForecast(run, (Member(number, 1.0),), settings, task, forecasts))
+        study = StoredStudy(run)
+        forecasts = study.forecasts(number)
+        return assess(StoredForecast(study, (Member(number, 1.0),), settings, task, forecasts))
     except ParetocastError as error:
         return f"How honest trial {number} is on hours that chose nothing is not known: {error}."
 

@@ -124,11 +124,11 @@ def load_fitted(path: Path) -> Stored:
 
 
 def _described(opened: StoredForecast, member: Member) -> dict[str, Any]:
-    record = files.load_json(opened.run.record(member.number))
+    record = opened.study.record(member.number)
     return {
         "model": opened.run.model,
         "trial": member.number,
-        "config": record.get("config"),
-        "seed": record.get("seed"),
+        "config": record.config,
+        "seed": record.seed,
         "weight": member.weight,
     }

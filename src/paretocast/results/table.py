@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from paretocast.errors import SettingsError, StoreError
+from paretocast.results.stored_study import StoredStudy
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
@@ -135,23 +136,22 @@ def collect_runs(
 
 def load_run(path: Path) -> RunRow:
     """The row of a `best_params_*.json` with the manifest beside it."""
-    result = files.load_json(path)
-    manifest = files.load_json(path.parent / f"manifest_{result['job_id']}.json")
-    comparable = manifest["comparable"]
-    references = {
+    study = StoredStudy.open(path)
+    result, task = study.result_file, study.task_manifest
+    baselines = {
         name: scores["mae"]
         for name, scores in result["references"].items()
         if scores.get("mae") is not None
     }
-    best = min(references, key=lambda name: references[name], default="")
+    best = min(baselines, key=lambda name: baselines[name], default="")
     scores = result["validation_metrics"]
-    gain = 100.0 * (1.0 - result["best_mae"] / references[best]) if best else None
+    gain = 100.0 * (1.0 - result["best_mae"] / baselines[best]) if best else None
     low, high = result["best_picp_interval"]
     return RunRow(
         model=result["model"],
         dataset=result["dataset"],
         job_id=result["job_id"],
-        task=task_mark(comparable["task"]),
+        task=task_mark(task),
         optimization_date=result["optimization_date"],
         strategy=result["strategy"],
         n_trials=result["n_trials"],
@@ -167,13 +167,11 @@ def load_run(path: Path) -> RunRow:
         picp=result["best_picp"],
         picp_low=low,
         picp_high=high,
-        target_coverage=comparable["target_coverage"],
+        target_coverage=study.manifest["comparable"]["target_coverage"],
         best_reference=best,
         reference_gain_percent=gain,
         training_hours=result["training_time_hours"],
-        perfect_forecast=any(
-            feature["role"] == "forecast" for feature in comparable["task"]["features"]
-        ),
+        perfect_forecast=any(feature["role"] == "forecast" for feature in task["features"]),
     )
 
 

@@ -325,24 +325,6 @@ def load_json(path: Path) -> Any:
         raise StoreError(f"{path} is damaged: {error}") from error
 
 
-def load_result(run: RunDirectory) -> dict[str, Any]:
-    """The `best_params_*.json` of a study.
-
-    Raises
-    ------
-    StoreError
-        If it is missing or damaged.
-    """
-    result = load_json(run.best_params)
-    missing = missing_fields(result if isinstance(result, dict) else {})
-    if missing:
-        raise StoreError(
-            f"{run.best_params} lacks {', '.join(missing)}; `paretocast consolidate --workspace "
-            f"{run.workspace}` makes it anew from the trials"
-        )
-    return dict(result)
-
-
 def missing_fields(result: Mapping[str, Any]) -> list[str]:
     """What a `best_params_*.json` lacks of the fields that its schema requires."""
     schema = resources.files("paretocast").joinpath("best_params.schema.json").read_text("utf-8")
