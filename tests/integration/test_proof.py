@@ -17,6 +17,7 @@ from paretocast.benchmark import (
     BenchmarkPlan,
     BenchmarkResult,
     append_history,
+    calibrate_test,
     describe_benchmark,
     find_config,
     load_history,
@@ -25,7 +26,6 @@ from paretocast.benchmark import (
     save_benchmark,
     train_and_forecast,
 )
-from paretocast.benchmark.walk import calibrate_test
 from paretocast.errors import SettingsError, StoreError
 from paretocast.report import benchmark_page
 from paretocast.search.space import DEFAULT_CONFIGS
@@ -130,8 +130,8 @@ def test_changing_one_test_value_changes_no_choice_and_no_calibrator(
     other = run_benchmark(plan, kept_in=kept, device="cpu", observer=Silent())
     assert choices(other) == choices(proof)
     assert best_calibrator(plan, kept) == best_calibrator(proof.plan, place / "kept")
-    for one, two in zip(proof.comparison.rows, other.comparison.rows, strict=True):
-        for before, after in zip(one.entry.forecasts, two.entry.forecasts, strict=True):
+    for row, twin in zip(proof.comparison.rows, other.comparison.rows, strict=True):
+        for before, after in zip(row.entry.forecasts, twin.entry.forecasts, strict=True):
             # Issues up to the changed day, that one included, know nothing of it.
             np.testing.assert_array_equal(before[:4], after[:4])
     assert proof.comparison.rows[0].scores["mae"] != other.comparison.rows[0].scores["mae"]
@@ -278,15 +278,15 @@ def test_retraining_cuts_the_test_split_and_learns_up_to_each_cut(plan: Benchmar
 
 
 def test_a_retrained_model_changes_the_forecasts_behind_its_cut_alone(plan: BenchmarkPlan) -> None:
-    settings = plan.parameters[0].settings
+    settings = plan.configs[0].settings
     setup = TrainingSetup.from_settings(
         TuneSettings(model="NHITS_Q", training=settings.training), plan.task, device="cpu"
     )
-    config = plan.parameters[0].chosen.config
+    config = plan.configs[0].chosen.config
 
     def forecast(retrain_days: int | None) -> np.ndarray:
-        stretches = plan_retraining(plan.task, retrain_days=retrain_days)
-        return train_and_forecast(setup, config, seed=1, stretches=stretches)["test"]
+        periods = plan_retraining(plan.task, retrain_days=retrain_days)
+        return train_and_forecast(setup, config, seed=1, periods=periods)["test"]
 
     once, twice = forecast(None), forecast(20)
     np.testing.assert_array_equal(once[:20], twice[:20])

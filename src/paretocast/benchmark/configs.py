@@ -1,4 +1,4 @@
-"""Which config of a model is benchmarked, and where it comes from.
+"""The config of a model to benchmark, and its source.
 
 The newest study of the model on the data set that nobody works on comes first, then a general
 `results/best_params_{MODEL}.json`, then the defaults of the package.
@@ -29,7 +29,7 @@ TUNED, DEFAULT, NONE = "tuned", "default", "none"
 
 @dataclass(frozen=True)
 class TrainedConfig:
-    """A config with what its weights are seeded from.
+    """A config with the seed of its trainings.
 
     Attributes
     ----------
@@ -49,16 +49,16 @@ class TrainedConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The parameters of one model.
+    """The config of one model, chosen and default.
 
     Attributes
     ----------
     kind : str
         "tuned" or "default".
     settings : TuneSettings
-        Of the study, or what was given where there is none.
+        Of the study, or of the benchmark where there is none.
     source : str
-        Where the config comes from, a sentence for people.
+        Origin of the config, a sentence for people.
     study : StoredStudy or None
         The study on this data set; None for general parameters and defaults.
     front : tuple of TrainedConfig
@@ -74,7 +74,7 @@ class ModelConfig:
 
     @property
     def model(self) -> str:
-        """The model they are for."""
+        """Name of the model."""
         return self.chosen.model
 
     @property
@@ -92,14 +92,14 @@ def find_config(
     given: TuneSettings,
     runs: Sequence[Path] = (),
 ) -> ModelConfig:
-    """The parameters to benchmark a model with.
+    """The config to benchmark a model with.
 
-    ModelConfig
+    Parameters
     ----------
     dataset : str
         Name of the data set, as in the names of files.
     given : TuneSettings
-        Of the benchmark: what holds where no study says otherwise.
+        Of the benchmark; a study has its own but for data set, device and threads.
     runs : sequence of Path
         Studies that were named; the one of this model is used.
 
@@ -115,13 +115,13 @@ def find_config(
     general = workspace / "results" / f"best_params_{model}.json"
     if general.exists():
         return _general(general, model, dataset, given)
-    own = given.model_copy(update={"model": model})
-    candidate = TrainedConfig(model, dict(DEFAULT_CONFIGS[model]), own.seed, None)
+    settings = given.model_copy(update={"model": model})
+    candidate = TrainedConfig(model, dict(DEFAULT_CONFIGS[model]), settings.seed, None)
     source = (
         f"default parameters: no finished study of {model} on {dataset} in "
         f"{workspace / 'results'} and no {general.name}"
     )
-    return ModelConfig(candidate, DEFAULT, own, source)
+    return ModelConfig(candidate, DEFAULT, settings, source)
 
 
 def _named_study(model: str, dataset: str, runs: Sequence[Path]) -> StoredStudy | None:

@@ -344,7 +344,7 @@ def _say_plan(plan: BenchmarkPlan) -> None:
     from rich.markup import escape
 
     console = stderr_console()
-    for one in plan.parameters:
+    for one in plan.configs:
         console.print(
             f"[bold]{one.model}[/bold] {escape(one.source)}", highlight=False, soft_wrap=True
         )

@@ -100,7 +100,7 @@ def calibrate(
     for note in fitted.calibrator.notes:
         console.print(f"[yellow]{note}[/yellow]", highlight=False)
     path = output or opened.run.calibrator(None if ensemble else opened.number)
-    save_fitted(path, fitted, opened, contest=contest)
+    save_fitted(path, fitted, opened, comparison=contest)
     stderr_console().print(f"calibrator in {path}", highlight=False, soft_wrap=True)
 
 

@@ -1,7 +1,7 @@
 """All runs of a workspace in one table, and the best of them.
 
 Scores are those of the tune split, as `best_params_*.json` holds them. Runs are compared with each
-other only where they were judged on the same hours: the same data set with the same splits, which
+other only where they were scored on the same hours: the same data set with the same splits, which
 the `task` of a run stands for.
 """
 
@@ -51,19 +51,19 @@ class RunRow:
     Attributes
     ----------
     task : str
-        Stands for the hours it was judged on: runs with equal ones can be compared.
+        Stands for the hours it was scored on: runs with equal ones can be compared.
     mae, pinball, winkler, mean_width : float
         Of the chosen trial, in target units.
     picp, picp_low, picp_high, target_coverage : float
         Percent.
     best_reference : str
-        The reference with the lowest MAE; empty if none was scored.
+        The baseline with the lowest MAE; empty if none was scored.
     reference_gain_percent : float or None
         By how much the chosen trial's MAE undercuts that one's; below 0 where it does not.
     training_hours : float
         Of all trials.
     perfect_forecast : bool
-        Whether observed values stood in for the forecast of a covariate.
+        True where observed values stood in for the forecast of a covariate.
     """
 
     model: str
@@ -107,7 +107,7 @@ class Best:
         "data set heat" or "model NHITS_Q".
     by_mae, by_coverage : RunRow
         Lowest MAE, and coverage closest to its target. MAE of several data sets has no common
-        unit: over those the gain on the best reference decides.
+        unit: over those the gain on the best baseline decides.
     """
 
     group: str
@@ -118,7 +118,7 @@ class Best:
 def collect_runs(
     workspace: Path, *, model: str | None = None, dataset: str | None = None
 ) -> tuple[list[RunRow], list[str]]:
-    """Every run with a result, and what is wrong with those that cannot be read."""
+    """Every run with a result, and the faults of those that cannot be read."""
     rows, problems = [], []
     for path in sorted((workspace / "results").glob("*/best_params_*.json")):
         try:
@@ -176,30 +176,30 @@ def load_run(path: Path) -> RunRow:
 
 
 def task_mark(task: dict[str, Any]) -> str:
-    """Eight letters that stand for the judged hours, whatever a model was shown of them."""
-    judged = ("series", "horizon_steps", "issue_hour", "issue_zone", "blocks", "periods")
-    content = {key: task.get(key) for key in judged}
+    """Eight letters that stand for the scored hours, whatever a model was shown of them."""
+    keys = ("series", "horizon_steps", "issue_hour", "issue_zone", "blocks", "periods")
+    content = {key: task.get(key) for key in keys}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def best_runs(rows: Sequence[RunRow]) -> list[Best]:
     """The best run of every data set, and of every model over all data sets."""
-    found = []
+    best = []
     tasks = dict.fromkeys((row.dataset, row.task) for row in rows)
     n_tasks = Counter(dataset for dataset, _ in tasks)
     for dataset, task in tasks:
-        own = [row for row in rows if (row.dataset, row.task) == (dataset, task)]
+        group = [row for row in rows if (row.dataset, row.task) == (dataset, task)]
         mark = f", task {task}" if n_tasks[dataset] > 1 else ""
-        leader = min(own, key=lambda r: r.mae)
-        found.append(Best(f"data set {dataset}{mark}", leader, _honest(own)))
+        leader = min(group, key=lambda r: r.mae)
+        best.append(Best(f"data set {dataset}{mark}", leader, _closest_coverage(group)))
     for model in dict.fromkeys(row.model for row in rows):
-        own = [row for row in rows if row.model == model]
-        if len({(row.dataset, row.task) for row in own}) == 1:
-            leader = min(own, key=lambda r: r.mae)
+        group = [row for row in rows if row.model == model]
+        if len({(row.dataset, row.task) for row in group}) == 1:
+            leader = min(group, key=lambda r: r.mae)
         else:
-            leader = max(own, key=_gain)
-        found.append(Best(f"model {model}", leader, _honest(own)))
-    return found
+            leader = max(group, key=_gain)
+        best.append(Best(f"model {model}", leader, _closest_coverage(group)))
+    return best
 
 
 def _gain(row: RunRow) -> float:
@@ -252,7 +252,7 @@ def printed_cells(row: RunRow) -> list[str]:
     return [str(shown[key]) for key, _ in PRINTED]
 
 
-def _honest(rows: Sequence[RunRow]) -> RunRow:
+def _closest_coverage(rows: Sequence[RunRow]) -> RunRow:
     return min(rows, key=lambda row: (row.coverage_error, row.mae))
 
 

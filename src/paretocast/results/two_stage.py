@@ -60,7 +60,7 @@ def finish_stage_1(run: RunDirectory) -> Path:
 
 
 def is_stage_1_of(run: RunDirectory) -> bool:
-    """Whether the result that stage 2 would find is this study's."""
+    """Return whether the result that stage 2 would read is of this study."""
     path = files.stage_1_result(run.workspace, run.model, run.dataset)
     if not path.exists():
         return False
