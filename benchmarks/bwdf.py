@@ -105,7 +105,7 @@ def train_models(
         )
         forecasts = [
             train_and_forecast(
-                setup, one.chosen.config, seed=one.chosen.seed(index), stretches=stretches
+                setup, one.chosen.config, seed=one.chosen.seed(index), periods=stretches
             )
             for index in range(arguments.seeds)
         ]
@@ -145,7 +145,7 @@ def make_references(task: Task, arguments: argparse.Namespace) -> list[Made]:
 
 def judge(task: Task, made: list[Made], calibrator: str) -> dict[str, dict[str, Any]]:
     """Performance and coverage of every method in one zone, and which one validation chose."""
-    from paretocast.benchmark.walk import calibrate_test
+    from paretocast.benchmark import calibrate_test
     from paretocast.metrics.scores import interval, pinball
 
     observed, levels = task.observed("test"), task.shape.levels

@@ -32,12 +32,11 @@ from paretocast.data.task import plan_task
 from paretocast.metrics.diagnostics import coverage_probability
 from paretocast.metrics.scores import interval, mae
 from paretocast.metrics.uncertainty import picp_interval
-from paretocast.results.forecasts import find_run
 from paretocast.results.groups import MONTHS, sample_of
+from paretocast.results.stored_study import StoredStudy
 from paretocast.settings import TuneSettings
 from paretocast.training import forecast_positions
 from paretocast.training.setup import TrainingSetup, start_training
-from paretocast.workspace import files
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,9 +61,8 @@ COLUMNS = [
 
 def samples_of(path: Path, data_dir: Path | None, steps: int | None) -> tuple[str, Task, Any]:
     """Name of the data set, task with its test split, and samples of calibrate and test."""
-    run = find_run(path)
-    settings = TuneSettings.model_validate(files.load_json(run.manifest)["settings"])
-    record = files.load_json(run.record(files.load_json(run.best_params)["best_trial_number"]))
+    study = StoredStudy.open(path)
+    settings, record = study.settings, study.record(study.chosen_number)
     folder = data_dir or (None if settings.data_dir is None else Path(settings.data_dir))
     dataset = load_dataset(settings.dataset, data_dir=folder, covariates=settings.covariates)
     task = plan_task(
@@ -86,7 +84,7 @@ def samples_of(path: Path, data_dir: Path | None, steps: int | None) -> tuple[st
         task,
         device=settings.device,
     )
-    training = start_training(setup, record["config"], seed=record["seed"])
+    training = start_training(setup, record.config, seed=record.seed)
     for step in setup.rung_steps:
         training.advance(step)
     samples = {}

@@ -15,8 +15,8 @@ from typing import Any
 
 from harness import print_result, print_table
 
+from paretocast.benchmark import calibrate_test
 from paretocast.benchmark.test_split import validation_stop
-from paretocast.benchmark.walk import calibrate_test
 from paretocast.data import load_dataset
 from paretocast.data.task import Task, plan_task
 from paretocast.metrics.scores import score_forecast

@@ -20,10 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import optuna
 from harness import print_result, print_table
 
 from paretocast.calibration.interval_levels import (
+    HIGH_BOUNDS,
     LOW_BOUNDS,
+    IntervalLevels,
     best_levels,
     best_symmetric_levels,
     prepare_replay,
@@ -31,14 +34,13 @@ from paretocast.calibration.interval_levels import (
 from paretocast.data import load_dataset
 from paretocast.data.scaling import Transform
 from paretocast.data.task import TaskShape, plan_task
-from paretocast.results.level_search import search_levels
 from paretocast.search.space import SPACES, default_config
 from paretocast.settings import TrainingSettings, TuneSettings
 from paretocast.training import forecast_positions
 from paretocast.training.setup import TrainingSetup, start_training
 
 if TYPE_CHECKING:
-    from paretocast.calibration.interval_levels import IntervalLevels, LevelCoverage
+    from paretocast.calibration.interval_levels import LevelCoverage
     from paretocast.data.task import Task
     from paretocast.training import Training
 
@@ -84,6 +86,30 @@ def retrain_seconds(
     )
     inside.mean()
     return time.perf_counter() - started
+
+
+def search_levels(
+    replay: LevelCoverage, *, n_trials: int, seed: int, symmetric: bool = True
+) -> IntervalLevels:
+    """The best of so many proposals of Optuna's TPE sampler."""
+
+    def cost(trial: optuna.Trial) -> float:
+        low = trial.suggest_float("q_low", *LOW_BOUNDS)
+        high = 1.0 - low if symmetric else trial.suggest_float("q_high", *HIGH_BOUNDS)
+        return replay.cost(low, high)
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
+    study.optimize(cost, n_trials=n_trials)
+    low = study.best_params["q_low"]
+    high = study.best_params.get("q_high", 1.0 - low)
+    return IntervalLevels(
+        low=low,
+        high=high,
+        cost=study.best_value,
+        coverage=replay.coverage(low, high),
+        width=replay.width(low, high),
+    )
 
 
 def compare(replay: LevelCoverage, n_trials: int, seed: int) -> list[list[object]]:

@@ -10,8 +10,16 @@ import numpy as np
 from commands import ZONE
 from paretocast.data import load_dataset, write_demo_csv
 from paretocast.data.task import Task, plan_task
+from paretocast.search.selection import TrialState
 from paretocast.settings import TuneSettings
-from paretocast.workspace.files import RunDirectory, missing_fields, save_arrays, save_json
+from paretocast.training.trial import TrialRecord
+from paretocast.workspace.files import (
+    RECORD_SCHEMA_VERSION,
+    RunDirectory,
+    missing_fields,
+    save_arrays,
+    save_json,
+)
 
 ERROR = 10.0  # standard deviation of every trial's own error, target units
 
@@ -49,6 +57,9 @@ def write_run(folder: Path, *, n_trials: int = 3, spread: float = 1.0, job_id: s
             "dataset": run.dataset,
             "job_id": run.job_id,
             "best_trial_number": 0,
+            "best_mae": 1.0,
+            "best_picp": 80.0,
+            "n_trials": n_trials,
             "all_pareto_trials": [
                 {"trial": number, "params": {"lr": 10.0**-number}} for number in range(n_trials)
             ],
@@ -56,7 +67,14 @@ def write_run(folder: Path, *, n_trials: int = 3, spread: float = 1.0, job_id: s
         },
     )
     for number in range(n_trials):
-        save_json(run.record(number), {"config": {"lr": 10.0**-number}, "seed": 100 + number})
+        record = TrialRecord(
+            number,
+            TrialState.COMPLETE,
+            {"lr": 10.0**-number},
+            seed=100 + number,
+            scores={"mae": 1.0, "picp": 80.0},
+        )
+        save_json(run.record(number), {"schema_version": RECORD_SCHEMA_VERSION, **record.as_json()})
         save_arrays(run.forecasts(number), draw_forecasts(task, seed=number, spread=spread))
     return run.folder
 

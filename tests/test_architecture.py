@@ -32,7 +32,7 @@ ORDER = (
 HOMES = {
     "torch": {"training", "models"},
     "neuralforecast": {"models"},
-    "optuna": {"search", "study", "results.level_search"},
+    "optuna": {"search", "study"},
     "plotly": {"report.figures"},
     "typer": {"cli"},
     "rich": {"cli"},

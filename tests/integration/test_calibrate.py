@@ -17,13 +17,8 @@ from paretocast.errors import StoreError
 from paretocast.report.assessment import HEADING, honesty_section
 from paretocast.results.assessment import assess, assess_trial
 from paretocast.results.calibrator_file import load_fitted
-from paretocast.results.forecasts import (
-    find_run,
-    load_forecasts,
-    open_ensemble,
-    open_members,
-    open_trial,
-)
+from paretocast.results.forecasts import open_ensemble, open_members, open_trial
+from paretocast.results.stored_study import StoredStudy
 from paretocast.workspace.claims import Claim
 from paretocast.workspace.files import load_json, save_json
 from runs import write_run
@@ -151,8 +146,8 @@ def test_a_folder_of_two_studies_asks_which(own_study: Path) -> None:
     result = own_study / "best_params_NHITS_Q_my_zone_a.json"
     shutil.copy(result, own_study / "best_params_NHITS_Q_my_zone_b.json")
     with pytest.raises(StoreError, match="holds 2 studies; name one of"):
-        find_run(own_study)
-    assert find_run(result).job_id == "a"
+        StoredStudy.open(own_study)
+    assert StoredStudy.open(result).run.job_id == "a"
 
 
 def test_other_data_than_the_study_was_made_on_are_refused(own_study: Path) -> None:
@@ -190,7 +185,7 @@ def test_the_ensemble_is_the_average_of_its_members(study: Path) -> None:
     opened = open_ensemble(study)
     assert sum(member.weight for member in opened.members) == pytest.approx(1.0)
     assert opened.subject == f"ensemble of {len(opened.members)} trials"
-    each = [load_forecasts(opened.run, member.number) for member in opened.members]
+    each = [opened.study.forecasts(member.number) for member in opened.members]
     weights = [member.weight for member in opened.members]
     for split, forecast in opened.forecasts.items():
         expected = average_levels([forecasts[split] for forecasts in each], weights)
@@ -205,7 +200,7 @@ def test_trials_that_err_independently_are_better_together_than_the_chosen_one(
     assert "ensemble of 2 trials" in out
     assert "lower" in out
     assert "more than chance explains" in out
-    stored = load_json(find_run(study).calibrator(None))
+    stored = load_json(StoredStudy.open(study).run.calibrator(None))
     trial, together = stored["against_trial"]["rows"]
     assert together["winkler"] < trial["winkler"]
     assert stored["against_trial"]["pinball_difference"]["high"] < 0.0
@@ -236,13 +231,13 @@ def test_the_file_of_an_ensemble_is_enough_to_make_its_forecast_again(
 
 def test_an_ensemble_takes_two_trials_with_forecasts(own_study: Path) -> None:
     for number in (1, 2):
-        find_run(own_study).forecasts(number).unlink()
+        StoredStudy.open(own_study).run.forecasts(number).unlink()
     with pytest.raises(StoreError, match=r"1 of 3 trials .* an ensemble takes two"):
         open_ensemble(own_study)
 
 
 def test_an_ensemble_that_would_not_help_is_refused(own_study: Path) -> None:
-    run = find_run(own_study)
+    run = StoredStudy.open(own_study).run
     for number in (1, 2):
         shutil.copy(run.forecasts(0), run.forecasts(number))
     with pytest.raises(StoreError, match="trial 0 alone is better on the tune split"):
@@ -252,10 +247,10 @@ def test_an_ensemble_that_would_not_help_is_refused(own_study: Path) -> None:
 def test_without_the_chosen_trial_there_is_an_ensemble_and_nothing_to_compare_with(
     own_study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    find_run(own_study).forecasts(0).unlink()
+    StoredStudy.open(own_study).run.forecasts(0).unlink()
     assert exit_code("calibrate", str(own_study), "--ensemble", "--calibrator", "cqr") == 0
     assert "nothing to compare with" in capsys.readouterr().out
-    assert load_json(find_run(own_study).calibrator(None))["against_trial"] is None
+    assert load_json(StoredStudy.open(own_study).run.calibrator(None))["against_trial"] is None
 
 
 def test_the_honesty_of_a_trial_is_that_of_its_calibrate_split(study: Path) -> None:

@@ -16,7 +16,7 @@ from paretocast.errors import SettingsError
 from paretocast.report import explored_page
 from paretocast.report.assessment import HEADING
 from paretocast.report.figures import Explored, explored_figure
-from paretocast.results.repair import consolidate_run, explore, save_best, share_of
+from paretocast.results.repair import consolidate_run, explore, position_in_range, save_best
 from paretocast.results.table import RunRow, best_runs, collect_runs, render
 from paretocast.search.selection import TrialState
 from paretocast.search.space import Choice, FloatRange, IntRange
@@ -189,7 +189,7 @@ def test_the_best_of_each_combination_is_collected(workspace: Path) -> None:
     ],
 )
 def test_a_value_lies_where_its_scale_says(parameter: object, value: float, share: float) -> None:
-    assert share_of(parameter, value) == pytest.approx(share)  # type: ignore[arg-type]
+    assert position_in_range(parameter, value) == pytest.approx(share)  # type: ignore[arg-type]
 
 
 def records(**configs: list[float]) -> list[TrialRecord]:

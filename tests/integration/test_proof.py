@@ -17,6 +17,7 @@ from paretocast.benchmark import (
     BenchmarkPlan,
     BenchmarkResult,
     append_history,
+    calibrate_test,
     describe_benchmark,
     find_config,
     load_history,
@@ -25,7 +26,6 @@ from paretocast.benchmark import (
     save_benchmark,
     train_and_forecast,
 )
-from paretocast.benchmark.walk import calibrate_test
 from paretocast.errors import SettingsError, StoreError
 from paretocast.report import benchmark_page
 from paretocast.search.space import DEFAULT_CONFIGS
@@ -130,8 +130,8 @@ def test_changing_one_test_value_changes_no_choice_and_no_calibrator(
     other = run_benchmark(plan, kept_in=kept, device="cpu", observer=Silent())
     assert choices(other) == choices(proof)
     assert best_calibrator(plan, kept) == best_calibrator(proof.plan, place / "kept")
-    for one, two in zip(proof.comparison.rows, other.comparison.rows, strict=True):
-        for before, after in zip(one.entry.forecasts, two.entry.forecasts, strict=True):
+    for row, twin in zip(proof.comparison.rows, other.comparison.rows, strict=True):
+        for before, after in zip(row.entry.forecasts, twin.entry.forecasts, strict=True):
             # Issues up to the changed day, that one included, know nothing of it.
             np.testing.assert_array_equal(before[:4], after[:4])
     assert proof.comparison.rows[0].scores["mae"] != other.comparison.rows[0].scores["mae"]
@@ -218,7 +218,7 @@ def test_a_study_of_another_task_is_refused_with_what_differs(place: Path) -> No
         workspace=place / "hpo",
         given=small_settings(place / "small.toml"),
     )
-    assert parameters.run is not None
+    assert parameters.study is not None
     spec = place / "school.toml"
     text = (place / "small.toml").read_text(encoding="utf-8")
     spec.write_text(text.replace("Europe/Copenhagen", "Europe/Rome"), encoding="utf-8")
@@ -238,12 +238,12 @@ def test_the_newest_finished_study_comes_first_then_general_parameters_then_defa
 ) -> None:
     tuned = find_config("nhits_q", "small", workspace=place / "hpo", given=settings)
     assert tuned.kind == "tuned"
-    assert tuned.run is not None
+    assert tuned.study is not None
     assert "tuned on this data set: trial" in tuned.source
     default = find_config("NHITS_Q", "small", workspace=tmp_path, given=settings)
     assert (default.kind, default.chosen.config) == ("default", DEFAULT_CONFIGS["NHITS_Q"])
     assert default.source.startswith("default parameters: no finished study of NHITS_Q on small")
-    general = {**files.load_json(tuned.run.best_params), "dataset": "elsewhere"}
+    general = {**files.load_json(tuned.study.run.best_params), "dataset": "elsewhere"}
     files.save_json(tmp_path / "results" / "best_params_NHITS_Q.json", general)
     found = find_config("NHITS_Q", "small", workspace=tmp_path, given=settings)
     assert (found.kind, found.chosen.config) == ("tuned", tuned.chosen.config)
@@ -278,15 +278,15 @@ def test_retraining_cuts_the_test_split_and_learns_up_to_each_cut(plan: Benchmar
 
 
 def test_a_retrained_model_changes_the_forecasts_behind_its_cut_alone(plan: BenchmarkPlan) -> None:
-    settings = plan.parameters[0].settings
+    settings = plan.configs[0].settings
     setup = TrainingSetup.from_settings(
         TuneSettings(model="NHITS_Q", training=settings.training), plan.task, device="cpu"
     )
-    config = plan.parameters[0].chosen.config
+    config = plan.configs[0].chosen.config
 
     def forecast(retrain_days: int | None) -> np.ndarray:
-        stretches = plan_retraining(plan.task, retrain_days=retrain_days)
-        return train_and_forecast(setup, config, seed=1, stretches=stretches)["test"]
+        periods = plan_retraining(plan.task, retrain_days=retrain_days)
+        return train_and_forecast(setup, config, seed=1, periods=periods)["test"]
 
     once, twice = forecast(None), forecast(20)
     np.testing.assert_array_equal(once[:20], twice[:20])

@@ -52,7 +52,7 @@ def test_stage_1_leaves_its_architecture_and_searched_for_mae_alone(folder: Path
 
 
 def test_stage_2_is_a_replay_that_says_what_it_was_fitted_and_judged_on(folder: Path) -> None:
-    options = ("--stage", "2", "--stage2-trials", "20", "--target-coverage", "85")
+    options = ("--stage", "2", "--target-coverage", "85")
     assert exit_code(*tune(folder, *options)) == 0
     second = load_json(stage_2_result(folder / "hpo", "NHITS_Q", "my_zone"))
     levels = second["levels"]
@@ -60,7 +60,6 @@ def test_stage_2_is_a_replay_that_says_what_it_was_fitted_and_judged_on(folder: 
     assert 0.01 <= levels["q_low"] <= 0.25
     assert (second["fitted_on"], second["judged_on"]) == ("tune", "calibrate")
     assert second["target_coverage"] == 85.0
-    assert second["on_fitted"]["cost"] <= second["searched"]["cost"]
     first = load_json(stage_1_result(folder / "hpo", "NHITS_Q", "my_zone"))
     opened = open_trial(folder / "hpo" / first["source"], data_dir=folder)
     judged = opened.sample("calibrate")

@@ -166,7 +166,7 @@ def test_a_model_that_learns_again_forecasts_from_the_anchor_it_learned_with() -
 
     stretch = RetrainingPeriod(positions[-2:], until)
     config = {**DEFAULT_CONFIGS["NHITS_Q"], "lr": 1e-12}
-    proven = train_and_forecast(setup, config, seed=1, stretches=[stretch])["test"]
+    proven = train_and_forecast(setup, config, seed=1, periods=[stretch])["test"]
     np.testing.assert_allclose(proven, setup.scaling.unscale(forecast[-2:]), atol=1e-3)
 
 

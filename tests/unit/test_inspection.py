@@ -16,7 +16,11 @@ REQUIRED = json.loads(
 
 def make_record(state: str, *trainings: tuple[float, float]) -> dict[str, Any]:
     scores = [{"mae": mae, "picp": picp} for mae, picp in trainings]
-    return {"state": state, "scores": scores[0], "trainings": [{"scores": one} for one in scores]}
+    return {
+        "state": state,
+        "scores": scores[0],
+        "trainings": [{"scores": training} for training in scores],
+    }
 
 
 RECORDS = {0: make_record("complete", (0.5, 80.0)), 1: make_record("pruned", (0.7, 60.0))}

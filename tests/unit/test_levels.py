@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stage2_replay import search_levels
 
 from paretocast.calibration.interval_levels import (
     HIGH_BOUNDS,
@@ -20,7 +21,6 @@ from paretocast.calibration.interval_levels import (
 from paretocast.errors import DataError
 from paretocast.metrics.quantile_curve import quantiles_at
 from paretocast.metrics.scores import mean_width, picp
-from paretocast.results.level_search import search_levels
 from samples import LEVELS, coverage, draw_sample
 
 seeds = st.integers(0, 10_000)

@@ -17,7 +17,7 @@ def observations() -> np.ndarray:
     return np.random.default_rng(RNG_SEED).normal(size=(N_DAYS, N_HOURS))
 
 
-def honest(bias: float = 0.0, spread: float = 1.0) -> np.ndarray:
+def calibrated(bias: float = 0.0, spread: float = 1.0) -> np.ndarray:
     """Quantiles of what `observations` are drawn from, shifted and stretched."""
     quantiles: np.ndarray = np.broadcast_to(
         bias + spread * NORMAL, (N_DAYS, N_HOURS, len(LEVELS))
@@ -45,9 +45,9 @@ def compared(*entries: Entry) -> Comparison:
 
 def test_a_worse_method_is_called_worse_and_a_better_one_better() -> None:
     found = compared(
-        entry("A", "tuned", honest()),
-        entry("B", "tuned", honest(bias=2.0)),
-        entry("ridge", "none", honest(bias=1.0)),
+        entry("A", "tuned", calibrated()),
+        entry("B", "tuned", calibrated(bias=2.0)),
+        entry("ridge", "none", calibrated(bias=1.0)),
     )
     verdicts = {(d.method, d.score): d.verdict for d in found.differences}
     assert verdicts["A tuned, cqr", "mae"] == "better"
@@ -57,17 +57,18 @@ def test_a_worse_method_is_called_worse_and_a_better_one_better() -> None:
 
 
 def test_equal_forecasts_are_not_distinguishable_and_have_nothing_to_test() -> None:
-    found = compared(entry("A", "tuned", honest()), entry("ridge", "none", honest()))
+    found = compared(entry("A", "tuned", calibrated()), entry("ridge", "none", calibrated()))
     difference = found.differences[0]
     assert (difference.mean, difference.verdict) == (0.0, "not distinguishable")
     assert np.isnan(difference.p_value)
 
 
 def test_a_row_is_the_mean_over_seeds_with_their_spread() -> None:
-    one, two = honest(), honest(bias=1.0)
-    both = compared(entry("A", "tuned", one, two)).rows[0]
+    first, second = calibrated(), calibrated(bias=1.0)
+    both = compared(entry("A", "tuned", first, second)).rows[0]
     each = [
-        compared(entry("A", "tuned", forecast)).rows[0].scores["mae"] for forecast in (one, two)
+        compared(entry("A", "tuned", forecast)).rows[0].scores["mae"]
+        for forecast in (first, second)
     ]
     assert both.scores["mae"] == pytest.approx(np.mean(each))
     assert both.spread["mae"] == pytest.approx(np.std(each, ddof=1))
@@ -75,30 +76,30 @@ def test_a_row_is_the_mean_over_seeds_with_their_spread() -> None:
 
 def test_the_choice_follows_validation_and_not_the_test_score() -> None:
     found = compared(
-        entry("A", "tuned", honest(bias=3.0), pinball=0.1),
-        entry("B", "tuned", honest(), pinball=0.2),
-        entry("C", "default", honest(), pinball=0.01),
+        entry("A", "tuned", calibrated(bias=3.0), pinball=0.1),
+        entry("B", "tuned", calibrated(), pinball=0.2),
+        entry("C", "default", calibrated(), pinball=0.01),
     )
     assert found.chosen == 0
 
 
 def test_without_a_tuned_method_nothing_is_chosen() -> None:
-    assert compared(entry("ridge", "none", honest())).chosen == -1
+    assert compared(entry("ridge", "none", calibrated())).chosen == -1
 
 
 def test_methods_with_different_calibrators_are_not_compared() -> None:
     found = compared(
-        entry("A", "tuned", honest(), wanted="cqr"),
-        entry("ridge", "none", honest(bias=1.0), wanted="isotonic"),
+        entry("A", "tuned", calibrated(), wanted="cqr"),
+        entry("ridge", "none", calibrated(bias=1.0), wanted="isotonic"),
     )
     assert not found.differences
 
 
 def test_the_best_reference_is_one_under_the_same_calibrator() -> None:
     found = compared(
-        entry("ridge", "none", honest(bias=1.0), wanted="cqr"),
-        entry("naive", "none", honest(bias=2.0), wanted="cqr"),
-        entry("ridge", "none", honest(), wanted="none"),
+        entry("ridge", "none", calibrated(bias=1.0), wanted="cqr"),
+        entry("naive", "none", calibrated(bias=2.0), wanted="cqr"),
+        entry("ridge", "none", calibrated(), wanted="none"),
     )
     best = found.best_reference("mae", "cqr")
     assert best is found.rows[0]
@@ -109,7 +110,7 @@ def test_a_day_without_observations_is_left_out() -> None:
     observed[5] = np.nan
     found = compare(
         observed,
-        [entry("A", "tuned", honest()), entry("ridge", "none", honest(bias=1.0))],
+        [entry("A", "tuned", calibrated()), entry("ridge", "none", calibrated(bias=1.0))],
         levels=LEVELS,
         coverage=80.0,
         seasonal_scale=1.0,
@@ -120,7 +121,7 @@ def test_a_day_without_observations_is_left_out() -> None:
 
 def test_an_ensemble_is_made_of_forecasts_that_err_to_both_sides() -> None:
     observed = observations()
-    offered = [honest(bias=5.0), honest(bias=1.0), honest(bias=-1.0)]
+    offered = [calibrated(bias=5.0), calibrated(bias=1.0), calibrated(bias=-1.0)]
     members = choose_members(observed, offered, levels=LEVELS, most=3)
     assert set(members.indices) == {1, 2}
     assert sum(members.weights) == pytest.approx(1.0)
@@ -129,14 +130,17 @@ def test_an_ensemble_is_made_of_forecasts_that_err_to_both_sides() -> None:
 
 def test_an_ensemble_has_no_more_members_than_allowed() -> None:
     rng = np.random.default_rng(0)
-    offered = [honest(bias=float(bias)) for bias in rng.normal(size=8)]
+    offered = [calibrated(bias=float(bias)) for bias in rng.normal(size=8)]
     members = choose_members(observations(), offered, levels=LEVELS, most=2)
     assert len(members.indices) <= 2
 
 
 def test_a_forecast_that_nothing_improves_stays_alone() -> None:
     members = choose_members(
-        observations(), [honest(bias=4.0), honest(), honest(bias=6.0)], levels=LEVELS, most=3
+        observations(),
+        [calibrated(bias=4.0), calibrated(), calibrated(bias=6.0)],
+        levels=LEVELS,
+        most=3,
     )
     assert members.indices == (1,)
     assert members.weights == (1.0,)

@@ -1,8 +1,8 @@
-"""What tuned models are worth on the test split, which nothing before has read.
+"""Tuned models retrained and scored on the test split, which nothing before has read.
 
-`parameters` finds the configs, `ground` opens the task with its test period and refuses what was
-tuned elsewhere, `plan` decides what is made; `training` retrains and forecasts, `walk` calibrates,
-`comparison` scores and compares, `benchmark` goes through all of it; `files` and `history` keep it.
+`configs` finds the configs, `test_split` opens the task with its test period and refuses studies
+that have seen it, `plan` decides what is made; `retraining` trains and forecasts, `comparison`
+scores and compares, `run` goes through all of it and calibrates; `files` keeps it.
 
 No choice depends on a test value: configs, members of the ensemble and calibrators come from splits
 before it. A calibrator that goes on learning sees, at each issue, what had been observed by then.
@@ -12,11 +12,16 @@ from __future__ import annotations
 
 from paretocast.benchmark.comparison import Comparison, Difference, Entry, Row
 from paretocast.benchmark.configs import ModelConfig, TrainedConfig, find_config
-from paretocast.benchmark.files import describe_benchmark, prediction_table, save_benchmark
-from paretocast.benchmark.history import append_history, load_history
+from paretocast.benchmark.files import (
+    append_history,
+    describe_benchmark,
+    load_history,
+    prediction_table,
+    save_benchmark,
+)
 from paretocast.benchmark.plan import METHOD_GROUPS, BenchmarkPlan, plan_benchmark
 from paretocast.benchmark.retraining import RetrainingPeriod, plan_retraining, train_and_forecast
-from paretocast.benchmark.run import BenchmarkResult, Observer, run_benchmark
+from paretocast.benchmark.run import BenchmarkResult, Observer, calibrate_test, run_benchmark
 
 __all__ = [
     "METHOD_GROUPS",
@@ -31,6 +36,7 @@ __all__ = [
     "Row",
     "TrainedConfig",
     "append_history",
+    "calibrate_test",
     "describe_benchmark",
     "find_config",
     "load_history",

@@ -35,7 +35,7 @@ class Entry:
     Attributes
     ----------
     parameters : str
-        "tuned", "default", or "none" for a method without any.
+        Kind of config: "tuned", "default", or "none" for a method without one.
     wanted, calibrator : str
         The calibrator that was asked for, such as "auto", and the one that it came to.
     forecasts : tuple of ndarray of shape (N, H, Q)
@@ -43,7 +43,7 @@ class Entry:
     validation : dict of str to float
         Scores on the calibrate split before calibration, mean over seeds.
     source : str
-        Where parameters and calibrator come from, for people.
+        Origin of config and calibrator, for people.
     """
 
     method: str
@@ -103,7 +103,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better one method is than another, on one score.
+    """Difference of two methods on one score.
 
     Attributes
     ----------
@@ -144,7 +144,7 @@ class Comparison:
     Attributes
     ----------
     differences : tuple of Difference
-        Of every tuned or default method against each reference, and of every tuned one against
+        Of every tuned or default method against each baseline, and of every tuned one against
         the default parameters of its model.
     chosen : int
         Row of the tuned method with the lowest mean pinball loss on the calibrate split before
@@ -156,23 +156,22 @@ class Comparison:
     chosen: int
 
     def best_reference(self, score: str, wanted: str) -> Row | None:
-        """The reference with the lowest score *on the test split*: the hardest one to beat.
+        """The baseline with the lowest score *on the test split*: the hardest one to beat.
 
         Parameters
         ----------
         wanted : str
             The calibrator that was asked for: methods are compared under the same one.
         """
-        references = [
+        baselines = [
             row for row in self.rows if row.entry.parameters == NONE and row.entry.wanted == wanted
         ]
-        return min(references, key=lambda row: row.scores[score], default=None)
+        return min(baselines, key=lambda row: row.scores[score], default=None)
 
     def against(self, row: Row, other: Row, score: str) -> Difference | None:
         """The difference between two rows, if they were compared."""
-        wanted = (row.entry.label, other.entry.label, score)
-        found = (d for d in self.differences if (d.method, d.other, d.score) == wanted)
-        return next(found, None)
+        key = (row.entry.label, other.entry.label, score)
+        return next((d for d in self.differences if (d.method, d.other, d.score) == key), None)
 
 
 def compare(
@@ -190,7 +189,7 @@ def compare(
     observed : ndarray of shape (N, H)
         Of the test split; NaN where missing.
     coverage : float
-        Percent of the interval that is judged.
+        Percent of the interval that is scored.
     """
     windows = [
         _window_losses(observed, entry, levels=levels, coverage=coverage) for entry in entries
@@ -207,24 +206,25 @@ def compare(
         for entry, losses in zip(entries, windows, strict=True)
     )
     differences = [
-        _difference(one, other, windows[i], windows[j], score)
-        for i, one in enumerate(entries)
+        _difference(entry, other, windows[i], windows[j], score)
+        for i, entry in enumerate(entries)
         for j, other in enumerate(entries)
-        if _is_rival(one, other)
+        if _is_compared(entry, other)
         for score in COMPARED_SCORES
     ]
     return Comparison(rows, tuple(differences), _choose(entries))
 
 
-def _is_rival(one: Entry, other: Entry) -> bool:
-    if one.parameters == NONE or one.wanted != other.wanted:
+def _is_compared(entry: Entry, other: Entry) -> bool:
+    """Return whether the difference of two entries is reported, see `Comparison.differences`."""
+    if entry.parameters == NONE or entry.wanted != other.wanted:
         return False
     if other.parameters == NONE:
         return True
     return (
-        one.parameters == TUNED
+        entry.parameters == TUNED
         and other.parameters == DEFAULT
-        and one.method in {other.method, "ensemble"}
+        and entry.method in {other.method, "ensemble"}
     )
 
 
@@ -237,12 +237,13 @@ def _window_losses(
     observed: Floats, entry: Entry, *, levels: Sequence[float], coverage: float
 ) -> dict[str, Floats]:
     """Losses by window, each (N,), mean over seeds; and n, the observed points of each window."""
-    seeds = [
+    by_seed = [
         per_window(observed, forecast, levels=levels, coverage=coverage)
         for forecast in entry.forecasts
     ]
     return {
-        score: np.mean([one[score] for one in seeds], axis=0) for score in (*COMPARED_SCORES, "n")
+        score: np.mean([losses[score] for losses in by_seed], axis=0)
+        for score in (*COMPARED_SCORES, "n")
     }
 
 
@@ -284,7 +285,7 @@ def _score(
 
 
 def _difference(
-    one: Entry, other: Entry, losses: dict[str, Floats], others: dict[str, Floats], score: str
+    entry: Entry, other: Entry, losses: dict[str, Floats], others: dict[str, Floats], score: str
 ) -> Difference:
     mine, theirs = losses[score], others[score]
     paired = paired_difference(mine, theirs, rng=np.random.default_rng(0))
@@ -295,4 +296,6 @@ def _difference(
     if n_windows >= 3 and differ:
         lags = min(DAYS_OF_WEEK - 1, n_windows - 2)
         p_value = diebold_mariano(mine, theirs, lags=lags)[1]
-    return Difference(one.label, other.label, score, paired.mean, paired.low, paired.high, p_value)
+    return Difference(
+        entry.label, other.label, score, paired.mean, paired.low, paired.high, p_value
+    )

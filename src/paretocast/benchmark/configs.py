@@ -1,4 +1,4 @@
-"""Which config of a model is benchmarked, and where it comes from.
+"""The config of a model to benchmark, and its source.
 
 The newest study of the model on the data set that nobody works on comes first, then a general
 `results/best_params_{MODEL}.json`, then the defaults of the package.
@@ -7,10 +7,10 @@ The newest study of the model on the data set that nobody works on comes first, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from paretocast.errors import StoreError
-from paretocast.results.forecasts import find_run, stored_settings, tied_front
+from paretocast.results.stored_study import StoredStudy
 from paretocast.search.space import DEFAULT_CONFIGS, model_name
 from paretocast.training.trial import trial_seed
 from paretocast.workspace import files
@@ -29,7 +29,7 @@ TUNED, DEFAULT, NONE = "tuned", "default", "none"
 
 @dataclass(frozen=True)
 class TrainedConfig:
-    """A config with what its weights are seeded from.
+    """A config with the seed of its trainings.
 
     Attributes
     ----------
@@ -49,17 +49,17 @@ class TrainedConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The parameters of one model.
+    """The config of one model, chosen and default.
 
     Attributes
     ----------
     kind : str
         "tuned" or "default".
     settings : TuneSettings
-        Of the study, or what was given where there is none.
+        Of the study, or of the benchmark where there is none.
     source : str
-        Where the config comes from, a sentence for people.
-    run : RunDirectory or None
+        Origin of the config, a sentence for people.
+    study : StoredStudy or None
         The study on this data set; None for general parameters and defaults.
     front : tuple of TrainedConfig
         Trials on the study's front or statistically tied with it; empty without a study.
@@ -69,12 +69,12 @@ class ModelConfig:
     kind: str
     settings: TuneSettings
     source: str
-    run: RunDirectory | None = None
+    study: StoredStudy | None = None
     front: tuple[TrainedConfig, ...] = ()
 
     @property
     def model(self) -> str:
-        """The model they are for."""
+        """Name of the model."""
         return self.chosen.model
 
     @property
@@ -92,14 +92,14 @@ def find_config(
     given: TuneSettings,
     runs: Sequence[Path] = (),
 ) -> ModelConfig:
-    """The parameters to benchmark a model with.
+    """The config to benchmark a model with.
 
-    ModelConfig
+    Parameters
     ----------
     dataset : str
         Name of the data set, as in the names of files.
     given : TuneSettings
-        Of the benchmark: what holds where no study says otherwise.
+        Of the benchmark; a study has its own but for data set, device and threads.
     runs : sequence of Path
         Studies that were named; the one of this model is used.
 
@@ -109,52 +109,48 @@ def find_config(
         If a named study is of another data set, or a file is damaged.
     """
     model = model_name(model)
-    run = _named_run(model, dataset, runs) or _newest_finished(workspace, model, dataset)
-    if run is not None:
-        return _of_run(run, given)
+    study = _named_study(model, dataset, runs) or _newest_finished(workspace, model, dataset)
+    if study is not None:
+        return _of_study(study, given)
     general = workspace / "results" / f"best_params_{model}.json"
     if general.exists():
         return _general(general, model, dataset, given)
-    own = given.model_copy(update={"model": model})
-    candidate = TrainedConfig(model, dict(DEFAULT_CONFIGS[model]), own.seed, None)
+    settings = given.model_copy(update={"model": model})
+    candidate = TrainedConfig(model, dict(DEFAULT_CONFIGS[model]), settings.seed, None)
     source = (
         f"default parameters: no finished study of {model} on {dataset} in "
         f"{workspace / 'results'} and no {general.name}"
     )
-    return ModelConfig(candidate, DEFAULT, own, source)
+    return ModelConfig(candidate, DEFAULT, settings, source)
 
 
-def stored_task(run: RunDirectory) -> dict[str, Any]:
-    """The task of a study, as its manifest describes it."""
-    manifest = files.load_json(run.manifest)
-    try:
-        task: dict[str, Any] = manifest["comparable"]["task"]
-    except (KeyError, TypeError) as error:
-        raise StoreError(f"{run.manifest} describes no task; it is damaged") from error
-    return task
-
-
-def _named_run(model: str, dataset: str, runs: Sequence[Path]) -> RunDirectory | None:
+def _named_study(model: str, dataset: str, runs: Sequence[Path]) -> StoredStudy | None:
     for path in runs:
-        run = find_run(path)
-        if run.model != model:
+        study = StoredStudy.open(path)
+        if study.run.model != model:
             continue
-        if run.dataset != dataset:
-            raise StoreError(f"--run {path} is a study on {run.dataset}, expected one on {dataset}")
-        return run
+        if study.run.dataset != dataset:
+            raise StoreError(
+                f"--run {path} is a study on {study.run.dataset}, expected one on {dataset}"
+            )
+        return study
     return None
 
 
-def _newest_finished(workspace: Path, model: str, dataset: str) -> RunDirectory | None:
+def _newest_finished(workspace: Path, model: str, dataset: str) -> StoredStudy | None:
     """The study whose result was written last, among those that nobody works on any more."""
     folder = RunDirectory(workspace, model, dataset, "").folder
     start = f"best_params_{model}_{dataset}_"
-    found = []
-    for path in folder.glob(f"{start}*.json"):
-        run = RunDirectory(workspace, model, dataset, path.stem.removeprefix(start))
-        if run.manifest.exists() and not _is_under_way(run):
-            found.append((str(files.load_json(path).get("optimization_date", "")), run.job_id, run))
-    return max(found, key=lambda entry: entry[:2])[2] if found else None
+    runs = [
+        RunDirectory(workspace, model, dataset, path.stem.removeprefix(start))
+        for path in folder.glob(f"{start}*.json")
+    ]
+    finished = [StoredStudy(r) for r in runs if r.manifest.exists() and not _is_under_way(r)]
+    return max(finished, key=_date_and_id, default=None)
+
+
+def _date_and_id(study: StoredStudy) -> tuple[str, str]:
+    return str(study.result_file.get("optimization_date", "")), study.run.job_id
 
 
 def _is_under_way(run: RunDirectory) -> bool:
@@ -167,30 +163,30 @@ def _is_under_way(run: RunDirectory) -> bool:
     return False
 
 
-def _of_run(run: RunDirectory, given: TuneSettings) -> ModelConfig:
-    result = files.load_result(run)
-    settings = _settings_of(run, given)
-    number, n_trials = int(result["best_trial_number"]), int(result["n_trials"])
-    of = f" of {settings.trials}" if n_trials < settings.trials else ""
-    wanted = f"trial {number} of {run.study_name}, {n_trials}{of} trials"
+def _of_study(study: StoredStudy, given: TuneSettings) -> ModelConfig:
+    run, result = study.run, study.result
+    settings = _settings_of(study, given)
+    number, n_trials = study.chosen_number, int(result["n_trials"])
+    planned = f" of {settings.trials}" if n_trials < settings.trials else ""
+    trial = f"trial {number} of {run.study_name}, {n_trials}{planned} trials"
     return ModelConfig(
         chosen=TrainedConfig(run.model, result["best_params"], settings.seed, number),
         kind=TUNED,
         settings=settings,
-        source=f"tuned on this data set: {wanted}, {result['selection']['reason']}",
-        run=run,
+        source=f"tuned on this data set: {trial}, {result['selection']['reason']}",
+        study=study,
         front=tuple(
             TrainedConfig(run.model, config, settings.seed, other)
-            for other, config in tied_front(result).items()
+            for other, config in study.tied_front.items()
         ),
     )
 
 
-def _settings_of(run: RunDirectory, given: TuneSettings) -> TuneSettings:
+def _settings_of(study: StoredStudy, given: TuneSettings) -> TuneSettings:
     """Settings of a study; where it runs and where the data lie are those of the benchmark."""
     places = ("dataset", "data_dir", "device", "threads")
     here = {key: value for key in places if (value := getattr(given, key)) is not None}
-    return stored_settings(run, **here)
+    return study.settings.model_copy(update=here)
 
 
 def _general(path: Path, model: str, dataset: str, given: TuneSettings) -> ModelConfig:

@@ -1,8 +1,15 @@
-"""A proof as files: predictions, metrics, and what is needed to read them."""
+"""Files of a benchmark: predictions, metrics, and the table of all benchmarks of a workspace.
+
+That table, the history, is CSV for people and spreadsheets; rows are only ever added, each beside
+the best before it. Scores are compared with earlier ones on the same test hours of the same values
+only.
+"""
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +20,7 @@ from paretocast.data.task import installed_versions
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from paretocast.benchmark.comparison import Row
@@ -22,10 +29,25 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 METRICS = "metrics.json"
 IDENTITY = ("method", "parameters", "calibrator", "n_seeds")
+SCORES = ("mae", "rmse", "pinball", "crps", "picp", "mean_width", "winkler", "n")
+IMPROVED = ("mae", "pinball", "winkler")
+COLUMNS = (
+    "created",
+    "folder",
+    "dataset",
+    "test_sha256",
+    "method",
+    "parameters",
+    "calibrator",
+    "n_seeds",
+    *SCORES,
+    *(f"{score}_best_before" for score in IMPROVED),
+    *(f"{score}_improvement_percent" for score in IMPROVED),
+)
 
 
 def save_benchmark(
-    folder: Path, proof: BenchmarkResult, *, created: str, assumptions: Sequence[str]
+    folder: Path, benchmark: BenchmarkResult, *, created: str, assumptions: Sequence[str]
 ) -> tuple[Path, ...]:
     """Write predictions.csv.gz, metrics.csv and metrics.json; the last one makes it complete.
 
@@ -37,18 +59,20 @@ def save_benchmark(
     predictions, table, metrics = (
         folder / name for name in ("predictions.csv.gz", "metrics.csv", METRICS)
     )
-    files.save_bytes(predictions, _gzipped(prediction_table(proof)))
-    rows = pd.DataFrame([_flat(row) for row in proof.comparison.rows])
+    files.save_bytes(predictions, _gzipped(prediction_table(benchmark)))
+    rows = pd.DataFrame([_flat(row) for row in benchmark.comparison.rows])
     files.save_text(table, rows.to_csv(index=False, float_format="%.6g"))
-    files.save_json(metrics, describe_benchmark(proof, created=created, assumptions=assumptions))
+    files.save_json(
+        metrics, describe_benchmark(benchmark, created=created, assumptions=assumptions)
+    )
     return predictions, table, metrics
 
 
 def describe_benchmark(
-    proof: BenchmarkResult, *, created: str, assumptions: Sequence[str]
+    benchmark: BenchmarkResult, *, created: str, assumptions: Sequence[str]
 ) -> dict[str, Any]:
     """The content of metrics.json."""
-    comparison, plan = proof.comparison, proof.plan
+    comparison, plan = benchmark.comparison, benchmark.plan
     chosen = comparison.rows[comparison.chosen] if comparison.chosen >= 0 else None
     return {
         "schema_version": SCHEMA_VERSION,
@@ -57,23 +81,25 @@ def describe_benchmark(
         "created": created,
         **plan.as_json(),
         "rows": [row.as_json() for row in comparison.rows],
-        "differences": [vars(one) | {"verdict": one.verdict} for one in comparison.differences],
+        "differences": [vars(d) | {"verdict": d.verdict} for d in comparison.differences],
         "chosen_on_validation": None if chosen is None else chosen.entry.label,
-        "fitted_calibrators": {label: one.as_json() for label, one in proof.calibrators},
+        "fitted_calibrators": {
+            label: calibrator.as_json() for label, calibrator in benchmark.calibrators
+        },
         "assumptions": list(assumptions),
-        "notes": list(proof.notes),
+        "notes": list(benchmark.notes),
         "versions": installed_versions(),
     }
 
 
-def prediction_table(proof: BenchmarkResult) -> pd.DataFrame:
+def prediction_table(benchmark: BenchmarkResult) -> pd.DataFrame:
     """Issue time, target time, method, quantiles and observation; first seed, as calibrated."""
-    task = proof.plan.task
+    task = benchmark.plan.task
     hours = task.horizon_positions(TEST)
     stamps = task.series.index.strftime("%Y-%m-%dT%H:%M:%SZ").to_numpy()
     issued = np.repeat(stamps[task.issues[TEST]], task.shape.horizon_steps)
     parts = []
-    for row in proof.comparison.rows:
+    for row in benchmark.comparison.rows:
         quantiles = row.entry.forecasts[0].reshape(hours.size, -1)
         columns: dict[str, Any] = {
             "issue_time": issued,
@@ -85,6 +111,51 @@ def prediction_table(proof: BenchmarkResult) -> pd.DataFrame:
         columns |= {f"q{level:g}": quantiles[:, i] for i, level in enumerate(task.shape.levels)}
         parts.append(pd.DataFrame({**columns, "observed": task.observed(TEST).ravel()}))
     return pd.concat(parts, ignore_index=True)
+
+
+def append_history(
+    path: Path, rows: Sequence[Row], *, created: str, folder: str, dataset: str, test_sha256: str
+) -> None:
+    """Add the rows of a benchmark to the table.
+
+    Parameters
+    ----------
+    created : str
+        ISO 8601 with a zone.
+    test_sha256 : str
+        Of the test hours: only rows that share it are compared.
+    """
+    before = load_history(path)
+    same = [row for row in before if row["test_sha256"] == test_sha256]
+    added = []
+    for row in rows:
+        cells = {
+            "created": created,
+            "folder": folder,
+            "dataset": dataset,
+            "test_sha256": test_sha256,
+            "method": row.entry.method,
+            "parameters": row.entry.parameters,
+            "calibrator": row.entry.calibrator,
+            "n_seeds": str(len(row.entry.forecasts)),
+            **{score: f"{row.scores[score]:.6g}" for score in SCORES},
+        }
+        for score in IMPROVED:
+            cells |= _improvement(score, row.scores[score], same)
+        added.append(cells)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", restval="", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows([*before, *added])
+    files.save_text(path, text.getvalue())
+
+
+def load_history(path: Path) -> list[dict[str, str]]:
+    """The rows so far; none where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _flat(row: Row) -> dict[str, Any]:
@@ -99,6 +170,19 @@ def _flat(row: Row) -> dict[str, Any]:
         "validation_mae": content["validation"]["mae"],
         "validation_pinball": content["validation"]["pinball"],
         "source": content["source"],
+    }
+
+
+def _improvement(score: str, value: float, before: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The best of earlier benchmarks, and by how much it is undercut; empty without one."""
+    earlier = [float(row[score]) for row in before if row.get(score)]
+    if not earlier:
+        return {}
+    best = min(earlier)
+    share = 100.0 * (best - value) / best if best else 0.0
+    return {
+        f"{score}_best_before": f"{best:.6g}",
+        f"{score}_improvement_percent": f"{share:.2f}",
     }
 
 

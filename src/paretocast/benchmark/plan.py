@@ -1,4 +1,4 @@
-"""What a benchmark does, all of it decided before a test value is read."""
+"""The plan of a benchmark: all choices, made before a test value is read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from paretocast.benchmark.test_split import (
 from paretocast.calibration import check_method
 from paretocast.calibration.ensemble import Members, choose_members
 from paretocast.errors import SettingsError, StoreError
-from paretocast.results.forecasts import load_forecasts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +36,7 @@ class BenchmarkPlan:
     task : Task
         With the test split; of the first model.
     tasks : mapping of model to Task
-    parameters : tuple of ModelConfig
+    configs : tuple of ModelConfig
         One for each model.
     groups : tuple of str
         Of `METHOD_GROUPS`.
@@ -49,7 +48,7 @@ class BenchmarkPlan:
 
     task: Task
     tasks: Mapping[str, Task]
-    parameters: tuple[ModelConfig, ...]
+    configs: tuple[ModelConfig, ...]
     groups: tuple[str, ...]
     references: tuple[str, ...]
     calibrators: tuple[str, ...]
@@ -61,14 +60,9 @@ class BenchmarkPlan:
     offered: tuple[TrainedConfig, ...]
 
     @property
-    def settings_of(self) -> dict[str, ModelConfig]:
-        """Parameters by model."""
-        return {one.model: one for one in self.parameters}
-
-    @property
     def coverage(self) -> float:
-        """Of the interval that is judged, percent."""
-        return self.parameters[0].settings.target_coverage
+        """Of the interval that is scored, percent."""
+        return self.configs[0].settings.target_coverage
 
     @property
     def refit_until(self) -> int | None:
@@ -77,15 +71,15 @@ class BenchmarkPlan:
 
     def candidates(self) -> list[TrainedConfig]:
         """Every config that has to be trained, each once."""
-        wanted: list[TrainedConfig] = []
-        for one in self.parameters:
-            if TUNED in self.groups and one.kind == TUNED:
-                wanted.append(one.chosen)
-            if DEFAULT in self.groups or one.kind == DEFAULT:
-                wanted.append(one.default)
+        candidates: list[TrainedConfig] = []
+        for config in self.configs:
+            if TUNED in self.groups and config.kind == TUNED:
+                candidates.append(config.chosen)
+            if DEFAULT in self.groups or config.kind == DEFAULT:
+                candidates.append(config.default)
         if self.members is not None:
-            wanted += [self.offered[i] for i in self.members.indices]
-        return [one for i, one in enumerate(wanted) if one not in wanted[:i]]
+            candidates += [self.offered[i] for i in self.members.indices]
+        return [c for i, c in enumerate(candidates) if c not in candidates[:i]]
 
     def as_json(self) -> dict[str, Any]:
         """The plan for a result file."""
@@ -107,12 +101,12 @@ class BenchmarkPlan:
             "static": self.static,
             "parameters": [
                 {
-                    "model": one.model,
-                    "parameters": one.kind,
-                    "config": one.chosen.config,
-                    "source": one.source,
+                    "model": config.model,
+                    "parameters": config.kind,
+                    "config": config.chosen.config,
+                    "source": config.source,
                 }
-                for one in self.parameters
+                for config in self.configs
             ],
             "ensemble": None
             if self.members is None
@@ -129,7 +123,7 @@ class BenchmarkPlan:
 
 
 def plan_benchmark(
-    parameters: Sequence[ModelConfig],
+    configs: Sequence[ModelConfig],
     *,
     groups: Sequence[str],
     references: Sequence[str],
@@ -140,7 +134,7 @@ def plan_benchmark(
     retrain_days: int | None = None,
     most_members: int = 4,
 ) -> BenchmarkPlan:
-    """A plan, once every study has been found fit to be tested on this ground.
+    """A plan, once every study is known to have seen no test hour.
 
     Raises
     ------
@@ -155,18 +149,18 @@ def plan_benchmark(
         raise SettingsError(
             f"method {unknown[0]!r} is unknown, expected some of {', '.join(METHOD_GROUPS)}"
         )
-    tasks = {one.model: load_test_task(one.settings) for one in parameters}
-    for one in parameters:
-        refuse_seen_test(one, tasks[one.model])
+    tasks = {config.model: load_test_task(config.settings) for config in configs}
+    for config in configs:
+        refuse_seen_test(config, tasks[config.model])
     check_comparable(tasks)
     offered: tuple[TrainedConfig, ...] = ()
     members = None
     if ENSEMBLE in groups:
-        offered, members = _plan_ensemble(parameters, tasks, most=most_members)
+        offered, members = _plan_ensemble(configs, tasks, most=most_members)
     return BenchmarkPlan(
-        task=tasks[parameters[0].model],
+        task=tasks[configs[0].model],
         tasks=tasks,
-        parameters=tuple(parameters),
+        configs=tuple(configs),
         groups=tuple(groups),
         references=tuple(references) if REFERENCES in groups else (),
         calibrators=tuple(calibrators),
@@ -180,21 +174,21 @@ def plan_benchmark(
 
 
 def _plan_ensemble(
-    parameters: Sequence[ModelConfig], tasks: Mapping[str, Task], *, most: int
+    configs: Sequence[ModelConfig], tasks: Mapping[str, Task], *, most: int
 ) -> tuple[tuple[TrainedConfig, ...], Members | None]:
     """Trials of the tied fronts of all studies, and which average best on the tune split."""
-    offered, kept = [], []
-    for one in parameters:
-        if one.run is None:
+    offered, forecasts = [], []
+    for config in configs:
+        if config.study is None:
             continue
-        for candidate in one.front:
+        for candidate in config.front:
             try:
-                kept.append(load_forecasts(one.run, candidate.number or 0)["tune"])
+                forecasts.append(config.study.forecasts(candidate.number or 0)["tune"])
             except StoreError:
                 continue  # its forecasts were removed: it cannot be chosen
             offered.append(candidate)
     if len(offered) < 2:
         return tuple(offered), None
     task = next(iter(tasks.values()))
-    members = choose_members(task.observed("tune"), kept, levels=task.shape.levels, most=most)
+    members = choose_members(task.observed("tune"), forecasts, levels=task.shape.levels, most=most)
     return tuple(offered), members if len(members.indices) > 1 else None

@@ -1,4 +1,4 @@
-"""Configs trained again with the full budget, and what they forecast on every split.
+"""Configs trained again with the full budget, and their forecasts on every split.
 
 N windows, H horizon steps, Q levels; forecasts are in target units.
 """
@@ -74,11 +74,11 @@ def train_and_forecast(
     config: Config,
     *,
     seed: int,
-    stretches: Sequence[RetrainingPeriod],
+    periods: Sequence[RetrainingPeriod],
     on_progress: Callable[[int, float], None] = lambda _step, _loss: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Floats]:
-    """Forecasts of a config on tune, calibrate and the stretches of the test split.
+    """Forecasts of a config on tune, calibrate and the periods of the test split.
 
     The first training is that of a trial. A later one repeats its schedule up to the step that was
     best for it, on more hours; nothing is held back to stop it.
@@ -94,13 +94,13 @@ def train_and_forecast(
         split: _forecast(setup, first, setup.task.issues[split]) for split in OUT_OF_SAMPLE
     }
     parts = []
-    for stretch in stretches:
-        taught, training = setup, first
-        if stretch.until is not None:
-            taught = _later_bench(setup, stretch.until)
-            training = start_training(taught, config, seed=seed)
+    for period in periods:
+        later, training = setup, first
+        if period.until is not None:
+            later = _later_setup(setup, period.until)
+            training = start_training(later, config, seed=seed)
             training.advance(first.best_step, on_progress=on_progress, should_stop=should_stop)
-        parts.append(_forecast(taught, training, stretch.positions))
+        parts.append(_forecast(later, training, period.positions))
     return {**forecasts, TEST: np.concatenate(parts)}
 
 
@@ -109,11 +109,11 @@ def _forecast(setup: TrainingSetup, training: Training, positions: Positions) ->
         return setup.scaling.unscale(forecast_positions(model, setup.source, positions))
 
 
-def _later_bench(setup: TrainingSetup, until: int) -> TrainingSetup:
-    """The bench with every window that ends before a position to learn from.
+def _later_setup(setup: TrainingSetup, until: int) -> TrainingSetup:
+    """The set-up with every window that ends before a position to learn from.
 
     The schedule stays that of the first training, and the averaged weights of the last step are
-    taken: with one judgement at its end there is nothing to choose from.
+    taken: with one evaluation at its end there is nothing to choose from.
     """
     settings = setup.training.model_copy(
         update={"steps": setup.budget_steps, "epochs": None, "n_evaluations": 1}

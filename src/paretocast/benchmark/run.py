@@ -1,4 +1,4 @@
-"""The benchmark itself: a plan is trained, calibrated, scored, and becomes a proof."""
+"""The benchmark itself: train what a plan names, forecast, calibrate, score and compare."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from paretocast.benchmark.configs import DEFAULT, NONE, TUNED, TrainedConfig
 from paretocast.benchmark.plan import ENSEMBLE, BenchmarkPlan
 from paretocast.benchmark.retraining import OUT_OF_SAMPLE, TEST, plan_retraining, train_and_forecast
 from paretocast.benchmark.test_split import hash_of_test
-from paretocast.benchmark.walk import calibrate_test
+from paretocast.calibration import METHODS, choose_by_name, walk_forward
 from paretocast.calibration.ensemble import average_levels
 from paretocast.data.series import STEPS_PER_DAY
 from paretocast.data.task import installed_versions
 from paretocast.errors import DataError
 from paretocast.metrics.scores import score_forecast, seasonal_scale
 from paretocast.models.baselines.naive import fit_baseline
+from paretocast.results.groups import sample_of
 from paretocast.training.setup import TrainingSetup
 from paretocast.workspace import files
 
@@ -30,21 +31,23 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from paretocast.benchmark.retraining import RetrainingPeriod
     from paretocast.calibration import Calibrator
     from paretocast.calibration.ensemble import Members
+    from paretocast.data.task import Task
 
     Floats = NDArray[np.float64]
     Forecasts = Mapping[str, Floats]
 
 
 class Observer(Protocol):
-    """Who is told how a benchmark goes."""
+    """Receiver of the progress of a benchmark."""
 
     def planned(self, n_steps: int) -> None:
         """So many gradient steps are to be made at most."""
 
     def began(self, what: str) -> None:
-        """A training or a reference begins."""
+        """A training or a baseline begins."""
 
     def advanced(self, step: int) -> None:
         """The training has made so many steps."""
@@ -55,14 +58,14 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """What a benchmark found.
+    """The comparison on the test split, with the plan and the calibrators behind it.
 
     Attributes
     ----------
     calibrators : tuple of (label, calibrator)
         As fitted on the calibrate split, by the entries of the comparison, first seed.
     notes : tuple of str
-        References that could not be made, and why.
+        Baselines that could not be made, and why.
     """
 
     plan: BenchmarkPlan
@@ -95,9 +98,9 @@ def run_benchmark(
     trained = _train_all(
         plan, kept_in=kept_in, device=device, observer=observer, should_stop=should_stop
     )
-    made, notes = _methods(plan, trained, observer)
+    methods, notes = _methods(plan, trained, observer)
     entries, calibrators = [], []
-    for method in made:
+    for method in methods:
         for name in plan.calibrators:
             entry, calibrator = _calibrated_entry(plan, method, name)
             entries.append(entry)
@@ -111,6 +114,52 @@ def run_benchmark(
         seasonal_scale=seasonal_scale(task.series.values[: task.train_stop], STEPS_PER_DAY),
     )
     return BenchmarkResult(plan, comparison, tuple(calibrators), notes)
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A calibrated forecast of the test split.
+
+    Attributes
+    ----------
+    forecast : ndarray of shape (N, H, Q)
+        As it was issued, window by window.
+    calibrator : Calibrator
+        As it was fitted on the calibrate split, before the first test issue.
+    reason : str
+        Reason for this calibrator, for people.
+    """
+
+    forecast: Floats
+    calibrator: Calibrator
+    reason: str
+
+    @property
+    def online(self) -> bool:
+        """Return whether it went on learning in the test split."""
+        return METHODS[self.calibrator.name].online
+
+
+def calibrate_test(
+    task: Task, forecasts: Forecasts, name: str, *, coverage: float, static: bool = False
+) -> Calibrated:
+    """Calibrate a test forecast: once on the calibrate split, or learning from issue to issue.
+
+    Parameters
+    ----------
+    forecasts : mapping of split to ndarray of shape (N, H, Q)
+        Of calibrate, out of sample, and of test.
+    name : str
+        A method, or "auto" for the one with the lowest Winkler score on folds of calibrate.
+    coverage : float
+        Of the interval that "auto" compares by, percent.
+    static : bool
+        Leave out of "auto" what goes on learning.
+    """
+    sample = sample_of(task, "calibrate", forecasts["calibrate"])
+    choice = choose_by_name(sample, name, coverage=coverage, static=static)
+    walked = walk_forward(choice.calibrator, sample_of(task, "test", forecasts["test"]))
+    return Calibrated(walked.forecast, choice.calibrator, choice.reason)
 
 
 @dataclass(frozen=True)
@@ -134,25 +183,18 @@ def _train_all(
 ) -> dict[tuple[int, int], Forecasts]:
     """Forecasts by (position among the plan's candidates, seed index)."""
     candidates = plan.candidates()
-    setups = {model: _setup(plan, model, device) for model in {one.model for one in candidates}}
-    stretches = {
-        model: plan_retraining(
-            setup.task, refit_until=plan.refit_until, retrain_days=plan.retrain_days
-        )
+    setups = {model: _setup(plan, model, device) for model in {c.model for c in candidates}}
+    periods = {model: _periods(plan, setup.task) for model, setup in setups.items()}
+    n_steps = {
+        model: setup.budget_steps * (1 + sum(p.until is not None for p in periods[model]))
         for model, setup in setups.items()
     }
-    n_parts = {
-        model: 1 + sum(one.until is not None for one in parts) for model, parts in stretches.items()
-    }
-    observer.planned(
-        plan.n_seeds * sum(setups[c.model].budget_steps * n_parts[c.model] for c in candidates)
-    )
+    observer.planned(plan.n_seeds * sum(n_steps[candidate.model] for candidate in candidates))
     trained: dict[tuple[int, int], Forecasts] = {}
     for index in range(plan.n_seeds):
         for i, candidate in enumerate(candidates):
             setup = setups[candidate.model]
             what = f"{candidate.model} {_name_of(candidate)}, seed {index + 1}"
-            n_steps = setup.budget_steps * n_parts[candidate.model]
             path = kept_in / f"{_key(plan, setup, candidate, index)}.npz"
             if kept := path.exists():
                 trained[i, index] = files.load_arrays(path)
@@ -162,20 +204,24 @@ def _train_all(
                     setup,
                     candidate.config,
                     seed=candidate.seed(index),
-                    stretches=stretches[candidate.model],
+                    periods=periods[candidate.model],
                     on_progress=lambda step, _loss: observer.advanced(step),
                     should_stop=should_stop,
                 )
                 files.save_arrays(path, trained[i, index])
-            observer.ended(what, n_steps=n_steps, kept=kept)
+            observer.ended(what, n_steps=n_steps[candidate.model], kept=kept)
     return trained
 
 
 def _setup(plan: BenchmarkPlan, model: str, device: str) -> TrainingSetup:
-    settings = plan.settings_of[model].settings
+    settings = next(config.settings for config in plan.configs if config.model == model)
     return TrainingSetup.from_settings(
         settings.model_copy(update={"model": model}), plan.tasks[model], device=device
     )
+
+
+def _periods(plan: BenchmarkPlan, task: Task) -> tuple[RetrainingPeriod, ...]:
+    return plan_retraining(task, refit_until=plan.refit_until, retrain_days=plan.retrain_days)
 
 
 def _name_of(candidate: TrainedConfig) -> str:
@@ -183,7 +229,7 @@ def _name_of(candidate: TrainedConfig) -> str:
 
 
 def _key(plan: BenchmarkPlan, setup: TrainingSetup, candidate: TrainedConfig, index: int) -> str:
-    """What a training depends on, as part of a file name."""
+    """Part of a file name: a hash of all that a training depends on."""
     content = {
         "model": candidate.model,
         "config": candidate.config,
@@ -212,21 +258,21 @@ def _methods(
         return tuple(trained[i, index] for index in range(plan.n_seeds))
 
     methods = [
-        _Method(one.model, TUNED, seeds_of(one.chosen), one.source)
-        for one in plan.parameters
-        if TUNED in plan.groups and one.kind == TUNED
+        _Method(config.model, TUNED, seeds_of(config.chosen), config.source)
+        for config in plan.configs
+        if TUNED in plan.groups and config.kind == TUNED
     ]
     if plan.members is not None:
         methods.append(_ensemble(plan, plan.members, seeds_of))
-    for one in plan.parameters:
-        if DEFAULT in plan.groups or one.kind == DEFAULT:
-            source = "default parameters" if one.kind == TUNED else one.source
-            methods.append(_Method(one.model, DEFAULT, seeds_of(one.default), source))
+    for config in plan.configs:
+        if DEFAULT in plan.groups or config.kind == DEFAULT:
+            source = "default parameters" if config.kind == TUNED else config.source
+            methods.append(_Method(config.model, DEFAULT, seeds_of(config.default), source))
     notes = []
     for name in plan.references:
         observer.began(name)
         try:
-            methods.append(_reference(plan, name))
+            methods.append(_baseline(plan, name))
         except DataError as error:
             notes.append(f"{name} is left out: {error}")
     return methods, tuple(notes)
@@ -237,46 +283,44 @@ def _ensemble(
     members: Members,
     seeds_of: Callable[[TrainedConfig], tuple[Forecasts, ...]],
 ) -> _Method:
-    chosen = [plan.offered[i] for i in members.indices]
-    each = [seeds_of(candidate) for candidate in chosen]
+    candidates = [plan.offered[i] for i in members.indices]
+    by_member = [seeds_of(candidate) for candidate in candidates]
     forecasts = tuple(
         {
-            split: average_levels([one[index][split] for one in each], members.weights)
+            split: average_levels([seeds[index][split] for seeds in by_member], members.weights)
             for split in (*OUT_OF_SAMPLE, TEST)
         }
         for index in range(plan.n_seeds)
     )
     named = ", ".join(
         f"{candidate.model} {_name_of(candidate)} ({weight:.2f})"
-        for candidate, weight in zip(chosen, members.weights, strict=True)
+        for candidate, weight in zip(candidates, members.weights, strict=True)
     )
     source = f"quantiles of front trials averaged, chosen on the tune split: {named}"
     return _Method(ENSEMBLE, TUNED, forecasts, source)
 
 
-def _reference(plan: BenchmarkPlan, name: str) -> _Method:
+def _baseline(plan: BenchmarkPlan, name: str) -> _Method:
     task = plan.task
     fitted = fit_baseline(name, task)
     forecasts = {split: fitted.forecast(task, task.issues[split]) for split in OUT_OF_SAMPLE}
     parts = []
-    for stretch in plan_retraining(
-        task, refit_until=plan.refit_until, retrain_days=plan.retrain_days
-    ):
+    for period in _periods(plan, task):
         later = fitted
-        if stretch.until is not None:
-            later = fit_baseline(name, task, until=stretch.until)
-        parts.append(later.forecast(task, stretch.positions))
+        if period.until is not None:
+            later = fit_baseline(name, task, until=period.until)
+        parts.append(later.forecast(task, period.positions))
     return _Method(name, NONE, ({**forecasts, TEST: np.concatenate(parts)},), "reference")
 
 
 def _calibrated_entry(plan: BenchmarkPlan, method: _Method, name: str) -> tuple[Entry, Calibrator]:
     task = plan.task
-    calibrated = [
+    by_seed = [
         calibrate_test(task, forecasts, name, coverage=plan.coverage, static=plan.static)
         for forecasts in method.forecasts
     ]
-    names = dict.fromkeys(one.calibrator.name for one in calibrated)
-    judged = [
+    names = dict.fromkeys(calibrated.calibrator.name for calibrated in by_seed)
+    validation = [
         score_forecast(
             task.observed("calibrate"),
             forecasts["calibrate"],
@@ -285,17 +329,17 @@ def _calibrated_entry(plan: BenchmarkPlan, method: _Method, name: str) -> tuple[
         )
         for forecasts in method.forecasts
     ]
-    learns = " and goes on learning" if any(one.online for one in calibrated) else ""
+    learns = " and goes on learning" if any(calibrated.online for calibrated in by_seed) else ""
     entry = Entry(
         method=method.name,
         parameters=method.parameters,
         wanted=name,
         calibrator="/".join(names),
-        forecasts=tuple(one.forecast for one in calibrated),
+        forecasts=tuple(calibrated.forecast for calibrated in by_seed),
         validation={
-            score: float(np.mean([one[score] for one in judged]))
+            score: float(np.mean([scores[score] for scores in validation]))
             for score in ("mae", "pinball", "winkler", "picp")
         },
         source=f"{method.source}; calibrator {'/'.join(names)}{learns}",
     )
-    return entry, calibrated[0].calibrator
+    return entry, by_seed[0].calibrator

@@ -1,7 +1,7 @@
-"""The task of a benchmark, with the test split: the only place that asks for it.
+"""The task of a benchmark, with the test split: the only module that asks for it.
 
-A tuned run may be proved on this ground only if it was made on the same hours of the same data and
-has read nothing of the test period.
+A study may be benchmarked only if it was made on the same hours of the same data and has read
+nothing of the test period.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from paretocast.benchmark.configs import ModelConfig, stored_task
 from paretocast.data.task import Task, position_after
 from paretocast.errors import StoreError
 
 if TYPE_CHECKING:
+    from paretocast.benchmark.configs import ModelConfig
     from paretocast.settings import TuneSettings
 
 # What forecasts must share to be compared window by window.
@@ -39,7 +39,7 @@ def load_test_task(settings: TuneSettings) -> Task:
     return task
 
 
-def refuse_seen_test(parameters: ModelConfig, task: Task) -> None:
+def refuse_seen_test(config: ModelConfig, task: Task) -> None:
     """Refuse a study that has seen test hours or was made on other data.
 
     Raises
@@ -47,10 +47,10 @@ def refuse_seen_test(parameters: ModelConfig, task: Task) -> None:
     StoreError
         Saying what differs and what to do.
     """
-    if parameters.run is None:
+    if config.study is None:
         return
-    then, now = stored_task(parameters.run), task.manifest()
-    study = parameters.run.study_name
+    then, now = config.study.task_manifest, task.manifest()
+    study = config.study.run.study_name
     test_from = pd.Timestamp(now["periods"]["test"][0])
     seen_to = max(pd.Timestamp(then["periods"][name][1]) for name in ("train", "validation"))
     if seen_to >= test_from:
@@ -86,8 +86,8 @@ def check_comparable(tasks: dict[str, Task]) -> None:
         model: {key: task.manifest()[key] for key in SHARED} for model, task in tasks.items()
     }
     first, *others = described.items()
-    for model, one in others:
-        if differs := [key for key in SHARED if one[key] != first[1][key]]:
+    for model, description in others:
+        if differs := [key for key in SHARED if description[key] != first[1][key]]:
             raise StoreError(
                 f"the studies of {first[0]} and {model} differ in {', '.join(differs)}: their "
                 "forecasts are not of the same hours and levels. Benchmark them one by one"
@@ -100,7 +100,7 @@ def validation_stop(task: Task) -> int:
 
 
 def hash_of_test(task: Task) -> str:
-    """SHA-256 of the stamps and values of the test period: which data a score belongs to."""
+    """SHA-256 of the stamps and values of the test period: names the data behind a score."""
     stop = validation_stop(task)
     digest = hashlib.sha256()
     digest.update(task.series.index[stop:].asi8.tobytes())

@@ -68,7 +68,7 @@ def analyze(
 
 
 def print_runs(rows: list[RunRow]) -> None:
-    """The table, and the best below it."""
+    """Print the table, and the best below it."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -93,11 +93,11 @@ def print_runs(rows: list[RunRow]) -> None:
             "scores assume a perfect weather forecast"
         )
     for best in best_runs(rows):
-        mae, honest = best.by_mae, best.by_coverage
+        mae, coverage = best.by_mae, best.by_coverage
         console.print(
             f"[bold]{escape(best.group)}[/bold]: best MAE {mae.mae:.4g} {escape(_name(mae))}; "
-            f"PICP closest to {honest.target_coverage:g} %: {honest.picp:.1f} % "
-            f"{escape(_name(honest))}",
+            f"PICP closest to {coverage.target_coverage:g} %: {coverage.picp:.1f} % "
+            f"{escape(_name(coverage))}",
             highlight=False,
         )
 

@@ -349,7 +349,7 @@ def _say_plan(plan: BenchmarkPlan) -> None:
     from rich.markup import escape
 
     console = stderr_console()
-    for one in plan.parameters:
+    for one in plan.configs:
         console.print(
             f"[bold]{one.model}[/bold] {escape(one.source)}", highlight=False, soft_wrap=True
         )
@@ -429,7 +429,7 @@ def _find_all(
 
     from paretocast.benchmark import find_config
     from paretocast.data import find_spec
-    from paretocast.results.forecasts import find_run
+    from paretocast.results.stored_study import StoredStudy
     from paretocast.search.space import model_name
 
     name = find_spec(given.dataset).name
@@ -437,7 +437,7 @@ def _find_all(
     if not wanted:
         raise SettingsError("--models names no model")
     for path in runs:
-        if (model := find_run(path).model) not in wanted:
+        if (model := StoredStudy.open(path).run.model) not in wanted:
             raise SettingsError(f"--run {path} is a study of {model}, --models names none of it")
     found = [
         find_config(model, name, workspace=workspace, given=given, runs=runs) for model in wanted

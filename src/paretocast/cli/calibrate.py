@@ -100,7 +100,7 @@ def calibrate(
     for note in fitted.calibrator.notes:
         console.print(f"[yellow]{note}[/yellow]", highlight=False)
     path = output or opened.run.calibrator(None if ensemble else opened.number)
-    save_fitted(path, fitted, opened, contest=contest)
+    save_fitted(path, fitted, opened, comparison=contest)
     stderr_console().print(f"calibrator in {path}", highlight=False, soft_wrap=True)
 
 
@@ -154,9 +154,8 @@ def print_ensemble(opened: StoredForecast, contest: PairedComparison | None) -> 
 
 def _contest(opened: StoredForecast) -> PairedComparison | None:
     from paretocast.results.assessment import compare_with_trial
-    from paretocast.workspace import files
 
-    chosen = int(files.load_result(opened.run)["best_trial_number"])
+    chosen = opened.study.chosen_number
     if not opened.run.forecasts(chosen).exists():
         return None
     return compare_with_trial(opened, opened.trial(chosen))

@@ -46,26 +46,26 @@ def consolidate(
     with stderr_console().status("reading the runs"):
         from paretocast.results.repair import consolidate_run, save_best
 
-        found = [consolidate_run(run, data_dir=data_dir, rebuild=not summary) for run in runs]
-    print_found(found)
+        studies = [consolidate_run(run, data_dir=data_dir, rebuild=not summary) for run in runs]
+    print_studies(studies)
     if summary:
         return
     from paretocast.api.tuning import save_pages
     from paretocast.report import explored_page
 
-    for one in found:
-        if one.rebuilt is not None:
-            save_pages(one.rebuilt.study, one.rebuilt.settings, one.run, one.rebuilt.task)
+    for study in studies:
+        if (rebuilt := study.rebuilt) is not None:
+            save_pages(rebuilt.study, rebuilt.settings, study.run, rebuilt.task)
     page = workspace / "results" / "explored.html"
-    whole = [(one, _drawn(one)) for one in found if one.coverages]
-    files.save_text(page, explored_page(whole))
-    talk = stderr_console()
-    for path in (*save_best(found, workspace), page):
-        talk.print(f"written {path}", highlight=False, soft_wrap=True)
+    explored = [(study, _explored(study)) for study in studies if study.coverages]
+    files.save_text(page, explored_page(explored))
+    console = stderr_console()
+    for path in (*save_best(studies, workspace), page):
+        console.print(f"written {path}", highlight=False, soft_wrap=True)
 
 
-def print_found(found: list[Consolidated]) -> None:
-    """A line per run, what is wrong with it, and which winners sit on a bound."""
+def print_studies(studies: list[Consolidated]) -> None:
+    """Print a line per study, its faults, and the winners that sit on a bound."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -74,39 +74,37 @@ def print_found(found: list[Consolidated]) -> None:
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("study", "state", "judged trials", "MAE", "PICP %", "space seen %"):
         table.add_column(name, justify="left" if name in {"study", "state"} else "right")
-    for one in found:
-        result = one.result or {}
-        seen = [coverage.seen_percent for coverage in one.coverages]
+    for study in studies:
+        result = study.result or {}
+        shares = [coverage.seen_percent for coverage in study.coverages]
         table.add_row(
-            escape(one.run.study_name),
-            Text(one.state, style=STYLES.get(one.state, "dim")),
-            str(len(one.losses)),
+            escape(study.run.study_name),
+            Text(study.state, style=STYLES.get(study.state, "dim")),
+            str(len(study.losses)),
             f"{result['best_mae']:.4g}" if result else "–",
             f"{result['best_picp']:.1f}" if result else "–",
-            f"{sum(seen) / len(seen):.0f}" if seen else "–",
+            f"{sum(shares) / len(shares):.0f}" if shares else "–",
         )
     console = stdout_console()
     console.print(table)
-    for one in found:
-        for problem in one.problems:
-            console.print(f"{escape(one.run.study_name)}: {escape(problem)}", highlight=False)
-        for coverage in one.coverages:
+    for study in studies:
+        for problem in study.problems:
+            console.print(f"{escape(study.run.study_name)}: {escape(problem)}", highlight=False)
+        for coverage in study.coverages:
             if coverage.advice:
                 console.print(
-                    f"[bold]{escape(one.run.study_name)}[/bold] {escape(coverage.advice)} "
-                    f"{escape(f'in [space.{one.run.model}]')}",
+                    f"[bold]{escape(study.run.study_name)}[/bold] {escape(coverage.advice)} "
+                    f"{escape(f'in [space.{study.run.model}]')}",
                     highlight=False,
                 )
 
 
-def _drawn(one: Consolidated) -> tuple[Explored, ...]:
+def _explored(study: Consolidated) -> tuple[Explored, ...]:
+    """The coverages of a study as its figure takes them."""
     from paretocast.report.figures import Explored
     from paretocast.results.repair import ends_of
 
-    drawn = []
-    for coverage in one.coverages:
-        low, high = ends_of(coverage.parameter)
-        drawn.append(
-            Explored(coverage.name, coverage.shares, one.losses, coverage.winner, low, high)
-        )
-    return tuple(drawn)
+    return tuple(
+        Explored(c.name, c.shares, study.losses, c.winner, *ends_of(c.parameter))
+        for c in study.coverages
+    )

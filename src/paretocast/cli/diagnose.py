@@ -1,4 +1,4 @@
-"""`paretocast diagnose`: where intervals keep their promise."""
+"""`paretocast diagnose`: coverage and width of intervals, by groups of target times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from paretocast.errors import SettingsError
 
 if TYPE_CHECKING:
     from paretocast.metrics.diagnostics import Diagnosis
-    from paretocast.results.calibrator_file import Stored
+    from paretocast.results.calibrator_file import StoredCalibrator
     from paretocast.results.forecasts import StoredForecast
 
 RunArgument = Annotated[
@@ -136,7 +136,7 @@ def diagnose(
 
 
 def print_diagnosis(diagnosis: Diagnosis, *, unit: str, subject: str) -> None:
-    """The groups and the weakest of them."""
+    """Print the groups and the weakest of them."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -157,9 +157,9 @@ def print_diagnosis(diagnosis: Diagnosis, *, unit: str, subject: str) -> None:
         )
         for i, column in enumerate(SLAB_COLUMNS):
             table.add_column(column, justify="right" if i else "left")
-        for slab in breakdown.slabs if breakdown else (diagnosis.overall,):
-            outside = not slab.low <= diagnosis.target <= slab.high
-            table.add_row(*map(escape, slab_cells(slab)), style="yellow" if outside else None)
+        for group in breakdown.slabs if breakdown else (diagnosis.overall,):
+            outside = not group.low <= diagnosis.target <= group.high
+            table.add_row(*map(escape, slab_cells(group)), style="yellow" if outside else None)
         console.print(table)
     levels = Table(
         title="observations below each quantile", title_justify="left", box=box.SIMPLE_HEAD
@@ -192,7 +192,7 @@ def open_forecast(
 
 
 def aimed(opened: StoredForecast, target_coverage: float | None) -> StoredForecast:
-    """The forecast with another interval to judge; that of the study without one."""
+    """The forecast with another interval to score; that of the study without one."""
     from paretocast.metrics.scores import SAME_LEVEL
 
     if target_coverage is None:
@@ -211,11 +211,15 @@ def aimed(opened: StoredForecast, target_coverage: float | None) -> StoredForeca
     return opened.with_target(target_coverage)
 
 
-def _open_stored(stored: Stored, path: Path, run: Path, *, data_dir: Path | None) -> StoredForecast:
+def _open_stored(
+    stored: StoredCalibrator, path: Path, run: Path, *, data_dir: Path | None
+) -> StoredForecast:
     """The forecast that a calibrator was fitted to."""
-    from paretocast.results.forecasts import find_run, open_members
+    from paretocast.results.forecasts import open_members
+    from paretocast.results.stored_study import StoredStudy
 
-    study_name = find_run(run).study_name
+    study = StoredStudy.open(run)
+    study_name = study.run.study_name
     if stored.study_name != study_name:
         raise SettingsError(f"{path} belongs to {stored.study_name}, not to {study_name}")
-    return open_members(run, stored.members, data_dir=data_dir)
+    return open_members(study, stored.members, data_dir=data_dir)

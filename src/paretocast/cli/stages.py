@@ -50,11 +50,4 @@ def print_levels(second: SecondStage) -> None:
             significant(scores["mean_width"]),
         )
     console.print(table)
-    if second.searched is not None:
-        console.print(
-            f"cost {second.chosen.cost:.3f}, exact; best of "
-            f"{content['searched']['n_trials']} proposals {second.searched.cost:.3f} at "
-            f"{second.searched.low:.4f} and {second.searched.high:.4f}",
-            highlight=False,
-        )
     stderr_console().print(f"levels in {second.path}", highlight=False, soft_wrap=True)

@@ -160,14 +160,6 @@ def tune(
             rich_help_panel=SEARCH,
         ),
     ] = False,
-    stage2_trials: Annotated[
-        int,
-        typer.Option(
-            help="Have Optuna search the levels too, to compare with the exact optimum.",
-            min=0,
-            rich_help_panel=SEARCH,
-        ),
-    ] = 0,
     policy: Annotated[
         str | None,
         typer.Option(
@@ -396,7 +388,6 @@ def _stages(options: Mapping[str, Any]) -> dict[str, Any]:
         "stage": options["stage"],
         "target_coverage": options["target_coverage"],
         "symmetric": not options["asymmetric"],
-        "n_search_trials": options["stage2_trials"],
         "data_dir": options["data_dir"],
     }
 

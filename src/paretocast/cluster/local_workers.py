@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paretocast.errors import ExecutionError
+from paretocast.workspace.progress import last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 PARENT_VARIABLE = "PARETOCAST_PARENT"
 STORAGE_VARIABLE = "PARETOCAST_STORAGE"
-TAIL_BYTES = 4000
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,8 @@ class LocalWorkers:
             code = process.poll()
             if code is not None and index not in self._reported:
                 self._reported.add(index)
-                ended.append(WorkerEnd(index, code, last_line(self._logs[index])))
+                last_words = "".join(last_lines(self._logs[index], 1)).strip()
+                ended.append(WorkerEnd(index, code, last_words))
         return tuple(ended)
 
     def ask_to_stop(self) -> None:
@@ -149,14 +150,3 @@ def is_orphan(environment: Mapping[str, str]) -> bool:
     """Whether the parent that started this worker is gone."""
     parent = environment.get(PARENT_VARIABLE)
     return parent is not None and os.getppid() != int(parent)
-
-
-def last_line(log: Path) -> str:
-    """The last line with words in a log; empty without one."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-            lines = file.read().decode("utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -21,10 +21,10 @@ def explored_page(found: Sequence[tuple[Consolidated, tuple[Explored, ...]]]) ->
     found : sequence of (study, its parameters as they are drawn)
     """
     body = []
-    for i, (one, parameters) in enumerate(found):
-        name = one.run.study_name
-        advice = [coverage.advice for coverage in one.coverages if coverage.advice]
-        body.append(section(name, f"{count(len(one.losses), 'judged trial')}."))
+    for i, (study, parameters) in enumerate(found):
+        name = study.run.study_name
+        advice = [coverage.advice for coverage in study.coverages if coverage.advice]
+        body.append(section(name, f"{count(len(study.losses), 'judged trial')}."))
         body.append(
             figure_box(explored_figure(parameters, subject=name, unit=""), element_id=f"space-{i}")
         )
@@ -32,7 +32,7 @@ def explored_page(found: Sequence[tuple[Consolidated, tuple[Explored, ...]]]) ->
             body.append(bullets("On a bound", advice))
         rows = [
             (coverage.name, f"{coverage.seen_percent:.0f}", f"{100.0 * coverage.winner:.0f}")
-            for coverage in one.coverages
+            for coverage in study.coverages
         ]
         header = ("parameter", "range seen (%)", "winner at (%)")
         body.append(table(header, rows))

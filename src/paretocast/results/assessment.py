@@ -1,6 +1,7 @@
-"""How honest a trial is on hours that chose nothing, and what calibration makes of it.
+"""Calibration quality of a trial on the calibrate split, and of calibrators fitted to it.
 
-Everything is read from the stored forecasts of the calibrate split; nothing is trained.
+The split was used neither for training nor for selection. Everything is read from its stored
+forecasts; nothing is trained.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from paretocast.errors import ParetocastError
 from paretocast.metrics.diagnostics import diagnose
 from paretocast.metrics.scores import pinball
 from paretocast.metrics.uncertainty import PairedDifference, paired_difference
-from paretocast.results.forecasts import Member, StoredForecast, load_forecasts
+from paretocast.results.forecasts import Member, StoredForecast
 from paretocast.results.groups import task_groupings
+from paretocast.results.stored_study import StoredStudy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,20 +36,20 @@ JUDGED_ON = "calibrate"
 
 @dataclass(frozen=True)
 class Assessment:
-    """What is known of a forecast on the calibrate split.
+    """Calibration quality of a forecast on the calibrate split.
 
     Attributes
     ----------
     subject : str
-        Whose forecast it is.
+        Name of the forecast, in words.
     compared : tuple of IntervalScores
         Every calibrator on rolled folds of the split; empty where its windows are too few.
     best : str
         The calibrator with the lowest Winkler score on the folds; empty without a comparison.
     reason : str
-        Why this one, or why none was compared.
+        Reason for the best one, or for comparing none.
     repeated : bool
-        Whether it is the first of several trainings with different seeds.
+        True for the first of several trainings with different seeds.
     """
 
     subject: str
@@ -100,15 +102,16 @@ def assess(opened: StoredForecast) -> Assessment:
 def assess_trial(
     run: RunDirectory, number: int, *, settings: TuneSettings, task: Task
 ) -> Assessment | str:
-    """As `assess`, of a trial; a sentence where that cannot be."""
+    """As `assess`, of a trial; a sentence for people where that cannot be."""
     if not run.forecasts(number).exists():
         return (
             f"The stored forecasts of trial {number} were removed, so how honest it is on hours "
             "that chose nothing cannot be said any more."
         )
     try:
-        forecasts = load_forecasts(run, number)
-        return assess(StoredForecast(run, (Member(number, 1.0),), settings, task, forecasts))
+        study = StoredStudy(run)
+        forecasts = study.forecasts(number)
+        return assess(StoredForecast(study, (Member(number, 1.0),), settings, task, forecasts))
     except ParetocastError as error:
         return f"How honest trial {number} is on hours that chose nothing is not known: {error}."
 

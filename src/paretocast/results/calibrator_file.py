@@ -1,4 +1,4 @@
-"""The file of a fitted calibrator: whose forecast it corrects, and what it was compared with.
+"""The file of a fitted calibrator: its forecast, its scores, and those of other methods.
 
 The members with their configs, seeds and weights and the calibrator are all that it takes to make
 the calibrated forecast again, from stored forecasts or from models trained anew.
@@ -48,13 +48,13 @@ def save_fitted(
     fitted: CalibratorSelection,
     opened: StoredForecast,
     *,
-    contest: PairedComparison | None = None,
+    comparison: PairedComparison | None = None,
 ) -> None:
     """Write a calibrator with the forecast it belongs to, as JSON.
 
     Parameters
     ----------
-    contest : PairedComparison, optional
+    comparison : PairedComparison, optional
         An ensemble against the chosen trial.
     """
     alone = len(opened.members) == 1
@@ -69,13 +69,13 @@ def save_fitted(
         "n_windows": len(opened.task.issues[FITTED_ON]),
         "judged_on": "rolled folds of calibrate" if fitted.compared else None,
         "reason": fitted.reason,
-        "compared": [vars(trialled) for trialled in fitted.compared],
+        "compared": [vars(scores) for scores in fitted.compared],
         "against_trial": None
-        if contest is None
+        if comparison is None
         else {
             "judged_on": FITTED_ON,
-            "rows": [vars(row) for row in contest.rows],
-            "pinball_difference": vars(contest.difference),
+            "rows": [vars(row) for row in comparison.rows],
+            "pinball_difference": vars(comparison.difference),
         },
         "calibrator": fitted.calibrator.as_json(),
     }
@@ -83,8 +83,8 @@ def save_fitted(
 
 
 @dataclass(frozen=True)
-class Stored:
-    """What a file holds: the calibrator, and the members of the forecast it corrects.
+class StoredCalibrator:
+    """A calibrator, and the members of the forecast it corrects.
 
     Attributes
     ----------
@@ -98,8 +98,8 @@ class Stored:
     calibrator: Calibrator
 
 
-def load_fitted(path: Path) -> Stored:
-    """What `save_fitted` wrote.
+def load_fitted(path: Path) -> StoredCalibrator:
+    """Read what `save_fitted` wrote.
 
     Raises
     ------
@@ -120,15 +120,15 @@ def load_fitted(path: Path) -> Stored:
             f"{path} is no calibrator: {error!r} is missing or wrong; expected a file that "
             "`paretocast calibrate` wrote"
         ) from error
-    return Stored(study_name, target, members, load_calibrator(calibrator))
+    return StoredCalibrator(study_name, target, members, load_calibrator(calibrator))
 
 
 def _described(opened: StoredForecast, member: Member) -> dict[str, Any]:
-    record = files.load_json(opened.run.record(member.number))
+    record = opened.study.record(member.number)
     return {
         "model": opened.run.model,
         "trial": member.number,
-        "config": record.get("config"),
-        "seed": record.get("seed"),
+        "config": record.config,
+        "seed": record.seed,
         "weight": member.weight,
     }

@@ -93,7 +93,7 @@ def _local_times(task: Task, split: str) -> pd.DatetimeIndex:
 
 
 def _temperature(task: Task) -> Floats | None:
-    """The first covariate measured in degrees, whether or not the models see it."""
+    """The first covariate measured in degrees, also if no model sees it."""
     for covariate in task.series.covariates:
         if covariate.unit in {"°C", "degC", "C"} or "temperature" in covariate.name.lower():
             return covariate.values
@@ -103,14 +103,14 @@ def _temperature(task: Task) -> Floats | None:
 def _temperature_grouping(degrees: Floats) -> Grouping:
     """Bands of 5 degrees; a target time without a temperature belongs to none."""
     bands = np.floor(degrees / BAND_DEGREES)
-    known = np.isfinite(bands)
-    if not known.any():
+    measured = np.isfinite(bands)
+    if not measured.any():
         return Grouping("temperature", np.full(degrees.shape, -1), ())
-    first = int(bands[known].min())
-    n_bands = int(bands[known].max()) - first + 1
+    first = int(bands[measured].min())
+    n_bands = int(bands[measured].max()) - first + 1
     labels = tuple(
         f"{(first + i) * BAND_DEGREES} to {(first + i + 1) * BAND_DEGREES} °C"
         for i in range(n_bands)
     )
-    members = np.where(known, bands - first, -1.0).astype(np.int64)
+    members = np.where(measured, bands - first, -1.0).astype(np.int64)
     return Grouping("temperature", members, labels)

@@ -1,4 +1,4 @@
-"""The runs of a workspace read again: are their results whole, which is best, what was explored?
+"""Studies of a workspace read again: faults of their results, the best, the space explored.
 
 The folders of trials are the truth about a study; its JSON and its database repeat them. A missing
 or faulty JSON is made anew by the study itself, which needs the data set.
@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from paretocast.errors import ParetocastError, StoreError
-from paretocast.results.forecasts import load_task, stored_settings
+from paretocast.results.stored_study import StoredStudy
 from paretocast.search.objectives import parse_constraints, parse_objectives
 from paretocast.search.selection import Candidate, TrialState, select
 from paretocast.search.space import Choice, FloatRange, IntRange
 from paretocast.study.outcome import summarise
 from paretocast.study.repeats import average_over_seeds
 from paretocast.study.study import Study
-from paretocast.study.trial_store import TrialStore
 from paretocast.training.setup import TrainingSetup
 from paretocast.workspace import files
 from paretocast.workspace.progress import inspect_run
@@ -42,18 +41,18 @@ WIDER_LOG, WIDER_SHARE, WIDER_STEPS = 5.0, 0.25, 2
 
 @dataclass(frozen=True)
 class Coverage:
-    """How one parameter of a space was explored.
+    """Exploration of one parameter of a space.
 
     Attributes
     ----------
     shares : tuple of float
-        Where judged trials lie, 0 to 1 from one end of the range to the other.
+        Positions of the trials with scores, 0 to 1 from one end of the range to the other.
     winner : float
-        Where the chosen trial lies.
+        Position of the chosen trial.
     seen_percent : float
         Of the values of a list or of the tenths of a range, those that a trial has visited.
     advice : str
-        What to widen where the winner sits on a bound; empty where it does not.
+        A wider range where the winner sits on a bound; empty where it does not.
     """
 
     name: str
@@ -66,7 +65,7 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """A study that was opened to write its result anew: what its pages are made from."""
+    """A study that was opened to write its result anew, with all that its pages take."""
 
     study: StudyResult
     settings: TuneSettings
@@ -75,27 +74,32 @@ class Rebuilt:
 
 @dataclass(frozen=True)
 class Consolidated:
-    """A run as it was found.
+    """A study with what was found wrong in its files, and its exploration of the space.
 
     Attributes
     ----------
     state : str
         "whole", "rebuilt", "faulty", "empty" (no complete trial) or "under way".
     problems : tuple of str
-        What is or was wrong, in sentences.
+        Faults that were found, repaired ones included, in sentences.
     losses : tuple of float
-        MAE of the judged trials, complete and pruned, in the order of every coverage's shares.
+        MAE of the trials with scores, complete and pruned, in the order of every coverage's shares.
     rebuilt : Rebuilt or None
-        Where the result was made anew.
+        Given where the result was made anew.
     """
 
-    run: RunDirectory
+    study: StoredStudy
     state: str
     problems: tuple[str, ...] = ()
     coverages: tuple[Coverage, ...] = ()
     losses: tuple[float, ...] = ()
     result: dict[str, Any] | None = None
     rebuilt: Rebuilt | None = None
+
+    @property
+    def run(self) -> RunDirectory:
+        """Paths of the study."""
+        return self.study.run
 
 
 def consolidate_run(
@@ -108,33 +112,30 @@ def consolidate_run(
     rebuild : bool
         Make a missing or faulty result anew.
     """
-    progress = inspect_run(run)
+    progress, study = inspect_run(run), StoredStudy(run)
     if progress.n_running:
-        return Consolidated(run, "under way")
+        return Consolidated(study, "under way")
     try:
-        settings = stored_settings(run)
-        trial_store = TrialStore(run)
-        trial_store.refresh()
+        settings, records = study.settings, list(study.records.values())
     except StoreError as error:
-        return Consolidated(run, "faulty", (str(error),))
-    records = trial_store.trainings
+        return Consolidated(study, "faulty", (str(error),))
     if not any(record.state is TrialState.COMPLETE for record in records):
-        return Consolidated(run, "empty", progress.problems)
-    problems = [*progress.problems, *_disagreements(run, settings, records)]
+        return Consolidated(study, "empty", progress.problems)
+    problems = [*progress.problems, *_disagreements(study)]
     state = "faulty" if problems else "whole"
     rebuilt = None
     if problems and rebuild:
         try:
-            rebuilt = rebuild_result(run, settings, data_dir=data_dir)
-            state = "rebuilt"
+            rebuilt = rebuild_result(study, data_dir=data_dir)
+            state, study = "rebuilt", StoredStudy(run)
         except ParetocastError as error:
             problems.append(f"it cannot be made anew: {error}")
     if state == "faulty":
-        return Consolidated(run, state, tuple(problems))
-    result = files.load_json(run.best_params)
+        return Consolidated(study, state, tuple(problems))
+    result = study.result
     trials = [record for record in average_over_seeds(records) if record.scores]
     return Consolidated(
-        run,
+        study,
         state,
         tuple(problems),
         coverages=explore(trials, settings, result["best_params"]),
@@ -144,7 +145,7 @@ def consolidate_run(
     )
 
 
-def rebuild_result(run: RunDirectory, settings: TuneSettings, *, data_dir: Path | None) -> Rebuilt:
+def rebuild_result(study: StoredStudy, *, data_dir: Path | None) -> Rebuilt:
     """Open the study as `tune --resume` does and have it write its result; nothing is trained.
 
     Raises
@@ -152,98 +153,105 @@ def rebuild_result(run: RunDirectory, settings: TuneSettings, *, data_dir: Path 
     ParetocastError
         If the data set is not there, or not the one that the study was made on.
     """
-    task = load_task(run, settings, data_dir=data_dir)
+    settings, run, task = study.settings, study.run, study.task(data_dir)
     setup = TrainingSetup.from_settings(settings, task, device="cpu")
     shared = settings.workers > 1 or run.study_journal.exists()
     result = Study(settings, run, setup, shared=shared).conclude(asked=False)
     return Rebuilt(result, settings, task)
 
 
-def save_best(found: Sequence[Consolidated], workspace: Path) -> list[Path]:
+def save_best(studies: Sequence[Consolidated], workspace: Path) -> list[Path]:
     """Copy the best result of every model and data set, and of every model, to `results/`.
 
-    Among studies of one model and data set that were judged on the same hours as the newest of
+    Among studies of one model and data set that were scored on the same hours as the newest of
     them, the default policy chooses. A model's general parameters are those that undercut the best
-    reference of their data set most.
+    baseline of their data set most.
     """
-    whole = [one for one in found if one.result is not None]
+    by_pair: dict[tuple[str, str], list[Consolidated]] = {}
+    for study in studies:
+        if study.result is not None:
+            by_pair.setdefault((study.run.model, study.run.dataset), []).append(study)
     written = []
-    best: dict[str, list[Consolidated]] = {}
-    for model, dataset in dict.fromkeys((one.run.model, one.run.dataset) for one in whole):
-        own = [one for one in whole if (one.run.model, one.run.dataset) == (model, dataset)]
-        chosen = _best_of(own)
-        best.setdefault(model, []).append(chosen)
+    by_model: dict[str, list[Consolidated]] = {}
+    for (model, dataset), candidates in by_pair.items():
+        best = _best_of(candidates)
+        by_model.setdefault(model, []).append(best)
         path = workspace / "results" / f"best_params_{model}_{dataset}.json"
-        files.save_json(path, chosen.result)
+        files.save_json(path, best.result)
         written.append(path)
-    for model, candidates in best.items():
+    for model, candidates in by_model.items():
         path = workspace / "results" / f"best_params_{model}.json"
-        files.save_json(path, max(candidates, key=_reference_gain).result)
+        files.save_json(path, max(candidates, key=_baseline_gain).result)
         written.append(path)
     return written
 
 
 def explore(
-    trials: Sequence[TrialRecord], settings: TuneSettings, chosen: dict[str, Value]
+    trials: Sequence[TrialRecord], settings: TuneSettings, best_config: dict[str, Value]
 ) -> tuple[Coverage, ...]:
-    """How the space of a study was explored by its judged trials, complete and pruned."""
+    """Exploration of every parameter by the trials of a study with scores, pruned ones too."""
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     ordered = sorted(complete, key=lambda record: record.scores["mae"])
     leaders = ordered[: max(1, round(BEST_SHARE * len(ordered)))]
-    found = []
+    coverages = []
     for name, parameter in settings.search_space().items():
-        shares = tuple(share_of(parameter, trial.config[name]) for trial in trials)
-        winner = share_of(parameter, chosen[name])
-        found.append(
+        shares = tuple(position_in_range(parameter, trial.config[name]) for trial in trials)
+        of_leaders = [leader.config[name] for leader in leaders]
+        coverages.append(
             Coverage(
                 name=name,
                 parameter=parameter,
                 shares=shares,
-                winner=winner,
+                winner=position_in_range(parameter, best_config[name]),
                 seen_percent=_seen_percent(parameter, shares),
-                advice=_advice(
-                    name, parameter, chosen[name], [leader.config[name] for leader in leaders]
-                ),
+                advice=_advice(name, parameter, best_config[name], of_leaders),
             )
         )
-    return tuple(found)
+    return tuple(coverages)
 
 
-def share_of(parameter: Parameter, value: Value) -> float:
-    """Where a value lies between the ends of its range, 0 to 1 on its scale.
+def position_in_range(parameter: Parameter, value: Value) -> float:
+    """Distance of a value from the lower end of its range, 0 to 1 on its scale.
+
+    Other than in `Parameter.share`, the first value of a list is at 0 and the last one at 1.
 
     Examples
     --------
-    >>> share_of(FloatRange(1e-4, 1e-2, log=True), 1e-3)
+    >>> position_in_range(FloatRange(1e-4, 1e-2, log=True), 1e-3)
     0.5
+    >>> position_in_range(Choice((32, 64, 128)), 128)
+    1.0
     """
     match parameter:
         case Choice(values):
             return values.index(value) / max(1, len(values) - 1)
-        case FloatRange(low, high, log=True):
-            return round(math.log(float(value) / low) / math.log(high / low), 9)
+        case IntRange(low, high):
+            return (float(value) - low) / max(high - low, 1)
+        case FloatRange(low, high) if low == high:
+            return 0.0
+        case FloatRange(log=True):
+            return round(parameter.share(value), 9)
         case _:
-            return (float(value) - parameter.low) / max(parameter.high - parameter.low, 1e-12)
+            return parameter.share(value)
 
 
 def ends_of(parameter: Parameter) -> tuple[str, str]:
-    """What stands at the ends of a range."""
+    """Labels of the ends of a range."""
     if isinstance(parameter, Choice):
         return str(parameter.values[0]), str(parameter.values[-1])
     return f"{parameter.low:g}", f"{parameter.high:g}"
 
 
-def _disagreements(
-    run: RunDirectory, settings: TuneSettings, records: Sequence[TrialRecord]
-) -> list[str]:
-    """Where the stored result is not what the records say."""
-    if not run.best_params.exists():
-        return [f"{run.best_params.name} is missing"]
+def _disagreements(study: StoredStudy) -> list[str]:
+    """Differences between the stored result and the records, in sentences."""
+    settings, name = study.settings, study.run.best_params.name
+    if not study.run.best_params.exists():
+        return [f"{name} is missing"]
     try:
-        stored = files.load_json(run.best_params)
+        stored = study.result_file
         front = {int(trial["trial"]) for trial in stored["all_pareto_trials"]}
         outcome = summarise(
-            records,
+            list(study.records.values()),
             objectives=parse_objectives(settings.objectives),
             policy=settings.policy,
             target_coverage=settings.target_coverage,
@@ -254,7 +262,7 @@ def _disagreements(
         return []  # `inspect_run` has said what is wrong with it
     if outcome is None:
         return []
-    name, n_trials = run.best_params.name, len(outcome.records)
+    n_trials = len(outcome.records)
     problems = []
     if stored.get("n_trials") != n_trials:
         problems.append(f"{name} counts {stored.get('n_trials')} trials, records {n_trials}")
@@ -265,57 +273,56 @@ def _disagreements(
     return problems
 
 
-def _best_of(own: Sequence[Consolidated]) -> Consolidated:
-    """The study that the default policy would choose among the newest and its like."""
-    newest = max(own, key=_date)
-    like = [one for one in own if _judged_hours(one) == _judged_hours(newest)]
-    results = [one.result or {} for one in like]
+def _best_of(studies: Sequence[Consolidated]) -> Consolidated:
+    """The study that the default policy would choose among the newest and those comparable."""
+    newest = max(studies, key=_date)
+    comparable = [study for study in studies if _scored_hours(study) == _scored_hours(newest)]
+    results = [study.result or {} for study in comparable]
     candidates = [
         Candidate(
             number=i,
-            values=(result["best_mae"], abs(result["best_picp"] - _target(one))),
+            values=(result["best_mae"], abs(result["best_picp"] - _target(study))),
             mae=result["best_mae"],
             picp=result["best_picp"],
             picp_low=result["best_picp_interval"][0],
             picp_high=result["best_picp_interval"][1],
         )
-        for i, (one, result) in enumerate(zip(like, results, strict=True))
+        for i, (study, result) in enumerate(zip(comparable, results, strict=True))
     ]
-    return like[select(candidates, policy="compatible-coverage", target=_target(newest)).number]
+    return comparable[
+        select(candidates, policy="compatible-coverage", target=_target(newest)).number
+    ]
 
 
-def _date(one: Consolidated) -> str:
-    return str((one.result or {}).get("optimization_date", ""))
+def _date(study: Consolidated) -> str:
+    return str((study.result or {}).get("optimization_date", ""))
 
 
-def _judged_hours(one: Consolidated) -> tuple[object, ...]:
-    task = files.load_json(one.run.manifest)["comparable"]["task"]
+def _scored_hours(study: Consolidated) -> tuple[object, ...]:
+    task = study.study.task_manifest
     return (task["blocks"], task["horizon_steps"], task["issue_hour"], task["issue_zone"])
 
 
-def _target(one: Consolidated) -> float:
-    return float(files.load_json(one.run.manifest)["comparable"]["target_coverage"])
+def _target(study: Consolidated) -> float:
+    return study.study.settings.target_coverage
 
 
-def _reference_gain(one: Consolidated) -> float:
-    result = one.result or {}
-    known = [scores["mae"] for scores in result["references"].values() if scores["mae"]]
-    return 1.0 - float(result["best_mae"]) / min(known) if known else -math.inf
+def _baseline_gain(study: Consolidated) -> float:
+    result = study.result or {}
+    maes = [scores["mae"] for scores in result["references"].values() if scores["mae"]]
+    return 1.0 - float(result["best_mae"]) / min(maes) if maes else -math.inf
 
 
 def _seen_percent(parameter: Parameter, shares: Sequence[float]) -> float:
     match parameter:
         case Choice(values):
-            n_places = len(values)
+            n_values = len(values)
         case IntRange(low, high):
-            n_places = high - low + 1
-        case _:
-            n_places = N_TENTHS
-    if isinstance(parameter, FloatRange):
-        places = {min(n_places - 1, int(share * n_places)) for share in shares}
-    else:
-        places = {round(share * (n_places - 1)) for share in shares}
-    return 100.0 * len(places) / n_places
+            n_values = high - low + 1
+        case FloatRange():
+            visited = {min(N_TENTHS - 1, int(share * N_TENTHS)) for share in shares}
+            return 100.0 * len(visited) / N_TENTHS
+    return 100.0 * len({round(share * (n_values - 1)) for share in shares}) / n_values
 
 
 def _edge(parameter: Parameter, value: Value) -> int:
@@ -324,7 +331,7 @@ def _edge(parameter: Parameter, value: Value) -> int:
         return 0
     if not isinstance(parameter, Choice) and parameter.low == parameter.high:
         return 0
-    share = share_of(parameter, value)
+    share = position_in_range(parameter, value)
     margin = EDGE_SHARE if isinstance(parameter, FloatRange) else 1e-9
     return -1 if share <= margin else int(share >= 1.0 - margin)
 

@@ -1,7 +1,7 @@
 """All runs of a workspace in one table, and the best of them.
 
 Scores are those of the tune split, as `best_params_*.json` holds them. Runs are compared with each
-other only where they were judged on the same hours: the same data set with the same splits, which
+other only where they were scored on the same hours: the same data set with the same splits, which
 the `task` of a run stands for.
 """
 
@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from paretocast.errors import SettingsError, StoreError
+from paretocast.results.stored_study import StoredStudy
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
@@ -50,19 +51,19 @@ class RunRow:
     Attributes
     ----------
     task : str
-        Stands for the hours it was judged on: runs with equal ones can be compared.
+        Stands for the hours it was scored on: runs with equal ones can be compared.
     mae, pinball, winkler, mean_width : float
         Of the chosen trial, in target units.
     picp, picp_low, picp_high, target_coverage : float
         Percent.
     best_reference : str
-        The reference with the lowest MAE; empty if none was scored.
+        The baseline with the lowest MAE; empty if none was scored.
     reference_gain_percent : float or None
         By how much the chosen trial's MAE undercuts that one's; below 0 where it does not.
     training_hours : float
         Of all trials.
     perfect_forecast : bool
-        Whether observed values stood in for the forecast of a covariate.
+        True where observed values stood in for the forecast of a covariate.
     """
 
     model: str
@@ -106,7 +107,7 @@ class Best:
         "data set heat" or "model NHITS_Q".
     by_mae, by_coverage : RunRow
         Lowest MAE, and coverage closest to its target. MAE of several data sets has no common
-        unit: over those the gain on the best reference decides.
+        unit: over those the gain on the best baseline decides.
     """
 
     group: str
@@ -117,7 +118,7 @@ class Best:
 def collect_runs(
     workspace: Path, *, model: str | None = None, dataset: str | None = None
 ) -> tuple[list[RunRow], list[str]]:
-    """Every run with a result, and what is wrong with those that cannot be read."""
+    """Every run with a result, and the faults of those that cannot be read."""
     rows, problems = [], []
     for path in sorted((workspace / "results").glob("*/best_params_*.json")):
         try:
@@ -135,23 +136,22 @@ def collect_runs(
 
 def load_run(path: Path) -> RunRow:
     """The row of a `best_params_*.json` with the manifest beside it."""
-    result = files.load_json(path)
-    manifest = files.load_json(path.parent / f"manifest_{result['job_id']}.json")
-    comparable = manifest["comparable"]
-    references = {
+    study = StoredStudy.open(path)
+    result, task = study.result_file, study.task_manifest
+    baselines = {
         name: scores["mae"]
         for name, scores in result["references"].items()
         if scores.get("mae") is not None
     }
-    best = min(references, key=lambda name: references[name], default="")
+    best = min(baselines, key=lambda name: baselines[name], default="")
     scores = result["validation_metrics"]
-    gain = 100.0 * (1.0 - result["best_mae"] / references[best]) if best else None
+    gain = 100.0 * (1.0 - result["best_mae"] / baselines[best]) if best else None
     low, high = result["best_picp_interval"]
     return RunRow(
         model=result["model"],
         dataset=result["dataset"],
         job_id=result["job_id"],
-        task=task_mark(comparable["task"]),
+        task=task_mark(task),
         optimization_date=result["optimization_date"],
         strategy=result["strategy"],
         n_trials=result["n_trials"],
@@ -167,41 +167,39 @@ def load_run(path: Path) -> RunRow:
         picp=result["best_picp"],
         picp_low=low,
         picp_high=high,
-        target_coverage=comparable["target_coverage"],
+        target_coverage=study.manifest["comparable"]["target_coverage"],
         best_reference=best,
         reference_gain_percent=gain,
         training_hours=result["training_time_hours"],
-        perfect_forecast=any(
-            feature["role"] == "forecast" for feature in comparable["task"]["features"]
-        ),
+        perfect_forecast=any(feature["role"] == "forecast" for feature in task["features"]),
     )
 
 
 def task_mark(task: dict[str, Any]) -> str:
-    """Eight letters that stand for the judged hours, whatever a model was shown of them."""
-    judged = ("series", "horizon_steps", "issue_hour", "issue_zone", "blocks", "periods")
-    content = {key: task.get(key) for key in judged}
+    """Eight letters that stand for the scored hours, whatever a model was shown of them."""
+    keys = ("series", "horizon_steps", "issue_hour", "issue_zone", "blocks", "periods")
+    content = {key: task.get(key) for key in keys}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def best_runs(rows: Sequence[RunRow]) -> list[Best]:
     """The best run of every data set, and of every model over all data sets."""
-    found = []
+    best = []
     tasks = dict.fromkeys((row.dataset, row.task) for row in rows)
     n_tasks = Counter(dataset for dataset, _ in tasks)
     for dataset, task in tasks:
-        own = [row for row in rows if (row.dataset, row.task) == (dataset, task)]
+        group = [row for row in rows if (row.dataset, row.task) == (dataset, task)]
         mark = f", task {task}" if n_tasks[dataset] > 1 else ""
-        leader = min(own, key=lambda r: r.mae)
-        found.append(Best(f"data set {dataset}{mark}", leader, _honest(own)))
+        leader = min(group, key=lambda r: r.mae)
+        best.append(Best(f"data set {dataset}{mark}", leader, _closest_coverage(group)))
     for model in dict.fromkeys(row.model for row in rows):
-        own = [row for row in rows if row.model == model]
-        if len({(row.dataset, row.task) for row in own}) == 1:
-            leader = min(own, key=lambda r: r.mae)
+        group = [row for row in rows if row.model == model]
+        if len({(row.dataset, row.task) for row in group}) == 1:
+            leader = min(group, key=lambda r: r.mae)
         else:
-            leader = max(own, key=_gain)
-        found.append(Best(f"model {model}", leader, _honest(own)))
-    return found
+            leader = max(group, key=_gain)
+        best.append(Best(f"model {model}", leader, _closest_coverage(group)))
+    return best
 
 
 def _gain(row: RunRow) -> float:
@@ -254,7 +252,7 @@ def printed_cells(row: RunRow) -> list[str]:
     return [str(shown[key]) for key, _ in PRINTED]
 
 
-def _honest(rows: Sequence[RunRow]) -> RunRow:
+def _closest_coverage(rows: Sequence[RunRow]) -> RunRow:
     return min(rows, key=lambda row: (row.coverage_error, row.mae))
 
 

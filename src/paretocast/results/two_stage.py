@@ -1,8 +1,8 @@
 """The two-stage strategy: an architecture for the MAE first, then the levels of its interval.
 
 Stage 1 is a study with one objective. Every model learns the whole grid of levels, 0.1, 0.5 and 0.9
-among them, so stage 2 needs no training: it replays the forecasts of the chosen trial. It fits the
-two levels on the tune split and judges them on the calibrate split.
+among them, so stage 2 needs no training: it reads the stored forecasts of the chosen trial. It fits
+the two levels on the tune split and scores them on the calibrate split.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from paretocast.calibration.interval_levels import (
 )
 from paretocast.errors import StoreError
 from paretocast.results.forecasts import open_trial
-from paretocast.results.level_search import search_levels
+from paretocast.results.stored_study import StoredStudy
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
@@ -35,12 +35,10 @@ FITTED_ON, JUDGED_ON = "tune", "calibrate"
 
 @dataclass(frozen=True)
 class SecondStage:
-    """What stage 2 has found.
+    """The levels that stage 2 has chosen, and its file.
 
     Attributes
     ----------
-    searched : IntervalLevels or None
-        The best of Optuna's proposals on the same replay, if any were asked for.
     content : dict
         Of `calibrated_quantiles.json`.
     unit : str
@@ -48,14 +46,13 @@ class SecondStage:
     """
 
     chosen: IntervalLevels
-    searched: IntervalLevels | None
     content: dict[str, Any]
     path: Path
     unit: str
 
 
 def finish_stage_1(run: RunDirectory) -> Path:
-    """Leave the result of a finished study where stage 2 looks for it."""
+    """Copy the result of a finished study to the file that stage 2 reads."""
     path = files.stage_1_result(run.workspace, run.model, run.dataset)
     content = files.load_json(run.best_params)
     files.save_json(path, {**content, "stage": 1, "source": _source(run)})
@@ -63,7 +60,7 @@ def finish_stage_1(run: RunDirectory) -> Path:
 
 
 def is_stage_1_of(run: RunDirectory) -> bool:
-    """Whether the result that stage 2 would find is this study's."""
+    """Return whether the result that stage 2 would read is of this study."""
     path = files.stage_1_result(run.workspace, run.model, run.dataset)
     if not path.exists():
         return False
@@ -84,18 +81,15 @@ def find_levels(
     *,
     target_coverage: float | None = None,
     symmetric: bool = True,
-    n_search_trials: int = 0,
     data_dir: Path | None = None,
     source: str | None = None,
 ) -> SecondStage:
-    """Stage 2: the levels whose interval has the wanted coverage, from stored forecasts.
+    """Stage 2: the levels whose interval has the target coverage, from stored forecasts.
 
     Parameters
     ----------
     target_coverage : float, optional
         Percent; that of stage 1 if not given.
-    n_search_trials : int
-        Proposals of Optuna on the same replay, for comparison.
     source : str, optional
         The data set as the user names it, such as the path of a TOML file.
 
@@ -113,18 +107,13 @@ def find_levels(
             f"{shlex.quote(str(workspace))}, with --resume if it was begun"
         )
     first = files.load_json(first_path)
-    opened = open_trial(
-        workspace / first["source"], int(first["best_trial_number"]), data_dir=data_dir
-    )
+    study = StoredStudy.open(workspace / first["source"])
+    opened = open_trial(study, int(first["best_trial_number"]), data_dir=data_dir)
     target = opened.settings.target_coverage if target_coverage is None else target_coverage
     levels = opened.task.shape.levels
     fitted, judged = opened.sample(FITTED_ON), opened.sample(JUDGED_ON)
-    replay = prepare_replay(fitted.observed, fitted.forecast, levels=levels, target=target)
-    chosen = best_symmetric_levels(replay) if symmetric else best_levels(replay)
-    seed = opened.settings.seed
-    searched = None
-    if n_search_trials:
-        searched = search_levels(replay, n_trials=n_search_trials, seed=seed, symmetric=symmetric)
+    coverage = prepare_replay(fitted.observed, fitted.forecast, levels=levels, target=target)
+    best = best_symmetric_levels(coverage) if symmetric else best_levels(coverage)
     content = {
         "model": model,
         "dataset": dataset,
@@ -132,16 +121,15 @@ def find_levels(
         "trial": opened.number,
         "symmetric": symmetric,
         **calibrated_quantiles(
-            chosen,
+            best,
             fitted=(fitted.observed, fitted.forecast),
             judged=(judged.observed, judged.forecast),
             splits=(FITTED_ON, JUDGED_ON),
             levels=levels,
             target=target,
-            rng=np.random.default_rng(seed),
+            rng=np.random.default_rng(opened.settings.seed),
         ),
-        "searched": None if searched is None else {**vars(searched), "n_trials": n_search_trials},
     }
     path = files.stage_2_result(workspace, model, dataset)
     files.save_json(path, content)
-    return SecondStage(chosen, searched, content, path, opened.unit)
+    return SecondStage(best, content, path, opened.unit)

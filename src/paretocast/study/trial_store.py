@@ -85,7 +85,7 @@ class TrialStore:
         StoreError
             If a record is damaged or of another version.
         """
-        names = set(files.names_in(self._run.trials_folder))
+        names = set(files.list_names(self._run.trials_folder))
         for name in names - self._names:
             if _TRIAL.fullmatch(name):
                 self._open_item(TrainingId(int(name)))
@@ -118,7 +118,7 @@ class TrialStore:
         """The config of a trial, or None while it is being proposed."""
         if (record := self._records.get(TrainingId(number))) is not None:
             return record.config
-        if number not in self._proposals and files.is_there(self._run.proposal(number)):
+        if number not in self._proposals and files.exists(self._run.proposal(number)):
             stored = files.load_json(self._run.proposal(number))
             self._proposals[number] = stored["config"]
         return self._proposals.get(number)
@@ -129,10 +129,10 @@ class TrialStore:
             return record.rungs
         path = self._run.rungs(number)
         try:
-            stored = files.load_json(path)["rungs"] if files.is_there(path) else ()
+            stored = files.load_json(path)["rungs"] if files.exists(path) else ()
             return tuple(load_rung_scores(stored))
         except StoreError:
-            if files.is_there(path):
+            if files.exists(path):
                 raise
             return ()  # it has ended in this moment
 
@@ -189,7 +189,7 @@ def load_record(run: RunDirectory, number: int, seed_index: int = 0) -> TrialRec
         If the record is damaged or of another version.
     """
     path = run.record(number, seed_index)
-    if not files.is_there(path):
+    if not files.exists(path):
         return None
     stored = files.load_json(path)
     if stored.pop("schema_version", None) != files.RECORD_SCHEMA_VERSION:

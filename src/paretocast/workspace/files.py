@@ -1,7 +1,9 @@
 """The workspace on disk: paths, schemas and atomic writes.
 
-Only this module writes into a workspace. A file appears whole or not at all: it is written beside
-its place, flushed, and moved there. What machines read is JSON with a schema version.
+All that results are made from is written through this module. A file appears whole or not at all:
+it is written beside its place, flushed, and moved there. What machines read is JSON with a schema
+version. Written in other ways are locks and claims (`claims`), logs of workers and jobs, the queue
+of background jobs, and Optuna's copy of a study.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 RECORD_SCHEMA_VERSION = 1
 JOB_ID_VARIABLES = ("SLURM_ARRAY_JOB_ID", "SLURM_JOB_ID")
-UNFINISHED = ".part"  # how the name of a file ends that is being written
+UNFINISHED = ".part"  # suffix of a file that is being written
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -60,7 +62,7 @@ def resolve_job_id(given: str | None, environment: Mapping[str, str], now: datet
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """Where one study keeps its files.
+    """Paths of the files of one study.
 
     Attributes
     ----------
@@ -108,9 +110,9 @@ class RunDirectory:
         return self.folder / f"{name}_{self.job_id}.html"
 
     def calibrator(self, number: int | None) -> Path:
-        """What `paretocast calibrate` fitted to a trial, or with None to the ensemble."""
-        of = "ensemble" if number is None else f"trial{number:04d}"
-        return self.folder / f"calibrator_{self.study_name}_{of}.json"
+        """Calibrator fitted to a trial by `paretocast calibrate`, or with None to the ensemble."""
+        subject = "ensemble" if number is None else f"trial{number:04d}"
+        return self.folder / f"calibrator_{self.study_name}_{subject}.json"
 
     @property
     def trials_folder(self) -> Path:
@@ -119,15 +121,15 @@ class RunDirectory:
 
     @property
     def lock(self) -> Path:
-        """What the processes of a study lock while they decide who does what."""
+        """File that processes of a study lock while they claim trainings."""
         return self.trials_folder / ".lock"
 
     def worker_report(self, index: int) -> Path:
-        """What a worker is doing, for the display and for `status`."""
+        """State of a worker, for the display and for `status`."""
         return self.folder / f"workers_{self.job_id}" / f"{index:03d}.json"
 
     def worker_log(self, index: int) -> Path:
-        """What a worker said on this machine."""
+        """Output and errors of a worker of this machine."""
         return self.workspace / "logs" / f"hpo_{self.study_name}_worker{index}.err"
 
     def trial_folder(self, number: int, seed_index: int = 0) -> Path:
@@ -143,11 +145,11 @@ class RunDirectory:
         return self.trial_folder(number) / "proposal.json"
 
     def rungs(self, number: int, seed_index: int = 0) -> Path:
-        """What a training under way has shown at its rungs."""
+        """Scores at the rungs of a training under way."""
         return self.trial_folder(number, seed_index) / "rungs.json"
 
     def record(self, number: int, seed_index: int = 0) -> Path:
-        """What a training was and scored."""
+        """Config, seed, state and scores of a finished training."""
         return self.trial_folder(number, seed_index) / "record.json"
 
     def forecasts(self, number: int, seed_index: int = 0) -> Path:
@@ -160,12 +162,12 @@ class RunDirectory:
 
 
 def stage_1_result(workspace: Path, model: str, dataset: str) -> Path:
-    """Where a finished stage 1 of the two-stage strategy leaves its architecture."""
+    """Result of a finished stage 1 of the two-stage strategy, read by stage 2."""
     return workspace / "results" / "stage1" / f"{dataset}_{model}" / "best_params.json"
 
 
 def stage_2_result(workspace: Path, model: str, dataset: str) -> Path:
-    """Where stage 2 leaves the quantile levels."""
+    """Quantile levels that stage 2 has chosen."""
     return workspace / "results" / "stage2" / f"{dataset}_{model}" / "calibrated_quantiles.json"
 
 
@@ -180,8 +182,8 @@ def newest_job_id(workspace: Path, model: str, dataset: str) -> str:
     folder = RunDirectory(workspace, model, dataset, "").folder
     start = f"study_{model}_{dataset}_"
     touched = [
-        (path.stat().st_mtime, path.stem.removeprefix(before))
-        for before, pattern in (
+        (path.stat().st_mtime, path.stem.removeprefix(prefix))
+        for prefix, pattern in (
             (start, f"{start}*.db"),
             (start, f"{start}*.journal"),
             ("manifest_", "manifest_*.json"),
@@ -195,9 +197,9 @@ def newest_job_id(workspace: Path, model: str, dataset: str) -> str:
         )
 
     def has_begun(job_id: str) -> bool:
-        return bool(names_in(RunDirectory(workspace, model, dataset, job_id).trials_folder))
+        return bool(list_names(RunDirectory(workspace, model, dataset, job_id).trials_folder))
 
-    return max((has_begun(job_id), at, job_id) for at, job_id in touched)[2]
+    return max((has_begun(job_id), changed, job_id) for changed, job_id in touched)[2]
 
 
 def run_of_manifest(manifest: Path) -> RunDirectory:
@@ -215,8 +217,12 @@ def run_of_manifest(manifest: Path) -> RunDirectory:
     'my_zone'
     """
     folder = manifest.parent
-    model, found, dataset = folder.name.partition("_Q_")
-    if not found or folder.parent.name != "results" or not manifest.stem.startswith("manifest_"):
+    model, separator, dataset = folder.name.partition("_Q_")
+    if (
+        not separator
+        or folder.parent.name != "results"
+        or not manifest.stem.startswith("manifest_")
+    ):
         raise StoreError(
             f"{manifest} is no manifest of a run, expected "
             "WORKSPACE/results/MODEL_DATASET/manifest_JOBID.json"
@@ -235,7 +241,7 @@ def find_runs(workspace: Path) -> list[RunDirectory]:
 
 
 def create_folder(path: Path) -> None:
-    """Make a folder of the workspace and prove that files can be written there.
+    """Make a folder of the workspace and check that files can be written there.
 
     Raises
     ------
@@ -252,7 +258,7 @@ def create_folder(path: Path) -> None:
         ) from error
 
 
-def names_in(folder: Path) -> list[str]:
+def list_names(folder: Path) -> list[str]:
     """Names of what is in a folder, hidden ones too; none if it does not exist.
 
     Raises
@@ -268,8 +274,8 @@ def names_in(folder: Path) -> list[str]:
         raise StoreError(f"{folder} cannot be read: {error.strerror}") from error
 
 
-def is_there(path: Path) -> bool:
-    """Whether a file exists.
+def exists(path: Path) -> bool:
+    """Return whether a file exists.
 
     Raises
     ------
@@ -325,26 +331,8 @@ def load_json(path: Path) -> Any:
         raise StoreError(f"{path} is damaged: {error}") from error
 
 
-def load_result(run: RunDirectory) -> dict[str, Any]:
-    """The `best_params_*.json` of a study.
-
-    Raises
-    ------
-    StoreError
-        If it is missing or damaged.
-    """
-    result = load_json(run.best_params)
-    missing = missing_fields(result if isinstance(result, dict) else {})
-    if missing:
-        raise StoreError(
-            f"{run.best_params} lacks {', '.join(missing)}; `paretocast consolidate --workspace "
-            f"{run.workspace}` makes it anew from the trials"
-        )
-    return dict(result)
-
-
 def missing_fields(result: Mapping[str, Any]) -> list[str]:
-    """What a `best_params_*.json` lacks of the fields that its schema requires."""
+    """Fields that the schema of `best_params_*.json` requires and a result lacks."""
     schema = resources.files("paretocast").joinpath("best_params.schema.json").read_text("utf-8")
     return sorted(set(json.loads(schema)["required"]) - set(result))
 
@@ -395,12 +383,12 @@ def _write_atomically(
 
 
 def remove_unfinished(folder: Path, *, older_than_seconds: float = 0.0) -> None:
-    """Remove what killed processes left half written in a folder."""
+    """Remove files that killed processes have left half written in a folder."""
     oldest = time.time() - older_than_seconds
-    for left in folder.glob(f".*{UNFINISHED}"):
+    for path in folder.glob(f".*{UNFINISHED}"):
         with contextlib.suppress(OSError):  # another process may be as tidy
-            if left.stat().st_mtime <= oldest:
-                left.unlink()
+            if path.stat().st_mtime <= oldest:
+                path.unlink()
 
 
 def without_nan(value: object) -> object:

@@ -1,4 +1,4 @@
-"""What lies in a run directory: how far the search is, and whether its result can be trusted.
+"""Progress of a study and faults of its files, read from its folder.
 
 Reads only. It loads neither Optuna nor torch, so a login node answers at once.
 """
@@ -23,7 +23,7 @@ TAIL_BYTES = 16384
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one study is.
+    """Progress of one study.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Progress:
     fit_seconds : float
         Training time of all trials with a record, their repeats included.
     problems : tuple of str
-        What is wrong with the files, in sentences.
+        Faults of the files, in sentences.
     """
 
     n_complete: int = 0
@@ -67,10 +67,10 @@ def inspect_run(run: RunDirectory) -> Progress:
             continue
         number = int(folder.name)
         repeats = sorted(folder.glob("seed_*"))
-        n_running += sum(_is_at_work(place) for place in (folder, *repeats))
+        n_running += sum(_is_at_work(path) for path in (folder, *repeats))
         if run.record(number).exists():
             try:
-                paths = [run.record(number), *(place / "record.json" for place in repeats)]
+                paths = [run.record(number), *(path / "record.json" for path in repeats)]
                 trainings = [_checked_record(path) for path in paths if path.exists()]
                 records[number] = {**trainings[0], "trainings": trainings}
             except StoreError as error:
@@ -97,12 +97,12 @@ def inspect_run(run: RunDirectory) -> Progress:
 
 
 def inspect_levels(path: Path, *, fresh: bool) -> Progress:
-    """What stage 2 left in `calibrated_quantiles.json`: the coverage of its interval.
+    """Coverage of the interval in `calibrated_quantiles.json` of stage 2.
 
     Parameters
     ----------
     fresh : bool
-        Whether the file is this experiment's and not an earlier one's.
+        False for a file that an earlier experiment has left.
     """
     if not fresh or not path.exists():
         return Progress()
@@ -115,7 +115,7 @@ def inspect_levels(path: Path, *, fresh: bool) -> Progress:
 def check_result(
     result: Mapping[str, Any], records: Mapping[int, Mapping[str, Any]]
 ) -> tuple[str, ...]:
-    """What is wrong with the content of a `best_params_*.json`, seen from the trials' records.
+    """Faults of a `best_params_*.json`, compared with the records of the trials.
 
     Parameters
     ----------
@@ -125,16 +125,16 @@ def check_result(
     if missing := files.missing_fields(result):
         return (f"lacks {', '.join(missing)}",)
     number = result["best_trial_number"]
-    chosen = records.get(number)
-    if chosen is None:
+    record = records.get(number)
+    if record is None:
         return (f"names trial {number}, which has no record",)
     faults = []
-    if chosen["state"] != "complete":
-        faults.append(f"names trial {number}, which is {chosen['state']}")
+    if record["state"] != "complete":
+        faults.append(f"names trial {number}, which is {record['state']}")
     faults += [
         f"gives trial {number} {name} {result[f'best_{name}']}, its record says otherwise"
         for name in ("mae", "picp")
-        if not _is_between(result[f"best_{name}"], [t["scores"][name] for t in chosen["trainings"]])
+        if not _is_between(result[f"best_{name}"], [t["scores"][name] for t in record["trainings"]])
     ]
     if result["n_trials"] > len(records):
         faults.append(f"counts {result['n_trials']} trials, of which {len(records)} have a record")
@@ -165,13 +165,13 @@ def first_line(path: Path) -> str:
 
 
 def _is_between(value: float, trainings: Sequence[float]) -> bool:
-    """Whether a mean over some of the trainings can be that value."""
+    """Return whether a mean over some of the trainings can be that value."""
     slack = 1e-9 * max(1.0, abs(value))
     return min(trainings) - slack <= value <= max(trainings) + slack
 
 
 def _is_at_work(folder: Path) -> bool:
-    """Whether a living process works in the folder of a trial, as far as can be seen from here."""
+    """Return whether a living process works in the folder of a trial, as far as is known here."""
     try:
         return claim_owner(folder) is not None
     except OSError:  # somebody else's folder
@@ -193,7 +193,7 @@ def _checked_record(path: Path) -> dict[str, Any]:
 def _load_result(
     run: RunDirectory, records: Mapping[int, Mapping[str, Any]]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The result file, empty where there is none, and what is wrong with it."""
+    """The result file, empty where there is none, and its faults."""
     path = run.best_params
     if not path.exists():
         return {}, ()

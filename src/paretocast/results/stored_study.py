@@ -1,0 +1,252 @@
+"""A study on disk: its manifest, settings, result, records and forecasts, each read once.
+
+Everything is read when it is first asked for and stays as it was then. A study that others still
+work on is followed with a new object.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from paretocast.data import load_dataset, own_file
+from paretocast.data.task import Task
+from paretocast.errors import StoreError
+from paretocast.settings import TuneSettings
+from paretocast.study.trial_store import TrainingId, TrialStore, load_record
+from paretocast.workspace import files
+from paretocast.workspace.files import RunDirectory
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from paretocast.search.space import Config
+    from paretocast.training.trial import TrialRecord
+
+    Floats = NDArray[np.float64]
+
+
+class StoredStudy:
+    """Files of one study, finished or running.
+
+    Parameters
+    ----------
+    run : RunDirectory
+        Where they lie.
+    """
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.run = run
+        self._tasks: dict[Path | None, Task] = {}
+
+    @classmethod
+    def open(cls, source: Path | RunDirectory) -> StoredStudy:
+        """Find a study.
+
+        Parameters
+        ----------
+        source : Path or RunDirectory
+            A `best_params_*.json`, a folder that holds exactly one, or where the study lies.
+
+        Raises
+        ------
+        StoreError
+            If there is none or more than one.
+        """
+        if isinstance(source, RunDirectory):
+            return cls(source)
+        path = _result_in(source) if source.is_dir() else source
+        content = files.load_json(path)
+        match content:
+            case {"model": str(model), "dataset": str(dataset), "job_id": str(job_id)}:
+                study = cls(RunDirectory(path.absolute().parents[2], model, dataset, job_id))
+            case _:
+                raise StoreError(f"{path} is no result of a study, expected a best_params_*.json")
+        if study.run.best_params == path.absolute():
+            study.result_file = content
+        return study
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """Content of `manifest_*.json`.
+
+        Raises
+        ------
+        StoreError
+            If it is missing or damaged; so do all that read it.
+        """
+        content: dict[str, Any] = files.load_json(self.run.manifest)
+        return content
+
+    @property
+    def task_manifest(self) -> dict[str, Any]:
+        """The task as the manifest describes it, see `Task.manifest`."""
+        try:
+            content: dict[str, Any] = self.manifest["comparable"]["task"]
+        except (KeyError, TypeError) as error:
+            raise StoreError(f"{self.run.manifest} describes no task; it is damaged") from error
+        return content
+
+    @cached_property
+    def settings(self) -> TuneSettings:
+        """Settings, as the manifest holds them.
+
+        Raises
+        ------
+        StoreError
+            If they are missing, or those of a version with other settings.
+        """
+        try:
+            return TuneSettings.model_validate(self.manifest["settings"])
+        except (ValidationError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{self.run.manifest} holds settings that this version does not know: {error}"
+            ) from error
+
+    @cached_property
+    def result_file(self) -> dict[str, Any]:
+        """Content of `best_params_*.json`, whatever it lacks."""
+        content: dict[str, Any] = files.load_json(self.run.best_params)
+        return content
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        """Content of `best_params_*.json` with all fields that its schema requires.
+
+        Raises
+        ------
+        StoreError
+            If the file is missing or damaged, or lacks a field.
+        """
+        content = self.result_file
+        missing = files.missing_fields(content)
+        if missing:
+            raise StoreError(
+                f"{self.run.best_params} lacks {', '.join(missing)}; `paretocast consolidate "
+                f"--workspace {self.run.workspace}` makes it anew from the trials"
+            )
+        return content
+
+    @property
+    def chosen_number(self) -> int:
+        """Number of the trial that the study chose."""
+        return int(self.result["best_trial_number"])
+
+    @property
+    def tied_front(self) -> dict[int, Config]:
+        """Configs by trial, of those on the front and those statistically tied with it."""
+        members = [*self.result["all_pareto_trials"], *self.result["tied_trials"]]
+        return {int(member["trial"]): member["params"] for member in members}
+
+    @cached_property
+    def records(self) -> dict[TrainingId, TrialRecord]:
+        """Finished trials and their repeats, by number and seed index.
+
+        Raises
+        ------
+        StoreError
+            If a record is damaged or of another version.
+        """
+        store = TrialStore(self.run)
+        store.refresh()
+        return {TrainingId(r.number, r.seed_index): r for r in store.trainings}
+
+    def record(self, number: int, seed_index: int = 0) -> TrialRecord:
+        """The record of a finished training; no other one is read for it.
+
+        Raises
+        ------
+        StoreError
+            If it is missing, damaged or of another version.
+        """
+        record = load_record(self.run, number, seed_index)
+        if record is None:
+            raise StoreError(f"{self.run.record(number, seed_index)} does not exist")
+        return record
+
+    def forecasts(self, number: int) -> dict[str, Floats]:
+        """Forecasts of a trial by split, each (N, H, Q), target units, ascending along the levels.
+
+        Raises
+        ------
+        StoreError
+            If they are not there, with the trials that have some.
+        """
+        path = self.run.forecasts(number)
+        if not path.exists():
+            stored = sorted(self.run.trials_folder.glob("*/forecasts.npz"))
+            names = ", ".join(str(int(file.parent.name)) for file in stored)
+            raise StoreError(
+                f"trial {number} of {self.run.study_name} has no forecasts in {path.parent}; "
+                f"trials with forecasts: {names or 'none'}"
+            )
+        arrays = files.load_arrays(path)
+        return {name: np.sort(array.astype(np.float64), axis=-1) for name, array in arrays.items()}
+
+    def task(self, data_dir: Path | None = None) -> Task:
+        """The task, from the data set as it is now.
+
+        Parameters
+        ----------
+        data_dir : Path, optional
+            Folder of the data files, and of the user's TOML file, if they are not where the study
+            found them.
+
+        Raises
+        ------
+        ParetocastError
+            If the data set is not there, cannot be used, or is not the one of the study.
+        """
+        if data_dir not in self._tasks:
+            settings = self.settings
+            folder = data_dir or (None if settings.data_dir is None else Path(settings.data_dir))
+            dataset = load_dataset(
+                self._dataset(data_dir), data_dir=folder, covariates=settings.covariates
+            )
+            task = Task.from_settings(settings, dataset=dataset)
+            self._check_task(task.manifest())
+            self._tasks[data_dir] = task
+        return self._tasks[data_dir]
+
+    def _dataset(self, data_dir: Path | None) -> str:
+        """Name or TOML file of the data set; a file in a given folder precedes the old path."""
+        name = self.settings.dataset
+        file = own_file(name)
+        if file is None:
+            return name
+        if data_dir is not None and (data_dir / file.name).is_file():
+            return str(data_dir / file.name)
+        if not file.is_file():
+            raise StoreError(
+                f"{self.run.study_name} was made on {file.absolute()}, which is not there; give "
+                f"the folder of {file.name} with --data-dir"
+            )
+        return name
+
+    def _check_task(self, now: dict[str, Any]) -> None:
+        then = self.task_manifest
+        changed = sorted(key for key in {*now, *then} if now.get(key) != then.get(key))
+        if changed:
+            raise StoreError(
+                f"the data set is not what {self.run.study_name} was made on: "
+                f"{', '.join(changed)} differ; give the folder of the original data, and of the "
+                "data set's TOML file if it is your own, with --data-dir"
+            )
+
+
+def _result_in(folder: Path) -> Path:
+    """The only `best_params_*.json` of a folder."""
+    paths = sorted(folder.glob("best_params_*.json"))
+    if not paths:
+        raise StoreError(
+            f"{folder} holds no best_params_*.json; name the folder of a model and data set, "
+            "such as hpo/results/NHITS_Q_demo, once a trial of a study there is complete"
+        )
+    if len(paths) > 1:
+        names = "\n".join(f"  {path}" for path in paths)
+        raise StoreError(f"{folder} holds {len(paths)} studies; name one of\n{names}")
+    return paths[0]
