@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from paretocast.metrics.resampling import draw_scores, normal_draws, standard_errors
-from paretocast.metrics.scores import per_window, score_forecast
+from paretocast.metrics.resampling import draw_scores, standard_errors
+from paretocast.metrics.score_table import per_window, score_forecast
 from paretocast.metrics.uncertainty import standard_error
 from paretocast.search.pareto import front, front_probabilities, tied_front
 
@@ -28,6 +28,13 @@ def days(
     widths = spread * (0.8 + 0.4 * rng.random((n, 24, 1)))
     forecast = 10.0 + level[:, None, None] + widths * quantiles
     return observed, forecast
+
+
+def normal_draws(
+    values: Floats, errors: Floats, *, rng: np.random.Generator, n_resamples: int = 500
+) -> Floats:
+    """Draws, (R, n, m), of objectives and their standard errors, (n, m) each."""
+    return values + errors * rng.standard_normal((n_resamples, *values.shape))
 
 
 def draw(observed: Floats, forecast: Floats, *, seed: int = 0, n: int = 500) -> dict[str, Floats]:
