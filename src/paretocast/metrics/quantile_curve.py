@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.errors import DataError
-from paretocast.metrics.scores import SAME_LEVEL
+from paretocast.metrics.scores import SAME_LEVEL, central_levels
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -69,6 +69,15 @@ def quantiles_at(forecast: Floats, levels: ArrayLike, wanted: ArrayLike) -> Floa
     """
     read: Floats = forecast @ reading_weights(levels, wanted)
     return read
+
+
+def curve_interval(forecast: Floats, levels: ArrayLike, coverage: float) -> tuple[Floats, Floats]:
+    """Lower and upper bound, each (N, H), of the central interval of a coverage in percent.
+
+    Bounds beyond the outermost levels are read from the tails; `scores.interval` refuses them.
+    """
+    bounds = quantiles_at(forecast, levels, central_levels(coverage))
+    return bounds[..., 0], bounds[..., 1]
 
 
 def reading_weights(levels: ArrayLike, wanted: ArrayLike) -> Floats:

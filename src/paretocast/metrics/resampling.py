@@ -1,8 +1,8 @@
-"""How much the scores of trials owe to chance: days that were judged, seeds that were drawn.
+"""Scores of a forecast on resampled days, and their standard errors.
 
-All trials of a study are judged on the same days, and a good day for one is a good day for most.
+All trials of a study are scored on the same days, and a good day for one is a good day for most.
 So they are compared on the same resamples of those days: entry r of every array of draws belongs to
-resample r. Axes: R resamples, n trials, m objectives; objectives are minimised.
+resample r. Axes: N windows, H steps ahead, Q quantile levels, R resamples.
 """
 
 from __future__ import annotations
@@ -46,21 +46,22 @@ def draw_scores(
     forecast : ndarray of shape (N, H, Q)
         Quantile forecasts, in target units, ascending along `levels`.
     levels, coverage, seasonal_scale
-        As of `scores.score_forecast`.
+        As of `score_table.score_forecast`.
     rng : Generator
         In the same state for all trials that are to be compared.
 
     Returns
     -------
     dict of str to ndarray of shape (R,)
-        Under the names of `scores.score_forecast`, without n; empty if fewer than two windows hold
-        an observation. Higher spread means less is known.
+        Under the names of `score_table.score_forecast`, without n; empty if fewer than two windows
+        hold an observation.
 
     Notes
     -----
-    The circular block bootstrap of `stats.block_bootstrap` for the sums behind every score: a score
-    is made from the resampled sums, so that those that are no means (rmse, r2, coverage_error) have
-    their error too. Deviations from the sample are enlarged as `stats.standard_error` does.
+    The circular block bootstrap of `uncertainty.block_bootstrap` for the means behind every score:
+    a score follows from the resampled means, so that those that are no means themselves (rmse, r2,
+    coverage_error) have their error too. Deviations from the sample are enlarged as
+    `uncertainty.standard_error` does.
     """
     points = Points(observed, forecast, np.asarray(levels, np.float64), coverage, seasonal_scale)
     n_points = points.seen.sum(axis=1).astype(np.float64)  # (N,)

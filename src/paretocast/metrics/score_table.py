@@ -316,7 +316,8 @@ def target_square(points: Points) -> Floats:
 def above_floor(points: Points) -> Floats:
     """1 where the observation is large enough for a percentage error, else 0."""
     size = np.abs(points.observed)
-    return (size > MAPE_FLOOR_SHARE * size[points.seen].mean()).astype(np.float64)
+    above: Floats = (size > MAPE_FLOOR_SHARE * size[points.seen].mean()).astype(np.float64)
+    return above
 
 
 def relative_error(points: Points) -> Floats:
@@ -329,7 +330,8 @@ def relative_error(points: Points) -> Floats:
 def reported_pinball(points: Points) -> Floats:
     """Pinball loss, mean of the levels 0.1, 0.5 and 0.9."""
     losses = pinball_losses(points.observed, points.reported, np.array(REPORTED_LEVELS))
-    return losses.mean(axis=-1)
+    mean: Floats = losses.mean(axis=-1)
+    return mean
 
 
 def crps_loss(points: Points) -> Floats:
