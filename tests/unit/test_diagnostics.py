@@ -1,4 +1,4 @@
-"""Slabs of a forecast whose faults are known."""
+"""Diagnostics of a forecast whose faults are known."""
 
 from __future__ import annotations
 
@@ -52,28 +52,28 @@ def test_an_honest_forecast_has_a_worst_group_that_chance_explains() -> None:
 
 
 def test_groups_add_up_to_the_whole() -> None:
-    found = diagnosis(fault=True)
-    for breakdown in found.breakdowns:
-        assert sum(group.n for group in breakdown.groups) == found.overall.n == 80 * 24
+    result = diagnosis(fault=True)
+    for breakdown in result.breakdowns:
+        assert sum(group.n for group in breakdown.groups) == result.overall.n == 80 * 24
         hits = sum(group.picp * group.n for group in breakdown.groups)
-        assert hits / found.overall.n == pytest.approx(found.overall.picp)
+        assert hits / result.overall.n == pytest.approx(result.overall.picp)
 
 
 def test_a_reliable_forecast_is_on_the_diagonal_and_flat() -> None:
-    found = diagnosis(fault=False)
-    for share in found.reliability:
+    result = diagnosis(fault=False)
+    for share in result.reliability:
         assert share.low <= share.at <= share.high
         assert share.observed == pytest.approx(share.at, abs=3.0)
-    assert sum(share.observed for share in found.pit) == pytest.approx(100.0)
-    assert [share.observed for share in found.pit] == pytest.approx([10.0] * 10, abs=2.5)
+    assert sum(share.observed for share in result.pit) == pytest.approx(100.0)
+    assert [share.observed for share in result.pit] == pytest.approx([10.0] * 10, abs=2.5)
 
 
 def test_a_forecast_that_is_too_narrow_has_a_pit_histogram_like_a_u() -> None:
     sample = draw_sample(np.random.default_rng(2), n_windows=60, spread=0.4)
-    found = diagnose(sample.observed, sample.forecast, (), levels=LEVELS, target=80.0)
-    assert found.pit[0].observed > 20.0
-    assert found.pit[-1].observed > 20.0
-    assert found.worst is None
+    result = diagnose(sample.observed, sample.forecast, (), levels=LEVELS, target=80.0)
+    assert result.pit[0].observed > 20.0
+    assert result.pit[-1].observed > 20.0
+    assert result.worst is None
 
 
 def test_a_missing_hour_belongs_to_no_group_and_an_empty_group_is_left_out() -> None:
@@ -81,25 +81,25 @@ def test_a_missing_hour_belongs_to_no_group_and_an_empty_group_is_left_out() -> 
     observed = sample.observed.copy()
     observed[:, 3] = np.nan
     groupings = (lead_grouping(20, 24),)
-    found = diagnose(observed, sample.forecast, groupings, levels=LEVELS, target=80.0)
-    assert [group.label for group in found.breakdowns[0].groups] == [
+    result = diagnose(observed, sample.forecast, groupings, levels=LEVELS, target=80.0)
+    assert [group.label for group in result.breakdowns[0].groups] == [
         str(step) for step in range(1, 25) if step != 4
     ]
-    assert found.overall.n == 20 * 23
+    assert result.overall.n == 20 * 23
 
 
 def test_a_target_time_outside_every_group_is_not_counted() -> None:
     sample = draw_sample(np.random.default_rng(4), n_windows=20)
     members = np.full(sample.observed.shape, -1)
     members[:, 0] = 0
-    found = diagnose(
+    result = diagnose(
         sample.observed,
         sample.forecast,
         (Grouping("part", members, ("first", "never")),),
         levels=LEVELS,
         target=80.0,
     )
-    assert [(group.label, group.n) for group in found.breakdowns[0].groups] == [("first", 20)]
+    assert [(group.label, group.n) for group in result.breakdowns[0].groups] == [("first", 20)]
 
 
 def test_demand_is_divided_by_the_forecast_and_not_by_what_came() -> None:

@@ -102,9 +102,9 @@ def test_one_day_has_no_error_instead_of_none() -> None:
 
 def test_the_same_days_are_drawn_for_two_trials() -> None:
     observed, forecast = days()
-    one, other = draw(observed, forecast), draw(observed, forecast + 0.01)
-    alone = one["mae"].std()
-    assert (one["mae"] - other["mae"]).std() < 0.1 * alone
+    first, second = draw(observed, forecast), draw(observed, forecast + 0.01)
+    alone = first["mae"].std()
+    assert (first["mae"] - second["mae"]).std() < 0.1 * alone
 
 
 def test_an_undefined_score_has_undefined_draws_and_no_infinity() -> None:

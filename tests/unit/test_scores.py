@@ -328,31 +328,31 @@ def test_sorting_never_raises_the_summed_pinball_loss(forecast: Floats) -> None:
 
 def test_one_score_of_everything_is_what_the_single_functions_say() -> None:
     observed, forecast = drawn(missing=0.1)
-    found = score_table.score_forecast(observed, forecast, levels=GRID, seasonal_scale=2.0)
+    results = score_table.score_forecast(observed, forecast, levels=GRID, seasonal_scale=2.0)
     median, lower, upper = forecast[..., 5], forecast[..., 1], forecast[..., 9]
     seen = ~np.isnan(observed)
-    assert set(found) == METRICS
-    assert found["mae"] == scores.mae(observed, median)
-    assert found["rmse"] == scores.rmse(observed, median)
-    assert found["mape"] == scores.mape(observed, median)
-    assert found["mase"] == found["mae"] / 2.0
-    assert found["r2"] == scores.r2(observed, median)
-    assert found["pinball"] == pytest.approx(
+    assert set(results) == METRICS
+    assert results["mae"] == scores.mae(observed, median)
+    assert results["rmse"] == scores.rmse(observed, median)
+    assert results["mape"] == scores.mape(observed, median)
+    assert results["mase"] == results["mae"] / 2.0
+    assert results["r2"] == scores.r2(observed, median)
+    assert results["pinball"] == pytest.approx(
         scores.pinball(observed, forecast, levels=GRID)[[1, 5, 9]].mean()
     )
-    assert found["crps"] == scores.crps(observed, forecast, levels=GRID)
-    assert found["picp"] == scores.picp(observed, lower, upper)
-    assert found["mean_width"] == pytest.approx((upper - lower)[seen].mean())
-    assert found["winkler"] == scores.winkler(observed, lower, upper, coverage=80)
-    assert found["coverage_error"] == abs(found["picp"] - 80.0)
-    assert found["n"] == seen.sum()
+    assert results["crps"] == scores.crps(observed, forecast, levels=GRID)
+    assert results["picp"] == scores.picp(observed, lower, upper)
+    assert results["mean_width"] == pytest.approx((upper - lower)[seen].mean())
+    assert results["winkler"] == scores.winkler(observed, lower, upper, coverage=80)
+    assert results["coverage_error"] == abs(results["picp"] - 80.0)
+    assert results["n"] == seen.sum()
 
 
 def test_another_coverage_judges_another_interval() -> None:
     observed, forecast = drawn()
-    found = score_table.score_forecast(observed, forecast, levels=GRID, coverage=90)
-    assert found["mean_width"] == pytest.approx((forecast[..., 10] - forecast[..., 0]).mean())
-    assert found["coverage_error"] == pytest.approx(abs(found["picp"] - 90.0))
+    results = score_table.score_forecast(observed, forecast, levels=GRID, coverage=90)
+    assert results["mean_width"] == pytest.approx((forecast[..., 10] - forecast[..., 0]).mean())
+    assert results["coverage_error"] == pytest.approx(abs(results["picp"] - 90.0))
 
 
 def test_without_a_scale_mase_is_nan() -> None:
@@ -363,12 +363,12 @@ def test_without_a_scale_mase_is_nan() -> None:
 @given(st.integers(0, 1000), st.floats(0.01, 100.0))
 def test_scores_carry_the_unit_of_the_target(seed: int, unit: float) -> None:
     observed, forecast = drawn(seed, 3, 4)
-    one = score_table.score_forecast(observed, forecast, levels=GRID)
-    other = score_table.score_forecast(observed * unit, forecast * unit, levels=GRID)
+    first = score_table.score_forecast(observed, forecast, levels=GRID)
+    second = score_table.score_forecast(observed * unit, forecast * unit, levels=GRID)
     in_units = {"mae", "rmse", "pinball", "crps", "mean_width", "winkler"}
     for name in METRICS - {"picp", "coverage_error"}:  # a rounded bound may cut an observation off
         factor = unit if name in in_units else 1.0
-        assert other[name] == pytest.approx(factor * one[name], rel=1e-9, nan_ok=True)
+        assert second[name] == pytest.approx(factor * first[name], rel=1e-9, nan_ok=True)
 
 
 @given(st.integers(0, 1000))
@@ -384,13 +384,13 @@ def test_moving_the_bounds_to_the_truth_cannot_raise_the_interval_score(seed: in
 def test_scores_by_group_agree_with_scoring_each_group_alone() -> None:
     observed, forecast = drawn(missing=0.3)
     groups = np.random.default_rng(2).choice([-1, 3, 17], size=observed.shape)
-    labels, found = score_table.per_group(observed, forecast, groups, levels=GRID)
+    labels, results = score_table.per_group(observed, forecast, groups, levels=GRID)
     assert labels.tolist() == [-1, 3, 17]
     for g, label in enumerate(labels):
         alone = score_table.score_forecast(
             np.where(groups == label, observed, np.nan), forecast, levels=GRID
         )
-        for name, values in found.items():
+        for name, values in results.items():
             assert values[g] == pytest.approx(alone[name]), name
 
 
@@ -412,19 +412,19 @@ def test_scores_by_step_and_by_window_agree_with_slices() -> None:
 
 def test_the_weighted_mean_of_windows_is_the_score() -> None:
     observed, forecast = drawn(missing=0.3)
-    found = score_table.per_window(observed, forecast, levels=GRID)
+    results = score_table.per_window(observed, forecast, levels=GRID)
     whole = score_table.score_forecast(observed, forecast, levels=GRID)
     for name in ("mae", "pinball", "picp", "mean_width", "winkler"):
-        assert np.average(found[name], weights=found["n"]) == pytest.approx(whole[name])
+        assert np.average(results[name], weights=results["n"]) == pytest.approx(whole[name])
 
 
 def test_a_step_at_which_nothing_was_observed_has_no_score() -> None:
     observed, forecast = drawn(n=4, steps=3)
     observed[:, 1] = np.nan
     steps = np.broadcast_to(np.arange(3), observed.shape)
-    _, found = score_table.per_group(observed, forecast, steps, levels=GRID)
-    assert found["n"].tolist() == [4.0, 0.0, 4.0]
-    assert np.isnan(found["winkler"]).tolist() == [False, True, False]
+    _, results = score_table.per_group(observed, forecast, steps, levels=GRID)
+    assert results["n"].tolist() == [4.0, 0.0, 4.0]
+    assert np.isnan(results["winkler"]).tolist() == [False, True, False]
 
 
 def test_groups_must_be_whole_numbers_of_the_right_shape() -> None:

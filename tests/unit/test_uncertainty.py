@@ -138,8 +138,8 @@ def test_all_or_nothing_covered_is_as_sure_as_the_number_of_blocks(
     hits: int, low: float, high: float
 ) -> None:
     # Wilson with n = 10 blocks and t = 2.262: n / (n + t^2) = 0.6615.
-    found = uncertainty.picp_interval(*with_hits(np.full(100, hits)), rng=rng())
-    assert found == pytest.approx((low, high), abs=0.35)
+    interval = uncertainty.picp_interval(*with_hits(np.full(100, hits)), rng=rng())
+    assert interval == pytest.approx((low, high), abs=0.35)
 
 
 def test_days_that_are_all_alike_still_leave_an_interval() -> None:
@@ -220,16 +220,18 @@ def test_ninety_five_percent_intervals_hold_the_true_coverage_as_often_as_they_s
 def test_a_constant_advantage_is_found_whatever_the_level_of_the_losses() -> None:
     worse = rng(1).random(200) * 100
     better = worse - 1.0 + 0.01 * rng(2).standard_normal(200)
-    found = uncertainty.paired_difference(better, worse, rng=rng())
-    assert found.mean == pytest.approx(-1.0, abs=0.01)
-    assert found.low < found.mean < found.high < -0.9
+    difference = uncertainty.paired_difference(better, worse, rng=rng())
+    assert difference.mean == pytest.approx(-1.0, abs=0.01)
+    assert difference.low < difference.mean < difference.high < -0.9
 
 
 def test_swapping_two_forecasts_flips_the_difference() -> None:
     a, b = rng(1).random(50), rng(2).random(50)
-    one = uncertainty.paired_difference(a, b, rng=rng())
-    other = uncertainty.paired_difference(b, a, rng=rng())
-    assert (one.mean, one.low, one.high) == pytest.approx((-other.mean, -other.high, -other.low))
+    first = uncertainty.paired_difference(a, b, rng=rng())
+    second = uncertainty.paired_difference(b, a, rng=rng())
+    assert (first.mean, first.low, first.high) == pytest.approx(
+        (-second.mean, -second.high, -second.low)
+    )
 
 
 def test_a_window_missing_in_either_loss_is_left_out() -> None:
@@ -240,8 +242,8 @@ def test_a_window_missing_in_either_loss_is_left_out() -> None:
 
 def test_losses_that_never_differ_are_no_evidence() -> None:
     losses = rng(1).random(30)
-    found = uncertainty.paired_difference(losses, losses, rng=rng())
-    assert (found.mean, found.low, found.high) == (0.0, 0.0, 0.0)
+    difference = uncertainty.paired_difference(losses, losses, rng=rng())
+    assert (difference.mean, difference.low, difference.high) == (0.0, 0.0, 0.0)
     assert uncertainty.diebold_mariano(losses, losses, lags=3) == (0.0, 1.0)
 
 

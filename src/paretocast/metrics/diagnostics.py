@@ -106,7 +106,7 @@ class WorstGroup:
     n_looked_at: int
 
     def differs_from(self, target: float) -> bool:
-        """Whether chance among so many groups does not explain its coverage."""
+        """True if chance among so many groups does not explain its coverage."""
         return not self.low <= target <= self.high
 
 
@@ -171,14 +171,14 @@ def diagnose(
         Of the resampling; the same for every group.
     """
     lower, upper = curve_interval(forecast, levels, target)
-    seen = ~np.isnan(observed)
-    if not seen.any():
+    is_observed = ~np.isnan(observed)
+    if not is_observed.any():
         raise DataError("observed holds no value to diagnose a forecast with")
 
     def measure(label: str, members: NDArray[np.bool_]) -> GroupCoverage:
         members_observed = np.where(members, observed, np.nan)
         low, high = _coverage_interval(members_observed, lower, upper, seed=seed)
-        counted = members & seen
+        counted = members & is_observed
         hit = (lower <= observed) & (observed <= upper)
         return GroupCoverage(
             label=label,
@@ -197,14 +197,14 @@ def diagnose(
             tuple(
                 measure(label, members)
                 for i, label in enumerate(grouping.labels)
-                if (members := (grouping.members == i) & seen).any()
+                if (members := (grouping.members == i) & is_observed).any()
             ),
         )
         for grouping in groupings
     )
     return Diagnosis(
         target=target,
-        overall=measure("all", seen),
+        overall=measure("all", is_observed),
         breakdowns=breakdowns,
         worst=_worst(groupings, breakdowns, observed, lower, upper, target=target, seed=seed),
         reliability=_reliability(observed, forecast, levels, seed=seed),

@@ -64,7 +64,7 @@ def draw_scores(
     `uncertainty.standard_error` does.
     """
     points = Points(observed, forecast, np.asarray(levels, np.float64), coverage, seasonal_scale)
-    n_points = points.seen.sum(axis=1).astype(np.float64)  # (N,)
+    n_points = points.is_observed.sum(axis=1).astype(np.float64)  # (N,)
     n_windows = int((n_points > 0).sum())
     if n_windows < 2:
         return {}
@@ -74,7 +74,7 @@ def draw_scores(
     means: dict[Quantity, Floats] = {}
     for quantity in dict.fromkeys(q for score in SCORES.values() for q in score.quantities):
         rng.bit_generator.state = state  # the same days for every quantity
-        sums = np.where(points.seen, quantity(points), 0.0).sum(axis=1)  # (N,)
+        sums = np.where(points.is_observed, quantity(points), 0.0).sum(axis=1)  # (N,)
         drawn = block_bootstrap(sums, n_points, block=block, n_resamples=n_resamples, rng=rng)
         middle = sums.sum() / n_points.sum()
         means[quantity] = middle + enlarged * (drawn - middle)

@@ -1,4 +1,4 @@
-"""Every score of a forecast, one entry of a table each, and the scores of a forecast by this table.
+"""The table of scores, and the scores of a forecast by that table.
 
 A `Score` names quantities that exist at each point (a window and a step) and says how it follows
 from their means over the observed points. From that one entry a forecast is scored as it is
@@ -75,8 +75,8 @@ class Points:
     seasonal_scale: float = float("nan")
 
     @cached_property
-    def seen(self) -> NDArray[np.bool_]:
-        """Where something was observed, (N, H)."""
+    def is_observed(self) -> NDArray[np.bool_]:
+        """True where something was observed, (N, H)."""
         return ~np.isnan(self.observed)
 
     @cached_property
@@ -175,7 +175,7 @@ class Score:
         """The score of a forecast."""
         if self.compute is not None:
             return self.compute(points)
-        means = [np.asarray(each(points)[points.seen].mean()) for each in self.quantities]
+        means = [np.asarray(each(points)[points.is_observed].mean()) for each in self.quantities]
         return float(self.from_means(means, points))
 
 
@@ -232,11 +232,14 @@ def score_forecast(
         functions say.
     """
     tau = ascending_levels(levels)
-    seen = observed_points(observed, forecast, tau)
+    is_observed = observed_points(observed, forecast, tau)
     scale = float("nan") if seasonal_scale is None else check_scale(seasonal_scale)
     points = Points(observed, forecast, tau, coverage, scale)
     check_order(*points.interval)
-    return {**{name: score.of(points) for name, score in SCORES.items()}, "n": float(seen.sum())}
+    return {
+        **{name: score.of(points) for name, score in SCORES.items()},
+        "n": float(is_observed.sum()),
+    }
 
 
 def per_window(
@@ -275,7 +278,7 @@ def per_group(
         belongs to `labels[g]`; a group in which nothing was observed has n 0 and NaN scores.
     """
     tau = ascending_levels(levels)
-    seen = observed_points(observed, forecast, tau)
+    is_observed = observed_points(observed, forecast, tau)
     if groups.shape != observed.shape or not np.issubdtype(groups.dtype, np.integer):
         raise DataError(
             f"groups has shape {groups.shape} and type {groups.dtype}, "
@@ -284,11 +287,11 @@ def per_group(
     points = Points(observed, forecast, tau, coverage)
     check_order(*points.interval)
     labels, member = np.unique(groups, return_inverse=True)
-    member = member.reshape(groups.shape)[seen]
+    member = member.reshape(groups.shape)[is_observed]
     n = np.bincount(member, minlength=labels.size).astype(np.float64)
     scores: dict[str, Floats] = {}
     for name, quantity in _GROUP_MEANS.items():
-        total = np.bincount(member, weights=quantity(points)[seen], minlength=labels.size)
+        total = np.bincount(member, weights=quantity(points)[is_observed], minlength=labels.size)
         scores[name] = np.divide(total, n, out=np.full(labels.size, np.nan), where=n > 0)
     return labels, {**scores, "n": n}
 
@@ -316,7 +319,7 @@ def target_square(points: Points) -> Floats:
 def above_floor(points: Points) -> Floats:
     """1 where the observation is large enough for a percentage error, else 0."""
     size = np.abs(points.observed)
-    above: Floats = (size > MAPE_FLOOR_SHARE * size[points.seen].mean()).astype(np.float64)
+    above: Floats = (size > MAPE_FLOOR_SHARE * size[points.is_observed].mean()).astype(np.float64)
     return above
 
 

@@ -39,14 +39,14 @@ def mae(observed: Floats, point: Floats) -> float:
     >>> mae(np.array([[10.0, np.nan, 4.0]]), np.array([[8.0, 0.0, 5.0]]))
     1.5
     """
-    seen = _seen(observed, point=point)
-    return float(np.abs(observed - point)[seen].mean())
+    is_observed = _observed_mask(observed, point=point)
+    return float(np.abs(observed - point)[is_observed].mean())
 
 
 def rmse(observed: Floats, point: Floats) -> float:
     """Root of the mean squared error."""
-    seen = _seen(observed, point=point)
-    return float(np.sqrt(np.square(observed - point)[seen].mean()))
+    is_observed = _observed_mask(observed, point=point)
+    return float(np.sqrt(np.square(observed - point)[is_observed].mean()))
 
 
 def mape(observed: Floats, point: Floats, *, floor: float | None = None) -> float:
@@ -71,15 +71,15 @@ def mape(observed: Floats, point: Floats, *, floor: float | None = None) -> floa
     >>> mape(np.array([[10.0, 0.0, 4.0]]), np.array([[8.0, 1.0, 5.0]]))
     22.5
     """
-    seen = _seen(observed, point=point)
-    size = np.abs(observed[seen])
+    is_observed = _observed_mask(observed, point=point)
+    size = np.abs(observed[is_observed])
     least = MAPE_FLOOR_SHARE * size.mean() if floor is None else floor
     if not 0.0 <= least < np.inf:
         raise DataError(f"floor of the percentage error is {floor}, expected a finite number >= 0")
-    kept = size > least
-    if not kept.any():
+    large = size > least
+    if not large.any():
         return float("nan")
-    return float(100.0 * (np.abs(observed - point)[seen][kept] / size[kept]).mean())
+    return float(100.0 * (np.abs(observed - point)[is_observed][large] / size[large]).mean())
 
 
 def seasonal_scale(history: Floats, season_steps: int) -> float:
@@ -136,12 +136,12 @@ def r2(observed: Floats, point: Floats) -> float:
 
     NaN if the observations do not vary: there is nothing to explain.
     """
-    seen = _seen(observed, point=point)
-    values = observed[seen]
+    is_observed = _observed_mask(observed, point=point)
+    values = observed[is_observed]
     if (values == values[0]).all():  # their spread around a rounded mean need not be exactly 0
         return float("nan")
     spread = np.square(values - values.mean()).sum()
-    return float(1.0 - np.square(values - point[seen]).sum() / spread)
+    return float(1.0 - np.square(values - point[is_observed]).sum() / spread)
 
 
 def pinball(observed: Floats, forecast: Floats, *, levels: ArrayLike) -> Floats:
@@ -160,8 +160,8 @@ def pinball(observed: Floats, forecast: Floats, *, levels: ArrayLike) -> Floats:
     array([1.8])
     """
     tau = _levels(levels)
-    seen = observed_points(observed, forecast, tau)
-    loss: Floats = pinball_losses(observed, forecast, tau)[seen].mean(axis=0)
+    is_observed = observed_points(observed, forecast, tau)
+    loss: Floats = pinball_losses(observed, forecast, tau)[is_observed].mean(axis=0)
     return loss
 
 
@@ -204,15 +204,17 @@ def picp(observed: Floats, lower: Floats, upper: Floats) -> float:
 
     Neither high nor low is better: `coverage_error` says how far it is from its target.
     """
-    seen = _seen(observed, lower=lower, upper=upper)
+    is_observed = _observed_mask(observed, lower=lower, upper=upper)
     check_order(lower, upper)
-    return float(100.0 * ((lower <= observed) & (observed <= upper))[seen].sum() / seen.sum())
+    return float(
+        100.0 * ((lower <= observed) & (observed <= upper))[is_observed].sum() / is_observed.sum()
+    )
 
 
 def mean_width(lower: Floats, upper: Floats) -> float:
     """Mean width of intervals, whether or not anything was observed."""
     _check_finite("lower", lower)
-    _seen(lower, upper=upper)
+    _observed_mask(lower, upper=upper)
     check_order(lower, upper)
     return float((upper - lower).mean())
 
@@ -234,9 +236,9 @@ def winkler(observed: Floats, lower: Floats, upper: Floats, *, coverage: float) 
     8.0
     """
     _share(coverage)
-    seen = _seen(observed, lower=lower, upper=upper)
+    is_observed = _observed_mask(observed, lower=lower, upper=upper)
     check_order(lower, upper)
-    return float(winkler_losses(observed, lower, upper, coverage=coverage)[seen].mean())
+    return float(winkler_losses(observed, lower, upper, coverage=coverage)[is_observed].mean())
 
 
 def coverage_error(picp: float, target: float) -> float:
@@ -310,8 +312,8 @@ def winkler_losses(observed: Floats, lower: Floats, upper: Floats, *, coverage: 
     return losses
 
 
-def _seen(observed: Floats, **compared: Floats) -> NDArray[np.bool_]:
-    """Where something was observed, after the checks that the head of the module names."""
+def _observed_mask(observed: Floats, **compared: Floats) -> NDArray[np.bool_]:
+    """True where something was observed, after the checks that the head of the module names."""
     for name, values in compared.items():
         if values.shape != observed.shape:
             raise DataError(
@@ -320,14 +322,14 @@ def _seen(observed: Floats, **compared: Floats) -> NDArray[np.bool_]:
         _check_finite(name, values)
     if np.isinf(observed).any():
         raise DataError("observed holds an infinite value; mark a missing one as NaN")
-    seen: NDArray[np.bool_] = ~np.isnan(observed)
-    if not seen.any():
+    is_observed: NDArray[np.bool_] = ~np.isnan(observed)
+    if not is_observed.any():
         raise DataError("observed holds no value to score against")
-    return seen
+    return is_observed
 
 
 def observed_points(observed: Floats, forecast: Floats, tau: Floats) -> NDArray[np.bool_]:
-    """Where something was observed, (N, H), after the checks of the module's conventions."""
+    """True where something was observed, (N, H), after the same checks of a quantile forecast."""
     expected = (*observed.shape, tau.size)
     if forecast.shape != expected:
         raise DataError(
@@ -335,7 +337,7 @@ def observed_points(observed: Floats, forecast: Floats, tau: Floats) -> NDArray[
             "from observed and levels"
         )
     _check_finite("forecast", forecast)
-    return _seen(observed)
+    return _observed_mask(observed)
 
 
 def _check_finite(name: str, values: Floats) -> None:
