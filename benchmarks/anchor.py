@@ -31,7 +31,7 @@ QUICK_STEPS = 5
 
 def judged(task: Task, split: str, forecast: NDArray[np.float64]) -> list[float]:
     """MAE, pinball loss and PICP on a split."""
-    from paretocast.metrics.scores import score_forecast
+    from paretocast.metrics.score_table import score_forecast
 
     scores = score_forecast(task.observed(split), forecast, levels=task.shape.levels, coverage=80.0)
     return [scores[name] for name in SCORES]

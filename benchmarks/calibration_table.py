@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from harness import print_result, print_table
+from scipy.special import stdtr
 
 from paretocast.calibration import (
     METHODS,
@@ -29,9 +30,8 @@ from paretocast.calibration import (
 )
 from paretocast.data import load_dataset
 from paretocast.data.task import plan_task
-from paretocast.metrics.diagnostics import coverage_probability
 from paretocast.metrics.scores import interval, mae
-from paretocast.metrics.uncertainty import picp_interval
+from paretocast.metrics.uncertainty import effective_sample, picp_interval
 from paretocast.results.groups import MONTHS, sample_of
 from paretocast.results.stored_study import StoredStudy
 from paretocast.settings import TuneSettings
@@ -126,15 +126,25 @@ def scored(
         "winkler": judged.winkler,
         "pinball": judged.pinball,
         "mae": mae(test.observed, forecast[..., middle]),
-        "probability_within_5": coverage_probability(
-            test.observed,
-            forecast,
-            levels=test.levels,
-            target=target,
-            tolerance=5.0,
-            rng=np.random.default_rng(0),
+        "probability_within_5": probability_within(
+            test.observed, lower, upper, max(0.0, target - 5.0), min(100.0, target + 5.0)
         ),
     }
+
+
+def probability_within(
+    observed: NDArray[np.float64],
+    lower: NDArray[np.float64],
+    upper: NDArray[np.float64],
+    low: float,
+    high: float,
+) -> float:
+    """Confidence that the true coverage lies from low to high percent, as in `picp_interval`."""
+    sample = effective_sample(observed, lower, upper, rng=np.random.default_rng(0))
+    shares = np.array([low, high]) / 100.0
+    with np.errstate(divide="ignore"):  # shares of 0 and 1 have no error: beyond all doubt
+        scores = (shares - sample.share) / np.sqrt(shares * (1.0 - shares) / sample.size)
+    return float(np.diff(stdtr(sample.df, scores))[0])
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from harness import print_result, print_table
 
 from paretocast.data import generate_demo, load_dataset
 from paretocast.data.task import Task, plan_task
-from paretocast.metrics.scores import score_forecast
+from paretocast.metrics.score_table import score_forecast
 from paretocast.settings import TuneSettings
 from paretocast.training.setup import TrainingSetup
 from paretocast.training.trial import run_trial, trial_seed

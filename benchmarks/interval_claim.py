@@ -237,7 +237,8 @@ def judged_on_tune(record: TrialRecord) -> Judged:
 
 def judge(setup: TrainingSetup, kept: NDArray[np.float32], *, seed: int) -> Judged:
     """The same measures on the calibrate split, by the same functions."""
-    from paretocast.metrics.scores import interval, score_forecast
+    from paretocast.metrics.score_table import score_forecast
+    from paretocast.metrics.scores import interval
     from paretocast.metrics.uncertainty import picp_interval
 
     observed, forecast = setup.task.observed("calibrate"), kept.astype(np.float64)

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from harness import print_result, print_table
 
-from paretocast.metrics.resampling import normal_draws
+from paretocast.metrics.resampling import N_RESAMPLES
 from paretocast.search.pareto import TIED_FROM, front, front_probabilities, hypervolume
 from paretocast.search.selection import Candidate, Draws, select
 from paretocast.study.repeats import MAX_SEEDS, RepeatCandidate, next_repeat
@@ -173,7 +173,9 @@ def draw(
     """Objectives as other days and seeds might have made them, (R, n, m)."""
     variance = seed_variance(at_end) / np.array(n_seeds)[:, None]
     errors = np.sqrt(np.square(DAY_ERRORS) + variance)
-    return normal_draws(values, errors, rng=np.random.default_rng(seed))
+    normal = np.random.default_rng(seed).standard_normal((N_RESAMPLES, *values.shape))
+    drawn: Floats = values + errors * normal
+    return drawn
 
 
 def report(

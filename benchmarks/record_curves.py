@@ -131,7 +131,7 @@ def judge(
     setup: TrainingSetup, forecast: NDArray[np.float64], split: str, *, seed: int
 ) -> dict[str, float]:
     """Scores of a forecast on a split, with block-bootstrap standard errors of two."""
-    from paretocast.metrics.scores import per_window, score_forecast
+    from paretocast.metrics.score_table import per_window, score_forecast
     from paretocast.metrics.uncertainty import standard_error
 
     observed, levels = setup.task.observed(split), setup.task.shape.levels

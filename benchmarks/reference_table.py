@@ -19,7 +19,7 @@ from paretocast.benchmark import calibrate_test
 from paretocast.benchmark.test_split import validation_stop
 from paretocast.data import load_dataset
 from paretocast.data.task import Task, plan_task
-from paretocast.metrics.scores import score_forecast
+from paretocast.metrics.score_table import score_forecast
 from paretocast.models.baselines.naive import NAIVE_BASELINES, baseline_names, fit_baseline
 
 DATASETS = ("heat", "water_centrum", "water_tommerby")

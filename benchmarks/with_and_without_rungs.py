@@ -59,7 +59,7 @@ def objectives(run: RunDirectory, trial_store: TrialStore) -> dict[str, NDArray[
     """MAE and coverage error by split of every trial that was trained to the end, (n, 2) each."""
     import numpy as np
 
-    from paretocast.metrics.scores import score_forecast
+    from paretocast.metrics.score_table import score_forecast
     from paretocast.results.forecasts import open_trial
     from paretocast.search.selection import TrialState
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from paretocast.data.scaling import Transform
 from paretocast.data.task import DENSE_LEVELS, TaskShape
 from paretocast.errors import SettingsError, unknown_key
+from paretocast.metrics.scores import SAME_LEVEL, central_levels
 from paretocast.search.objectives import (
     DEFAULT_OBJECTIVES,
     HONEST,
@@ -317,11 +318,11 @@ class TuneSettings(Closed):
 
     @model_validator(mode="after")
     def _levels_hold_the_interval(self) -> TuneSettings:
-        tail = (100.0 - self.target_coverage) / 200.0
+        low, high = central_levels(self.target_coverage)
         levels = self.task.levels
-        if tail < levels[0] - 1e-9 or 1.0 - tail > levels[-1] + 1e-9:
+        if low < levels[0] - SAME_LEVEL or high > levels[-1] + SAME_LEVEL:
             raise ValueError(
-                f"target_coverage {self.target_coverage:g} needs levels {tail:g} and {1 - tail:g}, "
+                f"target_coverage {self.target_coverage:g} needs levels {low:g} and {high:g}, "
                 f"task.levels go from {levels[0]:g} to {levels[-1]:g}"
             )
         return self

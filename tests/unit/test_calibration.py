@@ -13,7 +13,6 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from paretocast.calibration import (
-    CALIBRATED_SCORES,
     METHODS,
     Sample,
     choose_calibrator,
@@ -24,7 +23,8 @@ from paretocast.calibration import (
 from paretocast.calibration.conformal import ShiftCalibrator, Sides, Unit, fit_conformal
 from paretocast.calibration.finite_sample import conformal_rank, design_effect, upper_quantile
 from paretocast.errors import DataError
-from paretocast.metrics.scores import score_forecast, winkler
+from paretocast.metrics.score_table import CALIBRATED_SCORES, score_forecast
+from paretocast.metrics.scores import winkler
 from samples import LEVELS, clock_groups, coverage, draw_sample
 
 STATIC = [name for name, method in METHODS.items() if not method.online]

@@ -1,4 +1,4 @@
-"""Slabs of a forecast whose faults are known."""
+"""Diagnostics of a forecast whose faults are known."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from paretocast.errors import DataError
 from paretocast.metrics.diagnostics import (
     Diagnosis,
     Grouping,
-    coverage_probability,
     demand_grouping,
     diagnose,
     lead_grouping,
@@ -33,74 +32,74 @@ def diagnosis(*, fault: bool) -> Diagnosis:
     return diagnose(sample.observed, forecast, groupings, levels=LEVELS, target=80.0)
 
 
-def test_the_worst_slab_is_where_the_fault_was_put() -> None:
+def test_the_worst_group_is_where_the_fault_was_put() -> None:
     worst = diagnosis(fault=True).worst
     assert worst is not None
-    assert (worst.grouping, worst.slab.label) in {("lead time", "11"), ("lead time", "12")}
-    assert worst.slab.picp < 40.0
+    assert (worst.grouping, worst.group.label) in {("lead time", "11"), ("lead time", "12")}
+    assert worst.group.picp < 40.0
     assert worst.differs_from(80.0)
     assert worst.n_looked_at == 34
-    assert worst.low < worst.slab.low
-    assert worst.high > worst.slab.high
+    assert worst.low < worst.group.low
+    assert worst.high > worst.group.high
     assert "34 groups were looked at" in worst_sentence(worst, 80.0)
 
 
-def test_an_honest_forecast_has_a_worst_slab_that_chance_explains() -> None:
+def test_an_honest_forecast_has_a_worst_group_that_chance_explains() -> None:
     worst = diagnosis(fault=False).worst
     assert worst is not None
     assert not worst.differs_from(80.0)
     assert "chance among so many groups explains" in worst_sentence(worst, 80.0)
 
 
-def test_slabs_add_up_to_the_whole() -> None:
-    found = diagnosis(fault=True)
-    for breakdown in found.breakdowns:
-        assert sum(slab.n for slab in breakdown.slabs) == found.overall.n == 80 * 24
-        hits = sum(slab.picp * slab.n for slab in breakdown.slabs)
-        assert hits / found.overall.n == pytest.approx(found.overall.picp)
+def test_groups_add_up_to_the_whole() -> None:
+    result = diagnosis(fault=True)
+    for breakdown in result.breakdowns:
+        assert sum(group.n for group in breakdown.groups) == result.overall.n == 80 * 24
+        hits = sum(group.picp * group.n for group in breakdown.groups)
+        assert hits / result.overall.n == pytest.approx(result.overall.picp)
 
 
 def test_a_reliable_forecast_is_on_the_diagonal_and_flat() -> None:
-    found = diagnosis(fault=False)
-    for share in found.reliability:
+    result = diagnosis(fault=False)
+    for share in result.reliability:
         assert share.low <= share.at <= share.high
         assert share.observed == pytest.approx(share.at, abs=3.0)
-    assert sum(share.observed for share in found.pit) == pytest.approx(100.0)
-    assert [share.observed for share in found.pit] == pytest.approx([10.0] * 10, abs=2.5)
+    assert sum(share.observed for share in result.pit) == pytest.approx(100.0)
+    assert [share.observed for share in result.pit] == pytest.approx([10.0] * 10, abs=2.5)
 
 
 def test_a_forecast_that_is_too_narrow_has_a_pit_histogram_like_a_u() -> None:
     sample = draw_sample(np.random.default_rng(2), n_windows=60, spread=0.4)
-    found = diagnose(sample.observed, sample.forecast, (), levels=LEVELS, target=80.0)
-    assert found.pit[0].observed > 20.0
-    assert found.pit[-1].observed > 20.0
-    assert found.worst is None
+    result = diagnose(sample.observed, sample.forecast, (), levels=LEVELS, target=80.0)
+    assert result.pit[0].observed > 20.0
+    assert result.pit[-1].observed > 20.0
+    assert result.worst is None
 
 
-def test_a_missing_hour_belongs_to_no_slab_and_an_empty_slab_is_left_out() -> None:
+def test_a_missing_hour_belongs_to_no_group_and_an_empty_group_is_left_out() -> None:
     sample = draw_sample(np.random.default_rng(3), n_windows=20)
     observed = sample.observed.copy()
     observed[:, 3] = np.nan
     groupings = (lead_grouping(20, 24),)
-    found = diagnose(observed, sample.forecast, groupings, levels=LEVELS, target=80.0)
-    assert [slab.label for slab in found.breakdowns[0].slabs] == [
+    result = diagnose(observed, sample.forecast, groupings, levels=LEVELS, target=80.0)
+    assert [group.label for group in result.breakdowns[0].groups] == [
         str(step) for step in range(1, 25) if step != 4
     ]
-    assert found.overall.n == 20 * 23
+    assert result.overall.n == 20 * 23
 
 
 def test_a_target_time_outside_every_group_is_not_counted() -> None:
     sample = draw_sample(np.random.default_rng(4), n_windows=20)
     members = np.full(sample.observed.shape, -1)
     members[:, 0] = 0
-    found = diagnose(
+    result = diagnose(
         sample.observed,
         sample.forecast,
         (Grouping("part", members, ("first", "never")),),
         levels=LEVELS,
         target=80.0,
     )
-    assert [(slab.label, slab.n) for slab in found.breakdowns[0].slabs] == [("first", 20)]
+    assert [(group.label, group.n) for group in result.breakdowns[0].groups] == [("first", 20)]
 
 
 def test_demand_is_divided_by_the_forecast_and_not_by_what_came() -> None:
@@ -116,24 +115,6 @@ def test_demand_is_divided_by_the_forecast_and_not_by_what_came() -> None:
 def test_nothing_observed_is_nothing_to_diagnose() -> None:
     with pytest.raises(DataError, match="no value to diagnose"):
         diagnose(np.full((2, 3), np.nan), np.zeros((2, 3, 11)), (), levels=LEVELS, target=80.0)
-
-
-@pytest.mark.parametrize(
-    ("spread", "low", "high"), [(1.0, 0.9, 1.0), (0.4, 0.0, 0.05), (2.5, 0.0, 0.05)]
-)
-def test_the_probability_of_the_band_follows_the_coverage(
-    spread: float, low: float, high: float
-) -> None:
-    sample = draw_sample(np.random.default_rng(6), n_windows=200, spread=spread)
-    probability = coverage_probability(
-        sample.observed,
-        sample.forecast,
-        levels=LEVELS,
-        target=80.0,
-        tolerance=5.0,
-        rng=np.random.default_rng(0),
-    )
-    assert low <= probability <= high
 
 
 def test_the_groups_of_a_task_are_in_local_time() -> None:

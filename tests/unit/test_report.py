@@ -336,7 +336,7 @@ def test_every_key_of_the_schema_is_required() -> None:
         (("manifest_hash",), "abc"),
         (("selection", "reason"), ""),
         (("best_params", "lr"), None),
-        (("validation_metrics", "pinbal"), 0.1),
+        (("validation_metrics", "pinbal"), "0.1"),
         (("validation_metrics", "mae"), None),
         (("all_pareto_trials",), []),
         (("all_pareto_trials", 0, "picp"), "79"),
@@ -356,7 +356,7 @@ def test_a_wrong_value_is_refused(path: tuple[str | int, ...], value: object) ->
     assert len(errors(content)) == 1
 
 
-@pytest.mark.parametrize("name", ["mape", "mase", "r2"])
+@pytest.mark.parametrize("name", ["mape", "mase", "r2", "score_of_a_plugin"])
 def test_an_undefined_score_may_be_null(name: str) -> None:
     content = document()
     content["validation_metrics"][name] = None

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from paretocast.metrics.resampling import draw_scores, standard_errors
-from paretocast.metrics.scores import score_forecast
+from paretocast.metrics.score_table import score_forecast
 from paretocast.metrics.uncertainty import picp_interval
 from paretocast.search.objectives import parse_constraints, parse_objectives
 from paretocast.search.selection import TrialState

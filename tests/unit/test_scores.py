@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,8 +18,8 @@ from scipy import stats as scipy_stats
 from sklearn import metrics
 from utilsforecast import losses
 
-from paretocast.errors import DataError
-from paretocast.metrics import scores
+from paretocast.errors import DataError, SettingsError
+from paretocast.metrics import score_table, scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,8 +112,8 @@ def test_a_missing_observation_is_left_out() -> None:
 def test_what_was_forecast_for_a_missing_observation_changes_nothing(seed: int) -> None:
     observed, forecast = drawn(seed, 4, 6, missing=0.3)
     other = np.where(np.isnan(observed)[..., None], forecast + 7.0, forecast)
-    assert scores.score_forecast(observed, forecast, levels=GRID) == pytest.approx(
-        scores.score_forecast(observed, other, levels=GRID), nan_ok=True
+    assert score_table.score_forecast(observed, forecast, levels=GRID) == pytest.approx(
+        score_table.score_forecast(observed, other, levels=GRID), nan_ok=True
     )
 
 
@@ -212,6 +213,19 @@ def test_coverage_error_loses_the_sign() -> None:
     assert scores.coverage_error(70.0, 80.0) == scores.coverage_error(90.0, 80.0) == 10.0
 
 
+def test_a_score_registered_twice_or_of_no_known_unit_is_refused() -> None:
+    mae = score_table.SCORES["mae"]
+    for name in ("mae", "n"):
+        with pytest.raises(SettingsError, match=f"score '{name}' exists already"):
+            score_table.register_score(replace(mae, name=name))
+    with pytest.raises(SettingsError, match="name not of letters"):
+        replace(mae, name="evening mae")
+    with pytest.raises(SettingsError, match="unit 'kWh', expected one of"):
+        replace(mae, unit="kWh")
+    with pytest.raises(SettingsError, match="direction 'down', expected one of"):
+        replace(mae, direction="down")
+
+
 @pytest.mark.parametrize("coverage", [0.8, 0.0, 100.0, -80.0, math.nan])
 def test_a_coverage_that_is_not_percent_is_refused(coverage: float) -> None:
     zeros = np.zeros((1, 1))
@@ -222,9 +236,9 @@ def test_a_coverage_that_is_not_percent_is_refused(coverage: float) -> None:
 
 
 def test_crossed_bounds_are_refused() -> None:
-    with pytest.raises(DataError, match=r"\(0, 1\); see fix_crossing"):
+    with pytest.raises(DataError, match=r"\(0, 1\); sort the levels"):
         scores.mean_width(np.array([[0.0, 2.0]]), np.array([[1.0, 1.0]]))
-    with pytest.raises(DataError, match="fix_crossing"):
+    with pytest.raises(DataError, match="sort the levels"):
         scores.picp(np.zeros((1, 1)), np.ones((1, 1)), np.zeros((1, 1)))
 
 
@@ -254,8 +268,6 @@ def test_a_forecast_that_is_not_finite_is_named_where_it_stands() -> None:
         scores.pinball(np.zeros((2, 3)), forecast, levels=[0.5])
     with pytest.raises(DataError, match="not finite"):
         scores.mean_width(np.array([[np.nan]]), np.zeros((1, 1)))
-    with pytest.raises(DataError, match="not finite"):
-        scores.fix_crossing(np.array([[[np.nan, 1.0]]]))
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 90.0, math.nan])
@@ -306,65 +318,57 @@ def test_a_forecast_of_other_levels_is_refused() -> None:
         scores.quantile_at(np.zeros((1, 1, 2)), [0.1, 0.5, 0.9], 0.5)
 
 
-def test_sorting_removes_crossing_and_keeps_the_values() -> None:
-    crossed = np.array([[[2.0, 1.0, 3.0], [1.0, 1.0, 3.0]]])
-    assert scores.crossing_rate(crossed) == 0.5
-    assert scores.fix_crossing(crossed).tolist() == [[[1.0, 2.0, 3.0], [1.0, 1.0, 3.0]]]
-    assert scores.crossing_rate(scores.fix_crossing(crossed)) == 0.0
-    assert crossed[0, 0].tolist() == [2.0, 1.0, 3.0]
-
-
 @given(arrays(np.float64, (2, 2, len(GRID)), elements=numbers))
 def test_sorting_never_raises_the_summed_pinball_loss(forecast: Floats) -> None:
     observed = np.array([[0.0, 5.0], [-20.0, np.nan]])
     before = scores.pinball(observed, forecast, levels=GRID).sum()
-    after = scores.pinball(observed, scores.fix_crossing(forecast), levels=GRID).sum()
+    after = scores.pinball(observed, np.sort(forecast, axis=-1), levels=GRID).sum()
     assert after <= before + 1e-9
 
 
 def test_one_score_of_everything_is_what_the_single_functions_say() -> None:
     observed, forecast = drawn(missing=0.1)
-    found = scores.score_forecast(observed, forecast, levels=GRID, seasonal_scale=2.0)
+    results = score_table.score_forecast(observed, forecast, levels=GRID, seasonal_scale=2.0)
     median, lower, upper = forecast[..., 5], forecast[..., 1], forecast[..., 9]
     seen = ~np.isnan(observed)
-    assert set(found) == METRICS
-    assert found["mae"] == scores.mae(observed, median)
-    assert found["rmse"] == scores.rmse(observed, median)
-    assert found["mape"] == scores.mape(observed, median)
-    assert found["mase"] == found["mae"] / 2.0
-    assert found["r2"] == scores.r2(observed, median)
-    assert found["pinball"] == pytest.approx(
+    assert set(results) == METRICS
+    assert results["mae"] == scores.mae(observed, median)
+    assert results["rmse"] == scores.rmse(observed, median)
+    assert results["mape"] == scores.mape(observed, median)
+    assert results["mase"] == results["mae"] / 2.0
+    assert results["r2"] == scores.r2(observed, median)
+    assert results["pinball"] == pytest.approx(
         scores.pinball(observed, forecast, levels=GRID)[[1, 5, 9]].mean()
     )
-    assert found["crps"] == scores.crps(observed, forecast, levels=GRID)
-    assert found["picp"] == scores.picp(observed, lower, upper)
-    assert found["mean_width"] == pytest.approx((upper - lower)[seen].mean())
-    assert found["winkler"] == scores.winkler(observed, lower, upper, coverage=80)
-    assert found["coverage_error"] == abs(found["picp"] - 80.0)
-    assert found["n"] == seen.sum()
+    assert results["crps"] == scores.crps(observed, forecast, levels=GRID)
+    assert results["picp"] == scores.picp(observed, lower, upper)
+    assert results["mean_width"] == pytest.approx((upper - lower)[seen].mean())
+    assert results["winkler"] == scores.winkler(observed, lower, upper, coverage=80)
+    assert results["coverage_error"] == abs(results["picp"] - 80.0)
+    assert results["n"] == seen.sum()
 
 
 def test_another_coverage_judges_another_interval() -> None:
     observed, forecast = drawn()
-    found = scores.score_forecast(observed, forecast, levels=GRID, coverage=90)
-    assert found["mean_width"] == pytest.approx((forecast[..., 10] - forecast[..., 0]).mean())
-    assert found["coverage_error"] == pytest.approx(abs(found["picp"] - 90.0))
+    results = score_table.score_forecast(observed, forecast, levels=GRID, coverage=90)
+    assert results["mean_width"] == pytest.approx((forecast[..., 10] - forecast[..., 0]).mean())
+    assert results["coverage_error"] == pytest.approx(abs(results["picp"] - 90.0))
 
 
 def test_without_a_scale_mase_is_nan() -> None:
     observed, forecast = drawn()
-    assert math.isnan(scores.score_forecast(observed, forecast, levels=GRID)["mase"])
+    assert math.isnan(score_table.score_forecast(observed, forecast, levels=GRID)["mase"])
 
 
 @given(st.integers(0, 1000), st.floats(0.01, 100.0))
 def test_scores_carry_the_unit_of_the_target(seed: int, unit: float) -> None:
     observed, forecast = drawn(seed, 3, 4)
-    one = scores.score_forecast(observed, forecast, levels=GRID)
-    other = scores.score_forecast(observed * unit, forecast * unit, levels=GRID)
+    first = score_table.score_forecast(observed, forecast, levels=GRID)
+    second = score_table.score_forecast(observed * unit, forecast * unit, levels=GRID)
     in_units = {"mae", "rmse", "pinball", "crps", "mean_width", "winkler"}
     for name in METRICS - {"picp", "coverage_error"}:  # a rounded bound may cut an observation off
         factor = unit if name in in_units else 1.0
-        assert other[name] == pytest.approx(factor * one[name], rel=1e-9, nan_ok=True)
+        assert second[name] == pytest.approx(factor * first[name], rel=1e-9, nan_ok=True)
 
 
 @given(st.integers(0, 1000))
@@ -380,48 +384,52 @@ def test_moving_the_bounds_to_the_truth_cannot_raise_the_interval_score(seed: in
 def test_scores_by_group_agree_with_scoring_each_group_alone() -> None:
     observed, forecast = drawn(missing=0.3)
     groups = np.random.default_rng(2).choice([-1, 3, 17], size=observed.shape)
-    labels, found = scores.per_group(observed, forecast, groups, levels=GRID)
+    labels, results = score_table.per_group(observed, forecast, groups, levels=GRID)
     assert labels.tolist() == [-1, 3, 17]
     for g, label in enumerate(labels):
-        alone = scores.score_forecast(
+        alone = score_table.score_forecast(
             np.where(groups == label, observed, np.nan), forecast, levels=GRID
         )
-        for name, values in found.items():
+        for name, values in results.items():
             assert values[g] == pytest.approx(alone[name]), name
 
 
 def test_scores_by_step_and_by_window_agree_with_slices() -> None:
     observed, forecast = drawn(n=5, steps=3, missing=0.2)
-    by_step = scores.per_step(observed, forecast, levels=GRID, coverage=90)
-    by_window = scores.per_window(observed, forecast, levels=GRID, coverage=90)
+    steps = np.broadcast_to(np.arange(3), observed.shape)
+    _, by_step = score_table.per_group(observed, forecast, steps, levels=GRID, coverage=90)
+    by_window = score_table.per_window(observed, forecast, levels=GRID, coverage=90)
     assert set(by_step) == {"mae", "pinball", "picp", "mean_width", "winkler", "n"}
     for h in range(3):
-        alone = scores.score_forecast(observed[:, [h]], forecast[:, [h]], levels=GRID, coverage=90)
+        alone = score_table.score_forecast(
+            observed[:, [h]], forecast[:, [h]], levels=GRID, coverage=90
+        )
         assert all(by_step[name][h] == pytest.approx(alone[name]) for name in by_step)
     for i in range(5):
-        alone = scores.score_forecast(observed[[i]], forecast[[i]], levels=GRID, coverage=90)
+        alone = score_table.score_forecast(observed[[i]], forecast[[i]], levels=GRID, coverage=90)
         assert all(by_window[name][i] == pytest.approx(alone[name]) for name in by_window)
 
 
 def test_the_weighted_mean_of_windows_is_the_score() -> None:
     observed, forecast = drawn(missing=0.3)
-    found = scores.per_window(observed, forecast, levels=GRID)
-    whole = scores.score_forecast(observed, forecast, levels=GRID)
+    results = score_table.per_window(observed, forecast, levels=GRID)
+    whole = score_table.score_forecast(observed, forecast, levels=GRID)
     for name in ("mae", "pinball", "picp", "mean_width", "winkler"):
-        assert np.average(found[name], weights=found["n"]) == pytest.approx(whole[name])
+        assert np.average(results[name], weights=results["n"]) == pytest.approx(whole[name])
 
 
 def test_a_step_at_which_nothing_was_observed_has_no_score() -> None:
     observed, forecast = drawn(n=4, steps=3)
     observed[:, 1] = np.nan
-    found = scores.per_step(observed, forecast, levels=GRID)
-    assert found["n"].tolist() == [4.0, 0.0, 4.0]
-    assert np.isnan(found["winkler"]).tolist() == [False, True, False]
+    steps = np.broadcast_to(np.arange(3), observed.shape)
+    _, results = score_table.per_group(observed, forecast, steps, levels=GRID)
+    assert results["n"].tolist() == [4.0, 0.0, 4.0]
+    assert np.isnan(results["winkler"]).tolist() == [False, True, False]
 
 
 def test_groups_must_be_whole_numbers_of_the_right_shape() -> None:
     observed, forecast = drawn(n=2, steps=3)
     with pytest.raises(DataError, match=r"integers of shape \(2, 3\)"):
-        scores.per_group(observed, forecast, np.zeros(3, dtype=int), levels=GRID)
+        score_table.per_group(observed, forecast, np.zeros(3, dtype=int), levels=GRID)
     with pytest.raises(DataError, match="type float64"):
-        scores.per_group(observed, forecast, np.zeros((2, 3)), levels=GRID)  # type: ignore[arg-type]
+        score_table.per_group(observed, forecast, np.zeros((2, 3)), levels=GRID)  # type: ignore[arg-type]

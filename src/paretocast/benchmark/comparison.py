@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretocast.benchmark.configs import DEFAULT, NONE, TUNED
-from paretocast.metrics.scores import interval, per_window, score_forecast
+from paretocast.metrics.score_table import per_window, score_forecast
+from paretocast.metrics.scores import interval
 from paretocast.metrics.uncertainty import diebold_mariano, paired_difference, picp_interval
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Row:
     Attributes
     ----------
     scores : dict of str to float
-        `scores.score_forecast`, mean over seeds.
+        `score_table.score_forecast`, mean over seeds.
     spread : dict of str to float
         Standard deviation of each score over seeds; empty with one seed.
     picp_low, picp_high, mae_low, mae_high : float

@@ -19,7 +19,8 @@ from paretocast.calibration.ensemble import average_levels
 from paretocast.data.series import STEPS_PER_DAY
 from paretocast.data.task import installed_versions
 from paretocast.errors import DataError
-from paretocast.metrics.scores import score_forecast, seasonal_scale
+from paretocast.metrics.score_table import score_forecast
+from paretocast.metrics.scores import seasonal_scale
 from paretocast.models.baselines.naive import fit_baseline
 from paretocast.results.groups import sample_of
 from paretocast.training.setup import TrainingSetup

@@ -13,7 +13,7 @@ missing. A missing observation is left out everywhere.
 from __future__ import annotations
 
 from paretocast.calibration.base import Calibrator
-from paretocast.calibration.cross_fit import CALIBRATED_SCORES, cross_fitted
+from paretocast.calibration.cross_fit import cross_fitted
 from paretocast.calibration.methods import (
     AUTO,
     FEWEST_COMPARED_WINDOWS,
@@ -33,7 +33,6 @@ from paretocast.calibration.sample import Sample
 
 __all__ = [
     "AUTO",
-    "CALIBRATED_SCORES",
     "FEWEST_COMPARED_WINDOWS",
     "METHODS",
     "Calibrator",

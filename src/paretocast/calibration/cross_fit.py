@@ -24,15 +24,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
-# Scores of the calibrated forecast, by the name that objectives and records use.
-CALIBRATED_SCORES = {
-    "calibrated_winkler": "winkler",
-    "calibrated_width": "mean_width",
-    "calibrated_pinball": "pinball",
-    "calibrated_picp": "picp",
-}
-
-
 def fit_plain(sample: Sample) -> Calibrator:
     """The calibrator behind the objectives: every quantile on its own, in widths, not grouped.
 

@@ -1,8 +1,8 @@
 """Which two levels make the interval: the second stage of the two-stage strategy, as a replay.
 
 A trained model can be asked for quantiles at levels other than the nominal ones, such as 0.06 and
-0.94 in place of 0.1 and 0.9. The forecasts of the whole grid of levels are kept, and `curves` reads
-any level from them, so a candidate costs a count and a product instead of a training.
+0.94 in place of 0.1 and 0.9. The forecasts of the whole grid of levels are kept, and any level is
+read from their `quantile_curve`, so a candidate costs a count and a product, not a training.
 
 A choice of levels costs its distance from the target coverage in points, plus a tenth of its width
 in percent of the width of the nominal interval (`Replay.cost`). As a function of the levels the
@@ -23,6 +23,7 @@ import numpy as np
 
 from paretocast.errors import DataError
 from paretocast.metrics.quantile_curve import checked_levels, level_bounds, reading_weights
+from paretocast.metrics.scores import central_levels
 from paretocast.metrics.uncertainty import picp_interval
 
 if TYPE_CHECKING:
@@ -141,8 +142,7 @@ def prepare_replay(
     if not seen.any():
         raise DataError("observed holds no value to replay")
     mean_quantiles: Floats = forecast[seen].mean(axis=0)
-    tail = (1.0 - target / 100.0) / 2.0
-    lower, upper = mean_quantiles @ reading_weights(tau, [tail, 1.0 - tail])
+    lower, upper = mean_quantiles @ reading_weights(tau, central_levels(target))
     if not upper > lower:
         raise DataError("the nominal intervals have no width; levels cannot be compared by it")
     return LevelCoverage(
@@ -225,8 +225,7 @@ def calibrated_quantiles(
     """
     observed, forecast = judged
     lower, upper = _bounds(forecast, levels, chosen.low, chosen.high)
-    tail = (1.0 - target / 100.0) / 2.0
-    nominal = _bounds(forecast, levels, tail, 1.0 - tail)
+    nominal = _bounds(forecast, levels, *central_levels(target))
     on_fitted = _bounds(fitted[1], levels, chosen.low, chosen.high)
     return {
         "schema_version": SCHEMA_VERSION,

@@ -22,7 +22,7 @@ from paretocast.calibration.online import AdaptiveCalibrator, PidCalibrator, fit
 from paretocast.calibration.rolling import walk_forward
 from paretocast.calibration.sample import LEAD, Sample
 from paretocast.errors import DataError, SettingsError
-from paretocast.metrics.quantile_curve import quantiles_at
+from paretocast.metrics.quantile_curve import curve_interval
 from paretocast.metrics.scores import mean_width, picp, pinball, winkler
 
 if TYPE_CHECKING:
@@ -274,9 +274,7 @@ def rolled_folds(sample: Sample, *, n_folds: int = N_FOLDS) -> list[NDArray[np.b
 def judge(name: str, sample: Sample, *, coverage: float) -> IntervalScores:
     """Scores of the central interval of a coverage, in percent, under the name of a method."""
     observed, forecast = sample.observed, sample.forecast
-    tail = (1.0 - coverage / 100.0) / 2.0
-    bounds = quantiles_at(forecast, sample.levels, [tail, 1.0 - tail])
-    lower, upper = bounds[..., 0], bounds[..., 1]
+    lower, upper = curve_interval(forecast, sample.levels, coverage)
     seen = ~np.isnan(observed)
     return IntervalScores(
         name=name,

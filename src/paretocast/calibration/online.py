@@ -113,7 +113,7 @@ class AdaptiveCalibrator(OnlineCalibrator):
         For each level, the quantile of earlier observations' levels it is read at; beyond 0
         and 1 it is read at the outermost of them, where the paper issues the whole line.
     lowest, highest : ndarray of shape (M, H)
-        `curves.level_bounds` of earlier windows.
+        `quantile_curve.level_bounds` of earlier windows.
     rate : float
         Step of `adapted` per window and unit of error.
     """

@@ -157,7 +157,7 @@ def print_diagnosis(diagnosis: Diagnosis, *, unit: str, subject: str) -> None:
         )
         for i, column in enumerate(SLAB_COLUMNS):
             table.add_column(column, justify="right" if i else "left")
-        for group in breakdown.slabs if breakdown else (diagnosis.overall,):
+        for group in breakdown.groups if breakdown else (diagnosis.overall,):
             outside = not group.low <= diagnosis.target <= group.high
             table.add_row(*map(escape, slab_cells(group)), style="yellow" if outside else None)
         console.print(table)
@@ -193,15 +193,15 @@ def open_forecast(
 
 def aimed(opened: StoredForecast, target_coverage: float | None) -> StoredForecast:
     """The forecast with another interval to score; that of the study without one."""
-    from paretocast.metrics.scores import SAME_LEVEL
+    from paretocast.metrics.scores import SAME_LEVEL, central_levels
 
     if target_coverage is None:
         return opened
     if not 1.0 < target_coverage < 100.0:
         raise SettingsError(f"target coverage is {target_coverage:g} %, expected between 1 and 100")
-    tail = (100.0 - target_coverage) / 200.0
+    low, high = central_levels(target_coverage)
     levels = opened.task.shape.levels
-    if tail < levels[0] - SAME_LEVEL or 1.0 - tail > levels[-1] + SAME_LEVEL:
+    if low < levels[0] - SAME_LEVEL or high > levels[-1] + SAME_LEVEL:
         stderr_console().print(
             f"[yellow]note[/yellow] the {target_coverage:g} % interval lies beyond the stored "
             f"levels, {levels[0]:g} to {levels[-1]:g}: its bounds are read from the tails that "

@@ -16,6 +16,8 @@ def print_levels(second: SecondStage) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from paretocast.metrics.scores import central_levels
+
     content = second.content
     console = stdout_console()
     console.print(
@@ -27,7 +29,6 @@ def print_levels(second: SecondStage) -> None:
     table.add_column("")
     for column in ("q_low", "q_high", "PICP %", "95 % interval", "width"):
         table.add_column(column, justify="right")
-    tail = (1.0 - content["target_coverage"] / 100.0) / 2.0
     low, high = content["picp_interval"]
     chosen = (second.chosen.low, second.chosen.high)
     rows: list[tuple[str, tuple[float, float], dict[str, Any], str]] = [
@@ -35,7 +36,7 @@ def print_levels(second: SecondStage) -> None:
         (f"judged on {content['judged_on']} ★", chosen, content, f"{low:.1f}–{high:.1f}"),
         (
             f"nominal levels on {content['judged_on']}",
-            (tail, 1.0 - tail),
+            central_levels(content["target_coverage"]),
             content["nominal"],
             "",
         ),

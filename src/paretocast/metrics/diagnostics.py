@@ -1,12 +1,11 @@
-"""Where a forecast keeps its promise and where it does not.
+"""Calibration diagnostics of a forecast: coverage by group, reliability, PIT histogram.
 
-A *grouping* divides target times by something known when a forecast is issued: the step ahead, the
-local hour, the size of the forecast itself. A *slab* is one group of a grouping. Coverages are in
-percent and come with intervals from resampled windows, as in `stats.picp_interval`; widths are in
-target units.
+A *grouping* divides target times into groups by something known when a forecast is issued: the step
+ahead, the local hour, the size of the forecast itself. Coverages are in percent and come with
+intervals from resampled windows, as in `uncertainty.picp_interval`; widths are in target units.
 
-Slabs are not made from the observations: of the days with the highest demand too many would lie
-above their interval however good the forecast, because that is how they were found.
+Groups are not made from the observations: of the days with the highest demand too many would lie
+above their interval however good the forecast, because they were picked for that.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.errors import DataError
-from paretocast.metrics.quantile_curve import level_bounds, quantiles_at
+from paretocast.metrics.quantile_curve import curve_interval, level_bounds, quantiles_at
 from paretocast.metrics.scores import winkler
-from paretocast.metrics.uncertainty import picp_interval, probability_within
+from paretocast.metrics.uncertainty import picp_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,21 +32,21 @@ CONFIDENCE = 0.95
 N_RESAMPLES = 1000
 N_BINS = 10  # of the PIT histogram
 N_DECILES = 10
-FEWEST_WINDOWS = 5  # a slab of fewer is listed and is not the worst
+FEWEST_WINDOWS = 5  # a group of fewer is listed and is not the worst
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """Target times divided into slabs.
+    """Target times divided into groups.
 
     Attributes
     ----------
     name : str
-        What divides them, such as "local hour".
+        The property that divides them, such as "local hour".
     members : ndarray of int of shape (N, H)
-        Index of the slab of each target time; -1 for none.
+        Index of the group of each target time; -1 for none.
     labels : tuple of str
-        Of the slabs, in the order in which they are shown.
+        Of the groups, in the order in which they are shown.
     """
 
     name: str
@@ -81,33 +80,33 @@ class GroupCoverage:
 
 @dataclass(frozen=True)
 class CoverageByGroup:
-    """A grouping with what was measured in each of its slabs; empty slabs are left out."""
+    """Coverage of each group of a grouping; empty groups are left out."""
 
     name: str
-    slabs: tuple[GroupCoverage, ...]
+    groups: tuple[GroupCoverage, ...]
 
 
 @dataclass(frozen=True)
 class WorstGroup:
-    """The slab farthest from the target, measured in its own uncertainty.
+    """The group farthest from the target, measured in its own uncertainty.
 
     Attributes
     ----------
     low, high : float
-        Interval of its coverage, percent, so wide that those of all slabs looked at hold together
-        with the probability `CONFIDENCE` (Bonferroni).
+        Interval of its coverage, percent, so wide that those of all groups hold together with the
+        probability `CONFIDENCE` (Bonferroni).
     n_looked_at : int
-        Slabs of all groupings.
+        Groups of all groupings.
     """
 
     grouping: str
-    slab: GroupCoverage
+    group: GroupCoverage
     low: float
     high: float
     n_looked_at: int
 
     def differs_from(self, target: float) -> bool:
-        """Whether chance among so many slabs does not explain its coverage."""
+        """True if chance among so many groups does not explain its coverage."""
         return not self.low <= target <= self.high
 
 
@@ -129,7 +128,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What can be said about the honesty of a forecast.
+    """Calibration of a forecast: coverage, reliability and PIT histogram.
 
     Attributes
     ----------
@@ -158,7 +157,7 @@ def diagnose(
     target: float,
     seed: int = 0,
 ) -> Diagnosis:
-    """Coverage of the target interval by slab, reliability of the levels, PIT histogram.
+    """Coverage of the target interval by group, reliability of the levels, PIT histogram.
 
     Parameters
     ----------
@@ -169,44 +168,43 @@ def diagnose(
     target : float
         Coverage of the interval, percent.
     seed : int
-        Of the resampling; the same for every slab.
+        Of the resampling; the same for every group.
     """
-    lower, upper = _interval(forecast, levels, target)
-    seen = ~np.isnan(observed)
-    if not seen.any():
+    lower, upper = curve_interval(forecast, levels, target)
+    is_observed = ~np.isnan(observed)
+    if not is_observed.any():
         raise DataError("observed holds no value to diagnose a forecast with")
-    everything = np.zeros(observed.shape, dtype=np.int64)
 
-    def slab(label: str, inside: NDArray[np.bool_]) -> GroupCoverage:
-        own = np.where(inside, observed, np.nan)
-        low, high = _coverage_interval(own, lower, upper, level=CONFIDENCE, seed=seed)
-        kept = inside & seen
+    def measure(label: str, members: NDArray[np.bool_]) -> GroupCoverage:
+        members_observed = np.where(members, observed, np.nan)
+        low, high = _coverage_interval(members_observed, lower, upper, seed=seed)
+        counted = members & is_observed
         hit = (lower <= observed) & (observed <= upper)
         return GroupCoverage(
             label=label,
-            picp=float(100.0 * hit[kept].mean()),
+            picp=float(100.0 * hit[counted].mean()),
             low=low,
             high=high,
-            mean_width=float((upper - lower)[kept].mean()),
-            winkler=winkler(own, lower, upper, coverage=target),
-            n=int(kept.sum()),
-            n_windows=int(kept.any(axis=1).sum()),
+            mean_width=float((upper - lower)[counted].mean()),
+            winkler=winkler(members_observed, lower, upper, coverage=target),
+            n=int(counted.sum()),
+            n_windows=int(counted.any(axis=1).sum()),
         )
 
     breakdowns = tuple(
         CoverageByGroup(
             grouping.name,
             tuple(
-                slab(label, inside)
+                measure(label, members)
                 for i, label in enumerate(grouping.labels)
-                if (inside := (grouping.members == i) & seen).any()
+                if (members := (grouping.members == i) & is_observed).any()
             ),
         )
         for grouping in groupings
     )
     return Diagnosis(
         target=target,
-        overall=slab("all", everything == 0),
+        overall=measure("all", is_observed),
         breakdowns=breakdowns,
         worst=_worst(groupings, breakdowns, observed, lower, upper, target=target, seed=seed),
         reliability=_reliability(observed, forecast, levels, seed=seed),
@@ -228,47 +226,8 @@ def demand_grouping(forecast: Floats, levels: Sequence[float]) -> Grouping:
     return Grouping("demand decile", members, tuple(str(i + 1) for i in range(N_DECILES)))
 
 
-def coverage_probability(
-    observed: Floats,
-    forecast: Floats,
-    *,
-    levels: Sequence[float],
-    target: float,
-    tolerance: float,
-    rng: np.random.Generator,
-) -> float:
-    """Confidence, unitless, that the interval covers within `tolerance` points of the target.
-
-    Examples
-    --------
-    Eight of ten hours are covered on every one of 200 days.
-
-    >>> observed = np.tile(np.repeat([0.0, 9.0], [8, 2]), (200, 1))
-    >>> forecast = np.broadcast_to(np.array([-1.0, 0.0, 1.0]), (200, 10, 3))
-    >>> sure = coverage_probability(
-    ...     observed,
-    ...     forecast,
-    ...     levels=(0.1, 0.5, 0.9),
-    ...     target=80.0,
-    ...     tolerance=5.0,
-    ...     rng=np.random.default_rng(0),
-    ... )
-    >>> sure > 0.9
-    True
-    """
-    lower, upper = _interval(forecast, levels, target)
-    low, high = max(0.0, target - tolerance), min(100.0, target + tolerance)
-    return probability_within(observed, lower, upper, low=low, high=high, rng=rng)
-
-
-def _interval(forecast: Floats, levels: Sequence[float], target: float) -> tuple[Floats, Floats]:
-    tail = (1.0 - target / 100.0) / 2.0
-    bounds = quantiles_at(forecast, levels, [tail, 1.0 - tail])
-    return bounds[..., 0], bounds[..., 1]
-
-
 def _coverage_interval(
-    observed: Floats, lower: Floats, upper: Floats, *, level: float, seed: int
+    observed: Floats, lower: Floats, upper: Floats, *, level: float = CONFIDENCE, seed: int
 ) -> tuple[float, float]:
     return picp_interval(
         observed,
@@ -291,30 +250,30 @@ def _worst(
     seed: int,
 ) -> WorstGroup | None:
     candidates = [
-        (grouping, slab)
+        (grouping, group)
         for grouping, breakdown in zip(groupings, breakdowns, strict=True)
-        for slab in breakdown.slabs
-        if slab.n_windows >= FEWEST_WINDOWS
+        for group in breakdown.groups
+        if group.n_windows >= FEWEST_WINDOWS
     ]
     if not candidates:
         return None
 
     def distance(candidate: tuple[Grouping, GroupCoverage]) -> float:
-        slab = candidate[1]
-        side = slab.high - slab.picp if slab.picp < target else slab.picp - slab.low
-        return abs(slab.picp - target) / max(side, 1e-9)
+        _, group = candidate
+        side = group.high - group.picp if group.picp < target else group.picp - group.low
+        return abs(group.picp - target) / max(side, 1e-9)
 
-    grouping, slab = max(candidates, key=distance)
-    n_looked_at = sum(len(breakdown.slabs) for breakdown in breakdowns)
-    inside = grouping.members == grouping.labels.index(slab.label)
+    grouping, group = max(candidates, key=distance)
+    n_looked_at = sum(len(breakdown.groups) for breakdown in breakdowns)
+    members = grouping.members == grouping.labels.index(group.label)
     low, high = _coverage_interval(
-        np.where(inside, observed, np.nan),
+        np.where(members, observed, np.nan),
         lower,
         upper,
         level=1.0 - (1.0 - CONFIDENCE) / n_looked_at,
         seed=seed,
     )
-    return WorstGroup(grouping.name, slab, low, high, n_looked_at)
+    return WorstGroup(grouping.name, group, low, high, n_looked_at)
 
 
 def _reliability(
@@ -354,6 +313,6 @@ def _pit(
 
 
 def _share(at: float, values: Floats, lower: Floats, upper: Floats, *, seed: int) -> Share:
-    low, high = _coverage_interval(values, lower, upper, level=CONFIDENCE, seed=seed)
+    low, high = _coverage_interval(values, lower, upper, seed=seed)
     inside = ((lower <= values) & (values <= upper))[~np.isnan(values)]
     return Share(at, float(100.0 * inside.mean()), low, high)

@@ -5,7 +5,7 @@ A forecast holds quantiles at a few levels. Between them the curve is linear in 
 ``log(p / (1 - p))``, with the slope between the outermost level and the one nearest to the median:
 tails that fall off exponentially, drawn from quantiles far enough apart not to be noise.
 
-N windows, H steps, Q stored levels, K wanted levels; values in target units.
+N windows, H steps, Q stored levels, K new levels; values in target units.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.errors import DataError
-from paretocast.metrics.scores import SAME_LEVEL
+from paretocast.metrics.scores import SAME_LEVEL, central_levels
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -48,8 +48,8 @@ def checked_levels(levels: ArrayLike) -> Floats:
     return tau
 
 
-def quantiles_at(forecast: Floats, levels: ArrayLike, wanted: ArrayLike) -> Floats:
-    """Quantiles at the wanted levels, of shape (N, H, K).
+def quantiles_at(forecast: Floats, levels: ArrayLike, new_levels: ArrayLike) -> Floats:
+    """Quantiles at other levels, of shape (N, H, K).
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def quantiles_at(forecast: Floats, levels: ArrayLike, wanted: ArrayLike) -> Floa
         Sorted along the levels.
     levels : array_like of shape (Q,)
         Strictly ascending.
-    wanted : array_like of shape (K,)
+    new_levels : array_like of shape (K,)
         Levels inside (0, 1) in any order.
 
     Examples
@@ -67,18 +67,27 @@ def quantiles_at(forecast: Floats, levels: ArrayLike, wanted: ArrayLike) -> Floa
     >>> quantiles_at(np.array([[[2.0, 4.0, 6.0]]]), [0.2, 0.5, 0.8], [0.35, 0.2**2 / 0.68])
     array([[[3., 0.]]])
     """
-    read: Floats = forecast @ reading_weights(levels, wanted)
+    read: Floats = forecast @ reading_weights(levels, new_levels)
     return read
 
 
-def reading_weights(levels: ArrayLike, wanted: ArrayLike) -> Floats:
-    """Weights, of shape (Q, K), of the stored quantiles in those at the wanted levels.
+def curve_interval(forecast: Floats, levels: ArrayLike, coverage: float) -> tuple[Floats, Floats]:
+    """Lower and upper bound, each (N, H), of the central interval of a coverage in percent.
+
+    Bounds beyond the outermost levels are read from the tails; `scores.interval` refuses them.
+    """
+    bounds = quantiles_at(forecast, levels, central_levels(coverage))
+    return bounds[..., 0], bounds[..., 1]
+
+
+def reading_weights(levels: ArrayLike, new_levels: ArrayLike) -> Floats:
+    """Weights, of shape (Q, K), of the stored quantiles in those at other levels.
 
     A curve is linear in its quantiles, so the mean curve of many forecasts is the curve of their
     mean.
     """
     tau = checked_levels(levels)
-    asked = np.atleast_1d(np.asarray(wanted, dtype=np.float64))
+    asked = np.atleast_1d(np.asarray(new_levels, dtype=np.float64))
     if not ((asked > 0.0) & (asked < 1.0)).all():
         raise DataError(f"wanted levels must lie strictly inside (0, 1), got {asked.tolist()}")
     near, far = _neighbours(tau, asked)
@@ -96,7 +105,7 @@ def reading_weights(levels: ArrayLike, wanted: ArrayLike) -> Floats:
 
 
 def level_bounds(observed: Floats, forecast: Floats, levels: ArrayLike) -> tuple[Floats, Floats]:
-    """Where the observation lies on the curve: its probability integral transform.
+    """Level of the observation on the curve: its probability integral transform.
 
     Parameters
     ----------
@@ -138,7 +147,7 @@ def level_bounds(observed: Floats, forecast: Floats, levels: ArrayLike) -> tuple
 
 
 def _neighbours(tau: Floats, asked: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Two stored levels that each wanted one is read from, as indices; the nearer first in a tail.
+    """Two stored levels that each new one is read from, as indices; the nearer first in a tail.
 
     >>> _neighbours(np.array([0.1, 0.4, 0.5, 0.9]), np.array([0.05, 0.2, 0.95]))
     (array([0, 0, 3]), array([2, 1, 2]))

@@ -39,14 +39,14 @@ def mae(observed: Floats, point: Floats) -> float:
     >>> mae(np.array([[10.0, np.nan, 4.0]]), np.array([[8.0, 0.0, 5.0]]))
     1.5
     """
-    seen = _seen(observed, point=point)
-    return float(np.abs(observed - point)[seen].mean())
+    is_observed = _observed_mask(observed, point=point)
+    return float(np.abs(observed - point)[is_observed].mean())
 
 
 def rmse(observed: Floats, point: Floats) -> float:
     """Root of the mean squared error."""
-    seen = _seen(observed, point=point)
-    return float(np.sqrt(np.square(observed - point)[seen].mean()))
+    is_observed = _observed_mask(observed, point=point)
+    return float(np.sqrt(np.square(observed - point)[is_observed].mean()))
 
 
 def mape(observed: Floats, point: Floats, *, floor: float | None = None) -> float:
@@ -71,15 +71,15 @@ def mape(observed: Floats, point: Floats, *, floor: float | None = None) -> floa
     >>> mape(np.array([[10.0, 0.0, 4.0]]), np.array([[8.0, 1.0, 5.0]]))
     22.5
     """
-    seen = _seen(observed, point=point)
-    size = np.abs(observed[seen])
+    is_observed = _observed_mask(observed, point=point)
+    size = np.abs(observed[is_observed])
     least = MAPE_FLOOR_SHARE * size.mean() if floor is None else floor
     if not 0.0 <= least < np.inf:
         raise DataError(f"floor of the percentage error is {floor}, expected a finite number >= 0")
-    kept = size > least
-    if not kept.any():
+    large = size > least
+    if not large.any():
         return float("nan")
-    return float(100.0 * (np.abs(observed - point)[seen][kept] / size[kept]).mean())
+    return float(100.0 * (np.abs(observed - point)[is_observed][large] / size[large]).mean())
 
 
 def seasonal_scale(history: Floats, season_steps: int) -> float:
@@ -121,9 +121,14 @@ def mase(observed: Floats, point: Floats, *, scale: float) -> float:
 
     The scale is above 0, in target units: `seasonal_scale` of the training history.
     """
+    return mae(observed, point) / check_scale(scale)
+
+
+def check_scale(scale: float) -> float:
+    """A seasonal scale, refused unless it is finite and above 0."""
     if not 0.0 < scale < np.inf:
         raise DataError(f"scale is {scale}, expected a finite number above 0 from seasonal_scale")
-    return mae(observed, point) / scale
+    return scale
 
 
 def r2(observed: Floats, point: Floats) -> float:
@@ -131,12 +136,12 @@ def r2(observed: Floats, point: Floats) -> float:
 
     NaN if the observations do not vary: there is nothing to explain.
     """
-    seen = _seen(observed, point=point)
-    values = observed[seen]
+    is_observed = _observed_mask(observed, point=point)
+    values = observed[is_observed]
     if (values == values[0]).all():  # their spread around a rounded mean need not be exactly 0
         return float("nan")
     spread = np.square(values - values.mean()).sum()
-    return float(1.0 - np.square(values - point[seen]).sum() / spread)
+    return float(1.0 - np.square(values - point[is_observed]).sum() / spread)
 
 
 def pinball(observed: Floats, forecast: Floats, *, levels: ArrayLike) -> Floats:
@@ -155,8 +160,8 @@ def pinball(observed: Floats, forecast: Floats, *, levels: ArrayLike) -> Floats:
     array([1.8])
     """
     tau = _levels(levels)
-    seen = _seen_quantiles(observed, forecast, tau)
-    loss: Floats = _pinball_losses(observed, forecast, tau)[seen].mean(axis=0)
+    is_observed = observed_points(observed, forecast, tau)
+    loss: Floats = pinball_losses(observed, forecast, tau)[is_observed].mean(axis=0)
     return loss
 
 
@@ -183,10 +188,15 @@ def crps(observed: Floats, forecast: Floats, *, levels: ArrayLike) -> float:
     >>> crps(np.array([[10.0]]), np.array([[[8.0]]]), levels=[0.5])
     1.0
     """
-    tau = _ascending(levels)
+    tau = ascending_levels(levels)
+    return float(crps_weights(tau) @ pinball(observed, forecast, levels=tau))
+
+
+def crps_weights(tau: Floats) -> Floats:
+    """Weight of the pinball loss of each level in `crps`: twice that of the trapezoid rule."""
     edges = np.concatenate(([0.0], tau, [1.0]))
-    weights = edges[2:] - edges[:-2]  # twice the trapezoid weight of each inner edge
-    return float(weights @ pinball(observed, forecast, levels=tau))
+    weights: Floats = edges[2:] - edges[:-2]
+    return weights
 
 
 def picp(observed: Floats, lower: Floats, upper: Floats) -> float:
@@ -194,16 +204,18 @@ def picp(observed: Floats, lower: Floats, upper: Floats) -> float:
 
     Neither high nor low is better: `coverage_error` says how far it is from its target.
     """
-    seen = _seen(observed, lower=lower, upper=upper)
-    _check_order(lower, upper)
-    return float(100.0 * ((lower <= observed) & (observed <= upper))[seen].sum() / seen.sum())
+    is_observed = _observed_mask(observed, lower=lower, upper=upper)
+    check_order(lower, upper)
+    return float(
+        100.0 * ((lower <= observed) & (observed <= upper))[is_observed].sum() / is_observed.sum()
+    )
 
 
 def mean_width(lower: Floats, upper: Floats) -> float:
     """Mean width of intervals, whether or not anything was observed."""
     _check_finite("lower", lower)
-    _seen(lower, upper=upper)
-    _check_order(lower, upper)
+    _observed_mask(lower, upper=upper)
+    check_order(lower, upper)
     return float((upper - lower).mean())
 
 
@@ -223,10 +235,10 @@ def winkler(observed: Floats, lower: Floats, upper: Floats, *, coverage: float) 
     >>> winkler(np.array([[9.0]]), np.array([[4.0]]), np.array([[8.0]]), coverage=50)
     8.0
     """
-    miss_rate = 1.0 - _share(coverage)
-    seen = _seen(observed, lower=lower, upper=upper)
-    _check_order(lower, upper)
-    return float(_winkler_losses(observed, lower, upper, miss_rate)[seen].mean())
+    _share(coverage)
+    is_observed = _observed_mask(observed, lower=lower, upper=upper)
+    check_order(lower, upper)
+    return float(winkler_losses(observed, lower, upper, coverage=coverage)[is_observed].mean())
 
 
 def coverage_error(picp: float, target: float) -> float:
@@ -249,7 +261,7 @@ def quantile_at(forecast: Floats, levels: ArrayLike, level: float) -> Floats:
     >>> quantile_at(np.array([[[1.0, 2.0, 6.0]]]), [0.1, 0.5, 0.9], 0.6)
     array([[3.]])
     """
-    tau = _ascending(levels)
+    tau = ascending_levels(levels)
     if forecast.shape[-1:] != (tau.size,):
         raise DataError(
             f"forecast has shape {forecast.shape}, expected (N, H, Q) with Q={tau.size}"
@@ -268,176 +280,40 @@ def quantile_at(forecast: Floats, levels: ArrayLike, level: float) -> Floats:
 
 def interval(forecast: Floats, levels: ArrayLike, coverage_percent: float) -> tuple[Floats, Floats]:
     """Lower and upper bound, each (N, H), of the central interval: levels 0.1 and 0.9 for 80."""
-    tail = (1.0 - _share(coverage_percent)) / 2.0
-    return quantile_at(forecast, levels, tail), quantile_at(forecast, levels, 1.0 - tail)
+    _share(coverage_percent)
+    low, high = central_levels(coverage_percent)
+    return quantile_at(forecast, levels, low), quantile_at(forecast, levels, high)
 
 
-def fix_crossing(forecast: Floats) -> Floats:
-    """The forecast with the quantiles of each window and step in ascending order.
+def central_levels(coverage: float) -> tuple[float, float]:
+    """The two quantile levels that bound the central interval of a coverage, in percent.
 
-    Sorting never raises the pinball loss summed over levels (Chernozhukov, Fernández-Val &
-    Galichon 2010, Econometrica 78(3), 1093-1125, Proposition 4).
+    Examples
+    --------
+    >>> central_levels(50)
+    (0.25, 0.75)
     """
-    _check_finite("forecast", forecast)
-    return np.sort(forecast, axis=-1)
+    tail = (1.0 - coverage / 100.0) / 2.0
+    return tail, 1.0 - tail
 
 
-def crossing_rate(forecast: Floats) -> float:
-    """Share of windows and steps where a quantile lies below that of a lower level, unitless."""
-    _check_finite("forecast", forecast)
-    return float((np.diff(forecast, axis=-1) < 0.0).any(axis=-1).mean())
-
-
-def score_forecast(
-    observed: Floats,
-    forecast: Floats,
-    *,
-    levels: ArrayLike,
-    coverage: float = 80.0,
-    seasonal_scale: float | None = None,
-) -> dict[str, float]:
-    """Every score of a forecast, under the name it has in each JSON and CSV.
-
-    Parameters
-    ----------
-    forecast : ndarray of shape (N, H, Q)
-        Sorted (see `fix_crossing`). The point forecast is its level 0.5.
-    levels : array_like of shape (Q,)
-        Strictly ascending, from at most 0.1 to at least 0.9 and over the interval's two levels.
-    coverage : float
-        Percent of the central interval that picp, mean_width, winkler and coverage_error judge.
-    seasonal_scale : float, optional
-        From the function of that name, in target units; without it mase is NaN.
-
-    Returns
-    -------
-    dict of str to float
-        mae, rmse, mape, mase, r2, pinball (mean of the levels 0.1, 0.5, 0.9), crps, picp,
-        mean_width (over the points that were observed), winkler, coverage_error, and n, the
-        number of observed points. mape and r2 may be NaN, as their functions say.
-    """
-    tau = _ascending(levels)
-    seen = _seen_quantiles(observed, forecast, tau)
-    point = quantile_at(forecast, tau, 0.5)
-    lower, upper = interval(forecast, tau, coverage)
-    reached = picp(observed, lower, upper)
-    scale = seasonal_scale
-    return {
-        "mae": mae(observed, point),
-        "rmse": rmse(observed, point),
-        "mape": mape(observed, point),
-        "mase": float("nan") if scale is None else mase(observed, point, scale=scale),
-        "r2": r2(observed, point),
-        "pinball": float(
-            pinball(observed, _reported(forecast, tau), levels=REPORTED_LEVELS).mean()
-        ),
-        "crps": crps(observed, forecast, levels=tau),
-        "picp": reached,
-        "mean_width": mean_width(lower[seen], upper[seen]),
-        "winkler": winkler(observed, lower, upper, coverage=coverage),
-        "coverage_error": coverage_error(reached, coverage),
-        "n": float(seen.sum()),
-    }
-
-
-def per_step(
-    observed: Floats, forecast: Floats, *, levels: ArrayLike, coverage: float = 80.0
-) -> dict[str, Floats]:
-    """Scores by step ahead: mae, pinball, picp, mean_width, winkler and n, each of shape (H,).
-
-    Arguments as of `score_forecast`. A step at which nothing was observed has n 0 and NaN scores.
-    """
-    steps = np.broadcast_to(np.arange(observed.shape[-1]), observed.shape)
-    return per_group(observed, forecast, steps, levels=levels, coverage=coverage)[1]
-
-
-def per_window(
-    observed: Floats, forecast: Floats, *, levels: ArrayLike, coverage: float = 80.0
-) -> dict[str, Floats]:
-    """Scores by window: mae, pinball, picp, mean_width, winkler and n, each of shape (N,).
-
-    Arguments as of `score_forecast`. A window without an observation has n 0 and NaN scores.
-    What `stats` resamples: score times n is a window's numerator, n its denominator.
-    """
-    windows = np.broadcast_to(np.arange(len(observed))[:, None], observed.shape)
-    return per_group(observed, forecast, windows, levels=levels, coverage=coverage)[1]
-
-
-def per_group(
-    observed: Floats,
-    forecast: Floats,
-    groups: NDArray[np.integer],
-    *,
-    levels: ArrayLike,
-    coverage: float = 80.0,
-) -> tuple[NDArray[np.integer], dict[str, Floats]]:
-    """Scores by group of points, such as the local hour; other arguments as of `score_forecast`.
-
-    Parameters
-    ----------
-    groups : ndarray of int of shape (N, H)
-        The group of each target time.
-
-    Returns
-    -------
-    labels : ndarray of shape (G,)
-        The distinct groups, ascending.
-    scores : dict of str to ndarray of shape (G,)
-        mae, pinball, picp, mean_width, winkler, and n, the number of observed points. Entry `g`
-        belongs to `labels[g]`; a group in which nothing was observed has n 0 and NaN scores.
-    """
-    tau = _ascending(levels)
-    seen = _seen_quantiles(observed, forecast, tau)
-    if groups.shape != observed.shape or not np.issubdtype(groups.dtype, np.integer):
-        raise DataError(
-            f"groups has shape {groups.shape} and type {groups.dtype}, "
-            f"expected integers of shape {observed.shape} from observed"
-        )
-    labels, member = np.unique(groups, return_inverse=True)
-    member = member.reshape(groups.shape)[seen]
-    n = np.bincount(member, minlength=labels.size).astype(np.float64)
-    scores: dict[str, Floats] = {}
-    for name, losses in _pointwise(observed, forecast, tau, coverage).items():
-        total = np.bincount(member, weights=losses[seen], minlength=labels.size)
-        scores[name] = np.divide(total, n, out=np.full(labels.size, np.nan), where=n > 0)
-    return labels, {**scores, "n": n}
-
-
-def _pointwise(
-    observed: Floats, forecast: Floats, tau: Floats, coverage: float
-) -> dict[str, Floats]:
-    """Losses per window and step, meaningless where nothing was observed."""
-    lower, upper = interval(forecast, tau, coverage)
-    _check_order(lower, upper)
-    inside = (lower <= observed) & (observed <= upper)
-    reported = _pinball_losses(observed, _reported(forecast, tau), np.asarray(REPORTED_LEVELS))
-    return {
-        "mae": np.abs(observed - quantile_at(forecast, tau, 0.5)),
-        "pinball": reported.mean(axis=-1),
-        "picp": 100.0 * inside,
-        "mean_width": upper - lower,
-        "winkler": _winkler_losses(observed, lower, upper, 1.0 - _share(coverage)),
-    }
-
-
-def _reported(forecast: Floats, tau: Floats) -> Floats:
-    return np.stack([quantile_at(forecast, tau, level) for level in REPORTED_LEVELS], axis=-1)
-
-
-def _pinball_losses(observed: Floats, forecast: Floats, tau: Floats) -> Floats:
+def pinball_losses(observed: Floats, forecast: Floats, tau: Floats) -> Floats:
+    """Pinball loss of each point and level, (N, H, Q)."""
     miss = observed[..., None] - forecast  # (N, H, Q)
     losses: Floats = np.maximum(tau * miss, (tau - 1.0) * miss)
     return losses
 
 
-def _winkler_losses(observed: Floats, lower: Floats, upper: Floats, miss_rate: float) -> Floats:
+def winkler_losses(observed: Floats, lower: Floats, upper: Floats, *, coverage: float) -> Floats:
+    """Winkler score of each point, (N, H)."""
+    miss_rate = 1.0 - _share(coverage)
     miss = np.maximum(lower - observed, 0.0) + np.maximum(observed - upper, 0.0)
     losses: Floats = upper - lower + 2.0 / miss_rate * miss
     return losses
 
 
-def _seen(observed: Floats, **compared: Floats) -> NDArray[np.bool_]:
-    """Where something was observed, after the checks that the head of the module names."""
+def _observed_mask(observed: Floats, **compared: Floats) -> NDArray[np.bool_]:
+    """True where something was observed, after the checks that the head of the module names."""
     for name, values in compared.items():
         if values.shape != observed.shape:
             raise DataError(
@@ -446,13 +322,14 @@ def _seen(observed: Floats, **compared: Floats) -> NDArray[np.bool_]:
         _check_finite(name, values)
     if np.isinf(observed).any():
         raise DataError("observed holds an infinite value; mark a missing one as NaN")
-    seen: NDArray[np.bool_] = ~np.isnan(observed)
-    if not seen.any():
+    is_observed: NDArray[np.bool_] = ~np.isnan(observed)
+    if not is_observed.any():
         raise DataError("observed holds no value to score against")
-    return seen
+    return is_observed
 
 
-def _seen_quantiles(observed: Floats, forecast: Floats, tau: Floats) -> NDArray[np.bool_]:
+def observed_points(observed: Floats, forecast: Floats, tau: Floats) -> NDArray[np.bool_]:
+    """True where something was observed, (N, H), after the same checks of a quantile forecast."""
     expected = (*observed.shape, tau.size)
     if forecast.shape != expected:
         raise DataError(
@@ -460,7 +337,7 @@ def _seen_quantiles(observed: Floats, forecast: Floats, tau: Floats) -> NDArray[
             "from observed and levels"
         )
     _check_finite("forecast", forecast)
-    return _seen(observed)
+    return _observed_mask(observed)
 
 
 def _check_finite(name: str, values: Floats) -> None:
@@ -471,10 +348,11 @@ def _check_finite(name: str, values: Floats) -> None:
         raise DataError(f"{name} is not finite at ({axes}) = {where}")
 
 
-def _check_order(lower: Floats, upper: Floats) -> None:
+def check_order(lower: Floats, upper: Floats) -> None:
+    """Refuse bounds that cross anywhere."""
     if (lower > upper).any():
         where = tuple(int(i) for i in np.argwhere(lower > upper)[0])
-        raise DataError(f"lower lies above upper at (window, step) = {where}; see fix_crossing")
+        raise DataError(f"lower lies above upper at (window, step) = {where}; sort the levels")
 
 
 def _levels(levels: ArrayLike) -> Floats:
@@ -484,7 +362,8 @@ def _levels(levels: ArrayLike) -> Floats:
     return tau
 
 
-def _ascending(levels: ArrayLike) -> Floats:
+def ascending_levels(levels: ArrayLike) -> Floats:
+    """Levels as an array, checked to ascend strictly inside (0, 1)."""
     tau = _levels(levels)
     if (np.diff(tau) <= SAME_LEVEL).any():
         raise DataError(f"levels must be strictly ascending, got {tau.tolist()}")

@@ -1,4 +1,4 @@
-"""How sure a score is: block bootstrap over windows, and tests of two forecasts.
+"""Uncertainty of scores: block bootstrap over windows, and tests of two forecasts.
 
 Windows are in time order, one per day unless the caller says otherwise. A score is a ratio of sums
 over windows (hits over points, absolute errors over points), so that a window with missing
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import stdtr, stdtrit
 
 from paretocast.errors import DataError
 
@@ -185,46 +186,15 @@ def picp_interval(
     (66, 100)
     """
     _check_level(level)
-    known = _coverage(observed, lower, upper, block=block_days, n_resamples=n_resamples, rng=rng)
-    t = student_quantile((1.0 + level) / 2.0, known.df)
-    spread = t * t / known.size
-    middle = (known.share + spread / 2.0) / (1.0 + spread)
-    variance = known.share * (1.0 - known.share) / known.size
-    half = t / (1.0 + spread) * math.sqrt(variance + spread / (4.0 * known.size))
+    sample = effective_sample(
+        observed, lower, upper, block_days=block_days, n_resamples=n_resamples, rng=rng
+    )
+    t = float(stdtrit(sample.df, (1.0 + level) / 2.0))
+    spread = t * t / sample.size
+    middle = (sample.share + spread / 2.0) / (1.0 + spread)
+    variance = sample.share * (1.0 - sample.share) / sample.size
+    half = t / (1.0 + spread) * math.sqrt(variance + spread / (4.0 * sample.size))
     return 100.0 * max(middle - half, 0.0), 100.0 * min(middle + half, 1.0)
-
-
-def probability_within(
-    observed: Floats,
-    lower: Floats,
-    upper: Floats,
-    *,
-    low: float,
-    high: float,
-    block_days: int = BLOCK_DAYS,
-    n_resamples: int = N_RESAMPLES,
-    rng: np.random.Generator,
-) -> float:
-    """Confidence, unitless, that the coverage of prediction intervals lies in [low, high].
-
-    `low` and `high` are in percent, from 0 to 100; other arguments as of `picp_interval`.
-
-    Notes
-    -----
-    The confidence distribution of that interval: with the same random state its bounds at level
-    0.95 hold 0.95, and the bounds at every other level what they claim.
-
-    Examples
-    --------
-    >>> inside, bound = np.zeros((100, 24)), np.ones((100, 24))
-    >>> rng = np.random.default_rng(0)
-    >>> probability_within(inside, -bound, bound, low=0, high=100, rng=rng)
-    1.0
-    """
-    if not 0.0 <= low < high <= 100.0:
-        raise DataError(f"low and high are {low} and {high}, expected 0 <= low < high <= 100")
-    known = _coverage(observed, lower, upper, block=block_days, n_resamples=n_resamples, rng=rng)
-    return known.confidence_below(high / 100.0) - known.confidence_below(low / 100.0)
 
 
 def paired_difference(
@@ -256,7 +226,7 @@ def paired_difference(
     n = difference.size
     error = standard_error(difference, np.ones(n), block=block, n_resamples=n_resamples, rng=rng)
     df = _degrees_of_freedom(n, block_length(block, n))
-    half = student_quantile((1.0 + level) / 2.0, df) * error
+    half = float(stdtrit(df, (1.0 + level) / 2.0)) * error
     mean = float(difference.mean())
     return PairedDifference(mean=mean, low=mean - half, high=mean + half)
 
@@ -318,65 +288,19 @@ def diebold_mariano(loss_a: Floats, loss_b: Floats, *, lags: int) -> tuple[float
     ahead = lags + 1
     factor = (n + 1 - 2 * ahead + ahead * (ahead - 1) / n) / n
     statistic = float(difference.mean() / math.sqrt(variance / n) * math.sqrt(factor))
-    return statistic, 2.0 * student_cdf(-abs(statistic), n - 1)
-
-
-def student_cdf(t: float, df: int) -> float:
-    """Probability that Student's t with whole degrees of freedom is at most `t`.
-
-    The finite series of Abramowitz & Stegun (1964), 26.7.3 and 26.7.4.
-
-    Examples
-    --------
-    >>> student_cdf(1.0, 1)
-    0.75
-    """
-    if df < 1:
-        raise DataError(f"df is {df}, expected at least 1")
-    angle = math.atan(t / math.sqrt(df))
-    cosine, square = math.cos(angle), math.cos(angle) ** 2
-    term = total = 1.0 if df % 2 == 0 else cosine
-    for i in range(2 + df % 2, df - 1, 2):
-        term *= (i - 1) / i * square
-        total += term
-    if df % 2 == 0:
-        middle = math.sin(angle) * total  # P(-|t| < T < |t|), with the sign of t
-    else:
-        middle = 2.0 / math.pi * (angle + (math.sin(angle) * total if df > 1 else 0.0))
-    return min(max(0.5 + middle / 2.0, 0.0), 1.0)
-
-
-def student_quantile(probability: float, df: int) -> float:
-    """Inverse of `student_cdf`, to 1e-9 of the quantile, for probabilities inside (0, 1).
-
-    Examples
-    --------
-    >>> round(student_quantile(0.975, 10), 3)
-    2.228
-    """
-    if not 0.0 < probability < 1.0:
-        raise DataError(f"probability is {probability}, expected inside (0, 1)")
-    if probability < 0.5:
-        return -student_quantile(1.0 - probability, df)
-    low, high = 0.0, 1.0
-    while student_cdf(high, df) < probability:
-        low, high = high, 2.0 * high
-    while high - low > 1e-9 * high:
-        middle = (low + high) / 2.0
-        low, high = (middle, high) if student_cdf(middle, df) < probability else (low, middle)
-    return (low + high) / 2.0
+    return statistic, 2.0 * float(stdtr(n - 1, -abs(statistic)))
 
 
 @dataclass(frozen=True)
-class _Coverage:
-    """What the windows tell of a coverage.
+class EffectiveSample:
+    """A measured coverage and the number of independent points that would be as informative.
 
     Attributes
     ----------
     share : float
         Observed points inside their interval, unitless.
     size : float
-        Number of independent points that would tell as much.
+        Number of independent points with the same standard error.
     df : int
         Degrees of freedom of that number.
     """
@@ -385,23 +309,17 @@ class _Coverage:
     size: float
     df: int
 
-    def confidence_below(self, share: float) -> float:
-        """Confidence that the true coverage is at most `share`."""
-        if share in (0.0, 1.0):
-            return share
-        error = math.sqrt(share * (1.0 - share) / self.size)
-        return student_cdf((share - self.share) / error, self.df)
 
-
-def _coverage(
+def effective_sample(
     observed: Floats,
     lower: Floats,
     upper: Floats,
     *,
-    block: int,
-    n_resamples: int,
+    block_days: int = BLOCK_DAYS,
+    n_resamples: int = N_RESAMPLES,
     rng: np.random.Generator,
-) -> _Coverage:
+) -> EffectiveSample:
+    """Return the coverage of intervals with its effective sample size; see `picp_interval`."""
     if not observed.shape == lower.shape == upper.shape or observed.ndim != 2:
         raise DataError(
             f"observed, lower and upper have shapes {observed.shape}, {lower.shape} and "
@@ -415,14 +333,14 @@ def _coverage(
     points = (~np.isnan(observed)).sum(axis=1).astype(np.float64)  # (N,)
     hits = ((lower <= observed) & (observed <= upper)).sum(axis=1).astype(np.float64)
     hits, points = _observed_windows(hits, points)
-    block = block_length(block, points.size)
+    block = block_length(block_days, points.size)
     share = float(hits.sum() / points.sum())
     size = points.size / block
     if 0.0 < share < 1.0 and points.size > 1:
         error = standard_error(hits, points, block=block, n_resamples=n_resamples, rng=rng)
         most = float(points.sum())
         size = most if error == 0.0 else min(most, share * (1.0 - share) / error**2)
-    return _Coverage(share, size, _degrees_of_freedom(points.size, block))
+    return EffectiveSample(share, size, _degrees_of_freedom(points.size, block))
 
 
 def _check_level(level: float) -> None:
@@ -450,13 +368,13 @@ def _observed_windows(numerators: Floats, denominators: Floats) -> tuple[Floats,
         )
     if not (np.isfinite(denominators) & (denominators >= 0.0)).all():
         raise DataError("a denominator is negative or not finite")
-    kept = denominators > 0.0
-    if not kept.any():
+    observed = denominators > 0.0
+    if not observed.any():
         raise DataError("no window holds an observation")
-    if not np.isfinite(numerators[kept]).all():
-        where = int(np.flatnonzero(kept & ~np.isfinite(numerators))[0])
+    if not np.isfinite(numerators[observed]).all():
+        where = int(np.flatnonzero(observed & ~np.isfinite(numerators))[0])
         raise DataError(f"numerator of window {where} is not finite")
-    return numerators[kept], denominators[kept]
+    return numerators[observed], denominators[observed]
 
 
 def _circular_sums(values: Floats, length: int) -> Floats:

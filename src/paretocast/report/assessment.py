@@ -68,7 +68,7 @@ def honesty_section(found: Assessment | str, *, model: str, dataset: str, folder
             figure = breakdown_figure(breakdown, target=diagnosis.target, unit=found.unit)
             element_id = f"by-{breakdown.name.replace(' ', '-')}"
             parts.append(figure_box(figure, element_id=element_id))
-            rows = [slab_cells(slab) for slab in breakdown.slabs]
+            rows = [slab_cells(slab) for slab in breakdown.groups]
             parts.append(folded(f"By {breakdown.name}, in numbers", table(SLAB_COLUMNS, rows)))
     parts.append(_calibration(found, folder))
     return "\n".join(part for part in parts if part)

@@ -74,7 +74,7 @@ def diagnosis_page(
     for i, breakdown in enumerate(diagnosis.breakdowns):
         figure = breakdown_figure(breakdown, target=target, unit=unit)
         body.append(figure_box(figure, element_id=f"breakdown-{i}"))
-        rows = [slab_cells(slab) for slab in breakdown.slabs]
+        rows = [slab_cells(slab) for slab in breakdown.groups]
         body.append(folded(f"By {breakdown.name}, in numbers", table(SLAB_COLUMNS, rows)))
     return document(
         f"{model} on {dataset}: honesty of the intervals",
@@ -92,7 +92,7 @@ def diagnosis_page(
 
 def worst_sentence(worst: WorstGroup, target: float) -> str:
     """The weakest place in words, with what so many looks do to its interval."""
-    slab = worst.slab
+    slab = worst.group
     verdict = (
         "more than chance explains"
         if worst.differs_from(target)

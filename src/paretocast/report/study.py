@@ -29,7 +29,7 @@ from paretocast.report.page import (
     warning,
 )
 from paretocast.report.trials import config_text, coverage_interval, trial_table, with_unit
-from paretocast.search.objectives import DEFAULT_OBJECTIVES, OBJECTIVES, parse_objectives
+from paretocast.search.objectives import DEFAULT_OBJECTIVES, known_objectives, parse_objectives
 from paretocast.search.selection import TrialState
 
 if TYPE_CHECKING:
@@ -138,7 +138,8 @@ def study_pages(
         ReferencePoint(name.replace("_", " "), scores["mae"], scores["picp"], scores)
         for name, scores in (outcome.references if outcome else {}).items()
     ]
-    importances = {OBJECTIVES[name].label: shares for name, shares in result.importances.items()}
+    objectives = known_objectives()
+    importances = {objectives[name].label: shares for name, shares in result.importances.items()}
     return {
         "pareto_front": pareto_page(facts, trials, references),
         "mae_history": history_page(facts, trials),

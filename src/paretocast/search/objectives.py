@@ -1,4 +1,4 @@
-"""What a search minimises and what it requires, by the names of scores.
+"""Objectives and constraints of a search, by the names of scores.
 
 Every objective is minimised and every constraint is met where its violation is at most 0; this
 module alone knows which scores have to be turned round for that.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paretocast.errors import SettingsError
+from paretocast.metrics.score_table import CALIBRATED_SCORES, MAXIMIZE, MINIMIZE, SCORES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,8 +35,8 @@ class Objective:
 
     @property
     def direction(self) -> str:
-        """How the score itself is better, for people: `minimize` or `maximize`."""
-        return "minimize" if self.sign > 0 else "maximize"
+        """The better side of the score itself: `minimize` or `maximize`."""
+        return MINIMIZE if self.sign > 0 else MAXIMIZE
 
     def value(self, scores: Mapping[str, float]) -> float:
         """The number to minimise, from the scores of a forecast."""
@@ -44,14 +45,14 @@ class Objective:
 
 @dataclass(frozen=True)
 class Constraint:
-    """A bound that a score has to keep.
+    """A bound on a score.
 
     Attributes
     ----------
     score : str
         Its name.
     lower : bool
-        Whether the bound is the least value allowed; else it is the greatest.
+        True for the least value allowed, False for the greatest.
     bound : float
         In units of the score.
     """
@@ -64,7 +65,7 @@ class Constraint:
         return f"{self.score} {'>=' if self.lower else '<='} {self.bound:g}"
 
     def violation(self, scores: Mapping[str, float]) -> float:
-        """How far the score misses the bound; at most 0 where it is kept.
+        """Distance by which the score misses the bound; at most 0 where it is met.
 
         Relative to the size of the bound, so that bounds in several units can be added up; in
         units of the score where the bound is 0.
@@ -76,33 +77,30 @@ class Constraint:
         return miss / (abs(self.bound) or 1.0)
 
 
-OBJECTIVES = {
-    objective.name: objective
-    for objective in (
-        Objective("mae", "MAE", "target"),
-        Objective("coverage_error", "|PICP − target|", "%"),
-        Objective("rmse", "RMSE", "target"),
-        Objective("mape", "MAPE", "%"),
-        Objective("mase", "MASE", ""),
-        Objective("r2", "R²", "", sign=-1),
-        Objective("pinball", "mean pinball loss", "target"),
-        Objective("crps", "CRPS", "target"),
-        Objective("winkler", "Winkler score", "target"),
-        Objective("mean_width", "mean width", "target"),
-        Objective("calibrated_winkler", "Winkler score, calibrated", "target"),
-        Objective("calibrated_width", "mean width, calibrated", "target"),
-        Objective("calibrated_pinball", "mean pinball loss, calibrated", "target"),
-    )
-}
 ALIASES = {"width": "mean_width"}
-# A coverage can be bounded; as an objective it has no good side.
-CONSTRAINABLE = ("picp", "calibrated_picp", *OBJECTIVES)
 DEFAULT_OBJECTIVES = ("mae", "coverage_error")
 # Accuracy and the interval as it will be once it is calibrated; a coverage that even calibration
 # does not bring near the target is excluded.
 HONEST, HONEST_OBJECTIVES, HONEST_TOLERANCE = "honest", ("mae", "calibrated_winkler"), 5.0
 MOST_OBJECTIVES = 3
 _CONSTRAINT = re.compile(r"\s*([A-Za-z0-9_]+)\s*(>=|<=|=>|=<|>|<|==?)\s*(\S+?)\s*")
+
+
+def known_objectives() -> dict[str, Objective]:
+    """Every objective by name: the scores that have a better side, plain and calibrated."""
+    first = [SCORES[name] for name in DEFAULT_OBJECTIVES]
+    scores = [*first, *(score for score in SCORES.values() if score not in first)]
+    objectives = [
+        Objective(score.name, score.label, score.unit, -1 if score.direction == MAXIMIZE else 1)
+        for score in scores
+        if score.direction
+    ]
+    calibrated = [
+        Objective(name, f"{SCORES[plain].label}, calibrated", SCORES[plain].unit)
+        for name, plain in CALIBRATED_SCORES.items()
+        if SCORES[plain].direction
+    ]
+    return {objective.name: objective for objective in (*objectives, *calibrated)}
 
 
 def parse_objectives(names: Sequence[str]) -> tuple[Objective, ...]:
@@ -113,25 +111,27 @@ def parse_objectives(names: Sequence[str]) -> tuple[Objective, ...]:
     SettingsError
         If a name is unknown or given twice, if there is none, or if there are too many.
     """
-    known = [ALIASES.get(name, name) for name in names]
-    for given, name in zip(names, known, strict=True):
-        if name == "picp":
+    objectives = known_objectives()
+    full_names = [ALIASES.get(name, name) for name in names]
+    for name, full_name in zip(names, full_names, strict=True):
+        if full_name in objectives:
+            continue
+        if full_name in SCORES:
             raise SettingsError(
-                "picp has no good side to search for; expected coverage_error as objective, or a "
-                'requirement such as "picp >= 75"'
+                f"{name} has no good side to search for; expected coverage_error as objective, or "
+                'a requirement such as "picp >= 75"'
             )
-        if name not in OBJECTIVES:
-            raise SettingsError(
-                f"objective {given!r} is unknown, expected some of {', '.join(OBJECTIVES)}"
-            )
-    if not known or len(set(known)) != len(known):
-        raise SettingsError(f"objectives {list(names)} must name at least one score, each once")
-    if len(known) > MOST_OBJECTIVES:
         raise SettingsError(
-            f"{len(known)} objectives are given, expected at most {MOST_OBJECTIVES}: nearly every "
-            "trial would be on the front. Bound a score by a requirement instead"
+            f"objective {name!r} is unknown, expected some of {', '.join(objectives)}"
         )
-    return tuple(OBJECTIVES[name] for name in known)
+    if not full_names or len(set(full_names)) != len(full_names):
+        raise SettingsError(f"objectives {list(names)} must name at least one score, each once")
+    if len(full_names) > MOST_OBJECTIVES:
+        raise SettingsError(
+            f"{len(full_names)} objectives are given, expected at most {MOST_OBJECTIVES}: nearly "
+            "every trial would be on the front. Bound a score by a requirement instead"
+        )
+    return tuple(objectives[name] for name in full_names)
 
 
 def parse_constraint(text: str) -> Constraint:
@@ -150,10 +150,12 @@ def parse_constraint(text: str) -> Constraint:
             'SCORE <= NUMBER, such as "picp >= 75"'
         )
     name = ALIASES.get(score, score)
-    if name not in CONSTRAINABLE:
+    # A coverage can be bounded; as an objective it has no good side.
+    bounded = dict.fromkeys(("picp", "calibrated_picp", *known_objectives(), *SCORES))
+    if name not in bounded:
         raise SettingsError(
             f"requirement {text!r} bounds the unknown score {score!r}, expected one of "
-            f"{', '.join(CONSTRAINABLE)}"
+            f"{', '.join(bounded)}"
         )
     try:
         number = float(bound)
@@ -173,13 +175,13 @@ def parse_constraints(texts: Sequence[str]) -> tuple[Constraint, ...]:
         If one is not understood, a bound is given twice, or two leave nothing between them.
     """
     constraints = tuple(parse_constraint(text) for text in texts)
-    for i, one in enumerate(constraints):
-        for other in constraints[:i]:
-            if one.score != other.score:
+    for i, later in enumerate(constraints):
+        for earlier in constraints[:i]:
+            if later.score != earlier.score:
                 continue
-            if one.lower == other.lower:
-                raise SettingsError(f"requirements {str(other)!r} and {str(one)!r}: give one")
-            low, high = (one, other) if one.lower else (other, one)
+            if later.lower == earlier.lower:
+                raise SettingsError(f"requirements {str(earlier)!r} and {str(later)!r}: give one")
+            low, high = (later, earlier) if later.lower else (earlier, later)
             if low.bound > high.bound:
                 raise SettingsError(f"requirements {str(low)!r} and {str(high)!r} exclude all")
     return constraints
@@ -200,16 +202,16 @@ def check_defined(
     Parameters
     ----------
     scores : mapping
-        Of any forecast of the windows that trials will be judged on: whether mape, mase and r2 are
-        defined depends on the observations alone.
+        Of any forecast of the tune split: whether mape, mase and r2 are defined depends on the
+        observations alone.
 
     Raises
     ------
     SettingsError
         If one is not.
     """
-    wanted = [*(o.name for o in objectives), *(c.score for c in constraints)]
-    undefined = [name for name in wanted if not math.isfinite(scores[name])]
+    used = [*(o.name for o in objectives), *(c.score for c in constraints)]
+    undefined = [name for name in used if not math.isfinite(scores[name])]
     if undefined:
         raise SettingsError(
             f"{', '.join(undefined)} cannot be computed on the tune split (its values are all "

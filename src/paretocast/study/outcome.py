@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretocast.errors import StoreError
-from paretocast.search.objectives import OBJECTIVES, Constraint, Objective, total_violation
+from paretocast.metrics.score_table import SCORES
+from paretocast.search.objectives import (
+    Constraint,
+    Objective,
+    parse_objectives,
+    total_violation,
+)
 from paretocast.search.pruning import order_by_merit
 from paretocast.search.selection import (
     SIGNIFICANT,
@@ -32,7 +38,6 @@ if TYPE_CHECKING:
     DrawsOf = Callable[[TrialRecord], Mapping[str, NDArray[np.float64]]]
 
 SCHEMA_VERSION = 1
-VALIDATION_METRICS = ("mae", "rmse", "mape", "pinball", "crps", "winkler", "picp", "mean_width")
 # Trials beyond the best so many are not compared by resampling: they are far from any front.
 MOST_COMPARED = 100
 
@@ -170,12 +175,8 @@ def best_params(
         "optimization_date": optimization_date,
         "strategy": identity["strategy"],
         "objectives": [
-            {
-                "name": name,
-                "unit": OBJECTIVES[name].unit,
-                "direction": OBJECTIVES[name].direction,
-            }
-            for name in objectives
+            {"name": o.name, "unit": o.unit, "direction": o.direction}
+            for o in parse_objectives(objectives)
         ],
         "n_trials": len(outcome.records),
         "n_completed": outcome.count(TrialState.COMPLETE),
@@ -294,7 +295,10 @@ def _interval(record: TrialRecord) -> tuple[float, float]:
 
 
 def _metrics(scores: Mapping[str, float]) -> dict[str, float]:
-    return {name: scores[name] for name in VALIDATION_METRICS}
+    """The published scores; those of a plugin are missing from older records."""
+    return {
+        name: scores[name] for name, score in SCORES.items() if score.published and name in scores
+    }
 
 
 def _pareto_trial(record: TrialRecord, outcome: Outcome) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class RepeatCandidate:
     n_seeds : int
         Trainings of it that have ended, failed ones included, or are under way.
     front_probability : float
-        Its chance to be on the front, see `noise.front_probabilities`.
+        Its chance to be on the front, see `pareto.front_probabilities`.
     on_front : bool
         Whether it is there as measured.
     """

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from paretocast.calibration import CALIBRATED_SCORES, cross_fitted
+from paretocast.calibration import cross_fitted
 from paretocast.errors import DataError, ForecastError, ParetocastError, StoreError
 from paretocast.metrics.resampling import N_RESAMPLES, draw_scores, standard_errors
-from paretocast.metrics.scores import interval, score_forecast
+from paretocast.metrics.score_table import CALIBRATED_SCORES, score_forecast
+from paretocast.metrics.scores import interval
 from paretocast.metrics.uncertainty import picp_interval
 from paretocast.search.selection import TrialState
 from paretocast.training import (
@@ -264,7 +265,7 @@ def score_on_tune(
 
 
 def draw_on_tune(setup: TrainingSetup, kept: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
-    """Scores of a kept forecast on resampled days of the tune split, see `noise.draw_scores`.
+    """Scores of a kept forecast on resampled days of the tune split, see `resampling.draw_scores`.
 
     The days are the same for every trial of a task, so that trials are compared in pairs.
     """

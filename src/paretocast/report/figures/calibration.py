@@ -30,7 +30,7 @@ def breakdown_figure(breakdown: CoverageByGroup, *, target: float, unit: str) ->
         Of the target.
     """
     title = f"Coverage by {breakdown.name}"
-    slabs = breakdown.slabs
+    slabs = breakdown.groups
     if not slabs:
         return style.message_figure(title, "No target time belongs to a group.", height=300)
     figure = make_subplots(

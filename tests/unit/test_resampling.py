@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from paretocast.metrics.resampling import draw_scores, normal_draws, standard_errors
-from paretocast.metrics.scores import per_window, score_forecast
+from paretocast.metrics.resampling import draw_scores, standard_errors
+from paretocast.metrics.score_table import per_window, score_forecast
 from paretocast.metrics.uncertainty import standard_error
 from paretocast.search.pareto import front, front_probabilities, tied_front
 
@@ -28,6 +28,13 @@ def days(
     widths = spread * (0.8 + 0.4 * rng.random((n, 24, 1)))
     forecast = 10.0 + level[:, None, None] + widths * quantiles
     return observed, forecast
+
+
+def normal_draws(
+    values: Floats, errors: Floats, *, rng: np.random.Generator, n_resamples: int = 500
+) -> Floats:
+    """Draws, (R, n, m), of objectives and their standard errors, (n, m) each."""
+    return values + errors * rng.standard_normal((n_resamples, *values.shape))
 
 
 def draw(observed: Floats, forecast: Floats, *, seed: int = 0, n: int = 500) -> dict[str, Floats]:
@@ -95,9 +102,9 @@ def test_one_day_has_no_error_instead_of_none() -> None:
 
 def test_the_same_days_are_drawn_for_two_trials() -> None:
     observed, forecast = days()
-    one, other = draw(observed, forecast), draw(observed, forecast + 0.01)
-    alone = one["mae"].std()
-    assert (one["mae"] - other["mae"]).std() < 0.1 * alone
+    first, second = draw(observed, forecast), draw(observed, forecast + 0.01)
+    alone = first["mae"].std()
+    assert (first["mae"] - second["mae"]).std() < 0.1 * alone
 
 
 def test_an_undefined_score_has_undefined_draws_and_no_infinity() -> None:
