@@ -30,7 +30,6 @@ ORDER = (
 # A home is a package or a module in one.
 HOMES = {
     "torch": {"training", "models"},
-    "neuralforecast": {"models"},
     "optuna": {"search", "study", "results.level_search"},
     "plotly": {"report.figures"},
     "typer": {"cli"},

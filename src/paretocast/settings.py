@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from paretocast.data.scaling import Transform
 from paretocast.data.task import DENSE_LEVELS, TaskShape
 from paretocast.errors import SettingsError, unknown_key
+from paretocast.search.models import changed_space, model_name, possible_parameters
 from paretocast.search.objectives import (
     DEFAULT_OBJECTIVES,
     HONEST,
@@ -31,9 +32,6 @@ from paretocast.search.space import (
     IntRange,
     Parameter,
     Value,
-    changed_space,
-    model_name,
-    possible_parameters,
 )
 
 if TYPE_CHECKING:

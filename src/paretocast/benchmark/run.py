@@ -20,7 +20,7 @@ from paretocast.data.series import STEPS_PER_DAY
 from paretocast.data.task import installed_versions
 from paretocast.errors import DataError
 from paretocast.metrics.scores import score_forecast, seasonal_scale
-from paretocast.models.baselines.naive import fit_baseline
+from paretocast.models.baselines.catalogue import fit_baseline
 from paretocast.training.setup import TrainingSetup
 from paretocast.workspace import files
 

@@ -13,6 +13,7 @@ import typer
 from paretocast.cli.conclusion import TWO_STAGE, first_stage_finished, report, take_part
 from paretocast.cli.search import STORAGE_VARIABLE, load_task, search
 from paretocast.errors import SettingsError, StoreError
+from paretocast.search.models import MODELS
 
 if TYPE_CHECKING:
     from paretocast.settings import TuneSettings
@@ -27,9 +28,7 @@ SEARCH, DATA, BUDGET, PLACE = "What is searched", "Data", "Budget", "Where and h
 def tune(
     model: Annotated[
         str | None,
-        typer.Option(
-            help="NHITS_Q, TFT_Q or TIMESNET_Q; case does not matter.", rich_help_panel=SEARCH
-        ),
+        typer.Option(help=f"{', '.join(MODELS)}; case does not matter.", rich_help_panel=SEARCH),
     ] = None,
     dataset: Annotated[
         str | None,
