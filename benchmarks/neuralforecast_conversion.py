@@ -6,21 +6,24 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from paretocast.errors import SettingsError
-from paretocast.models.base import Batch, QuantileModel, WindowShape
-from paretocast.models.inception import InceptionBlock
 from paretocast.models.nhits import NHITS, _Block, geometric_ladder
 from paretocast.models.tft import TFT
 from paretocast.models.timesnet import TimesNet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from paretocast.models.base import Batch, QuantileModel, WindowShape
+    from paretocast.models.inception import InceptionBlock
 
 
 def build_library_module(name: str, shape: WindowShape, **arguments: Any) -> Any:
