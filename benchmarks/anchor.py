@@ -39,13 +39,13 @@ def judged(task: Task, split: str, forecast: NDArray[np.float64]) -> list[float]
 
 def train(settings: TuneSettings, task: Task, *, seed: int) -> tuple[list[Any], dict[str, Any]]:
     """Steps, best step, seconds in all, and forecasts of both splits."""
-    from paretocast.search.space import DEFAULT_CONFIGS
+    from paretocast.search.models import MODELS
     from paretocast.training import forecast_positions
     from paretocast.training.setup import TrainingSetup, start_training
 
     started = time.perf_counter()
     setup = TrainingSetup.from_settings(settings, task, device="cpu")
-    training = start_training(setup, DEFAULT_CONFIGS[settings.model], seed=seed)
+    training = start_training(setup, MODELS[settings.model].default, seed=seed)
     training.advance(setup.budget_steps)
     seconds = time.perf_counter() - started
     with training.best_model() as model:
@@ -73,7 +73,7 @@ def main() -> None:
 
     from paretocast.data import load_dataset
     from paretocast.data.task import plan_task
-    from paretocast.models.baselines.naive import fit_baseline
+    from paretocast.models.baselines.catalogue import fit_baseline
     from paretocast.settings import TuneSettings
     from paretocast.training import use_threads
 

@@ -129,11 +129,11 @@ def mean_of(name: str, made: list[Made]) -> Made:
 
 def make_references(task: Task, arguments: argparse.Namespace) -> list[Made]:
     """The references that can be fitted here."""
-    from paretocast.models.baselines.naive import baseline_names, fit_baseline
+    from paretocast.models.baselines.catalogue import fit_baseline, installed_baselines
 
     weeks, made = task.issues["test"], []
     relearn = arguments.relearn
-    for name in (name for name in arguments.references if name in baseline_names()):
+    for name in (name for name in arguments.references if name in installed_baselines()):
         trained = fit_baseline(name, task)
         until = [int(week) if relearn else int(weeks[0]) for week in weeks]
         late = {stop: fit_baseline(name, task, until=stop) for stop in sorted(set(until))}

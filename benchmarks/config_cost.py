@@ -39,8 +39,7 @@ def weights_of(table: Table, config: Config) -> int:
     import numpy as np
     from record_curves import FIXED
 
-    from paretocast.models.base import WindowShape
-    from paretocast.models.registry import build_model, count_weights
+    from paretocast.models.base import WindowShape, build_model, count_weights
 
     model, dataset = table.name.split()
     shape = WindowShape(

@@ -50,11 +50,13 @@ def daily_issues(n_hours: int, *, n_days: int, horizon_steps: int) -> NDArray[np
 
 def share_weights(library: Any, model: QuantileModel) -> bool:  # noqa: ANN401 - not typed
     """Give our model the library's weights where both compute the same function."""
+    from neuralforecast_conversion import load_neuralforecast
+
     from paretocast.models.nhits import NHITS
     from paretocast.models.tft import TFT
 
     if isinstance(model, NHITS | TFT):
-        model.load_neuralforecast(library.state_dict())
+        load_neuralforecast(model, library.state_dict())
     return isinstance(model, NHITS | TFT)
 
 

@@ -22,10 +22,11 @@ from harness import print_result, print_table
 from paretocast.data import load_dataset
 from paretocast.data.scaling import Transform
 from paretocast.data.task import plan_task
+from paretocast.search.models import MODELS
 from paretocast.search.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from paretocast.search.samplers import design_point
 from paretocast.search.selection import TrialState
-from paretocast.search.space import SPACES, Choice, Config, FloatRange, Space
+from paretocast.search.space import Choice, Config, FloatRange, Space
 from paretocast.settings import TrainingSettings, TuneSettings
 from paretocast.study.outcome import summarise
 from paretocast.study.repeats import seed_spread
@@ -38,7 +39,7 @@ SCORES = ("mae", "pinball", "picp", "coverage_error", "mean_width")
 def configs(n: int, *, seed: int) -> list[Config]:
     """Points of a space of small networks with learning rates that work."""
     space: Space = {
-        **SPACES["NHITS_Q"],
+        **MODELS["NHITS_Q"].space,
         "layer_widths": Choice((64, 128, 256)),
         "lr": FloatRange(5e-4, 5e-3, log=True),
     }

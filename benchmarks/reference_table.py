@@ -20,7 +20,11 @@ from paretocast.benchmark.test_split import validation_stop
 from paretocast.data import load_dataset
 from paretocast.data.task import Task, plan_task
 from paretocast.metrics.score_table import score_forecast
-from paretocast.models.baselines.naive import NAIVE_BASELINES, baseline_names, fit_baseline
+from paretocast.models.baselines.catalogue import (
+    fit_baseline,
+    installed_baselines,
+    study_baselines,
+)
 
 DATASETS = ("heat", "water_centrum", "water_tommerby")
 SCORES = ("mae", "rmse", "picp", "mean_width", "pinball", "winkler")
@@ -56,9 +60,9 @@ def main() -> None:
     parser.add_argument("--calibrator", default="none")
     parser.add_argument("--quick", action="store_true", help="only those without an extra")
     arguments = parser.parse_args()
-    names = arguments.references or baseline_names()
+    names = arguments.references or installed_baselines()
     if arguments.quick:
-        names = (*NAIVE_BASELINES, "ridge")
+        names = study_baselines()
     figures: dict[str, dict[str, Any]] = {}
     for dataset_name in arguments.datasets:
         dataset = load_dataset(dataset_name, data_dir=arguments.data_dir, covariates=[])

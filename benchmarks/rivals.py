@@ -18,14 +18,15 @@ import torch
 from clocks import seconds_between
 from neuralforecast import NeuralForecast
 from neuralforecast.losses.pytorch import MQLoss
+from neuralforecast_conversion import nhits_arguments
 from pytorch_lightning import Callback
 
 from paretocast.data import load_dataset
 from paretocast.data.scaling import Transform, scale_task
 from paretocast.data.task import plan_task
 from paretocast.models.base import Batch, QuantileModel
-from paretocast.models.nhits import library_arguments
-from paretocast.search.space import DEFAULT_CONFIGS, Config
+from paretocast.models.nhits import NHITS
+from paretocast.search.models import MODELS
 from paretocast.settings import TrainingSettings, TuneSettings
 from paretocast.training import Training, TrainingInterrupted, forecast_positions, pinball_loss
 from paretocast.training.setup import TrainingSetup, start_training
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from paretocast.data.task import Task
+    from paretocast.search.space import Config
 
 LIBRARY_NAMES = {"NHITS_Q": "NHITS", "TFT_Q": "TFT", "TIMESNET_Q": "TimesNet"}
 # Beyond any run here: no judgement and no end of the schedule falls into a timing.
@@ -60,7 +62,7 @@ def load_task(data_dir: Path | None) -> Task:
 
 def config_with(model: str, **changes: float) -> Config:
     """The default config of a model with some values replaced."""
-    return {**DEFAULT_CONFIGS[model], **changes}
+    return {**MODELS[model].default, **changes}
 
 
 @dataclass(frozen=True)
@@ -241,6 +243,8 @@ def _library_architecture(match: Match) -> dict[str, Any]:
     if shape.n_past and match.setup.model != "TIMESNET_Q":
         arguments["hist_exog_list"] = [f"past_{i}" for i in range(shape.n_past)]
     if match.setup.model == "NHITS_Q":
-        return arguments | library_arguments(shape, **sizes)  # type: ignore[arg-type]
+        with torch.device("meta"):
+            ours = NHITS(shape, **sizes)  # type: ignore[arg-type]
+        return arguments | nhits_arguments(ours)
     names = {"num_attention_heads": "n_head", "lstm_layers": "n_rnn_layers"}
     return arguments | {names.get(name, name): value for name, value in sizes.items()}

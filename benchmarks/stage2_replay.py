@@ -34,7 +34,7 @@ from paretocast.calibration.interval_levels import (
 from paretocast.data import load_dataset
 from paretocast.data.scaling import Transform
 from paretocast.data.task import TaskShape, plan_task
-from paretocast.search.space import SPACES, default_config
+from paretocast.search.models import MODELS, default_config
 from paretocast.settings import TrainingSettings, TuneSettings
 from paretocast.training import forecast_positions
 from paretocast.training.setup import TrainingSetup, start_training
@@ -56,7 +56,7 @@ def bench_of(task: Task, training: TrainingSettings, device: str) -> TrainingSet
 
 def train(setup: TrainingSetup, seed: int) -> Training:
     """The default config, trained to the end of its budget."""
-    config = default_config(MODEL, SPACES[MODEL])
+    config = default_config(MODEL, MODELS[MODEL].space)
     if config is None:
         raise SystemExit(f"{MODEL} has no default config")
     training = start_training(setup, config, seed=seed)

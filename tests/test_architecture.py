@@ -31,7 +31,6 @@ ORDER = (
 # A home is a package or a module in one.
 HOMES = {
     "torch": {"training", "models"},
-    "neuralforecast": {"models"},
     "optuna": {"search", "study"},
     "plotly": {"report.figures"},
     "typer": {"cli"},

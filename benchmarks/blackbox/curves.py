@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.search.space import SPACES, Choice, Config, Space, Value, shares_of
+from paretocast.search.models import MODELS
+from paretocast.search.space import Choice, Config, Space, Value, shares_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,7 +47,7 @@ RECORDINGS = {
     "NHITS_Q": Recording(
         "NHITS_Q",
         space={
-            **{name: p for name, p in SPACES["NHITS_Q"].items() if name != "num_blocks"},
+            **{name: p for name, p in MODELS["NHITS_Q"].space.items() if name != "num_blocks"},
             "layer_widths": Choice((64, 128, 256)),
         },
         first={
@@ -62,7 +63,7 @@ RECORDINGS = {
     ),
     "TFT_Q": Recording(
         "TFT_Q",
-        space={**SPACES["TFT_Q"], "hidden_size": Choice((16, 32))},
+        space={**MODELS["TFT_Q"].space, "hidden_size": Choice((16, 32))},
         first={
             "hidden_size": 32,
             "lstm_layers": 1,

@@ -15,6 +15,7 @@ from paretocast.data.scaling import Transform
 from paretocast.data.task import DENSE_LEVELS, TaskShape
 from paretocast.errors import SettingsError, unknown_key
 from paretocast.metrics.scores import SAME_LEVEL, central_levels
+from paretocast.search.models import changed_space, model_name, possible_parameters
 from paretocast.search.objectives import (
     DEFAULT_OBJECTIVES,
     HONEST,
@@ -32,9 +33,6 @@ from paretocast.search.space import (
     IntRange,
     Parameter,
     Value,
-    changed_space,
-    model_name,
-    possible_parameters,
 )
 
 if TYPE_CHECKING:

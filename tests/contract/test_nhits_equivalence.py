@@ -7,6 +7,7 @@ import torch
 from neuralforecast.models import NHITS as LibraryNHITS  # noqa: N811
 
 from batches import make_batch
+from neuralforecast_conversion import load_neuralforecast, nhits_library_state, to_neuralforecast
 from paretocast.errors import SettingsError
 from paretocast.models.base import Batch, WindowShape
 from paretocast.models.nhits import NHITS, geometric_ladder
@@ -52,9 +53,9 @@ def test_the_same_weights_give_the_librarys_forecast_and_gradients(
     shape: WindowShape, config: dict[str, Any]
 ) -> None:
     ours = NHITS(shape, **config).eval()
-    library = ours.to_neuralforecast().eval()
+    library = to_neuralforecast(ours).eval()
     again = NHITS(shape, **config)
-    again.load_neuralforecast(library.state_dict())
+    load_neuralforecast(again, library.state_dict())
     batch = make_batch(shape)
     forecast, expected = ours(batch), forecast_of_library(library, batch)
     torch.testing.assert_close(forecast, expected, rtol=0, atol=1e-6)
@@ -64,7 +65,7 @@ def test_the_same_weights_give_the_librarys_forecast_and_gradients(
     for weight in ours.parameters():
         assert weight.grad is not None
         weight.data = weight.grad
-    gradients = ours.library_state()
+    gradients = nhits_library_state(ours)
     assert gradients.keys() == wanted.keys()
     for name, gradient in gradients.items():
         torch.testing.assert_close(gradient, wanted[name], rtol=1e-4, atol=1e-5)
@@ -73,16 +74,16 @@ def test_the_same_weights_give_the_librarys_forecast_and_gradients(
 @pytest.mark.filterwarnings("ignore")
 def test_weights_survive_the_way_to_the_library_and_back() -> None:
     first, second = NHITS(SHAPES[0], **CONFIG), NHITS(SHAPES[0], **CONFIG)
-    second.load_neuralforecast(first.to_neuralforecast().state_dict())
+    load_neuralforecast(second, to_neuralforecast(first).state_dict())
     for name, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[name]), name
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_weights_of_another_size_are_refused() -> None:
-    state = NHITS(SHAPES[1], **CONFIG).to_neuralforecast().state_dict()
+    state = to_neuralforecast(NHITS(SHAPES[1], **CONFIG)).state_dict()
     with pytest.raises(SettingsError, match=r"lack blocks\.0\.layers\.0\.weight"):
-        NHITS(SHAPES[0], **CONFIG).load_neuralforecast(state)
+        load_neuralforecast(NHITS(SHAPES[0], **CONFIG), state)
 
 
 @pytest.mark.parametrize("top", [1, 3, 12, 84])

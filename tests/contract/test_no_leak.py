@@ -14,9 +14,9 @@ from paretocast.data.scaling import Transform, scale_task
 from paretocast.data.series import Role, Series
 from paretocast.data.task import TaskShape, plan_task
 from paretocast.models.anchor import fit_anchor
-from paretocast.models.baselines.naive import NAIVE_BASELINES, forecast_naive
-from paretocast.models.registry import build_model
-from paretocast.search.space import DEFAULT_CONFIGS
+from paretocast.models.base import build_model
+from paretocast.models.baselines.naive import POINT_FORECASTS, forecast_naive
+from paretocast.search.models import MODELS
 from paretocast.training import WindowSource, forecast_positions, seed_weights
 
 N_LEVELS = 11
@@ -34,7 +34,7 @@ def forecast(model: str, series: Series) -> NDArray[np.float64]:
     module = build_model(
         model,
         source.shape(N_LEVELS),
-        DEFAULT_CONFIGS[model],
+        MODELS[model].default,
         train_history=arrays.history[: task.train_stop],
     )
     return forecast_positions(module, source, np.array([ISSUE]))
@@ -50,7 +50,7 @@ def with_covariate_changed(series: Series, name: str, first: int, last: int) -> 
     return replace(series, covariates=tuple(covariates))
 
 
-@pytest.mark.parametrize("model", DEFAULT_CONFIGS)
+@pytest.mark.parametrize("model", MODELS)
 def test_a_target_after_the_issue_time_changes_no_forecast(model: str) -> None:
     series = make_series()
     values = series.values.copy()
@@ -59,7 +59,7 @@ def test_a_target_after_the_issue_time_changes_no_forecast(model: str) -> None:
     np.testing.assert_array_equal(forecast(model, changed), forecast(model, series))
 
 
-@pytest.mark.parametrize("model", DEFAULT_CONFIGS)
+@pytest.mark.parametrize("model", MODELS)
 def test_a_target_just_before_the_issue_time_changes_the_forecast(model: str) -> None:
     series = make_series()
     values = series.values.copy()
@@ -68,7 +68,7 @@ def test_a_target_just_before_the_issue_time_changes_the_forecast(model: str) ->
     assert not np.array_equal(forecast(model, changed), forecast(model, series))
 
 
-@pytest.mark.parametrize("model", DEFAULT_CONFIGS)
+@pytest.mark.parametrize("model", MODELS)
 def test_a_past_role_value_counts_up_to_the_issue_time_and_not_after_it(model: str) -> None:
     series = make_series()
     after = with_covariate_changed(series, "pressure", ISSUE, ISSUE + 48)
@@ -77,7 +77,7 @@ def test_a_past_role_value_counts_up_to_the_issue_time_and_not_after_it(model: s
     assert not np.array_equal(forecast(model, before), forecast(model, series))
 
 
-@pytest.mark.parametrize("model", DEFAULT_CONFIGS)
+@pytest.mark.parametrize("model", MODELS)
 def test_a_forecast_role_value_counts_in_the_horizon_and_not_beyond_it(model: str) -> None:
     series = make_series()
     inside = with_covariate_changed(series, "temperature", ISSUE + 20, ISSUE + 21)
@@ -86,7 +86,7 @@ def test_a_forecast_role_value_counts_in_the_horizon_and_not_beyond_it(model: st
     np.testing.assert_array_equal(forecast(model, beyond), forecast(model, series))
 
 
-@pytest.mark.parametrize("model", DEFAULT_CONFIGS)
+@pytest.mark.parametrize("model", MODELS)
 def test_a_calendar_value_counts_in_the_horizon(model: str) -> None:
     series = make_series()
     local_day = series.index[ISSUE + 12].tz_convert(series.calendar.zone).date()
@@ -101,7 +101,7 @@ def test_a_calendar_value_counts_in_the_horizon(model: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", NAIVE_BASELINES)
+@pytest.mark.parametrize("name", POINT_FORECASTS)
 def test_a_reference_reads_nothing_after_the_issue_time(name: str) -> None:
     series = make_series()
     values = series.values.copy()

@@ -15,12 +15,17 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from batches import make_batch, window_of
+from neuralforecast_conversion import (
+    build_library_module,
+    load_neuralforecast,
+    tft_library_parts,
+    tft_variable_weights,
+    to_neuralforecast,
+)
 from paretocast.errors import SettingsError
 from paretocast.models import variable_selection
-from paretocast.models.base import Batch, WindowShape
-from paretocast.models.dropout import draw_kept
-from paretocast.models.neuralforecast import build_library_module
-from paretocast.models.tft import TFT, _library_parts
+from paretocast.models.base import Batch, WindowShape, draw_kept
+from paretocast.models.tft import TFT
 from paretocast.models.variable_selection import _Network, _PerVariable, _select
 
 if TYPE_CHECKING:
@@ -89,7 +94,7 @@ def test_the_same_weights_give_the_librarys_forecast_and_gradients(
         make_ours(shape, architecture),
         make_batch(shape),
     )
-    ours.load_neuralforecast(library.state_dict())
+    load_neuralforecast(ours, library.state_dict())
     expected, forecast = library(as_library_input(batch)), ours(batch)
     torch.testing.assert_close(forecast, expected, rtol=0, atol=1e-5)
     cotangent = torch.randn_like(expected)
@@ -99,7 +104,7 @@ def test_the_same_weights_give_the_librarys_forecast_and_gradients(
     seen = set()
     for name, parameter in ours.named_parameters():
         assert parameter.grad is not None
-        for library_name, part in _library_parts(name, parameter.grad):
+        for library_name, part in tft_library_parts(name, parameter.grad):
             wanted = learned[library_name]
             seen.add(library_name)
             atol = 1e-5 * max(1.0, wanted.abs().max().item())
@@ -112,10 +117,10 @@ def test_the_same_weights_give_the_librarys_forecast_and_gradients(
 
 def test_weights_travel_to_the_library_and_back() -> None:
     ours, batch = make_ours(SHAPE, ARCHITECTURES[1]).eval(), make_batch(SHAPE)
-    library = ours.to_neuralforecast().eval()
+    library = to_neuralforecast(ours).eval()
     torch.testing.assert_close(library(as_library_input(batch)), ours(batch), rtol=0, atol=1e-5)
     again = make_ours(SHAPE, ARCHITECTURES[1]).eval()
-    again.load_neuralforecast(library.state_dict())
+    load_neuralforecast(again, library.state_dict())
     torch.testing.assert_close(again(batch), ours(batch), rtol=0, atol=0)
 
 
@@ -124,7 +129,7 @@ def test_a_conversion_leaves_the_random_state_alone() -> None:
     torch.manual_seed(1)
     np.random.seed(1)  # noqa: NPY002
     random.seed(1)
-    ours.to_neuralforecast()
+    to_neuralforecast(ours)
     drawn = torch.rand(1).item(), np.random.rand(), random.random()  # noqa: NPY002
     torch.manual_seed(1)
     np.random.seed(1)  # noqa: NPY002
@@ -137,12 +142,12 @@ def test_weights_of_other_sizes_are_refused_by_name() -> None:
     with pytest.raises(
         SettingsError, match=r"hist_exog_embedding_vectors of 32 .*2 past and 3 known"
     ):
-        make_ours(SHAPE).load_neuralforecast(state)
+        load_neuralforecast(make_ours(SHAPE), state)
 
 
 def test_weights_with_a_static_encoder_are_refused() -> None:
     with pytest.raises(SettingsError, match="static"):
-        make_ours(SHAPE).load_neuralforecast({"static_encoder.vsn": torch.zeros(1)})
+        load_neuralforecast(make_ours(SHAPE), {"static_encoder.vsn": torch.zeros(1)})
 
 
 def test_heads_that_do_not_divide_the_hidden_size_are_refused() -> None:
@@ -156,9 +161,9 @@ def test_selection_weights_are_the_librarys() -> None:
         make_ours(SHAPE),
         make_batch(SHAPE),
     )
-    ours.load_neuralforecast(library.state_dict())
+    load_neuralforecast(ours, library.state_dict())
     library(as_library_input(batch))
-    weights = ours.variable_weights(batch)
+    weights = tft_variable_weights(ours, batch)
     for ours_name, library_name in [
         ("history", "history_vsn_wgts"),
         ("horizon", "future_vsn_wgts"),
@@ -179,7 +184,7 @@ def test_a_variable_that_is_named_last_of_the_known_has_the_last_weight() -> Non
         ours.known_embedding.bias[2] = 1.0
         ours.horizon_selection.joint.out_proj.weight[2, 2 * width :] = 1.0
         ours.history_selection.joint.out_proj.weight[4, 4 * width : 5 * width] = 1.0
-    weights = ours.variable_weights(batch)
+    weights = tft_variable_weights(ours, batch)
     assert weights["history"].shape == (2 + 3 + 1,)
     assert int(weights["history"].argmax()) == 4
     assert int(weights["horizon"].argmax()) == 2

@@ -16,10 +16,18 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from batches import make_batch, window_of
+from neuralforecast_conversion import (
+    build_library_module,
+    kernels_of,
+    load_kernels,
+    load_neuralforecast,
+    timesnet_inceptions,
+    timesnet_names,
+    to_neuralforecast,
+)
 from paretocast.errors import DataError, SettingsError
 from paretocast.models.base import Batch, WindowShape
 from paretocast.models.inception import InceptionBlock, SpectralConvolution
-from paretocast.models.neuralforecast import build_library_module
 from paretocast.models.timesnet import TimesNet, dominant_periods
 
 if TYPE_CHECKING:
@@ -89,7 +97,7 @@ def test_the_same_weights_and_periods_give_the_librarys_forecast_and_gradients(
     make_the_library_pick(monkeypatch, [2, 1, 9])  # the last one pads: 5 steps in 10 rows
     torch.manual_seed(0)
     library, ours, batch = make_library(shape), make_ours(shape, (24, 48, 5)), make_batch(shape)
-    ours.load_neuralforecast(library.state_dict())
+    load_neuralforecast(ours, library.state_dict())
     ours.waves = wave_table([2, 1, 9], 48)  # ours would weigh period 5 at frequency 10
     expected, forecast = library(as_library_input(batch)), ours(batch)
     torch.testing.assert_close(forecast, expected, rtol=0, atol=1e-5)
@@ -98,9 +106,9 @@ def test_the_same_weights_and_periods_give_the_librarys_forecast_and_gradients(
     forecast.backward(cotangent)
     wanted = {name: parameter.grad for name, parameter in library.named_parameters()}
     found = {name: parameter.grad for name, parameter in ours.named_parameters()}
-    for name, library_name in ours._shared_names().items():
+    for name, library_name in timesnet_names(ours).items():
         assert_same_gradient(found[name], wanted[library_name])
-    for prefix, inception in ours._inceptions():
+    for prefix, inception in timesnet_inceptions(ours):
         # The largest kernel reaches every tap: its gradient is a sixth of the mean's.
         largest = wanted[f"{prefix}.kernels.5.weight"]
         assert largest is not None
@@ -145,7 +153,7 @@ def test_the_library_picking_for_itself_forecasts_the_same_where_it_picks_our_pe
         expected = library(as_library_input(batch))
     assert picked == [[24, 48]] * 2
     ours = make_ours(SHAPE, (24, 48))
-    ours.load_neuralforecast(library.state_dict())
+    load_neuralforecast(ours, library.state_dict())
     torch.testing.assert_close(ours(batch), expected, rtol=0, atol=1e-5)
 
 
@@ -153,23 +161,23 @@ def test_weights_travel_to_the_library_and_back(monkeypatch: pytest.MonkeyPatch)
     shape = WindowShape(36, 12, 0, 0, 5)
     make_the_library_pick(monkeypatch, [2, 1, 3])
     ours, batch = make_ours(shape).eval(), make_batch(shape)
-    library = ours.to_neuralforecast().eval()
+    library = to_neuralforecast(ours).eval()
     torch.testing.assert_close(library(as_library_input(batch)), ours(batch), rtol=0, atol=1e-5)
     again = make_ours(shape).eval()
-    again.load_neuralforecast(library.state_dict())
+    load_neuralforecast(again, library.state_dict())
     torch.testing.assert_close(again(batch), ours(batch), rtol=0, atol=1e-6)
 
 
 @pytest.mark.filterwarnings("error::UserWarning:paretocast")
 def test_weights_that_the_library_has_no_place_for_are_announced() -> None:
     with pytest.warns(UserWarning, match="left out"):
-        make_ours(SHAPE).to_neuralforecast()
+        to_neuralforecast(make_ours(SHAPE))
 
 
 def test_weights_of_other_sizes_are_refused_by_name() -> None:
     state = make_library(WindowShape(36, 12, 0, 0, 5)).state_dict()
     with pytest.raises(SettingsError, match=r"temporal_embedding.*3 known"):
-        make_ours(SHAPE).load_neuralforecast(state)
+        load_neuralforecast(make_ours(SHAPE), state)
 
 
 @pytest.mark.parametrize("period", [2, 3, 5, 7, 12, 13, 24, 30, 47, 48])
@@ -183,7 +191,7 @@ def test_the_spectral_convolution_is_the_mean_of_the_six_convolutions(period: in
     image = padded.view(fold.rows, period, 2, 3).permute(2, 3, 0, 1)
     each = [
         functional.conv2d(image, kernel, block.bias, padding=side // 2)
-        for side, kernel in zip(range(1, 12, 2), block.kernels(), strict=True)
+        for side, kernel in zip(range(1, 12, 2), kernels_of(block), strict=True)
     ]
     expected = torch.stack(each).mean(0).permute(2, 3, 0, 1).flatten(0, 1)
     convolved = fold(padded, block.kernel(), block.bias)
@@ -214,7 +222,7 @@ def test_one_kernel_trains_like_the_six_under_an_adaptive_optimizer(
     make_the_library_pick(monkeypatch, [2, 1, 3])
     torch.manual_seed(0)
     ours, batch = make_ours(shape), make_batch(shape)
-    library = ours.to_neuralforecast()
+    library = to_neuralforecast(ours)
     target = torch.randn(6, 12, 1)
     losses = []
     runs: list[tuple[Callable[[], Tensor], nn.Module]] = [
@@ -230,12 +238,14 @@ def test_one_kernel_trains_like_the_six_under_an_adaptive_optimizer(
             optimizer.step()
         losses.append(loss.item())
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
-    for prefix, inception in ours._inceptions():
+    for prefix, inception in timesnet_inceptions(ours):
         mean = InceptionBlock(inception.weight.shape[2], inception.weight.shape[3], 6)
         names = [f"{prefix}.kernels.{i}" for i in range(6)]
         state = library.state_dict()
-        mean.load_kernels(
-            [state[f"{name}.weight"] for name in names], [state[f"{name}.bias"] for name in names]
+        load_kernels(
+            mean,
+            [state[f"{name}.weight"] for name in names],
+            [state[f"{name}.bias"] for name in names],
         )
         torch.testing.assert_close(inception.kernel(), mean.kernel(), rtol=0, atol=1e-3)
 
@@ -245,7 +255,7 @@ def test_kernels_start_as_spread_as_the_librarys() -> None:
     ours = InceptionBlock(64, 64, 6).kernel()
     six = library_file.Inception_Block_V1(64, 64, 6)
     mean = InceptionBlock(64, 64, 6)
-    mean.load_kernels([k.weight for k in six.kernels], [k.bias for k in six.kernels])
+    load_kernels(mean, [k.weight for k in six.kernels], [k.bias for k in six.kernels])
     expected = mean.kernel()
     for tap in [(0, 0), (1, 5), (3, 4), (5, 5)]:
         assert ours[tap].std().item() == pytest.approx(expected[tap].std().item(), rel=0.1)

@@ -28,7 +28,7 @@ from paretocast.benchmark import (
 )
 from paretocast.errors import SettingsError, StoreError
 from paretocast.report import benchmark_page
-from paretocast.search.space import DEFAULT_CONFIGS
+from paretocast.search.models import MODELS
 from paretocast.settings import TuneSettings
 from paretocast.training import TrainingInterrupted
 from paretocast.training.setup import TrainingSetup
@@ -241,7 +241,7 @@ def test_the_newest_finished_study_comes_first_then_general_parameters_then_defa
     assert tuned.study is not None
     assert "tuned on this data set: trial" in tuned.source
     default = find_config("NHITS_Q", "small", workspace=tmp_path, given=settings)
-    assert (default.kind, default.chosen.config) == ("default", DEFAULT_CONFIGS["NHITS_Q"])
+    assert (default.kind, default.chosen.config) == ("default", MODELS["NHITS_Q"].default)
     assert default.source.startswith("default parameters: no finished study of NHITS_Q on small")
     general = {**files.load_json(tuned.study.run.best_params), "dataset": "elsewhere"}
     files.save_json(tmp_path / "results" / "best_params_NHITS_Q.json", general)

@@ -13,7 +13,7 @@ from paretocast.data.scaling import Transform, scale_task
 from paretocast.data.task import Task
 from paretocast.errors import DataError
 from paretocast.models.anchor import N_FOLDS, Anchor, fit_anchor, is_long_enough, refit_anchor
-from paretocast.search.space import DEFAULT_CONFIGS
+from paretocast.search.models import MODELS
 from paretocast.settings import TrainingSettings, TuneSettings
 from paretocast.training import forecast_positions
 from paretocast.training.setup import TrainingSetup, learned_until, start_training
@@ -157,7 +157,7 @@ def test_a_model_that_learns_again_forecasts_from_the_anchor_it_learned_with() -
     assert setup.source.anchor is not None
     positions = task.issues["tune"]
     assert not np.array_equal(later.source.anchor.points, setup.source.anchor.points)
-    fresh = start_training(later, DEFAULT_CONFIGS["NHITS_Q"], seed=1)
+    fresh = start_training(later, MODELS["NHITS_Q"].default, seed=1)
     with fresh.best_model() as model:
         forecast = forecast_positions(model, later.source, positions)
     anchor = later.source.anchor
@@ -165,7 +165,7 @@ def test_a_model_that_learns_again_forecasts_from_the_anchor_it_learned_with() -
     np.testing.assert_allclose(forecast, expected, atol=1e-5)
 
     stretch = RetrainingPeriod(positions[-2:], until)
-    config = {**DEFAULT_CONFIGS["NHITS_Q"], "lr": 1e-12}
+    config = {**MODELS["NHITS_Q"].default, "lr": 1e-12}
     proven = train_and_forecast(setup, config, seed=1, periods=[stretch])["test"]
     np.testing.assert_allclose(proven, setup.scaling.unscale(forecast[-2:]), atol=1e-3)
 

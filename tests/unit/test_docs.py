@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from paretocast.cli import main
 from paretocast.cli.tune import tune
-from paretocast.search.space import SPACES
+from paretocast.search.models import MODELS
 from paretocast.settings import (
     RacingSettings,
     RangeSettings,
@@ -109,7 +109,7 @@ def test_documented_options_exist() -> None:
 
 def test_every_searched_parameter_is_documented() -> None:
     rows = documented_rows("`[space.MODEL]`")
-    for model, space in SPACES.items():
+    for model, space in ((name, spec.space) for name, spec in MODELS.items()):
         assert set(space) <= set(re.findall(r"\w+", rows[model][1]))
 
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from paretocast.data import load_dataset
 from paretocast.data.features import (
-    GROUPS,
     LAG_STEPS,
     ROLLING_STEPS,
     STEPS_PER_YEAR,
@@ -243,7 +242,7 @@ def test_building_features_changes_no_input() -> None:
     values = np.arange(N_HOURS, dtype=np.float64)
     values[50:60] = np.nan
     series = make_series(values.copy(), covariate("temperature", Role.PAST, values.copy()))
-    build_features(series, GROUPS)
+    build_features(series, tuple(available_features(series)))
     assert np.array_equal(series.values, values, equal_nan=True)
     assert np.array_equal(series.covariates[0].values, values, equal_nan=True)
 
@@ -272,8 +271,9 @@ def test_no_feature_looks_ahead(after: int, seed: int) -> None:
         values=spoil(target, after, rng),
         covariates=tuple(replace(c, values=spoil(c.values, after, rng)) for c in series.covariates),
     )
-    before = build_features(series, GROUPS).values[: after + 1]
-    assert np.array_equal(build_features(other, GROUPS).values[: after + 1], before)
+    groups = tuple(available_features(series))
+    before = build_features(series, groups).values[: after + 1]
+    assert np.array_equal(build_features(other, groups).values[: after + 1], before)
 
 
 def test_a_lag_does_look_at_its_own_hour_once_it_is_past() -> None:
@@ -288,4 +288,4 @@ def test_a_lag_does_look_at_its_own_hour_once_it_is_past() -> None:
 
 def test_real_series_have_finite_features(data_dir: Path) -> None:
     series = load_dataset("heat", data_dir=data_dir, covariates=["temperature"]).series
-    assert np.isfinite(build_features(series, GROUPS).values).all()
+    assert np.isfinite(build_features(series, tuple(available_features(series))).values).all()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from paretocast.errors import SettingsError
+from paretocast.search.models import MODELS
 from paretocast.search.pareto import hypervolume
 from paretocast.search.samplers import (
     N_STARTUP_TRIALS,
@@ -19,7 +20,7 @@ from paretocast.search.samplers import (
     design_point,
     population_size,
 )
-from paretocast.search.space import SAMPLERS, SPACES, Choice, Config, IntRange, Space
+from paretocast.search.space import SAMPLERS, Choice, Config, IntRange, Space
 from spaces import SPACE
 
 
@@ -85,7 +86,7 @@ def test_the_design_fills_every_range_evenly() -> None:
 
 
 def test_the_design_keeps_heads_that_divide_the_hidden_size() -> None:
-    space = {**SPACES["TFT_Q"], "hidden_size": Choice((4, 6, 32))}
+    space = {**MODELS["TFT_Q"].space, "hidden_size": Choice((4, 6, 32))}
     space["num_attention_heads"] = Choice((2, 4, 8))
     configs = [design_point(space, i, seed=1) for i in range(32)]
     assert all(int(c["hidden_size"]) % int(c["num_attention_heads"]) == 0 for c in configs)
@@ -94,7 +95,7 @@ def test_the_design_keeps_heads_that_divide_the_hidden_size() -> None:
 
 @pytest.mark.parametrize("sampler", ["mfgp", "tpe", SLOW_GP, "nsga2", "nsga3"])
 def test_a_conditional_space_is_searched_too(sampler: str) -> None:
-    space = {**SPACES["TFT_Q"], "hidden_size": Choice((4, 6, 32))}
+    space = {**MODELS["TFT_Q"].space, "hidden_size": Choice((4, 6, 32))}
     space["num_attention_heads"] = Choice((2, 4, 8))
     rng = np.random.default_rng(0)
     seen = [

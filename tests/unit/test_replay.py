@@ -19,7 +19,8 @@ from record_curves import append_rows, design, keep_whole_curves
 from search_strategies import reference_point
 
 from paretocast.errors import DataError
-from paretocast.search.space import SPACES, Choice, Config, FloatRange, IntRange
+from paretocast.search.models import MODELS
+from paretocast.search.space import Choice, Config, FloatRange, IntRange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -225,7 +226,7 @@ def test_every_recorded_curve_is_whole_and_of_the_recorded_space(path: Path) -> 
         written = {name: str(value) for name, value in configs[int(row["config"])].items()}
         for name, value in written.items():
             assert float(row[name]) == pytest.approx(float(value), rel=1e-4)
-    assert set(recording.space) <= set(SPACES[recording.model])
+    assert set(recording.space) <= set(MODELS[recording.model].space)
 
 
 @pytest.fixture(scope="module")

@@ -2,17 +2,13 @@ import optuna
 import pytest
 
 from paretocast.errors import SettingsError
+from paretocast.search.models import MODELS, changed_space, default_config, model_name
 from paretocast.search.space import (
-    DEFAULT_CONFIGS,
-    SPACES,
     Choice,
     Config,
     FloatRange,
     IntRange,
     Space,
-    changed_space,
-    default_config,
-    model_name,
     suggest_config,
     trial_parameters,
 )
@@ -23,16 +19,16 @@ def proposals(space: Space, n: int = 60) -> list[Config]:
     return [suggest_config(study.ask(), space) for _ in range(n)]
 
 
-@pytest.mark.parametrize("model", SPACES)
+@pytest.mark.parametrize("model", MODELS)
 def test_proposals_lie_in_the_space(model: str) -> None:
-    for config in proposals(SPACES[model]):
-        assert set(config) == set(SPACES[model])
-        assert all(SPACES[model][name].holds(value) for name, value in config.items())
+    for config in proposals(MODELS[model].space):
+        assert set(config) == set(MODELS[model].space)
+        assert all(MODELS[model].space[name].holds(value) for name, value in config.items())
 
 
-@pytest.mark.parametrize("model", SPACES)
+@pytest.mark.parametrize("model", MODELS)
 def test_the_default_config_lies_in_the_space(model: str) -> None:
-    assert default_config(model, SPACES[model]) == DEFAULT_CONFIGS[model]
+    assert default_config(model, MODELS[model].space) == MODELS[model].default
 
 
 def test_a_default_outside_a_narrowed_space_is_not_used() -> None:

@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from builders import make_task
+from paretocast.search.models import MODELS
 from paretocast.search.samplers import design_point
 from paretocast.search.selection import TrialState
-from paretocast.search.space import SPACES
 from paretocast.settings import TrainingSettings, TuneSettings
 from paretocast.training.setup import TrainingSetup, start_training, step_cost
 from paretocast.training.trial import peak_memory_mib, reset_peak_memory, run_trial, trial_seed
@@ -54,7 +54,7 @@ def test_what_a_step_costs_follows_the_weights_and_draws_no_random_number(model:
     setup = TrainingSetup.from_settings(
         TuneSettings(model=model, training=TrainingSettings()), make_task(), device="cpu"
     )
-    configs = [design_point(SPACES[model], i, seed=5) for i in range(6)]
+    configs = [design_point(MODELS[model].space, i, seed=5) for i in range(6)]
     before = torch.get_rng_state()
     costs = [step_cost(setup, config) for config in configs]
     assert torch.equal(torch.get_rng_state(), before)
@@ -76,7 +76,7 @@ def test_a_score_without_bounds_is_a_failure_and_no_number(
         "paretocast.training.trial.score_on_tune",
         lambda *_, **__: ({"mae": 1.0, "rmse": np.inf}, (0, 100)),
     )
-    record = run_trial(setup, design_point(SPACES["NHITS_Q"], 0, seed=5), number=0, seed=1)
+    record = run_trial(setup, design_point(MODELS["NHITS_Q"].space, 0, seed=5), number=0, seed=1)
     assert record.state is TrialState.FAILED
     assert record.reason == "infinite at step 2: rmse"
     assert not record.scores
@@ -86,5 +86,5 @@ def test_what_cannot_be_built_costs_nobody_knows_what() -> None:
     setup = TrainingSetup.from_settings(
         TuneSettings(model="TFT_Q", training=TrainingSettings()), make_task(), device="cpu"
     )
-    config = {**design_point(SPACES["TFT_Q"], 0, seed=5), "hidden_size": 0}
+    config = {**design_point(MODELS["TFT_Q"].space, 0, seed=5), "hidden_size": 0}
     assert np.isnan(step_cost(setup, config))

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from paretocast.errors import SettingsError
+from paretocast.search.models import MODELS
 from paretocast.search.space import (
-    DEFAULT_CONFIGS,
-    SPACES,
     Choice,
     FloatRange,
     Space,
@@ -18,8 +17,8 @@ from paretocast.search.space import (
 )
 from paretocast.study.warm_start import plan_warm_start
 
-MODEL, SPACE = "NHITS_Q", SPACES["NHITS_Q"]
-DEFAULT = DEFAULT_CONFIGS[MODEL]
+MODEL, SPACE = "NHITS_Q", MODELS["NHITS_Q"].space
+DEFAULT = MODELS[MODEL].default
 
 
 def config(**changes: object) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from paretocast.errors import StoreError
 from paretocast.results.stored_study import StoredStudy
-from paretocast.search.space import DEFAULT_CONFIGS, model_name
+from paretocast.search.models import MODELS, model_name
 from paretocast.training.trial import trial_seed
 from paretocast.workspace import files
 from paretocast.workspace.claims import claim_owner
@@ -80,7 +80,7 @@ class ModelConfig:
     @property
     def default(self) -> TrainedConfig:
         """The default config of the same model, in the same setting."""
-        config = dict(DEFAULT_CONFIGS[self.model])
+        config = dict(MODELS[self.model].default)
         return TrainedConfig(self.model, config, self.settings.seed, None)
 
 
@@ -116,7 +116,7 @@ def find_config(
     if general.exists():
         return _general(general, model, dataset, given)
     settings = given.model_copy(update={"model": model})
-    candidate = TrainedConfig(model, dict(DEFAULT_CONFIGS[model]), settings.seed, None)
+    candidate = TrainedConfig(model, dict(MODELS[model].default), settings.seed, None)
     source = (
         f"default parameters: no finished study of {model} on {dataset} in "
         f"{workspace / 'results'} and no {general.name}"

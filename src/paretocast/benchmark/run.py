@@ -21,7 +21,7 @@ from paretocast.data.task import installed_versions
 from paretocast.errors import DataError
 from paretocast.metrics.score_table import score_forecast
 from paretocast.metrics.scores import seasonal_scale
-from paretocast.models.baselines.naive import fit_baseline
+from paretocast.models.baselines.catalogue import fit_baseline
 from paretocast.results.groups import sample_of
 from paretocast.training.setup import TrainingSetup
 from paretocast.workspace import files

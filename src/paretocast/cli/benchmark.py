@@ -10,6 +10,8 @@ import typer
 
 from paretocast.cli.console import significant, stderr_console, stdout_console
 from paretocast.errors import SettingsError
+from paretocast.models.baselines.catalogue import BASELINES
+from paretocast.search.models import MODELS
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -26,9 +28,9 @@ def benchmark(
     dataset: Annotated[
         str, typer.Option(help="A named data set, or a TOML file.", rich_help_panel=WHAT)
     ] = "demo",
-    models: Annotated[
-        str, typer.Option(help="Joined by commas.", rich_help_panel=WHAT)
-    ] = "NHITS_Q,TFT_Q,TIMESNET_Q",
+    models: Annotated[str, typer.Option(help="Joined by commas.", rich_help_panel=WHAT)] = ",".join(
+        MODELS
+    ),
     run: Annotated[
         list[Path] | None,
         typer.Option(
@@ -41,8 +43,7 @@ def benchmark(
         str,
         typer.Option(
             help="Some of tuned, default, ensemble, references, or references by name "
-            "(seasonal_naive_24, seasonal_naive_168, weekday_hour_mean, ridge, lightgbm, "
-            "theta), joined by commas.",
+            f"({', '.join(BASELINES)}), joined by commas.",
             rich_help_panel=WHAT,
         ),
     ] = "tuned,default,ensemble,references",
@@ -399,19 +400,19 @@ def _split(text: str) -> tuple[str, ...]:
 def _split_methods(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Groups of methods, and references by name: all that are installed, if none is named."""
     from paretocast.benchmark import METHOD_GROUPS
-    from paretocast.models.baselines.naive import FITTED_BASELINES, NAIVE_BASELINES, baseline_names
+    from paretocast.models.baselines.catalogue import installed_baselines
 
     groups = [name for name in names if name in METHOD_GROUPS]
-    named = [name for name in names if name in NAIVE_BASELINES or name in FITTED_BASELINES]
+    named = [name for name in names if name in BASELINES]
     unknown = [name for name in names if name not in {*groups, *named}]
     if unknown or not names:
         raise SettingsError(
             f"method {', '.join(unknown) or 'none'} is unknown, expected some of "
-            f"{', '.join((*METHOD_GROUPS, *NAIVE_BASELINES, *FITTED_BASELINES))}"
+            f"{', '.join((*METHOD_GROUPS, *BASELINES))}"
         )
     if named and "references" not in groups:
         return (*groups, "references"), tuple(named)
-    return tuple(groups), baseline_names()
+    return tuple(groups), installed_baselines()
 
 
 def _given_settings(file: Path | None, **options: Any) -> TuneSettings:  # noqa: ANN401
@@ -430,7 +431,7 @@ def _find_all(
     from paretocast.benchmark import find_config
     from paretocast.data import find_spec
     from paretocast.results.stored_study import StoredStudy
-    from paretocast.search.space import model_name
+    from paretocast.search.models import model_name
 
     name = find_spec(given.dataset).name
     wanted = tuple(dict.fromkeys(model_name(model) for model in models))

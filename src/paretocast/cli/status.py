@@ -70,7 +70,7 @@ def status(
         chosen = [
             one
             for one in found.standings
-            if (model is None or one.evidence.row.model == model.upper())
+            if (model is None or one.evidence.row.model.casefold() == model.casefold())
             and (dataset is None or one.evidence.row.dataset == name)
             and (stage is None or one.evidence.row.stage == stage)
         ]

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from paretocast.cli.console import stderr_console
 from paretocast.errors import ExecutionError, ParetocastError, SettingsError
+from paretocast.search.models import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +80,7 @@ def submit(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="NHITS_Q, TFT_Q or TIMESNET_Q.", rich_help_panel=SEARCH),
+        typer.Option(help=f"{', '.join(MODELS)}.", rich_help_panel=SEARCH),
     ] = None,
     dataset: Annotated[
         str | None,
@@ -104,7 +105,7 @@ def submit(
         typer.Option(
             "--all",
             help=(
-                "The three models on the three named series, in order of priority; what is "
+                "Every model on the three named series, in order of priority; what is "
                 "finished or queued is skipped."
             ),
             rich_help_panel=SEARCH,
@@ -246,13 +247,13 @@ def _named(
     everything: bool,
 ) -> list[tuple[str, str, int]]:
     """Model, data set and trials of every wanted search."""
-    from paretocast.cluster.submission import PRIORITY_DATASETS, PRIORITY_MODELS
+    from paretocast.cluster.submission import PRIORITY_DATASETS
 
     if everything:
         if positional or model or dataset:
             raise SettingsError("--all names the models and data sets itself")
         total = trials or DEFAULT_TRIALS
-        return [(name, series, total) for series in PRIORITY_DATASETS for name in PRIORITY_MODELS]
+        return [(name, series, total) for series in PRIORITY_DATASETS for name in MODELS]
     if len(positional) > 3:
         raise SettingsError(
             f"expected MODEL DATASET TRIALS, got {shlex.join(positional)}; "
@@ -294,7 +295,7 @@ def _requests(
 ) -> list[Request]:
     from paretocast.cluster.script import Request
     from paretocast.data import find_spec
-    from paretocast.search.space import model_name
+    from paretocast.search.models import model_name
 
     if workers > 1 and stage == "2":
         raise SettingsError("stage 2 computes on stored forecasts: one worker is all it can use")

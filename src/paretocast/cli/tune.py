@@ -11,6 +11,7 @@ import typer
 
 from paretocast.cluster.local_workers import STORAGE_VARIABLE
 from paretocast.errors import SettingsError
+from paretocast.search.models import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,9 +28,7 @@ SEARCH, DATA, BUDGET, PLACE = "What is searched", "Data", "Budget", "Where and h
 def tune(
     model: Annotated[
         str | None,
-        typer.Option(
-            help="NHITS_Q, TFT_Q or TIMESNET_Q; case does not matter.", rich_help_panel=SEARCH
-        ),
+        typer.Option(help=f"{', '.join(MODELS)}; case does not matter.", rich_help_panel=SEARCH),
     ] = None,
     dataset: Annotated[
         str | None,

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from paretocast.cluster.status import ExperimentStatus
     from paretocast.cluster.tracking import Submission
 
-# The order in which a budget is best spent: data set by data set, the cheapest model first.
+# The order in which a budget is best spent: data set by data set, models in their registered order.
 PRIORITY_DATASETS = ("heat", "water_centrum", "water_tommerby")
-PRIORITY_MODELS = ("NHITS_Q", "TFT_Q", "TIMESNET_Q")
 
 
 @dataclass(frozen=True)

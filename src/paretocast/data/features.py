@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from paretocast.data.series import Calendar, Covariate, Series
 
-GROUPS = ("calendar", "covariates", "weather", "lags", "rolling")
 DEFAULT_GROUPS = ("calendar", "covariates", "weather")
 LAG_STEPS = (168, 336)
 ROLLING_STEPS = (24, 168)
@@ -109,9 +108,9 @@ def build_features(series: Series, groups: Sequence[str] | None = None) -> Featu
     Parameters
     ----------
     groups : sequence of str, optional
-        Names of groups (`GROUPS`) or of single features; the order does not matter. Without it
-        `DEFAULT_GROUPS`: the models see a week of the target itself, so lags and rolling means have
-        to be asked for.
+        Names of groups or of single features (`available_features`); the order does not matter.
+        Without it `DEFAULT_GROUPS`: the models see a week of the target itself, so lags and rolling
+        means have to be asked for.
 
     Raises
     ------

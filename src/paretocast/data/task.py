@@ -306,7 +306,7 @@ def manifest_hash(manifest: Mapping[str, Any]) -> str:
 
 def installed_versions() -> dict[str, str]:
     """Versions of what a result depends on, without importing any of it."""
-    names = ("paretocast", "torch", "neuralforecast", "optuna", "numpy", "pandas")
+    names = ("paretocast", "torch", "optuna", "numpy", "pandas")
     return {name: metadata.version(name) for name in names}
 
 

@@ -1,21 +1,36 @@
-"""The contract of every neural model.
+"""The contract of every neural model, how one is built, and parts that models share.
 
 Axes: B windows of a batch, L history steps, H horizon steps, P covariates of the past, K covariates
-known ahead, Q quantile levels. Everything is in scaled units; the engine scales and unscales.
+known ahead, Q quantile levels. Everything is in scaled units; `training` scales and unscales.
 """
 
 from __future__ import annotations
 
+import importlib
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - the name everybody knows
+
+from paretocast.errors import SettingsError
+from paretocast.search.models import MODELS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from torch import Tensor
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from paretocast.search.space import Value
+
+# Parameters of a config that belong to its training and not to the architecture.
+TRAINING_PARAMETERS = ("lr", "weight_decay")
+# Dropout rates are multiples of one over this.
+DRAWS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -89,3 +104,62 @@ class QuantileModel(nn.Module, ABC):
 def corrected(anchor: Tensor | None, correction: Tensor) -> Tensor:
     """The anchor with a correction added, both (B, H, Q); the correction alone without one."""
     return correction if anchor is None else anchor + correction
+
+
+def build_model(
+    name: str,
+    shape: WindowShape,
+    config: Mapping[str, Value],
+    *,
+    train_history: NDArray[np.float32],
+) -> QuantileModel:
+    """A freshly initialised model of a registered name.
+
+    Parameters
+    ----------
+    config : mapping
+        A point of the model's space; `TRAINING_PARAMETERS` are passed over, the rest is the
+        architecture that the model's `build` gets.
+    train_history : ndarray of shape (T,)
+        Scaled target of the train period, from which TimesNet takes its periods.
+
+    Raises
+    ------
+    SettingsError
+        If the model is unknown, or what its `build` gives is no `QuantileModel`.
+    """
+    architecture = {key: value for key, value in config.items() if key not in TRAINING_PARAMETERS}
+    build = MODELS[name].build
+    if isinstance(build, str):
+        module, _, function = build.partition(":")
+        build = getattr(importlib.import_module(module), function)
+    model = build(shape, architecture, train_history)
+    if not isinstance(model, QuantileModel):
+        raise SettingsError(f"model {name} builds a {type(model).__name__}, expected QuantileModel")
+    return model
+
+
+def count_weights(build: Callable[[], QuantileModel]) -> int:
+    """Number of weights of the model that `build` makes; none of them takes memory."""
+    with torch.device("meta"):
+        model = build()
+    return sum(weights.numel() for weights in model.parameters())
+
+
+def draw_kept(sizes: tuple[int, ...], drop_rate: float) -> Tensor:
+    """Independent draws, false at `drop_rate`, a multiple of 1 / `DRAWS`.
+
+    One 64-bit draw decides four positions: about four times faster than `bernoulli_` on a CPU.
+    """
+    n_draws = math.prod(sizes)
+    words = torch.empty((n_draws + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    draws = words.view(torch.int16)[:n_draws].view(sizes)
+    return draws >= round(drop_rate * DRAWS) - DRAWS // 2
+
+
+def dropped_out(x: Tensor, dropout: float, *, training: bool) -> Tensor:
+    """`F.dropout`, with the cheaper draws of `draw_kept` on a CPU."""
+    if not training or dropout == 0.0 or x.device.type != "cpu":
+        return F.dropout(x, dropout, training=training)
+    drop_rate = round(dropout * DRAWS) / DRAWS
+    return x * draw_kept(tuple(x.shape), drop_rate).to(x.dtype).mul_(1.0 / (1.0 - drop_rate))

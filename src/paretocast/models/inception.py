@@ -15,8 +15,6 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor
 
 
@@ -50,23 +48,6 @@ class InceptionBlock(nn.Module):
     def kernel(self) -> Tensor:
         """The mean kernel, of shape (side, side, in_channels, out_channels)."""
         return self.weight * self.share
-
-    def kernels(self) -> list[Tensor]:
-        """Kernels of sides 1, 3, ... with this mean, (out_channels, in_channels, side, side)."""
-        reach = len(self.share) // 2
-        taps = [slice(reach - i, reach + i + 1) for i in range(reach + 1)]
-        return [self.weight.detach()[tap, tap].permute(3, 2, 0, 1).contiguous() for tap in taps]
-
-    @torch.no_grad()
-    def load_kernels(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> None:
-        """Take the mean of kernels of sides 1, 3, ... and of their biases."""
-        mean = torch.zeros_like(self.weight)
-        reach = len(self.share) // 2
-        for i, weight in enumerate(weights):
-            tap = slice(reach - i, reach + i + 1)
-            mean[tap, tap] += weight.permute(2, 3, 1, 0).to(mean) / len(weights)
-        self.weight.copy_(mean / self.share)
-        self.bias.copy_(torch.stack(list(biases)).mean(0))
 
 
 class SpectralConvolution(nn.Module):

@@ -1,9 +1,9 @@
-"""N-HiTS with quantile outputs: the library's architecture, its first maps taken apart.
+"""N-HiTS with quantile outputs: NeuralForecast's architecture, its first maps taken apart.
 
 The first map of a block reads the residual and the covariates. Covariates need no gradient, so the
 two parts have weights of their own here: the backward pass then skips the covariates, which are
 most of the input. Pooled covariates are shared by all blocks that pool alike. Outputs and gradients
-are those of `neuralforecast.models.NHITS`, and weights move both ways.
+are those of `neuralforecast.models.NHITS`; the tests compare them.
 """
 
 from __future__ import annotations
@@ -14,16 +14,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
-from paretocast.errors import SettingsError
-from paretocast.models.base import Batch, QuantileModel, WindowShape
-from paretocast.models.dropout import dropped_out
-from paretocast.models.neuralforecast import build_library_module
+from paretocast.models.base import Batch, QuantileModel, WindowShape, dropped_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from neuralforecast.models import NHITS as LibraryNHITS  # noqa: N811
+    from numpy.typing import NDArray
     from torch import Tensor
 
 
@@ -38,33 +35,12 @@ def geometric_ladder(top: int, n_rungs: int) -> list[int]:
     return [max(1, round(top ** ((n_rungs - 1 - i) / (n_rungs - 1)))) for i in range(n_rungs)]
 
 
-def library_arguments(
-    shape: WindowShape,
-    *,
-    num_stacks: int,
-    num_blocks: int,
-    num_layers: int,
-    layer_widths: int,
-    dropout: float,
-) -> dict[str, Any]:
-    """Arguments of `neuralforecast.models.NHITS` for a config, windows, loss and training left out.
+class NHITS(QuantileModel):
+    """Stacks of pooled MLPs with hierarchical interpolation.
 
     The first stack forecasts with a knot every half horizon and sees the history pooled by
     2 ** (num_stacks - 1) hours, the last one every hour: the hierarchy of Challu et al. (2023),
     section 3, stretched to any horizon.
-    """
-    return {
-        "stack_types": ["identity"] * num_stacks,
-        "n_blocks": [num_blocks] * num_stacks,
-        "mlp_units": [[layer_widths, layer_widths]] * num_layers,
-        "n_pool_kernel_size": [2 ** (num_stacks - 1 - i) for i in range(num_stacks)],
-        "n_freq_downsample": geometric_ladder(max(1, shape.horizon_steps // 2), num_stacks),
-        "dropout_prob_theta": dropout,
-    }
-
-
-class NHITS(QuantileModel):
-    """Stacks of pooled MLPs with hierarchical interpolation.
 
     Parameters
     ----------
@@ -84,24 +60,18 @@ class NHITS(QuantileModel):
     ) -> None:
         super().__init__()
         self.shape = shape
-        self._arguments = library_arguments(
-            shape,
-            num_stacks=num_stacks,
-            num_blocks=num_blocks,
-            num_layers=num_layers,
-            layer_widths=layer_widths,
-            dropout=dropout,
-        )
+        self.pool_sizes = [2 ** (num_stacks - 1 - stack) for stack in range(num_stacks)]
+        steps_per_knot = geometric_ladder(max(1, shape.horizon_steps // 2), num_stacks)
         blocks = [
             _Block(
                 shape,
-                pool_size=self._arguments["n_pool_kernel_size"][stack],
-                n_knots=max(1, shape.horizon_steps // self._arguments["n_freq_downsample"][stack]),
+                pool_size=pool_size,
+                n_knots=max(1, shape.horizon_steps // steps),
                 n_layers=num_layers,
                 width=layer_widths,
                 dropout=dropout,
             )
-            for stack in range(num_stacks)
+            for pool_size, steps in zip(self.pool_sizes, steps_per_knot, strict=True)
             for _ in range(num_blocks)
         ]
         self.blocks = nn.ModuleList(blocks)
@@ -110,10 +80,7 @@ class NHITS(QuantileModel):
         """Quantile forecasts of shape (B, H, Q), scaled."""
         residual = batch.history.flip(dims=(-1,))
         mask = batch.history_mask.flip(dims=(-1,))
-        covariates = {
-            size: _pooled_covariates(batch, size)
-            for size in dict.fromkeys(self._arguments["n_pool_kernel_size"])
-        }
+        covariates = {size: _pooled_covariates(batch, size) for size in self.pool_sizes}
         forecast = batch.history[:, -1:, None] if batch.anchor is None else batch.anchor
         for block in self.blocks:
             backcast, block_forecast = block(residual, covariates[block.pool_size])
@@ -125,47 +92,12 @@ class NHITS(QuantileModel):
         """The last map of every block, to backcast and knots."""
         return [cast("_Block", block).output for block in self.blocks]
 
-    def to_neuralforecast(self) -> LibraryNHITS:
-        """The library's module with these weights; its training settings are its defaults.
 
-        It starts from the last observation: with an anchor, its forecast is that plus the
-        correction.
-        """
-        module: LibraryNHITS = build_library_module("NHITS", self.shape, **self._arguments)
-        module.load_state_dict(module.state_dict() | self.library_state())
-        return module
-
-    def library_state(self) -> dict[str, Tensor]:
-        """The weights under the library's names."""
-        return {name: torch.cat(own, dim=-1).detach() for name, own in self._library_parts()}
-
-    def load_neuralforecast(self, state: Mapping[str, Tensor]) -> None:
-        """Take the weights of a library module of the same sizes.
-
-        Raises
-        ------
-        SettingsError
-            If a weight is missing or has another size.
-        """
-        with torch.no_grad():
-            for name, own in self._library_parts():
-                widths = [part.shape[-1] for part in own]
-                given = state.get(name)
-                if given is None or given.shape != (*own[0].shape[:-1], sum(widths)):
-                    raise SettingsError(
-                        f"the weights lack {name} of the size that this N-HiTS has; "
-                        f"expected a NeuralForecast NHITS with {self._arguments}"
-                    )
-                for part, values in zip(own, torch.split(given, widths, dim=-1), strict=True):
-                    part.copy_(values)
-
-    def _library_parts(self) -> list[tuple[str, list[Tensor]]]:
-        """The library's names, each with the weights that it joins along the last axis."""
-        return [
-            (f"blocks.{index}.{name}", own)
-            for index, block in enumerate(self.blocks)
-            for name, own in cast("_Block", block).library_parts()
-        ]
+def build_nhits(
+    shape: WindowShape, architecture: Mapping[str, Any], _train_history: NDArray[Any]
+) -> NHITS:
+    """A fresh N-HiTS, see `base.build_model`."""
+    return NHITS(shape, **architecture)
 
 
 class _Block(nn.Module):
@@ -216,20 +148,6 @@ class _Block(nn.Module):
             mode="linear",
         )
         return backcast, forecast.transpose(1, 2)
-
-    def library_parts(self) -> list[tuple[str, list[Tensor]]]:
-        """The library's names, each with the weights that it joins along the last axis."""
-        parts: list[tuple[str, list[Tensor]]] = [
-            ("layers.0.weight", [self.residual_weight, self.covariate_weight]),
-            ("layers.0.bias", [self.bias]),
-        ]
-        # Activation and, unless its rate is 0, dropout have places in the library's sequence.
-        places = 3 if self.dropout > 0.0 else 2
-        linear = [*self.hidden, self.output]
-        for index, layer in enumerate(linear):
-            name = f"layers.{1 + places * index}"
-            parts += [(f"{name}.weight", [layer.weight]), (f"{name}.bias", [layer.bias])]
-        return parts
 
 
 def _pooled_steps(n_steps: int, pool_size: int) -> int:

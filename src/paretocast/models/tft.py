@@ -20,15 +20,14 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
 from paretocast.errors import SettingsError
-from paretocast.models.base import Batch, QuantileModel, WindowShape, corrected
-from paretocast.models.dropout import dropped_out
-from paretocast.models.neuralforecast import build_library_module
+from paretocast.models.base import Batch, QuantileModel, WindowShape, corrected, dropped_out
 from paretocast.models.variable_selection import NORM_EPS, VariableSelection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
-    from neuralforecast.models import TFT as LibraryTFT  # noqa: N811
+    from numpy.typing import NDArray
     from torch import Tensor
 
 
@@ -99,69 +98,6 @@ class TFT(QuantileModel):
     def output_layers(self) -> list[nn.Linear]:
         """The map from a step's state to its quantiles."""
         return [self.output]
-
-    @torch.no_grad()
-    def variable_weights(self, batch: Batch) -> dict[str, Tensor]:
-        """Mean selection weight of every variable, over windows and steps; each entry sums to 1.
-
-        Returns
-        -------
-        dict
-            `history`, of shape (P + max(K, 1) + 1,): past covariates, known covariates, target;
-            `horizon`, of shape (max(K, 1),): known covariates. Orders are those of `Batch`; with
-            K = 0 the one known covariate is the last target, repeated.
-        """
-        history_values, horizon_values = self._variables(batch)
-        history_vectors, horizon_vectors = self._embeddings()
-        history = self.history_selection.weights(history_values, *history_vectors)
-        horizon = self.horizon_selection.weights(horizon_values, *horizon_vectors)
-        return {"history": history.mean((0, 1)), "horizon": horizon.mean((0, 1))}
-
-    def to_neuralforecast(self) -> LibraryTFT:
-        """The library's module with these weights; its training settings are its defaults.
-
-        The maps of the static context, which exist there without being used, are zero.
-        """
-        module: LibraryTFT = build_library_module(
-            "TFT",
-            self.shape,
-            hidden_size=self.output.in_features,
-            n_head=self.num_attention_heads,
-            n_rnn_layers=self.history_encoder.num_layers,
-            dropout=self.enrichment.dropout,
-        )
-        state = module.state_dict()
-        for name in state:
-            if name.endswith("lin_c.weight"):
-                state[name] = torch.zeros_like(state[name])
-        for name, value in self.state_dict().items():
-            for library_name, part in _library_parts(name, value):
-                state[library_name] = part.reshape(state[library_name].shape)
-        module.load_state_dict(state)
-        return module
-
-    def load_neuralforecast(self, state: Mapping[str, Tensor]) -> None:
-        """Take the weights of a library module of the same sizes.
-
-        Raises
-        ------
-        SettingsError
-            If a weight is missing or has another size, or the module has static covariates.
-        """
-        if any(name.startswith("static_encoder") for name in state):
-            raise SettingsError("the weights hold a static encoder; this TFT has no static input")
-        own = self.state_dict()
-        for name, value in own.items():
-            parts = _library_parts(name, value)
-            for library, part in parts:
-                if library not in state or state[library].numel() != part.numel():
-                    raise SettingsError(
-                        f"the weights lack {library} of {part.numel()} values; expected a "
-                        f"NeuralForecast TFT of hidden size {self.output.in_features} with "
-                        f"{self.shape.n_past} past and {self.shape.n_known} known covariates"
-                    )
-            own[name] = torch.cat([state[part].flatten() for part, _ in parts]).view(value.shape)
-        self.load_state_dict(own)
 
     def _selected_history(
         self, batch: Batch, values: Tensor, vectors: tuple[Tensor, Tensor]
@@ -280,38 +216,8 @@ class _HorizonAttention(nn.Module):
         return dropped_out(out, self.dropout, training=self.training)
 
 
-# Prefix here, prefix in the library.
-_NAMES = {
-    "past_embedding.": "embedding.hist_exog_embedding_",
-    "known_embedding.": "embedding.futr_exog_embedding_",
-    "target_embedding.": "embedding.tgt_embedding_",
-    "history_selection.": "temporal_encoder.history_vsn.",
-    "horizon_selection.": "temporal_encoder.future_vsn.",
-    "history_encoder.": "temporal_encoder.history_encoder.",
-    "horizon_encoder.": "temporal_encoder.future_encoder.",
-    "input_gate.": "temporal_encoder.input_gate.lin.",
-    "input_norm.": "temporal_encoder.input_gate_ln.",
-    "enrichment.": "temporal_fusion_decoder.enrichment_grn.",
-    "attention.qkv.": "temporal_fusion_decoder.attention.qkv_linears.",
-    "attention.out.": "temporal_fusion_decoder.attention.out_proj.",
-    "attention_gate.": "temporal_fusion_decoder.attention_gate.lin.",
-    "attention_norm.": "temporal_fusion_decoder.attention_ln.",
-    "positionwise.": "temporal_fusion_decoder.positionwise_grn.",
-    "decoder_gate.": "temporal_fusion_decoder.decoder_gate.lin.",
-    "decoder_norm.": "temporal_fusion_decoder.decoder_ln.",
-    "output.": "output_adapter.",
-}
-
-
-def _library_parts(name: str, value: Tensor) -> list[tuple[str, Tensor]]:
-    """The library's names for a weight, with the part of it that each holds."""
-    own = next(prefix for prefix in _NAMES if name.startswith(prefix))
-    library, rest = _NAMES[own], name.removeprefix(own)
-    if "selection" in own and not rest.startswith("joint."):
-        layer, kind = rest.rsplit("_", 1)
-        layer = {"glu": "glu.lin", "norm": "layer_norm.ln"}.get(layer, layer)
-        return [(f"{library}var_grns.{i}.{layer}.{kind}", part) for i, part in enumerate(value)]
-    if "selection" in own or own in {"enrichment.", "positionwise."}:
-        rest = rest.replace("joint.", "joint_grn.").replace("glu.", "glu.lin.")
-        rest = rest.replace("norm.", "layer_norm.ln.")
-    return [(library + rest, value)]
+def build_tft(
+    shape: WindowShape, architecture: Mapping[str, Any], _train_history: NDArray[Any]
+) -> TFT:
+    """A fresh Temporal Fusion Transformer, see `base.build_model`."""
+    return TFT(shape, **architecture)

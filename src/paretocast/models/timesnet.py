@@ -12,8 +12,6 @@ of these covariates at zero, outputs are the library's wherever it picks the sam
 from __future__ import annotations
 
 import math
-import warnings
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,12 +22,11 @@ from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 from paretocast.errors import DataError, SettingsError
 from paretocast.models.base import Batch, QuantileModel, WindowShape, corrected
 from paretocast.models.inception import InceptionBlock, SpectralConvolution
-from paretocast.models.neuralforecast import build_library_module
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
-    from neuralforecast.models import TimesNet as LibraryTimesNet
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -165,70 +162,6 @@ class TimesNet(QuantileModel):
         """The map from a step's state to its quantiles."""
         return [self.projection]
 
-    def to_neuralforecast(self) -> LibraryTimesNet:
-        """The library's module with the weights that both have; its training settings are defaults.
-
-        Past covariates and the horizon of known ones have no place there: a warning says when
-        weights stay behind. The library also picks its periods anew in every batch.
-        """
-        unseen = [part.weight for part in (self.history_past, self.horizon_known) if part]
-        if any(bool(weight.any()) for weight in unseen):
-            warnings.warn(
-                "NeuralForecast's TimesNet sees neither past covariates nor the horizon of known "
-                "ones; their weights are left out and its forecasts will differ",
-                stacklevel=2,
-            )
-        module: LibraryTimesNet = build_library_module(
-            "TimesNet",
-            replace(self.shape, n_past=0),
-            hidden_size=self.norm.normalized_shape[0],
-            conv_hidden_size=self.conv_hidden_size,
-            top_k=len(self.periods),
-            num_kernels=self.num_kernels,
-            encoder_layers=len(self.blocks),
-            dropout=self.dropout,
-        )
-        state = module.state_dict()
-        for own, library in self._shared_names().items():
-            state[library] = self.state_dict()[own].reshape(state[library].shape)
-        for prefix, inception in self._inceptions():
-            for i, kernel in enumerate(inception.kernels()):
-                state[f"{prefix}.kernels.{i}.weight"] = kernel
-                state[f"{prefix}.kernels.{i}.bias"] = inception.bias
-        module.load_state_dict(state)
-        return module
-
-    def load_neuralforecast(self, state: Mapping[str, Tensor]) -> None:
-        """Take the weights of a library module of the same sizes, and its blindness.
-
-        What the library does not see, past covariates and the horizon of known ones, gets weights
-        of zero; training finds them.
-
-        Raises
-        ------
-        SettingsError
-            If a weight is missing or has another shape.
-        """
-        own = self.state_dict()
-        try:
-            for name, library in self._shared_names().items():
-                own[name] = state[library].reshape(own[name].shape)
-            for unseen in ("history_past.weight", "horizon_known.weight"):
-                if unseen in own:
-                    own[unseen] = torch.zeros_like(own[unseen])
-            self.load_state_dict(own)
-            for prefix, inception in self._inceptions():
-                names = [f"{prefix}.kernels.{i}" for i in range(self.num_kernels)]
-                inception.load_kernels(
-                    [state[f"{name}.weight"] for name in names],
-                    [state[f"{name}.bias"] for name in names],
-                )
-        except (KeyError, RuntimeError) as error:
-            raise SettingsError(
-                f"the weights do not fit: {error}; expected a NeuralForecast TimesNet with "
-                f"{self.shape.n_known} known covariates and {self.num_kernels} kernels"
-            ) from error
-
     def get_extra_state(self) -> Tensor:
         """The periods; they travel with the weights but, unlike a buffer, are never averaged."""
         return torch.tensor(self.periods)
@@ -296,28 +229,14 @@ class TimesNet(QuantileModel):
             amplitude = spectrum.square().sum(0).add(1e-24).sqrt().mean(-1)
             return torch.softmax(amplitude, dim=0)
 
-    def _shared_names(self) -> dict[str, str]:
-        """Names here and in the library of the weights that are the same numbers."""
-        names = {
-            "value_weight": "enc_embedding.value_embedding.tokenConv.weight",
-            "extension.weight": "predict_linear.weight",
-            "extension.bias": "predict_linear.bias",
-            "norm.weight": "layer_norm.weight",
-            "norm.bias": "layer_norm.bias",
-            "projection.weight": "projection.weight",
-            "projection.bias": "projection.bias",
-        }
-        if self.history_known is not None:
-            names["history_known.weight"] = "enc_embedding.temporal_embedding.embed.weight"
-        return names
 
-    def _inceptions(self) -> list[tuple[str, InceptionBlock]]:
-        """Inception blocks with their names in the library."""
-        return [
-            (f"model.{i}.conv.{2 * j}", inception)
-            for i, block in enumerate(self._blocks())
-            for j, inception in enumerate((block.narrow, block.widen))
-        ]
+def build_timesnet(
+    shape: WindowShape, architecture: Mapping[str, Any], train_history: NDArray[np.floating]
+) -> TimesNet:
+    """A fresh TimesNet that folds by the dominant periods of the train period."""
+    window_steps = shape.input_steps + shape.horizon_steps
+    periods = dominant_periods(train_history, window_steps, int(architecture["top_k"]))
+    return TimesNet(shape, periods=periods, **architecture)
 
 
 class _Block(nn.Module):

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
-from paretocast.models.dropout import DRAWS, draw_kept
+from paretocast.models.base import DRAWS, draw_kept
 
 if TYPE_CHECKING:
     from torch import Tensor

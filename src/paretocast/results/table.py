@@ -126,7 +126,7 @@ def collect_runs(
         except (StoreError, KeyError, TypeError, ValueError) as error:
             problems.append(f"{path}: {error}" if isinstance(error, StoreError) else _damage(path))
             continue
-        if model is not None and row.model != model.upper():
+        if model is not None and row.model.casefold() != model.casefold():
             continue
         if dataset is not None and row.dataset != dataset:
             continue

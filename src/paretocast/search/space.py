@@ -6,18 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-
 from paretocast.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from optuna.distributions import BaseDistribution
     from optuna.trial import Trial
 
 # What may propose points of a space; `proposals` has them.
@@ -40,6 +34,8 @@ class IntRange:
 
     def distribution(self) -> BaseDistribution:
         """The range in Optuna's terms."""
+        from optuna.distributions import IntDistribution
+
         return IntDistribution(self.low, self.high)
 
     def holds(self, value: Value) -> bool:
@@ -71,6 +67,8 @@ class FloatRange:
 
     def distribution(self) -> BaseDistribution:
         """The range in Optuna's terms."""
+        from optuna.distributions import FloatDistribution
+
         return FloatDistribution(self.low, self.high, log=self.log)
 
     def holds(self, value: Value) -> bool:
@@ -107,6 +105,8 @@ class Choice:
 
     def distribution(self) -> BaseDistribution:
         """The choice in Optuna's terms."""
+        from optuna.distributions import CategoricalDistribution
+
         return CategoricalDistribution(self.values)
 
     def holds(self, value: Value) -> bool:
@@ -128,117 +128,6 @@ class Choice:
 
 Parameter: TypeAlias = IntRange | FloatRange | Choice
 Space: TypeAlias = dict[str, Parameter]
-
-_LR = FloatRange(1e-5, 1e-2, log=True)
-_DROPOUT = FloatRange(0.05, 0.4)
-_WEIGHT_DECAY = FloatRange(1e-7, 1e-3, log=True)
-
-SPACES: dict[str, Space] = {
-    "NHITS_Q": {
-        "num_stacks": IntRange(2, 5),
-        "num_blocks": IntRange(1, 3),
-        "num_layers": IntRange(2, 4),
-        "layer_widths": Choice((256, 512, 1024)),
-        "lr": _LR,
-        "dropout": _DROPOUT,
-        "weight_decay": _WEIGHT_DECAY,
-    },
-    "TFT_Q": {
-        "hidden_size": Choice((32, 64, 128, 256)),
-        "lstm_layers": IntRange(1, 3),
-        "num_attention_heads": Choice((2, 4, 8)),
-        "dropout": _DROPOUT,
-        "lr": _LR,
-    },
-    "TIMESNET_Q": {
-        "hidden_size": Choice((64, 128, 256)),
-        "conv_hidden_size": Choice((32, 64, 128)),
-        "top_k": IntRange(2, 5),
-        "lr": _LR,
-        "dropout": _DROPOUT,
-    },
-}
-
-# Parameters that the search leaves alone unless a settings file gives them a range.
-EXTENSIONS: dict[str, Space] = {
-    "NHITS_Q": {},
-    "TFT_Q": {"weight_decay": _WEIGHT_DECAY},
-    "TIMESNET_Q": {
-        "weight_decay": _WEIGHT_DECAY,
-        "num_kernels": IntRange(2, 8),
-        "encoder_layers": IntRange(1, 4),
-    },
-}
-
-DEFAULT_CONFIGS: dict[str, Config] = {
-    "NHITS_Q": {
-        "num_stacks": 3,
-        "num_blocks": 1,
-        "num_layers": 2,
-        "layer_widths": 256,
-        "lr": 2e-3,
-        "dropout": 0.1,
-        "weight_decay": 1e-4,
-    },
-    "TFT_Q": {
-        "hidden_size": 64,
-        "lstm_layers": 1,
-        "num_attention_heads": 4,
-        "dropout": 0.1,
-        "lr": 3e-3,
-    },
-    "TIMESNET_Q": {
-        "hidden_size": 64,
-        "conv_hidden_size": 64,
-        "top_k": 3,
-        "lr": 1e-3,
-        "dropout": 0.1,
-    },
-}
-
-
-def model_name(name: str) -> str:
-    """The canonical name of a model, whatever its case.
-
-    Raises
-    ------
-    SettingsError
-        If there is no such model.
-    """
-    if (canonical := name.upper()) in SPACES:
-        return canonical
-    raise SettingsError(f"model {name!r} is unknown, expected one of {', '.join(SPACES)}")
-
-
-def possible_parameters(model: str) -> Space:
-    """Every parameter that a space of the model may have: the published ones and extensions."""
-    return {**SPACES[model], **EXTENSIONS[model]}
-
-
-def changed_space(model: str, changes: Mapping[str, Parameter]) -> Space:
-    """The published space of a model, narrowed, widened or extended.
-
-    Raises
-    ------
-    SettingsError
-        If a parameter is not one of the model's, or if nothing possible is left.
-    """
-    if unknown := sorted(set(changes) - set(possible_parameters(model))):
-        raise SettingsError(
-            f"space of {model} has no parameter {', '.join(unknown)}, expected some of "
-            f"{', '.join(possible_parameters(model))}"
-        )
-    changed = {**SPACES[model], **changes}
-    _head_choices(changed)
-    return changed
-
-
-def default_config(model: str, space: Space) -> Config | None:
-    """The default config of a model, or None where the space has been changed past it."""
-    config = DEFAULT_CONFIGS[model]
-    if set(config) == set(space) and all(space[k].holds(value) for k, value in config.items()):
-        return dict(config)
-    return None
 
 
 def suggest_config(trial: Trial, space: Space) -> Config:
@@ -349,6 +238,17 @@ def _suggest(trial: Trial, name: str, parameter: Parameter) -> Value:
 def _suggest_choice(trial: Trial, name: str, choices: tuple[Value, ...]) -> Value:
     # For Optuna a choice may also be None; ours never is.
     return cast("Value", trial.suggest_categorical(name, choices))
+
+
+def check_space(space: Space) -> None:
+    """Refuse a space with hidden sizes that no number of attention heads divides.
+
+    Raises
+    ------
+    SettingsError
+        If there is such a size, or if either of the two is a range.
+    """
+    _head_choices(space)
 
 
 def _head_choices(space: Space) -> dict[Value, tuple[Value, ...]] | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.errors import StoreError
-from paretocast.models.baselines.naive import forecast_baselines
+from paretocast.models.baselines.catalogue import forecast_baselines
 from paretocast.search.objectives import (
     check_defined,
     parse_constraints,

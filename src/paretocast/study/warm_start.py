@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from paretocast.errors import SettingsError
-from paretocast.search.space import default_config, nearest_config
+from paretocast.search.models import default_config
+from paretocast.search.space import nearest_config
 from paretocast.workspace import files
 
 if TYPE_CHECKING:

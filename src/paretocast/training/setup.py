@@ -14,7 +14,8 @@ from paretocast.data.series import STEPS_PER_DAY
 from paretocast.errors import DataError
 from paretocast.metrics.scores import seasonal_scale
 from paretocast.models.anchor import Anchor, fit_anchor, is_long_enough, refit_anchor
-from paretocast.models.registry import build_model, count_weights
+from paretocast.models.base import build_model, count_weights
+from paretocast.search.models import MODELS
 from paretocast.search.pruning import plan_rungs
 from paretocast.training import Recipe, Training, WindowSource, seed_weights
 
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
     from paretocast.search.space import Config
     from paretocast.settings import TrainingSettings, TuneSettings
 
-# On a CPU a step costs what its windows cost; a GPU computes hundreds at the price of a few.
-BATCH_SIZES = {
-    "cpu": {"NHITS_Q": 128, "TFT_Q": 32, "TIMESNET_Q": 32},
-    "cuda": {"NHITS_Q": 256, "TFT_Q": 128, "TIMESNET_Q": 128},
-}
 # Seconds per step on a CPU grow with about this power of the number of weights.
 TIME_BY_WEIGHTS = 0.6
 
@@ -77,7 +73,8 @@ class TrainingSetup:
     @property
     def batch_size(self) -> int:
         """Windows per gradient step: as set, else what suits the model on its device."""
-        return self.training.batch_size or BATCH_SIZES[self.source.device.type][self.model]
+        device = self.source.device.type
+        return self.training.batch_size or MODELS[self.model].batch_sizes[device]
 
     @property
     def budget_steps(self) -> int:

@@ -205,6 +205,9 @@ def newest_job_id(workspace: Path, model: str, dataset: str) -> str:
 def run_of_manifest(manifest: Path) -> RunDirectory:
     """The run that a manifest belongs to, from where it lies.
 
+    The manifest says which part of the folder's name is the model's. Where it cannot be read,
+    the model is taken to end in ``_Q``.
+
     Raises
     ------
     StoreError
@@ -217,18 +220,26 @@ def run_of_manifest(manifest: Path) -> RunDirectory:
     'my_zone'
     """
     folder = manifest.parent
-    model, separator, dataset = folder.name.partition("_Q_")
-    if (
-        not separator
-        or folder.parent.name != "results"
-        or not manifest.stem.startswith("manifest_")
-    ):
+    model = _stored_model(manifest)
+    if not model or not folder.name.startswith(f"{model}_"):
+        before, separator, _ = folder.name.partition("_Q_")
+        model = f"{before}_Q" if separator else ""
+    dataset = folder.name.removeprefix(f"{model}_")
+    if not model or folder.parent.name != "results" or not manifest.stem.startswith("manifest_"):
         raise StoreError(
             f"{manifest} is no manifest of a run, expected "
             "WORKSPACE/results/MODEL_DATASET/manifest_JOBID.json"
         )
     job_id = manifest.stem.removeprefix("manifest_")
-    return RunDirectory(folder.parent.parent, f"{model}_Q", dataset, job_id)
+    return RunDirectory(folder.parent.parent, model, dataset, job_id)
+
+
+def _stored_model(manifest: Path) -> str:
+    """The model that a manifest names; empty where it cannot be read."""
+    try:
+        return str(load_json(manifest)["settings"]["model"])
+    except (StoreError, KeyError, TypeError):
+        return ""
 
 
 def find_runs(workspace: Path) -> list[RunDirectory]:

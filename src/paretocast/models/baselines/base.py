@@ -1,6 +1,6 @@
-"""The contract of every reference: fitted once, then forecasts at any issue positions.
+"""The contract of every baseline: fitted once, then forecasts at any issue positions.
 
-A reference learns from the train split, and from the stop split how wrong it is on hours it has not
+A baseline learns from the train split, and from the stop split how wrong it is on hours it has not
 learned from. At an issue position it reads the target before it, and of the horizon only features
 that are known ahead. N windows, H horizon steps, Q quantile levels; target units.
 """
@@ -84,13 +84,21 @@ def measure_spread(
     quantiles = np.zeros((n_steps, len(levels)))
     for step in range(n_steps):
         pooled = errors[:, max(0, step - POOLED_STEPS) : step + POOLED_STEPS + 1]
-        known = pooled[~np.isnan(pooled)]
-        if known.size:
-            quantiles[step] = np.quantile(known, levels)
+        observed_errors = pooled[~np.isnan(pooled)]
+        if observed_errors.size:
+            quantiles[step] = np.quantile(observed_errors, levels)
+    return ErrorSpread(scaling, with_median_zero(quantiles, levels))
+
+
+def with_median_zero(quantiles: Floats, levels: Sequence[float]) -> Floats:
+    """Error quantiles (..., Q), those of a biased method moved to zero from the wrong side of it.
+
+    The point forecast stays the median: its level is 0.
+    """
     below = np.asarray(levels) < 0.5
     quantiles = np.where(below, np.minimum(quantiles, 0.0), np.maximum(quantiles, 0.0))
-    quantiles[:, list(levels).index(0.5)] = 0.0
-    return ErrorSpread(scaling, quantiles)
+    quantiles[..., list(levels).index(0.5)] = 0.0
+    return quantiles
 
 
 def train_scaling(task: Task, transform: Transform = Transform.AUTO) -> TargetScaling:
@@ -131,8 +139,8 @@ def learning_positions(
             f"no window with {history_steps} hours of history lies before {task.dates.train_to}, "
             "nothing to learn from"
         )
-    chosen: Positions = positions[fits]
-    return chosen
+    usable: Positions = positions[fits]
+    return usable
 
 
 def check_history(positions: Positions, *, needed: int, name: str) -> None:

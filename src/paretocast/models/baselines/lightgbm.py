@@ -52,11 +52,6 @@ PARAMETERS = {
 SMALLEST_SCALE = 1e-9  # a week of zeros
 
 
-def trees_are_installed() -> bool:
-    """Whether LightGBM can be imported, without importing it."""
-    return importlib.util.find_spec("lightgbm") is not None
-
-
 @dataclass(frozen=True)
 class Trees(Baseline):
     """One booster for each level of the task, in the order of the levels."""
@@ -88,7 +83,7 @@ def fit_trees(task: Task, until: int | None = None) -> Trees:
     DataError
         If the target goes below 0: its level is no scale then.
     """
-    if not trees_are_installed():
+    if importlib.util.find_spec("lightgbm") is None:
         raise SettingsError(
             "lightgbm is not installed; install the extra: pip install 'paretocast[trees]'"
         )
@@ -124,8 +119,8 @@ def _examples(task: Task, positions: Positions) -> tuple[Floats, Floats]:
     rows, scale = _rows(task, positions)
     steps = np.arange(task.shape.horizon_steps)
     targets = (task.series.values[positions[:, None] + steps] / scale[:, None]).ravel()
-    seen = ~np.isnan(targets)
-    return rows[seen], targets[seen]
+    observed = ~np.isnan(targets)
+    return rows[observed], targets[observed]
 
 
 def _rows(task: Task, positions: Positions) -> tuple[Floats, Floats]:

@@ -127,16 +127,18 @@ def _columns(task: Task, target: Floats, known: Floats, positions: Positions) ->
 
 
 def _fit(task: Task, target: Floats, known: Floats, *, until: int | None) -> tuple[Floats, Floats]:
+    """Weights (H, F) and intercepts (H,) of the regression, learned from windows up to `until`."""
     from sklearn.linear_model import Ridge as LinearRidge  # a second to import
 
     positions = learning_positions(task, history_steps=LAGS, until=until, beside=HOURS_BESIDE)
     hours = positions[:, None] + np.arange(task.shape.horizon_steps)
     missing = np.isnan(task.series.values[hours]).mean(axis=1)
-    kept = missing <= MOST_MISSING_SHARE
-    if kept.sum() < FEWEST_WINDOWS:
+    usable = missing <= MOST_MISSING_SHARE
+    if usable.sum() < FEWEST_WINDOWS:
         raise DataError(
-            f"{kept.sum()} of {len(kept)} windows were observed, the ridge needs {FEWEST_WINDOWS}"
+            f"{usable.sum()} of {len(usable)} windows were observed, "
+            f"the ridge needs {FEWEST_WINDOWS}"
         )
-    columns = _columns(task, target, known, positions[kept])
-    model = LinearRidge(PENALTY, copy_X=False).fit(columns, target[hours[kept]])
+    columns = _columns(task, target, known, positions[usable])
+    model = LinearRidge(PENALTY, copy_X=False).fit(columns, target[hours[usable]])
     return np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)

@@ -37,11 +37,6 @@ if TYPE_CHECKING:
 HISTORY_STEPS = 2 * 168
 
 
-def statistics_are_installed() -> bool:
-    """Whether statsforecast can be imported, without importing it."""
-    return importlib.util.find_spec("statsforecast") is not None
-
-
 @dataclass(frozen=True)
 class Statistical(Baseline):
     """The method with what is known of its errors."""
@@ -62,7 +57,7 @@ def fit_statistical(task: Task, until: int | None = None) -> Statistical:
         If statsforecast is not installed.
     """
     del until  # every forecast is fitted on what lies before it
-    if not statistics_are_installed():
+    if importlib.util.find_spec("statsforecast") is None:
         raise SettingsError(
             "statsforecast is not installed; install the extra: "
             "pip install 'paretocast[statistics]'"

@@ -14,13 +14,11 @@ from paretocast.data.series import Series, SplitDates
 from paretocast.data.task import Task, TaskShape, plan_task
 from paretocast.errors import DataError, SettingsError
 from paretocast.models.baselines.base import Baseline
-from paretocast.models.baselines.naive import (
-    FITTED_BASELINES,
-    NAIVE_BASELINES,
-    STUDY_BASELINES,
-    baseline_names,
+from paretocast.models.baselines.catalogue import (
+    BASELINES,
     fit_baseline,
     forecast_baselines,
+    study_baselines,
 )
 
 # A month and a half of trailing errors or history lie before it.
@@ -29,10 +27,10 @@ NAMES = [
     pytest.param(
         name,
         marks=pytest.mark.skipif(
-            name not in baseline_names(), reason=f"the library of {name} is not installed"
+            not spec.installed, reason=f"the library of {name} is not installed"
         ),
     )
-    for name in (*NAIVE_BASELINES, *FITTED_BASELINES)
+    for name, spec in BASELINES.items()
 ]
 every_reference = pytest.mark.parametrize("name", NAMES)
 
@@ -185,7 +183,7 @@ def test_a_reference_that_lacks_history_is_left_out() -> None:
     early = base()
     early = replace(early, issues={**early.issues, "tune": np.array([200])})
     assert set(forecast_baselines(early, "tune")) == {"ridge"}
-    assert set(forecast_baselines(base(), "tune")) == set(STUDY_BASELINES)
+    assert set(forecast_baselines(base(), "tune")) == set(study_baselines())
 
 
 def test_too_few_windows_are_refused_with_their_number() -> None:

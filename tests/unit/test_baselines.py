@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from paretocast.errors import DataError
-from paretocast.models.baselines.naive import NAIVE_BASELINES, forecast_naive
+from paretocast.models.baselines.naive import POINT_FORECASTS, forecast_naive
 
 LEVELS = (0.1, 0.5, 0.9)
 HOURS = np.arange(24 * 100, dtype=np.float64)
@@ -52,7 +52,7 @@ def test_the_interval_comes_from_errors_of_the_trailing_weeks() -> None:
     assert covered.mean() == pytest.approx(0.8, abs=0.03)
 
 
-@pytest.mark.parametrize("name", NAIVE_BASELINES)
+@pytest.mark.parametrize("name", POINT_FORECASTS)
 def test_a_gap_in_the_history_leaves_no_hole_in_the_forecast(name: str) -> None:
     values = HOURS.copy()
     values[1500:1990] = np.nan
@@ -62,7 +62,7 @@ def test_a_gap_in_the_history_leaves_no_hole_in_the_forecast(name: str) -> None:
     ).all()
 
 
-@pytest.mark.parametrize("name", NAIVE_BASELINES)
+@pytest.mark.parametrize("name", POINT_FORECASTS)
 def test_too_little_history_is_refused(name: str) -> None:
     with pytest.raises(DataError, match="the first issue has 500"):
         forecast_naive(name, HOURS, np.array([500]), horizon_steps=24, levels=LEVELS)
