@@ -6,14 +6,14 @@ Unknown keys are errors. Everything has a default, so an empty file is a valid o
 from __future__ import annotations
 
 import re
-import tomllib
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from paretocast.data.scaling import Transform
+from paretocast.data.spec import Zone
 from paretocast.data.task import DENSE_LEVELS, TaskShape
-from paretocast.errors import SettingsError, unknown_key
+from paretocast.errors import SettingsError
 from paretocast.search.objectives import (
     DEFAULT_OBJECTIVES,
     HONEST,
@@ -25,19 +25,21 @@ from paretocast.search.objectives import (
 from paretocast.search.selection import DEFAULT_POLICY, POLICIES
 from paretocast.search.space import (
     DEFAULT_SAMPLER,
-    SAMPLERS,
     Choice,
     FloatRange,
     IntRange,
     Parameter,
     Value,
     changed_space,
+    check_sampler,
     model_name,
     possible_parameters,
 )
+from paretocast.toml import ClosedModel, parse_table, read_toml
+from paretocast.workspace.files import TWO_STAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from typing import Any
 
@@ -56,23 +58,16 @@ STORAGES = ("sqlite", "journal")
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
-TWO_STAGE = "two-stage"
 FIRST_STAGE, FIRST_STAGE_POLICY = ("mae",), "min-mae"
 
 
-class Closed(BaseModel):
-    """A settings table: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TaskSettings(Closed):
+class TaskSettings(ClosedModel):
     """Table `[task]`: what a forecast looks like."""
 
     input_steps: Annotated[int, Field(ge=24, description="hours of history a model sees")] = 168
     horizon_steps: Annotated[int, Field(ge=1, le=8760, description="hours ahead")] = 24
     issue_hour: Annotated[int, Field(ge=0, le=23, description="hour of the daily issue")] = 0
-    issue_zone: Annotated[str, Field(description="time zone of issue_hour")] = "UTC"
+    issue_zone: Annotated[Zone, Field(description="time zone of issue_hour")] = "UTC"
     levels: tuple[float, ...] = DENSE_LEVELS
     features: tuple[str, ...] | None = None
 
@@ -89,19 +84,6 @@ class TaskSettings(Closed):
             )
         return levels
 
-    @field_validator("issue_zone")
-    @classmethod
-    def _zone_exists(cls, zone: str) -> str:
-        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-        try:
-            ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(
-                f"time zone {zone!r} is unknown, expected a name such as Europe/Copenhagen"
-            ) from error
-        return zone
-
     def shape(self) -> TaskShape:
         """The same as the task takes it."""
         return TaskShape(
@@ -113,7 +95,7 @@ class TaskSettings(Closed):
         )
 
 
-class TrainingSettings(Closed):
+class TrainingSettings(ClosedModel):
     """Table `[training]`: the recipe that all trials share.
 
     `steps` and `epochs` are two ways to say the budget; at most one may be given.
@@ -162,7 +144,7 @@ class TrainingSettings(Closed):
         return self.n_rungs or (1 if anchored else 2)
 
 
-class RangeSettings(Closed):
+class RangeSettings(ClosedModel):
     """A range of the space as a table.
 
     `{low = 0.0, high = 0.5, log = false}` or `{values = [..]}`.
@@ -199,7 +181,7 @@ class RangeSettings(Closed):
         return IntRange(int(low), int(high))
 
 
-class RacingSettings(Closed):
+class RacingSettings(ClosedModel):
     """Table `[racing]`: how far trials near the front are trained again with other seeds."""
 
     max_seeds: Annotated[int, Field(ge=1, description="trainings of a trial")] = 3
@@ -208,7 +190,7 @@ class RacingSettings(Closed):
     ] = 0.2
 
 
-class TuneSettings(Closed):
+class TuneSettings(ClosedModel):
     """Everything `paretocast tune` needs beside the data set."""
 
     model: str = "NHITS_Q"
@@ -243,7 +225,7 @@ class TuneSettings(Closed):
     task: TaskSettings = TaskSettings()
     training: TrainingSettings = TrainingSettings()
     racing: RacingSettings = RacingSettings()
-    space: dict[str, dict[str, RangeSettings]] = {}
+    space: dict[str, dict[str, RangeSettings]] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -263,9 +245,14 @@ class TuneSettings(Closed):
         bounds = (f"calibrated_picp >= {low:g}", f"calibrated_picp <= {high:g}")
         return {"require": bounds, **values, "objectives": HONEST_OBJECTIVES}
 
+    @property
+    def two_stage(self) -> bool:
+        """Whether the search has a second stage, which finds the levels of the interval."""
+        return self.strategy == TWO_STAGE
+
     @model_validator(mode="after")
     def _stages_share_the_work(self) -> TuneSettings:
-        if self.strategy == TWO_STAGE and self.objectives != FIRST_STAGE:
+        if self.two_stage and self.objectives != FIRST_STAGE:
             raise ValueError(
                 f"strategy {TWO_STAGE} has the objective mae and finds the coverage in its second "
                 f"stage, got objectives {','.join(self.objectives)}"
@@ -290,9 +277,7 @@ class TuneSettings(Closed):
     @field_validator("sampler")
     @classmethod
     def _sampler_exists(cls, name: str) -> str:
-        if name not in SAMPLERS:
-            raise ValueError(f"sampler {name!r} is unknown, expected one of {', '.join(SAMPLERS)}")
-        return name
+        return _as_value_error(check_sampler, name)
 
     @field_validator("storage")
     @classmethod
@@ -354,20 +339,16 @@ def load_settings(path: Path | None, overrides: Mapping[str, Any]) -> TuneSettin
     SettingsError
         If the file cannot be read, a key is unknown or a value is not allowed.
     """
-    table = _read_toml(path) if path is not None else {}
+    table = _read(path)
     origin = str(path) if path is not None else "the options"
-    try:
-        return TuneSettings.model_validate(_merged(table, overrides))
-    except ValidationError as error:
-        raise SettingsError(_explain(error, origin)) from error
+    return parse_table(TuneSettings, _merged(table, overrides), origin=origin)
 
 
 def continue_settings(
     stored: Mapping[str, Any], path: Path | None, overrides: Mapping[str, Any]
 ) -> TuneSettings:
     """Settings of an earlier run of a study with a file's and then the options' values on top."""
-    table = _read_toml(path) if path is not None else {}
-    changed = _merged(table, overrides)
+    changed = _merged(_read(path), overrides)
     base = {**stored, "time_limit_seconds": None}
     budget = changed.get("training", {})
     if budget.get("epochs") is not None or budget.get("steps") is not None:
@@ -386,13 +367,8 @@ def _space_of(model: str, ranges: Mapping[str, RangeSettings]) -> Space:
     return changed_space(model, changes)
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"settings file {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"settings file {path} is not TOML: {error}") from error
+def _read(path: Path | None) -> dict[str, Any]:
+    return {} if path is None else read_toml(path, "settings file")
 
 
 def _merged(table: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -403,29 +379,6 @@ def _merged(table: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str,
         elif value is not None:
             merged[key] = value
     return merged
-
-
-def _explain(error: ValidationError, origin: str) -> str:
-    lines = []
-    for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            message = unknown_key(str(problem["loc"][-1]), _allowed_keys(problem["loc"]))
-        lines.append(f"{where}: {message}" if where else message)
-    return f"{origin}: " + "; ".join(lines)
-
-
-def _allowed_keys(location: Sequence[int | str]) -> Iterable[str]:
-    """Keys of the table in which an unknown key was met."""
-    tables: Mapping[str, type[Closed]] = {
-        "task": TaskSettings,
-        "training": TrainingSettings,
-        "racing": RacingSettings,
-        "space": RangeSettings,
-    }
-    table = tables[str(location[0])] if len(location) > 1 else TuneSettings
-    return table.model_fields
 
 
 def _as_value_error(check: Callable[[Given], Checked], value: Given) -> Checked:

@@ -47,7 +47,7 @@ def test_files_are_found_where_they_usually_lie(tmp_path: Path) -> None:
     [
         (
             "[profiles.x]\nmem = 3",
-            r"x.toml: profiles.x.mem: unknown key, expected one of executor, partition",
+            r"x.toml: profiles.x.mem: unknown key; did you mean memory\? \(allowed: executor, p",
         ),
         ('[profiles.x]\ntime = "soon"', "profiles.x.time: time 'soon' is not understood"),
         ('[profiles.x]\ntime = "0"', "is no time at all"),

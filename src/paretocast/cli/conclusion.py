@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from paretocast.study.study import StudyResult
     from paretocast.workspace.files import RunDirectory
 
-TWO_STAGE = "two-stage"
 COMPLETE = frozenset({"trials", "patience"})  # ends after which nothing is left to do
 PAGES = ("pareto_front", "mae_history", "param_importance")
 
@@ -43,7 +42,7 @@ def take_part(settings: TuneSettings, run: RunDirectory, *, index: int) -> bool:
         with StudyLock(run.lock):
             if not _is_concluded(run, settings):
                 report(result, settings, run, task)
-                left = settings.strategy == TWO_STAGE and first_stage_finished(result, run)
+                left = settings.two_stage and first_stage_finished(result, run)
         _refuse_if_all_failed(result, run)
     stderr_console().print(f"ended by {result.ended_by} at {len(result.records)} trials")
     return left
@@ -55,7 +54,7 @@ def _is_concluded(run: RunDirectory, settings: TuneSettings) -> bool:
     from paretocast.workspace import files
 
     paths = [run.page(name) for name in PAGES]
-    if settings.strategy == TWO_STAGE:
+    if settings.two_stage:
         paths.append(files.stage_1_result(run.workspace, run.model, run.dataset))
         if not is_stage_1_of(run):
             return False

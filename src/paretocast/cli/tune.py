@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from paretocast.cli.conclusion import TWO_STAGE, first_stage_finished, report, take_part
+from paretocast.cli.conclusion import first_stage_finished, report, take_part
 from paretocast.cli.search import STORAGE_VARIABLE, load_task, search
 from paretocast.errors import SettingsError, StoreError
 
@@ -353,13 +353,13 @@ def tune(
     run, chosen = _open_run(given, settings, workspace=workspace, job_id=job_id, resume=resume)
     if as_worker is not None:
         goes_on = take_part(chosen, run, index=as_worker)
-    elif chosen.strategy == TWO_STAGE and stage == "2":
+    elif chosen.two_stage and stage == "2":
         goes_on = True
     else:
         task = load_task(chosen)
         result = search(chosen, run, task)
         report(result, chosen, run, task)
-        goes_on = chosen.strategy == TWO_STAGE and first_stage_finished(result, run)
+        goes_on = chosen.two_stage and first_stage_finished(result, run)
     if goes_on and stage != "1":
         _find_levels(
             run,

@@ -13,9 +13,10 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from paretocast.errors import SettingsError
+from paretocast.toml import ClosedModel, parse_table, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +66,7 @@ def plain_text(text: str) -> str:
     return text
 
 
-class Profile(BaseModel):
+class Profile(ClosedModel):
     """Table `[profiles.NAME]`.
 
     Attributes
@@ -90,8 +91,6 @@ class Profile(BaseModel):
     extra : tuple of str
         Further options of sbatch, such as "--qos=long".
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     executor: Literal["slurm", "background"] = "slurm"
     partition: str | None = None
@@ -155,13 +154,11 @@ class Profile(BaseModel):
         return "gpu" in (self.gres or "") or any("gpu" in option for option in self.extra)
 
 
-class Profiles(BaseModel):
+class Profiles(ClosedModel):
     """A profile file, or several laid over each other."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     default_profile: str = "cpu"
-    profiles: dict[str, Profile] = {}
+    profiles: dict[str, Profile] = Field(default_factory=dict)
 
     def choose(self, name: str | None) -> Profile:
         """The profile of that name, or the default one.
@@ -228,22 +225,10 @@ def load_profiles(files: Sequence[Path]) -> Profiles:
     shipped = resources.files("paretocast.cluster").joinpath("profiles.toml").read_text("utf-8")
     merged: dict[str, Any] = tomllib.loads(shipped)
     for path in files:
-        merged = _laid_over(merged, _read_profiles(path))
+        content = read_toml(path, "profile file")
+        parse_table(Profiles, content, origin=str(path))
+        merged = _laid_over(merged, content)
     return Profiles.model_validate(merged)
-
-
-def _read_profiles(path: Path) -> dict[str, Any]:
-    """The checked content of one file, without what it does not mention."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-        Profiles.model_validate(content)
-    except OSError as error:
-        raise SettingsError(f"profile file {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"profile file {path} is not TOML: {error}") from error
-    except ValidationError as error:
-        raise SettingsError(f"{path}: {_explain(error)}") from error
-    return content
 
 
 def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -251,14 +236,3 @@ def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     for name, keys in above.get("profiles", {}).items():
         profiles[name] = {**profiles.get(name, {}), **keys}
     return {**below, **above, "profiles": profiles}
-
-
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            message = f"unknown key, expected one of {', '.join(Profile.model_fields)}"
-        lines.append(f"{where}: {message}")
-    return "; ".join(lines)

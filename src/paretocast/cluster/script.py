@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from paretocast.cluster.base import Job
 from paretocast.cluster.profiles import plain_text
 from paretocast.errors import SettingsError
+from paretocast.workspace.files import TWO_STAGE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -191,7 +192,7 @@ def _command(
         "--workspace": str(request.workspace),
     }
     if request.stage is not None:
-        options |= {"--strategy": "two-stage", "--stage": str(request.stage)}
+        options |= {"--strategy": TWO_STAGE, "--stage": str(request.stage)}
     if study_id is not None:
         options["--job-id"] = study_id
     if profile.wants_gpu and not profile.allow_cpu:

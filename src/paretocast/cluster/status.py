@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretocast.cluster.base import JobReport, JobState
-from paretocast.cluster.tracking import TWO_STAGE, Row
+from paretocast.workspace.files import TWO_STAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from paretocast.cluster.base import ElementReport
+    from paretocast.cluster.tracking import Row
     from paretocast.workspace.progress import Progress
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from paretocast.cluster import tracking
 from paretocast.cluster.status import Evidence, ExperimentStatus, State, standing
-from paretocast.cluster.tracking import SINGLE_STAGE, Row, Submission, submission_row
+from paretocast.cluster.tracking import Row, Submission, submission_row
 from paretocast.errors import ExecutionError, StoreError
 from paretocast.workspace import files
-from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.files import SINGLE_STAGE, RunDirectory
 from paretocast.workspace.progress import first_line, inspect_levels, inspect_run, last_lines
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from paretocast.errors import StoreError
 from paretocast.workspace import files
 from paretocast.workspace.claims import StudyLock
+from paretocast.workspace.files import SINGLE_STAGE, TWO_STAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from paretocast.workspace.files import RunDirectory
 
 SCHEMA_VERSION = 1
-SINGLE_STAGE, TWO_STAGE = "single-stage", "two-stage"
 _SECRET = re.compile(r"://[^/@\s]*:[^/@\s]*@")
 
 

@@ -197,6 +197,19 @@ DEFAULT_CONFIGS: dict[str, Config] = {
 }
 
 
+def check_sampler(name: str) -> str:
+    """Return the name of a sampler if there is one of that name.
+
+    Raises
+    ------
+    SettingsError
+        If there is not.
+    """
+    if name not in SAMPLERS:
+        raise SettingsError(f"sampler {name!r} is unknown, expected one of {', '.join(SAMPLERS)}")
+    return name
+
+
 def model_name(name: str) -> str:
     """The canonical name of a model, whatever its case.
 
