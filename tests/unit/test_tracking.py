@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from paretocast.cluster import tracking
-from paretocast.cluster.script import Request
+from paretocast.cluster.script import SearchRequest
 from paretocast.cluster.tracking import (
-    Row,
+    ExperimentRow,
     Submission,
     SubmittedJob,
-    find_submissions,
     holds_secret,
     load_rows,
     load_submission,
     new_submission,
+    read_submissions,
     record_submission,
     submission_path,
     submission_row,
@@ -31,7 +31,7 @@ N_SUBMITTERS = 20
 
 
 def make_submission(job_id: str = "812", *, stage: int | None = None) -> Submission:
-    request = Request(
+    request = SearchRequest(
         model="NHITS_Q",
         dataset="heat",
         source="heat",
@@ -56,7 +56,7 @@ def test_a_submission_is_read_as_it_was_written(tmp_path: Path) -> None:
     record_submission(tmp_path, submission)
     path = submission_path(RunDirectory(tmp_path, "NHITS_Q", "heat", "812"))
     assert load_submission(path) == submission
-    assert find_submissions(tmp_path) == (submission,)
+    assert read_submissions(tmp_path) == ((submission,), ())
 
 
 def test_a_submission_becomes_a_row(tmp_path: Path) -> None:
@@ -87,14 +87,14 @@ def test_twenty_submitters_at_once_lose_no_row(tmp_path: Path) -> None:
     assert [process.exitcode for process in submitters] == [0] * N_SUBMITTERS
     expected = {f"NHITS_Q_heat_{i}" for i in range(N_SUBMITTERS)}
     assert set(load_rows(tmp_path)) == expected
-    assert {one.id for one in find_submissions(tmp_path)} == expected
+    assert {submission.id for submission in read_submissions(tmp_path)[0]} == expected
 
 
 def test_a_failing_change_leaves_the_table_as_it_was(tmp_path: Path) -> None:
     record_submission(tmp_path, make_submission())
     before = table_path(tmp_path).read_bytes()
 
-    def fail(rows: dict[str, Row]) -> dict[str, Row]:
+    def fail(rows: dict[str, ExperimentRow]) -> dict[str, ExperimentRow]:
         raise RuntimeError(str(len(rows)))
 
     with pytest.raises(RuntimeError, match="1"):

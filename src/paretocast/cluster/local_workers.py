@@ -26,7 +26,7 @@ TAIL_BYTES = 4000
 
 @dataclass(frozen=True)
 class WorkerEnd:
-    """How a worker ended.
+    """End of a worker process.
 
     Attributes
     ----------
@@ -101,11 +101,6 @@ class LocalWorkers:
 
     def __exit__(self, *_: object) -> None:
         self.end()
-
-    @property
-    def pids(self) -> tuple[int, ...]:
-        """Process ids, ended ones included."""
-        return tuple(process.pid for process in self._processes)
 
     def n_running(self) -> int:
         """Workers that have not ended."""

@@ -11,7 +11,6 @@ import os
 import re
 import shlex
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paretocast.cluster.base import ElementReport, Executor, Job, JobReport, JobState
@@ -19,6 +18,7 @@ from paretocast.errors import ExecutionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
 ANSWER_SECONDS = 60.0
 KEPT_VARIABLES = frozenset({"SLURM_CONF", "SLURM_CLUSTERS"})
@@ -73,7 +73,7 @@ class SlurmExecutor(Executor):
         self._seconds = answer_seconds
 
     def submit(self, job: Job) -> str:
-        """Hand a job over; its id."""
+        """Hand a job over and return its id."""
         for pattern in (job.log, job.error_log):
             if "\\" in pattern:
                 raise ExecutionError(f"{pattern!r} holds a backslash, which Slurm does not take")
@@ -84,13 +84,13 @@ class SlurmExecutor(Executor):
         answer = self._ask(
             ["sbatch", "--parsable"], text=job.script, folder=job.folder, if_silent=unsure
         )
-        found = _SUBMITTED.findall(answer)
-        if not found:
+        job_ids = _SUBMITTED.findall(answer)
+        if not job_ids:
             raise ExecutionError(f"sbatch gave no job id but {_quoted(answer)}; {unsure}")
-        return str(found[-1])
+        return str(job_ids[-1])
 
     def poll(self, job_ids: Sequence[str]) -> Mapping[str, JobReport]:
-        """A report for each id; one without elements for a job that Slurm has forgotten."""
+        """Return a report for each id, one without elements for a job that Slurm has forgotten."""
         if not job_ids:
             return {}
         live = _grouped(_read_squeue(self._ask(_SQUEUE)), job_ids)
@@ -104,36 +104,33 @@ class SlurmExecutor(Executor):
         if job_ids:
             self._ask(["scancel", *job_ids])
 
-    def logs(self, job: Job, job_id: str) -> tuple[Path, ...]:
-        """Files with what the job has said so far."""
-        paths = [Path(path) for pair in job.log_paths(job_id) for path in pair]
-        return tuple(path for path in paths if path.is_file())
-
     def _with_ends(self, reports: Mapping[str, JobReport]) -> dict[str, JobReport]:
         """Reports of jobs that squeue does not call active, with how they ended.
 
         squeue shows that for some minutes too, but no exit code. The accounting may lag behind it:
         still call a job running, or know one record of an array and not yet its elements.
         """
-        found = dict(reports)
-        if not found:
-            return found
+        complete = dict(reports)
+        if not complete:
+            return complete
         try:
-            words = [*_SACCT, "--jobs", ",".join(_base(job_id) for job_id in found)]
-            known = _grouped(_read_sacct(self._ask(words)), tuple(found))
-            found = {job_id: _joined(report, known[job_id]) for job_id, report in found.items()}
+            words = [*_SACCT, "--jobs", ",".join(_base(job_id) for job_id in complete)]
+            ends = _grouped(_read_sacct(self._ask(words)), tuple(complete))
+            complete = {
+                job_id: _joined(report, ends[job_id]) for job_id, report in complete.items()
+            }
         except ExecutionError:
             pass  # no accounting here, or it is down
-        for job_id, report in found.items():
+        for job_id, report in complete.items():
             if report.elements and all(e.exit_code is not None for e in report.elements):
                 continue
             try:
                 answer = self._ask(["scontrol", "--oneliner", "show", "job", _base(job_id)])
-                known = _grouped(_read_scontrol(answer), [job_id])
+                ends = _grouped(_read_scontrol(answer), [job_id])
             except ExecutionError:
                 continue  # forgotten
-            found[job_id] = _joined(report, known[job_id])
-        return found
+            complete[job_id] = _joined(report, ends[job_id])
+        return complete
 
     def _ask(
         self,
@@ -206,7 +203,7 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def parse_state(text: str) -> JobState:
-    """The state behind Slurm's word for it.
+    """Return the state behind Slurm's word for it.
 
     >>> parse_state("CANCELLED by 1000")
     <JobState.CANCELLED: 'cancelled'>
@@ -216,7 +213,7 @@ def parse_state(text: str) -> JobState:
 
 
 def parse_elapsed(text: str) -> float | None:
-    """Seconds of days-hours:minutes:seconds; None if it is nothing of the kind.
+    """Return seconds of days-hours:minutes:seconds; None if it is nothing of the kind.
 
     >>> parse_elapsed("1-02:03:04")
     93784.0
@@ -316,10 +313,9 @@ def _grouped(reports: Iterable[ElementReport], job_ids: Sequence[str]) -> dict[s
     """Elements by the job that was asked for, which may be one element itself."""
     elements: dict[str, dict[str, ElementReport]] = {job_id: {} for job_id in job_ids}
     for report in reports:
-        for wanted in (report.job_id, _base(report.job_id)):
-            if wanted in elements:
-                elements[wanted][report.job_id] = report
-    return {job_id: JobReport(tuple(found.values())) for job_id, found in elements.items()}
+        for job_id in {report.job_id, _base(report.job_id)} & elements.keys():
+            elements[job_id][report.job_id] = report
+    return {job_id: JobReport(tuple(parts.values())) for job_id, parts in elements.items()}
 
 
 def _joined(report: JobReport, later: JobReport) -> JobReport:
@@ -329,7 +325,7 @@ def _joined(report: JobReport, later: JobReport) -> JobReport:
         if element.job_id not in elements or not element.state.active:
             elements[element.job_id] = element
     if any("_" in job_id for job_id in elements):  # the record of the array itself is none of them
-        elements = {job_id: one for job_id, one in elements.items() if "_" in job_id}
+        elements = {job_id: element for job_id, element in elements.items() if "_" in job_id}
     return JobReport(tuple(elements.values()))
 
 
