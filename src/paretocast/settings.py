@@ -1,4 +1,4 @@
-"""What a user may set: TOML or options, parsed once into frozen, closed models.
+"""Settings of a user, from TOML and options, as frozen, closed models.
 
 Unknown keys are errors. Everything has a default, so an empty file is a valid one.
 """
@@ -6,7 +6,7 @@ Unknown keys are errors. Everything has a default, so an empty file is a valid o
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -35,18 +35,15 @@ from paretocast.search.space import (
     model_name,
     possible_parameters,
 )
-from paretocast.toml import ClosedModel, parse_table, read_toml
+from paretocast.toml import ClosedModel, checked, parse_table, read_toml
 from paretocast.workspace.files import TWO_STAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
     from typing import Any
 
     from paretocast.search.space import Space
-
-Given = TypeVar("Given")
-Checked = TypeVar("Checked")
 
 # A step per 48 training windows: neighbouring windows repeat each other. Below 600 steps the
 # schedule has no time to work, whatever the size of the series. A model that corrects an anchor is
@@ -136,7 +133,7 @@ class TrainingSettings(ClosedModel):
         return round(steps * ANCHORED_SHARE) if anchored else steps
 
     def rungs(self, *, anchored: bool) -> int:
-        """How often a trial is compared with the others, its end included.
+        """Number of comparisons of a trial with the others, its end included.
 
         Once where models correct an anchor: after a third of their few steps, those that have not
         begun to learn look best.
@@ -190,20 +187,48 @@ class RacingSettings(ClosedModel):
     ] = 0.2
 
 
+def _check_storage(storage: str | None) -> str | None:
+    if storage is not None and storage not in STORAGES and "://" not in storage:
+        raise SettingsError("expected sqlite, journal, or a URL such as postgresql://user@host/db")
+    return storage
+
+
+def _check_device(device: str) -> str:
+    if not _DEVICE.fullmatch(device):
+        raise SettingsError(f"got {device!r}, expected auto, cpu, cuda or cuda:N")
+    return device
+
+
+def _check_policy(policy: str) -> str:
+    if policy not in POLICIES:
+        raise SettingsError(f"policy {policy!r} is unknown, expected one of {', '.join(POLICIES)}")
+    return policy
+
+
+def _objective_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(objective.name for objective in parse_objectives(names))
+
+
+def _constraint_texts(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(constraint) for constraint in parse_constraints(texts))
+
+
 class TuneSettings(ClosedModel):
     """Everything `paretocast tune` needs beside the data set."""
 
-    model: str = "NHITS_Q"
+    model: Annotated[str, checked(model_name)] = "NHITS_Q"
     dataset: str = "demo"
     trials: Annotated[
         int, Field(ge=1, description="total trials of the study, earlier ones included")
     ] = 20
     time_limit_seconds: Annotated[float, Field(gt=0.0)] | None = None
     seed: Annotated[int, Field(ge=0)] = 1
-    device: str = "auto"
+    device: Annotated[str, checked(_check_device)] = "auto"
     threads: Annotated[int, Field(ge=1)] | None = None
     workers: Annotated[int, Field(ge=1, description="processes that share the study")] = 1
-    storage: Annotated[str, Field(description="sqlite, journal or a URL")] | None = None
+    storage: Annotated[
+        str | None, checked(_check_storage), Field(description="sqlite, journal or a URL")
+    ] = None
     patience: (
         Annotated[int, Field(ge=1, description="trials without growth of the front")] | None
     ) = None
@@ -214,11 +239,11 @@ class TuneSettings(ClosedModel):
         int, Field(ge=1, description="processes that may die over a training before it has failed")
     ] = 5
     target_coverage: Annotated[float, Field(gt=1.0, lt=100.0, description="percent")] = 80.0
-    sampler: str = DEFAULT_SAMPLER
-    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
-    require: tuple[str, ...] = ()
+    sampler: Annotated[str, checked(check_sampler)] = DEFAULT_SAMPLER
+    objectives: Annotated[tuple[str, ...], checked(_objective_names)] = DEFAULT_OBJECTIVES
+    require: Annotated[tuple[str, ...], checked(_constraint_texts)] = ()
     warm_start: tuple[str, ...] = ()
-    policy: str = DEFAULT_POLICY
+    policy: Annotated[str, checked(_check_policy)] = DEFAULT_POLICY
     strategy: Literal["single-stage", "two-stage"] = "single-stage"
     covariates: tuple[str, ...] | None = None
     data_dir: str | None = None
@@ -230,7 +255,7 @@ class TuneSettings(ClosedModel):
     @model_validator(mode="before")
     @classmethod
     def _first_stage_minimises_mae(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """What a two-stage study searches for unless told otherwise."""
+        """Set the objectives of a two-stage study unless others are given."""
         if values.get("strategy") != TWO_STAGE:
             return values
         return {"objectives": FIRST_STAGE, "policy": FIRST_STAGE_POLICY, **values}
@@ -247,7 +272,7 @@ class TuneSettings(ClosedModel):
 
     @property
     def two_stage(self) -> bool:
-        """Whether the search has a second stage, which finds the levels of the interval."""
+        """True if the search has a second stage, which finds the levels of the interval."""
         return self.strategy == TWO_STAGE
 
     @model_validator(mode="after")
@@ -258,47 +283,6 @@ class TuneSettings(ClosedModel):
                 f"stage, got objectives {','.join(self.objectives)}"
             )
         return self
-
-    @field_validator("model")
-    @classmethod
-    def _model_exists(cls, name: str) -> str:
-        return _as_value_error(model_name, name)
-
-    @field_validator("objectives")
-    @classmethod
-    def _objectives_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(objective.name for objective in _as_value_error(parse_objectives, names))
-
-    @field_validator("require")
-    @classmethod
-    def _requirements_are_understood(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(str(constraint) for constraint in _as_value_error(parse_constraints, texts))
-
-    @field_validator("sampler")
-    @classmethod
-    def _sampler_exists(cls, name: str) -> str:
-        return _as_value_error(check_sampler, name)
-
-    @field_validator("storage")
-    @classmethod
-    def _storage_is_known(cls, storage: str | None) -> str | None:
-        if storage is not None and storage not in STORAGES and "://" not in storage:
-            raise ValueError("expected sqlite, journal, or a URL such as postgresql://user@host/db")
-        return storage
-
-    @field_validator("device")
-    @classmethod
-    def _device_is_known(cls, device: str) -> str:
-        if not _DEVICE.fullmatch(device):
-            raise ValueError(f"got {device!r}, expected auto, cpu, cuda or cuda:N")
-        return device
-
-    @field_validator("policy")
-    @classmethod
-    def _policy_exists(cls, policy: str) -> str:
-        if policy not in POLICIES:
-            raise ValueError(f"policy {policy!r} is unknown, expected one of {', '.join(POLICIES)}")
-        return policy
 
     @model_validator(mode="after")
     def _levels_hold_the_interval(self) -> TuneSettings:
@@ -322,8 +306,11 @@ class TuneSettings(ClosedModel):
 
     def search_space(self) -> Space:
         """Ranges of the model, with those of `[space.MODEL]` in their place."""
-        own = [ranges for name, ranges in self.space.items() if model_name(name) == self.model]
-        return _space_of(self.model, {key: value for one in own for key, value in one.items()})
+        ranges: dict[str, RangeSettings] = {}
+        for name, changes in self.space.items():
+            if model_name(name) == self.model:
+                ranges |= changes
+        return _space_of(self.model, ranges)
 
 
 def load_settings(path: Path | None, overrides: Mapping[str, Any]) -> TuneSettings:
@@ -357,11 +344,11 @@ def continue_settings(
 
 
 def _space_of(model: str, ranges: Mapping[str, RangeSettings]) -> Space:
-    known = possible_parameters(model)
+    parameters = possible_parameters(model)
     changes: Space = {}
     for key, value in ranges.items():
         try:
-            changes[key] = value.parameter(known[key]) if key in known else Choice(())
+            changes[key] = value.parameter(parameters[key]) if key in parameters else Choice(())
         except SettingsError as error:
             raise SettingsError(f"{key}: {error}") from error
     return changed_space(model, changes)
@@ -379,11 +366,3 @@ def _merged(table: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str,
         elif value is not None:
             merged[key] = value
     return merged
-
-
-def _as_value_error(check: Callable[[Given], Checked], value: Given) -> Checked:
-    """The checked value; pydantic reports ValueError, not our errors."""
-    try:
-        return check(value)
-    except SettingsError as error:
-        raise ValueError(str(error)) from error

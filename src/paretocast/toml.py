@@ -10,12 +10,12 @@ import tomllib
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from paretocast.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pydantic_core import ErrorDetails
@@ -28,6 +28,7 @@ class ClosedModel(BaseModel):
 
 
 Model = TypeVar("Model", bound=ClosedModel)
+Value = TypeVar("Value")
 
 
 def read_toml(path: Path, kind: str) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def parse_table(model: type[Model], table: Mapping[str, Any], *, origin: str) ->
     Parameters
     ----------
     origin : str
-        Where the table comes from; it opens the error.
+        Source of the table; it opens the error.
 
     Raises
     ------
@@ -70,6 +71,18 @@ def parse_table(model: type[Model], table: Mapping[str, Any], *, origin: str) ->
         lines = [_explain(problem, model) for problem in error.errors()]
         text = f" {lines[0]}" if len(lines) == 1 else "".join(f"\n  {line}" for line in lines)
         raise SettingsError(f"{origin}:{text}") from error
+
+
+def checked(check: Callable[[Value], Value]) -> AfterValidator:
+    """Return a validator made of a function that raises SettingsError, which pydantic lets pass."""
+
+    def validate(value: Value) -> Value:
+        try:
+            return check(value)
+        except SettingsError as error:
+            raise ValueError(str(error)) from error
+
+    return AfterValidator(validate)
 
 
 def _unknown_key(key: str, allowed: Iterable[str]) -> str:

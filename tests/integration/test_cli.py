@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from commands import run_cli
+from commands import run_cli, write_demo_csv
 from paretocast.cli.search import StopRequest
 from paretocast.cli.tune import parse_duration
-from paretocast.data import write_demo_csv
 from paretocast.errors import SettingsError
 from paretocast.report.assessment import HEADING
 

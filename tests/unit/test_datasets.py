@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from commands import write_demo_csv
 from paretocast.data import (
     Dataset,
     describe_dataset,
     find_spec,
     list_datasets,
     load_dataset,
-    write_demo_csv,
 )
 from paretocast.data.reading import load_school_holidays, read_table
 from paretocast.data.series import Role

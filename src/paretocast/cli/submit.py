@@ -190,8 +190,8 @@ def cancel(
 
     submission = find(workspace, experiment)
     ended = end_jobs(submission, AutoExecutor(workspace))
-    said = f"ended {', '.join(ended)}" if ended else "no job of it waits or runs"
-    stderr_console().print(f"{submission.id}: {said}", highlight=False, markup=False)
+    outcome = f"ended {', '.join(ended)}" if ended else "no job of it waits or runs"
+    stderr_console().print(f"{submission.id}: {outcome}", highlight=False, markup=False)
 
 
 def resubmit(
@@ -305,8 +305,8 @@ def _check_tune_options(context: typer.Context, options: Sequence[str]) -> None:
     except USAGE_ERROR as error:
         raise SettingsError(f"options of tune: {error}") from error
     sources = {name: inner.get_parameter_source(name) for name in inner.params}
-    given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
-    if taken := sorted(given & OWN_TUNE_OPTIONS):
+    named = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    if taken := sorted(named & OWN_TUNE_OPTIONS):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in taken)
         raise SettingsError(f"{names} behind -- : submit sets it; give it before the --")
 

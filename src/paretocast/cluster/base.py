@@ -31,12 +31,12 @@ class JobState(StrEnum):
 
     @property
     def active(self) -> bool:
-        """Whether the job waits or runs."""
+        """True if the job waits or runs."""
         return self in {JobState.PENDING, JobState.RUNNING}
 
     @property
     def broken(self) -> bool:
-        """Whether the job ended, and neither by itself nor by request."""
+        """True if the job ended, and neither by itself nor by request."""
         return self in {
             JobState.FAILED,
             JobState.TIMEOUT,

@@ -45,8 +45,8 @@ class WorkerEnd:
         """One phrase for people."""
         if self.code < 0:
             return f"was killed by {signal.Signals(-self.code).name}"
-        said = f": {self.last_words}" if self.last_words else ""
-        return f"ended with exit code {self.code}{said}"
+        words = f": {self.last_words}" if self.last_words else ""
+        return f"ended with exit code {self.code}{words}"
 
 
 class LocalWorkers:
@@ -135,12 +135,12 @@ class LocalWorkers:
 
 
 def has_parent(environment: Mapping[str, str]) -> bool:
-    """Whether this process is a worker that another one started on this machine."""
+    """True if this process is a worker that another one started on this machine."""
     return PARENT_VARIABLE in environment
 
 
 def is_orphan(environment: Mapping[str, str]) -> bool:
-    """Whether the parent that started this worker is gone."""
+    """True if the parent that started this worker is gone."""
     parent = environment.get(PARENT_VARIABLE)
     return parent is not None and os.getppid() != int(parent)
 

@@ -1,4 +1,4 @@
-"""Cluster profiles: what a job asks of a cluster, and how its environment comes up there.
+"""Cluster profiles: resources that a job asks for, and the set-up of its environment.
 
 Profiles are TOML. Those that ship with the package come first; the user's file, the workspace's
 `cluster.toml` and a file named on the command line are laid over them in this order, profile by
@@ -77,11 +77,11 @@ class Profile(ClosedModel):
         Limit of one job as Slurm writes it: minutes, hours:minutes:seconds or
         days-hours:minutes:seconds. A study may take many times as long: its job is requeued.
     signal_seconds : int
-        How long before that limit the search is put away. Slurm may be up to a minute early.
+        Seconds before that limit at which the search is put away. Slurm may be a minute early.
     max_requeues : int
         A job that was restarted so often ends as failed instead of restarting itself once more.
     allow_cpu : bool
-        Whether a job that asks for a GPU may go on without one.
+        A job that asks for a GPU may go on without one.
     modules : tuple of str
         Each loaded with `module load`.
     setup : tuple of str
@@ -145,12 +145,12 @@ class Profile(ClosedModel):
 
     @property
     def lead_seconds(self) -> int:
-        """How long before the limit to signal: never more than half of the limit."""
+        """Seconds before the limit at which to signal: never more than half of the limit."""
         return min(self.signal_seconds, self.limit_seconds // 2)
 
     @property
     def wants_gpu(self) -> bool:
-        """Whether the job asks for a GPU."""
+        """True if the job asks for a GPU."""
         return "gpu" in (self.gres or "") or any("gpu" in option for option in self.extra)
 
 
@@ -168,12 +168,12 @@ class Profiles(ClosedModel):
         SettingsError
             If there is none.
         """
-        wanted = self.default_profile if name is None else name
-        if wanted not in self.profiles:
+        name = self.default_profile if name is None else name
+        if name not in self.profiles:
             raise SettingsError(
-                f"profile {wanted!r} is unknown, expected one of {', '.join(sorted(self.profiles))}"
+                f"profile {name!r} is unknown, expected one of {', '.join(sorted(self.profiles))}"
             )
-        return self.profiles[wanted]
+        return self.profiles[name]
 
 
 def time_seconds(text: str) -> int:
@@ -205,13 +205,13 @@ def time_seconds(text: str) -> int:
 
 
 def profile_files(
-    workspace: Path, given: Path | None, environment: Mapping[str, str]
+    workspace: Path, named: Path | None, environment: Mapping[str, str]
 ) -> tuple[Path, ...]:
-    """Files to lay over the shipped profiles, first to last; a given one has to exist."""
+    """Files to lay over the shipped profiles, first to last; a named one has to exist."""
     config = environment.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     usual = (Path(config) / "paretocast" / "cluster.toml", workspace / "cluster.toml")
-    found = tuple(path for path in usual if path.is_file())
-    return found if given is None else (*found, given)
+    there = tuple(path for path in usual if path.is_file())
+    return there if named is None else (*there, named)
 
 
 def load_profiles(files: Sequence[Path]) -> Profiles:

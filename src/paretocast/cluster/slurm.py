@@ -166,8 +166,8 @@ class SlurmExecutor(Executor):
         except OSError as error:
             raise ExecutionError(f"{words[0]} cannot be run: {error.strerror}") from error
         if done.returncode != 0:
-            said = _quoted(done.stderr or done.stdout)
-            raise ExecutionError(f"{words[0]} failed with exit code {done.returncode}: {said}")
+            answer = _quoted(done.stderr or done.stdout)
+            raise ExecutionError(f"{words[0]} failed with exit code {done.returncode}: {answer}")
         return done.stdout
 
 

@@ -37,7 +37,7 @@ class State(StrEnum):
 
     @property
     def active(self) -> bool:
-        """Whether a job of it waits or runs."""
+        """True if a job of it waits or runs."""
         return self in {State.QUEUED, State.RUNNING}
 
 
@@ -268,7 +268,7 @@ def _state(evidence: Evidence) -> State:
 
 
 def _all_trials_ended(evidence: Evidence) -> bool:
-    """Whether the search has nothing left to do; one that lost patience says so in its log."""
+    """True if the search has nothing left to do; one that lost patience says so in its log."""
     n_trials = int(evidence.row.trials) if evidence.row.trials.isdigit() else 0
     lost_patience = any("ended by patience" in line for line in evidence.last_lines)
     return evidence.progress.n_ended >= n_trials or lost_patience

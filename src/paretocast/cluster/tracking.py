@@ -307,7 +307,7 @@ def rebuild(workspace: Path, rows: Iterable[ExperimentRow]) -> None:
 
 
 def holds_secret(text: str) -> bool:
-    """Whether the text is a URL with a password in it.
+    """True if the text is a URL with a password in it.
 
     >>> holds_secret("postgresql://me:geheim@db/hpo"), holds_secret("postgresql://me@db/hpo")
     (True, False)

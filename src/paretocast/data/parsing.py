@@ -27,21 +27,6 @@ HOUR = pd.Timedelta(hours=1)
 _WITH_ZONE = re.compile(r"[T ]\d{2}.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$")
 
 
-def check_frame(
-    frame: pd.DataFrame, spec: DatasetSpec, *, covariates: Sequence[str] | None = None
-) -> tuple[Finding, ...]:
-    """Every finding on a table as it was read, errors first.
-
-    Parameters
-    ----------
-    covariates : sequence of str, optional
-        Declared covariates that are used; those with `use = true` without it.
-    """
-    if covariates is None:
-        covariates = [name for name, covariate in spec.covariates.items() if covariate.use]
-    return examine_frame(frame, spec, covariates=covariates)[1]
-
-
 def examine_frame(
     frame: pd.DataFrame, spec: DatasetSpec, *, covariates: Sequence[str]
 ) -> tuple[Grid | None, tuple[Finding, ...]]:
@@ -179,7 +164,7 @@ def _naive(raw: pd.Series, walls: pd.DatetimeIndex, spec: DatasetSpec) -> Findin
 
 
 def _daylight_traces(walls: pd.DatetimeIndex, zone: str) -> str:
-    """What the two changes of the clock left in local times; empty where nothing did."""
+    """Traces of the two changes of the clock in local times; empty without any."""
     ambiguous, skipped = _clock_changes(walls, zone)
     doubled = walls[ambiguous & walls.duplicated()]
     hours = pd.date_range(walls.min().floor("h"), walls.max().floor("h"), freq="h")
@@ -196,7 +181,7 @@ def _daylight_traces(walls: pd.DatetimeIndex, zone: str) -> str:
 def _clock_changes(
     walls: pd.DatetimeIndex, zone: str
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which local times happen twice in a zone, and which never, both (T,)."""
+    """Masks of local times that happen twice in a zone, and of those that never do, both (T,)."""
     either = np.asarray(walls.tz_localize(zone, ambiguous="NaT", nonexistent="NaT").isna())
     summer = np.ones(len(walls), dtype=bool)
     skipped = np.asarray(walls.tz_localize(zone, ambiguous=summer, nonexistent="NaT").isna())
@@ -301,7 +286,7 @@ def _check_order(
 
 
 def _check_frequency(index: pd.DatetimeIndex) -> tuple[bool, list[Finding]]:
-    """Whether the stamps can be laid on an hourly grid, and what keeps them from it."""
+    """True if the stamps can be laid on an hourly grid, else with the finding that says why not."""
     stamps = index.unique().sort_values()
     if len(stamps) < 2:
         return False, []

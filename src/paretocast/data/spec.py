@@ -92,12 +92,12 @@ class CovariateSpec(ClosedModel):
     column : str or None
         Its column in the file; the covariate's own name without it.
     use : bool
-        Whether it is used unless the user names covariates.
+        It is used unless the user names covariates.
     kind : {"temperature", "wind"} or None
-        Which derived weather terms it enters. A covariate named so needs no kind.
+        The kind of derived weather terms it enters. A covariate named so needs no kind.
     fill_hours : int
-        How long a hole may be before it counts as missing data: an error in the train and
-        validation periods, a warning in the test period.
+        Longest hole that is filled; a longer one is an error in the train and validation periods
+        and a warning in the test period.
     """
 
     column: str | None = None
@@ -108,7 +108,7 @@ class CovariateSpec(ClosedModel):
     fill_hours: int = Field(default=DEFAULT_FILL_HOURS, strict=True, ge=0)
 
     def series_name(self, name: str) -> str:
-        """What the covariate is called in the series: its name, led by its kind.
+        """Name of the covariate in the series, led by its kind.
 
         >>> CovariateSpec(role=Role.FORECAST, kind="wind").series_name("mast")
         'wind_mast'
