@@ -250,7 +250,7 @@ class TuneSettings(ClosedModel):
     task: TaskSettings = TaskSettings()
     training: TrainingSettings = TrainingSettings()
     racing: RacingSettings = RacingSettings()
-    space: dict[str, dict[str, RangeSettings]] = Field(default_factory=dict)
+    space: dict[str, dict[str, RangeSettings]] = {}  # noqa: RUF012  (pydantic copies it)
 
     @model_validator(mode="before")
     @classmethod
