@@ -82,10 +82,8 @@ def update_table(workspace: Path, experiments: Iterable[ExperimentStatus], *, an
         If the table is damaged, unless it is made anew, or cannot be written.
     """
     rows = {experiment.id: experiment.current_row() for experiment in experiments}
-    if anew:
-        tracking.rebuild(workspace, rows.values())
-    elif rows:
-        tracking.update_rows(workspace, lambda before: {**before, **rows})
+    if anew or rows:
+        tracking.update_rows(workspace, lambda before: {**before, **rows}, anew=anew)
 
 
 def result_path(workspace: Path, row: ExperimentRow) -> Path:

@@ -11,13 +11,14 @@ import os
 import re
 import shlex
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from paretocast.cluster.base import ElementReport, Executor, Job, JobReport, JobState
 from paretocast.errors import ExecutionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
 ANSWER_SECONDS = 60.0
@@ -93,7 +94,7 @@ class SlurmExecutor(Executor):
         """Return a report for each id, one without elements for a job that Slurm has forgotten."""
         if not job_ids:
             return {}
-        live = _grouped(_read_squeue(self._ask(_SQUEUE)), job_ids)
+        live = _grouped(_read(self._ask(_SQUEUE), "squeue", _squeue_line), job_ids)
         ended = [job_id for job_id in job_ids if not live[job_id].state.active]
         return {**live, **self._with_ends({job_id: live[job_id] for job_id in ended})}
 
@@ -115,7 +116,7 @@ class SlurmExecutor(Executor):
             return complete
         try:
             words = [*_SACCT, "--jobs", ",".join(_base(job_id) for job_id in complete)]
-            ends = _grouped(_read_sacct(self._ask(words)), tuple(complete))
+            ends = _grouped(_read(self._ask(words), "sacct", _sacct_line), tuple(complete))
             complete = {
                 job_id: _joined(report, ends[job_id]) for job_id, report in complete.items()
             }
@@ -126,7 +127,7 @@ class SlurmExecutor(Executor):
                 continue
             try:
                 answer = self._ask(["scontrol", "--oneliner", "show", "job", _base(job_id)])
-                ends = _grouped(_read_scontrol(answer), [job_id])
+                ends = _grouped(_read(answer, "scontrol", _scontrol_line), [job_id])
             except ExecutionError:
                 continue  # forgotten
             complete[job_id] = _joined(report, ends[job_id])
@@ -230,67 +231,56 @@ def parse_elapsed(text: str) -> float | None:
     return seconds + 86400.0 * int(days or 0)
 
 
-def _read_squeue(answer: str) -> list[ElementReport]:
-    reports = []
-    for line in answer.splitlines():
-        job_id, _, rest = line.partition("|")
-        state, _, rest = rest.partition("|")
-        elapsed, _, reason = rest.partition("|")
-        reports += [
-            ElementReport(
-                element,
-                parse_state(state),
-                reason=_reason(reason),
-                elapsed_seconds=parse_elapsed(elapsed.strip()),
-            )
-            for element in _element_ids(job_id.strip())
-        ]
-    return _some(reports, answer, "squeue")
+def _read(
+    answer: str, command: str, read_line: Callable[[str], ElementReport]
+) -> list[ElementReport]:
+    """Reports of all elements in an answer, a line of which may stand for several or for none.
 
-
-def _read_sacct(answer: str) -> list[ElementReport]:
-    reports = []
-    for line in answer.splitlines():
-        job_id, state, exit_code, elapsed = (*line.split("|"), "", "", "")[:4]
-        reports += [
-            ElementReport(
-                element,
-                parse_state(state),
-                reason="preempted" if state.startswith("PREEMPTED") else "",
-                exit_code=_exit_code(exit_code),
-                elapsed_seconds=float(elapsed) if elapsed.isdigit() else None,
-            )
-            for element in _element_ids(job_id)
-        ]
-    return _some(reports, answer, "sacct")
-
-
-def _read_scontrol(answer: str) -> list[ElementReport]:
-    reports = []
-    for line in answer.splitlines():
-        fields = dict(_FIELD.findall(line))
-        job_id = fields.get("JobId", "")
-        if "ArrayTaskId" in fields:
-            tasks = fields["ArrayTaskId"]
-            job_id = f"{fields.get('ArrayJobId')}_{tasks if tasks.isdigit() else f'[{tasks}]'}"
-        reports += [
-            ElementReport(
-                element,
-                parse_state(fields.get("JobState", "")),
-                reason=_reason(fields.get("Reason", "")),
-                exit_code=_exit_code(fields.get("ExitCode", "")),
-                elapsed_seconds=parse_elapsed(fields.get("RunTime", "")),
-            )
-            for element in _element_ids(job_id)
-        ]
-    return _some(reports, answer, "scontrol")
-
-
-def _some(reports: list[ElementReport], answer: str, command: str) -> list[ElementReport]:
-    """The reports; an answer without a single one is empty or not understood."""
+    An answer without a single one is empty or not understood.
+    """
+    lines = [read_line(line) for line in answer.splitlines()]
+    reports = [
+        replace(line, job_id=element) for line in lines for element in _element_ids(line.job_id)
+    ]
     if not reports and answer.strip():
         raise ExecutionError(f"{command} answered what is not understood: {_quoted(answer)}")
     return reports
+
+
+def _squeue_line(line: str) -> ElementReport:
+    job_id, state, elapsed, reason = (*line.split("|", 3), "", "", "")[:4]
+    return ElementReport(
+        job_id.strip(),
+        parse_state(state),
+        reason=_reason(reason),
+        elapsed_seconds=parse_elapsed(elapsed.strip()),
+    )
+
+
+def _sacct_line(line: str) -> ElementReport:
+    job_id, state, exit_code, elapsed = (*line.split("|"), "", "", "")[:4]
+    return ElementReport(
+        job_id,
+        parse_state(state),
+        reason="preempted" if state.startswith("PREEMPTED") else "",
+        exit_code=_exit_code(exit_code),
+        elapsed_seconds=float(elapsed) if elapsed.isdigit() else None,
+    )
+
+
+def _scontrol_line(line: str) -> ElementReport:
+    fields = dict(_FIELD.findall(line))
+    job_id = fields.get("JobId", "")
+    if "ArrayTaskId" in fields:
+        tasks = fields["ArrayTaskId"]
+        job_id = f"{fields.get('ArrayJobId')}_{tasks if tasks.isdigit() else f'[{tasks}]'}"
+    return ElementReport(
+        job_id,
+        parse_state(fields.get("JobState", "")),
+        reason=_reason(fields.get("Reason", "")),
+        exit_code=_exit_code(fields.get("ExitCode", "")),
+        elapsed_seconds=parse_elapsed(fields.get("RunTime", "")),
+    )
 
 
 def _element_ids(job_id: str) -> list[str]:

@@ -275,7 +275,10 @@ def load_rows(workspace: Path) -> dict[str, ExperimentRow]:
 
 
 def update_rows(
-    workspace: Path, change: Callable[[dict[str, ExperimentRow]], Mapping[str, ExperimentRow]]
+    workspace: Path,
+    change: Callable[[dict[str, ExperimentRow]], Mapping[str, ExperimentRow]],
+    *,
+    anew: bool = False,
 ) -> None:
     """Read, change and replace the table while no other process does.
 
@@ -283,6 +286,8 @@ def update_rows(
     ----------
     change : callable
         From the rows that are there now to those that shall be there.
+    anew : bool
+        Begin without rows: the table is lost or damaged.
 
     Raises
     ------
@@ -292,18 +297,10 @@ def update_rows(
     folder = table_path(workspace).parent
     files.create_folder(folder)
     with StudyLock(folder / ".lock"):
-        before = load_rows(workspace)
+        before = {} if anew else load_rows(workspace)
         after = change(dict(before))
-        if after != before:
+        if anew or after != before:
             files.save_text(table_path(workspace), _as_csv(after.values()))
-
-
-def rebuild(workspace: Path, rows: Iterable[ExperimentRow]) -> None:
-    """Replace the table, damaged or lost, by rows made from the run directories."""
-    folder = table_path(workspace).parent
-    files.create_folder(folder)
-    with StudyLock(folder / ".lock"):
-        files.save_text(table_path(workspace), _as_csv(rows))
 
 
 def holds_secret(text: str) -> bool:
