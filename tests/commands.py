@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from paretocast.cli import main
-from paretocast.data import write_demo_csv
+from paretocast.data import generate_demo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +50,14 @@ def exit_code(*arguments: object) -> int:
     finally:
         sys.argv = before
     return 0
+
+
+def write_demo_csv(path: Path, *, days: int = 1095) -> None:
+    """The demo series as a CSV file that a TOML file can name; compressed if it ends in .gz."""
+    series, _ = generate_demo(days=days)
+    columns = {"timestamp": series.index.strftime("%Y-%m-%dT%H:%M:%SZ"), "heat": series.values}
+    columns |= {covariate.name: covariate.values for covariate in series.covariates}
+    pd.DataFrame(columns).to_csv(path, index=False)
 
 
 def write_zone(folder: Path) -> Path:

@@ -7,8 +7,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from commands import ZONE
-from paretocast.data import load_dataset, write_demo_csv
+from commands import ZONE, write_demo_csv
+from paretocast.data import load_dataset
 from paretocast.data.task import Task, plan_task
 from paretocast.search.selection import TrialState
 from paretocast.settings import TuneSettings

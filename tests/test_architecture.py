@@ -16,6 +16,7 @@ ROOT = Path(paretocast.__file__).parent
 ORDER = (
     {"errors"},
     {"registry"},
+    {"toml"},
     {"metrics", "workspace", "data"},
     {"calibration", "search", "cluster"},
     {"settings"},

@@ -1,4 +1,4 @@
-"""What a user may set: TOML or options, parsed once into frozen, closed models.
+"""Settings of a user, from TOML and options, as frozen, closed models.
 
 Unknown keys are errors. Everything has a default, so an empty file is a valid one.
 """
@@ -6,14 +6,14 @@ Unknown keys are errors. Everything has a default, so an empty file is a valid o
 from __future__ import annotations
 
 import re
-import tomllib
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from paretocast.data.scaling import Transform
+from paretocast.data.spec import Zone
 from paretocast.data.task import DENSE_LEVELS, TaskShape
-from paretocast.errors import SettingsError, unknown_key
+from paretocast.errors import SettingsError
 from paretocast.metrics.scores import SAME_LEVEL, central_levels
 from paretocast.search.models import changed_space, model_name, possible_parameters
 from paretocast.search.objectives import (
@@ -27,23 +27,22 @@ from paretocast.search.objectives import (
 from paretocast.search.selection import DEFAULT_POLICY, POLICIES
 from paretocast.search.space import (
     DEFAULT_SAMPLER,
-    SAMPLERS,
     Choice,
     FloatRange,
     IntRange,
     Parameter,
     Value,
+    check_sampler,
 )
+from paretocast.toml import ClosedModel, checked, parse_table, read_toml
+from paretocast.workspace.files import TWO_STAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
     from typing import Any
 
     from paretocast.search.space import Space
-
-Given = TypeVar("Given")
-Checked = TypeVar("Checked")
 
 # A step per 48 training windows: neighbouring windows repeat each other. Below 600 steps the
 # schedule has no time to work, whatever the size of the series. A model that corrects an anchor is
@@ -55,23 +54,16 @@ STORAGES = ("sqlite", "journal")
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
-TWO_STAGE = "two-stage"
 FIRST_STAGE, FIRST_STAGE_POLICY = ("mae",), "min-mae"
 
 
-class Closed(BaseModel):
-    """A settings table: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TaskSettings(Closed):
+class TaskSettings(ClosedModel):
     """Table `[task]`: what a forecast looks like."""
 
     input_steps: Annotated[int, Field(ge=24, description="hours of history a model sees")] = 168
     horizon_steps: Annotated[int, Field(ge=1, le=8760, description="hours ahead")] = 24
     issue_hour: Annotated[int, Field(ge=0, le=23, description="hour of the daily issue")] = 0
-    issue_zone: Annotated[str, Field(description="time zone of issue_hour")] = "UTC"
+    issue_zone: Annotated[Zone, Field(description="time zone of issue_hour")] = "UTC"
     levels: tuple[float, ...] = DENSE_LEVELS
     features: tuple[str, ...] | None = None
 
@@ -88,19 +80,6 @@ class TaskSettings(Closed):
             )
         return levels
 
-    @field_validator("issue_zone")
-    @classmethod
-    def _zone_exists(cls, zone: str) -> str:
-        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-        try:
-            ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(
-                f"time zone {zone!r} is unknown, expected a name such as Europe/Copenhagen"
-            ) from error
-        return zone
-
     def shape(self) -> TaskShape:
         """The same as the task takes it."""
         return TaskShape(
@@ -112,7 +91,7 @@ class TaskSettings(Closed):
         )
 
 
-class TrainingSettings(Closed):
+class TrainingSettings(ClosedModel):
     """Table `[training]`: the recipe that all trials share.
 
     `steps` and `epochs` are two ways to say the budget; at most one may be given.
@@ -153,7 +132,7 @@ class TrainingSettings(Closed):
         return round(steps * ANCHORED_SHARE) if anchored else steps
 
     def rungs(self, *, anchored: bool) -> int:
-        """How often a trial is compared with the others, its end included.
+        """Number of comparisons of a trial with the others, its end included.
 
         Once where models correct an anchor: after a third of their few steps, those that have not
         begun to learn look best.
@@ -161,7 +140,7 @@ class TrainingSettings(Closed):
         return self.n_rungs or (1 if anchored else 2)
 
 
-class RangeSettings(Closed):
+class RangeSettings(ClosedModel):
     """A range of the space as a table.
 
     `{low = 0.0, high = 0.5, log = false}` or `{values = [..]}`.
@@ -198,7 +177,7 @@ class RangeSettings(Closed):
         return IntRange(int(low), int(high))
 
 
-class RacingSettings(Closed):
+class RacingSettings(ClosedModel):
     """Table `[racing]`: how far trials near the front are trained again with other seeds."""
 
     max_seeds: Annotated[int, Field(ge=1, description="trainings of a trial")] = 3
@@ -207,20 +186,48 @@ class RacingSettings(Closed):
     ] = 0.2
 
 
-class TuneSettings(Closed):
+def _check_storage(storage: str | None) -> str | None:
+    if storage is not None and storage not in STORAGES and "://" not in storage:
+        raise SettingsError("expected sqlite, journal, or a URL such as postgresql://user@host/db")
+    return storage
+
+
+def _check_device(device: str) -> str:
+    if not _DEVICE.fullmatch(device):
+        raise SettingsError(f"got {device!r}, expected auto, cpu, cuda or cuda:N")
+    return device
+
+
+def _check_policy(policy: str) -> str:
+    if policy not in POLICIES:
+        raise SettingsError(f"policy {policy!r} is unknown, expected one of {', '.join(POLICIES)}")
+    return policy
+
+
+def _objective_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(objective.name for objective in parse_objectives(names))
+
+
+def _constraint_texts(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(constraint) for constraint in parse_constraints(texts))
+
+
+class TuneSettings(ClosedModel):
     """Everything `paretocast tune` needs beside the data set."""
 
-    model: str = "NHITS_Q"
+    model: Annotated[str, checked(model_name)] = "NHITS_Q"
     dataset: str = "demo"
     trials: Annotated[
         int, Field(ge=1, description="total trials of the study, earlier ones included")
     ] = 20
     time_limit_seconds: Annotated[float, Field(gt=0.0)] | None = None
     seed: Annotated[int, Field(ge=0)] = 1
-    device: str = "auto"
+    device: Annotated[str, checked(_check_device)] = "auto"
     threads: Annotated[int, Field(ge=1)] | None = None
     workers: Annotated[int, Field(ge=1, description="processes that share the study")] = 1
-    storage: Annotated[str, Field(description="sqlite, journal or a URL")] | None = None
+    storage: Annotated[
+        str | None, checked(_check_storage), Field(description="sqlite, journal or a URL")
+    ] = None
     patience: (
         Annotated[int, Field(ge=1, description="trials without growth of the front")] | None
     ) = None
@@ -231,23 +238,23 @@ class TuneSettings(Closed):
         int, Field(ge=1, description="processes that may die over a training before it has failed")
     ] = 5
     target_coverage: Annotated[float, Field(gt=1.0, lt=100.0, description="percent")] = 80.0
-    sampler: str = DEFAULT_SAMPLER
-    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
-    require: tuple[str, ...] = ()
+    sampler: Annotated[str, checked(check_sampler)] = DEFAULT_SAMPLER
+    objectives: Annotated[tuple[str, ...], checked(_objective_names)] = DEFAULT_OBJECTIVES
+    require: Annotated[tuple[str, ...], checked(_constraint_texts)] = ()
     warm_start: tuple[str, ...] = ()
-    policy: str = DEFAULT_POLICY
+    policy: Annotated[str, checked(_check_policy)] = DEFAULT_POLICY
     strategy: Literal["single-stage", "two-stage"] = "single-stage"
     covariates: tuple[str, ...] | None = None
     data_dir: str | None = None
     task: TaskSettings = TaskSettings()
     training: TrainingSettings = TrainingSettings()
     racing: RacingSettings = RacingSettings()
-    space: dict[str, dict[str, RangeSettings]] = {}
+    space: dict[str, dict[str, RangeSettings]] = {}  # noqa: RUF012  (pydantic copies it)
 
     @model_validator(mode="before")
     @classmethod
     def _first_stage_minimises_mae(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """What a two-stage study searches for unless told otherwise."""
+        """Set the objectives of a two-stage study unless others are given."""
         if values.get("strategy") != TWO_STAGE:
             return values
         return {"objectives": FIRST_STAGE, "policy": FIRST_STAGE_POLICY, **values}
@@ -262,57 +269,19 @@ class TuneSettings(Closed):
         bounds = (f"calibrated_picp >= {low:g}", f"calibrated_picp <= {high:g}")
         return {"require": bounds, **values, "objectives": HONEST_OBJECTIVES}
 
+    @property
+    def two_stage(self) -> bool:
+        """True if the search has a second stage, which finds the levels of the interval."""
+        return self.strategy == TWO_STAGE
+
     @model_validator(mode="after")
     def _stages_share_the_work(self) -> TuneSettings:
-        if self.strategy == TWO_STAGE and self.objectives != FIRST_STAGE:
+        if self.two_stage and self.objectives != FIRST_STAGE:
             raise ValueError(
                 f"strategy {TWO_STAGE} has the objective mae and finds the coverage in its second "
                 f"stage, got objectives {','.join(self.objectives)}"
             )
         return self
-
-    @field_validator("model")
-    @classmethod
-    def _model_exists(cls, name: str) -> str:
-        return _as_value_error(model_name, name)
-
-    @field_validator("objectives")
-    @classmethod
-    def _objectives_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(objective.name for objective in _as_value_error(parse_objectives, names))
-
-    @field_validator("require")
-    @classmethod
-    def _requirements_are_understood(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(str(constraint) for constraint in _as_value_error(parse_constraints, texts))
-
-    @field_validator("sampler")
-    @classmethod
-    def _sampler_exists(cls, name: str) -> str:
-        if name not in SAMPLERS:
-            raise ValueError(f"sampler {name!r} is unknown, expected one of {', '.join(SAMPLERS)}")
-        return name
-
-    @field_validator("storage")
-    @classmethod
-    def _storage_is_known(cls, storage: str | None) -> str | None:
-        if storage is not None and storage not in STORAGES and "://" not in storage:
-            raise ValueError("expected sqlite, journal, or a URL such as postgresql://user@host/db")
-        return storage
-
-    @field_validator("device")
-    @classmethod
-    def _device_is_known(cls, device: str) -> str:
-        if not _DEVICE.fullmatch(device):
-            raise ValueError(f"got {device!r}, expected auto, cpu, cuda or cuda:N")
-        return device
-
-    @field_validator("policy")
-    @classmethod
-    def _policy_exists(cls, policy: str) -> str:
-        if policy not in POLICIES:
-            raise ValueError(f"policy {policy!r} is unknown, expected one of {', '.join(POLICIES)}")
-        return policy
 
     @model_validator(mode="after")
     def _levels_hold_the_interval(self) -> TuneSettings:
@@ -336,8 +305,11 @@ class TuneSettings(Closed):
 
     def search_space(self) -> Space:
         """Ranges of the model, with those of `[space.MODEL]` in their place."""
-        own = [ranges for name, ranges in self.space.items() if model_name(name) == self.model]
-        return _space_of(self.model, {key: value for one in own for key, value in one.items()})
+        ranges: dict[str, RangeSettings] = {}
+        for name, changes in self.space.items():
+            if model_name(name) == self.model:
+                ranges |= changes
+        return _space_of(self.model, ranges)
 
 
 def load_settings(path: Path | None, overrides: Mapping[str, Any]) -> TuneSettings:
@@ -353,20 +325,16 @@ def load_settings(path: Path | None, overrides: Mapping[str, Any]) -> TuneSettin
     SettingsError
         If the file cannot be read, a key is unknown or a value is not allowed.
     """
-    table = _read_toml(path) if path is not None else {}
+    table = _read(path)
     origin = str(path) if path is not None else "the options"
-    try:
-        return TuneSettings.model_validate(_merged(table, overrides))
-    except ValidationError as error:
-        raise SettingsError(_explain(error, origin)) from error
+    return parse_table(TuneSettings, _merged(table, overrides), origin=origin)
 
 
 def continue_settings(
     stored: Mapping[str, Any], path: Path | None, overrides: Mapping[str, Any]
 ) -> TuneSettings:
     """Settings of an earlier run of a study with a file's and then the options' values on top."""
-    table = _read_toml(path) if path is not None else {}
-    changed = _merged(table, overrides)
+    changed = _merged(_read(path), overrides)
     base = {**stored, "time_limit_seconds": None}
     budget = changed.get("training", {})
     if budget.get("epochs") is not None or budget.get("steps") is not None:
@@ -375,23 +343,18 @@ def continue_settings(
 
 
 def _space_of(model: str, ranges: Mapping[str, RangeSettings]) -> Space:
-    known = possible_parameters(model)
+    parameters = possible_parameters(model)
     changes: Space = {}
     for key, value in ranges.items():
         try:
-            changes[key] = value.parameter(known[key]) if key in known else Choice(())
+            changes[key] = value.parameter(parameters[key]) if key in parameters else Choice(())
         except SettingsError as error:
             raise SettingsError(f"{key}: {error}") from error
     return changed_space(model, changes)
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"settings file {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"settings file {path} is not TOML: {error}") from error
+def _read(path: Path | None) -> dict[str, Any]:
+    return {} if path is None else read_toml(path, "settings file")
 
 
 def _merged(table: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -402,34 +365,3 @@ def _merged(table: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str,
         elif value is not None:
             merged[key] = value
     return merged
-
-
-def _explain(error: ValidationError, origin: str) -> str:
-    lines = []
-    for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            message = unknown_key(str(problem["loc"][-1]), _allowed_keys(problem["loc"]))
-        lines.append(f"{where}: {message}" if where else message)
-    return f"{origin}: " + "; ".join(lines)
-
-
-def _allowed_keys(location: Sequence[int | str]) -> Iterable[str]:
-    """Keys of the table in which an unknown key was met."""
-    tables: Mapping[str, type[Closed]] = {
-        "task": TaskSettings,
-        "training": TrainingSettings,
-        "racing": RacingSettings,
-        "space": RangeSettings,
-    }
-    table = tables[str(location[0])] if len(location) > 1 else TuneSettings
-    return table.model_fields
-
-
-def _as_value_error(check: Callable[[Given], Checked], value: Given) -> Checked:
-    """The checked value; pydantic reports ValueError, not our errors."""
-    try:
-        return check(value)
-    except SettingsError as error:
-        raise ValueError(str(error)) from error

@@ -53,8 +53,9 @@ def wait_for(executor: Executor, job_id: str, states: set[JobState] = ENDED) -> 
     return report
 
 
-def text_of(executor: Executor, job: Job, job_id: str) -> list[str]:
-    return [path.read_text("utf-8") for path in executor.logs(job, job_id)]
+def text_of(job: Job, job_id: str) -> list[str]:
+    paths = [Path(path) for pair in job.log_paths(job_id) for path in pair]
+    return [path.read_text("utf-8") for path in paths if path.is_file()]
 
 
 def test_a_job_runs_in_its_folder_and_its_output_is_found(
@@ -65,14 +66,14 @@ def test_a_job_runs_in_its_folder_and_its_output_is_found(
     report = wait_for(executor, job_id)
     assert report.state is JobState.COMPLETED
     assert [element.exit_code for element in report.elements] == [0]
-    assert text_of(executor, job, job_id) == [f"{tmp_path}\n", "oops\n"]
+    assert text_of(job, job_id) == [f"{tmp_path}\n", "oops\n"]
 
 
 def test_the_exit_code_of_a_failed_job_is_known(executor: Executor, tmp_path: Path) -> None:
     report = wait_for(executor, executor.submit(make_job(tmp_path, "exit 7")))
     assert report.state is JobState.FAILED
-    assert report.telling is not None
-    assert report.telling.exit_code == 7
+    assert report.deciding_element is not None
+    assert report.deciding_element.exit_code == 7
 
 
 def test_a_cancelled_job_ends(executor: Executor, tmp_path: Path) -> None:
@@ -101,7 +102,7 @@ def test_elements_know_their_number_and_fail_alone(executor: Executor, tmp_path:
         f"{job_id}_0": (JobState.COMPLETED, 0),
         f"{job_id}_1": (JobState.FAILED, 1),
     }
-    assert text_of(executor, job, job_id) == ["0\n", "", "1\n", ""]
+    assert text_of(job, job_id) == ["0\n", "", "1\n", ""]
 
 
 def test_a_job_starts_after_the_one_it_follows(executor: Executor, tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_a_job_starts_after_the_one_it_follows(executor: Executor, tmp_path: Pat
     second = executor.submit(job)
     assert executor.poll([second])[second].state is JobState.PENDING
     assert wait_for(executor, second).state is JobState.COMPLETED
-    assert text_of(executor, job, second)[0] == "first\n"
+    assert text_of(job, second)[0] == "first\n"
 
 
 def test_a_job_behind_a_failed_one_never_starts(executor: Executor, tmp_path: Path) -> None:
@@ -118,7 +119,7 @@ def test_a_job_behind_a_failed_one_never_starts(executor: Executor, tmp_path: Pa
     job = make_job(tmp_path, "echo started", after=(first,))
     second = executor.submit(job)
     assert wait_for(executor, second).state is JobState.CANCELLED
-    assert text_of(executor, job, second) == []
+    assert text_of(job, second) == []
 
 
 def test_a_job_of_another_machine_is_not_cancelled_by_its_process_id(tmp_path: Path) -> None:

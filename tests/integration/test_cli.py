@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from commands import run_cli
+from commands import run_cli, write_demo_csv
 from paretocast.cli.tune import parse_duration
-from paretocast.data import write_demo_csv
 from paretocast.errors import SettingsError
 from paretocast.report.assessment import HEADING
 from paretocast.study.interruption import StopRequest

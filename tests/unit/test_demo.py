@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paretocast.data import generate_demo, load_dataset, write_demo_csv
+from commands import write_demo_csv
+from paretocast.data import generate_demo, load_dataset
 from paretocast.data.demo import DemoTruth
 from paretocast.data.series import Role
 from paretocast.errors import DataError

@@ -167,7 +167,9 @@ def test_elements_that_the_controller_has_forgotten_are_in_the_accounting(fake: 
     sacct = "echo '5_0|FAILED|3:0|1'; echo '5_1|COMPLETED|0:0|2'"
     report = fake(squeue="echo '5_1|COMPLETED|0:02|None'", sacct=sacct).poll(["5"])["5"]
     assert report.state is JobState.FAILED
-    assert report.telling == ElementReport("5_0", JobState.FAILED, exit_code=3, elapsed_seconds=1.0)
+    assert report.deciding_element == ElementReport(
+        "5_0", JobState.FAILED, exit_code=3, elapsed_seconds=1.0
+    )
 
 
 def test_a_job_that_everybody_has_forgotten_is_unknown(fake: FakeSlurm) -> None:

@@ -7,12 +7,18 @@ from pathlib import Path
 import pytest
 
 from paretocast.cluster.base import ElementReport, JobReport, JobState
-from paretocast.cluster.status import Evidence, State, likely_cause, next_commands, standing
-from paretocast.cluster.tracking import Row
+from paretocast.cluster.status import (
+    Evidence,
+    State,
+    experiment_status,
+    likely_cause,
+    next_commands,
+)
+from paretocast.cluster.tracking import ExperimentRow
 from paretocast.workspace.progress import Progress
 
 NOW = datetime(2026, 1, 1, 13, 0, tzinfo=UTC)
-ROW = Row(
+ROW = ExperimentRow(
     id="NHITS_Q_heat_812",
     job_ids="812",
     model="NHITS_Q",
@@ -38,7 +44,7 @@ def evidence(
     found: JobReport | None,
     progress: Progress = HALF,
     *,
-    row: Row = ROW,
+    row: ExperimentRow = ROW,
     has_result: bool = True,
     last_lines: tuple[str, ...] = (),
 ) -> Evidence:
@@ -48,7 +54,7 @@ def evidence(
 
 
 @pytest.mark.parametrize(
-    ("found", "progress", "stand"),
+    ("found", "progress", "state"),
     [
         (report(JobState.PENDING), Progress(), State.QUEUED),
         (report(JobState.RUNNING, JobState.FAILED), HALF, State.RUNNING),
@@ -66,40 +72,42 @@ def evidence(
         (None, HALF, State.UNFINISHED),
     ],
 )
-def test_the_stand_follows_from_the_job_and_the_trials(
-    found: JobReport | None, progress: Progress, stand: State
+def test_the_state_follows_from_the_job_and_the_trials(
+    found: JobReport | None, progress: Progress, state: State
 ) -> None:
-    assert standing(evidence(found, progress), now=NOW).stand is stand
+    assert experiment_status(evidence(found, progress), now=NOW).state is state
 
 
 def test_trials_without_a_result_are_no_success() -> None:
     all_failed = Progress(n_failed=10)
-    one = standing(evidence(report(JobState.FAILED), all_failed, has_result=False), now=NOW)
-    assert one.stand is State.FAILED
+    status = experiment_status(
+        evidence(report(JobState.FAILED), all_failed, has_result=False), now=NOW
+    )
+    assert status.state is State.FAILED
 
 
 def test_a_search_that_lost_patience_is_finished() -> None:
     lines = ("ended by patience at 5 trials",)
-    one = evidence(report(JobState.COMPLETED), HALF, last_lines=lines)
-    assert standing(one, now=NOW).stand is State.FINISHED
+    patience = evidence(report(JobState.COMPLETED), HALF, last_lines=lines)
+    assert experiment_status(patience, now=NOW).state is State.FINISHED
 
 
 def test_time_counts_until_now_while_it_runs_and_until_the_last_trial_afterwards() -> None:
-    assert standing(evidence(report(JobState.RUNNING)), now=NOW).elapsed_seconds == 3600.0
-    assert standing(evidence(report(JobState.FAILED)), now=NOW).elapsed_seconds == 1800.0
+    assert experiment_status(evidence(report(JobState.RUNNING)), now=NOW).elapsed_seconds == 3600.0
+    assert experiment_status(evidence(report(JobState.FAILED)), now=NOW).elapsed_seconds == 1800.0
     waiting = replace(ROW, started="", ended="")
-    found = standing(evidence(report(JobState.PENDING), row=waiting), now=NOW)
+    found = experiment_status(evidence(report(JobState.PENDING), row=waiting), now=NOW)
     assert found.elapsed_seconds is None
 
 
 def test_the_rest_is_a_mean_trial_for_each_left_shared_by_the_workers() -> None:
     # 5 trials took 500 s, 5 are left, 2 workers run: 5 * 100 / 2
     both = report(JobState.RUNNING, JobState.RUNNING)
-    assert standing(evidence(both), now=NOW).rest_seconds == 250.0
-    one = report(JobState.RUNNING, JobState.FAILED)
-    assert standing(evidence(one), now=NOW).rest_seconds == 500.0
-    assert standing(evidence(both, Progress()), now=NOW).rest_seconds is None
-    assert standing(evidence(report(JobState.FAILED)), now=NOW).rest_seconds is None
+    assert experiment_status(evidence(both), now=NOW).rest_seconds == 250.0
+    half = report(JobState.RUNNING, JobState.FAILED)
+    assert experiment_status(evidence(half), now=NOW).rest_seconds == 500.0
+    assert experiment_status(evidence(both, Progress()), now=NOW).rest_seconds is None
+    assert experiment_status(evidence(report(JobState.FAILED)), now=NOW).rest_seconds is None
 
 
 @pytest.mark.parametrize(
@@ -111,20 +119,20 @@ def test_the_rest_is_a_mean_trial_for_each_left_shared_by_the_workers() -> None:
     ],
 )
 def test_a_waiting_job_says_what_it_waits_for(reason: str, detail: str) -> None:
-    one = standing(evidence(report(JobState.PENDING, reason=reason)), now=NOW)
-    assert one.detail.startswith(detail)
+    status = experiment_status(evidence(report(JobState.PENDING, reason=reason)), now=NOW)
+    assert status.detail.startswith(detail)
 
 
 def test_a_job_that_was_just_submitted_behind_another_waits_for_it() -> None:
-    one = standing(replace(evidence(report(JobState.PENDING)), after=("811",)), now=NOW)
-    assert one.detail == "waits for the job it follows"
+    status = experiment_status(replace(evidence(report(JobState.PENDING)), after=("811",)), now=NOW)
+    assert status.detail == "waits for the job it follows"
 
 
 def test_a_job_that_was_not_started_for_its_dependency_says_so() -> None:
     row = replace(ROW, started="", ended="")
     known = evidence(report(JobState.CANCELLED), Progress(), row=row, has_result=False)
-    one = standing(replace(known, after=("811",)), now=NOW)
-    assert one.detail == "never started: job 811, which it follows, did not end well"
+    status = experiment_status(replace(known, after=("811",)), now=NOW)
+    assert status.detail == "never started: job 811, which it follows, did not end well"
 
 
 @pytest.mark.parametrize(
@@ -163,15 +171,15 @@ def test_the_likely_cause_is_named(
 
 
 def test_a_failed_experiment_is_to_be_resubmitted() -> None:
-    failed = standing(evidence(report(JobState.FAILED)), now=NOW)
+    failed = experiment_status(evidence(report(JobState.FAILED)), now=NOW)
     (line,) = next_commands([failed], workspace=HPO)
     assert line.endswith("after 5 of 10 trials: paretocast resubmit NHITS_Q_heat_812")
 
 
 def test_a_later_experiment_stands_in_the_place_of_a_failed_one() -> None:
-    failed = standing(evidence(report(JobState.FAILED)), now=NOW)
+    failed = experiment_status(evidence(report(JobState.FAILED)), now=NOW)
     later = replace(ROW, id="NHITS_Q_heat_900", job_ids="900")
-    running = standing(evidence(report(JobState.RUNNING), row=later), now=NOW)
+    running = experiment_status(evidence(report(JobState.RUNNING), row=later), now=NOW)
     assert next_commands([failed, running], workspace=Path("my dir")) == (
         "follow the jobs: paretocast status --watch --workspace 'my dir'",
     )
@@ -179,37 +187,37 @@ def test_a_later_experiment_stands_in_the_place_of_a_failed_one() -> None:
 
 def test_a_finished_stage_1_invites_its_stage_2() -> None:
     row = replace(ROW, stage="1", strategy="two-stage")
-    first = standing(evidence(report(JobState.COMPLETED), WHOLE, row=row), now=NOW)
+    first = experiment_status(evidence(report(JobState.COMPLETED), WHOLE, row=row), now=NOW)
     (line,) = next_commands([first], workspace=HPO)
     assert line == (
         "stage 2 of NHITS_Q heat can be submitted: paretocast submit NHITS_Q heat --stage 2"
     )
     second = replace(row, id="NHITS_Q_heat_813", stage="2")
-    waiting = standing(evidence(report(JobState.PENDING), Progress(), row=second), now=NOW)
+    waiting = experiment_status(evidence(report(JobState.PENDING), Progress(), row=second), now=NOW)
     lines = next_commands([first, waiting], workspace=HPO)
     assert not any("can be submitted" in line for line in lines)
 
 
 def test_a_local_study_is_continued_by_tune() -> None:
     local = replace(ROW, id="NHITS_Q_heat_mine", job_ids="")
-    one = standing(evidence(None, row=local), now=NOW)
-    (line,) = next_commands([one], workspace=HPO)
+    status = experiment_status(evidence(None, row=local), now=NOW)
+    (line,) = next_commands([status], workspace=HPO)
     assert line.endswith("paretocast tune --model NHITS_Q --dataset heat --job-id mine --resume")
     own = replace(evidence(None, row=local), source="my data/zone.toml")
-    (line,) = next_commands([standing(own, now=NOW)], workspace=HPO)
+    (line,) = next_commands([experiment_status(own, now=NOW)], workspace=HPO)
     assert "--dataset 'my data/zone.toml' --job-id mine" in line
 
 
 def test_pages_that_nobody_wrote_are_offered() -> None:
     whole = replace(evidence(report(JobState.COMPLETED), WHOLE), has_pages=False)
-    (line,) = next_commands([standing(whole, now=NOW)], workspace=HPO)
+    (line,) = next_commands([experiment_status(whole, now=NOW)], workspace=HPO)
     assert line.startswith("pages of NHITS_Q_heat_812: paretocast tune")
 
 
 def test_the_row_and_the_json_hold_what_was_found() -> None:
-    one = standing(evidence(report(JobState.COMPLETED), WHOLE), now=NOW)
-    row = one.row()
+    status = experiment_status(evidence(report(JobState.COMPLETED), WHOLE), now=NOW)
+    row = status.current_row()
     assert (row.state, row.best_mae, row.best_picp) == ("finished", "0.1", "80.00")
-    content = one.as_json()
+    content = status.as_json()
     assert (content["n_completed"], content["n_pruned"], content["n_failed"]) == (8, 1, 1)
     assert (content["trials"], content["job_ids"], content["stage"]) == (10, ["812"], None)

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from paretocast.cluster.base import ElementReport, Executor, Job, JobReport, JobState
+from paretocast.cluster.collect import StatusReport, collect_status, result_path, update_table
 from paretocast.cluster.profiles import Profile
-from paretocast.cluster.script import Request
+from paretocast.cluster.script import SearchRequest
 from paretocast.cluster.status import State
 from paretocast.cluster.submission import cancel, find, plan, refuse_if_active, request_of, submit
-from paretocast.cluster.survey import StatusReport, keep_table, result_path, survey
 from paretocast.cluster.tracking import Submission, load_rows, submission_row, table_path
 from paretocast.errors import ExecutionError, StoreError
 from paretocast.workspace.files import RunDirectory, save_json
@@ -48,12 +48,11 @@ class Notebook(Executor):
         for job_id in job_ids:
             self.states[job_id] = JobState.CANCELLED
 
-    def logs(self, job: Job, job_id: str) -> tuple[Path, ...]:
-        return ()
 
-
-def make_request(folder: Path, *, stage: int | None = None, model: str = "NHITS_Q") -> Request:
-    return Request(
+def make_request(
+    folder: Path, *, stage: int | None = None, model: str = "NHITS_Q"
+) -> SearchRequest:
+    return SearchRequest(
         model=model,
         dataset="heat",
         source="heat",
@@ -66,12 +65,12 @@ def make_request(folder: Path, *, stage: int | None = None, model: str = "NHITS_
     )
 
 
-def hand_over(request: Request, executor: Executor, **more: object) -> Submission:
+def hand_over(request: SearchRequest, executor: Executor, **more: object) -> Submission:
     return submit(request, Profile(), executor, program=("p",), now=NOW, **more)  # type: ignore[arg-type]
 
 
 def look(folder: Path, executor: Executor | None) -> StatusReport:
-    return survey(folder / "hpo", executor, now=NOW)
+    return collect_status(folder / "hpo", executor, now=NOW)
 
 
 def finish(folder: Path, submission: Submission, *, n_trials: int = 2) -> None:
@@ -147,9 +146,9 @@ def test_what_is_queued_or_finished_is_skipped_and_named(tmp_path: Path) -> None
     executor.states["2"] = JobState.COMPLETED
     finish(tmp_path, done)
     models = ("NHITS_Q", "TFT_Q", "TIMESNET_Q")
-    wanted = [make_request(tmp_path, model=model) for model in models]
-    steps = plan(wanted, look(tmp_path, executor).standings)
-    assert [step.skipped for step in steps] == [
+    requests = [make_request(tmp_path, model=model) for model in models]
+    planned = plan(requests, look(tmp_path, executor).experiments)
+    assert [submission.skipped for submission in planned] == [
         f"queued as {queued.id} (job 1)",
         f"finished as {done.id}, 2 trials",
         "",
@@ -161,29 +160,29 @@ def test_a_study_that_stopped_half_way_is_continued(tmp_path: Path) -> None:
     half = hand_over(make_request(tmp_path), executor)
     finish(tmp_path, half, n_trials=1)
     executor.states["1"] = JobState.FAILED
-    (step,) = plan([make_request(tmp_path)], look(tmp_path, executor).standings)
-    assert (step.skipped, step.study_id) == ("", "1")
+    (planned,) = plan([make_request(tmp_path)], look(tmp_path, executor).experiments)
+    assert (planned.skipped, planned.study_id) == ("", "1")
 
 
 def test_a_job_that_failed_before_its_first_trial_is_begun_anew(tmp_path: Path) -> None:
     executor = Notebook()
     hand_over(make_request(tmp_path), executor)
     executor.states["1"] = JobState.FAILED
-    (step,) = plan([make_request(tmp_path)], look(tmp_path, executor).standings)
-    assert (step.skipped, step.study_id) == ("", None)
+    (planned,) = plan([make_request(tmp_path)], look(tmp_path, executor).experiments)
+    assert (planned.skipped, planned.study_id) == ("", None)
 
 
 def test_stage_2_waits_for_a_stage_1_of_the_same_submission(tmp_path: Path) -> None:
-    steps = plan([make_request(tmp_path, stage=1), make_request(tmp_path, stage=2)], ())
-    assert [step.after_step for step in steps] == [None, 0]
+    planned = plan([make_request(tmp_path, stage=1), make_request(tmp_path, stage=2)], ())
+    assert [submission.after_index for submission in planned] == [None, 0]
 
 
 def test_stage_2_waits_for_a_stage_1_that_runs(tmp_path: Path) -> None:
     executor = Notebook()
     hand_over(make_request(tmp_path, stage=1), executor)
     executor.states["1"] = JobState.RUNNING
-    (step,) = plan([make_request(tmp_path, stage=2)], look(tmp_path, executor).standings)
-    assert (step.skipped, step.after) == ("", ("1",))
+    (planned,) = plan([make_request(tmp_path, stage=2)], look(tmp_path, executor).experiments)
+    assert (planned.skipped, planned.after) == ("", ("1",))
 
 
 def test_stage_2_starts_at_once_when_stage_1_is_finished(tmp_path: Path) -> None:
@@ -191,21 +190,21 @@ def test_stage_2_starts_at_once_when_stage_1_is_finished(tmp_path: Path) -> None
     first = hand_over(make_request(tmp_path, stage=1), executor)
     executor.states["1"] = JobState.COMPLETED
     finish(tmp_path, first)
-    (step,) = plan([make_request(tmp_path, stage=2)], look(tmp_path, executor).standings)
-    assert (step.skipped, step.after, step.refused) == ("", (), False)
+    (planned,) = plan([make_request(tmp_path, stage=2)], look(tmp_path, executor).experiments)
+    assert (planned.skipped, planned.after, planned.refused) == ("", (), False)
 
 
 def test_stage_2_is_refused_without_a_stage_1(tmp_path: Path) -> None:
     executor = Notebook()
-    (step,) = plan([make_request(tmp_path, stage=2)], ())
-    assert step.refused
-    assert "neither finished nor runs (there is none)" in step.skipped
+    (planned,) = plan([make_request(tmp_path, stage=2)], ())
+    assert planned.refused
+    assert "neither finished nor runs (there is none)" in planned.skipped
     hand_over(make_request(tmp_path, stage=1), executor)
     executor.states["1"] = JobState.FAILED
-    (step,) = plan([make_request(tmp_path, stage=2)], look(tmp_path, executor).standings)
-    assert step.refused
-    assert "NHITS_Q_heat_1 is failed" in step.skipped
-    assert "paretocast submit NHITS_Q heat --stage 1" in step.skipped
+    (planned,) = plan([make_request(tmp_path, stage=2)], look(tmp_path, executor).experiments)
+    assert planned.refused
+    assert "NHITS_Q_heat_1 is failed" in planned.skipped
+    assert "paretocast submit NHITS_Q heat --stage 1" in planned.skipped
 
 
 def test_an_old_result_of_a_stage_does_not_hide_that_its_job_failed(tmp_path: Path) -> None:
@@ -221,8 +220,8 @@ def test_an_old_result_of_a_stage_does_not_hide_that_its_job_failed(tmp_path: Pa
     result = result_path(tmp_path / "hpo", submission_row(submission))
     os.utime(result, (0, 0))
     executor.states["1"] = JobState.FAILED
-    (one,) = look(tmp_path, executor).standings
-    assert one.stand is State.FAILED
+    (experiment,) = look(tmp_path, executor).experiments
+    assert experiment.state is State.FAILED
 
 
 def test_stage_2_shows_the_coverage_of_its_levels(tmp_path: Path) -> None:
@@ -231,12 +230,12 @@ def test_stage_2_shows_the_coverage_of_its_levels(tmp_path: Path) -> None:
     executor.states["1"] = JobState.COMPLETED
     result = result_path(tmp_path / "hpo", submission_row(submission))
     save_json(result, {"picp": 81.5})
-    (one,) = look(tmp_path, executor).standings
-    assert (one.stand, one.evidence.progress.best_picp) == (State.FINISHED, 81.5)
-    assert (one.as_json()["trials"], one.row().best_picp) == (None, "81.50")
+    (experiment,) = look(tmp_path, executor).experiments
+    assert (experiment.state, experiment.progress.best_picp) == (State.FINISHED, 81.5)
+    assert (experiment.as_json()["trials"], experiment.current_row().best_picp) == (None, "81.50")
     result.write_text("{}", encoding="utf-8")
-    (one,) = look(tmp_path, executor).standings
-    assert "calibrated_quantiles.json is damaged" in one.evidence.progress.problems[0]
+    (experiment,) = look(tmp_path, executor).experiments
+    assert "calibrated_quantiles.json is damaged" in experiment.progress.problems[0]
 
 
 def test_the_table_is_made_anew_from_the_run_directories(tmp_path: Path) -> None:
@@ -246,7 +245,7 @@ def test_the_table_is_made_anew_from_the_run_directories(tmp_path: Path) -> None
     before = load_rows(tmp_path / "hpo")
     table = table_path(tmp_path / "hpo")
     table.write_text("garbage", encoding="utf-8")
-    keep_table(tmp_path / "hpo", look(tmp_path, executor).standings, anew=True)
+    update_table(tmp_path / "hpo", look(tmp_path, executor).experiments, anew=True)
     after = load_rows(tmp_path / "hpo")
     assert {row.id: row.job_ids for row in after.values()} == {
         row.id: row.job_ids for row in before.values()
@@ -256,8 +255,8 @@ def test_the_table_is_made_anew_from_the_run_directories(tmp_path: Path) -> None
 def test_a_study_without_a_job_is_shown_too(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "hpo", "NHITS_Q", "my_zone", "mine")
     save_json(run.manifest, {"settings": {"trials": 8}})
-    (one,) = look(tmp_path, Notebook()).standings
-    assert (one.id, one.evidence.row.trials, one.stand) == (
+    (experiment,) = look(tmp_path, Notebook()).experiments
+    assert (experiment.id, experiment.row.trials, experiment.state) == (
         "NHITS_Q_my_zone_mine",
         "8",
         State.UNFINISHED,
@@ -268,13 +267,13 @@ def test_a_finished_experiment_is_not_asked_for_again(tmp_path: Path) -> None:
     executor = Notebook()
     finish(tmp_path, hand_over(make_request(tmp_path), executor))
     executor.states["1"] = JobState.COMPLETED
-    keep_table(tmp_path / "hpo", look(tmp_path, executor).standings, anew=False)
+    update_table(tmp_path / "hpo", look(tmp_path, executor).experiments, anew=False)
     executor.states["1"] = JobState.FAILED  # would show if it were asked for
-    (one,) = look(tmp_path, executor).standings
-    assert (one.stand, one.evidence.report) == (State.FINISHED, None)
+    (experiment,) = look(tmp_path, executor).experiments
+    assert (experiment.state, experiment.evidence.report) == (State.FINISHED, None)
     hand_over(make_request(tmp_path), executor, study_id="1")
-    (one,) = look(tmp_path, executor).standings
-    assert one.stand is State.QUEUED
+    (experiment,) = look(tmp_path, executor).experiments
+    assert experiment.state is State.QUEUED
 
 
 def test_a_silent_scheduler_is_noted_and_the_files_still_count(tmp_path: Path) -> None:
@@ -284,7 +283,7 @@ def test_a_silent_scheduler_is_noted_and_the_files_still_count(tmp_path: Path) -
 
     finish(tmp_path, hand_over(make_request(tmp_path), Notebook()))
     found = look(tmp_path, Silent())
-    assert [one.stand for one in found.standings] == [State.FINISHED]
+    assert [experiment.state for experiment in found.experiments] == [State.FINISHED]
     assert found.notes == ("the scheduler was not asked: squeue gave no answer within 60 s",)
 
 
@@ -293,7 +292,7 @@ def test_a_damaged_submission_does_not_hide_the_others(tmp_path: Path) -> None:
     hand_over(make_request(tmp_path), executor)
     (tmp_path / "hpo" / "results" / "NHITS_Q_heat" / "submission_9.json").write_text("{")
     found = look(tmp_path, executor)
-    assert [one.id for one in found.standings] == ["NHITS_Q_heat_1"]
+    assert [experiment.id for experiment in found.experiments] == ["NHITS_Q_heat_1"]
     assert "submission_9.json is damaged" in found.notes[0]
 
 
@@ -303,8 +302,8 @@ def test_a_job_is_dated_by_the_first_line_of_its_log(tmp_path: Path) -> None:
     log = Path(submission.jobs[0].logs[0][0])
     log.write_text("2026-01-01T11:59:00+00:00 job 1 on n1, restart 0\n", encoding="utf-8")
     executor.states["1"] = JobState.RUNNING
-    (one,) = look(tmp_path, executor).standings
-    assert one.elapsed_seconds == 60.0
+    (experiment,) = look(tmp_path, executor).experiments
+    assert experiment.elapsed_seconds == 60.0
 
 
 def test_damaged_files_of_a_run_are_reported_and_not_counted(tmp_path: Path) -> None:
@@ -314,8 +313,8 @@ def test_damaged_files_of_a_run_are_reported_and_not_counted(tmp_path: Path) -> 
     run = RunDirectory(tmp_path / "hpo", "NHITS_Q", "heat", "1")
     run.record(0).write_text("{", encoding="utf-8")
     run.best_params.write_text(json.dumps({"best_mae": 1.0}), encoding="utf-8")
-    (one,) = look(tmp_path, executor).standings
-    assert one.evidence.progress.n_complete == 1
-    problems = " ".join(one.evidence.progress.problems)
+    (experiment,) = look(tmp_path, executor).experiments
+    assert experiment.progress.n_complete == 1
+    problems = " ".join(experiment.progress.problems)
     assert "record.json is damaged" in problems
     assert "best_params_NHITS_Q_heat_1.json lacks all_pareto_trials" in problems

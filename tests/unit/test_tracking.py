@@ -7,17 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from paretocast.cluster import tracking
-from paretocast.cluster.script import Request
+from paretocast.cluster.script import SearchRequest
 from paretocast.cluster.tracking import (
-    Row,
+    ExperimentRow,
     Submission,
     SubmittedJob,
-    find_submissions,
     holds_secret,
     load_rows,
     load_submission,
     new_submission,
+    read_submissions,
     record_submission,
     submission_path,
     submission_row,
@@ -31,7 +30,7 @@ N_SUBMITTERS = 20
 
 
 def make_submission(job_id: str = "812", *, stage: int | None = None) -> Submission:
-    request = Request(
+    request = SearchRequest(
         model="NHITS_Q",
         dataset="heat",
         source="heat",
@@ -56,7 +55,7 @@ def test_a_submission_is_read_as_it_was_written(tmp_path: Path) -> None:
     record_submission(tmp_path, submission)
     path = submission_path(RunDirectory(tmp_path, "NHITS_Q", "heat", "812"))
     assert load_submission(path) == submission
-    assert find_submissions(tmp_path) == (submission,)
+    assert read_submissions(tmp_path) == ((submission,), ())
 
 
 def test_a_submission_becomes_a_row(tmp_path: Path) -> None:
@@ -87,14 +86,14 @@ def test_twenty_submitters_at_once_lose_no_row(tmp_path: Path) -> None:
     assert [process.exitcode for process in submitters] == [0] * N_SUBMITTERS
     expected = {f"NHITS_Q_heat_{i}" for i in range(N_SUBMITTERS)}
     assert set(load_rows(tmp_path)) == expected
-    assert {one.id for one in find_submissions(tmp_path)} == expected
+    assert {submission.id for submission in read_submissions(tmp_path)[0]} == expected
 
 
 def test_a_failing_change_leaves_the_table_as_it_was(tmp_path: Path) -> None:
     record_submission(tmp_path, make_submission())
     before = table_path(tmp_path).read_bytes()
 
-    def fail(rows: dict[str, Row]) -> dict[str, Row]:
+    def fail(rows: dict[str, ExperimentRow]) -> dict[str, ExperimentRow]:
         raise RuntimeError(str(len(rows)))
 
     with pytest.raises(RuntimeError, match="1"):
@@ -116,7 +115,8 @@ def test_a_damaged_table_says_how_it_is_repaired(tmp_path: Path, text: str) -> N
     path.write_text(text, encoding="utf-8")
     with pytest.raises(StoreError, match="paretocast status --rebuild"):
         load_rows(tmp_path)
-    tracking.rebuild(tmp_path, [submission_row(make_submission())])
+    row = submission_row(make_submission())
+    update_rows(tmp_path, lambda rows: {**rows, row.id: row}, anew=True)
     assert list(load_rows(tmp_path)) == ["NHITS_Q_heat_812"]
 
 

@@ -18,9 +18,8 @@ from paretocast.cli.calibrate import calibrate
 from paretocast.cli.consolidate import consolidate
 from paretocast.cli.data import data_app
 from paretocast.cli.diagnose import diagnose
-from paretocast.cli.jobs import cancel, resubmit
 from paretocast.cli.status import status
-from paretocast.cli.submit import submit
+from paretocast.cli.submit import cancel, resubmit, submit
 from paretocast.cli.tune import tune, worker
 from paretocast.errors import ParetocastError, SettingsError
 from paretocast.registry import load_plugins

@@ -1,4 +1,4 @@
-"""Where words go: numbers to stdout, talk to stderr, colours only on a terminal."""
+"""Consoles: numbers go to stdout, talk to stderr, colours only to a terminal."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ PIPED_WIDTH = 160  # a table written to a file keeps its columns
 
 
 def stdout_console() -> Console:
-    """Stdout."""
+    """Console of stdout."""
     console = Console()
     return console if console.is_terminal else Console(width=PIPED_WIDTH)
 
 
 def stderr_console() -> Console:
-    """Stderr."""
+    """Console of stderr."""
     console = Console(stderr=True)
     return console if console.is_terminal else Console(stderr=True, width=PIPED_WIDTH)
 
@@ -32,13 +32,13 @@ def significant(value: float | None, digits: int = 4) -> str:
     return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
 
 
-def dataset_name(given: str) -> str:
-    """The name of a data set by which its results are kept: a TOML file is asked for its own."""
-    if not given.lower().endswith(".toml"):
-        return given
+def dataset_name(source: str) -> str:
+    """Return the name by which results of a data set are kept; a TOML file holds its own."""
+    if not source.lower().endswith(".toml"):
+        return source
     from paretocast.data import find_spec
 
-    return find_spec(given).name
+    return find_spec(source).name
 
 
 def duration(seconds: float) -> str:

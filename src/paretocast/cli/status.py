@@ -1,4 +1,4 @@
-"""`paretocast status`: where every experiment stands and what to do next."""
+"""`paretocast status`: the state of every experiment and the next commands."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from rich.console import Group
 
+    from paretocast.cluster.collect import StatusReport
     from paretocast.cluster.status import ExperimentStatus
-    from paretocast.cluster.survey import StatusReport
 
 STYLES = {
     "queued": "cyan",
@@ -66,93 +66,93 @@ def status(
     """
     name = None if dataset is None else dataset_name(dataset)
     while True:
-        found = _look(workspace, rebuild=rebuild)
-        chosen = [
-            one
-            for one in found.standings
-            if (model is None or one.evidence.row.model.casefold() == model.casefold())
-            and (dataset is None or one.evidence.row.dataset == name)
-            and (stage is None or one.evidence.row.stage == stage)
+        report = _collect(workspace, rebuild=rebuild)
+        experiments = [
+            experiment
+            for experiment in report.experiments
+            if (model is None or experiment.row.model.casefold() == model.casefold())
+            and (dataset is None or experiment.row.dataset == name)
+            and (stage is None or experiment.row.stage == stage)
         ]
         if as_json:
-            _print_json(chosen, found, workspace)
+            _print_json(experiments, report, workspace)
         else:
-            _print(chosen, found, workspace, clear=watch)
-        if found.standings and not chosen:
-            listed = ", ".join(dict.fromkeys(_kind(one) for one in found.standings))
+            _print(experiments, report, workspace, clear=watch)
+        if report.experiments and not experiments:
+            listed = ", ".join(dict.fromkeys(_kind(other) for other in report.experiments))
             stderr_console().print(
                 f"no experiment of this choice; {workspace} holds {listed}",
                 highlight=False,
                 markup=False,
             )
-        if not watch or not any(one.stand.active for one in chosen):
+        if not watch or not any(experiment.state.active for experiment in experiments):
             return
         rebuild = False
         time.sleep(interval)
 
 
-def _kind(one: ExperimentStatus) -> str:
-    row = one.evidence.row
+def _kind(experiment: ExperimentStatus) -> str:
+    row = experiment.row
     return f"{row.model} on {row.dataset}{f' stage {row.stage}' if row.stage else ''}"
 
 
-def _look(workspace: Path, *, rebuild: bool) -> StatusReport:
-    """The survey, kept in the table where that can be written."""
+def _collect(workspace: Path, *, rebuild: bool) -> StatusReport:
+    """Status of all experiments, kept in the table where that can be written."""
     from paretocast.cluster.auto import AutoExecutor
-    from paretocast.cluster.survey import keep_table, survey
+    from paretocast.cluster.collect import collect_status, update_table
 
     if not (workspace / "results").is_dir():
         raise StoreError(
             f"no experiment in {workspace}: submit or tune makes the first one, "
             "--workspace names another place"
         )
-    found = survey(workspace, AutoExecutor(workspace), now=datetime.now(UTC))
+    report = collect_status(workspace, AutoExecutor(workspace), now=datetime.now(UTC))
     try:
-        keep_table(workspace, found.standings, anew=rebuild)
+        update_table(workspace, report.experiments, anew=rebuild)
     except StoreError as error:
         if rebuild:
             raise
         stderr_console().print(f"[yellow]note[/yellow] {error}", highlight=False)
-    return found
+    return report
 
 
 def _print_json(
-    standings: Sequence[ExperimentStatus], found: StatusReport, workspace: Path
+    experiments: Sequence[ExperimentStatus], report: StatusReport, workspace: Path
 ) -> None:
     from paretocast.cluster.status import next_commands
     from paretocast.workspace.files import without_nan
 
     content = {
         "schema_version": 1,
-        "experiments": [one.as_json() for one in standings],
-        "next": list(next_commands(standings, workspace=workspace)),
-        "notes": list(found.notes),
+        "experiments": [experiment.as_json() for experiment in experiments],
+        "next": list(next_commands(experiments, workspace=workspace)),
+        "notes": list(report.notes),
     }
     print(json.dumps(without_nan(content), indent=2, ensure_ascii=False), flush=True)  # noqa: T201
 
 
 def _print(
-    standings: Sequence[ExperimentStatus], found: StatusReport, workspace: Path, *, clear: bool
+    experiments: Sequence[ExperimentStatus], report: StatusReport, workspace: Path, *, clear: bool
 ) -> None:
     from rich.markup import escape
+
+    from paretocast.cluster.status import next_commands
 
     console, talk = stdout_console(), stderr_console()
     if clear and console.is_terminal:
         console.clear()
-    console.print(_picture(standings))
-    for note in found.notes:
+    console.print(_table(experiments))
+    for note in report.notes:
         talk.print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
-    from paretocast.cluster.status import next_commands
-
-    lines = next_commands(standings, workspace=workspace)
+    lines = next_commands(experiments, workspace=workspace)
     if lines:
         talk.print("[bold]next[/bold]")
     for line in lines:
         talk.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
 
 
-def _picture(standings: Sequence[ExperimentStatus]) -> Group:
-    """The table, and below it what went wrong where."""
+def _table(experiments: Sequence[ExperimentStatus]) -> Group:
+    """The table of experiments, with their problems below it."""
     from rich import box
     from rich.console import Group
     from rich.markup import escape
@@ -165,26 +165,29 @@ def _picture(standings: Sequence[ExperimentStatus]) -> Group:
     for name in ("trials", "running", "pruned", "failed", "MAE", "PICP %", "elapsed", "left"):
         table.add_column(name, justify="right", no_wrap=True)
     below: list[Text] = []
-    for one in standings:
-        row, progress = one.evidence.row, one.evidence.progress
+    for experiment in experiments:
+        row, progress = experiment.row, experiment.progress
         table.add_row(
             escape(row.id),
             row.stage or "–",
-            Text(str(one.stand), style=STYLES[str(one.stand)]),
+            Text(str(experiment.state), style=STYLES[str(experiment.state)]),
             "–" if row.stage == "2" else f"{progress.n_ended}/{row.trials or '?'}",
             str(progress.n_running),
             str(progress.n_pruned),
             str(progress.n_failed),
             significant(progress.best_mae),
             "–" if progress.best_picp is None else f"{progress.best_picp:.1f}",
-            "–" if one.elapsed_seconds is None else duration(one.elapsed_seconds),
-            "–" if one.rest_seconds is None else f"about {duration(one.rest_seconds)}",
+            "–" if experiment.elapsed_seconds is None else duration(experiment.elapsed_seconds),
+            "–"
+            if experiment.rest_seconds is None
+            else f"about {duration(experiment.rest_seconds)}",
         )
-        if one.detail:
-            below.append(Text(f"{row.id} is {one.stand}: {one.detail}"))
-        if str(one.stand) == "failed":
+        if experiment.detail:
+            below.append(Text(f"{row.id} is {experiment.state}: {experiment.detail}"))
+        if str(experiment.state) == "failed":
             below += [
-                Text(f"    {line}", style="dim") for line in one.evidence.last_lines[-LOG_LINES:]
+                Text(f"    {line}", style="dim")
+                for line in experiment.evidence.last_lines[-LOG_LINES:]
             ]
             below.append(Text(f"    log {row.log}", style="dim"))
         below += [Text(f"{row.id}: {problem}", style="yellow") for problem in progress.problems]

@@ -1,10 +1,11 @@
-"""`paretocast submit`: searches as jobs of a Slurm cluster."""
+"""`paretocast submit`, `resubmit` and `cancel`: searches as jobs of a cluster."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
 
     from paretocast.cluster.base import Executor
     from paretocast.cluster.profiles import Profile
-    from paretocast.cluster.script import Request
+    from paretocast.cluster.script import SearchRequest
     from paretocast.cluster.status import ExperimentStatus
-    from paretocast.cluster.submission import Step
+    from paretocast.cluster.submission import PlannedSubmission
     from paretocast.cluster.tracking import Submission
 
 SEARCH, CLUSTER = "What is searched", "Cluster"
 DEFAULT_TRIALS = 50
-NICE_PER_PLACE = 100
+NICE_PER_RANK = 100
 DATA_VARIABLE = "PARETOCAST_DATA"
 # What a parser raises; typer has shipped it under several names.
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
@@ -63,6 +64,10 @@ ProfileFileOption = Annotated[
         ),
         rich_help_panel=CLUSTER,
     ),
+]
+ExperimentArgument = Annotated[
+    str,
+    typer.Argument(metavar="EXPERIMENT", help="Its id, as status shows it, or the id of its job."),
 ]
 DryRunOption = Annotated[
     bool,
@@ -143,12 +148,11 @@ def submit(
       paretocast submit --all --stage all --dry-run
     """
     from paretocast.cluster.auto import AutoExecutor
-    from paretocast.cluster.profiles import load_profiles, profile_files
     from paretocast.cluster.submission import plan
 
     positional, options = _split_words(words or [])
-    _refuse_tune_options(context, options)
-    chosen = load_profiles(profile_files(workspace, profile_file, os.environ)).choose(profile)
+    _check_tune_options(context, options)
+    cluster = _load_profile(workspace, profile_file, profile)
     requests = _requests(
         _named(positional, model=model, dataset=dataset, trials=trials, everything=everything),
         stage=stage,
@@ -156,36 +160,105 @@ def submit(
         options=options,
         workspace=workspace,
     )
-    executor = AutoExecutor(workspace, submit_to=chosen.executor)
+    executor = AutoExecutor(workspace, submit_to=cluster.executor)
+    experiments: Sequence[ExperimentStatus] = ()
     if everything or stage in {"2", "all"}:
-        standings = _standings(workspace, executor, must_ask=not dry_run)
-    else:
-        standings = ()
-    steps = plan(requests, standings)
+        experiments = _experiments(workspace, executor, must_ask=not dry_run)
+    planned = plan(requests, experiments)
+    profiles = [cluster] * len(planned)
     if everything and priority:
-        profiles = [_later(chosen, place) for place in range(len(steps))]
-    else:
-        profiles = [chosen] * len(steps)
+        profiles = [_with_rank(cluster, rank) for rank in range(len(planned))]
     if dry_run:
-        _print_scripts(steps, profiles)
+        _print_scripts(planned, profiles)
     else:
-        _submit_steps(steps, profiles, executor, workspace)
-    if refused := [step for step in steps if step.refused]:
+        _submit_all(planned, profiles, executor, workspace)
+    if refused := [submission for submission in planned if submission.refused]:
         raise ExecutionError(
-            f"{len(refused)} of {len(steps)} not submitted; "
-            + "; ".join(f"{step.request.title}: {step.skipped}" for step in refused)
+            f"{len(refused)} of {len(planned)} not submitted; "
+            + "; ".join(f"{each.request.title}: {each.skipped}" for each in refused)
         )
 
 
-def program_words(profile: Profile) -> tuple[str, ...]:
+def cancel(
+    experiment: ExperimentArgument,
+    workspace: WorkspaceOption = Path("hpo"),
+) -> None:
+    """End the jobs of an experiment. Its trials are kept; resubmit goes on with them."""
+    from paretocast.cluster.auto import AutoExecutor
+    from paretocast.cluster.submission import cancel as end_jobs
+    from paretocast.cluster.submission import find
+
+    submission = find(workspace, experiment)
+    ended = end_jobs(submission, AutoExecutor(workspace))
+    outcome = f"ended {', '.join(ended)}" if ended else "no job of it waits or runs"
+    stderr_console().print(f"{submission.id}: {outcome}", highlight=False, markup=False)
+
+
+def resubmit(
+    experiment: ExperimentArgument,
+    trials: Annotated[
+        int | None,
+        typer.Option(help="Another total of trials. \\[default: as submitted]", min=1),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Another number of workers. \\[default: as submitted]", min=1),
+    ] = None,
+    profile: ProfileOption = None,
+    profile_file: ProfileFileOption = None,
+    workspace: WorkspaceOption = Path("hpo"),
+    dry_run: DryRunOption = False,
+) -> None:
+    """Submit an experiment once more: its study goes on where it stands.
+
+    Without --profile it is submitted with the profile of its last time.
+    """
+    from paretocast.cluster.auto import AutoExecutor
+    from paretocast.cluster.profiles import Profile
+    from paretocast.cluster.submission import find, refuse_if_active, request_of
+    from paretocast.cluster.submission import submit as hand_over
+
+    submission = find(workspace, experiment)
+    if profile is None and profile_file is None:
+        cluster = Profile.model_validate(submission.profile)
+    else:
+        cluster = _load_profile(workspace, profile_file, profile)
+    request = request_of(submission, workspace.absolute())
+    request = replace(
+        request, trials=trials or request.trials, n_workers=workers or request.n_workers
+    )
+    if dry_run:
+        _print_script(request, cluster, study_id=submission.study_id)
+        return
+    executor = AutoExecutor(workspace, submit_to=cluster.executor)
+    refuse_if_active(submission, executor)
+    again = hand_over(
+        request,
+        cluster,
+        executor,
+        program=_program_words(cluster),
+        now=datetime.now(UTC),
+        study_id=submission.study_id,
+    )
+    _print_submission(again, workspace)
+
+
+def _load_profile(workspace: Path, file: Path | None, name: str | None) -> Profile:
+    from paretocast.cluster.profiles import load_profiles, profile_files
+
+    return load_profiles(profile_files(workspace, file, os.environ)).choose(name)
+
+
+def _program_words(profile: Profile) -> tuple[str, ...]:
     """Words that start this program on the node: the profile's, else this interpreter."""
     return profile.program or (sys.executable, "-m", "paretocast")
 
 
-def print_submission(submission: Submission, workspace: Path) -> None:
-    """What was submitted, where it writes, and how to watch it."""
+def _print_submission(submission: Submission, workspace: Path) -> None:
+    """Print the job's id, and to stderr its files and the commands that watch and end it."""
+    from paretocast.cluster.collect import result_path
+    from paretocast.cluster.commands import workspace_option
     from paretocast.cluster.submission import request_of
-    from paretocast.cluster.survey import result_path
     from paretocast.cluster.tracking import submission_row
 
     console = stderr_console()
@@ -194,16 +267,16 @@ def print_submission(submission: Submission, workspace: Path) -> None:
     print(job.job_id)  # noqa: T201  (the number; everything else is talk)
     workers = f", {submission.n_workers} workers" if submission.n_workers > 1 else ""
     waits = f" after {', '.join(job.after)}" if job.after else ""
-    place = "" if workspace == Path("hpo") else f" --workspace {shlex.quote(str(workspace))}"
+    option = workspace_option(workspace)
     filters = f"--model {submission.model} --dataset {submission.dataset}"
     lines = [
         f"submitted {request.title}: job {job.job_id}{workers}{waits}, experiment {submission.id}",
         *(f"  log      {log}" for log, _ in job.logs[:1]),
         f"  results  {result_path(workspace, submission_row(submission))}",
-        f"  watch    paretocast status {filters} --watch{place}",
+        f"  watch    paretocast status {filters} --watch{option}",
         *([f"           squeue --jobs {job.job_id}"] if job.job_id.isdigit() else []),
         *(f"           tail -f {shlex.quote(log)}" for log, _ in job.logs[:1]),
-        f"  end      paretocast cancel {submission.id}{place}",
+        f"  end      paretocast cancel {submission.id}{option}",
     ]
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -215,8 +288,8 @@ def _split_words(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     return list(words[:first]), tuple(words[first:])
 
 
-def _refuse_tune_options(context: typer.Context, options: Sequence[str]) -> None:
-    """Let tune's own parser judge its options, so that a slip shows here and not on the node."""
+def _check_tune_options(context: typer.Context, options: Sequence[str]) -> None:
+    """Check options of tune with its own parser: a slip shows here and not on the node."""
     from paretocast.cluster.tracking import holds_secret
 
     if any(holds_secret(word) for word in options):
@@ -232,8 +305,8 @@ def _refuse_tune_options(context: typer.Context, options: Sequence[str]) -> None
     except USAGE_ERROR as error:
         raise SettingsError(f"options of tune: {error}") from error
     sources = {name: inner.get_parameter_source(name) for name in inner.params}
-    given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
-    if taken := sorted(given & OWN_TUNE_OPTIONS):
+    named = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    if taken := sorted(named & OWN_TUNE_OPTIONS):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in taken)
         raise SettingsError(f"{names} behind -- : submit sets it; give it before the --")
 
@@ -246,7 +319,7 @@ def _named(
     trials: int | None,
     everything: bool,
 ) -> list[tuple[str, str, int]]:
-    """Model, data set and trials of every wanted search."""
+    """Model, data set and trials of every search that is asked for."""
     from paretocast.cluster.submission import PRIORITY_DATASETS
 
     if everything:
@@ -259,22 +332,23 @@ def _named(
             f"expected MODEL DATASET TRIALS, got {shlex.join(positional)}; "
             "options of tune come behind --"
         )
-    by_place: list[str | None] = [*positional, None, None, None]
+    by_position: list[str | None] = [*positional, None, None, None]
+    by_option = (model, dataset, trials)
     both = [
         name
-        for name, place, option in zip(
-            ("model", "dataset", "trials"), by_place, (model, dataset, trials), strict=False
+        for name, word, option in zip(
+            ("model", "dataset", "trials"), by_position, by_option, strict=False
         )
-        if place is not None and option is not None
+        if word is not None and option is not None
     ]
     if both:
         raise SettingsError(f"{', '.join(both)} given twice, by place and by option")
-    named_model, named_dataset = model or by_place[0], dataset or by_place[1]
+    named_model, named_dataset = model or by_position[0], dataset or by_position[1]
     if named_model is None or named_dataset is None:
         raise SettingsError(
             "expected a model and a data set, e.g. paretocast submit NHITS_Q heat 50, or --all"
         )
-    return [(named_model, named_dataset, trials or _number_of_trials(by_place[2]))]
+    return [(named_model, named_dataset, trials or _number_of_trials(by_position[2]))]
 
 
 def _number_of_trials(text: str | None) -> int:
@@ -292,8 +366,8 @@ def _requests(
     workers: int,
     options: tuple[str, ...],
     workspace: Path,
-) -> list[Request]:
-    from paretocast.cluster.script import Request
+) -> list[SearchRequest]:
+    from paretocast.cluster.script import SearchRequest
     from paretocast.data import find_spec
     from paretocast.search.models import model_name
 
@@ -303,7 +377,7 @@ def _requests(
         options = (*options, "--data-dir", folder)  # the script stands on its own
     stages = {None: (None,), "1": (1,), "2": (2,), "all": (1, 2)}[stage]
     return [
-        Request(
+        SearchRequest(
             model=model_name(model),
             dataset=find_spec(source).name,
             source=source,
@@ -319,76 +393,83 @@ def _requests(
     ]
 
 
-def _standings(
+def _experiments(
     workspace: Path, executor: Executor, *, must_ask: bool
 ) -> tuple[ExperimentStatus, ...]:
-    """Where the experiments stand; what is not known must not be submitted a second time."""
-    from paretocast.cluster.survey import survey
+    """Status of all experiments; what cannot be found out must not be submitted a second time."""
+    from paretocast.cluster.collect import collect_status
 
-    found = survey(workspace, executor, now=datetime.now(UTC))
-    for note in found.notes:
+    report = collect_status(workspace, executor, now=datetime.now(UTC))
+    for note in report.notes:
         if must_ask:
             raise ExecutionError(note)
         stderr_console().print(f"[yellow]note[/yellow] {note}", highlight=False)
-    return found.standings
+    return report.experiments
 
 
-def _later(profile: Profile, place: int) -> Profile:
-    return profile.model_copy(
-        update={"extra": (*profile.extra, f"--nice={place * NICE_PER_PLACE}")}
-    )
+def _with_rank(profile: Profile, rank: int) -> Profile:
+    """The profile of a job that Slurm starts after those of lower rank."""
+    return profile.model_copy(update={"extra": (*profile.extra, f"--nice={rank * NICE_PER_RANK}")})
 
 
-def _print_scripts(steps: Sequence[Step], profiles: Sequence[Profile]) -> None:
+def _print_scripts(planned: Sequence[PlannedSubmission], profiles: Sequence[Profile]) -> None:
+    for submission, profile in zip(planned, profiles, strict=True):
+        if submission.skipped:
+            _print_skipped(submission)
+            continue
+        after = submission.after if submission.after_index is None else ("JOB_OF_STAGE_1",)
+        _print_script(submission.request, profile, study_id=submission.study_id, after=after)
+
+
+def _print_script(
+    request: SearchRequest,
+    profile: Profile,
+    *,
+    study_id: str | None,
+    after: tuple[str, ...] = (),
+) -> None:
     from paretocast.cluster.script import job_script
 
-    for step, profile in zip(steps, profiles, strict=True):
-        if step.skipped:
-            _print_skipped(step)
-            continue
-        after = step.after if step.after_step is None else ("JOB_OF_STAGE_1",)
-        job = job_script(
-            step.request,
-            profile,
-            program=program_words(profile),
-            study_id=step.study_id,
-            after=after,
-        )
-        print(job.script)  # noqa: T201
+    program = _program_words(profile)
+    job = job_script(request, profile, program=program, study_id=study_id, after=after)
+    print(job.script)  # noqa: T201
 
 
-def _submit_steps(
-    steps: Sequence[Step], profiles: Sequence[Profile], executor: Executor, workspace: Path
+def _submit_all(
+    planned: Sequence[PlannedSubmission],
+    profiles: Sequence[Profile],
+    executor: Executor,
+    workspace: Path,
 ) -> None:
     from paretocast.cluster.submission import submit as hand_over
 
     job_ids: dict[int, str] = {}
-    for place, (step, profile) in enumerate(zip(steps, profiles, strict=True)):
+    for index, (step, profile) in enumerate(zip(planned, profiles, strict=True)):
         if step.skipped:
             _print_skipped(step)
             continue
-        after = step.after if step.after_step is None else (job_ids[step.after_step],)
+        after = step.after if step.after_index is None else (job_ids[step.after_index],)
         try:
             submission = hand_over(
                 step.request,
                 profile,
                 executor,
-                program=program_words(profile),
+                program=_program_words(profile),
                 now=datetime.now(UTC),
                 study_id=step.study_id,
                 after=after,
             )
         except ParetocastError as error:
             raise type(error)(
-                f"{step.request.title}: {error} ({len(job_ids)} of {len(steps)} submitted)"
+                f"{step.request.title}: {error} ({len(job_ids)} of {len(planned)} submitted)"
             ) from error
-        job_ids[place] = submission.jobs[-1].job_id
-        print_submission(submission, workspace)
+        job_ids[index] = submission.jobs[-1].job_id
+        _print_submission(submission, workspace)
 
 
-def _print_skipped(step: Step) -> None:
+def _print_skipped(submission: PlannedSubmission) -> None:
     stderr_console().print(
-        f"skipped {step.request.title}: {step.skipped}",
+        f"skipped {submission.request.title}: {submission.skipped}",
         highlight=False,
         markup=False,
         soft_wrap=True,

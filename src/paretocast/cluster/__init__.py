@@ -1,1 +1,1 @@
-"""Where jobs run: as processes of this machine, or on a cluster. The only home of subprocess."""
+"""Jobs on this machine or on a cluster: executors, scripts, submissions, their status."""

@@ -1,4 +1,4 @@
-"""All places where jobs run, as one executor: the id of a job says where it is."""
+"""One executor for this machine and its cluster, told apart by the ids of jobs."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class AutoExecutor(Executor):
     Parameters
     ----------
     workspace : Path
-        In whose folder `jobs` the background jobs lie.
+        Background jobs lie in its folder `jobs`.
     submit_to : str
-        Where new jobs go: `background` or `slurm`.
+        `background` or `slurm`, for new jobs.
     """
 
     def __init__(self, workspace: Path, *, submit_to: str = SLURM) -> None:
@@ -32,11 +32,11 @@ class AutoExecutor(Executor):
         self._submit_to: Executor = self._background if submit_to == BACKGROUND else self._slurm
 
     def submit(self, job: Job) -> str:
-        """Hand a job over; its id."""
+        """Hand a job over and return its id."""
         return self._submit_to.submit(job)
 
     def poll(self, job_ids: Sequence[str]) -> Mapping[str, JobReport]:
-        """A report for each id; nobody is asked about jobs that are not his."""
+        """Return a report for each id; each side is asked for its own jobs alone."""
         here, there = _split(job_ids)
         return {**self._background.poll(here), **self._slurm.poll(there)}
 
@@ -45,10 +45,6 @@ class AutoExecutor(Executor):
         here, there = _split(job_ids)
         self._background.cancel(here)
         self._slurm.cancel(there)
-
-    def logs(self, job: Job, job_id: str) -> tuple[Path, ...]:
-        """Files with what the job has said so far."""
-        return self._submit_to.logs(job, job_id)
 
 
 def _split(job_ids: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -53,7 +53,7 @@ class BackgroundExecutor(Executor):
         self._folder = folder.absolute()
 
     def submit(self, job: Job) -> str:
-        """Start a job; its id."""
+        """Start a job and return its id."""
         job_id = f"{LOCAL_PREFIX}{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         home = self._folder / job_id
         try:
@@ -76,7 +76,7 @@ class BackgroundExecutor(Executor):
         return job_id
 
     def poll(self, job_ids: Sequence[str]) -> Mapping[str, JobReport]:
-        """A report for each id."""
+        """Return a report for each id."""
         return {job_id: self._report(job_id) for job_id in job_ids}
 
     def cancel(self, job_ids: Sequence[str]) -> None:
@@ -101,11 +101,6 @@ class BackgroundExecutor(Executor):
                 (home / f"{number}.cancelled").touch()
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(int((home / f"{number}.guard").read_text("ascii")), signal.SIGTERM)
-
-    def logs(self, job: Job, job_id: str) -> tuple[Path, ...]:
-        """Files with what the job has said so far."""
-        paths = [Path(path) for pair in job.log_paths(job_id) for path in pair]
-        return tuple(path for path in paths if path.is_file())
 
     def _report(self, job_id: str) -> JobReport:
         home = self._folder / job_id
@@ -161,7 +156,7 @@ def guard(home: Path, element: int) -> None:
 
 
 def _start_guard(home: Path, element: int) -> None:
-    """A process with the lock of its file, which it keeps until it ends."""
+    """Start a process that keeps the lock of its file until it ends."""
     with (home / f"{element}.guard").open("w", encoding="ascii") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         process = subprocess.Popen(
@@ -173,7 +168,9 @@ def _start_guard(home: Path, element: int) -> None:
             pass_fds=(file.fileno(),),
         )
         file.write(str(process.pid))
-        process.returncode = 0  # left to itself: nobody here waits for it
+        # It outlives this process. Popen warns of a child that is still running when it is
+        # collected, unless it believes that the child has ended.
+        process.returncode = 0
 
 
 def _element_report(home: Path, element: int, name: str) -> ElementReport:
@@ -208,12 +205,12 @@ def _is_locked(path: Path) -> bool:
 
 
 def _environment(job: Mapping[str, Any], element: int) -> dict[str, str]:
-    """What a script looks for on a cluster, save that there is nobody to requeue it."""
+    """Environment as a script expects it on a cluster, save that nobody requeues it."""
     names = {"SLURM_JOB_ID": str(job["job_id"])}
     if job["n_elements"] > 1:
         names |= {"SLURM_ARRAY_JOB_ID": job["job_id"], "SLURM_ARRAY_TASK_ID": str(element)}
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
-    return {**kept, **names}
+    others = {name: text for name, text in os.environ.items() if not name.startswith("SLURM_")}
+    return {**others, **names}
 
 
 def _write_exit(home: Path, element: int, text: str) -> None:

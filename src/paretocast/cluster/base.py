@@ -1,4 +1,4 @@
-"""The contract of an executor: hand over a script, follow it, end it, find what it said.
+"""The contract of an executor: hand over a script, follow it, end it.
 
 A *job* is one script; an array job runs the same script in several *elements*. A job's id is the
 text the scheduler gave it, element k of an array job is written `ID_k`.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class JobState(StrEnum):
-    """Where a job stands."""
+    """State of a job or of one of its elements."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -31,12 +31,12 @@ class JobState(StrEnum):
 
     @property
     def active(self) -> bool:
-        """Whether the job waits or runs."""
+        """True if the job waits or runs."""
         return self in {JobState.PENDING, JobState.RUNNING}
 
     @property
     def broken(self) -> bool:
-        """Whether the job ended, and neither by itself nor by request."""
+        """True if the job ended, and neither by itself nor by request."""
         return self in {
             JobState.FAILED,
             JobState.TIMEOUT,
@@ -68,7 +68,7 @@ class ElementReport:
     job_id : str
         `ID`, or `ID_k` in an array.
     reason : str
-        Why it waits or ended, in the scheduler's words; empty if it says nothing.
+        Cause of waiting or of the end, in the scheduler's words; empty if it says nothing.
     exit_code : int or None
         Of the script; None while it has not ended or where nobody knows.
     elapsed_seconds : float or None
@@ -95,7 +95,7 @@ class JobReport:
         return next((state for state in _PRECEDENCE if state in states), JobState.UNKNOWN)
 
     @property
-    def telling(self) -> ElementReport | None:
+    def deciding_element(self) -> ElementReport | None:
         """The element that gave the job its state."""
         return next((e for e in self.elements if e.state is self.state), None)
 
@@ -106,7 +106,7 @@ class JobReport:
 
 @dataclass(frozen=True)
 class Job:
-    """What is handed over.
+    """A script to be handed over.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class Job:
     script : str
         A bash script that finds its place, its environment and its options by itself.
     folder : Path
-        Where the script is submitted from.
+        The folder that the script is submitted from.
     log, error_log : str
         Paths of its output, with `%j` for the job id; in an array `%A` and `%a`.
     n_elements : int
@@ -144,7 +144,7 @@ class Job:
 
 
 def expand_pattern(pattern: str, job_id: str, element: int) -> str:
-    """The path that a log pattern stands for.
+    """Return the path that a log pattern stands for.
 
     >>> expand_pattern("hpo_%A_%a.log", "812", 3)
     'hpo_812_3.log'
@@ -159,11 +159,11 @@ def expand_pattern(pattern: str, job_id: str, element: int) -> str:
 
 
 class Executor(ABC):
-    """Somewhere that jobs run."""
+    """A scheduler that runs jobs."""
 
     @abstractmethod
     def submit(self, job: Job) -> str:
-        """Hand a job over; its id.
+        """Hand a job over and return its id.
 
         Raises
         ------
@@ -173,7 +173,7 @@ class Executor(ABC):
 
     @abstractmethod
     def poll(self, job_ids: Sequence[str]) -> Mapping[str, JobReport]:
-        """A report for each id; one without elements for a job that is not known.
+        """Return a report for each id, one without elements for a job that is not known.
 
         Raises
         ------
@@ -190,7 +190,3 @@ class Executor(ABC):
         ExecutionError
             If the scheduler refuses.
         """
-
-    @abstractmethod
-    def logs(self, job: Job, job_id: str) -> tuple[Path, ...]:
-        """Files with what the job has said so far: output, then errors, element by element."""

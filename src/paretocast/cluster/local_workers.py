@@ -27,7 +27,7 @@ STORAGE_VARIABLE = "PARETOCAST_STORAGE"
 
 @dataclass(frozen=True)
 class WorkerEnd:
-    """How a worker ended.
+    """End of a worker process.
 
     Attributes
     ----------
@@ -46,8 +46,8 @@ class WorkerEnd:
         """One phrase for people."""
         if self.code < 0:
             return f"was killed by {signal.Signals(-self.code).name}"
-        said = f": {self.last_words}" if self.last_words else ""
-        return f"ended with exit code {self.code}{said}"
+        words = f": {self.last_words}" if self.last_words else ""
+        return f"ended with exit code {self.code}{words}"
 
 
 class LocalWorkers:
@@ -103,11 +103,6 @@ class LocalWorkers:
     def __exit__(self, *_: object) -> None:
         self.end()
 
-    @property
-    def pids(self) -> tuple[int, ...]:
-        """Process ids, ended ones included."""
-        return tuple(process.pid for process in self._processes)
-
     def n_running(self) -> int:
         """Workers that have not ended."""
         return sum(process.poll() is None for process in self._processes)
@@ -142,11 +137,11 @@ class LocalWorkers:
 
 
 def has_parent(environment: Mapping[str, str]) -> bool:
-    """Whether this process is a worker that another one started on this machine."""
+    """True if this process is a worker that another one started on this machine."""
     return PARENT_VARIABLE in environment
 
 
 def is_orphan(environment: Mapping[str, str]) -> bool:
-    """Whether the parent that started this worker is gone."""
+    """True if the parent that started this worker is gone."""
     parent = environment.get(PARENT_VARIABLE)
     return parent is not None and os.getppid() != int(parent)

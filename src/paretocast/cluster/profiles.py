@@ -1,4 +1,4 @@
-"""Cluster profiles: what a job asks of a cluster, and how its environment comes up there.
+"""Cluster profiles: resources that a job asks for, and the set-up of its environment.
 
 Profiles are TOML. Those that ship with the package come first; the user's file, the workspace's
 `cluster.toml` and a file named on the command line are laid over them in this order, profile by
@@ -13,9 +13,10 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from paretocast.errors import SettingsError
+from paretocast.toml import ClosedModel, parse_table, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +66,7 @@ def plain_text(text: str) -> str:
     return text
 
 
-class Profile(BaseModel):
+class Profile(ClosedModel):
     """Table `[profiles.NAME]`.
 
     Attributes
@@ -76,11 +77,11 @@ class Profile(BaseModel):
         Limit of one job as Slurm writes it: minutes, hours:minutes:seconds or
         days-hours:minutes:seconds. A study may take many times as long: its job is requeued.
     signal_seconds : int
-        How long before that limit the search is put away. Slurm may be up to a minute early.
+        Seconds before that limit at which the search is put away. Slurm may be a minute early.
     max_requeues : int
         A job that was restarted so often ends as failed instead of restarting itself once more.
     allow_cpu : bool
-        Whether a job that asks for a GPU may go on without one.
+        A job that asks for a GPU may go on without one.
     modules : tuple of str
         Each loaded with `module load`.
     setup : tuple of str
@@ -90,8 +91,6 @@ class Profile(BaseModel):
     extra : tuple of str
         Further options of sbatch, such as "--qos=long".
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     executor: Literal["slurm", "background"] = "slurm"
     partition: str | None = None
@@ -146,22 +145,20 @@ class Profile(BaseModel):
 
     @property
     def lead_seconds(self) -> int:
-        """How long before the limit to signal: never more than half of the limit."""
+        """Seconds before the limit at which to signal: never more than half of the limit."""
         return min(self.signal_seconds, self.limit_seconds // 2)
 
     @property
     def wants_gpu(self) -> bool:
-        """Whether the job asks for a GPU."""
+        """True if the job asks for a GPU."""
         return "gpu" in (self.gres or "") or any("gpu" in option for option in self.extra)
 
 
-class Profiles(BaseModel):
+class Profiles(ClosedModel):
     """A profile file, or several laid over each other."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     default_profile: str = "cpu"
-    profiles: dict[str, Profile] = {}
+    profiles: dict[str, Profile] = Field(default_factory=dict)
 
     def choose(self, name: str | None) -> Profile:
         """The profile of that name, or the default one.
@@ -171,12 +168,12 @@ class Profiles(BaseModel):
         SettingsError
             If there is none.
         """
-        wanted = self.default_profile if name is None else name
-        if wanted not in self.profiles:
+        name = self.default_profile if name is None else name
+        if name not in self.profiles:
             raise SettingsError(
-                f"profile {wanted!r} is unknown, expected one of {', '.join(sorted(self.profiles))}"
+                f"profile {name!r} is unknown, expected one of {', '.join(sorted(self.profiles))}"
             )
-        return self.profiles[wanted]
+        return self.profiles[name]
 
 
 def time_seconds(text: str) -> int:
@@ -208,13 +205,13 @@ def time_seconds(text: str) -> int:
 
 
 def profile_files(
-    workspace: Path, given: Path | None, environment: Mapping[str, str]
+    workspace: Path, named: Path | None, environment: Mapping[str, str]
 ) -> tuple[Path, ...]:
-    """Files to lay over the shipped profiles, first to last; a given one has to exist."""
+    """Files to lay over the shipped profiles, first to last; a named one has to exist."""
     config = environment.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     usual = (Path(config) / "paretocast" / "cluster.toml", workspace / "cluster.toml")
-    found = tuple(path for path in usual if path.is_file())
-    return found if given is None else (*found, given)
+    there = tuple(path for path in usual if path.is_file())
+    return there if named is None else (*there, named)
 
 
 def load_profiles(files: Sequence[Path]) -> Profiles:
@@ -228,22 +225,10 @@ def load_profiles(files: Sequence[Path]) -> Profiles:
     shipped = resources.files("paretocast.cluster").joinpath("profiles.toml").read_text("utf-8")
     merged: dict[str, Any] = tomllib.loads(shipped)
     for path in files:
-        merged = _laid_over(merged, _read_profiles(path))
+        content = read_toml(path, "profile file")
+        parse_table(Profiles, content, origin=str(path))
+        merged = _laid_over(merged, content)
     return Profiles.model_validate(merged)
-
-
-def _read_profiles(path: Path) -> dict[str, Any]:
-    """The checked content of one file, without what it does not mention."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-        Profiles.model_validate(content)
-    except OSError as error:
-        raise SettingsError(f"profile file {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"profile file {path} is not TOML: {error}") from error
-    except ValidationError as error:
-        raise SettingsError(f"{path}: {_explain(error)}") from error
-    return content
 
 
 def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -251,14 +236,3 @@ def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     for name, keys in above.get("profiles", {}).items():
         profiles[name] = {**profiles.get(name, {}), **keys}
     return {**below, **above, "profiles": profiles}
-
-
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            message = f"unknown key, expected one of {', '.join(Profile.model_fields)}"
-        lines.append(f"{where}: {message}")
-    return "; ".join(lines)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from paretocast.cluster.base import Job
 from paretocast.cluster.profiles import plain_text
 from paretocast.errors import SettingsError
+from paretocast.workspace.files import TWO_STAGE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,7 @@ _SAFE_VALUE = re.compile(r"[A-Za-z0-9_@+=:,./%-]+")
 
 
 @dataclass(frozen=True)
-class Request:
+class SearchRequest:
     """One search to be run as a job.
 
     Attributes
@@ -38,7 +39,7 @@ class Request:
     options : tuple of str
         Further options of `paretocast tune`, one word each.
     folder : Path
-        Where the job runs: absolute, all relative paths start there.
+        The folder in which the job runs: absolute, all relative paths start there.
     workspace : Path
         As the user gave it.
     """
@@ -55,7 +56,7 @@ class Request:
 
     @property
     def title(self) -> str:
-        """For people."""
+        """The search in words."""
         stage = "" if self.stage is None else f", stage {self.stage}"
         return f"{self.model} on {self.dataset}{stage}"
 
@@ -66,14 +67,14 @@ class Request:
 
 
 def job_script(
-    request: Request,
+    request: SearchRequest,
     profile: Profile,
     *,
     program: tuple[str, ...],
     study_id: str | None = None,
     after: tuple[str, ...] = (),
 ) -> Job:
-    """The job that runs a search until its trials are done.
+    """Return the job that runs a search until its trials are done.
 
     Parameters
     ----------
@@ -119,7 +120,7 @@ def job_script(
 
 
 def directive(option: str, value: str) -> str:
-    r"""A line that sets an option of sbatch.
+    r"""Return the line that sets an option of sbatch.
 
     sbatch splits the line at blanks and ends it at `#`, but takes what stands in double quotes as
     it is, save that a backslash makes the next character plain.
@@ -141,7 +142,7 @@ def directive(option: str, value: str) -> str:
 
 
 def _directives(
-    request: Request, profile: Profile, *, name: str, log: str, after: tuple[str, ...]
+    request: SearchRequest, profile: Profile, *, name: str, log: str, after: tuple[str, ...]
 ) -> list[str]:
     options = {
         "job-name": name,
@@ -168,7 +169,7 @@ def _directives(
     return lines
 
 
-def _environment(request: Request, profile: Profile) -> list[str]:
+def _environment(request: SearchRequest, profile: Profile) -> list[str]:
     lines = [f"cd -- {_quoted(str(request.folder))} || exit 1"]
     lines += [f"module load {_quoted(module)} || exit 1" for module in profile.modules]
     if profile.setup:
@@ -181,7 +182,7 @@ def _environment(request: Request, profile: Profile) -> list[str]:
 
 
 def _command(
-    request: Request, profile: Profile, *, program: tuple[str, ...], study_id: str | None
+    request: SearchRequest, profile: Profile, *, program: tuple[str, ...], study_id: str | None
 ) -> list[str]:
     """Lines of quoted words."""
     options = {
@@ -191,7 +192,7 @@ def _command(
         "--workspace": str(request.workspace),
     }
     if request.stage is not None:
-        options |= {"--strategy": "two-stage", "--stage": str(request.stage)}
+        options |= {"--strategy": TWO_STAGE, "--stage": str(request.stage)}
     if study_id is not None:
         options["--job-id"] = study_id
     if profile.wants_gpu and not profile.allow_cpu:
@@ -205,7 +206,7 @@ def _command(
     return lines
 
 
-def _log_pattern(request: Request) -> str:
+def _log_pattern(request: SearchRequest) -> str:
     """Path of the logs without its ending, with the scheduler's placeholders."""
     folder = str(request.logs)
     if "\\" in folder:

@@ -11,14 +11,15 @@ import os
 import re
 import shlex
 import subprocess
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from paretocast.cluster.base import ElementReport, Executor, Job, JobReport, JobState
 from paretocast.errors import ExecutionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
 ANSWER_SECONDS = 60.0
 KEPT_VARIABLES = frozenset({"SLURM_CONF", "SLURM_CLUSTERS"})
@@ -73,7 +74,7 @@ class SlurmExecutor(Executor):
         self._seconds = answer_seconds
 
     def submit(self, job: Job) -> str:
-        """Hand a job over; its id."""
+        """Hand a job over and return its id."""
         for pattern in (job.log, job.error_log):
             if "\\" in pattern:
                 raise ExecutionError(f"{pattern!r} holds a backslash, which Slurm does not take")
@@ -84,16 +85,16 @@ class SlurmExecutor(Executor):
         answer = self._ask(
             ["sbatch", "--parsable"], text=job.script, folder=job.folder, if_silent=unsure
         )
-        found = _SUBMITTED.findall(answer)
-        if not found:
+        job_ids = _SUBMITTED.findall(answer)
+        if not job_ids:
             raise ExecutionError(f"sbatch gave no job id but {_quoted(answer)}; {unsure}")
-        return str(found[-1])
+        return str(job_ids[-1])
 
     def poll(self, job_ids: Sequence[str]) -> Mapping[str, JobReport]:
-        """A report for each id; one without elements for a job that Slurm has forgotten."""
+        """Return a report for each id, one without elements for a job that Slurm has forgotten."""
         if not job_ids:
             return {}
-        live = _grouped(_read_squeue(self._ask(_SQUEUE)), job_ids)
+        live = _grouped(_read(self._ask(_SQUEUE), "squeue", _squeue_line), job_ids)
         ended = [job_id for job_id in job_ids if not live[job_id].state.active]
         return {**live, **self._with_ends({job_id: live[job_id] for job_id in ended})}
 
@@ -104,36 +105,33 @@ class SlurmExecutor(Executor):
         if job_ids:
             self._ask(["scancel", *job_ids])
 
-    def logs(self, job: Job, job_id: str) -> tuple[Path, ...]:
-        """Files with what the job has said so far."""
-        paths = [Path(path) for pair in job.log_paths(job_id) for path in pair]
-        return tuple(path for path in paths if path.is_file())
-
     def _with_ends(self, reports: Mapping[str, JobReport]) -> dict[str, JobReport]:
         """Reports of jobs that squeue does not call active, with how they ended.
 
         squeue shows that for some minutes too, but no exit code. The accounting may lag behind it:
         still call a job running, or know one record of an array and not yet its elements.
         """
-        found = dict(reports)
-        if not found:
-            return found
+        complete = dict(reports)
+        if not complete:
+            return complete
         try:
-            words = [*_SACCT, "--jobs", ",".join(_base(job_id) for job_id in found)]
-            known = _grouped(_read_sacct(self._ask(words)), tuple(found))
-            found = {job_id: _joined(report, known[job_id]) for job_id, report in found.items()}
+            words = [*_SACCT, "--jobs", ",".join(_base(job_id) for job_id in complete)]
+            ends = _grouped(_read(self._ask(words), "sacct", _sacct_line), tuple(complete))
+            complete = {
+                job_id: _joined(report, ends[job_id]) for job_id, report in complete.items()
+            }
         except ExecutionError:
             pass  # no accounting here, or it is down
-        for job_id, report in found.items():
+        for job_id, report in complete.items():
             if report.elements and all(e.exit_code is not None for e in report.elements):
                 continue
             try:
                 answer = self._ask(["scontrol", "--oneliner", "show", "job", _base(job_id)])
-                known = _grouped(_read_scontrol(answer), [job_id])
+                ends = _grouped(_read(answer, "scontrol", _scontrol_line), [job_id])
             except ExecutionError:
                 continue  # forgotten
-            found[job_id] = _joined(report, known[job_id])
-        return found
+            complete[job_id] = _joined(report, ends[job_id])
+        return complete
 
     def _ask(
         self,
@@ -169,8 +167,8 @@ class SlurmExecutor(Executor):
         except OSError as error:
             raise ExecutionError(f"{words[0]} cannot be run: {error.strerror}") from error
         if done.returncode != 0:
-            said = _quoted(done.stderr or done.stdout)
-            raise ExecutionError(f"{words[0]} failed with exit code {done.returncode}: {said}")
+            answer = _quoted(done.stderr or done.stdout)
+            raise ExecutionError(f"{words[0]} failed with exit code {done.returncode}: {answer}")
         return done.stdout
 
 
@@ -206,7 +204,7 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def parse_state(text: str) -> JobState:
-    """The state behind Slurm's word for it.
+    """Return the state behind Slurm's word for it.
 
     >>> parse_state("CANCELLED by 1000")
     <JobState.CANCELLED: 'cancelled'>
@@ -216,7 +214,7 @@ def parse_state(text: str) -> JobState:
 
 
 def parse_elapsed(text: str) -> float | None:
-    """Seconds of days-hours:minutes:seconds; None if it is nothing of the kind.
+    """Return seconds of days-hours:minutes:seconds; None if it is nothing of the kind.
 
     >>> parse_elapsed("1-02:03:04")
     93784.0
@@ -233,67 +231,56 @@ def parse_elapsed(text: str) -> float | None:
     return seconds + 86400.0 * int(days or 0)
 
 
-def _read_squeue(answer: str) -> list[ElementReport]:
-    reports = []
-    for line in answer.splitlines():
-        job_id, _, rest = line.partition("|")
-        state, _, rest = rest.partition("|")
-        elapsed, _, reason = rest.partition("|")
-        reports += [
-            ElementReport(
-                element,
-                parse_state(state),
-                reason=_reason(reason),
-                elapsed_seconds=parse_elapsed(elapsed.strip()),
-            )
-            for element in _element_ids(job_id.strip())
-        ]
-    return _some(reports, answer, "squeue")
+def _read(
+    answer: str, command: str, read_line: Callable[[str], ElementReport]
+) -> list[ElementReport]:
+    """Reports of all elements in an answer, a line of which may stand for several or for none.
 
-
-def _read_sacct(answer: str) -> list[ElementReport]:
-    reports = []
-    for line in answer.splitlines():
-        job_id, state, exit_code, elapsed = (*line.split("|"), "", "", "")[:4]
-        reports += [
-            ElementReport(
-                element,
-                parse_state(state),
-                reason="preempted" if state.startswith("PREEMPTED") else "",
-                exit_code=_exit_code(exit_code),
-                elapsed_seconds=float(elapsed) if elapsed.isdigit() else None,
-            )
-            for element in _element_ids(job_id)
-        ]
-    return _some(reports, answer, "sacct")
-
-
-def _read_scontrol(answer: str) -> list[ElementReport]:
-    reports = []
-    for line in answer.splitlines():
-        fields = dict(_FIELD.findall(line))
-        job_id = fields.get("JobId", "")
-        if "ArrayTaskId" in fields:
-            tasks = fields["ArrayTaskId"]
-            job_id = f"{fields.get('ArrayJobId')}_{tasks if tasks.isdigit() else f'[{tasks}]'}"
-        reports += [
-            ElementReport(
-                element,
-                parse_state(fields.get("JobState", "")),
-                reason=_reason(fields.get("Reason", "")),
-                exit_code=_exit_code(fields.get("ExitCode", "")),
-                elapsed_seconds=parse_elapsed(fields.get("RunTime", "")),
-            )
-            for element in _element_ids(job_id)
-        ]
-    return _some(reports, answer, "scontrol")
-
-
-def _some(reports: list[ElementReport], answer: str, command: str) -> list[ElementReport]:
-    """The reports; an answer without a single one is empty or not understood."""
+    An answer without a single one is empty or not understood.
+    """
+    lines = [read_line(line) for line in answer.splitlines()]
+    reports = [
+        replace(line, job_id=element) for line in lines for element in _element_ids(line.job_id)
+    ]
     if not reports and answer.strip():
         raise ExecutionError(f"{command} answered what is not understood: {_quoted(answer)}")
     return reports
+
+
+def _squeue_line(line: str) -> ElementReport:
+    job_id, state, elapsed, reason = (*line.split("|", 3), "", "", "")[:4]
+    return ElementReport(
+        job_id.strip(),
+        parse_state(state),
+        reason=_reason(reason),
+        elapsed_seconds=parse_elapsed(elapsed.strip()),
+    )
+
+
+def _sacct_line(line: str) -> ElementReport:
+    job_id, state, exit_code, elapsed = (*line.split("|"), "", "", "")[:4]
+    return ElementReport(
+        job_id,
+        parse_state(state),
+        reason="preempted" if state.startswith("PREEMPTED") else "",
+        exit_code=_exit_code(exit_code),
+        elapsed_seconds=float(elapsed) if elapsed.isdigit() else None,
+    )
+
+
+def _scontrol_line(line: str) -> ElementReport:
+    fields = dict(_FIELD.findall(line))
+    job_id = fields.get("JobId", "")
+    if "ArrayTaskId" in fields:
+        tasks = fields["ArrayTaskId"]
+        job_id = f"{fields.get('ArrayJobId')}_{tasks if tasks.isdigit() else f'[{tasks}]'}"
+    return ElementReport(
+        job_id,
+        parse_state(fields.get("JobState", "")),
+        reason=_reason(fields.get("Reason", "")),
+        exit_code=_exit_code(fields.get("ExitCode", "")),
+        elapsed_seconds=parse_elapsed(fields.get("RunTime", "")),
+    )
 
 
 def _element_ids(job_id: str) -> list[str]:
@@ -316,10 +303,9 @@ def _grouped(reports: Iterable[ElementReport], job_ids: Sequence[str]) -> dict[s
     """Elements by the job that was asked for, which may be one element itself."""
     elements: dict[str, dict[str, ElementReport]] = {job_id: {} for job_id in job_ids}
     for report in reports:
-        for wanted in (report.job_id, _base(report.job_id)):
-            if wanted in elements:
-                elements[wanted][report.job_id] = report
-    return {job_id: JobReport(tuple(found.values())) for job_id, found in elements.items()}
+        for job_id in {report.job_id, _base(report.job_id)} & elements.keys():
+            elements[job_id][report.job_id] = report
+    return {job_id: JobReport(tuple(parts.values())) for job_id, parts in elements.items()}
 
 
 def _joined(report: JobReport, later: JobReport) -> JobReport:
@@ -329,7 +315,7 @@ def _joined(report: JobReport, later: JobReport) -> JobReport:
         if element.job_id not in elements or not element.state.active:
             elements[element.job_id] = element
     if any("_" in job_id for job_id in elements):  # the record of the array itself is none of them
-        elements = {job_id: one for job_id, one in elements.items() if "_" in job_id}
+        elements = {job_id: element for job_id, element in elements.items() if "_" in job_id}
     return JobReport(tuple(elements.values()))
 
 

@@ -1,4 +1,4 @@
-"""Where experiments stand and what to do next: what the scheduler says joined with our own files.
+"""States of experiments and next commands, from the scheduler's reports and our own files.
 
 Nothing here reads a file, a clock or a scheduler.
 """
@@ -10,21 +10,23 @@ import shlex
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretocast.cluster.base import JobReport, JobState
-from paretocast.cluster.tracking import TWO_STAGE, Row
+from paretocast.cluster.commands import resume_command, workspace_option
+from paretocast.workspace.files import TWO_STAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from paretocast.cluster.base import ElementReport
+    from paretocast.cluster.tracking import ExperimentRow
     from paretocast.workspace.progress import Progress
 
 
 class State(StrEnum):
-    """Where an experiment stands."""
+    """State of an experiment."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -35,35 +37,35 @@ class State(StrEnum):
 
     @property
     def active(self) -> bool:
-        """Whether a job of it waits or runs."""
+        """True if a job of it waits or runs."""
         return self in {State.QUEUED, State.RUNNING}
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known about one experiment.
+    """Facts about one experiment, from its files and the scheduler.
 
     Attributes
     ----------
-    row : Row
+    row : ExperimentRow
         Its row in the table of experiments, made from its submission or its manifest.
     report : JobReport or None
-        What the scheduler says about its last job; None if no scheduler was asked or answered.
+        Of the scheduler on its last job; None if no scheduler was asked or answered.
     progress : Progress
         Of its run directory.
     has_result : bool
-        Whether the file that the experiment is for is there.
+        The file that the experiment is for is there.
     after : tuple of str
         Jobs that its own job follows.
     has_pages : bool
-        Whether the pages for people are there: a worker may have died over them.
+        The pages for people are there: a worker may have died over them.
     last_lines : tuple of str
         End of the log of the element that gave the job its state.
     source : str
-        The data set as a command in this folder names it; empty where it is a named one.
+        The data set as a command in this folder names it; empty where that is its name.
     """
 
-    row: Row
+    row: ExperimentRow
     report: JobReport | None
     progress: Progress
     has_result: bool
@@ -72,20 +74,15 @@ class Evidence:
     last_lines: tuple[str, ...] = ()
     source: str = ""
 
-    @property
-    def dataset(self) -> str:
-        """The data set for a command."""
-        return shlex.quote(self.source or self.row.dataset)
-
 
 @dataclass(frozen=True)
 class ExperimentStatus:
-    """One line of `paretocast status`.
+    """An experiment's state, with the facts behind it: a line of `paretocast status`.
 
     Attributes
     ----------
     detail : str
-        Why it waits or what went wrong, one sentence; empty if there is nothing to say.
+        Reason why it waits, or what went wrong, in one sentence; empty without any.
     elapsed_seconds : float or None
         Since it started, until it ended if it did.
     rest_seconds : float or None
@@ -93,7 +90,7 @@ class ExperimentStatus:
     """
 
     evidence: Evidence
-    stand: State
+    state: State
     detail: str
     elapsed_seconds: float | None
     rest_seconds: float | None
@@ -101,21 +98,36 @@ class ExperimentStatus:
     @property
     def id(self) -> str:
         """The experiment's id."""
-        return self.evidence.row.id
+        return self.row.id
 
-    def row(self) -> Row:
+    @property
+    def row(self) -> ExperimentRow:
+        """The experiment's row in the table, without its state and results of now."""
+        return self.evidence.row
+
+    @property
+    def progress(self) -> Progress:
+        """The experiment's trials."""
+        return self.evidence.progress
+
+    @property
+    def source(self) -> str:
+        """The data set as a command in this folder names it."""
+        return self.evidence.source or self.row.dataset
+
+    def current_row(self) -> ExperimentRow:
         """The row of the table of experiments as of now."""
-        progress = self.evidence.progress
+        progress = self.progress
         return replace(
-            self.evidence.row,
-            state=str(self.stand),
+            self.row,
+            state=str(self.state),
             best_mae="" if progress.best_mae is None else f"{progress.best_mae:.6g}",
             best_picp="" if progress.best_picp is None else f"{progress.best_picp:.2f}",
         )
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
-        row, progress = self.evidence.row, self.evidence.progress
+        """Return the status for programs, as values of JSON."""
+        row, progress = self.row, self.progress
         return {
             "id": row.id,
             "model": row.model,
@@ -123,7 +135,7 @@ class ExperimentStatus:
             "stage": int(row.stage) if row.stage else None,
             "strategy": row.strategy,
             "job_ids": row.job_ids.split(),
-            "state": str(self.stand),
+            "state": str(self.state),
             "detail": self.detail,
             "trials": int(row.trials) if row.trials.isdigit() else None,
             "n_completed": progress.n_complete,
@@ -141,24 +153,24 @@ class ExperimentStatus:
             "log": row.log or None,
             "results": row.results or None,
             "problems": list(progress.problems),
-            "last_lines": list(self.evidence.last_lines) if self.stand is State.FAILED else [],
+            "last_lines": list(self.evidence.last_lines) if self.state is State.FAILED else [],
         }
 
 
-def standing(evidence: Evidence, *, now: datetime) -> ExperimentStatus:
-    """Join what is known about one experiment."""
-    stand = _stand(evidence)
+def experiment_status(evidence: Evidence, *, now: datetime) -> ExperimentStatus:
+    """Return the status that follows from the facts about one experiment."""
+    state = _state(evidence)
     return ExperimentStatus(
         evidence=evidence,
-        stand=stand,
-        detail=_detail(evidence, stand),
-        elapsed_seconds=_elapsed(evidence.row, stand, now),
-        rest_seconds=_rest(evidence, stand),
+        state=state,
+        detail=_detail(evidence, state),
+        elapsed_seconds=_elapsed_seconds(evidence.row, state, now),
+        rest_seconds=_rest_seconds(evidence, state),
     )
 
 
 def likely_cause(element: ElementReport, last_lines: Sequence[str]) -> str:
-    """Why a job most likely failed, and what to do: its state, else the last lines of its log."""
+    """Return the likely cause of a failure and what to do, from its state, else from its log."""
     text = "\n".join(last_lines)
     if element.state is JobState.OUT_OF_MEMORY or element.exit_code == 137:
         return _OUT_OF_MEMORY
@@ -172,31 +184,38 @@ def likely_cause(element: ElementReport, last_lines: Sequence[str]) -> str:
     return _describe_exit(element.exit_code)
 
 
-def next_commands(standings: Sequence[ExperimentStatus], *, workspace: Path) -> tuple[str, ...]:
-    """What to do next, each a sentence that ends in a command."""
-    place = "" if workspace == Path("hpo") else f" --workspace {shlex.quote(str(workspace))}"
+def next_commands(experiments: Sequence[ExperimentStatus], *, workspace: Path) -> tuple[str, ...]:
+    """Return sentences on what to do next, each with a command at its end."""
+    option = workspace_option(workspace)
     lines = []
-    latest = {
-        (s.evidence.row.model, s.evidence.row.dataset, s.evidence.row.stage): s for s in standings
-    }
-    for one in standings:
-        row = one.evidence.row
-        if latest[row.model, row.dataset, row.stage] is not one:
-            continue  # a later experiment stands in its place
-        if row.strategy == TWO_STAGE and row.stage == "1" and one.stand is State.FINISHED:
-            second = latest.get((row.model, row.dataset, "2"))
-            if second is None or second.stand in {State.CANCELLED, State.FAILED}:
+    latest = {_subject(experiment, experiment.row.stage): experiment for experiment in experiments}
+    for experiment in experiments:
+        row = experiment.row
+        if latest[_subject(experiment, row.stage)] is not experiment:
+            continue  # a later one has replaced it
+        if experiment.state in {State.FAILED, State.CANCELLED, State.UNFINISHED}:
+            lines.append(_continue(experiment, workspace))
+        elif experiment.state is not State.FINISHED:
+            continue
+        elif row.strategy == TWO_STAGE and row.stage == "1":
+            second = latest.get(_subject(experiment, "2"))
+            if second is None or second.state in {State.CANCELLED, State.FAILED}:
+                source = shlex.quote(experiment.source)
                 lines.append(
                     f"stage 2 of {row.model} {row.dataset} can be submitted: "
-                    f"paretocast submit {row.model} {one.evidence.dataset} --stage 2{place}"
+                    f"paretocast submit {row.model} {source} --stage 2{option}"
                 )
-        elif one.stand is State.FINISHED and not one.evidence.has_pages:
-            lines.append(f"pages of {row.id}: {_resume(one, place)}")
-        elif one.stand in {State.FAILED, State.CANCELLED, State.UNFINISHED}:
-            lines.append(_continue(one, place))
-    if any(one.stand.active for one in standings):
-        lines.append(f"follow the jobs: paretocast status --watch{place}")
+        elif not experiment.evidence.has_pages:
+            command = resume_command(row.run_directory(workspace), experiment.source)
+            lines.append(f"pages of {row.id}: {command}")
+    if any(experiment.state.active for experiment in experiments):
+        lines.append(f"follow the jobs: paretocast status --watch{option}")
     return tuple(lines)
+
+
+def _subject(experiment: ExperimentStatus, stage: str) -> tuple[str, str, str]:
+    """Model, data set and stage: of several experiments with the same, the last counts."""
+    return experiment.row.model, experiment.row.dataset, stage
 
 
 _OUT_OF_MEMORY = "ran out of memory: raise memory in the profile or lower batch_size, then resubmit"
@@ -233,7 +252,7 @@ def _describe_exit(code: int | None) -> str:
     return f"ended with exit code {code}"
 
 
-def _stand(evidence: Evidence) -> State:
+def _state(evidence: Evidence) -> State:
     state = JobState.UNKNOWN if evidence.report is None else evidence.report.state
     if state is JobState.RUNNING or (state is JobState.UNKNOWN and evidence.progress.n_running):
         return State.RUNNING
@@ -249,16 +268,16 @@ def _stand(evidence: Evidence) -> State:
 
 
 def _all_trials_ended(evidence: Evidence) -> bool:
-    """Whether the search has nothing left to do; one that lost patience says so in its log."""
-    wanted = int(evidence.row.trials) if evidence.row.trials.isdigit() else 0
-    patient = not any("ended by patience" in line for line in evidence.last_lines)
-    return evidence.progress.n_ended >= wanted or not patient
+    """True if the search has nothing left to do; one that lost patience says so in its log."""
+    n_trials = int(evidence.row.trials) if evidence.row.trials.isdigit() else 0
+    lost_patience = any("ended by patience" in line for line in evidence.last_lines)
+    return evidence.progress.n_ended >= n_trials or lost_patience
 
 
-def _detail(evidence: Evidence, stand: State) -> str:
+def _detail(evidence: Evidence, state: State) -> str:
     report = evidence.report or JobReport()
-    element = report.telling
-    match stand:
+    element = report.deciding_element
+    match state:
         case State.FAILED if element is not None:
             return likely_cause(element, evidence.last_lines)
         case State.CANCELLED if evidence.after and not evidence.row.started:
@@ -286,18 +305,18 @@ _WAITING = {
 }
 
 
-def _elapsed(row: Row, stand: State, now: datetime) -> float | None:
+def _elapsed_seconds(row: ExperimentRow, state: State, now: datetime) -> float | None:
     if not row.started:
         return None
     start = datetime.fromisoformat(row.started)
-    end = now if stand is State.RUNNING or not row.ended else datetime.fromisoformat(row.ended)
+    end = now if state is State.RUNNING or not row.ended else datetime.fromisoformat(row.ended)
     return max(0.0, (end - start).total_seconds())
 
 
-def _rest(evidence: Evidence, stand: State) -> float | None:
+def _rest_seconds(evidence: Evidence, state: State) -> float | None:
     """Training time of a mean trial, for the trials left, shared by the workers."""
     progress = evidence.progress
-    if not stand.active or not progress.n_ended or not evidence.row.trials.isdigit():
+    if not state.active or not progress.n_ended or not evidence.row.trials.isdigit():
         return None
     left = int(evidence.row.trials) - progress.n_ended
     if left <= 0:
@@ -308,18 +327,11 @@ def _rest(evidence: Evidence, stand: State) -> float | None:
     return progress.fit_seconds / progress.n_ended * left / max(1, min(workers, left))
 
 
-def _continue(one: ExperimentStatus, place: str) -> str:
-    row = one.evidence.row
+def _continue(experiment: ExperimentStatus, workspace: Path) -> str:
+    row = experiment.row
     if not row.job_ids:
-        return f"{row.id} can be continued: {_resume(one, place)}"
-    ended = f" after {one.evidence.progress.n_ended} of {row.trials} trials" if row.trials else ""
-    return f"{row.id} {one.stand}{ended}: paretocast resubmit {row.id}{place}"
-
-
-def _resume(one: ExperimentStatus, place: str) -> str:
-    row = one.evidence.row
-    study_id = row.id.removeprefix(f"{row.model}_{row.dataset}_")
-    return (
-        f"paretocast tune --model {row.model} --dataset {one.evidence.dataset} "
-        f"--job-id {study_id} --resume{place}"
-    )
+        command = resume_command(row.run_directory(workspace), experiment.source)
+        return f"{row.id} can be continued: {command}"
+    ended = f" after {experiment.progress.n_ended} of {row.trials} trials" if row.trials else ""
+    option = workspace_option(workspace)
+    return f"{row.id} {experiment.state}{ended}: paretocast resubmit {row.id}{option}"

@@ -1,4 +1,4 @@
-"""Submitting, resubmitting and cancelling experiments, and what `submit --all` would do."""
+"""Plan, submit, resubmit and cancel experiments."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paretocast.cluster import tracking
-from paretocast.cluster.script import Request, job_script
+from paretocast.cluster.script import SearchRequest, job_script
 from paretocast.cluster.status import State
 from paretocast.cluster.tracking import SubmittedJob
 from paretocast.errors import ExecutionError, StoreError
 from paretocast.workspace import files
-from paretocast.workspace.files import RunDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from paretocast.cluster.base import Executor
@@ -28,52 +27,51 @@ PRIORITY_DATASETS = ("heat", "water_centrum", "water_tommerby")
 
 
 @dataclass(frozen=True)
-class Step:
-    """What is to be done about one wanted search.
+class PlannedSubmission:
+    """A requested search with the decision whether and how to submit it.
 
     Attributes
     ----------
-    request : Request
-        What is wanted.
     skipped : str
-        Why nothing is to be done; empty if it is to be submitted.
+        Reason to submit nothing; empty if it is to be submitted.
     refused : bool
-        Whether that is a failure rather than good news.
+        That reason is a failure rather than good news.
     study_id : str or None
         The study to continue; None starts one.
     after : tuple of str
         Job ids to wait for.
-    after_step : int or None
-        Index of the step whose job to wait for, once it has an id.
+    after_index : int or None
+        Index in the plan of the submission whose job to wait for, once it has an id.
     """
 
-    request: Request
+    request: SearchRequest
     skipped: str = ""
     refused: bool = False
     study_id: str | None = None
     after: tuple[str, ...] = ()
-    after_step: int | None = None
+    after_index: int | None = None
 
 
-def plan(requests: Sequence[Request], standings: Iterable[ExperimentStatus]) -> tuple[Step, ...]:
-    """What to do about each request, in order, given where the experiments stand.
+def plan(
+    requests: Sequence[SearchRequest], experiments: Sequence[ExperimentStatus]
+) -> tuple[PlannedSubmission, ...]:
+    """Return the decision on each request, in order, given the status of the experiments.
 
     What is finished or active is skipped. A study that has trials and no job is continued. Stage 2
     waits for its stage 1, is submitted at once if that is finished, and refused otherwise.
     """
-    known = tuple(standings)
-    steps: list[Step] = []
+    planned: list[PlannedSubmission] = []
     for request in requests:
-        same = _of(known, request, stage=request.stage)
-        step = _planned(request, same)
-        if not step.skipped and request.stage == 2:
-            step = _behind_stage_1(step, _of(known, request, stage=1), steps)
-        steps.append(step)
-    return tuple(steps)
+        submission = _plan_one(request, _same(experiments, request, stage=request.stage))
+        if not submission.skipped and request.stage == 2:
+            first = _same(experiments, request, stage=1)
+            submission = _behind_stage_1(submission, first, planned)
+        planned.append(submission)
+    return tuple(planned)
 
 
 def submit(
-    request: Request,
+    request: SearchRequest,
     profile: Profile,
     executor: Executor,
     *,
@@ -121,16 +119,16 @@ def submit(
     return submission
 
 
-def request_of(submission: Submission, workspace: Path) -> Request:
-    """The request behind a submission.
+def request_of(submission: Submission, workspace: Path) -> SearchRequest:
+    """Return the request behind a submission.
 
     Parameters
     ----------
     workspace : Path
-        Where the submission was found, absolute: it may have been moved.
+        The one that holds the submission, absolute: it may have been moved.
     """
     folder = Path(submission.folder)
-    return Request(
+    return SearchRequest(
         model=submission.model,
         dataset=submission.dataset,
         source=submission.source,
@@ -144,17 +142,20 @@ def request_of(submission: Submission, workspace: Path) -> Request:
 
 
 def find(workspace: Path, experiment_id: str) -> Submission:
-    """The submission of an experiment.
+    """Return the submission of an experiment.
 
     Raises
     ------
     StoreError
         If there is none of that id; the message lists what there is.
     """
-    submissions = tracking.find_submissions(workspace)
-    for one in submissions:
-        if experiment_id in {one.id, one.study_id, *(job.job_id for job in one.jobs)}:
-            return one
+    submissions, problems = tracking.read_submissions(workspace)
+    if problems:
+        raise StoreError(problems[0])
+    for submission in submissions:
+        job_ids = {job.job_id for job in submission.jobs}
+        if experiment_id in {submission.id, submission.study_id, *job_ids}:
+            return submission
     for run in files.find_runs(workspace):
         if experiment_id in {run.study_name, run.job_id}:
             raise StoreError(
@@ -162,12 +163,12 @@ def find(workspace: Path, experiment_id: str) -> Submission:
                 "tune`: Ctrl-C there ends it, and the command that `paretocast status` shows goes "
                 "on with it"
             )
-    known = ", ".join(one.id for one in submissions[-10:]) or "none"
-    raise StoreError(f"experiment {experiment_id!r} is not in {workspace}; the last ones: {known}")
+    latest = ", ".join(submission.id for submission in submissions[-10:]) or "none"
+    raise StoreError(f"experiment {experiment_id!r} is not in {workspace}; the last ones: {latest}")
 
 
 def cancel(submission: Submission, executor: Executor) -> tuple[str, ...]:
-    """End the jobs of an experiment; the ids of those that were active."""
+    """End the jobs of an experiment and return the ids of those that were active."""
     reports = executor.poll([job.job_id for job in submission.jobs])
     active = tuple(job_id for job_id, report in reports.items() if report.state.active)
     executor.cancel(active)
@@ -191,61 +192,77 @@ def refuse_if_active(submission: Submission, executor: Executor) -> None:
             )
 
 
-def _planned(request: Request, same: Sequence[ExperimentStatus]) -> Step:
-    """The step for one request, without regard to other stages."""
-    for one in same:
-        if one.stand.active:
-            job = one.evidence.row.job_ids.rpartition(" ")[2]
+def _plan_one(request: SearchRequest, experiments: Sequence[ExperimentStatus]) -> PlannedSubmission:
+    """The decision on one request, without regard to other stages."""
+    for experiment in experiments:
+        if experiment.state.active:
+            job = _last_job(experiment)
             where = f"job {job}" if job else "outside Slurm"
-            return Step(request, skipped=f"{one.stand} as {one.id} ({where})")
-    for one in same:
-        if one.stand is State.FINISHED:
-            ended = one.evidence.progress.n_ended
-            trials = f", {ended} trials" if ended else ""
-            return Step(request, skipped=f"finished as {one.id}{trials}")
-    begun = [one for one in same if one.evidence.progress.n_ended > 0]
+            return PlannedSubmission(
+                request, skipped=f"{experiment.state} as {experiment.id} ({where})"
+            )
+    for experiment in experiments:
+        if experiment.state is State.FINISHED:
+            n_ended = experiment.progress.n_ended
+            trials = f", {n_ended} trials" if n_ended else ""
+            return PlannedSubmission(request, skipped=f"finished as {experiment.id}{trials}")
+    begun = [experiment for experiment in experiments if experiment.progress.n_ended > 0]
     if not begun:
-        return Step(request)
-    row = begun[-1].evidence.row
-    study_id = row.id.removeprefix(f"{row.model}_{row.dataset}_")
-    return Step(request, study_id=study_id)
+        return PlannedSubmission(request)
+    return PlannedSubmission(request, study_id=begun[-1].row.study_id)
 
 
-def _behind_stage_1(step: Step, first: Sequence[ExperimentStatus], steps: Sequence[Step]) -> Step:
-    for index, earlier in enumerate(steps):
-        wanted = (step.request.model, step.request.dataset, 1)
-        if (earlier.request.model, earlier.request.dataset, earlier.request.stage) == wanted:
+def _behind_stage_1(
+    second: PlannedSubmission,
+    experiments: Sequence[ExperimentStatus],
+    planned: Sequence[PlannedSubmission],
+) -> PlannedSubmission:
+    """A stage 2 behind its stage 1, which is planned or among the experiments."""
+    request = second.request
+    for index, earlier in enumerate(planned):
+        if _key(earlier.request, earlier.request.stage) == _key(request, 1):
             if not earlier.skipped:
-                return replace(step, after_step=index)
+                return replace(second, after_index=index)
             break
-    active = [one for one in first if one.stand.active]
+    active = [experiment for experiment in experiments if experiment.state.active]
     if active:
-        return replace(step, after=(active[-1].evidence.row.job_ids.rpartition(" ")[2],))
-    if any(one.stand is State.FINISHED for one in first):
-        return step
-    name = f"{step.request.model} {step.request.dataset}"
-    stood = f"{first[-1].id} is {first[-1].stand}" if first else "there is none"
+        return replace(second, after=(_last_job(active[-1]),))
+    if any(experiment.state is State.FINISHED for experiment in experiments):
+        return second
+    last = f"{experiments[-1].id} is {experiments[-1].state}" if experiments else "there is none"
     return replace(
-        step,
+        second,
         skipped=(
-            f"its stage 1 neither finished nor runs ({stood}): "
-            f"paretocast submit {name} --stage 1, or --stage all for both"
+            f"its stage 1 neither finished nor runs ({last}): "
+            f"paretocast submit {request.model} {request.dataset} --stage 1, "
+            "or --stage all for both"
         ),
         refused=True,
     )
 
 
-def _of(
-    standings: Iterable[ExperimentStatus], request: Request, *, stage: int | None
+def _same(
+    experiments: Sequence[ExperimentStatus], request: SearchRequest, *, stage: int | None
 ) -> list[ExperimentStatus]:
-    key = (request.model, request.dataset, "" if stage is None else str(stage))
-    rows = ((one.evidence.row, one) for one in standings)
-    return [one for row, one in rows if (row.model, row.dataset, row.stage) == key]
+    """Experiments with the model and data set of a request."""
+    return [
+        experiment
+        for experiment in experiments
+        if (experiment.row.model, experiment.row.dataset, experiment.row.stage)
+        == _key(request, stage)
+    ]
+
+
+def _key(request: SearchRequest, stage: int | None) -> tuple[str, str, str]:
+    return request.model, request.dataset, "" if stage is None else str(stage)
+
+
+def _last_job(experiment: ExperimentStatus) -> str:
+    return experiment.row.job_ids.rpartition(" ")[2]
 
 
 def _with_earlier_jobs(workspace: Path, submission: Submission) -> Submission:
-    run = RunDirectory(workspace, submission.model, submission.dataset, submission.study_id)
-    path = tracking.submission_path(run)
+    path = tracking.submission_path(submission.run_directory(workspace))
     if not path.exists():
         return submission  # the study was begun without a job
     earlier = tracking.load_submission(path)

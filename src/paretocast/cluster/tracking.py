@@ -1,4 +1,4 @@
-"""Which searches were submitted: a file per submission, and a table of all of them.
+"""Submitted searches: a file per submission, and a table of all of them.
 
 The *submission file* in the run directory is the truth: what was asked, for which cluster, under
 which job ids. `tracking/experiments.csv` has a row per experiment for people and spreadsheets. It
@@ -17,16 +17,15 @@ from typing import TYPE_CHECKING, Any
 from paretocast.errors import StoreError
 from paretocast.workspace import files
 from paretocast.workspace.claims import StudyLock
+from paretocast.workspace.files import SINGLE_STAGE, TWO_STAGE, RunDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from paretocast.cluster.script import Request
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.cluster.script import SearchRequest
 
 SCHEMA_VERSION = 1
-SINGLE_STAGE, TWO_STAGE = "single-stage", "two-stage"
 _SECRET = re.compile(r"://[^/@\s]*:[^/@\s]*@")
 
 
@@ -54,12 +53,12 @@ class SubmittedJob:
 
 @dataclass(frozen=True)
 class Submission:
-    """What was asked of a cluster for one experiment, with all jobs so far.
+    """One experiment's request to a cluster, with all jobs so far.
 
     Attributes
     ----------
     folder : str
-        Where its jobs run.
+        The folder in which its jobs run.
     source : str
         The data set as the user named it.
     options : tuple of str
@@ -87,12 +86,16 @@ class Submission:
 
     @property
     def strategy(self) -> str:
-        """What it belongs to."""
+        """Strategy of the search that the experiment is, or is one stage of."""
         return SINGLE_STAGE if self.stage is None else TWO_STAGE
+
+    def run_directory(self, workspace: Path) -> RunDirectory:
+        """The experiment's study on disk."""
+        return RunDirectory(workspace, self.model, self.dataset, self.study_id)
 
 
 @dataclass(frozen=True)
-class Row:
+class ExperimentRow:
     """A line of `experiments.csv`.
 
     Attributes
@@ -130,8 +133,17 @@ class Row:
     log: str = ""
     results: str = ""
 
+    @property
+    def study_id(self) -> str:
+        """Id of the study, without the names in front of it."""
+        return self.id.removeprefix(f"{self.model}_{self.dataset}_")
 
-COLUMNS = tuple(field.name for field in fields(Row))
+    def run_directory(self, workspace: Path) -> RunDirectory:
+        """The experiment's study on disk."""
+        return RunDirectory(workspace, self.model, self.dataset, self.study_id)
+
+
+COLUMNS = tuple(field.name for field in fields(ExperimentRow))
 
 
 def submission_path(run: RunDirectory) -> Path:
@@ -146,7 +158,7 @@ def script_path(workspace: Path, submission: Submission) -> Path:
 
 
 def new_submission(
-    request: Request, *, profile: Mapping[str, Any], job: SubmittedJob
+    request: SearchRequest, *, profile: Mapping[str, Any], job: SubmittedJob
 ) -> Submission:
     """The submission of a study that takes its id from its first job."""
     return Submission(
@@ -173,7 +185,7 @@ def record_submission(workspace: Path, submission: Submission) -> None:
         If the workspace cannot be written to.
     """
     content = {"schema_version": SCHEMA_VERSION, **asdict(submission)}
-    files.save_json(submission_path(_run(workspace, submission)), content)
+    files.save_json(submission_path(submission.run_directory(workspace)), content)
     update_rows(workspace, lambda rows: {**rows, submission.id: submission_row(submission)})
 
 
@@ -204,23 +216,22 @@ def load_submission(path: Path) -> Submission:
         raise StoreError(f"{path} is damaged: {error!r} in a submission") from error
 
 
-def find_submissions(workspace: Path) -> tuple[Submission, ...]:
-    """All submissions of a workspace, the oldest first.
+def read_submissions(workspace: Path) -> tuple[tuple[Submission, ...], tuple[str, ...]]:
+    """Return all submissions of a workspace, the oldest first, and why others cannot be read."""
+    submissions, problems = [], []
+    for path in sorted((workspace / "results").glob("*/submission_*.json")):
+        try:
+            submissions.append(load_submission(path))
+        except StoreError as error:
+            problems.append(str(error))
+    submissions.sort(key=lambda submission: (submission.jobs[0].submitted, submission.id))
+    return tuple(submissions), tuple(problems)
 
-    Raises
-    ------
-    StoreError
-        If one of them cannot be read.
-    """
-    paths = (workspace / "results").glob("*/submission_*.json")
-    found = [load_submission(path) for path in paths]
-    return tuple(sorted(found, key=lambda one: (one.jobs[0].submitted, one.id)))
 
-
-def submission_row(submission: Submission) -> Row:
-    """The row of an experiment of which no more than its submission is known."""
+def submission_row(submission: Submission) -> ExperimentRow:
+    """Return the row of an experiment from its submission alone."""
     job = submission.jobs[-1]
-    return Row(
+    return ExperimentRow(
         id=submission.id,
         job_ids=" ".join(job.job_id for job in submission.jobs),
         model=submission.model,
@@ -240,7 +251,7 @@ def table_path(workspace: Path) -> Path:
     return workspace / "tracking" / "experiments.csv"
 
 
-def load_rows(workspace: Path) -> dict[str, Row]:
+def load_rows(workspace: Path) -> dict[str, ExperimentRow]:
     """Rows by id; none if there is no table.
 
     Raises
@@ -259,17 +270,24 @@ def load_rows(workspace: Path) -> dict[str, Row]:
     missing = set(COLUMNS) - set(reader.fieldnames or ())
     if missing:
         raise StoreError(f"{path} lacks the columns {', '.join(sorted(missing))}; {_REPAIR}")
-    rows = [Row(**{name: line[name] or "" for name in COLUMNS}) for line in reader]
+    rows = [ExperimentRow(**{name: line[name] or "" for name in COLUMNS}) for line in reader]
     return {row.id: row for row in rows}
 
 
-def update_rows(workspace: Path, change: Callable[[dict[str, Row]], Mapping[str, Row]]) -> None:
+def update_rows(
+    workspace: Path,
+    change: Callable[[dict[str, ExperimentRow]], Mapping[str, ExperimentRow]],
+    *,
+    anew: bool = False,
+) -> None:
     """Read, change and replace the table while no other process does.
 
     Parameters
     ----------
     change : callable
         From the rows that are there now to those that shall be there.
+    anew : bool
+        Begin without rows: the table is lost or damaged.
 
     Raises
     ------
@@ -279,22 +297,14 @@ def update_rows(workspace: Path, change: Callable[[dict[str, Row]], Mapping[str,
     folder = table_path(workspace).parent
     files.create_folder(folder)
     with StudyLock(folder / ".lock"):
-        before = load_rows(workspace)
+        before = {} if anew else load_rows(workspace)
         after = change(dict(before))
-        if after != before:
+        if anew or after != before:
             files.save_text(table_path(workspace), _as_csv(after.values()))
 
 
-def rebuild(workspace: Path, rows: Iterable[Row]) -> None:
-    """Replace the table, damaged or lost, by rows made from the run directories."""
-    folder = table_path(workspace).parent
-    files.create_folder(folder)
-    with StudyLock(folder / ".lock"):
-        files.save_text(table_path(workspace), _as_csv(rows))
-
-
 def holds_secret(text: str) -> bool:
-    """Whether the text is a URL with a password in it.
+    """True if the text is a URL with a password in it.
 
     >>> holds_secret("postgresql://me:geheim@db/hpo"), holds_secret("postgresql://me@db/hpo")
     (True, False)
@@ -302,11 +312,7 @@ def holds_secret(text: str) -> bool:
     return _SECRET.search(text) is not None
 
 
-def _run(workspace: Path, submission: Submission) -> RunDirectory:
-    return files.RunDirectory(workspace, submission.model, submission.dataset, submission.study_id)
-
-
-def _as_csv(rows: Iterable[Row]) -> str:
+def _as_csv(rows: Iterable[ExperimentRow]) -> str:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()

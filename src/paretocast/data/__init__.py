@@ -1,8 +1,7 @@
 """Named series, a user's own, their checks and the demo generator."""
 
 from paretocast.data.checks import Finding
-from paretocast.data.demo import DemoTruth, generate_demo, write_demo_csv
-from paretocast.data.parsing import check_frame
+from paretocast.data.demo import DemoTruth, generate_demo
 from paretocast.data.reading import (
     Dataset,
     DatasetRow,
@@ -22,12 +21,10 @@ __all__ = [
     "Fact",
     "Finding",
     "check_dataset",
-    "check_frame",
     "describe_dataset",
     "find_spec",
     "generate_demo",
     "list_datasets",
     "load_dataset",
     "own_file",
-    "write_demo_csv",
 ]

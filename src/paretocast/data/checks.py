@@ -1,4 +1,4 @@
-"""What is wrong with the values of an hourly grid and the periods laid over it.
+"""Checks of the values of an hourly grid and of the periods laid over it.
 
 An *error* keeps a data set from being used, a *warning* goes along with it, a *note* is worth
 knowing. Nothing is repaired here.
@@ -243,10 +243,10 @@ def _check_outliers(grid: Grid, zone: str) -> list[Finding]:
     ]
     usual = pd.concat(spreads, axis=1).max(axis=1)
     distance = (excess.abs() / usual.where(usual > 0.0)).to_numpy()
-    far = np.flatnonzero(np.nan_to_num(distance) > OUTLIER_IQRS)
-    if not far.size:
+    outliers = np.flatnonzero(np.nan_to_num(distance) > OUTLIER_IQRS)
+    if not outliers.size:
         return []
-    worst = far[np.argsort(-distance[far], kind="stable")][:N_LISTED]
+    worst = outliers[np.argsort(-distance[outliers], kind="stable")][:N_LISTED]
     listed = ", ".join(
         f"{grid.target[i]:g} at {at(grid.index[i])} ({distance[i]:.0f} IQR)" for i in worst
     )
@@ -254,8 +254,8 @@ def _check_outliers(grid: Grid, zone: str) -> list[Finding]:
         Finding(
             "warning",
             "outliers",
-            f"{count(far.size, 'hour')} more than {OUTLIER_IQRS:g} interquartile ranges from the "
-            f"same hour of the days around: {listed}",
+            f"{count(outliers.size, 'hour')} more than {OUTLIER_IQRS:g} interquartile ranges from "
+            f"the same hour of the days around: {listed}",
             "empty these cells if the meter was wrong",
         )
     ]
@@ -290,16 +290,16 @@ def _check_covariate(
         ("note", [hole for hole in holes if hole not in long], "filled from earlier hours"),
     ]
     findings = []
-    for severity, chosen, advice in groups:
-        if chosen:
-            start, length = max(chosen, key=lambda hole: hole[1])
-            together = sum(hole[1] for hole in chosen)
-            in_all = " in all" if len(chosen) > 1 else ""
+    for severity, group, advice in groups:
+        if group:
+            start, length = max(group, key=lambda hole: hole[1])
+            together = sum(hole[1] for hole in group)
+            in_all = " in all" if len(group) > 1 else ""
             findings.append(
                 Finding(
                     severity,
                     "covariate_holes",
-                    f"covariate {covariate.name} has {count(len(chosen), 'hole')} of "
+                    f"covariate {covariate.name} has {count(len(group), 'hole')} of "
                     f"{together} h{in_all} ({_reach(severity, limit)}), the longest is {length} h "
                     f"from {at(grid.index[start])}",
                     advice,
@@ -309,7 +309,7 @@ def _check_covariate(
 
 
 def _reach(severity: Severity, limit: int) -> str:
-    """Which holes a finding counts."""
+    """Length of the holes that a finding counts."""
     if severity == "note":
         return f"up to {limit} h each"
     return (

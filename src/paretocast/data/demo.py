@@ -24,7 +24,6 @@ from paretocast.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -47,7 +46,7 @@ USUAL_WIND = 4.5  # m/s
 
 @dataclass(frozen=True)
 class DemoTruth:
-    """What generated the demo series.
+    """Process behind the demo series.
 
     Attributes
     ----------
@@ -137,17 +136,6 @@ def generate_demo(seed: int = DEFAULT_SEED, *, days: int = 1095) -> tuple[Series
         ),
     )
     return series, DemoTruth(mean, spread, noise, NOISE_PERSISTENCE)
-
-
-def write_demo_csv(path: Path, *, seed: int = DEFAULT_SEED, days: int = 1095) -> None:
-    """Export the demo series as a CSV file that a data set's TOML file can name.
-
-    Columns timestamp (UTC), heat, temperature and wind; a `path` that ends in .gz is compressed.
-    """
-    series, _ = generate_demo(seed, days=days)
-    columns = {"timestamp": series.index.strftime("%Y-%m-%dT%H:%M:%SZ"), "heat": series.values}
-    columns |= {covariate.name: covariate.values for covariate in series.covariates}
-    pd.DataFrame(columns).to_csv(path, index=False)
 
 
 def _draw_temperature(index: pd.DatetimeIndex, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What a model may know beside the target's own history, each with its role.
+"""Features beside the target's own history, each with its role.
 
 T hours of the grid, F features. Every value of row t stands for hour t, is finite, and depends on
 target and covariates of hours up to t only. Calendar terms are those of the series' *local* time.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.gaps import fill_from_past
+from paretocast.data.gaps import fill_from_past, missing_hours
 from paretocast.data.series import STEPS_PER_DAY, Role
 from paretocast.errors import DataError
 
@@ -94,11 +94,11 @@ class FeatureTable:
         return column
 
     def _columns(self, keep: Sequence[bool]) -> FeatureTable:
-        chosen = [i for i, kept in enumerate(keep) if kept]
+        columns = np.flatnonzero(keep).tolist()
         return FeatureTable(
-            tuple(self.names[i] for i in chosen),
-            tuple(self.roles[i] for i in chosen),
-            self.values[:, chosen],
+            tuple(self.names[i] for i in columns),
+            tuple(self.roles[i] for i in columns),
+            self.values[:, columns],
         )
 
 
@@ -117,10 +117,10 @@ def build_features(series: Series, groups: Sequence[str] | None = None) -> Featu
     DataError
         If a name is unknown, or a covariate starts with a hole that nothing earlier can fill.
     """
-    wanted = DEFAULT_GROUPS if groups is None else tuple(groups)
+    requested = DEFAULT_GROUPS if groups is None else tuple(groups)
     offered = available_features(series)
     valid = {*offered, *(name for names in offered.values() for name in names)}
-    unknown = [name for name in wanted if name not in valid]
+    unknown = [name for name in requested if name not in valid]
     if unknown:
         listed = "; ".join(
             f"{group}: {', '.join(names)}" for group, names in offered.items() if names
@@ -131,9 +131,9 @@ def build_features(series: Series, groups: Sequence[str] | None = None) -> Featu
         )
     columns: list[Feature] = []
     for group, names in offered.items():
-        chosen = [name for name in names if group in wanted or name in wanted]
-        if chosen:
-            columns += [f for f in _build_group(group, series) if f.name in chosen]
+        in_table = [name for name in names if group in requested or name in requested]
+        if in_table:
+            columns += [f for f in _build_group(group, series) if f.name in in_table]
     return _table(columns, n_rows=len(series))
 
 
@@ -209,13 +209,13 @@ def is_public_holiday(index: pd.DatetimeIndex, calendar: Calendar) -> NDArray[np
 
     years = np.unique(days.astype("datetime64[Y]")).astype(int) + 1970
     try:
-        known = holidays.country_holidays(calendar.country, years=years.tolist())
+        listed = holidays.country_holidays(calendar.country, years=years.tolist())
     except NotImplementedError as error:
         raise DataError(
             f"the holidays package knows no country {calendar.country!r}; "
             "expected an ISO code such as DK"
         ) from error
-    return np.isin(days, np.array(sorted(known), dtype="datetime64[D]"))
+    return np.isin(days, np.array(sorted(listed), dtype="datetime64[D]"))
 
 
 def is_school_holiday(index: pd.DatetimeIndex, calendar: Calendar) -> NDArray[np.bool_]:
@@ -232,7 +232,7 @@ def fill_covariate(covariate: Covariate) -> NDArray[np.float64]:
 
     The first `HOLD_STEPS` hours of a hole hold the last value, the next ones repeat the day before,
     and after `REPEAT_DAY_STEPS` the same hour a year earlier stands in, where the series has it.
-    How long a hole will last is not known while it lasts: the rule goes by its age.
+    The rule goes by the age of a hole: while it lasts, its length is not known.
 
     Raises
     ------
@@ -247,11 +247,7 @@ def fill_covariate(covariate: Covariate) -> NDArray[np.float64]:
             f"covariate {covariate.name} misses {until}, and only earlier values may fill them; "
             "start the series later (use_from) or leave the covariate out"
         )
-    age = 0
-    previous = -1
-    for position in np.flatnonzero(np.isnan(values)).tolist():
-        age = age + 1 if position == previous + 1 else 1
-        previous = position
+    for position, age in missing_hours(values):
         values[position] = values[position - _fill_distance(position, age)]
     return values
 
@@ -303,25 +299,25 @@ def _weather_features(series: Series) -> list[Feature]:
 
 
 def _lag_features(target: NDArray[np.float64]) -> list[Feature]:
-    known = _known_so_far(target)
-    mean = np.cumsum(known) / np.arange(1, len(known) + 1)
+    filled = _known_so_far(target)
+    mean = np.cumsum(filled) / np.arange(1, len(filled) + 1)
     features = []
     for steps in LAG_STEPS:
         lagged = mean.copy()  # a lag that reaches before the series: the mean so far
-        lagged[steps:] = known[:-steps]
+        lagged[steps:] = filled[:-steps]
         features.append(Feature(f"lag_{steps}", Role.PAST, lagged))
     return features
 
 
 def _rolling_features(target: NDArray[np.float64]) -> list[Feature]:
-    known = _known_so_far(target)
+    filled = _known_so_far(target)
     features = []
     for steps in ROLLING_STEPS:
         # Summed window by window: a difference of running sums would carry one huge value's
         # rounding error through all later rows.
-        padded = np.concatenate([np.zeros(steps - 1), known])
+        padded = np.concatenate([np.zeros(steps - 1), filled])
         sums = np.lib.stride_tricks.sliding_window_view(padded, steps).sum(axis=1)
-        counts = np.minimum(np.arange(1, len(known) + 1), steps)
+        counts = np.minimum(np.arange(1, len(filled) + 1), steps)
         features.append(Feature(f"rolling_mean_{steps}", Role.PAST, sums / counts))
     return features
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 LONGEST_FILL_STEPS = 6
@@ -31,7 +33,7 @@ def fill_from_past(
     values : ndarray of shape (T,)
         Target, in target units. NaN marks a missing value.
     longest_steps : int
-        How many hours of a gap are filled; the hours after them stay NaN.
+        Filled hours of a gap, at most; those after them stay NaN.
 
     Returns
     -------
@@ -46,11 +48,7 @@ def fill_from_past(
     array([ 1.,  1., nan,  4.])
     """
     filled = values.astype(np.float64, copy=True)
-    age = 0
-    previous = -2
-    for position in np.flatnonzero(np.isnan(values)):
-        age = age + 1 if position == previous + 1 else 1
-        previous = int(position)
+    for position, age in missing_hours(values):
         if age > longest_steps:
             continue
         for lag in (*SEASONS_STEPS, 1):
@@ -58,3 +56,16 @@ def fill_from_past(
                 filled[position] = filled[position - lag]
                 break
     return filled, ~np.isnan(filled)
+
+
+def missing_hours(values: NDArray[np.float64]) -> Iterator[tuple[int, int]]:
+    """Yield position and age of every missing value in order; a gap's first hour is of age 1.
+
+    >>> list(missing_hours(np.array([np.nan, 1.0, np.nan, np.nan])))
+    [(0, 1), (2, 1), (3, 2)]
+    """
+    age, previous = 0, -2
+    for position in np.flatnonzero(np.isnan(values)).tolist():
+        age = age + 1 if position == previous + 1 else 1
+        previous = position
+        yield position, age

@@ -27,21 +27,6 @@ HOUR = pd.Timedelta(hours=1)
 _WITH_ZONE = re.compile(r"[T ]\d{2}.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$")
 
 
-def check_frame(
-    frame: pd.DataFrame, spec: DatasetSpec, *, covariates: Sequence[str] | None = None
-) -> tuple[Finding, ...]:
-    """Every finding on a table as it was read, errors first.
-
-    Parameters
-    ----------
-    covariates : sequence of str, optional
-        Declared covariates that are used; those with `use = true` without it.
-    """
-    if covariates is None:
-        covariates = [name for name, covariate in spec.covariates.items() if covariate.use]
-    return examine_frame(frame, spec, covariates=covariates)[1]
-
-
 def examine_frame(
     frame: pd.DataFrame, spec: DatasetSpec, *, covariates: Sequence[str]
 ) -> tuple[Grid | None, tuple[Finding, ...]]:
@@ -64,9 +49,10 @@ def examine_frame(
     if len(rows) < 2:
         return None, (*findings, _nothing_used(index, spec))
     findings += _check_order(index[rows], rows, spec)
-    steps, problems = _check_frequency(index[rows])
+    stamps = index[rows].unique().sort_values()
+    problems = _check_frequency(stamps) if len(stamps) > 1 else []
     findings += problems
-    if not steps:
+    if problems or len(stamps) < 2:
         return None, tuple(findings + check_split_order(spec))
     grid = _lay_grid(
         index[rows], {name: values[rows] for name, values in columns.items()}, spec, covariates
@@ -179,7 +165,7 @@ def _naive(raw: pd.Series, walls: pd.DatetimeIndex, spec: DatasetSpec) -> Findin
 
 
 def _daylight_traces(walls: pd.DatetimeIndex, zone: str) -> str:
-    """What the two changes of the clock left in local times; empty where nothing did."""
+    """Traces of the two changes of the clock in local times; empty without any."""
     ambiguous, skipped = _clock_changes(walls, zone)
     doubled = walls[ambiguous & walls.duplicated()]
     hours = pd.date_range(walls.min().floor("h"), walls.max().floor("h"), freq="h")
@@ -196,7 +182,7 @@ def _daylight_traces(walls: pd.DatetimeIndex, zone: str) -> str:
 def _clock_changes(
     walls: pd.DatetimeIndex, zone: str
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which local times happen twice in a zone, and which never, both (T,)."""
+    """Masks of local times that happen twice in a zone, and of those that never do, both (T,)."""
     either = np.asarray(walls.tz_localize(zone, ambiguous="NaT", nonexistent="NaT").isna())
     summer = np.ones(len(walls), dtype=bool)
     skipped = np.asarray(walls.tz_localize(zone, ambiguous=summer, nonexistent="NaT").isna())
@@ -209,22 +195,15 @@ def _localise(walls: pd.DatetimeIndex, zone: str) -> tuple[pd.DatetimeIndex | No
     advice = "write UTC stamps with a Z at the end"
     if standard := _standard_time(walls[0], zone):
         advice += f', or set stamp_zone = "{standard}" if they are in winter time all year'
-    if skipped.any():
-        first = walls[skipped][0]
-        message = (
-            f"{int(skipped.sum())} local times do not exist in {zone} because the clock leaps over "
-            f"them in spring, the first is {first:%Y-%m-%d %H:%M}"
-        )
-        return None, [Finding("error", "daylight_saving", message, advice)]
     counts = pd.Series(walls).groupby(walls)
     lonely = ambiguous & (counts.transform("size").to_numpy() != 2)
-    if lonely.any():
-        first = walls[lonely][0]
-        message = (
-            f"{int(lonely.sum())} local times happen twice in {zone} when the clock goes back in "
-            f"autumn but do not stand in two rows, the first is {first:%Y-%m-%d %H:%M}"
-        )
-        return None, [Finding("error", "daylight_saving", message, advice)]
+    in_spring = f"do not exist in {zone} because the clock leaps over them in spring"
+    in_autumn = f"happen twice in {zone} when the clock goes back in autumn but do not stand in"
+    for bad, problem in ((skipped, in_spring), (lonely, f"{in_autumn} two rows")):
+        if bad.any():
+            first = f"the first is {walls[bad][0]:%Y-%m-%d %H:%M}"
+            message = f"{int(bad.sum())} local times {problem}, {first}"
+            return None, [Finding("error", "daylight_saving", message, advice)]
     is_first: NDArray[np.bool_] = counts.cumcount().to_numpy() == 0
     return walls.tz_localize(zone, ambiguous=is_first).tz_convert("UTC").as_unit("ns"), []
 
@@ -300,33 +279,21 @@ def _check_order(
     return findings
 
 
-def _check_frequency(index: pd.DatetimeIndex) -> tuple[bool, list[Finding]]:
-    """Whether the stamps can be laid on an hourly grid, and what keeps them from it."""
-    stamps = index.unique().sort_values()
-    if len(stamps) < 2:
-        return False, []
+def _check_frequency(stamps: pd.DatetimeIndex) -> list[Finding]:
+    """Findings that keep stamps, two at least and in order, from being laid on an hourly grid."""
     step = pd.Series(stamps).diff().median()
-    if step != HOUR:
-        return False, [
-            Finding(
-                "error",
-                "frequency",
-                f"the median step between two times is {_span(step)}, expected 1 h",
-                "bring the data to full hours first, each stamp at the start of its hour",
-            )
-        ]
     off = stamps != stamps.floor("h")
-    if off.any():
-        return False, [
-            Finding(
-                "error",
-                "frequency",
-                f"{int(off.sum())} of {len(stamps)} times are no full hours in UTC, the first is "
-                f"{stamps[off][0]:%Y-%m-%d %H:%M:%S}Z",
-                "bring the data to full hours first, each stamp at the start of its hour",
-            )
-        ]
-    return True, []
+    if step != HOUR:
+        message = f"the median step between two times is {_span(step)}, expected 1 h"
+    elif off.any():
+        message = (
+            f"{int(off.sum())} of {len(stamps)} times are no full hours in UTC, the first is "
+            f"{stamps[off][0]:%Y-%m-%d %H:%M:%S}Z"
+        )
+    else:
+        return []
+    advice = "bring the data to full hours first, each stamp at the start of its hour"
+    return [Finding("error", "frequency", message, advice)]
 
 
 def _lay_grid(

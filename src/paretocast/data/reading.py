@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,7 +124,7 @@ class Dataset:
                 "covariates": roles,
                 "splits": dict(splits or DEFAULT_SPLITS),
             },
-            source="the frame",
+            origin="the frame does not declare a data set",
         )
         rows = _as_pandas(frame, time)
         grid, findings = examine_frame(rows, spec, covariates=choose_covariates(spec, None))
@@ -141,7 +141,7 @@ class DatasetRow:
     use_from, train_to, validation_to, test_to : str
         As ISO dates; a share in percent, or empty where the file decides.
     present : bool
-        Whether the file is there; always for a generated series.
+        The file is there; always so for a generated series.
     """
 
     name: str
@@ -182,7 +182,7 @@ def load_dataset(
     Parameters
     ----------
     data_dir : Path, optional
-        Where the files of named sets lie; the environment variable PARETOCAST_DATA without it.
+        Folder of the files of named sets; the environment variable PARETOCAST_DATA without it.
     covariates : sequence of str, optional
         Names of declared covariates to use, possibly none; those with `use = true` without it.
 
@@ -246,9 +246,9 @@ def describe_dataset(dataset: Dataset) -> tuple[Fact, ...]:
         *(Fact("target", name, value, unit) for name, value in _moments(target).items()),
     ]
     for season, months in SEASONS.items():
-        chosen = target[np.isin(month, months)]
-        if not np.isnan(chosen).all():
-            moments = _moments(chosen)
+        in_season = target[np.isin(month, months)]
+        if not np.isnan(in_season).all():
+            moments = _moments(in_season)
             facts += [Fact(season, name, moments[name], unit) for name in ("mean", "sd")]
     for name, steps in (("24 h", STEPS_PER_DAY), ("168 h", 7 * STEPS_PER_DAY)):
         facts.append(Fact("autocorrelation", name, _correlation(target[steps:], target[:-steps])))
@@ -369,14 +369,13 @@ def _as_pandas(frame: IntoDataFrame, time: str | None) -> pd.DataFrame:
 
 def _examine_demo(spec: DatasetSpec, used: Sequence[str]) -> tuple[Series, tuple[Finding, ...]]:
     whole, _ = generate_demo()
-    chosen = {covariate.name: covariate for covariate in whole.covariates}
-    kept = tuple(chosen[name] for name in used)
-    series = Series(whole.name, whole.values, whole.index, whole.unit, whole.calendar, kept)
-    grid = Grid(series.index, series.values, kept)
+    by_name = {covariate.name: covariate for covariate in whole.covariates}
+    series = replace(whole, covariates=tuple(by_name[name] for name in used))
+    grid = Grid(series.index, series.values, series.covariates)
     return series, tuple(check_grid(grid, spec, covariates=used))
 
 
-def choose_covariates(spec: DatasetSpec, wanted: Iterable[str] | None) -> tuple[str, ...]:
+def choose_covariates(spec: DatasetSpec, requested: Iterable[str] | None) -> tuple[str, ...]:
     """Names of the covariates to use, as the set declares and the user wishes.
 
     Raises
@@ -384,9 +383,9 @@ def choose_covariates(spec: DatasetSpec, wanted: Iterable[str] | None) -> tuple[
     SettingsError
         If the set declares no such covariate.
     """
-    if wanted is None:
+    if requested is None:
         return tuple(name for name, covariate in spec.covariates.items() if covariate.use)
-    names = tuple(dict.fromkeys(wanted))
+    names = tuple(dict.fromkeys(requested))
     unknown = [name for name in names if name not in spec.covariates]
     if unknown:
         raise SettingsError(
@@ -476,24 +475,24 @@ def _describe_covariates(series: Series) -> list[Fact]:
     facts = []
     for covariate in series.covariates:
         group = f"covariate {covariate.name}"
-        known = ~np.isnan(covariate.values)
+        observed = ~np.isnan(covariate.values)
         facts += [
             Fact(group, "role", str(covariate.role)),
             Fact(group, "missing", _percent_missing(covariate.values), "%"),
-            Fact(group, "last hour", series.index[np.flatnonzero(known)[-1]].isoformat()),
-            Fact(group, "mean", float(covariate.values[known].mean()), covariate.unit),
+            Fact(group, "last hour", series.index[np.flatnonzero(observed)[-1]].isoformat()),
+            Fact(group, "mean", float(covariate.values[observed].mean()), covariate.unit),
             Fact(group, "correlation", _correlation(covariate.values, series.values)),
         ]
     return facts
 
 
 def _moments(values: NDArray[np.float64]) -> dict[str, float]:
-    known = values[~np.isnan(values)]
+    observed = values[~np.isnan(values)]
     return {
-        "mean": float(known.mean()),
-        "sd": float(known.std()),
-        "min": float(known.min()),
-        "max": float(known.max()),
+        "mean": float(observed.mean()),
+        "sd": float(observed.std()),
+        "min": float(observed.min()),
+        "max": float(observed.max()),
     }
 
 
@@ -501,10 +500,10 @@ def _percent_missing(values: NDArray[np.float64]) -> float:
     return float(100.0 * np.isnan(values).mean())
 
 
-def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Pearson's correlation over the hours where both are known; NaN where one is constant."""
-    both = ~np.isnan(one) & ~np.isnan(other)
-    a, b = one[both], other[both]
+def _correlation(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
+    """Pearson's correlation over the hours where both are observed; NaN if either is constant."""
+    both = ~np.isnan(left) & ~np.isnan(right)
+    a, b = left[both], right[both]
     if len(a) < 2 or a.std() == 0.0 or b.std() == 0.0:
         return float("nan")
     return float(np.corrcoef(a, b)[0, 1])

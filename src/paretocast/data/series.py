@@ -23,7 +23,7 @@ STEPS_PER_DAY = 24
 
 
 class Role(StrEnum):
-    """What is known of a covariate when a forecast is issued."""
+    """Knowledge of a covariate when a forecast is issued."""
 
     CALENDAR = "calendar"  # known for ever
     FORECAST = "forecast"  # known ahead, as somebody's forecast
@@ -31,7 +31,7 @@ class Role(StrEnum):
 
     @property
     def known_ahead(self) -> bool:
-        """Whether values of the horizon may reach a model."""
+        """True if values of the horizon may reach a model."""
         return self is not Role.PAST
 
 
@@ -53,7 +53,7 @@ class Covariate:
 
 @dataclass(frozen=True)
 class Calendar:
-    """Where the demand lives: local time zone, public and school holidays.
+    """Local time zone of the demand, with public and school holidays.
 
     Attributes
     ----------

@@ -7,31 +7,18 @@ The paths of a user's own TOML file are relative to that file.
 from __future__ import annotations
 
 import datetime as dt
-import tomllib
+import re
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StrictBool,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
 from paretocast.data.series import Role
-from paretocast.errors import SettingsError, unknown_key
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from pydantic_core import ErrorDetails
+from paretocast.errors import SettingsError
+from paretocast.toml import ClosedModel, parse_table, read_toml
 
 PLAIN_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 DEFAULT_FILL_HOURS = 6
@@ -57,7 +44,9 @@ def _known_zone(zone: str) -> str:
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("expected an IANA time zone such as Europe/Copenhagen") from None
+        raise ValueError(
+            f"time zone {zone!r} is unknown, expected an IANA name such as Europe/Copenhagen"
+        ) from None
     return zone
 
 
@@ -73,17 +62,26 @@ def _known_country(code: str) -> str:
     return code
 
 
+def _plain_name(name: str) -> str:
+    if re.fullmatch(PLAIN_NAME, name) is None:
+        raise ValueError("expected letters, digits, '_', '-' and '.' only")
+    return name
+
+
+def _hourly(frequency: str) -> str:
+    if frequency != "1h":
+        raise ValueError(
+            "allowed is '1h'; only hourly series are supported, so bring the data to full hours "
+            "first"
+        )
+    return frequency
+
+
 Stamp = Annotated[pd.Timestamp, BeforeValidator(_read_stamp)]
 Zone = Annotated[str, AfterValidator(_known_zone)]
 Country = Annotated[str, AfterValidator(_known_country)]
-Name = Annotated[str, Field(pattern=PLAIN_NAME)]
+Name = Annotated[str, AfterValidator(_plain_name)]
 Share = Annotated[float, Field(strict=True, gt=0.0, lt=1.0)]
-
-
-class ClosedModel(BaseModel):
-    """Settings that cannot change and that know no other keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
 class CovariateSpec(ClosedModel):
@@ -94,12 +92,12 @@ class CovariateSpec(ClosedModel):
     column : str or None
         Its column in the file; the covariate's own name without it.
     use : bool
-        Whether it is used unless the user names covariates.
+        It is used unless the user names covariates.
     kind : {"temperature", "wind"} or None
-        Which derived weather terms it enters. A covariate named so needs no kind.
+        The kind of derived weather terms it enters. A covariate named so needs no kind.
     fill_hours : int
-        How long a hole may be before it counts as missing data: an error in the train and
-        validation periods, a warning in the test period.
+        Longest hole that is filled; a longer one is an error in the train and validation periods
+        and a warning in the test period.
     """
 
     column: str | None = None
@@ -110,7 +108,7 @@ class CovariateSpec(ClosedModel):
     fill_hours: int = Field(default=DEFAULT_FILL_HOURS, strict=True, ge=0)
 
     def series_name(self, name: str) -> str:
-        """What the covariate is called in the series: its name, led by its kind.
+        """Name of the covariate in the series, led by its kind.
 
         >>> CovariateSpec(role=Role.FORECAST, kind="wind").series_name("mast")
         'wind_mast'
@@ -195,7 +193,7 @@ class DatasetSpec(ClosedModel):
     unit: str
     zone: Zone = "UTC"
     stamp_zone: Zone | None = None
-    frequency: Literal["1h"] = "1h"
+    frequency: Annotated[str, AfterValidator(_hourly)] = "1h"
     use_from: Stamp | None = None
     use_to: Stamp | None = None
     holiday_country: Country | None = None
@@ -261,56 +259,22 @@ def read_spec(path: Path) -> DatasetSpec:
     SettingsError
         Naming the file, the key, what came and what is allowed.
     """
-    try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise SettingsError(f"{path} cannot be read as TOML: {error}") from error
-    return declare_dataset(settings, source=str(path))
+    return declare_dataset(
+        read_toml(path, "data set file"), origin=f"{path} does not declare a data set"
+    )
 
 
-def declare_dataset(content: Mapping[str, Any], *, source: str) -> DatasetSpec:
-    """Validate the content of a declaration.
+def declare_dataset(content: Mapping[str, Any], *, origin: str) -> DatasetSpec:
+    """Return the validated content of a declaration.
 
     Parameters
     ----------
-    source : str
-        Where it was made, for the error.
+    origin : str
+        Source of the content; it opens the error.
 
     Raises
     ------
     SettingsError
         Naming the source, the key, what came and what is allowed.
     """
-    try:
-        return DatasetSpec.model_validate(content)
-    except ValidationError as error:
-        problems = "\n".join(f"  {_explain(problem)}" for problem in error.errors())
-        raise SettingsError(f"{source} does not declare a data set:\n{problems}") from error
-
-
-def _explain(problem: ErrorDetails) -> str:
-    """One line on one problem: key, what came, what is allowed."""
-    where = ".".join(str(part) for part in problem["loc"] if part != "[key]")
-    came = problem["input"]
-    shown = str(came) if isinstance(came, dt.datetime) else repr(came)
-    if problem["type"] == "extra_forbidden":
-        allowed = _allowed_keys(problem["loc"])
-        return f"{where}: {unknown_key(str(problem['loc'][-1]), allowed)}"
-    if problem["type"] == "missing":
-        return f"{where}: this key is missing"
-    if problem["loc"] == ("frequency",):
-        return (
-            f"frequency: got {came!r}, allowed is '1h'; only hourly series are supported, "
-            "so bring the data to full hours first"
-        )
-    if problem["type"] == "string_pattern_mismatch":
-        return f"{where}: got {came!r}, expected letters, digits, '_', '-' and '.' only"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if isinstance(came, dict) else f"{where}: got {shown}; {message}"
-
-
-def _allowed_keys(location: Sequence[str | int]) -> list[str]:
-    """Keys of the table in which an unknown key was met."""
-    tables: Mapping[str, type[ClosedModel]] = {"covariates": CovariateSpec, "splits": SplitSpec}
-    table = tables.get(str(location[0]), DatasetSpec) if len(location) > 1 else DatasetSpec
-    return list(table.model_fields)
+    return parse_table(DatasetSpec, content, origin=origin)

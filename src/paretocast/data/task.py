@@ -1,8 +1,7 @@
-"""The forecasting task: what is known, what is asked, and which hours serve which purpose.
+"""The forecasting task: series, shape of a forecast, and the splits that hours belong to.
 
 A *position* is an index into the hourly grid; the issue position p of a window is its first horizon
-hour. Its history is [p - input_steps, p), its horizon [p, p + horizon_steps). Only this module cuts
-windows.
+hour. Its history is [p - input_steps, p), its horizon [p, p + horizon_steps).
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ MANIFEST_SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class TaskShape:
-    """What a forecast looks like.
+    """Shape of a forecast and time of its issue.
 
     Attributes
     ----------
@@ -150,6 +149,25 @@ class DataSettings(Protocol):
         """The shape of the task and its features."""
 
 
+def plan_blocks(index: pd.DatetimeIndex, dates: SplitDates, shape: TaskShape) -> tuple[Block, ...]:
+    """Validation blocks of a series, from the first issue time of the validation period on.
+
+    Raises
+    ------
+    DataError
+        If the validation period holds no issue time, or not every split gets a block.
+    """
+    daily = daily_positions(index, shape)
+    stop = position_after(index, dates.validation_to)
+    issues = daily[(daily >= position_after(index, dates.train_to)) & (daily < stop)]
+    if not issues.size:
+        raise DataError(
+            f"no issue time between {dates.train_to} and {dates.validation_to}: "
+            "the validation period is empty"
+        )
+    return plan_validation_blocks(int(issues[0]), stop, shape)
+
+
 @dataclass(frozen=True)
 class Task:
     """A series with its features, cut into windows and divided into splits.
@@ -157,8 +175,8 @@ class Task:
     Attributes
     ----------
     series : Series
-        What may be read. `plan_task` removes everything after the validation period unless the test
-        split is asked for.
+        The hours that may be read. `plan_task` removes everything after the validation period
+        unless the test split is asked for.
     issues : mapping of str to ndarray
         Issue positions of the splits train (hourly), stop, tune, calibrate and test (daily).
     """
@@ -342,13 +360,7 @@ def plan_task(
     daily = daily_positions(series.index, shape)
     train_stop = position_after(series.index, dates.train_to)
     validation_stop = position_after(series.index, dates.validation_to)
-    validation_daily = daily[(daily >= train_stop) & (daily < validation_stop)]
-    if not validation_daily.size:
-        raise DataError(
-            f"no issue time between {dates.train_to} and {dates.validation_to}: "
-            "the validation period is empty"
-        )
-    blocks = plan_validation_blocks(int(validation_daily[0]), validation_stop, shape)
+    blocks = plan_blocks(series.index, dates, shape)
     issues = {"train": np.arange(shape.input_steps, train_stop - shape.horizon_steps + 1)}
     if not issues["train"].size:
         raise DataError(

@@ -6,13 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.task import (
-    HOUR,
-    TaskShape,
-    daily_positions,
-    plan_validation_blocks,
-    position_after,
-)
+from paretocast.data.task import HOUR, TaskShape, plan_blocks
 from paretocast.errors import DataError
 from paretocast.report.figures import SplitSpan, series_figure
 from paretocast.report.page import MISSING, document, fact_boxes, figure_box, warning
@@ -69,16 +63,12 @@ def plan_spans(dataset: Dataset) -> Sequence[SplitSpan]:
     DataError
         If the validation period is too short for its blocks.
     """
-    index, dates, shape = dataset.series.index, dataset.dates, TaskShape()
-    train_stop = position_after(index, dates.train_to)
-    validation_stop = position_after(index, dates.validation_to)
-    daily = daily_positions(index, shape)
-    first_issue = next((int(p) for p in daily if p >= train_stop), validation_stop)
+    index, dates = dataset.series.index, dataset.dates
     return [
         SplitSpan("train", index[0], dates.train_to + HOUR),
         *(
             SplitSpan(block.split, index[block.start], index[block.stop - 1] + HOUR)
-            for block in plan_validation_blocks(first_issue, validation_stop, shape)
+            for block in plan_blocks(index, dates, TaskShape())
         ),
         SplitSpan("test", dates.validation_to + HOUR, dates.test_to + HOUR),
     ]

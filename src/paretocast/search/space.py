@@ -130,6 +130,19 @@ Parameter: TypeAlias = IntRange | FloatRange | Choice
 Space: TypeAlias = dict[str, Parameter]
 
 
+def check_sampler(name: str) -> str:
+    """Return the name of a sampler if there is one of that name.
+
+    Raises
+    ------
+    SettingsError
+        If there is not.
+    """
+    if name not in SAMPLERS:
+        raise SettingsError(f"sampler {name!r} is unknown, expected one of {', '.join(SAMPLERS)}")
+    return name
+
+
 def suggest_config(trial: Trial, space: Space) -> Config:
     """A point of the space, proposed by the study's sampler.
 

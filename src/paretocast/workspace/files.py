@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RECORD_SCHEMA_VERSION = 1
+SINGLE_STAGE, TWO_STAGE = "single-stage", "two-stage"  # strategies of a search
 JOB_ID_VARIABLES = ("SLURM_ARRAY_JOB_ID", "SLURM_JOB_ID")
 UNFINISHED = ".part"  # suffix of a file that is being written
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -20,12 +20,11 @@ from optuna.trial import TrialState as OptunaState
 from scipy.stats.qmc import Sobol
 from threadpoolctl import threadpool_limits
 
-from paretocast.errors import SettingsError
 from paretocast.search.samplers.mfgp import learn_cost, suggest
 from paretocast.search.samplers.observation import best_first, was_tried
 from paretocast.search.space import (
     DEFAULT_SAMPLER,
-    SAMPLERS,
+    check_sampler,
     config_at,
     parameter_ranges,
     suggest_config,
@@ -244,19 +243,6 @@ class Sampler:
     @staticmethod
     def _by_number(seen: Sequence[Observation]) -> list[Observation]:
         return sorted(seen, key=lambda trial: trial.number)
-
-
-def check_sampler(name: str) -> str:
-    """The name of a sampler, if there is one of that name.
-
-    Raises
-    ------
-    SettingsError
-        If there is not.
-    """
-    if name not in SAMPLERS:
-        raise SettingsError(f"sampler {name!r} is unknown, expected one of {', '.join(SAMPLERS)}")
-    return name
 
 
 def population_size(n_trials: int) -> int:

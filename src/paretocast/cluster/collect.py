@@ -1,4 +1,4 @@
-"""All experiments of a workspace: their files read, the scheduler asked, the table kept."""
+"""Status of all experiments of a workspace: read files, ask the scheduler, update the table."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paretocast.cluster import tracking
-from paretocast.cluster.status import Evidence, ExperimentStatus, State, standing
-from paretocast.cluster.tracking import SINGLE_STAGE, Row, Submission, submission_row
+from paretocast.cluster.status import Evidence, ExperimentStatus, State, experiment_status
+from paretocast.cluster.tracking import ExperimentRow, Submission, submission_row
 from paretocast.errors import ExecutionError, StoreError
 from paretocast.workspace import files
-from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.files import SINGLE_STAGE, RunDirectory
 from paretocast.workspace.progress import first_line, inspect_levels, inspect_run, last_lines
 
 if TYPE_CHECKING:
@@ -26,22 +26,22 @@ _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)")
 
 @dataclass(frozen=True)
 class StatusReport:
-    """What was found.
+    """All experiments of a workspace.
 
     Attributes
     ----------
-    standings : tuple of ExperimentStatus
-        One per experiment, the oldest first.
+    experiments : tuple of ExperimentStatus
+        The oldest first.
     notes : tuple of str
-        What could not be found out, and why.
+        Reasons why something could not be found out.
     """
 
-    standings: tuple[ExperimentStatus, ...]
+    experiments: tuple[ExperimentStatus, ...]
     notes: tuple[str, ...]
 
 
-def survey(workspace: Path, executor: Executor | None, *, now: datetime) -> StatusReport:
-    """Where all experiments of a workspace stand.
+def collect_status(workspace: Path, executor: Executor | None, *, now: datetime) -> StatusReport:
+    """Return the status of all experiments of a workspace.
 
     Parameters
     ----------
@@ -50,59 +50,49 @@ def survey(workspace: Path, executor: Executor | None, *, now: datetime) -> Stat
     now : datetime
         With a zone.
     """
-    submissions, notes = _readable_submissions(workspace)
+    submissions, problems = tracking.read_submissions(workspace)
+    notes = list(problems)
     reports: Mapping[str, JobReport | None] = {}
     if executor is not None:
         try:
             reports = executor.poll(_open_jobs(workspace, submissions))
         except ExecutionError as error:
             notes.append(f"the scheduler was not asked: {error}")
-    standings = [
-        standing(_submitted(workspace, one, reports.get(one.jobs[-1].job_id)), now=now)
-        for one in submissions
+    evidence = [
+        _evidence_of_submission(workspace, submission, reports.get(submission.jobs[-1].job_id))
+        for submission in submissions
     ]
-    known = {one.id for one in submissions}
-    standings += [
-        standing(_local(run), now=now)
+    submitted = {submission.id for submission in submissions}
+    evidence += [
+        _evidence_of_study(run)
         for run in sorted(files.find_runs(workspace), key=lambda run: _written_at(run.manifest))
-        if run.study_name not in known
+        if run.study_name not in submitted
     ]
-    return StatusReport(tuple(standings), tuple(notes))
+    return StatusReport(
+        tuple(experiment_status(facts, now=now) for facts in evidence), tuple(notes)
+    )
 
 
-def keep_table(workspace: Path, standings: Iterable[ExperimentStatus], *, anew: bool) -> None:
-    """Bring the table of experiments up to date, or make it anew from what was found.
+def update_table(workspace: Path, experiments: Iterable[ExperimentStatus], *, anew: bool) -> None:
+    """Bring the table of experiments up to date, or make it anew from these experiments.
 
     Raises
     ------
     StoreError
         If the table is damaged, unless it is made anew, or cannot be written.
     """
-    rows = {one.id: one.row() for one in standings}
-    if anew:
-        tracking.rebuild(workspace, rows.values())
-    elif rows:
-        tracking.update_rows(workspace, lambda before: {**before, **rows})
+    rows = {experiment.id: experiment.current_row() for experiment in experiments}
+    if anew or rows:
+        tracking.update_rows(workspace, lambda before: {**before, **rows}, anew=anew)
 
 
-def result_path(workspace: Path, row: Row) -> Path:
+def result_path(workspace: Path, row: ExperimentRow) -> Path:
     """The file that an experiment is for."""
     if row.stage == "1":
         return files.stage_1_result(workspace, row.model, row.dataset)
     if row.stage == "2":
         return files.stage_2_result(workspace, row.model, row.dataset)
-    return _run_of(workspace, row).best_params
-
-
-def _readable_submissions(workspace: Path) -> tuple[list[Submission], list[str]]:
-    found, notes = [], []
-    for path in sorted((workspace / "results").glob("*/submission_*.json")):
-        try:
-            found.append(tracking.load_submission(path))
-        except StoreError as error:
-            notes.append(str(error))
-    found.sort(key=lambda one: (one.jobs[0].submitted, one.id))
-    return found, notes
+    return row.run_directory(workspace).best_params
 
 
 def _open_jobs(workspace: Path, submissions: Iterable[Submission]) -> list[str]:
@@ -112,24 +102,26 @@ def _open_jobs(workspace: Path, submissions: Iterable[Submission]) -> list[str]:
     except StoreError:
         rows = {}
     jobs = []
-    for one in submissions:
-        row = rows.get(one.id)
-        asked_before = row is not None and row.job_ids == submission_row(one).job_ids
-        if not (asked_before and row is not None and row.state == State.FINISHED):
-            jobs.append(one.jobs[-1].job_id)
+    for submission in submissions:
+        row = rows.get(submission.id)
+        same_jobs = row is not None and row.job_ids == submission_row(submission).job_ids
+        if not (same_jobs and row is not None and row.state == State.FINISHED):
+            jobs.append(submission.jobs[-1].job_id)
     return jobs
 
 
-def _submitted(workspace: Path, submission: Submission, report: JobReport | None) -> Evidence:
+def _evidence_of_submission(
+    workspace: Path, submission: Submission, report: JobReport | None
+) -> Evidence:
     job = submission.jobs[-1]
     row = submission_row(submission)
-    run = _run_of(workspace, row)
+    run = row.run_directory(workspace)
     result = result_path(workspace, row)
-    log, errors = _telling_logs(submission, report)
+    log, errors = _deciding_logs(submission, report)
     row = replace(row, started=_started(submission), ended=_ended(run, result), log=log)
     fresh = _written_at(result) >= datetime.fromisoformat(job.submitted) if row.stage else True
     return Evidence(
-        row=replace(row, results=_shown(result, workspace)),
+        row=replace(row, results=_relative(result, workspace)),
         report=report,
         progress=inspect_run(run) if row.stage != "2" else inspect_levels(result, fresh=fresh),
         has_result=result.is_file() and fresh,
@@ -140,8 +132,8 @@ def _submitted(workspace: Path, submission: Submission, report: JobReport | None
     )
 
 
-def _local(run: RunDirectory) -> Evidence:
-    """A study that no job was submitted for."""
+def _evidence_of_study(run: RunDirectory) -> Evidence:
+    """Facts about a study that no job was submitted for."""
     notes: tuple[str, ...] = ()
     try:
         settings = files.load_json(run.manifest)["settings"]
@@ -149,7 +141,7 @@ def _local(run: RunDirectory) -> Evidence:
         source = _from_here(str(settings.get("dataset", run.dataset)), Path.cwd())
     except (StoreError, KeyError, TypeError) as error:
         trials, strategy, source, notes = "", "", run.dataset, (f"{run.manifest}: {error}",)
-    row = Row(
+    row = ExperimentRow(
         id=run.study_name,
         job_ids="",
         model=run.model,
@@ -160,7 +152,7 @@ def _local(run: RunDirectory) -> Evidence:
         workers="",
         submitted="",
         ended=_ended(run, run.best_params),
-        results=_shown(run.best_params, run.workspace),
+        results=_relative(run.best_params, run.workspace),
     )
     progress = inspect_run(run)
     return Evidence(
@@ -180,12 +172,12 @@ def _from_here(source: str, folder: Path) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-def _telling_logs(submission: Submission, report: JobReport | None) -> tuple[str, str]:
+def _deciding_logs(submission: Submission, report: JobReport | None) -> tuple[str, str]:
     """Output and errors of the element that gave the job its state."""
     logs = submission.jobs[-1].logs
     if not logs:
         return "", ""
-    element = None if report is None else report.telling
+    element = None if report is None else report.deciding_element
     number = element.job_id.rpartition("_")[2] if element and "_" in element.job_id else "0"
     return logs[min(int(number), len(logs) - 1)]
 
@@ -201,7 +193,7 @@ def _started(submission: Submission) -> str:
 
 
 def _ended(run: RunDirectory, result: Path) -> str:
-    """When a trial or the result was written last."""
+    """Time at which a trial or the result was written last."""
     paths = [*run.trials_folder.glob("*/record.json"), result]
     latest = max(_written_at(path) for path in paths)
     return "" if latest == _NEVER else latest.isoformat(timespec="seconds")
@@ -214,12 +206,8 @@ def _written_at(path: Path) -> datetime:
         return _NEVER
 
 
-def _run_of(workspace: Path, row: Row) -> RunDirectory:
-    study_id = row.id.removeprefix(f"{row.model}_{row.dataset}_")
-    return RunDirectory(workspace, row.model, row.dataset, study_id)
-
-
-def _shown(path: Path, workspace: Path) -> str:
+def _relative(path: Path, workspace: Path) -> str:
+    """A file's path below the workspace; empty where there is no file."""
     return str(path.relative_to(workspace)) if path.is_file() else ""
 
 

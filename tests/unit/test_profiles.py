@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from paretocast.cluster.profiles import Profile, load_profiles, profile_files, time_seconds
 from paretocast.errors import SettingsError
+
+GUIDE = Path(__file__).parents[2] / "docs" / "clusters.md"
 
 
 def write(path: Path, text: str) -> Path:
@@ -47,7 +50,7 @@ def test_files_are_found_where_they_usually_lie(tmp_path: Path) -> None:
     [
         (
             "[profiles.x]\nmem = 3",
-            r"x.toml: profiles.x.mem: unknown key, expected one of executor, partition",
+            r"x.toml: profiles.x.mem: unknown key; did you mean memory\? \(allowed: executor, p",
         ),
         ('[profiles.x]\ntime = "soon"', "profiles.x.time: time 'soon' is not understood"),
         ('[profiles.x]\ntime = "0"', "is no time at all"),
@@ -93,3 +96,18 @@ def test_times_are_read_as_slurm_reads_them(text: str, seconds: int) -> None:
 def test_the_signal_leaves_at_least_half_of_the_time_for_work() -> None:
     assert Profile(time="2", signal_seconds=300).lead_seconds == 60
     assert Profile(time="12:00:00", signal_seconds=300).lead_seconds == 300
+
+
+def test_every_key_of_a_profile_is_documented() -> None:
+    section = GUIDE.read_text("utf-8").split("\n| key |")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", section, re.MULTILINE)
+    assert set(re.findall(r"\w+", " ".join(rows))) == set(Profile.model_fields)
+
+
+def test_the_example_of_the_guide_is_accepted(tmp_path: Path) -> None:
+    (text,) = re.findall(r"^```toml\n(.*?)^```", GUIDE.read_text("utf-8"), re.DOTALL | re.M)
+    path = tmp_path / "cluster.toml"
+    path.write_text(text, encoding="utf-8")
+    profiles = load_profiles([path])
+    assert profiles.choose(None).gres == "gpu:a100:1"
+    assert profiles.choose("debug").lead_seconds == 120

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from paretocast.cluster.profiles import Profile
-from paretocast.cluster.script import Request, directive, job_script
+from paretocast.cluster.script import SearchRequest, directive, job_script
 from paretocast.errors import SettingsError
 
 ODD_NAMES = [
@@ -32,8 +32,8 @@ ODD_NAMES = [
 ]
 
 
-def make_request(folder: Path = Path("/data/my"), *, source: str = "heat") -> Request:
-    return Request(
+def make_request(folder: Path = Path("/data/my"), *, source: str = "heat") -> SearchRequest:
+    return SearchRequest(
         model="NHITS_Q",
         dataset="heat",
         source=source,
@@ -46,7 +46,9 @@ def make_request(folder: Path = Path("/data/my"), *, source: str = "heat") -> Re
     )
 
 
-def script(request: Request | None = None, profile: Profile | None = None, **more: object) -> str:
+def script(
+    request: SearchRequest | None = None, profile: Profile | None = None, **more: object
+) -> str:
     text = job_script(
         request or make_request(),
         profile or Profile(),

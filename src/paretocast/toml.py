@@ -1,0 +1,131 @@
+"""TOML parsed once into frozen, closed models: an unknown key is an error that names the right one.
+
+Validators raise ValueError with the words "expected …"; what came is put in front of them here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import tomllib
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from paretocast.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from pydantic_core import ErrorDetails
+
+
+class ClosedModel(BaseModel):
+    """A table of settings that cannot change and that knows no other keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+Model = TypeVar("Model", bound=ClosedModel)
+Value = TypeVar("Value")
+
+
+def read_toml(path: Path, kind: str) -> dict[str, Any]:
+    """Return the content of a TOML file, unchecked.
+
+    Parameters
+    ----------
+    kind : str
+        The words that errors use for the file, such as "settings file".
+
+    Raises
+    ------
+    SettingsError
+        If the file cannot be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{kind} {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{kind} {path} is not TOML: {error}") from error
+
+
+def parse_table(model: type[Model], table: Mapping[str, Any], *, origin: str) -> Model:
+    """Return the model of a table.
+
+    Parameters
+    ----------
+    origin : str
+        Source of the table; it opens the error.
+
+    Raises
+    ------
+    SettingsError
+        With a line for each problem: key, what came, what is allowed.
+    """
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        lines = [_explain(problem, model) for problem in error.errors()]
+        text = f" {lines[0]}" if len(lines) == 1 else "".join(f"\n  {line}" for line in lines)
+        raise SettingsError(f"{origin}:{text}") from error
+
+
+def checked(check: Callable[[Value], Value]) -> AfterValidator:
+    """Return a validator made of a function that raises SettingsError, which pydantic lets pass."""
+
+    def validate(value: Value) -> Value:
+        try:
+            return check(value)
+        except SettingsError as error:
+            raise ValueError(str(error)) from error
+
+    return AfterValidator(validate)
+
+
+def _unknown_key(key: str, allowed: Iterable[str]) -> str:
+    """Return the complaint about a key that is not allowed, with the one it may have meant.
+
+    Examples
+    --------
+    >>> _unknown_key("step", ["steps", "epochs"])
+    'unknown key; did you mean steps? (allowed: steps, epochs)'
+    """
+    names = list(allowed)
+    close = get_close_matches(key, names, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"unknown key{hint} (allowed: {', '.join(names)})"
+
+
+def _explain(problem: ErrorDetails, model: type[ClosedModel]) -> str:
+    """One line on one problem."""
+    path = [part for part in problem["loc"] if part != "[key]"]  # pydantic's mark of a bad key
+    where = f"{'.'.join(map(str, path))}: " if path else ""
+    if problem["type"] == "extra_forbidden":
+        return f"{where}{_unknown_key(str(path[-1]), _table_at(model, path[:-1]).model_fields)}"
+    if problem["type"] == "missing":
+        return f"{where}this key is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    value = problem["input"]
+    shown = str(value) if isinstance(value, dt.datetime) else repr(value)
+    if isinstance(value, dict) or shown in message:
+        return f"{where}{message}"
+    return f"{where}got {shown}; {message}"
+
+
+def _table_at(model: type[ClosedModel], path: Sequence[int | str]) -> type[ClosedModel]:
+    """The model of the table at a path; keys that a user chooses lead to no other model."""
+    for part in path:
+        field = model.model_fields.get(str(part))
+        if field is not None:
+            model = next(_models_in(field.annotation), model)
+    return model
+
+
+def _models_in(annotation: Any) -> Iterator[type[ClosedModel]]:  # noqa: ANN401  (a type form)
+    if isinstance(annotation, type) and issubclass(annotation, ClosedModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
