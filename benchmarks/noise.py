@@ -88,7 +88,7 @@ def count_tied(setup: TrainingSetup, records: list[TrialRecord]) -> tuple[int, i
         objectives=parse_objectives(DEFAULT_OBJECTIVES),
         policy="compatible-coverage",
         target_coverage=setup.target_coverage,
-        references={},
+        baselines={},
         draws_of=lambda record: draw_on_tune(setup, record.forecasts["tune"]),
     )
     return (0, 0) if outcome is None else (len(outcome.front), len(outcome.tied))

@@ -74,11 +74,11 @@ def test_what_is_added_draws_the_mean_and_narrows_the_spread_there() -> None:
     process = fit_process(*draw(15, noise=0.1))
     there = at_the_end(1)
     mean, deviation = process.predict(there)
-    told = process.given(there, mean + 1.0)
+    told = process.conditioned_on(there, mean + 1.0)
     told_mean, told_deviation = told.predict(there)
     assert mean < told_mean < mean + 1.0
     assert told_deviation < deviation
-    same, _ = process.given(there, mean).predict(at_the_end(50))
+    same, _ = process.conditioned_on(there, mean).predict(at_the_end(50))
     np.testing.assert_allclose(same, process.predict(at_the_end(50))[0], atol=1e-6)
 
 

@@ -264,7 +264,7 @@ def study_result() -> StudyResult:
         objectives=parse_objectives(DEFAULT_OBJECTIVES),
         policy="compatible-coverage",
         target_coverage=80.0,
-        references={"seasonal_naive_24": scores(0.19, 75.0)},
+        baselines={"seasonal_naive_24": scores(0.19, 75.0)},
     )
     return StudyResult("trials", outcome, RECORDS, {})
 

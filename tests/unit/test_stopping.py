@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from paretocast.study.stopping import has_stalled, reference_corner
+from paretocast.study.stopping import has_stalled, worst_corner
 
 CORNER = (10.0, 10.0)
 
@@ -40,11 +40,11 @@ def test_a_search_without_a_complete_trial_goes_on() -> None:
 
 def test_the_corner_is_that_of_the_references_and_the_first_complete_trial() -> None:
     values = [None, (3.0, 1.0), (99.0, 99.0)]
-    assert reference_corner([(1.0, 2.0)], values) == pytest.approx((3.03, 2.02))
-    assert reference_corner([(1.0, 2.0)], [None]) is None
+    assert worst_corner([(1.0, 2.0)], values) == pytest.approx((3.03, 2.02))
+    assert worst_corner([(1.0, 2.0)], [None]) is None
 
 
 def test_a_front_at_the_corner_itself_still_has_a_volume() -> None:
-    corner = reference_corner([], [(2.0, 2.0)])
+    corner = worst_corner([], [(2.0, 2.0)])
     assert corner is not None
     assert has_stalled([(2.0, 2.0), None], patience=1, growth_percent=1.0, corner=corner)

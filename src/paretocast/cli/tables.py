@@ -46,7 +46,7 @@ def print_outcome(outcome: Outcome, *, unit: str) -> None:
     for number in shown:
         _add_trial(table, by_number[number], outcome, others=others)
     table.add_section()
-    for name, scores in outcome.references.items():
+    for name, scores in outcome.baselines.items():
         table.add_row(
             name, *_score_cells(scores, error="", interval="", others=others), style="dim"
         )

@@ -136,7 +136,7 @@ def study_pages(
     trials = [_trial_point(record, outcome) for record in records]
     references = [
         ReferencePoint(name.replace("_", " "), scores["mae"], scores["picp"], scores)
-        for name, scores in (outcome.references if outcome else {}).items()
+        for name, scores in (outcome.baselines if outcome else {}).items()
     ]
     objectives = known_objectives()
     importances = {objectives[name].label: shares for name, shares in result.importances.items()}
@@ -279,7 +279,7 @@ def _trial_point(record: TrialRecord, outcome: Outcome | None) -> TrialPoint:
         standard_errors=record.standard_errors,
         gap_errors=outcome.gap_errors.get(record.number, {}) if outcome else {},
         n_seeds=record.n_seeds,
-        front_probability=outcome.places.get(record.number) if outcome else None,
+        front_probability=outcome.front_probability.get(record.number) if outcome else None,
         tied=outcome is not None
         and (record.number in outcome.tied or outcome.is_tied(record.number)),
         on_front=outcome is not None and record.number in outcome.front,

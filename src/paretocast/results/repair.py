@@ -255,7 +255,7 @@ def _disagreements(study: StoredStudy) -> list[str]:
             objectives=parse_objectives(settings.objectives),
             policy=settings.policy,
             target_coverage=settings.target_coverage,
-            references={},
+            baselines={},
             constraints=parse_constraints(settings.require),
         )
     except (StoreError, KeyError, TypeError, ValueError):

@@ -22,7 +22,7 @@ TIED_FROM = 0.05
 """A trial whose chance to be on the front is below this is beaten significantly."""
 
 
-def front_ranks(values: NDArray[np.float64]) -> NDArray[np.intp]:
+def front_ranks(values: Floats) -> NDArray[np.intp]:
     """Rank of each point's non-dominated front, 0 for the Pareto front.
 
     Parameters
@@ -41,7 +41,7 @@ def front_ranks(values: NDArray[np.float64]) -> NDArray[np.intp]:
     return _ranks_by_peeling(values)
 
 
-def front(values: NDArray[np.float64]) -> NDArray[np.intp]:
+def front(values: Floats) -> NDArray[np.intp]:
     """Indices of the non-dominated points, ascending; copies of a point are all in or all out.
 
     Examples
@@ -52,9 +52,7 @@ def front(values: NDArray[np.float64]) -> NDArray[np.intp]:
     return np.flatnonzero(front_ranks(values) == 0)
 
 
-def constrained_ranks(
-    values: NDArray[np.float64], violations: NDArray[np.float64]
-) -> NDArray[np.intp]:
+def constrained_ranks(values: Floats, violations: Floats) -> NDArray[np.intp]:
     """Rank of each point where constraints come before objectives, 0 for the best.
 
     Parameters
@@ -92,7 +90,7 @@ def constrained_ranks(
     return ranks
 
 
-def hypervolume(values: NDArray[np.float64], reference: ArrayLike) -> float:
+def hypervolume(values: Floats, reference: ArrayLike) -> float:
     """Volume between the points and a reference that they are better than; higher is better.
 
     Parameters
@@ -131,7 +129,7 @@ def hypervolume(values: NDArray[np.float64], reference: ArrayLike) -> float:
     raise DataError(f"hypervolume of {values.shape[1]} objectives; 1, 2 and 3 are supported")
 
 
-def knee(values: NDArray[np.float64]) -> int:
+def knee(values: Floats) -> int:
     """Index of the front's best compromise: the point farthest below the line between its ends.
 
     Parameters
@@ -177,8 +175,8 @@ def knee(values: NDArray[np.float64]) -> int:
     return int(members[order[0]])
 
 
-def crowding_distance(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much room each point of a front has, unitless; higher keeps more spread.
+def crowding_distance(values: Floats) -> Floats:
+    """Crowding distance of each point of a front, unitless; higher is lonelier.
 
     Parameters
     ----------
@@ -228,7 +226,7 @@ def crowding_distance(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def front_probabilities(draws: Floats) -> Floats:
-    """Chance of each trial to be non-dominated, given what days and seeds may have done.
+    """Chance of each trial to be non-dominated under other days and seeds.
 
     Parameters
     ----------
@@ -261,7 +259,7 @@ def front_probabilities(draws: Floats) -> Floats:
 
 
 def tied_front(values: Floats, draws: Floats) -> NDArray[np.intp]:
-    """Indices of the trials that no others beat significantly: the front, and what ties with it.
+    """Indices of the trials that no others beat significantly: the front and its ties.
 
     Parameters
     ----------
@@ -275,23 +273,23 @@ def tied_front(values: Floats, draws: Floats) -> NDArray[np.intp]:
     return np.flatnonzero(tied)
 
 
-def _ranks_by_sweep(values: NDArray[np.float64]) -> NDArray[np.intp]:
+def _ranks_by_sweep(values: Floats) -> NDArray[np.intp]:
     """Ranks for one or two objectives, in n log n.
 
-    In order of the first objective, then the second, a point is dominated by somebody in a front
+    In order of the first objective, then the second, a point is dominated by a member of a front
     exactly if the lowest second objective of that front so far is not above its own. Those lowest
     values ascend from front to front, so the first front that is free is found by bisection.
     """
-    distinct, place = np.unique(values, axis=0, return_inverse=True)  # copies share a rank
+    distinct, inverse = np.unique(values, axis=0, return_inverse=True)  # copies share a rank
     lowest: list[float] = []
     ranks = np.empty(len(distinct), dtype=np.intp)
     for i, second in enumerate(distinct[:, -1].tolist()):
         ranks[i] = rank = bisect_right(lowest, second)
         lowest[rank : rank + 1] = [second]
-    return ranks[place]
+    return ranks[inverse]
 
 
-def _ranks_by_peeling(values: NDArray[np.float64]) -> NDArray[np.intp]:
+def _ranks_by_peeling(values: Floats) -> NDArray[np.intp]:
     """Ranks for any number of objectives: front after front is taken off, in n x n steps."""
     no_worse: NDArray[np.bool_] = np.all(
         values[:, None, :] <= values[None, :, :], axis=-1
@@ -307,7 +305,7 @@ def _ranks_by_peeling(values: NDArray[np.float64]) -> NDArray[np.intp]:
     return ranks
 
 
-def _area(gains: NDArray[np.float64]) -> float:
+def _area(gains: Floats) -> float:
     """Area of the union of boxes [0, a] x [0, b]."""
     wide_first = gains[np.argsort(-gains[:, 0], kind="stable")]
     height = np.maximum.accumulate(wide_first[:, 1])
@@ -315,7 +313,7 @@ def _area(gains: NDArray[np.float64]) -> float:
     return float(wide_first[:, 0] @ rise)
 
 
-def _volume(gains: NDArray[np.float64]) -> float:
+def _volume(gains: Floats) -> float:
     """Volume of the union of boxes [0, a] x [0, b] x [0, c], by slabs of the third side."""
     tall_first = gains[np.argsort(-gains[:, 2], kind="stable")]
     depths = tall_first[:, 2] - np.append(tall_first[1:, 2], 0.0)
@@ -324,7 +322,7 @@ def _volume(gains: NDArray[np.float64]) -> float:
     )
 
 
-def _check_points(values: NDArray[np.float64]) -> None:
+def _check_points(values: Floats) -> None:
     if values.ndim != 2 or values.shape[1] == 0:
         raise DataError(f"values have shape {values.shape}, expected (points, objectives)")
     broken = np.argwhere(~np.isfinite(values))

@@ -1,10 +1,10 @@
-"""Asynchronous successive halving for several objectives: which trials go on beyond a rung.
+"""Asynchronous successive halving for several objectives: pruning of trials at rungs.
 
-A rung is a number of gradient steps at which a trial is judged. A trial is stopped there if more
+A rung is a number of gradient steps at which a trial is scored. A trial is stopped there if more
 than a third of those that have reached the rung so far dominate it: the rank of Fonseca and Fleming
 (1993, Proceedings of the Fifth International Conference on Genetic Algorithms), one plus the number
 of points that dominate, in place of the non-dominated rank of MO-ASHA (Schmucker et al. 2021, arXiv
-2106.12639). So nobody on the front is ever stopped, and how many go on depends on how good they
+2106.12639). So no trial on the front is ever stopped, and how many go on depends on how good they
 are. Every objective is minimised. Where constraints are given, a trial that meets them dominates
 one that does not, and of those that do not the one with the smaller total violation dominates.
 """
@@ -38,7 +38,7 @@ def plan_rungs(total_steps: int, *, n_rungs: int, eta: int = ETA) -> tuple[int, 
 def order_by_merit(
     values: NDArray[np.float64], *, violations: ArrayLike | None = None
 ) -> NDArray[np.intp]:
-    """Indices of the points from best to worst.
+    """Indices of the points, the best first.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def promotes(
     violations: ArrayLike | None = None,
     most_dominating: float = MOST_DOMINATING,
 ) -> bool:
-    """Whether a trial goes on beyond a rung.
+    """Return whether a trial goes on beyond a rung.
 
     Parameters
     ----------

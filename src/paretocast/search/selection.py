@@ -1,8 +1,8 @@
-"""Which trial of a study is handed over, and why.
+"""Selection of the trial that a study results in, by a policy, with the reason.
 
-A policy is a name for a rule; the rule that really chose is kept with the result. Trials that meet
-the requirements of a study come before those that do not. A policy chooses among the trials that no
-others beat significantly, and what it asks for first decides only where the difference is
+A policy is a name for a rule; the rule that really decided is kept with the result. Trials that
+meet the constraints of a study come before those that do not. A policy selects among the trials
+that no others beat significantly, and its first criterion decides only where the difference is
 significant; see `docs/decisions/noise.md`.
 """
 
@@ -33,7 +33,7 @@ SURE = 0.9
 
 
 class TrialState(StrEnum):
-    """How a trial ended."""
+    """The end of a trial."""
 
     COMPLETE = "complete"
     PRUNED = "pruned"
@@ -59,7 +59,7 @@ class Draws:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A complete trial as a policy sees it.
+    """A complete trial that a policy may select.
 
     Attributes
     ----------
@@ -70,11 +70,11 @@ class Candidate:
     picp, picp_low, picp_high : float
         Measured coverage and its 95 % interval, percent.
     violation : float
-        By how much the study's requirements are missed in all, 0 where they are met.
+        Total violation of the study's constraints, 0 where all are met.
     n_seeds : int
         Trainings whose mean this is.
     draws : Draws or None
-        What chance may have done; None where it is not known, and a difference is a difference.
+        None where they are not known: every measured difference then counts as significant.
     """
 
     number: int
@@ -90,12 +90,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Selection:
-    """The chosen trial.
+    """The selected trial.
 
     Attributes
     ----------
     policy, rule : str
-        What was asked for, and the rule that chose: they differ where a policy falls back.
+        The policy asked for, and the rule that decided: they differ where a policy falls back.
     reason : str
         One sentence for people.
     """
@@ -107,7 +107,7 @@ class Selection:
 
 
 def eligible(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The trials that meet the requirements; if none does, those that miss them least."""
+    """The trials that meet the constraints; if none does, those of the least violation."""
     least = min((c.violation for c in candidates), default=0.0)
     return [c for c in candidates if c.violation == least]
 
@@ -121,10 +121,10 @@ def front_numbers(candidates: Sequence[Candidate]) -> list[int]:
 
 
 def front_probability(candidates: Sequence[Candidate]) -> dict[int, float]:
-    """Chance to be on the front, of each trial that is there or tied with it, by number.
+    """Chance to be on the front, of each trial that is on it or tied with it, by number.
 
     A trial of the front whose chance is below 1 is there by measurement, and perhaps by luck. All
-    have the chance 1 where nothing is known about chance.
+    have the chance 1 where a candidate has no draws.
     """
     members = set(front_numbers(candidates))
     allowed = eligible(candidates)
@@ -146,7 +146,7 @@ def select(
     target: float,
     tied: Collection[int] | None = None,
 ) -> Selection:
-    """The trial that a policy chooses.
+    """The trial that a policy selects.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def select(
     target : float
         Wanted coverage, percent.
     tied : collection of int, optional
-        What `front_probability` gives for these candidates, where it is known already.
+        Numbers that `front_probability` gives for these candidates, if it was computed already.
 
     Raises
     ------
@@ -172,14 +172,14 @@ def select(
 
 def _min_mae(members: Sequence[Candidate], _target: float) -> Selection:
     best = min(members, key=_by_mae)
-    chosen = min(_not_worse(members, best, _mae_draws), key=lambda c: (-c.n_seeds, *_by_mae(c)))
+    selected = min(_not_worse(members, best, _mae_draws), key=lambda c: (-c.n_seeds, *_by_mae(c)))
     reason = "lowest MAE, whatever its coverage"
-    if chosen is not best:
+    if selected is not best:
         reason = (
             f"MAE tied with the lowest, that of trial {best.number}, and known from "
-            f"{chosen.n_seeds} trainings instead of {best.n_seeds}"
+            f"{selected.n_seeds} trainings instead of {best.n_seeds}"
         )
-    return Selection(chosen.number, "min-mae", "min-mae", reason)
+    return Selection(selected.number, "min-mae", "min-mae", reason)
 
 
 def _closest_coverage(members: Sequence[Candidate], target: float) -> Selection:
@@ -187,14 +187,14 @@ def _closest_coverage(members: Sequence[Candidate], target: float) -> Selection:
         return np.abs(draws.picp - target)
 
     best = min(members, key=lambda c: (abs(c.picp - target), *_by_mae(c)))
-    chosen = min(_not_worse(members, best, miss), key=_by_mae)
+    selected = min(_not_worse(members, best, miss), key=_by_mae)
     reason = f"coverage closest to {target:g} %"
-    if chosen is not best:
+    if selected is not best:
         reason = (
             f"lowest MAE among trials whose coverage is tied with that of trial {best.number}, the "
             f"closest to {target:g} %"
         )
-    return Selection(chosen.number, "closest-coverage", "closest-coverage", reason)
+    return Selection(selected.number, "closest-coverage", "closest-coverage", reason)
 
 
 def _knee(members: Sequence[Candidate], _target: float) -> Selection:
@@ -205,36 +205,34 @@ def _knee(members: Sequence[Candidate], _target: float) -> Selection:
 
 
 def _compatible_coverage(members: Sequence[Candidate], target: float) -> Selection:
-    low, high = max(0.0, target - TOLERANCE), min(100.0, target + TOLERANCE)
+    low, high = _band(target)
     compatible = [c for c in members if c.picp_high >= low and c.picp_low <= high]
     if not compatible:
-        chosen = _knee(members, target)
+        at_knee = _knee(members, target)
         reason = (
-            f"no trial's coverage is compatible with {low:g}–{high:g} %, so the {chosen.reason}"
+            f"no trial's coverage is compatible with {low:g}–{high:g} %, so the {at_knee.reason}"
         )
-        return Selection(chosen.number, "compatible-coverage", chosen.rule, reason)
+        return Selection(at_knee.number, "compatible-coverage", at_knee.rule, reason)
 
     def doubt(candidate: Candidate) -> float:
         return 1.0 - _chance_within(candidate, low, high)
 
     best = min(compatible, key=_by_mae)
-    chosen_one = min(
-        _not_worse(compatible, best, _mae_draws), key=lambda c: (doubt(c), *_by_mae(c))
-    )
+    selected = min(_not_worse(compatible, best, _mae_draws), key=lambda c: (doubt(c), *_by_mae(c)))
     lead = (
         "lowest MAE among trials whose coverage is compatible with"
-        if chosen_one is best
+        if selected is best
         else f"MAE tied with the lowest, trial {best.number}, and coverage most surely within"
     )
     reason = (
         f"{lead} {low:g}–{high:g} %: "
-        f"{chosen_one.picp:.1f} % [{chosen_one.picp_low:.1f}, {chosen_one.picp_high:.1f}]"
+        f"{selected.picp:.1f} % [{selected.picp_low:.1f}, {selected.picp_high:.1f}]"
     )
-    return Selection(chosen_one.number, "compatible-coverage", "compatible-coverage", reason)
+    return Selection(selected.number, "compatible-coverage", "compatible-coverage", reason)
 
 
 def _probability(members: Sequence[Candidate], target: float) -> Selection:
-    low, high = max(0.0, target - TOLERANCE), min(100.0, target + TOLERANCE)
+    low, high = _band(target)
     chances = {c.number: _chance_within(c, low, high) for c in members}
     sure = [c for c in members if chances[c.number] >= SURE]
     if sure:
@@ -250,24 +248,29 @@ def _probability(members: Sequence[Candidate], target: float) -> Selection:
     return Selection(best.number, "probability", "likeliest-coverage", reason)
 
 
+def _band(target: float) -> tuple[float, float]:
+    """Ends of the band around a target coverage, percent."""
+    return max(0.0, target - TOLERANCE), min(100.0, target + TOLERANCE)
+
+
 def _chance_within(candidate: Candidate, low: float, high: float) -> float:
-    """Chance that the coverage lies in a band; without draws, whether it was seen there."""
+    """Chance that the coverage lies in a band; without draws 1 if measured there, else 0."""
     if candidate.draws is None:
         return float(low <= candidate.picp <= high)
     return float(((candidate.draws.picp >= low) & (candidate.draws.picp <= high)).mean())
 
 
 def _not_worse(
-    members: Sequence[Candidate], best: Candidate, of: Callable[[Draws], Floats]
+    members: Sequence[Candidate], best: Candidate, quantity: Callable[[Draws], Floats]
 ) -> list[Candidate]:
-    """The trials that are not significantly worse than the best one in some quantity."""
+    """The trials that are not significantly worse than the best one in a quantity."""
     if best.draws is None:
         return [best]
-    known = of(best.draws)
+    lowest = quantity(best.draws)
     return [
         c
         for c in members
-        if c is best or (c.draws is not None and (of(c.draws) > known).mean() < SIGNIFICANT)
+        if c is best or (c.draws is not None and (quantity(c.draws) > lowest).mean() < SIGNIFICANT)
     ]
 
 

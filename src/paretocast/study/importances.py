@@ -1,4 +1,4 @@
-"""How much each parameter has to do with each objective."""
+"""Importance of each parameter for each objective."""
 
 from __future__ import annotations
 

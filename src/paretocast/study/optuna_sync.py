@@ -23,7 +23,9 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState as OptunaState
 
 from paretocast.errors import SettingsError, StoreError
+from paretocast.search.selection import TrialState
 from paretocast.search.space import parameter_ranges, trial_parameters
+from paretocast.study.trial_store import TrainingId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,13 +34,20 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
+    from paretocast.search.objectives import Objective
     from paretocast.search.space import Config, Space
+    from paretocast.study.trial_store import TrialStore
     from paretocast.workspace.files import RunDirectory
 
 SQLITE, JOURNAL, GRPC = "sqlite", "journal", "grpc://"
 GRPC_PORT = 13000  # where Optuna's proxy listens unless told otherwise
 HEARTBEAT_SECONDS = 60  # of a trial in a database; Optuna calls it stale after twice that
 MISSED_BEAT_SECONDS = 2  # after one that failed: a trial may enter the database after its start
+_OPTUNA_STATES = {
+    TrialState.COMPLETE: OptunaState.COMPLETE,
+    TrialState.PRUNED: OptunaState.PRUNED,
+    TrialState.FAILED: OptunaState.FAIL,
+}
 _RPC_DETAILS = re.compile(r'^\s*details = "(.*)"$', re.MULTILINE)  # what gRPC wraps in many lines
 
 
@@ -59,9 +68,10 @@ class OptunaSync:
     """
 
     def __init__(self, storage: str, run: RunDirectory, *, n_objectives: int) -> None:
-        optuna.logging.set_verbosity(optuna.logging.ERROR)  # the observer is told all it would say
+        # Of the whole process: Optuna would greet each study that a sampler makes in memory, too.
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._storage = storage
-        self._place = storage_place(storage, run)
+        self._label = storage_label(storage, run)
         with self._store_errors():
             opened = self._open(run)
             self._heart = opened if isinstance(opened, RDBStorage) and storage != SQLITE else None
@@ -85,18 +95,17 @@ class OptunaSync:
             holds back those behind it, because Optuna counts trials as they come.
         """
         with self._store_errors():
-            kept = self._study.get_trials(deepcopy=False)
-            for left in kept:
-                if not left.state.is_finished():
-                    self._tell(left.number, trial(left.number))
-            for number in range(len(kept), n_begun):
+            stored = self._study.get_trials(deepcopy=False)
+            for running in (t for t in stored if not t.state.is_finished()):
+                self._tell(running.number, trial(running.number))
+            for number in range(len(stored), n_begun):
                 if (missing := trial(number)) is None:
                     break
                 self._study.add_trial(missing)
 
     @contextmanager
     def alive(self, number: int) -> Iterator[None]:
-        """While it lasts, a database hears every minute that the trial is worked on."""
+        """Tell a database every minute, while the context lasts, that the trial is under way."""
         if self._heart is None:
             yield
             return
@@ -154,7 +163,7 @@ class OptunaSync:
 
     @contextmanager
     def _store_errors(self) -> Iterator[None]:
-        """What a storage raises when its disk, its server or its content fails, as ours."""
+        """Turn what a storage raises when its disk, server or content fails into our errors."""
         try:
             yield
         except (ImportError, optuna.exceptions.StorageInternalError, OSError) as error:
@@ -171,10 +180,10 @@ class OptunaSync:
             deepest = deepest.__cause__
         said = _RPC_DETAILS.search(str(deepest))
         # A driver may repeat the URL it was given, password and all.
-        reason = (said[1] if said else str(deepest)).replace(self._storage, self._place)
+        reason = (said[1] if said else str(deepest)).replace(self._storage, self._label)
         reason = reason.partition("\n")[0]
         if isinstance(error, ImportError):
-            return SettingsError(f"storage {self._place} needs a driver: {reason}")
+            return SettingsError(f"storage {self._label} needs a driver: {reason}")
         if self._storage in {SQLITE, JOURNAL}:
             advice = (
                 "make room and resume; if it is damaged, remove it while nobody works on the "
@@ -182,7 +191,7 @@ class OptunaSync:
             )
         else:
             advice = "check the address and whether the server answers"
-        return StoreError(f"study storage {self._place} fails: {reason}; {advice}")
+        return StoreError(f"study storage {self._label} fails: {reason}; {advice}")
 
 
 class WholeLines(JournalFileBackend):
@@ -218,7 +227,7 @@ class _HeldByTheStudy(JournalFileOpenLock):
 
 
 def cut_torn_line(path: Path) -> int:
-    """Remove what follows the last line end of a file; the length that is left, in bytes."""
+    """Remove what follows the last line end of a file; return its length then, in bytes."""
     with path.open("r+b") as file:
         end = file.seek(0, os.SEEK_END)
         whole = end
@@ -235,23 +244,23 @@ def cut_torn_line(path: Path) -> int:
         return whole
 
 
-def study_storage(wanted: str | None, run: RunDirectory, *, shared: bool) -> str:
-    """What a study is kept in: as wanted, else as it is, else by who shares it.
+def choose_storage(setting: str | None, run: RunDirectory, *, shared: bool) -> str:
+    """The storage of a study: as set, else the one it has, else a journal if it is shared.
 
     Parameters
     ----------
-    wanted : str or None
+    setting : str or None
         `sqlite`, `journal` or a URL.
     shared : bool
         Whether several processes work on it.
     """
-    if wanted is not None:
-        return wanted
+    if setting is not None:
+        return setting
     return JOURNAL if shared or run.study_journal.exists() else SQLITE
 
 
-def storage_place(storage: str, run: RunDirectory) -> str:
-    """Where that is, for people: a file name, or the URL without what is secret in it."""
+def storage_label(storage: str, run: RunDirectory) -> str:
+    """The storage for people: a file name, or the URL without its password."""
     if storage == SQLITE:
         return run.study_database.name
     return run.study_journal.name if storage == JOURNAL else without_secrets(storage)
@@ -264,12 +273,27 @@ def without_secrets(url: str) -> str:
     'postgresql://anna@db.example/study?sslmode=require'
     """
     scheme, _, rest = url.partition("://")
-    place, _, query = rest.partition("?")
-    authority, slash, path = place.partition("/")
+    location, _, query = rest.partition("?")
+    authority, slash, path = location.partition("/")
     user, at, host = authority.rpartition("@")
-    kept = [(key, value) for key, value in parse_qsl(query) if "pass" not in key.lower()]
+    harmless = [(key, value) for key, value in parse_qsl(query) if "pass" not in key.lower()]
     shown = f"{scheme}://{user.partition(':')[0]}{at}{host}{slash}{path}"
-    return f"{shown}?{urlencode(kept)}" if kept else shown
+    return f"{shown}?{urlencode(harmless)}" if harmless else shown
+
+
+def optuna_trial(
+    number: int, trials: TrialStore, *, space: Space, objectives: Sequence[Objective]
+) -> FrozenTrial | None:
+    """A trial of a study in Optuna's form; None while it has no config."""
+    if (config := trials.config(number)) is None:
+        return None
+    record = trials.record(TrainingId(number))
+    if record is None:
+        return frozen_trial(config, space, state=OptunaState.RUNNING)
+    values = None
+    if record.state is TrialState.COMPLETE:
+        values = [objective.value(record.scores) for objective in objectives]
+    return frozen_trial(config, space, state=_OPTUNA_STATES[record.state], values=values)
 
 
 def frozen_trial(
@@ -279,7 +303,7 @@ def frozen_trial(
     state: OptunaState = OptunaState.COMPLETE,
     values: Sequence[float] | None = None,
 ) -> FrozenTrial:
-    """A trial in Optuna's terms."""
+    """A trial in Optuna's form."""
     ranges = parameter_ranges(space, config)
     return optuna.trial.create_trial(
         state=state,

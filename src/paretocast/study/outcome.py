@@ -1,4 +1,4 @@
-"""From the records of a study to what is handed over: front, choice, and `best_params_*.json`."""
+"""The result of a study, from its records: front, selected trial, and `best_params_*.json`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,12 @@ from paretocast.search.selection import (
     front_probability,
     select,
 )
-from paretocast.study.repeats import SeedSpread, average_over_seeds, judged_draws, seed_spread
+from paretocast.study.repeats import (
+    average_draws,
+    average_over_seeds,
+    complete_trainings,
+    seed_spread,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,22 +49,22 @@ MOST_COMPARED = 100
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a study has found so far.
+    """Front and selected trial of a study so far.
 
     Attributes
     ----------
     records : tuple of TrialRecord
-        Finished trials by number, each judged on the mean over its seeds.
+        Finished trials by number, each averaged over its seeds.
     front : tuple of int
         Numbers of the non-dominated trials in order of MAE. Where constraints are given, of those
         that meet them all; if none does, of those that miss them least.
-    places : mapping of number to chance
+    front_probability : mapping of number to chance
         Chance to be on the front, given what days and seeds may have done: for the trials of the
         front and those that are statistically tied with it.
     gap_errors : mapping of number to mapping of score to standard error
-        Of the difference between a trial near the front and the chosen one, on the same resamples:
-        of the MAE and the objectives. Empty where nothing is known about chance.
-    references : mapping of name to scores
+        Of the difference between a trial near the front and the selected one, on the same
+        resamples: of the MAE and the objectives. Empty where there are no resamples.
+    baselines : mapping of name to scores
         On the same windows as the trials.
     feasible : bool
         Whether the front meets the constraints.
@@ -67,10 +72,10 @@ class Outcome:
 
     records: tuple[TrialRecord, ...]
     front: tuple[int, ...]
-    places: Mapping[int, float]
+    front_probability: Mapping[int, float]
     gap_errors: Mapping[int, Mapping[str, float]]
     selection: Selection
-    references: Mapping[str, Mapping[str, float]]
+    baselines: Mapping[str, Mapping[str, float]]
     target_coverage: float
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...]
@@ -84,23 +89,21 @@ class Outcome:
     @property
     def tied(self) -> tuple[int, ...]:
         """Trials off the front that are statistically tied with it, the likeliest member first."""
-        off = [number for number in self.places if number not in self.front]
-        return tuple(sorted(off, key=lambda number: (-self.places[number], number)))
+        off = [number for number in self.front_probability if number not in self.front]
+        return tuple(sorted(off, key=lambda number: (-self.front_probability[number], number)))
 
     def is_tied(self, number: int) -> bool:
-        """Whether another trial may well belong on the front in the place of this one."""
-        return self.places.get(number, 1.0) < SIGNIFICANT
+        """Whether another trial may well belong on the front instead of this one."""
+        return self.front_probability.get(number, 1.0) < SIGNIFICANT
 
     def count(self, state: TrialState) -> int:
         """Number of trials that ended in a state."""
         return sum(record.state is state for record in self.records)
 
     def beaten_by(self) -> tuple[str, ...]:
-        """References whose MAE on the tune split is not above that of the chosen trial."""
-        chosen_mae = self.chosen.scores["mae"]
-        return tuple(
-            name for name, scores in self.references.items() if scores["mae"] <= chosen_mae
-        )
+        """Baselines whose MAE on the tune split is not above that of the selected trial."""
+        mae = self.chosen.scores["mae"]
+        return tuple(name for name, scores in self.baselines.items() if scores["mae"] <= mae)
 
 
 def summarise(
@@ -109,11 +112,11 @@ def summarise(
     objectives: Sequence[Objective],
     policy: str,
     target_coverage: float,
-    references: Mapping[str, Mapping[str, float]],
+    baselines: Mapping[str, Mapping[str, float]],
     constraints: Sequence[Constraint] = (),
     draws_of: DrawsOf | None = None,
 ) -> Outcome | None:
-    """Front and choice of the finished trials, or None while no trial is complete.
+    """Front and selected trial, or None while no trial is complete.
 
     Parameters
     ----------
@@ -121,31 +124,30 @@ def summarise(
         Trials and their repeats.
     draws_of : callable, optional
         From the record of a training to its scores on resampled days (`trial.draw_on_tune`), empty
-        where they are not known. Asked for trials near the front only. Without it measured
+        where its forecasts are gone. Asked for trials near the front only. Without it measured
         differences count as they are.
     """
-    judged = average_over_seeds(records)
-    complete = [record for record in judged if record.state is TrialState.COMPLETE]
+    averaged = average_over_seeds(records)
+    complete = [record for record in averaged if record.state is TrialState.COMPLETE]
     if not complete:
         return None
     candidates = [_candidate(record, objectives, constraints) for record in complete]
     if draws_of is not None:
         candidates = _with_draws(candidates, records, objectives, draws_of)
     front = front_numbers(candidates)
-    near = front_probability(candidates)
-    selection = select(candidates, policy=policy, target=target_coverage, tied=near)
-    violation = {candidate.number: candidate.violation for candidate in candidates}
+    chances = front_probability(candidates)
+    selection = select(candidates, policy=policy, target=target_coverage, tied=chances)
     return Outcome(
-        records=judged,
+        records=averaged,
         front=tuple(front),
-        places=near,
+        front_probability=chances,
         gap_errors=_gap_errors(candidates, selection.number, objectives),
         selection=selection,
-        references=references,
+        baselines=baselines,
         target_coverage=target_coverage,
         objectives=tuple(objectives),
         constraints=tuple(constraints),
-        feasible=all(violation[number] == 0.0 for number in front),
+        feasible=all(c.violation == 0.0 for c in candidates if c.number in front),
     )
 
 
@@ -196,7 +198,7 @@ def best_params(
         "best_picp_interval": _interval(chosen),
         "best_params": chosen.config,
         "validation_metrics": _metrics(chosen.scores),
-        "references": {name: _metrics(scores) for name, scores in outcome.references.items()},
+        "references": {name: _metrics(scores) for name, scores in outcome.baselines.items()},
         "training_time_hours": sum(record.fit_seconds for record in outcome.records) / 3600.0,
         "study_name": identity["study_name"],
         "storage_path": identity["storage_path"],
@@ -228,62 +230,48 @@ def _with_draws(
     objectives: Sequence[Objective],
     draws_of: DrawsOf,
 ) -> list[Candidate]:
-    """The candidates near the front, with what chance may have done to each."""
+    """The candidates near the front, with their scores on resampled days and other seeds."""
+    spread, trainings = seed_spread(records), complete_trainings(records)
+    scores = {"mae", "picp", *(objective.name for objective in objectives)}
+
+    def draw(number: int) -> Draws | None:
+        drawn = [draws_of(training) for training in trainings[number]]
+        mean = average_draws(
+            [{score: draws[score] for score in scores} if draws else {} for draws in drawn],
+            spread,
+            rng=np.random.default_rng(number),
+        )
+        if not mean:
+            return None
+        values = np.stack([o.sign * mean[o.name] for o in objectives], axis=-1)
+        return Draws(values=values, mae=mean["mae"], picp=mean["picp"])
+
+    return [replace(c, draws=draw(c.number)) for c in _near_front(candidates)]
+
+
+def _near_front(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The front, and the best of the others up to `MOST_COMPARED`."""
     order = order_by_merit(
         np.array([c.values for c in candidates]), violations=[c.violation for c in candidates]
     )
-    members = set(front_numbers(candidates))
-    near = {candidates[i].number for i in order[:MOST_COMPARED]} | members
-    spread = seed_spread(records)
-    trainings: dict[int, list[TrialRecord]] = {}
-    for record in sorted(records, key=lambda r: r.seed_index):
-        if record.number in near and record.state is TrialState.COMPLETE:
-            trainings.setdefault(record.number, []).append(record)
-    return [
-        replace(c, draws=_draws(c.number, trainings[c.number], objectives, spread, draws_of))
-        for c in candidates
-        if c.number in near
-    ]
+    near = {candidates[i].number for i in order[:MOST_COMPARED]} | set(front_numbers(candidates))
+    return [c for c in candidates if c.number in near]
 
 
 def _gap_errors(
-    candidates: Sequence[Candidate], chosen: int, objectives: Sequence[Objective]
+    candidates: Sequence[Candidate], selected: int, objectives: Sequence[Objective]
 ) -> dict[int, dict[str, float]]:
-    """How sure the difference of each trial to the chosen one is, day by day."""
-    known = {c.number: c.draws for c in candidates if c.draws is not None}
-    if (base := known.get(chosen)) is None:
+    """Standard errors of each trial's differences to the selected one, see `Outcome`."""
+    draws = {c.number: c.draws for c in candidates if c.draws is not None}
+    if (base := draws.pop(selected, None)) is None:
         return {}
-    return {
-        number: {
-            "mae": float((draws.mae - base.mae).std(ddof=1)),
-            **{
-                objective.name: float((draws.values[:, j] - base.values[:, j]).std(ddof=1))
-                for j, objective in enumerate(objectives)
-            },
-        }
-        for number, draws in known.items()
-        if number != chosen
-    }
-
-
-def _draws(
-    number: int,
-    trainings: Sequence[TrialRecord],
-    objectives: Sequence[Objective],
-    spread: SeedSpread,
-    draws_of: DrawsOf,
-) -> Draws | None:
-    wanted = {"mae", "picp", *(objective.name for objective in objectives)}
-    known = [draws_of(training) for training in trainings]
-    drawn = judged_draws(
-        [{score: draws[score] for score in wanted} if draws else {} for draws in known],
-        spread,
-        rng=np.random.default_rng(number),
-    )
-    if not drawn:
-        return None
-    values = np.stack([o.sign * drawn[o.name] for o in objectives], axis=-1)
-    return Draws(values=values, mae=drawn["mae"], picp=drawn["picp"])
+    errors: dict[int, dict[str, float]] = {}
+    for number, other in draws.items():
+        gaps = {"mae": other.mae - base.mae}
+        for j, objective in enumerate(objectives):
+            gaps[objective.name] = other.values[:, j] - base.values[:, j]
+        errors[number] = {score: float(gap.std(ddof=1)) for score, gap in gaps.items()}
+    return errors
 
 
 def _interval(record: TrialRecord) -> tuple[float, float]:
@@ -314,7 +302,7 @@ def _pareto_trial(record: TrialRecord, outcome: Outcome) -> dict[str, Any]:
         "objectives": {o.name: record.scores[o.name] for o in outcome.objectives},
         "standard_errors": {o.name: record.standard_errors.get(o.name) for o in outcome.objectives},
         "n_seeds": record.n_seeds,
-        "front_probability": outcome.places[record.number],
+        "front_probability": outcome.front_probability[record.number],
         "tied": outcome.is_tied(record.number),
         "params": record.config,
     }

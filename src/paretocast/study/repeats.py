@@ -1,8 +1,8 @@
-"""Which trials are trained again with another seed, and how several trainings are one trial.
+"""Repeats of trials with other seeds: the choice of the next one, and averages over seeds.
 
-A config is worth what a fresh training of it is worth on average, so a trial is judged on the mean
-over its seeds. Trainings are repeated where that may change what is handed over: on the front and
-among what ties with it.
+A config is worth what a fresh training of it is worth on average, so the scores of a trial are the
+mean over its seeds. Trainings are repeated where that may change the result of a study: on the
+front and among the trials that are tied with it.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def next_repeat(
     Returns
     -------
     tuple of (trial number, seed index) or None
-        Of the trials with the fewest trainings, the one whose place is most in doubt: its chance to
-        be on the front is closest to one half. Then one of the front, then the oldest.
+        Of the trials with the fewest trainings, the one that is most in doubt: its chance to be on
+        the front is closest to one half. Then one of the front, then the oldest.
 
     Examples
     --------
@@ -102,36 +102,36 @@ def next_repeat(
     affordable = repeats <= share * (steps_of_trials + repeats) + 0.5
     if n_finished < FEWEST_FINISHED or not affordable:
         return None
-    open_ones = [candidate for candidate in candidates if candidate.n_seeds < max_seeds]
-    if not open_ones:
+    repeatable = [candidate for candidate in candidates if candidate.n_seeds < max_seeds]
+    if not repeatable:
         return None
 
     def urgency(candidate: RepeatCandidate) -> tuple[int, float, bool, int]:
         doubt = abs(candidate.front_probability - 0.5)
         return candidate.n_seeds, doubt, not candidate.on_front, candidate.number
 
-    chosen = min(open_ones, key=urgency)
-    return chosen.number, chosen.n_seeds
+    first = min(repeatable, key=urgency)
+    return first.number, first.n_seeds
 
 
 def plan_repeat(
     records: Sequence[TrialRecord],
     *,
-    places: Mapping[int, float],
+    front_probability: Mapping[int, float],
     front: Collection[int],
     under_way: Collection[int] = (),
     steps_of_next: int,
     max_seeds: int = MAX_SEEDS,
     share: float = SHARE,
 ) -> tuple[int, int] | None:
-    """`next_repeat` from the records of a study.
+    """The next repeat as `next_repeat` says, from the records of a study.
 
     Parameters
     ----------
     records : sequence of TrialRecord
         Trials and repeats that have ended.
-    places : mapping of number to chance
-        Of the trials that are tied for the front, see `selection.places`.
+    front_probability : mapping of number to chance
+        Of the trials that are tied for the front, see `selection.front_probability`.
     front : collection of int
         Those of them that are on it as measured.
     under_way : collection of int
@@ -144,7 +144,7 @@ def plan_repeat(
     return next_repeat(
         [
             RepeatCandidate(number, n_seeds[number], chance, on_front=number in front)
-            for number, chance in places.items()
+            for number, chance in front_probability.items()
         ],
         n_finished=sum(record.seed_index == 0 for record in records),
         steps_of_trials=sum(record.steps for record in records if record.seed_index == 0),
@@ -157,32 +157,32 @@ def plan_repeat(
 
 @dataclass(frozen=True)
 class SeedSpread:
-    """How much scores change with the seed alone, from the trials that were repeated.
+    """Changes of the scores with the seed alone, from the trials that were repeated.
 
     Attributes
     ----------
     residuals : mapping of score to ndarray of shape (E,)
-        What each training of a repeated trial is above its trial's mean, enlarged so that their
+        Difference of each training of a repeated trial to its trial's mean, enlarged so that the
         mean square is the variance between seeds. Entry e of every array is the same training.
     """
 
     residuals: Mapping[str, Floats]
 
     def variance(self, score: str) -> float:
-        """Variance of a score between seeds, in its units squared; 0 where nothing is known."""
-        known = self.residuals.get(score)
-        return float(np.square(known).mean()) if known is not None and known.size else 0.0
+        """Variance of a score between seeds, in its units squared; 0 without repeated trials."""
+        residuals = self.residuals.get(score, np.empty(0))
+        return float(np.square(residuals).mean()) if residuals.size else 0.0
 
     def shifts(
         self, scores: Collection[str], n_seeds: int, *, n_resamples: int, rng: np.random.Generator
     ) -> dict[str, Floats]:
         """Random errors of a mean over `n_seeds` trainings: residuals with random signs."""
-        n_known = max((known.size for known in self.residuals.values()), default=0)
-        if n_known == 0:
+        n_residuals = max((residuals.size for residuals in self.residuals.values()), default=0)
+        if n_residuals == 0:
             return {score: np.zeros(n_resamples) for score in scores}
-        picked = rng.integers(n_known, size=n_resamples)
+        entries = rng.integers(n_residuals, size=n_resamples)
         signs = rng.choice((-1.0, 1.0), size=n_resamples) / math.sqrt(n_seeds)
-        return {score: signs * self.residuals[score][picked] for score in scores}
+        return {score: signs * self.residuals[score][entries] for score in scores}
 
 
 def seed_spread(records: Sequence[TrialRecord]) -> SeedSpread:
@@ -192,7 +192,7 @@ def seed_spread(records: Sequence[TrialRecord]) -> SeedSpread:
     trials say enough about a common one.
     """
     residuals: dict[str, list[float]] = {}
-    for trainings in _complete_by_trial(records).values():
+    for trainings in complete_trainings(records).values():
         k = len(trainings)
         if k < 2:
             continue
@@ -200,7 +200,7 @@ def seed_spread(records: Sequence[TrialRecord]) -> SeedSpread:
             values = np.array([training.scores[score] for training in trainings])
             enlarged = math.sqrt(k / (k - 1)) * (values - values.mean())
             residuals.setdefault(score, []).extend(enlarged.tolist())
-    return SeedSpread({score: np.array(known) for score, known in residuals.items()})
+    return SeedSpread({score: np.array(values) for score, values in residuals.items()})
 
 
 def average_over_seeds(records: Sequence[TrialRecord]) -> tuple[TrialRecord, ...]:
@@ -226,23 +226,23 @@ def average_over_seeds(records: Sequence[TrialRecord]) -> tuple[TrialRecord, ...
     not make the days more. The second part widens the interval of the coverage in the same way.
     """
     spread = seed_spread(records)
-    complete = _complete_by_trial(records)
+    complete = complete_trainings(records)
     scores = {score for trainings in complete.values() for score in trainings[0].scores}
     variances = {score: spread.variance(score) for score in scores}
     repeats: dict[int, list[TrialRecord]] = {}
     for record in records:
         if record.seed_index > 0:
             repeats.setdefault(record.number, []).append(record)
-    judged = []
+    averaged = []
     for record in sorted((r for r in records if r.seed_index == 0), key=lambda r: r.number):
-        whole = _with_costs_of(repeats.get(record.number, []), record)
+        trial = _add_costs(record, repeats.get(record.number, []))
         if record.state is TrialState.COMPLETE:
-            whole = _judged(whole, complete[record.number], variances)
-        judged.append(whole)
-    return tuple(judged)
+            trial = _average_scores(trial, complete[record.number], variances)
+        averaged.append(trial)
+    return tuple(averaged)
 
 
-def judged_draws(
+def average_draws(
     draws: Sequence[Mapping[str, Floats]],
     spread: SeedSpread,
     *,
@@ -262,13 +262,15 @@ def judged_draws(
     }
 
 
-def _judged(
+def _average_scores(
     record: TrialRecord, trainings: Sequence[TrialRecord], variances: Mapping[str, float]
 ) -> TrialRecord:
     k = len(trainings)
     if k == 1:  # nearly every trial of a long study
-        known = record.standard_errors.items()
-        errors = {score: math.sqrt(error**2 + variances[score]) for score, error in known}
+        errors = {
+            score: math.sqrt(error**2 + variances[score])
+            for score, error in record.standard_errors.items()
+        }
         return replace(record, standard_errors=errors)
     errors = {
         score: math.sqrt(
@@ -287,13 +289,13 @@ def _judged(
 
 def _mean_interval(trainings: Sequence[TrialRecord], variance: float) -> tuple[float, float] | None:
     """The interval of the mean coverage of several trainings, percent."""
-    known = [(t.scores["picp"], t.picp_interval) for t in trainings if t.picp_interval is not None]
-    k = len(known)
+    measured = [(t.scores["picp"], t.picp_interval) for t in trainings if t.picp_interval]
+    k = len(measured)
     if k < len(trainings):
         return trainings[0].picp_interval
-    middle = sum(picp for picp, _ in known) / k
-    below = sum(picp - low for picp, (low, _) in known) / k
-    above = sum(high - picp for picp, (_, high) in known) / k
+    middle = sum(picp for picp, _ in measured) / k
+    below = sum(picp - low for picp, (low, _) in measured) / k
+    above = sum(high - picp for picp, (_, high) in measured) / k
     seeds = NORMAL_975 * math.sqrt(variance / k)
     return (
         max(0.0, middle - math.hypot(below, seeds)),
@@ -301,8 +303,8 @@ def _mean_interval(trainings: Sequence[TrialRecord], variance: float) -> tuple[f
     )
 
 
-def _complete_by_trial(records: Sequence[TrialRecord]) -> dict[int, list[TrialRecord]]:
-    """Complete trainings of each trial, the first one first."""
+def complete_trainings(records: Sequence[TrialRecord]) -> dict[int, list[TrialRecord]]:
+    """Complete trainings of each trial by its number, in order of their seeds."""
     complete: dict[int, list[TrialRecord]] = {}
     for record in sorted(records, key=lambda r: (r.number, r.seed_index)):
         if record.state is TrialState.COMPLETE:
@@ -310,7 +312,7 @@ def _complete_by_trial(records: Sequence[TrialRecord]) -> dict[int, list[TrialRe
     return complete
 
 
-def _with_costs_of(repeats: Sequence[TrialRecord], record: TrialRecord) -> TrialRecord:
+def _add_costs(record: TrialRecord, repeats: Sequence[TrialRecord]) -> TrialRecord:
     if not repeats:
         return record
     return replace(

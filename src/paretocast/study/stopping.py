@@ -1,4 +1,4 @@
-"""When a search has stopped gaining: the hypervolume of its front no longer grows."""
+"""Patience: a study ends once the hypervolume of its front no longer grows."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ def has_stalled(
     return _volume(values, corner) < before * (1.0 + growth_percent / 100.0)
 
 
-def reference_corner(
-    references: Sequence[Sequence[float]], values: Sequence[tuple[float, ...] | None]
+def worst_corner(
+    baselines: Sequence[Sequence[float]], values: Sequence[tuple[float, ...] | None]
 ) -> tuple[float, ...] | None:
-    """The worst of the references and of the first complete trial, per objective.
+    """The worst of the baselines and of the first complete trial, per objective.
 
     None while no trial is complete: later trials do not move it.
     """
     first = next((point for point in values if point is not None), None)
     if first is None:
         return None
-    worst: NDArray[np.float64] = np.array([first, *references], dtype=np.float64).max(axis=0)
+    worst: NDArray[np.float64] = np.array([first, *baselines], dtype=np.float64).max(axis=0)
     # A front that touches the corner would have no volume at all.
     return tuple((worst + 0.01 * np.abs(worst)).tolist())
 

@@ -1,23 +1,22 @@
-"""One study: ask for a config, evaluate it, tell the result; stop and resume at any moment.
+"""A study: suggest a config, train and evaluate it, keep its record; stop and resume at any moment.
 
 A trial counts when its record is on disk. Any number of processes may work on a study: each takes
-work under the study lock and claims its folder, so that it is done by one process at a time, and
-what a dead process left goes on elsewhere from its last rung. Work is a trial, or a repeat of one
-near the front with another seed. A proposal is a function of the study's seed, the trial's number
-and the trials seen: one process alone proposes, after any interruption, what it would have proposed
-without.
+a training under the study lock and claims its folder, so that one process at a time does it, and
+what a dead process left goes on elsewhere from its last rung. A training is a new trial, or a
+repeat of one near the front with another seed. A suggestion is a function of the study's seed, the
+trial's number and the other trials: one process alone suggests, after any interruption, what it
+would have suggested without.
 """
 
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-
-from optuna.trial import TrialState as OptunaState
 
 from paretocast.errors import ExecutionError
 from paretocast.search.samplers import Sampler
@@ -25,9 +24,8 @@ from paretocast.search.selection import TrialState
 from paretocast.study.evaluator import Evaluator
 from paretocast.study.importances import parameter_importances
 from paretocast.study.manifest import build_manifest, check_manifest
-from paretocast.study.optuna_sync import OptunaSync, frozen_trial, storage_place, study_storage
+from paretocast.study.optuna_sync import OptunaSync, choose_storage, optuna_trial, storage_label
 from paretocast.study.outcome import Outcome, best_params
-from paretocast.study.repeats import average_over_seeds
 from paretocast.study.trial_store import TrainingId, TrialStore
 from paretocast.study.warm_start import WarmStart, plan_warm_start
 from paretocast.training import device_answers
@@ -37,7 +35,7 @@ from paretocast.workspace import files
 from paretocast.workspace.claims import Claim, StudyLock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from optuna.trial import FrozenTrial
 
@@ -45,25 +43,20 @@ if TYPE_CHECKING:
     from paretocast.settings import TuneSettings
     from paretocast.workspace.files import RunDirectory
 
-# How long a process that finds no work waits before it looks whether another one has died.
+# Between two looks of an idle process at whether another one has died.
 WAIT_SECONDS = 1.0
 # No file takes that long to write: its process has been killed.
 LEFT_BEHIND_SECONDS = 3600.0
-_OPTUNA_STATES = {
-    TrialState.COMPLETE: OptunaState.COMPLETE,
-    TrialState.PRUNED: OptunaState.PRUNED,
-    TrialState.FAILED: OptunaState.FAIL,
-}
 
 
 class Observer(Protocol):
-    """Who is told how a study goes; the command line draws its progress bar from it."""
+    """Callbacks for the progress of a study; the command line draws its progress bar from them."""
 
     def trial_started(self, number: int, config: dict[str, Any], *, resumed: bool) -> None:
         """A trial or a repeat begins, or goes on from its checkpoint."""
 
     def trial_advanced(self, step: int, total_steps: int, stop_loss: float) -> None:
-        """The stop split was judged."""
+        """The loss on the stop split is known at a step."""
 
     def trial_ended(self, record: TrialRecord, outcome: Outcome | None) -> None:
         """A trial or a repeat has its record."""
@@ -71,7 +64,7 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class StudyResult:
-    """How a run of a study ended.
+    """The end of a run of a study.
 
     Attributes
     ----------
@@ -80,7 +73,7 @@ class StudyResult:
     outcome : Outcome or None
         None if no trial is complete.
     records : tuple of TrialRecord
-        Finished trials by number, each judged on the mean over its seeds.
+        Finished trials by number, each averaged over its seeds.
     importances : dict of objective to parameter to share
         Empty while there are too few trials.
     """
@@ -93,14 +86,14 @@ class StudyResult:
 
 @dataclass(frozen=True)
 class ClaimedTraining:
-    """What a process has claimed to do."""
+    """A training that this process alone may do."""
 
-    item: TrainingId
+    id: TrainingId
     claim: Claim
 
 
 class Study:
-    """A study on disk, new or continued; the part of it that this process plays.
+    """A study on disk, new or continued, as one process works on it.
 
     Parameters
     ----------
@@ -129,25 +122,13 @@ class Study:
         self._setup = setup
         self._worker = worker
         self._space = settings.search_space()
-        self._evaluator = Evaluator(settings, run, setup)
-        self._storage = study_storage(settings.storage, run, shared=shared)
-        self._trials = TrialStore(run)
-        queue = WarmStart(()) if run.manifest.exists() else self._plan_queue()
-        self.notes = queue.notes
-        files.create_folder(run.folder)
-        files.create_folder(run.trials_folder)
         self._lock = StudyLock(run.lock)
-        self._read_and_tidy()  # the long part of it, while others may work
-        with self._lock:
-            files.remove_unfinished(run.folder, older_than_seconds=LEFT_BEHIND_SECONDS)
-            self._optuna = OptunaSync(
-                self._storage, run, n_objectives=len(self._evaluator.objectives)
-            )
-            self._manifest = check_manifest(
-                run, build_manifest(settings, setup, queue=queue.configs)
-            )
-            self._read_and_tidy()
-            self._catch_up()
+        self._trials = TrialStore(run)
+        self._evaluator = Evaluator(settings, run, setup, self._trials)
+        self._storage = choose_storage(settings.storage, run, shared=shared)
+        warm_start = WarmStart(()) if run.manifest.exists() else self._plan_warm_start()
+        self.notes = warm_start.notes
+        self._optuna, self._manifest = self._open(warm_start)
         self._sampler = Sampler(
             self._space,
             n_objectives=len(self._evaluator.objectives),
@@ -165,8 +146,12 @@ class Study:
         return self._trials.trials
 
     def refresh(self) -> tuple[TrialRecord, ...]:
-        """Trials and repeats that other processes have ended since the last look."""
+        """Read and return the trials and repeats that have ended since the last refresh."""
         return self._trials.refresh()
+
+    def outcome(self) -> Outcome | None:
+        """Front and selected trial so far; None while no trial is complete."""
+        return self._evaluator.outcome()
 
     def optimise(
         self,
@@ -181,11 +166,11 @@ class Study:
         Parameters
         ----------
         should_stop : callable
-            Asked after every gradient step; a running trial is put away with its checkpoint.
+            Asked after every gradient step; a running trial leaves a checkpoint.
         clock : callable
             Seconds that only grow.
         pause : callable
-            Waits so many seconds while all that is left is in the hands of other processes.
+            Waits so many seconds while other processes hold all trainings that are left.
         """
         limit = self._settings.time_limit_seconds
         deadline = None if limit is None else clock() + limit
@@ -194,122 +179,108 @@ class Study:
             return should_stop() or (deadline is not None and clock() >= deadline)
 
         while not must_stop():
-            work = self._take_work()
-            if work is not None:
-                if not self._do(work, observer, must_stop):
+            training = self._take_training()
+            if training is not None:
+                if not self._train(training, observer, must_stop):
                     break
-            elif self._trials.open_items:
+            elif self._trials.open_trainings:
                 pause(WAIT_SECONDS)
             else:
                 break
         return self.conclude(asked=should_stop())
 
     def conclude(self, *, asked: bool) -> StudyResult:
-        """What the study has come to, with its result written down."""
-        with self._lock:
+        """Write the result so far and return it.
+
+        Parameters
+        ----------
+        asked : bool
+            Whether a request to stop ended the run.
+        """
+        with self._lock_and_sync():
             self._trials.refresh()
-            self._catch_up()
-        trainings = self._trials.trainings
         outcome = self.outcome()
         if outcome is not None:
             self._save_best_params(outcome)
-        if self._trials.open_items:
-            ended_by = "request" if asked else "time limit"
-        elif len(self.records) >= self._settings.trials:
-            ended_by = "trials"
-        elif self._evaluator.has_stalled(trainings):
-            ended_by = "patience"
-        else:
-            ended_by = "request" if asked else "time limit"
+        ended_by = "request" if asked else "time limit"
+        if not self._trials.open_trainings:
+            if len(self.records) >= self._settings.trials:
+                ended_by = "trials"
+            elif self._evaluator.has_stalled():
+                ended_by = "patience"
         importances = parameter_importances(
             self.records, space=self._space, objectives=self._evaluator.objectives
         )
-        return StudyResult(ended_by, outcome, average_over_seeds(trainings), importances)
+        return StudyResult(ended_by, outcome, self._evaluator.averaged_records(), importances)
 
-    def outcome(self) -> Outcome | None:
-        """Front and choice so far."""
-        return self._evaluator.outcome(self._trials.trainings)
+    def _take_training(self) -> ClaimedTraining | None:
+        """Claim the next training: an abandoned one, else a due repeat, else a new trial.
 
-    def _read_and_tidy(self) -> None:
-        """Read what has ended; its process may have died before it tidied up."""
-        for record in self._trials.refresh():
-            self._trials.tidy(TrainingId(record.number, record.seed_index))
-
-    def _plan_queue(self) -> WarmStart:
-        return plan_warm_start(
-            self._settings.model,
-            self._space,
-            [Path(run) for run in self._settings.warm_start],
-            n_trials=self._settings.trials,
-        )
-
-    def _take_work(self) -> ClaimedTraining | None:
-        """What a dead process left, else a repeat whose turn it is, else a new trial.
-
-        None where all that is left is in the hands of others, or nothing is left.
+        None if other processes hold all that is left, or nothing is left.
         """
         self._trials.refresh()
-        under_way = [item.number for item in self._trials.open_items if item.seed_index > 0]
-        repeat = self._evaluator.next_repeat(self._trials.trainings, under_way)
+        repeat = self._evaluator.due_repeat()
         with self._lock:
             self._trials.refresh()
-            for item in self._trials.open_items:
-                if (work := self._claim(item)) is not None:
-                    return work
-            if self._evaluator.has_stalled(self._trials.trainings):
+            for training_id in self._trials.open_trainings:
+                if (training := self._claim(training_id)) is not None:
+                    return training
+            if self._evaluator.has_stalled():
                 return None
             if (
                 repeat is not None
                 and not self._trials.has_begun(repeat)
-                and (work := self._claim(repeat)) is not None
+                and (training := self._claim(repeat)) is not None
             ):
-                return work
+                return training
             # Where locks do not reach beyond a machine, another one may take the same number.
             while (number := self._trials.free_number) < self._settings.trials:
-                if (work := self._claim(TrainingId(number))) is not None:
-                    return work
+                if (training := self._claim(TrainingId(number))) is not None:
+                    return training
             return None
 
-    def _claim(self, item: TrainingId) -> ClaimedTraining | None:
-        claim = Claim.take(self._run.trial_folder(*item), worker=self._worker)
-        if not self._trials.has_begun(item):
-            self._trials.begin(item)
+    def _claim(self, training_id: TrainingId) -> ClaimedTraining | None:
+        claim = Claim.take(self._run.trial_folder(*training_id), worker=self._worker)
+        if not self._trials.has_begun(training_id):
+            self._trials.begin(training_id)
         if claim is None:
             return None
-        if self._run.record(*item).exists():
+        if self._run.record(*training_id).exists():
             claim.settle()  # a network file system showed its end late
             return None
-        return ClaimedTraining(item, claim)
+        return ClaimedTraining(training_id, claim)
 
-    def _do(self, work: ClaimedTraining, observer: Observer, must_stop: Callable[[], bool]) -> bool:
-        """Evaluate what was claimed; False where it was put away because it must stop."""
+    def _train(
+        self, training: ClaimedTraining, observer: Observer, must_stop: Callable[[], bool]
+    ) -> bool:
+        """Evaluate a training and keep its record; False if it stopped at a checkpoint instead."""
         try:
-            record = self._evaluate(work, observer, must_stop)
-            kept = self._keep(record, work)
+            record = self._evaluate(training, observer, must_stop)
+            is_kept = self._keep(record, training)
         except TrialInterrupted as interrupted:
-            if work.claim.lost:
+            if training.claim.lost:
                 return not must_stop()
-            files.save_bytes(self._run.checkpoint(*work.item), interrupted.checkpoint)
+            files.save_bytes(self._run.checkpoint(*training.id), interrupted.checkpoint)
             return False
         finally:
-            work.claim.release()
+            training.claim.release()
         outcome = self.outcome()
         if outcome is not None:
             self._save_best_params(outcome)
-        if kept:
+        if is_kept:
             observer.trial_ended(record, outcome)
         return True
 
     def _evaluate(
-        self, work: ClaimedTraining, observer: Observer, must_stop: Callable[[], bool]
+        self, training: ClaimedTraining, observer: Observer, must_stop: Callable[[], bool]
     ) -> TrialRecord:
-        number, seed_index = work.item
+        number, seed_index = training.id
         config = self._config(number)
         seed = trial_seed(self._settings.seed, number, seed_index)
-        checkpoint_path = self._run.checkpoint(*work.item)
+        checkpoint_path = self._run.checkpoint(*training.id)
         checkpoint = checkpoint_path.read_bytes() if checkpoint_path.exists() else None
         progress = checkpoint_path.stat().st_mtime if checkpoint is not None else 0.0
-        deaths = work.claim.deaths_before(since=progress)
+        deaths = training.claim.deaths_before(since=progress)
         if deaths >= self._settings.max_deaths:
             reason = f"{deaths} processes died over it; memory may be too small for this config"
             return TrialRecord(
@@ -317,8 +288,11 @@ class Study:
             )
         observer.trial_started(number, config, resumed=checkpoint is not None)
 
-        def goes_on(rung: int, scores: dict[str, float]) -> bool:
-            return seed_index > 0 or self._goes_on(number, rung, scores)
+        def promotes(rung: int, scores: dict[str, float]) -> bool:
+            if seed_index > 0:
+                return True
+            self._trials.refresh()
+            return self._evaluator.promotes(number, rung, scores)
 
         with self._optuna.alive(number):
             record = run_trial(
@@ -328,12 +302,12 @@ class Study:
                 seed=seed,
                 seed_index=seed_index,
                 checkpoint=checkpoint,
-                survives=goes_on,
-                should_stop=lambda: must_stop() or work.claim.lost,
+                survives=promotes,
+                should_stop=lambda: must_stop() or training.claim.lost,
                 on_progress=lambda step, loss: observer.trial_advanced(
                     step, self._setup.budget_steps, loss
                 ),
-                on_rung=lambda rungs, state: self._trials.save_rungs(work.item, rungs, state),
+                on_rung=lambda rungs, state: self._trials.save_rungs(training.id, rungs, state),
             )
         device = self._setup.source.device
         if record.state is TrialState.FAILED and not device_answers(device):
@@ -343,86 +317,84 @@ class Study:
             )
         return record
 
-    def _keep(self, record: TrialRecord, work: ClaimedTraining) -> bool:
-        """Write down what came of a training, unless another process has taken it over."""
-        if record.forecasts and work.claim.still_held():
-            files.save_arrays(self._run.forecasts(*work.item), record.forecasts)
-        with self._lock:
-            if not work.claim.still_held() or self._run.record(*work.item).exists():
+    def _keep(self, record: TrialRecord, training: ClaimedTraining) -> bool:
+        """Write a record and its forecasts; False if another process took the training over."""
+        if record.forecasts and training.claim.still_held():
+            files.save_arrays(self._run.forecasts(*training.id), record.forecasts)
+        with self._lock_and_sync():
+            if not training.claim.still_held() or self._run.record(*training.id).exists():
                 return False
             self._trials.save_record(record)
             self._trials.refresh()
-            self._trials.tidy(work.item)
-            work.claim.settle()
-            self._catch_up()
+            self._trials.tidy(training.id)
+            training.claim.settle()
         return True
 
     def _config(self, number: int) -> Config:
-        """The config of a trial, proposed now if nobody has."""
+        """The config of a trial, suggested now if it has none yet."""
         config = self._trials.config(number)
-        if config is None:
-            known = self._configs_under_way(number)
-            config = self._suggest(number)
-            with self._lock:
-                self._trials.refresh()
-                if (taken_over := self._trials.config(number)) is not None:
-                    return taken_over  # this process was held up, another one has proposed
-                # Two that propose at the same moment would go to the same place.
-                if self._configs_under_way(number).keys() - known.keys():
-                    config = self._suggest(number)
-                self._trials.save_proposal(number, config)
-                self._catch_up()
+        if config is not None:
+            return config
+        others = self._trials.running_configs(without=number)
+        config = self._suggest(number)
+        with self._lock_and_sync():
+            self._trials.refresh()
+            if (taken_over := self._trials.config(number)) is not None:
+                return taken_over  # this process was held up, another one has suggested
+            # Two that suggest at the same moment would choose the same config.
+            if self._trials.running_configs(without=number).keys() - others.keys():
+                config = self._suggest(number)
+            self._trials.save_proposal(number, config)
         return config
 
     def _suggest(self, number: int) -> Config:
-        """The config of a new trial, from all that is known of the others."""
+        """The config of a new trial, from the other trials as they are now."""
         self._trials.refresh()
-        outcome = self.outcome()
-        judged = self.records if outcome is None else outcome.records
-        seen = [
-            self._evaluator.seen(r.number, r.config, r.rungs, r.scores, failed=not r.scores)
-            for r in judged
-        ]
-        seen += [
-            self._evaluator.seen(other, config, self._trials.rungs(other), running=True)
-            for other, config in self._configs_under_way(number).items()
-        ]
-        return self._sampler.suggest(number, seen)
+        return self._sampler.suggest(number, self._evaluator.observations(without=number))
 
-    def _configs_under_way(self, number: int) -> dict[int, Config]:
-        """Configs of the other trials that run, as far as they have one."""
-        configs = {other: self._trials.config(other) for other in self._others_under_way(number)}
-        return {other: config for other, config in configs.items() if config is not None}
+    def _plan_warm_start(self) -> WarmStart:
+        return plan_warm_start(
+            self._settings.model,
+            self._space,
+            [Path(run) for run in self._settings.warm_start],
+            n_trials=self._settings.trials,
+        )
 
-    def _goes_on(self, number: int, rung: int, scores: dict[str, float]) -> bool:
-        """Whether a trial goes on beyond a rung, against all that have reached it before."""
-        self._trials.refresh()
-        others = [*(record.number for record in self.records), *self._others_under_way(number)]
-        before = [rungs[rung].scores for o in others if len(rungs := self._trials.rungs(o)) > rung]
-        return self._evaluator.goes_on(before, scores)
+    def _open(self, warm_start: WarmStart) -> tuple[OptunaSync, dict[str, Any]]:
+        """Make or continue what a study has on disk; its Optuna study and its manifest."""
+        files.create_folder(self._run.folder)
+        files.create_folder(self._run.trials_folder)
+        self._read_and_tidy()  # the long part of it, while others may work
+        with self._lock:
+            files.remove_unfinished(self._run.folder, older_than_seconds=LEFT_BEHIND_SECONDS)
+            optuna_sync = OptunaSync(
+                self._storage, self._run, n_objectives=len(self._evaluator.objectives)
+            )
+            manifest = build_manifest(self._settings, self._setup, queue=warm_start.configs)
+            manifest = check_manifest(self._run, manifest)
+            self._read_and_tidy()
+            optuna_sync.catch_up(self._trials.free_number, self._optuna_trial)
+        return optuna_sync, manifest
 
-    def _others_under_way(self, number: int) -> list[int]:
-        """Trials, not repeats, that were begun and have not ended, without this one."""
-        trials = (item.number for item in self._trials.open_items if item.seed_index == 0)
-        return [other for other in trials if other != number]
+    def _read_and_tidy(self) -> None:
+        """Read what has ended; its process may have died before it tidied up."""
+        for record in self._trials.refresh():
+            self._trials.tidy(TrainingId(record.number, record.seed_index))
 
-    def _catch_up(self) -> None:
-        """Bring Optuna's study in line with the records; the caller holds the lock."""
-        self._optuna.catch_up(self._trials.free_number, self._mirrored)
+    @contextmanager
+    def _lock_and_sync(self) -> Iterator[None]:
+        """Hold the study lock, and bring Optuna's study up to date before giving it back."""
+        with self._lock:
+            yield
+            self._optuna.catch_up(self._trials.free_number, self._optuna_trial)
 
-    def _mirrored(self, number: int) -> FrozenTrial | None:
-        """A trial as Optuna keeps it, or None while its config is not known."""
-        if (config := self._trials.config(number)) is None:
-            return None
-        record = self._trials.record(TrainingId(number))
-        if record is None:
-            return frozen_trial(config, self._space, state=OptunaState.RUNNING)
-        complete = record.state is TrialState.COMPLETE
-        values = self._evaluator.values(record.scores) if complete else None
-        return frozen_trial(config, self._space, state=_OPTUNA_STATES[record.state], values=values)
+    def _optuna_trial(self, number: int) -> FrozenTrial | None:
+        return optuna_trial(
+            number, self._trials, space=self._space, objectives=self._evaluator.objectives
+        )
 
     def _save_best_params(self, outcome: Outcome) -> None:
-        """Write down what a study has come to, unless more has ended: who ended that will."""
+        """Write `best_params_*.json`, unless more has ended: the process that ended it will."""
         content = best_params(
             outcome,
             identity={
@@ -431,7 +403,7 @@ class Study:
                 "job_id": self._run.job_id,
                 "strategy": self._settings.strategy,
                 "study_name": self._run.study_name,
-                "storage_path": storage_place(self._storage, self._run),
+                "storage_path": storage_label(self._storage, self._run),
                 "manifest_hash": self._manifest["manifest_hash"],
             },
             objectives=self._settings.objectives,

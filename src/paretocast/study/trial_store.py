@@ -1,4 +1,4 @@
-"""What has become of each training, read from the run directory.
+"""Records and open trainings of a study, read from its folder as they come.
 
 The folders of trials are the truth about a study. A folder is there from the moment a process takes
 the trial's number, its `proposal.json` once the config is known, its `rungs.json` while it trains
@@ -28,7 +28,7 @@ _TRIAL, _REPEAT = re.compile(r"\d+"), re.compile(r"\.(\d+)\.seed_(\d+)")
 
 
 class TrainingId(NamedTuple):
-    """A training that one process does at a time.
+    """The training of a trial with one seed.
 
     Attributes
     ----------
@@ -46,8 +46,8 @@ class TrialStore:
     def __init__(self, run: RunDirectory) -> None:
         self._run = run
         self._records: dict[TrainingId, TrialRecord] = {}
-        self._trainings: tuple[TrialRecord, ...] = ()  # those of `_records`, sorted when asked for
-        self._names: set[str] = set()  # seen in the folder of trials
+        self._trainings: tuple[TrialRecord, ...] | None = ()  # `_records` sorted; None: to be made
+        self._names: set[str] = set()  # those read so far in the folder of trials
         self._begun: set[TrainingId] = set()
         self._open: set[TrainingId] = set()  # begun and not in `_records`
         self._free = 0
@@ -60,14 +60,14 @@ class TrialStore:
 
     @property
     def trainings(self) -> tuple[TrialRecord, ...]:
-        """Finished trials and repeats, by number and seed."""
-        if len(self._trainings) != len(self._records):  # records are added and never changed
-            self._trainings = tuple(self._records[item] for item in sorted(self._records))
+        """Finished trials and repeats, by number and seed; the same tuple until one is added."""
+        if self._trainings is None:
+            self._trainings = tuple(self._records[key] for key in sorted(self._records))
         return self._trainings
 
     @property
-    def open_items(self) -> tuple[TrainingId, ...]:
-        """What was begun and has not ended, by number and seed."""
+    def open_trainings(self) -> tuple[TrainingId, ...]:
+        """Trainings that were begun and have not ended, by number and seed."""
         return tuple(sorted(self._open))
 
     @property
@@ -78,7 +78,7 @@ class TrialStore:
         return self._free
 
     def refresh(self) -> tuple[TrialRecord, ...]:
-        """Read what has come since the last time; what has ended since, by number and seed.
+        """Read what is new on disk; return the records among it, by number and seed.
 
         Raises
         ------
@@ -88,34 +88,34 @@ class TrialStore:
         names = set(files.list_names(self._run.trials_folder))
         for name in names - self._names:
             if _TRIAL.fullmatch(name):
-                self._open_item(TrainingId(int(name)))
+                self._open_training(TrainingId(int(name)))
             elif (repeat := _REPEAT.fullmatch(name)) is not None:
-                self._open_item(TrainingId(int(repeat[1]), int(repeat[2])))
+                self._open_training(TrainingId(int(repeat[1]), int(repeat[2])))
         self._names |= names
         ended = []
-        for item in self.open_items:
-            if (record := load_record(self._run, *item)) is not None:
-                self._add(item, record)
+        for training in self.open_trainings:
+            if (record := load_record(self._run, *training)) is not None:
+                self._add(training, record)
                 ended.append(record)
         return tuple(ended)
 
-    def has_begun(self, item: TrainingId) -> bool:
-        """Whether somebody has taken it, as far as is known here."""
-        return item in self._begun
+    def has_begun(self, training: TrainingId) -> bool:
+        """Whether a process has taken it, as of the last refresh."""
+        return training in self._begun
 
-    def begin(self, item: TrainingId) -> None:
-        """Count an item as taken, whatever a listing says, and make a repeat known to others."""
-        self._open_item(item)
-        if item.seed_index > 0:
-            mark = self._run.trials_folder / f".{item.number:04d}.seed_{item.seed_index}"
+    def begin(self, training: TrainingId) -> None:
+        """Count a training as taken, whatever a listing says; make a repeat known to others."""
+        self._open_training(training)
+        if training.seed_index > 0:
+            mark = self._run.trials_folder / f".{training.number:04d}.seed_{training.seed_index}"
             files.save_bytes(mark, b"")
 
-    def record(self, item: TrainingId) -> TrialRecord | None:
-        """The record of what is known to have ended."""
-        return self._records.get(item)
+    def record(self, training: TrainingId) -> TrialRecord | None:
+        """The record of a training; None if it had not ended at the last refresh."""
+        return self._records.get(training)
 
     def config(self, number: int) -> Config | None:
-        """The config of a trial, or None while it is being proposed."""
+        """The config of a trial, or None while it is being suggested."""
         if (record := self._records.get(TrainingId(number))) is not None:
             return record.config
         if number not in self._proposals and files.exists(self._run.proposal(number)):
@@ -124,7 +124,7 @@ class TrialStore:
         return self._proposals.get(number)
 
     def rungs(self, number: int) -> tuple[RungScores, ...]:
-        """What was seen of a trial at its rungs, whether it has ended or not."""
+        """Scores of a trial at its rungs so far, whether it has ended or not."""
         if (record := self._records.get(TrainingId(number))) is not None:
             return record.rungs
         path = self._run.rungs(number)
@@ -136,48 +136,66 @@ class TrialStore:
                 raise
             return ()  # it has ended in this moment
 
+    def running_configs(self, *, without: int) -> dict[int, Config]:
+        """Configs of the trials that run, as far as they have one; one trial is left out."""
+        configs = {number: self.config(number) for number in self._running(without)}
+        return {number: config for number, config in configs.items() if config is not None}
+
+    def scores_at_rung(self, rung: int, *, without: int) -> list[dict[str, float]]:
+        """Scores of all trials that have reached a rung; one trial is left out."""
+        numbers = [*(record.number for record in self.trials), *self._running(without)]
+        return [rungs[rung].scores for n in numbers if len(rungs := self.rungs(n)) > rung]
+
     def save_proposal(self, number: int, config: Config) -> None:
-        """Write the config of a trial down, before it is evaluated."""
+        """Write the config of a trial, before it is trained."""
         files.save_json(
             self._run.proposal(number),
             {"schema_version": files.RECORD_SCHEMA_VERSION, "number": number, "config": config},
         )
         self._proposals[number] = config
 
-    def save_rungs(self, item: TrainingId, rungs: Sequence[RungScores], checkpoint: bytes) -> None:
-        """Write down what a training that goes on has shown, and where it stands."""
-        files.save_bytes(self._run.checkpoint(*item), checkpoint)
+    def save_rungs(
+        self, training: TrainingId, rungs: Sequence[RungScores], checkpoint: bytes
+    ) -> None:
+        """Write the checkpoint and the rungs of a training that goes on."""
+        files.save_bytes(self._run.checkpoint(*training), checkpoint)
         files.save_json(
-            self._run.rungs(*item),
+            self._run.rungs(*training),
             {
                 "schema_version": files.RECORD_SCHEMA_VERSION,
-                "rungs": [vars(judgement) for judgement in rungs],
+                "rungs": [vars(rung) for rung in rungs],
             },
         )
 
     def save_record(self, record: TrialRecord) -> None:
         """Write a record; from here on the training counts."""
-        item = TrainingId(record.number, record.seed_index)
+        training = TrainingId(record.number, record.seed_index)
         files.save_json(
-            self._run.record(*item),
+            self._run.record(*training),
             {"schema_version": files.RECORD_SCHEMA_VERSION, **record.as_json()},
         )
-        self._add(item, record)
+        self._add(training, record)
 
-    def tidy(self, item: TrainingId) -> None:
+    def tidy(self, training: TrainingId) -> None:
         """Remove what only a training under way needs."""
-        self._run.checkpoint(*item).unlink(missing_ok=True)
-        self._run.rungs(*item).unlink(missing_ok=True)
-        files.remove_unfinished(self._run.trial_folder(*item))
+        self._run.checkpoint(*training).unlink(missing_ok=True)
+        self._run.rungs(*training).unlink(missing_ok=True)
+        files.remove_unfinished(self._run.trial_folder(*training))
 
-    def _open_item(self, item: TrainingId) -> None:
-        self._begun.add(item)
-        if item not in self._records:
-            self._open.add(item)
+    def _running(self, without: int) -> list[int]:
+        """Numbers of the trials, not repeats, that run; one is left out."""
+        trials = (training.number for training in self._open if training.seed_index == 0)
+        return sorted(number for number in trials if number != without)
 
-    def _add(self, item: TrainingId, record: TrialRecord) -> None:
-        self._records[item] = record
-        self._open.discard(item)
+    def _open_training(self, training: TrainingId) -> None:
+        self._begun.add(training)
+        if training not in self._records:
+            self._open.add(training)
+
+    def _add(self, training: TrainingId, record: TrialRecord) -> None:
+        self._records[training] = record
+        self._trainings = None
+        self._open.discard(training)
 
 
 def load_record(run: RunDirectory, number: int, seed_index: int = 0) -> TrialRecord | None:
@@ -196,8 +214,8 @@ def load_record(run: RunDirectory, number: int, seed_index: int = 0) -> TrialRec
         raise StoreError(
             f"{path} is of another version, expected schema_version {files.RECORD_SCHEMA_VERSION}"
         )
-    known = {field.name for field in fields(TrialRecord)}
-    values: dict[str, Any] = {name: value for name, value in stored.items() if name in known}
+    names = {field.name for field in fields(TrialRecord)}
+    values: dict[str, Any] = {name: value for name, value in stored.items() if name in names}
     values["state"] = TrialState(values["state"])
     for name in ("scores", "standard_errors"):
         values[name] = _with_nan(values.get(name, {}))

@@ -1,4 +1,4 @@
-"""Which config comes next."""
+"""Samplers: suggestions of the next config to try."""
 
 from paretocast.search.samplers.observation import Observation
 from paretocast.search.samplers.sampler import (

@@ -1,9 +1,9 @@
-"""A Gaussian process over configs and budgets: what a few dozen noisy values say about the others.
+"""A Gaussian process over configs and budgets, fitted to a few dozen noisy values.
 
 Rasmussen and Williams 2006, chapters 2 and 5. The covariance of two points is a Matérn 5/2 kernel
 with a length scale for every coordinate, plus a line along the last one, plus a constant. The
-hyperparameters are those of the highest posterior density. Their priors are what makes five points
-enough: without them, maximum likelihood takes the noise of so few for structure.
+hyperparameters are those of the highest posterior density. Their priors make five points enough:
+without them, maximum likelihood takes the noise of so few for structure.
 """
 
 from __future__ import annotations
@@ -75,14 +75,14 @@ class GaussianProcess:
         deviation: Floats = np.sqrt(np.maximum(variance, 1e-10)) * self.spread
         return mean, deviation
 
-    def given(self, points: Floats, values: Floats) -> GaussianProcess:
-        """The process that also knows these values, with the same hyperparameters."""
-        known = (values - self.centre) / self.spread
+    def conditioned_on(self, points: Floats, values: Floats) -> GaussianProcess:
+        """The process with further values, and the same hyperparameters."""
+        standardised = (values - self.centre) / self.spread
         return _conditioned(
             replace(
                 self,
                 points=np.vstack([self.points, points]),
-                values=np.concatenate([self.values, known]),
+                values=np.concatenate([self.values, standardised]),
             )
         )
 
@@ -103,19 +103,21 @@ def fit_process(points: Floats, values: Floats) -> GaussianProcess:
     if spread <= 1e-12 * float(np.abs(values).max()):  # equal, but for rounding
         spread = 1.0
     centre = float(values.mean())
-    known = (values - centre) / spread
-    apart = (points[:, None, :] - points[None, :, :]) ** 2  # (n, n, d)
+    standardised = (values - centre) / spread
+    squared_gaps = (points[:, None, :] - points[None, :, :]) ** 2  # (n, n, d)
     prior_mean, prior_spread = _priors(n_lengths)
     start = prior_mean - np.where(np.arange(n_lengths + 3) < n_lengths, SHORTER_AT_FIRST, 0.0)
     lengths = [LOG_BOUNDS["length"]] * n_lengths
 
     def density(log_parameters: Floats) -> tuple[float, Floats]:
         """The negative logarithm of the posterior and its gradient."""
-        value, gradient = _negative_log_likelihood(log_parameters, points, known, apart)
-        away = (log_parameters - prior_mean) / prior_spread
-        return value + 0.5 * float(away @ away), gradient + away / prior_spread
+        value, gradient = _negative_log_likelihood(
+            log_parameters, points, standardised, squared_gaps
+        )
+        deviation = (log_parameters - prior_mean) / prior_spread
+        return value + 0.5 * float(deviation @ deviation), gradient + deviation / prior_spread
 
-    found = minimize(
+    optimum = minimize(
         density,
         start,
         jac=True,
@@ -124,7 +126,9 @@ def fit_process(points: Floats, values: Floats) -> GaussianProcess:
         options={"maxiter": MOST_ITERATIONS},
     )
     empty = np.empty(0)
-    return _conditioned(GaussianProcess(points, known, centre, spread, found.x, empty, empty))
+    return _conditioned(
+        GaussianProcess(points, standardised, centre, spread, optimum.x, empty, empty)
+    )
 
 
 def _conditioned(process: GaussianProcess) -> GaussianProcess:
@@ -143,36 +147,36 @@ def _priors(n_lengths: int) -> tuple[Floats, Floats]:
 
 
 def _negative_log_likelihood(
-    log_parameters: Floats, points: Floats, known: Floats, apart: Floats
+    log_parameters: Floats, points: Floats, values: Floats, squared_gaps: Floats
 ) -> tuple[float, Floats]:
-    """Up to a constant, and its gradient; `apart` are squared differences, (n, n, d)."""
+    """Up to a constant, and its gradient; `squared_gaps` of the points are (n, n, d)."""
     n, n_lengths = points.shape
     scales = np.exp(-2.0 * log_parameters[:n_lengths])
     amplitude, slope, noise = np.exp(log_parameters[n_lengths:])
-    distance = np.sqrt(apart @ scales)
+    distance = np.sqrt(squared_gaps @ scales)
     decay = np.exp(-ROOT_5 * distance)
     matern = amplitude * (1.0 + ROOT_5 * distance + 5.0 / 3.0 * distance**2) * decay
     line = slope * np.outer(points[:, -1], points[:, -1])
     factor = np.linalg.cholesky(matern + line + 1.0 + (noise + JITTER) * np.eye(n))
-    weights = cho_solve((factor, True), known)
-    value = 0.5 * known @ weights + np.log(np.diag(factor)).sum()
+    weights = cho_solve((factor, True), values)
+    value = 0.5 * values @ weights + np.log(np.diag(factor)).sum()
     pull = 0.5 * (cho_solve((factor, True), np.eye(n)) - np.outer(weights, weights))
     # The derivative of the kernel by the logarithm of a length scale.
     steepness = amplitude * 5.0 / 3.0 * (1.0 + ROOT_5 * distance) * decay
-    by_length = np.einsum("ij,ijk->k", pull * steepness, apart) * scales
+    by_length = np.einsum("ij,ijk->k", pull * steepness, squared_gaps) * scales
     by_rest = [(pull * matern).sum(), (pull * line).sum(), noise * np.trace(pull)]
     return float(value), np.concatenate([by_length, by_rest])
 
 
-def _covariance(log_parameters: Floats, one: Floats, other: Floats) -> Floats:
+def _covariance(log_parameters: Floats, left: Floats, right: Floats) -> Floats:
     """Without noise, of points (p, d) and (q, d): shape (p, q)."""
-    n_lengths = one.shape[1]
+    n_lengths = left.shape[1]
     amplitude, slope, _ = np.exp(log_parameters[n_lengths:])
     inverse = np.exp(-log_parameters[:n_lengths])
-    gap = (one[:, None, :] - other[None, :, :]) * inverse
+    gap = (left[:, None, :] - right[None, :, :]) * inverse
     distance = np.sqrt((gap**2).sum(axis=-1))
     matern = (1.0 + ROOT_5 * distance + 5.0 / 3.0 * distance**2) * np.exp(-ROOT_5 * distance)
-    covariance: Floats = amplitude * matern + slope * np.outer(one[:, -1], other[:, -1]) + 1.0
+    covariance: Floats = amplitude * matern + slope * np.outer(left[:, -1], right[:, -1]) + 1.0
     return covariance
 
 

@@ -1,15 +1,15 @@
-"""The config from which the front is expected to grow most, learnt from trials at all rungs.
+"""The sampler `mfgp`: the config from which the front is expected to grow most.
 
 Every objective has a Gaussian process over the unit cube of the space and the logarithm of the
-budget, so a trial that was stopped at a rung says what it would have come to, and a trial that went
-on says it twice. Proposed is the candidate with the greatest expected hypervolume improvement at
-the full budget (Emmerich, Giannakoglou and Naujoks 2006). The expectation is over quasi-random
-draws; the hypervolume is the mean of its scalarisations along quasi-random directions (Golovin and
-Zhang 2020, arXiv 2006.04655), one formula for any number of objectives.
+budget, so a trial that was pruned at a rung informs about the full budget too. Suggested is the
+candidate with the greatest expected hypervolume improvement at the full budget (Emmerich,
+Giannakoglou and Naujoks 2006). The expectation is over quasi-random draws; the hypervolume is the
+mean of its scalarisations along quasi-random directions (Golovin and Zhang 2020, arXiv 2006.04655),
+one formula for any number of objectives.
 
 Objectives are minimised and modelled on a shifted logarithm: a training that diverged is far off,
-but not so far that it hides how the good ones differ. What runs counts as having come out as
-expected (the kriging believer of Ginsbourger et al. 2010), what failed as the worst that was seen.
+but not so far that it hides how the good ones differ. A running trial counts with the values
+expected of it (the kriging believer of Ginsbourger et al. 2010), a failed one with the worst known.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ N_DRAWS, N_DIRECTIONS = 128, 64
 LEAST_SHARE = ETA**-3
 # The corner lies so far beyond the ends of the front, in sides of the box around it.
 BEYOND_ENDS = 0.1
-# Below so many known costs nothing is said about the others.
+# With fewer known costs no process is fitted to them.
 FEWEST_COSTS = 3
 # Points whose expected values tell what an ordinary config is worth.
 N_ORDINARY = 256
@@ -66,21 +66,21 @@ class _Scale:
         return logarithm
 
     def back(self, logarithms: Floats) -> Floats:
-        """Values below the lowest that was seen are possible, by less than the width."""
+        """Values below `low` are possible, by less than the width."""
         values: Floats = self.low + self.width * np.expm1(np.minimum(logarithms, 50.0))
         return values
 
 
 @dataclass(frozen=True)
 class _Learnt:
-    """What the trials say about the space.
+    """Processes fitted to the trials.
 
     Attributes
     ----------
     objectives : tuple of GaussianProcess
         One per objective, on the shifted logarithm.
     violations : tuple of GaussianProcess
-        One per requirement, at the full budget; above 0 where it is violated.
+        One per constraint, at the full budget; above 0 where it is violated.
     """
 
     objectives: tuple[GaussianProcess, ...]
@@ -94,7 +94,7 @@ class _Learnt:
         return np.stack([p[0] for p in predicted], -1), np.stack([p[1] for p in predicted], -1)
 
     def log_feasible(self, points: Floats) -> Floats:
-        """Logarithm of the probability that all requirements are met at the full budget, (p,)."""
+        """Logarithm of the probability that all constraints are met at the full budget, (p,)."""
         chance = np.zeros(len(points))
         for process in self.violations:
             mean, deviation = process.predict(_with_budget(points, 1.0))
@@ -104,8 +104,8 @@ class _Learnt:
 
 def suggest(
     space: Space,
-    seen: Sequence[Observation],
-    judged: Sequence[Observation],
+    trials: Sequence[Observation],
+    modelled: Sequence[Observation],
     *,
     seed: int,
     log_cost: GaussianProcess | None = None,
@@ -114,9 +114,9 @@ def suggest(
 
     Parameters
     ----------
-    seen : sequence of Observation
-        All trials; none of their configs is proposed again while there is another.
-    judged : sequence of Observation
+    trials : sequence of Observation
+        All trials; none of their configs is suggested again while there is another.
+    modelled : sequence of Observation
         Those to learn from, at least one with values, by number.
     seed : int
         Of the candidates and the draws.
@@ -124,76 +124,83 @@ def suggest(
         Logarithm of what a trial costs; without it all cost the same.
     """
     rng = np.random.default_rng(seed)
-    learnt = _learn(space, judged)
-    values = _final_values(space, judged, learnt)
+    learnt = _learn(space, modelled)
+    values = _final_values(space, modelled, learnt)
     corner = _corner(space, learnt, values, rng)
-    candidates = _candidates(space, judged, rng)
+    candidates = _candidates(space, modelled, rng)
     points = np.array([shares_of(space, config) for config in candidates])
     gains = _expected_growth(_draw(learnt, points, rng), values, corner, rng)
     merit = np.log(np.maximum(gains, 1e-300)) + learnt.log_feasible(points)
     if log_cost is not None:
         merit -= log_cost.predict(_with_budget(points, 1.0))[0]
     ordered = [candidates[i] for i in np.argsort(-merit, kind="stable")]
-    return next((config for config in ordered if not was_tried(config, seen)), ordered[0])
+    return next((config for config in ordered if not was_tried(config, trials)), ordered[0])
 
 
 def learn_cost(
     space: Space, configs: Sequence[Config], costs: Sequence[float]
 ) -> GaussianProcess | None:
-    """What configs cost, from a few of them; NaN is passed over, and None if too few are left."""
-    known = [(config, cost) for config, cost in zip(configs, costs, strict=True) if cost > 0.0]
-    if len(known) < FEWEST_COSTS:
+    """A process of the logarithm of the cost; NaN is left out, None if too few costs remain."""
+    pairs = [(config, cost) for config, cost in zip(configs, costs, strict=True) if cost > 0.0]
+    if len(pairs) < FEWEST_COSTS:
         return None
-    points = np.array([shares_of(space, config) for config, _ in known])
-    return fit_process(_with_budget(points, 1.0), np.log([cost for _, cost in known]))
+    points = np.array([shares_of(space, config) for config, _ in pairs])
+    return fit_process(_with_budget(points, 1.0), np.log([cost for _, cost in pairs]))
 
 
-def _learn(space: Space, judged: Sequence[Observation]) -> _Learnt:
-    """Fit a process to every objective and requirement, then add what runs and what failed."""
+def _learn(space: Space, trials: Sequence[Observation]) -> _Learnt:
+    """Fit a process to every objective and constraint, then add the running and failed trials."""
     points, values, ends = [], [], []
-    for trial in judged:
+    for trial in trials:
         if trial.values is None:
             continue
-        place = np.array([shares_of(space, trial.config)])
+        point = np.array([shares_of(space, trial.config)])
         for share, at_rung in (*trial.before, (trial.share, trial.values)):
-            points.append(_with_budget(place, share)[0])
+            points.append(_with_budget(point, share)[0])
             values.append(at_rung)
         ends.append((points[-1], trial.violations))
-    known, seen_values = np.array(points), np.array(values)
-    low = seen_values.min(axis=0)
-    width = np.median(seen_values, axis=0) - low
-    width = np.where(width > 0.0, width, seen_values.std(axis=0))
-    scale = _Scale(low, np.where(width > 0.0, width, 1.0))
-    logarithms = scale.of(seen_values)
-    objectives = [fit_process(known, column) for column in logarithms.T]
+    at_rungs, scale = np.array(points), _fit_scale(np.array(values))
+    logarithms = scale.of(np.array(values))
+    objectives = [fit_process(at_rungs, column) for column in logarithms.T]
     last = np.array([point for point, _ in ends])
     violations = [fit_process(last, column) for column in np.array([v for _, v in ends]).T]
-    for failed in (False, True):
-        others = [t for t in judged if (t.failed if failed else _runs(t))]
-        if not others:
-            continue
-        there = _with_budget(np.array([shares_of(space, t.config) for t in others]), 1.0)
-        for i, process in enumerate(objectives):
-            worst = np.full(len(there), logarithms[:, i].max())
-            objectives[i] = process.given(there, worst if failed else process.predict(there)[0])
+    if running := [trial for trial in trials if _runs(trial)]:
+        full = _at_full_budget(space, running)
+        objectives = [p.conditioned_on(full, p.predict(full)[0]) for p in objectives]
+    if failed := [trial for trial in trials if trial.failed]:
+        full = _at_full_budget(space, failed)
+        worst = [np.full(len(full), column.max()) for column in logarithms.T]
+        objectives = [p.conditioned_on(full, w) for p, w in zip(objectives, worst, strict=True)]
     return _Learnt(tuple(objectives), tuple(violations), scale)
 
 
-def _final_values(space: Space, judged: Sequence[Observation], learnt: _Learnt) -> Floats:
-    """What is expected of the trials that meet the requirements at the full budget, (n, m).
+def _fit_scale(values: Floats) -> _Scale:
+    """The scale from the lowest of values (n, m), whose width is what the median is above it."""
+    low = values.min(axis=0)
+    width = np.median(values, axis=0) - low
+    width = np.where(width > 0.0, width, values.std(axis=0))
+    return _Scale(low, np.where(width > 0.0, width, 1.0))
+
+
+def _at_full_budget(space: Space, trials: Sequence[Observation]) -> Floats:
+    return _with_budget(np.array([shares_of(space, trial.config) for trial in trials]), 1.0)
+
+
+def _final_values(space: Space, trials: Sequence[Observation], learnt: _Learnt) -> Floats:
+    """Expected values at the full budget of the trials that meet the constraints, (n, m).
 
     Of those that have ended there, and of those that run and will probably meet them. Expected, not
-    measured: a lucky seed would otherwise hold a place on the front that no other config can take.
+    measured: no other config could dominate the values of a lucky seed.
     """
     ended = [
         trial.config
-        for trial in judged
+        for trial in trials
         if trial.values is not None
         and not trial.running
         and trial.share >= 1.0
         and all(violation <= 0.0 for violation in trial.violations)
     ]
-    running = [trial.config for trial in judged if _runs(trial)]
+    running = [trial.config for trial in trials if _runs(trial)]
     if not ended and not running:
         return np.empty((0, len(learnt.objectives)))
     points = np.array([shares_of(space, config) for config in [*ended, *running]])
@@ -203,7 +210,7 @@ def _final_values(space: Space, judged: Sequence[Observation], learnt: _Learnt) 
 
 
 def _corner(space: Space, learnt: _Learnt, values: Floats, rng: np.random.Generator) -> Floats:
-    """The worst values that still count: what is expected of an ordinary config, each by itself.
+    """The worst values that still count: the median of what is expected of all configs, (m,).
 
     Beyond the ends of the front, where these are worse, or nothing could be gained there.
     """
@@ -211,21 +218,21 @@ def _corner(space: Space, learnt: _Learnt, values: Floats, rng: np.random.Genera
     expected = learnt.scale.back(learnt.at_the_end(ordinary)[0])
     corner: Floats = np.median(expected, axis=0)
     if len(values):
-        known = values[front(values)]
-        best, worst = known.min(axis=0), known.max(axis=0)
+        on_front = values[front(values)]
+        best, worst = on_front.min(axis=0), on_front.max(axis=0)
         room = np.maximum(BEYOND_ENDS * (worst - best), 1e-6 * np.abs(worst))
         corner = np.maximum(corner, worst + room)
     return corner
 
 
 def _candidates(
-    space: Space, judged: Sequence[Observation], rng: np.random.Generator
+    space: Space, trials: Sequence[Observation], rng: np.random.Generator
 ) -> list[Config]:
     """Points that fill the space, and points near the best trials."""
     spread = Sobol(len(space), rng=rng).random(N_SPREAD)
-    ended = [t for t in judged if t.values is not None and t.share >= 1.0]
-    models = ended or [t for t in judged if t.values is not None]
-    best = np.array([shares_of(space, models[i].config) for i in best_first(models)[:N_BEST]])
+    scored = [t for t in trials if t.values is not None]
+    scored = [t for t in scored if t.share >= 1.0] or scored
+    best = np.array([shares_of(space, scored[i].config) for i in best_first(scored)[:N_BEST]])
     near = best[np.arange(N_NEAR) % len(best)]
     moved = rng.random(near.shape) < 0.5
     near = near + np.where(moved, rng.normal(0.0, NEAR, near.shape), 0.0)
@@ -234,7 +241,7 @@ def _candidates(
 
 
 def _draw(learnt: _Learnt, points: Floats, rng: np.random.Generator) -> Floats:
-    """Quasi-random draws of what configs come to at the full budget, (p, N_DRAWS, m)."""
+    """Quasi-random draws of the values of configs at the full budget, (p, N_DRAWS, m)."""
     mean, deviation = learnt.at_the_end(points)
     normal = ndtri(Sobol(mean.shape[1], rng=rng).random(N_DRAWS))
     return learnt.scale.back(mean[:, None, :] + deviation[:, None, :] * normal)
@@ -246,10 +253,10 @@ def _expected_growth(
     """Expected hypervolume improvement of candidates (p, N_DRAWS, m) over values (n, m): (p,)."""
     n_objectives = len(corner)
     # The volume is that of the cube between the best of each objective and the corner.
-    known = values[front(values)] if len(values) else values
-    sides = corner - np.minimum(drawn.min(axis=(0, 1)), known.min(axis=0, initial=np.inf))
+    on_front = values[front(values)] if len(values) else values
+    sides = corner - np.minimum(drawn.min(axis=(0, 1)), on_front.min(axis=0, initial=np.inf))
     sides = np.maximum(sides, 1e-12)
-    inside = np.maximum((corner - known) / sides, 0.0).T  # (m, n)
+    inside = np.maximum((corner - on_front) / sides, 0.0).T  # (m, n)
     hoped = np.ascontiguousarray(np.maximum((corner - drawn) / sides, 0.0).transpose(2, 0, 1))
     growth = np.zeros(len(drawn))
     for direction in _directions(n_objectives, rng):

@@ -1,4 +1,4 @@
-"""What a search knows of a trial when it proposes another one."""
+"""A trial as samplers learn from it."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Observation:
-    """A trial that a proposal may learn from.
+    """A trial that a sampler may learn from.
 
     Attributes
     ----------
     number : int
         Its number in the study.
     values : tuple of float or None
-        Objectives as of its last rung, complete or not; None for a trial that was not judged yet,
-        or that failed: the samplers keep away from both.
+        Objectives as of its last rung, complete or not; None for a trial that has not reached a
+        rung, or that failed: the samplers keep away from both.
     violations : tuple of float
         One per constraint of the study, unitless, above 0 where it is violated.
     share : float
         Of the budget, at the last rung; 1 for a complete trial.
     before : tuple of (share, values)
-        What it was worth at the rungs before, ascending.
+        Objectives at the rungs before, ascending.
     running : bool
         Whether it has not ended: it will have other values than those of its last rung, if any.
     failed : bool
@@ -51,21 +51,21 @@ class Observation:
     failed: bool = False
 
 
-def was_tried(config: Config, seen: Iterable[Observation]) -> bool:
-    """Whether a trial has this config, but for the rounding of a logarithm."""
-    return any(_same(config, trial.config) for trial in seen)
+def was_tried(config: Config, trials: Iterable[Observation]) -> bool:
+    """Return whether a trial has this config, but for the rounding of a logarithm."""
+    return any(_same(config, trial.config) for trial in trials)
 
 
-def best_first(judged: Sequence[Observation]) -> NDArray[np.intp]:
-    """Indices of trials with values by `order_by_merit`, whatever the rung they were judged at."""
-    violations = [sum(max(0.0, v) for v in trial.violations) for trial in judged]
-    return order_by_merit(np.array([trial.values for trial in judged]), violations=violations)
+def best_first(trials: Sequence[Observation]) -> NDArray[np.intp]:
+    """Indices of trials with values by `order_by_merit`, whatever rung the values are from."""
+    violations = [sum(max(0.0, v) for v in trial.violations) for trial in trials]
+    return order_by_merit(np.array([trial.values for trial in trials]), violations=violations)
 
 
-def _same(one: Config, other: Config) -> bool:
+def _same(left: Config, right: Config) -> bool:
     return all(
-        math.isclose(value, known, rel_tol=1e-9)
-        if isinstance(value, float) and isinstance(known := other.get(name), float)
-        else value == other.get(name)
-        for name, value in one.items()
+        math.isclose(value, other, rel_tol=1e-9)
+        if isinstance(value, float) and isinstance(other := right.get(name), float)
+        else value == right.get(name)
+        for name, value in left.items()
     )

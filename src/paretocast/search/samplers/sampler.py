@@ -1,8 +1,8 @@
-"""Which config comes next, from what is known: a queue, a space-filling design, then a sampler.
+"""Suggestion of the next config: from a queue, then a space-filling design, then a sampler.
 
-A proposal is a function of the study's seed, the trial's number and the trials that were seen, so
-a study that was interrupted goes on as if it had not been. The default sampler is in `improvement`,
-the others are Optuna's. None keeps a state: each proposal shows a fresh one a study in memory.
+A suggestion is a function of the study's seed, the trial's number and the other trials, so a study
+that was interrupted goes on as if it had not been. The default sampler is in `mfgp`, the others are
+Optuna's. None keeps a state: each suggestion shows a fresh one a study in memory.
 Objectives are minimised.
 """
 
@@ -33,6 +33,7 @@ from paretocast.search.space import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Self
 
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
@@ -47,8 +48,8 @@ N_STARTUP_TRIALS, N_STARTUP_TRIALS_MFGP = 8, 4
 GENERATIONS, SMALLEST_POPULATION, LARGEST_POPULATION = 6, 6, 50
 # A child may be a copy of its parent: so often another one is asked for.
 ATTEMPTS = 8
-# The cost of a Gaussian process grows with the cube of what it sees.
-MOST_SEEN_BY_GP = 100
+# The cost of a Gaussian process grows with the cube of the number of trials.
+MOST_SCORED_FOR_GP = 100
 # Trials without values: each costs Optuna's several times its own, ours adds them at once.
 MOST_PENDING_FOR_GP = {"gp": 16, "mfgp": 150}
 # Configs whose cost is asked for; it changes so smoothly that these tell the others'.
@@ -56,16 +57,21 @@ N_COSTS, COST_SEED = 24, 0
 
 
 class _Shown(FrozenTrial):
-    """A trial that a study takes in without copying or checking what is in it.
+    """A trial that a study takes in without copying or checking its content.
 
-    Every proposal shows thousands to a study that lives as long as the proposal; copying them in
-    depth took most of its time. They were checked when they were made.
+    Every suggestion shows thousands to a study that lives as long as the suggestion; copying them
+    in depth took most of its time. They were checked when they were made.
     """
 
-    def __deepcopy__(self, memo: dict[int, object]) -> FrozenTrial:
-        shown = _Shown.__new__(_Shown)
-        shown.__dict__.update(self.__dict__)
+    @classmethod
+    def of(cls, trial: FrozenTrial) -> Self:
+        """The same trial, sharing its content."""
+        shown = cls.__new__(cls)
+        shown.__dict__.update(trial.__dict__)
         return shown
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self.of(self)
 
     def _validate(self) -> None:
         pass
@@ -83,10 +89,10 @@ class Sampler:
     n_trials : int
         What the study may spend in all; the population of the genetic samplers goes by it.
     queue : sequence of Config
-        What the first trials are, one each: the default config, fronts of earlier studies.
+        Configs of the first trials: the default config, fronts of earlier studies.
     cost : callable of Config to float, optional
-        What a trial of a config costs, relative to others; NaN where that is not known. `mfgp`
-        divides what it expects of a config by it. Without it all cost the same.
+        Cost of a trial of a config, relative to others; NaN where it is not known. `mfgp`
+        divides the growth it expects by it. Without it all cost the same.
 
     Raises
     ------
@@ -119,53 +125,55 @@ class Sampler:
         genetic = sampler in ("nsga2", "nsga3")
         few = N_STARTUP_TRIALS_MFGP if sampler == "mfgp" else N_STARTUP_TRIALS
         self._n_startup = self._population if genetic else few
-        self._shown: dict[int, tuple[Observation, FrozenTrial]] = {}  # a trial ends only once
+        self._shown: dict[
+            int, tuple[Observation, FrozenTrial]
+        ] = {}  # the latest form of each trial
 
-    def suggest(self, number: int, seen: Sequence[Observation]) -> Config:
+    def suggest(self, number: int, trials: Sequence[Observation]) -> Config:
         """The config of trial `number`.
 
         Parameters
         ----------
-        seen : sequence of Observation
-            In any order; which of them have ended may depend on the other workers.
+        trials : sequence of Observation
+            The other trials, in any order.
         """
         if number < len(self._queue):
             return dict(self._queue[number])
-        place = number - len(self._queue)
-        n_judged = sum(trial.values is not None for trial in seen)
+        index = number - len(self._queue)
+        n_scored = sum(trial.values is not None for trial in trials)
         # A long queue does not replace the design: it clusters where an earlier study looked.
-        starting = n_judged < self._n_startup or place < self._n_startup // 2
+        starting = n_scored < self._n_startup or index < self._n_startup // 2
         if self._sampler == "random":
             sampler = RandomSampler(seed=_derived(self._seed, number))
             return self._ask(self._study([]), sampler)
         if starting or self._sampler == "qmc":
-            return design_point(self._space, place, seed=self._design_seed)
+            return design_point(self._space, index, seed=self._design_seed)
         if self._sampler == "mfgp":
-            judged = _worth_modelling(seen, MOST_PENDING_FOR_GP["mfgp"])
+            modelled = _worth_modelling(trials, MOST_PENDING_FOR_GP["mfgp"])
             # Several threads take longer for matrices this small, and add in another order.
             with threadpool_limits(1, user_api="blas"):
                 return suggest(
                     self._space,
-                    seen,
-                    judged,
+                    trials,
+                    modelled,
                     seed=_derived(self._seed, number),
                     log_cost=self._log_cost,
                 )
         if self._sampler == "tpe":
-            study = self._study(self._frozen(seen))
+            study = self._study(self._frozen(trials))
         elif self._sampler == "gp":
-            study = self._study(self._frozen(_worth_modelling(seen, MOST_PENDING_FOR_GP["gp"])))
+            study = self._study(self._frozen(_worth_modelling(trials, MOST_PENDING_FOR_GP["gp"])))
         else:
-            study = self._generations(seen)
+            study = self._generations(trials)
         for attempt in range(ATTEMPTS):
             config = self._ask(study, self._learning(_derived(self._seed, number, attempt)))
-            if not was_tried(config, seen):
+            if not was_tried(config, trials):
                 break
         return config
 
     @cached_property
     def _log_cost(self) -> GaussianProcess | None:
-        """What configs cost: a few are asked for, since a proposal has hundreds of candidates."""
+        """A process of the cost, from a few configs: a suggestion has hundreds of candidates."""
         if self._cost is None:
             return None
         configs = [design_point(self._space, i, seed=COST_SEED) for i in range(N_COSTS)]
@@ -179,21 +187,21 @@ class Sampler:
             return GPSampler(seed=seed, n_startup_trials=1, warn_independent_sampling=False)
         return self._genetic(seed)
 
-    def _generations(self, seen: Sequence[Observation]) -> optuna.Study:
+    def _generations(self, trials: Sequence[Observation]) -> optuna.Study:
         """A study that knows the parents of every generation up to the newest.
 
         Optuna keeps the generation with the trial and the parents of each generation with the
-        study. Both are made anew: every `population` judged trials, by number, are a generation,
-        and the selection of each is repeated with the same random state.
+        study. Both are made anew: every `population` trials with values, by number, are a
+        generation, and the selection of each is repeated with the same random state.
         """
-        judged = [trial for trial in self._by_number(seen) if trial.values is not None]
+        scored = [trial for trial in _by_number(trials) if trial.values is not None]
         key = type(self._genetic(0))._get_generation_key()  # noqa: SLF001  (no public way)
         frozen = [
-            self._frozen_trial(trial, {key: place // self._population})
-            for place, trial in enumerate(judged)
+            self._frozen_trial(trial, {key: index // self._population})
+            for index, trial in enumerate(scored)
         ]
         study = self._study(frozen)
-        for generation in range(1, len(judged) // self._population + 1):
+        for generation in range(1, len(scored) // self._population + 1):
             seed = _derived(self._seed, generation)
             self._genetic(seed).get_parent_population(study, generation)  # stays in the study
         return study
@@ -216,20 +224,20 @@ class Sampler:
         study.add_trials(trials)
         return study
 
-    def _frozen(self, seen: Sequence[Observation]) -> list[FrozenTrial]:
-        for trial in seen:
+    def _frozen(self, trials: Sequence[Observation]) -> list[FrozenTrial]:
+        for trial in trials:
             if trial.number not in self._shown or self._shown[trial.number][0] != trial:
                 self._shown[trial.number] = trial, self._frozen_trial(trial, {})
-        return [self._shown[trial.number][1] for trial in self._by_number(seen)]
+        return [self._shown[trial.number][1] for trial in _by_number(trials)]
 
     def _frozen_trial(self, trial: Observation, attributes: dict[str, Any]) -> FrozenTrial:
-        """The trial in Optuna's terms.
+        """The trial in Optuna's form.
 
         A pruned one is shown as complete with its last values: Optuna's samplers rank pruned trials
         by a single reported number, which a study with several objectives does not have.
         """
         parameters = trial_parameters(trial.config, self._space)
-        frozen = optuna.trial.create_trial(
+        trial_of_study = optuna.trial.create_trial(
             state=OptunaState.RUNNING if trial.values is None else OptunaState.COMPLETE,
             params=dict(parameters),
             distributions=_distributions(self._space, trial.config),
@@ -237,12 +245,7 @@ class Sampler:
             system_attrs=attributes,
             constraints={str(i): v for i, v in enumerate(trial.violations)} or None,
         )
-        frozen.__class__ = _Shown
-        return frozen
-
-    @staticmethod
-    def _by_number(seen: Sequence[Observation]) -> list[Observation]:
-        return sorted(seen, key=lambda trial: trial.number)
+        return _Shown.of(trial_of_study)
 
 
 def population_size(n_trials: int) -> int:
@@ -266,21 +269,27 @@ def design_point(space: Space, index: int, *, seed: int) -> Config:
     return config_at(space, sequence.random(1)[0].tolist())
 
 
-def _worth_modelling(seen: Sequence[Observation], most_pending: int) -> list[Observation]:
-    """What a Gaussian process is shown of many trials.
+def _by_number(trials: Sequence[Observation]) -> list[Observation]:
+    return sorted(trials, key=lambda trial: trial.number)
+
+
+def _worth_modelling(trials: Sequence[Observation], most_pending: int) -> list[Observation]:
+    """The trials that a Gaussian process is shown, where there are many.
 
     Of those with values the better half by merit and the others spread over time; of those without,
     which run or have failed, the last.
     """
-    judged = sorted((t for t in seen if t.values is not None), key=lambda t: t.number)
-    pending = sorted((t for t in seen if t.values is None), key=lambda t: t.number)
-    if len(judged) > MOST_SEEN_BY_GP:
-        order = best_first(judged)
-        n_best = MOST_SEEN_BY_GP // 2
+    scored = [trial for trial in _by_number(trials) if trial.values is not None]
+    pending = [trial for trial in _by_number(trials) if trial.values is None]
+    if len(scored) > MOST_SCORED_FOR_GP:
+        order = best_first(scored)
+        n_best = MOST_SCORED_FOR_GP // 2
         rest = np.sort(order[n_best:])
-        spread = rest[np.linspace(0, len(rest) - 1, MOST_SEEN_BY_GP - n_best).round().astype(int)]
-        judged = [judged[i] for i in sorted({*order[:n_best].tolist(), *spread.tolist()})]
-    return judged + pending[-most_pending:]
+        spread = rest[
+            np.linspace(0, len(rest) - 1, MOST_SCORED_FOR_GP - n_best).round().astype(int)
+        ]
+        scored = [scored[i] for i in sorted({*order[:n_best].tolist(), *spread.tolist()})]
+    return scored + pending[-most_pending:]
 
 
 def _distributions(space: Space, config: Config) -> dict[str, BaseDistribution]:

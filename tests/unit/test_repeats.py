@@ -12,8 +12,8 @@ from paretocast.search.selection import TrialState
 from paretocast.study.repeats import (
     FEWEST_FINISHED,
     RepeatCandidate,
+    average_draws,
     average_over_seeds,
-    judged_draws,
     next_repeat,
     plan_repeat,
     seed_spread,
@@ -95,7 +95,9 @@ def test_a_study_spends_its_share_of_repeats_and_then_goes_on() -> None:
     # Thirty trials of 900 steps; a fifth of all steps are 7.5 repeats.
     records = [training(n, 1.0) for n in range(30)]
     places, order = dict.fromkeys(range(5), 0.5), []
-    while (wanted := plan_repeat(records, places=places, front=[0], steps_of_next=900)) is not None:
+    while (
+        wanted := plan_repeat(records, front_probability=places, front=[0], steps_of_next=900)
+    ) is not None:
         number, seed_index = wanted
         order.append(wanted)
         records.append(training(number, 1.0, seed_index=seed_index))
@@ -104,7 +106,11 @@ def test_a_study_spends_its_share_of_repeats_and_then_goes_on() -> None:
 
 def test_a_repeat_under_way_is_counted_and_not_started_twice() -> None:
     records = [training(n, 1.0) for n in range(30)]
-    plan: dict[str, Any] = {"places": {0: 0.5, 1: 0.5}, "front": [0, 1], "steps_of_next": 900}
+    plan: dict[str, Any] = {
+        "front_probability": {0: 0.5, 1: 0.5},
+        "front": [0, 1],
+        "steps_of_next": 900,
+    }
     assert plan_repeat(records, **plan) == (0, 1)
     assert plan_repeat(records, **plan, under_way=[0]) == (1, 1)
     assert plan_repeat(records, **plan, under_way=[0, 0, 1, 1]) is None
@@ -114,7 +120,7 @@ def test_a_repeat_under_way_is_counted_and_not_started_twice() -> None:
 def test_a_failed_repeat_is_not_tried_for_ever() -> None:
     records = [training(n, 1.0) for n in range(30)]
     records += [training(0, 0.0, seed_index=k, state=TrialState.FAILED) for k in (1, 2)]
-    assert plan_repeat(records, places={0: 0.5}, front=[0], steps_of_next=900) is None
+    assert plan_repeat(records, front_probability={0: 0.5}, front=[0], steps_of_next=900) is None
 
 
 def test_a_trial_is_judged_on_the_mean_over_its_seeds() -> None:
@@ -173,14 +179,14 @@ def test_the_spread_between_seeds_is_pooled_over_trials() -> None:
 def test_draws_of_a_mean_are_the_mean_of_the_draws_on_each_day() -> None:
     draws = [{"mae": np.array([1.0, 3.0])}, {"mae": np.array([2.0, 5.0])}]
     rng = np.random.default_rng(0)
-    assert judged_draws(draws, seed_spread([]), rng=rng)["mae"].tolist() == [1.5, 4.0]
-    assert judged_draws([draws[0], {}], seed_spread([]), rng=rng) == {}
+    assert average_draws(draws, seed_spread([]), rng=rng)["mae"].tolist() == [1.5, 4.0]
+    assert average_draws([draws[0], {}], seed_spread([]), rng=rng) == {}
 
 
 def test_draws_carry_the_spread_between_seeds_of_all_scores_together() -> None:
     records = [training(0, 0.9, 76.0), training(0, 1.1, 84.0, seed_index=1)]
     zeros = {"mae": np.zeros(4000), "picp": np.zeros(4000)}
-    draws = judged_draws([zeros, zeros], seed_spread(records), rng=np.random.default_rng(0))
+    draws = average_draws([zeros, zeros], seed_spread(records), rng=np.random.default_rng(0))
     assert draws["mae"].std() == pytest.approx(math.sqrt(0.02 / 2), rel=0.05)
     assert np.corrcoef(draws["mae"], draws["picp"])[0, 1] == pytest.approx(1.0)
 

@@ -49,13 +49,13 @@ def look(trial_store: TrialStore) -> tuple[object, ...]:
     return (
         trial_store.trainings,
         trial_store.trials,
-        trial_store.open_items,
+        trial_store.open_trainings,
         trial_store.free_number,
     )
 
 
 def opened(trial_store: TrialStore) -> list[TrainingId]:
-    return list(trial_store.open_items)
+    return list(trial_store.open_trainings)
 
 
 def test_a_file_system_that_fails_is_no_fault_of_a_trial(

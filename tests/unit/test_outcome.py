@@ -90,7 +90,7 @@ class Trainings:
             objectives=parse_objectives(objectives),
             policy=policy,
             target_coverage=80.0,
-            references={},
+            baselines={},
             constraints=parse_constraints(require),
             draws_of=self.draws_of,
         )
@@ -119,8 +119,8 @@ def document(
 
 def test_trials_of_one_kind_are_tied_and_a_worse_one_is_not(trainings: Trainings) -> None:
     outcome = trainings.outcome()
-    assert {0, 1} <= set(outcome.places)
-    assert 2 not in outcome.places
+    assert {0, 1} <= set(outcome.front_probability)
+    assert 2 not in outcome.front_probability
     assert outcome.is_tied(0)
 
 
@@ -144,7 +144,7 @@ def test_what_is_written_says_how_sure_the_front_is(trainings: Trainings) -> Non
     outcome = trainings.outcome()
     content = document(outcome)
     written = content["all_pareto_trials"] + content["tied_trials"]
-    assert {entry["trial"] for entry in written} == set(outcome.places)
+    assert {entry["trial"] for entry in written} == set(outcome.front_probability)
     assert [e["trial"] for e in content["tied_trials"]] == list(outcome.tied)
     zero = next(entry for entry in written if entry["trial"] == 0)
     assert zero["n_seeds"] == 2
@@ -170,12 +170,12 @@ def test_three_objectives_make_a_front_of_three(trainings: Trainings) -> None:
     content = document(outcome, names)
     assert [o["name"] for o in content["objectives"]] == list(names)
     assert all(e["objectives"].keys() == set(names) for e in content["all_pareto_trials"])
-    assert outcome.selection.number in outcome.places
+    assert outcome.selection.number in outcome.front_probability
 
 
 def test_a_requirement_leaves_out_what_violates_it(trainings: Trainings) -> None:
     outcome = trainings.outcome(("mae", "mean_width"), require=["picp >= 60"])
-    assert 3 not in outcome.places
+    assert 3 not in outcome.front_probability
     assert outcome.feasible
     assert document(outcome, ("mae", "mean_width"))["constraints"] == ["picp >= 60"]
 
@@ -197,8 +197,8 @@ def test_without_draws_measured_differences_count(trainings: Trainings) -> None:
         objectives=parse_objectives(("mae", "coverage_error")),
         policy="min-mae",
         target_coverage=80.0,
-        references={},
+        baselines={},
     )
     assert outcome is not None
-    assert set(outcome.places.values()) == {1.0}
+    assert set(outcome.front_probability.values()) == {1.0}
     assert outcome.tied == ()

@@ -18,9 +18,9 @@ from paretocast.errors import SettingsError, StoreError
 from paretocast.search.space import Config, FloatRange, IntRange, Space
 from paretocast.study.optuna_sync import (
     OptunaSync,
+    choose_storage,
     cut_torn_line,
     frozen_trial,
-    study_storage,
     without_secrets,
 )
 from paretocast.workspace.files import RunDirectory
@@ -185,11 +185,11 @@ def test_what_is_shown_of_a_url_holds_no_password(url: str, shown: str) -> None:
 
 def test_several_processes_share_a_journal_and_one_keeps_it_afterwards(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    assert study_storage(None, run, shared=False) == "sqlite"
-    assert study_storage(None, run, shared=True) == "journal"
-    assert study_storage("sqlite", run, shared=True) == "sqlite"
+    assert choose_storage(None, run, shared=False) == "sqlite"
+    assert choose_storage(None, run, shared=True) == "journal"
+    assert choose_storage("sqlite", run, shared=True) == "sqlite"
     run.study_journal.touch()
-    assert study_storage(None, run, shared=False) == "journal"
+    assert choose_storage(None, run, shared=False) == "journal"
 
 
 def test_a_writer_killed_at_any_byte_leaves_a_journal_that_goes_on(tmp_path: Path) -> None:
