@@ -137,25 +137,26 @@ def save_pages(
     result: StudyResult, settings: TuneSettings, run: RunDirectory, task: Task
 ) -> list[str]:
     """Write the pages of a study and name their files."""
-    from paretocast.report import study_pages
+    from paretocast.report import StudyReport, study_pages
     from paretocast.results.assessment import assess_trial
     from paretocast.workspace import files
 
-    honesty = (
+    assessment = (
         assess_trial(run, result.outcome.selection.number, settings=settings, task=task)
         if result.outcome
         else ""
     )
-    pages = study_pages(
+    study = StudyReport(
         result,
-        settings=settings,
+        settings,
         unit=task.series.unit,
         dataset=run.dataset,
         job_id=run.job_id,
-        notes=assumptions(task),
-        honesty=honesty,
+        notes=tuple(assumptions(task)),
+        assessment=assessment,
         folder=str(run.folder),
     )
+    pages = study_pages(study)
     for name, html in pages.items():
         files.save_text(run.page(name), html)
     return [run.page(name).name for name in pages]

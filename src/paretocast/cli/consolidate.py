@@ -11,7 +11,6 @@ from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.errors import StoreError
 
 if TYPE_CHECKING:
-    from paretocast.report.figures import Explored
     from paretocast.results.repair import Consolidated
 
 STYLES = {"whole": "green", "rebuilt": "yellow", "faulty": "bold red", "under way": "cyan"}
@@ -57,8 +56,7 @@ def consolidate(
         if one.rebuilt is not None:
             save_pages(one.rebuilt.study, one.rebuilt.settings, one.run, one.rebuilt.task)
     page = workspace / "results" / "explored.html"
-    whole = [(one, _drawn(one)) for one in found if one.coverages]
-    files.save_text(page, explored_page(whole))
+    files.save_text(page, explored_page([one for one in found if one.coverages]))
     talk = stderr_console()
     for path in (*save_best(found, workspace), page):
         talk.print(f"written {path}", highlight=False, soft_wrap=True)
@@ -97,16 +95,3 @@ def print_found(found: list[Consolidated]) -> None:
                     f"{escape(f'in [space.{one.run.model}]')}",
                     highlight=False,
                 )
-
-
-def _drawn(one: Consolidated) -> tuple[Explored, ...]:
-    from paretocast.report.figures import Explored
-    from paretocast.results.repair import ends_of
-
-    drawn = []
-    for coverage in one.coverages:
-        low, high = ends_of(coverage.parameter)
-        drawn.append(
-            Explored(coverage.name, coverage.shares, one.losses, coverage.winner, low, high)
-        )
-    return tuple(drawn)

@@ -226,13 +226,6 @@ def share_of(parameter: Parameter, value: Value) -> float:
             return (float(value) - parameter.low) / max(parameter.high - parameter.low, 1e-12)
 
 
-def ends_of(parameter: Parameter) -> tuple[str, str]:
-    """What stands at the ends of a range."""
-    if isinstance(parameter, Choice):
-        return str(parameter.values[0]), str(parameter.values[-1])
-    return f"{parameter.low:g}", f"{parameter.high:g}"
-
-
 def _disagreements(
     run: RunDirectory, settings: TuneSettings, records: Sequence[TrialRecord]
 ) -> list[str]:
