@@ -372,7 +372,7 @@ def tune(
 
 
 def _find_levels(run: RunDirectory, **wanted: Any) -> None:  # noqa: ANN401 - passed through
-    from paretocast.cli.stages import print_levels
+    from paretocast.cli.tables import print_levels
     from paretocast.results.two_stage import find_levels
 
     print_levels(find_levels(run.workspace, run.model, run.dataset, **wanted))
