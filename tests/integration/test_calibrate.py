@@ -14,7 +14,7 @@ from commands import exit_code
 from paretocast.calibration import load_calibrator, walk_forward
 from paretocast.calibration.ensemble import average_levels
 from paretocast.errors import StoreError
-from paretocast.report.assessment import HEADING, honesty_section
+from paretocast.report.assessment import HEADING, assessment_section
 from paretocast.results.assessment import assess, assess_trial
 from paretocast.results.calibrator_file import load_fitted
 from paretocast.results.forecasts import open_ensemble, open_members, open_trial
@@ -269,7 +269,7 @@ def test_the_part_of_the_page_shows_coverage_where_it_fails_and_what_calibration
     study: Path,
 ) -> None:
     found = assess(open_trial(study))
-    part = honesty_section(found, model="NHITS_Q", dataset="<zone>", folder="runs/<a>")
+    part = assessment_section(found, model="NHITS_Q", dataset="<zone>", folder="runs/<a>")
     for text in (HEADING, "Coverage by lead time", "Coverage by month", "groups were looked at"):
         assert text in part
     assert "4 rolled folds of 21 windows" in part
@@ -281,7 +281,7 @@ def test_the_part_of_the_page_shows_coverage_where_it_fails_and_what_calibration
 def test_a_repeated_trial_is_shown_in_its_first_training_and_said_so(own_study: Path) -> None:
     opened = open_trial(own_study)
     save_json(opened.run.record(0, 1), {"seed": 7})
-    part = honesty_section(assess(opened), model="m", dataset="d", folder="f")
+    part = assessment_section(assess(opened), model="m", dataset="d", folder="f")
     assert "Of its trainings with different seeds it is the first." in part
 
 
@@ -291,10 +291,10 @@ def test_removed_forecasts_leave_a_sentence(own_study: Path) -> None:
     found = assess_trial(opened.run, 0, settings=opened.settings, task=opened.task)
     assert isinstance(found, str)
     assert found.startswith("The stored forecasts of trial 0 were removed")
-    part = honesty_section(found, model="m", dataset="d", folder="f")
+    part = assessment_section(found, model="m", dataset="d", folder="f")
     assert HEADING in part
     assert found in part
-    assert honesty_section("", model="m", dataset="d", folder="f") == ""
+    assert assessment_section("", model="m", dataset="d", folder="f") == ""
 
 
 def test_damaged_forecasts_leave_a_sentence(own_study: Path) -> None:
@@ -313,5 +313,5 @@ def test_too_few_windows_to_compare_are_said_on_the_page(study: Path) -> None:
     few = replace(opened, task=replace(task, issues=short), forecasts=forecasts)
     found = assess(few)
     assert (found.compared, found.best) == ((), "")
-    part = honesty_section(found, model="m", dataset="d", folder="f")
+    part = assessment_section(found, model="m", dataset="d", folder="f")
     assert "9 windows of the calibrate split were observed, 14 are needed" in part

@@ -15,7 +15,7 @@ from paretocast.cli.analyze import print_runs
 from paretocast.errors import SettingsError
 from paretocast.report import explored_page
 from paretocast.report.assessment import HEADING
-from paretocast.report.figures import Explored, explored_figure
+from paretocast.report.figures import explored_figure
 from paretocast.results.repair import consolidate_run, explore, position_in_range, save_best
 from paretocast.results.table import RunRow, best_runs, collect_runs, render
 from paretocast.search.selection import TrialState
@@ -243,14 +243,11 @@ def test_what_was_seen_of_a_range_is_counted_in_values_or_tenths() -> None:
 
 def test_the_page_draws_every_study_and_its_bounds(workspace: Path) -> None:
     found = consolidate_run(make_run(workspace))
-    drawn = tuple(
-        Explored(c.name, c.shares, found.losses, c.winner, "low", "high") for c in found.coverages
-    )
-    page = explored_page([(found, drawn)])
+    page = explored_page([found])
     assert found.run.study_name in page
     assert 'id="space-0"' in page
 
 
 def test_a_study_without_a_trial_is_drawn_as_a_sentence() -> None:
-    figure = explored_figure([], subject="NHITS_Q_small_1", unit="m³/h")
+    figure = explored_figure([], losses=[], subject="NHITS_Q_small_1", unit="m³/h")
     assert "No trial was judged" in figure.layout.annotations[0].text

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -7,14 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from outcomes import complete, failed, outcome_of
 from paretocast.metrics.diagnostics import CoverageByGroup, GroupCoverage, Share
 from paretocast.report.figures import (
     MIN_TRIALS_FOR_IMPORTANCE,
     Figure,
-    ForecastDay,
-    ReferencePoint,
     SplitSpan,
-    TrialPoint,
     breakdown_figure,
     figure_html,
     forecast_figure,
@@ -28,6 +27,7 @@ from paretocast.report.figures import (
 from paretocast.report.figures.demand import thinned
 from paretocast.report.figures.style import Frame, low_is_good_range, place_labels
 from paretocast.search.selection import TrialState
+from paretocast.training.trial import TrialRecord
 
 NAMES: dict[str, Any] = {
     "target_coverage": 80.0,
@@ -37,26 +37,25 @@ NAMES: dict[str, Any] = {
 }
 
 
-def complete(number: int, mae: float, picp: float, *, on_front: bool = False) -> TrialPoint:
-    return TrialPoint(
-        number,
-        TrialState.COMPLETE,
-        mae=mae,
-        picp=picp,
-        picp_low=picp - 2.0,
-        picp_high=picp + 2.0,
-        on_front=on_front,
-    )
-
-
 # Below and above the target on the front, two dominated ones beside them.
 TRIALS = (
-    complete(0, 0.14, 72.0, on_front=True),
-    replace(complete(1, 0.15, 84.0, on_front=True), chosen=True, params={"lr": 0.0012345}),
+    complete(0, 0.14, 72.0),
+    replace(complete(1, 0.15, 84.0), config={"lr": 0.0012345}),
     complete(2, 0.16, 90.0),
     complete(3, 0.17, 60.0),
 )
-REFERENCES = (ReferencePoint("seasonal naive 24", 0.193, 75.3),)
+REFERENCES = {"seasonal_naive_24": {"mae": 0.193, "picp": 75.3}}
+
+
+def draw(
+    *others: TrialRecord,
+    front: tuple[int, ...] = (0, 1),
+    references: Mapping[str, Mapping[str, float]] | None = None,
+) -> Figure:
+    """The front of `TRIALS` and some more."""
+    records = (*TRIALS, *others)
+    outcome = outcome_of(records, front=front, chosen=1, references=references)
+    return pareto_figure(records, outcome, **NAMES)
 
 
 def trace(figure: Figure, name: str) -> Figure:
@@ -74,44 +73,44 @@ def labels(figure: Figure) -> list[str]:
 
 
 def test_the_star_stands_at_the_chosen_trial_and_is_labelled() -> None:
-    figure = pareto_figure(TRIALS, REFERENCES, **NAMES)
+    figure = draw(references=REFERENCES)
     star = trace(figure, "chosen")
     assert (star.x, star.y, star.marker.symbol) == ((0.15,), (84.0,), ("star",))
     assert "trial 1, chosen" in labels(figure)
 
 
 def test_coverage_is_drawn_as_measured_and_not_as_its_distance_to_the_target() -> None:
-    figure = pareto_figure(TRIALS, (), **NAMES)
+    figure = draw()
     assert trace(figure, "front").y == (72.0,)
     assert trace(figure, "other trials").y == (90.0, 60.0)
 
 
 def test_the_edge_of_the_front_stands_on_both_sides_of_the_target() -> None:
-    figure = pareto_figure(TRIALS, (), **NAMES)
+    figure = draw()
     above, below = (t.y for t in figure.data if t.name == "edge of the front")
     assert above == (88.0, 84.0, 84.0)  # 8 off, then 4 off
     assert below == (72.0, 76.0, 76.0)
 
 
 def test_bars_of_the_front_are_the_intervals_of_its_coverage() -> None:
-    bars = trace(pareto_figure(TRIALS, (), **NAMES), "front").error_y
+    bars = trace(draw(), "front").error_y
     assert (bars.array, bars.arrayminus) == ((2.0,), (2.0,))
 
 
 def test_references_are_labelled_diamonds() -> None:
-    figure = pareto_figure(TRIALS, REFERENCES, **NAMES)
+    figure = draw(references=REFERENCES)
     assert trace(figure, "references").marker.symbol == ("diamond",)
     assert "seasonal naive 24" in labels(figure)
 
 
 def test_the_axes_name_their_units() -> None:
-    figure = pareto_figure(TRIALS, (), **NAMES)
+    figure = draw()
     assert figure.layout.xaxis.title.text == "mean absolute error (kWh/h)"
     assert "(%)" in figure.layout.yaxis.title.text
 
 
 def test_a_diverged_trial_does_not_squash_the_others_and_is_counted() -> None:
-    figure = pareto_figure((*TRIALS, complete(4, 900.0, 1.0)), (), **NAMES)
+    figure = draw(complete(4, 900.0, 1.0))
     low, high = figure.layout.xaxis.range
     assert high - low < 0.1
     assert notes(figure) == [
@@ -124,21 +123,20 @@ def test_a_diverged_trial_does_not_squash_the_others_and_is_counted() -> None:
 
 
 def test_without_outliers_there_is_no_note() -> None:
-    assert notes(pareto_figure(TRIALS, REFERENCES, **NAMES)) == []
+    assert notes(draw(references=REFERENCES)) == []
 
 
 def test_every_trial_of_the_front_is_inside_the_picture() -> None:
-    far = complete(5, 3.0, 80.0, on_front=True)
-    figure = pareto_figure((*TRIALS, far), (), **NAMES)
+    figure = draw(complete(5, 3.0, 80.0), front=(0, 1, 5))
     assert figure.layout.xaxis.range[1] > 3.0
 
 
 def test_markup_in_a_name_is_shown_and_not_obeyed() -> None:
     nasty = "<script>alert(1)</script>"
-    named = replace(TRIALS[1], params={nasty: nasty}, reason=nasty)
-    figure = pareto_figure(
-        [named], [ReferencePoint(nasty, 0.2, 75.0)], **{**NAMES, "dataset": nasty, "unit": nasty}
-    )
+    named = replace(TRIALS[1], config={nasty: nasty}, reason=nasty)
+    references = {nasty: {"mae": 0.2, "picp": 75.0}}
+    outcome = outcome_of([named], front=[1], chosen=1, references=references)
+    figure = pareto_figure([named], outcome, **{**NAMES, "dataset": nasty, "unit": nasty})
     html = figure_html(figure, element_id="f")
     assert nasty not in html
     assert "<script>alert" not in figure.to_json()
@@ -146,42 +144,44 @@ def test_markup_in_a_name_is_shown_and_not_obeyed() -> None:
 
 
 def test_the_page_offers_no_upload_of_the_figure() -> None:
-    html = figure_html(pareto_figure(TRIALS, (), **NAMES), element_id="f")
+    html = figure_html(draw(), element_id="f")
     assert '"showSendToCloud": false' in html
     assert '"modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]]' in html
 
 
-@pytest.mark.parametrize("figure", [pareto_figure([], [], **NAMES), history_figure([], **NAMES)])
+@pytest.mark.parametrize(
+    "figure", [pareto_figure([], None, **NAMES), history_figure([], None, **NAMES)]
+)
 def test_no_trial_is_said_in_words(figure: Figure) -> None:
     assert len(figure.data) == 0
     assert figure.layout.annotations[0].text.startswith("No trial has been")
 
 
 def test_a_study_of_failures_still_has_a_history() -> None:
-    failed = TrialPoint(0, TrialState.FAILED, reason="loss <not> finite")
-    figure = history_figure([failed], **NAMES)
+    figure = history_figure([failed(0, reason="loss <not> finite")], None, **NAMES)
     crosses = trace(figure, "failed")
     assert crosses.x == (0.0,)
     assert "loss &lt;not&gt; finite" in crosses.hovertext[0]
 
 
 def test_failed_trials_lie_at_the_bottom_of_the_errors() -> None:
-    figure = history_figure((*TRIALS, TrialPoint(4, TrialState.FAILED, reason="why")), **NAMES)
+    figure = history_figure((*TRIALS, failed(4, reason="why")), None, **NAMES)
     crosses = trace(figure, "failed")
     assert crosses.y == (figure.layout.yaxis.range[0],)
     assert "why" in crosses.hovertext[0]
 
 
 def test_the_best_so_far_never_rises_and_takes_no_pruned_trial() -> None:
-    pruned = TrialPoint(9, TrialState.PRUNED, mae=0.01, picp=80.0)
+    pruned = replace(complete(9, 0.01, 80.0), state=TrialState.PRUNED)
     trials = (complete(2, 0.13, 80.0), complete(0, 0.15, 80.0), complete(1, 0.2, 80.0), pruned)
-    best = trace(history_figure(trials, **NAMES), "best MAE so far")
+    best = trace(history_figure(trials, None, **NAMES), "best MAE so far")
     assert best.x[:3] == (0, 1, 2)
     assert best.y == (0.15, 0.15, 0.13, 0.13)
 
 
 def test_the_history_has_a_panel_for_the_coverage() -> None:
-    figure = history_figure(TRIALS, **NAMES)
+    outcome = outcome_of(TRIALS, front=(0, 1), chosen=1)
+    figure = history_figure(TRIALS, outcome, **NAMES)
     below = [t for t in figure.data if t.name == "other trials" and t.yaxis == "y2"]
     assert below[0].y == (90.0, 60.0)
     assert any("target 80 %" in a.text for a in figure.layout.annotations)
@@ -195,6 +195,12 @@ def test_importances_are_percent_with_the_largest_on_top() -> None:
     assert trace(figure, "coverage").x == (100.0, 0.0)
 
 
+def test_markup_in_the_name_of_an_objective_or_parameter_is_shown_and_not_obeyed() -> None:
+    nasty = "<script>alert(1)</script>"
+    figure = importance_figure({nasty: {nasty: 1.0}}, n_trials=20, model="M", dataset="d")
+    assert "<script>alert" not in figure.to_json()
+
+
 def test_too_few_trials_give_words_instead_of_bars() -> None:
     n_trials = MIN_TRIALS_FOR_IMPORTANCE - 1
     figure = importance_figure({"MAE": {"a": 1.0}}, n_trials=n_trials, model="M", dataset="d")
@@ -202,19 +208,22 @@ def test_too_few_trials_give_words_instead_of_bars() -> None:
     assert f"{n_trials} judged trials are too few" in figure.layout.annotations[0].text
 
 
-def forecast_day(n_hours: int = 3) -> ForecastDay:
-    middle = np.arange(n_hours, dtype=np.float64)
-    return ForecastDay(
-        title="a day",
-        times=pd.date_range("2020-01-01", periods=n_hours, freq="h", tz="Europe/Copenhagen"),
-        observed=np.array([0.5, np.nan, 2.5]),
-        quantiles=middle[:, None] + np.array([-2.0, -1.0, 0.0, 1.0, 3.0]),
+def draw_day(levels: tuple[float, ...], *, unit: str = "") -> Figure:
+    middle = np.arange(3.0)
+    quantiles = middle[:, None] + np.array([-2.0, -1.0, 0.0, 1.0, 3.0])
+    return forecast_figure(
+        pd.DatetimeIndex(["2020-01-01"], tz="Europe/Copenhagen"),
+        quantiles[None],
+        observed=np.array([[0.5, np.nan, 2.5]]),
+        levels=levels,
+        unit=unit,
+        model="M",
+        dataset="d",
     )
 
 
 def test_a_fan_pairs_the_outermost_levels_first() -> None:
-    levels = np.array([0.05, 0.1, 0.5, 0.9, 0.95])
-    figure = forecast_figure([forecast_day()], levels=levels, unit="kWh", model="M", dataset="d")
+    figure = draw_day((0.05, 0.1, 0.5, 0.9, 0.95), unit="kWh")
     assert [t.name for t in figure.data] == ["5 to 95 %", "10 to 90 %", "median", "observed"]
     assert figure.data[0].y == (3.0, 4.0, 5.0, 0.0, -1.0, -2.0)  # up along 95 %, back along 5 %
     assert figure.data[2].y.tolist() == [0.0, 1.0, 2.0]
@@ -222,8 +231,7 @@ def test_a_fan_pairs_the_outermost_levels_first() -> None:
 
 
 def test_a_forecast_is_drawn_in_local_time() -> None:
-    levels = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
-    figure = forecast_figure([forecast_day()], levels=levels, unit="", model="M", dataset="d")
+    figure = draw_day((0.1, 0.3, 0.5, 0.7, 0.9))
     assert pd.Timestamp(figure.data[-1].x[0]) == pd.Timestamp("2020-01-01 00:00")
 
 
@@ -257,9 +265,9 @@ def test_reliability_points_stand_over_their_level() -> None:
     assert notes(figure) == ["M on d, 240 observed values"]
 
 
-def test_a_slab_shows_its_coverage_its_interval_and_its_width() -> None:
-    slab = GroupCoverage("07", 72.0, 65.0, 80.0, mean_width=0.3, winkler=0.5, n=90, n_windows=90)
-    figure = breakdown_figure(CoverageByGroup("local <hour>", (slab,)), target=80.0, unit="kWh")
+def test_a_group_shows_its_coverage_its_interval_and_its_width() -> None:
+    group = GroupCoverage("07", 72.0, 65.0, 80.0, mean_width=0.3, winkler=0.5, n=90, n_windows=90)
+    figure = breakdown_figure(CoverageByGroup("local <hour>", (group,)), target=80.0, unit="kWh")
     points, bars = figure.data
     assert (points.x, points.y) == (("07",), (72.0,))
     assert (points.error_y.array, points.error_y.arrayminus) == ((8.0,), (7.0,))
@@ -268,7 +276,7 @@ def test_a_slab_shows_its_coverage_its_interval_and_its_width() -> None:
     assert "local &lt;hour&gt;" in figure_html(figure, element_id="f")
 
 
-def test_a_grouping_without_a_slab_says_so() -> None:
+def test_a_grouping_without_a_group_says_so() -> None:
     figure = breakdown_figure(CoverageByGroup("temperature", ()), target=80.0, unit="kWh")
     assert "No target time" in figure.layout.annotations[0].text
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,18 +13,18 @@ import jsonschema
 import pytest
 
 import paretocast
+from outcomes import complete, failed, outcome_of
 from paretocast.data import load_dataset
 from paretocast.report import (
-    StudyFacts,
+    StudyReport,
     history_page,
     importance_page,
     pareto_page,
     series_page,
     study_pages,
 )
-from paretocast.report.figures import ReferencePoint, TrialPoint
 from paretocast.search.objectives import DEFAULT_OBJECTIVES, parse_objectives
-from paretocast.search.selection import TrialState
+from paretocast.search.selection import Selection, TrialState
 from paretocast.settings import TuneSettings
 from paretocast.study.outcome import best_params, summarise
 from paretocast.study.study import StudyResult
@@ -32,37 +33,50 @@ from paretocast.training.trial import TrialRecord
 SCHEMA = json.loads(
     (Path(paretocast.__file__).parent / "best_params.schema.json").read_text(encoding="utf-8")
 )
-FACTS = StudyFacts(
-    model="NHITS_Q",
-    dataset="heat",
-    job_id="a1",
-    unit="kWh/h",
-    target_coverage=80.0,
-    policy="compatible-coverage",
-    rule="knee",
-    reason="no trial's coverage is compatible",
-    n_observed=2856,
-    training_hours=0.25,
-    notes=("Weather is observed.",),
-)
 TRIALS = (
-    TrialPoint(
-        number=0,
-        state=TrialState.COMPLETE,
-        mae=0.1416,
-        picp=82.0,
-        picp_low=79.5,
-        picp_high=84.2,
-        mean_width=0.46,
-        on_front=True,
-        chosen=True,
-        params={"lr": 0.001234, "num_stacks": 3},
+    replace(
+        complete(0, 0.1416, 82.0, mean_width=0.46, n=2856.0),
+        picp_interval=(79.5, 84.2),
+        config={"lr": 0.001234, "num_stacks": 3},
     ),
-    TrialPoint(
-        number=1, state=TrialState.FAILED, params={"lr": 0.01}, reason="the loss is not finite"
-    ),
+    replace(failed(1, reason="the loss is not finite"), config={"lr": 0.01}),
 )
-REFERENCES = (ReferencePoint("seasonal naive 24", 0.177, 75.3),)
+REFERENCES = {"seasonal_naive_24": {"mae": 0.177, "picp": 75.3}}
+SELECTION = Selection(0, "compatible-coverage", "knee", "no trial's coverage is compatible")
+
+
+def report(
+    records: Sequence[TrialRecord] = TRIALS,
+    *,
+    front: Sequence[int] = (0,),
+    places: Mapping[int, float] | None = None,
+    references: Mapping[str, Mapping[str, float]] = REFERENCES,
+    importances: dict[str, dict[str, float]] | None = None,
+    feasible: bool = True,
+    objectives: Sequence[str] = DEFAULT_OBJECTIVES,
+    **settings: object,
+) -> StudyReport:
+    """A study that has chosen trial 0, or nothing where the front is empty."""
+    outcome = outcome_of(
+        records,
+        front=front,
+        chosen=0,
+        places=places,
+        references=references,
+        objectives=objectives,
+        selection=SELECTION,
+        feasible=feasible,
+    )
+    return StudyReport(
+        StudyResult("trials", outcome if front else None, tuple(records), importances or {}),
+        TuneSettings().model_copy(
+            update={"model": "NHITS_Q", "objectives": objectives, **settings}
+        ),
+        unit="kWh/h",
+        dataset="heat",
+        job_id="a1",
+        notes=("Weather is observed.",),
+    )
 
 
 class _Tags(HTMLParser):
@@ -91,11 +105,11 @@ class _Tags(HTMLParser):
 
 
 def pages() -> dict[str, str]:
-    shares = {"MAE": {"lr": 1.0}}
+    study = report(importances={"mae": {"lr": 1.0}})
     return {
-        "pareto": pareto_page(FACTS, TRIALS, REFERENCES),
-        "history": history_page(FACTS, TRIALS),
-        "importance": importance_page(FACTS, TRIALS, shares),
+        "pareto": pareto_page(study),
+        "history": history_page(study),
+        "importance": importance_page(study),
     }
 
 
@@ -108,7 +122,7 @@ def test_a_page_loads_nothing_and_forbids_it(name: str) -> None:
 
 
 def test_the_front_page_gives_each_number_its_unit_and_uncertainty() -> None:
-    text = _Tags(pareto_page(FACTS, TRIALS, REFERENCES)).text
+    text = _Tags(pareto_page(report())).text
     assert "MAE (kWh/h) 0.1416" in text
     assert "82.0 %" in text
     assert "95 % interval 79.5 to 84.2 · target 80 %" in text
@@ -117,36 +131,33 @@ def test_the_front_page_gives_each_number_its_unit_and_uncertainty() -> None:
 
 
 def test_the_front_page_says_which_rule_chose_and_why() -> None:
-    text = _Tags(pareto_page(FACTS, TRIALS, REFERENCES)).text
+    text = _Tags(pareto_page(report())).text
     assert "No trial's coverage is compatible." in text
     assert "The policy asked for was compatible-coverage; the rule knee chose." in text
 
 
 def test_the_front_page_lists_the_front_with_its_parameters() -> None:
-    text = _Tags(pareto_page(FACTS, TRIALS, REFERENCES)).text
+    text = _Tags(pareto_page(report())).text
     assert "lr num_stacks" in text
     assert "0 ★ chosen 0.1416 82.0 79.5 to 84.2 0.46 0.00123 3" in text
 
 
 def test_the_gain_over_the_best_reference_is_stated() -> None:
-    text = _Tags(pareto_page(FACTS, TRIALS, REFERENCES)).text
+    text = _Tags(pareto_page(report())).text
     assert "20.0 % below seasonal naive 24" in text
     assert "does not beat" not in text
 
 
 def test_a_front_that_loses_to_references_says_so() -> None:
-    better = (ReferencePoint("ridge", 0.10, 80.0), ReferencePoint("mean", 0.12, 80.0))
-    text = _Tags(pareto_page(FACTS, TRIALS, (*REFERENCES, *better))).text
+    better = {"ridge": {"mae": 0.10, "picp": 80.0}, "mean": {"mae": 0.12, "picp": 80.0}}
+    text = _Tags(pareto_page(report(references={**REFERENCES, **better}))).text
     assert "The chosen trial does not beat ridge and mean on MAE." in text
 
 
 def test_a_front_that_is_not_sure_says_what_its_marks_mean_and_lists_the_ties() -> None:
-    tied = replace(
-        TRIALS[0], tied=True, front_probability=0.62, n_seeds=3,
-        scores={"mae": 0.1416}, standard_errors={"mae": 0.0031},
-    )  # fmt: skip
-    beside = replace(tied, number=7, on_front=False, chosen=False, front_probability=0.2, n_seeds=1)
-    text = _Tags(pareto_page(FACTS, (tied, beside), REFERENCES)).text
+    tied = replace(TRIALS[0], n_seeds=3, standard_errors={"mae": 0.0031})
+    beside = replace(tied, number=7, n_seeds=1)
+    text = _Tags(pareto_page(report((tied, beside), places={0: 0.62, 7: 0.2}))).text
     assert "Hollow marks are ties." in text
     assert "0 ★ chosen 0.1416 ± 0.0031 82.0 79.5 to 84.2 0.46 3 62 0.00123 3" in text
     assert "Tied with the front 1 trial beside the front that no others beat significantly" in text
@@ -154,9 +165,9 @@ def test_a_front_that_is_not_sure_says_what_its_marks_mean_and_lists_the_ties() 
 
 
 def test_other_objectives_have_their_own_panels_columns_and_meaning() -> None:
-    facts = replace(FACTS, objectives=("mae", "crps", "mean_width"))
-    scored = replace(TRIALS[0], scores={"mae": 0.1416, "crps": 0.0987, "mean_width": 0.46})
-    page = pareto_page(facts, (scored, TRIALS[1]), REFERENCES)
+    scored = replace(TRIALS[0], scores={**TRIALS[0].scores, "crps": 0.0987})
+    objectives = ("mae", "crps", "mean_width")
+    page = pareto_page(report((scored, TRIALS[1]), objectives=objectives))
     text = _Tags(page).text
     assert 'id="tradeoffs"' in page
     assert "mean width (kWh/h) CRPS (kWh/h)" in text
@@ -166,58 +177,60 @@ def test_other_objectives_have_their_own_panels_columns_and_meaning() -> None:
 
 
 def test_a_single_objective_has_a_front_of_one_and_a_page() -> None:
-    text = _Tags(pareto_page(replace(FACTS, objectives=("crps",)), TRIALS, ())).text
+    text = _Tags(pareto_page(report(objectives=("crps",)))).text
     assert "The front is the trial with the best CRPS." in text
 
 
 def test_a_front_that_misses_its_requirements_says_so() -> None:
-    facts = replace(FACTS, constraints=("picp >= 90", "mean_width <= 0.3"), feasible=False)
-    text = _Tags(pareto_page(facts, TRIALS, ())).text
+    require = ("picp >= 90", "mean_width <= 0.3")
+    text = _Tags(pareto_page(report(require=require, feasible=False))).text
     assert "No trial meets picp >= 90 and mean_width <= 0.3." in text
     assert "among those that meet picp >= 90 and mean_width <= 0.3" in text
 
 
 def test_repeats_are_counted_beside_the_trials() -> None:
     repeated = replace(TRIALS[0], n_seeds=3)
-    text = _Tags(history_page(FACTS, (repeated, TRIALS[1]))).text
+    text = _Tags(history_page(report((repeated, TRIALS[1])))).text
     assert "1 complete, 1 failed; 2 repeats with other seeds" in text
 
 
 def test_a_study_without_a_complete_trial_has_pages_that_say_so() -> None:
-    failed = TRIALS[1:]
-    assert "nothing is chosen" in _Tags(pareto_page(FACTS, failed, ())).text
-    assert "the loss is not finite" in _Tags(history_page(FACTS, failed)).text
+    study = report(TRIALS[1:], front=())
+    assert "nothing is chosen" in _Tags(pareto_page(study)).text
+    assert "the loss is not finite" in _Tags(history_page(study)).text
 
 
 def test_the_history_page_gives_the_reason_of_every_failure() -> None:
-    text = _Tags(history_page(FACTS, TRIALS)).text
+    text = _Tags(history_page(report())).text
     assert "1 complete, 1 failed" in text
     assert "1 the loss is not finite lr 0.01" in text
 
 
 def test_few_trials_are_called_few_on_the_importance_page() -> None:
-    trials = [TrialPoint(n, TrialState.COMPLETE, mae=0.1, picp=80.0) for n in range(12)]
-    text = _Tags(importance_page(FACTS, trials, {"MAE": {"lr": 1.0}})).text
+    records = [complete(number, 0.1, 80.0) for number in range(12)]
+    text = _Tags(importance_page(report(records, importances={"mae": {"lr": 1.0}}))).text
     assert "12 trials give a rough picture" in text
 
 
 def test_markup_in_any_name_reads_as_text() -> None:
     nasty = "<img src=x onerror=alert(1)>"
-    facts = StudyFacts(
-        model=nasty, dataset=nasty, job_id=nasty, unit=nasty, target_coverage=80.0, policy=nasty,
-        rule=nasty + "2", reason=nasty, notes=(nasty,),
-    )  # fmt: skip
-    trial = TrialPoint(
-        0, TrialState.COMPLETE, mae=1.0, picp=80.0, on_front=True, chosen=True,
-        params={nasty: nasty},
-    )  # fmt: skip
-    failed = TrialPoint(1, TrialState.FAILED, params={nasty: nasty}, reason=nasty)
-    reference = ReferencePoint(nasty, 0.5, 80.0)
-    written = [
-        pareto_page(facts, [trial, failed], [reference]),
-        history_page(facts, [trial, failed]),
-        importance_page(facts, [trial] * 12, {nasty: {nasty: 1.0}}),
+    records = [
+        replace(TRIALS[0], config={nasty: nasty}),
+        replace(failed(1, reason=nasty), config={nasty: nasty}),
+        *(complete(number, 0.2, 80.0) for number in range(2, 12)),
     ]
+    plain = report(
+        records,
+        references={nasty: {"mae": 0.5, "picp": 80.0}},
+        importances={"mae": {nasty: 1.0}},
+        model=nasty,
+    )
+    result = plain.result
+    assert result.outcome is not None
+    selection = Selection(0, policy=nasty, rule=nasty + "2", reason=nasty)
+    result = replace(result, outcome=replace(result.outcome, selection=selection))
+    study = replace(plain, result=result, dataset=nasty, job_id=nasty, unit=nasty, notes=(nasty,))
+    written = study_pages(study).values()
     for page in written:
         assert nasty not in page
         assert "img" not in _Tags(page).tags
@@ -271,7 +284,7 @@ def study_result() -> StudyResult:
 
 def test_the_pages_of_a_study_are_made_from_its_result() -> None:
     written = study_pages(
-        study_result(), settings=TuneSettings(), unit="kWh", dataset="demo", job_id="a1"
+        StudyReport(study_result(), TuneSettings(), unit="kWh", dataset="demo", job_id="a1")
     )
     assert list(written) == ["pareto_front", "mae_history", "param_importance"]
     text = _Tags(written["pareto_front"]).text

@@ -1,38 +1,38 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 
-from paretocast.report.figures import ReferencePoint, TrialPoint, tradeoff_figure
+from outcomes import complete, failed, outcome_of
+from paretocast.report.figures import tradeoff_figure
 from paretocast.report.figures.style import Figure
 from paretocast.search.objectives import parse_objectives
-from paretocast.search.selection import TrialState
 
 NAMES = {"unit": "kWh", "model": "NHITS_Q", "dataset": "heat"}
 
 
-def trial(number: int, mae: float, width: float, r2: float, *, on_front: bool) -> TrialPoint:
-    return TrialPoint(
-        number,
-        TrialState.COMPLETE,
-        mae=mae,
-        picp=80.0,
-        on_front=on_front,
-        scores={"mae": mae, "mean_width": width, "r2": r2},
-        gap_errors={"mae": 0.01, "mean_width": 0.02},
-    )
-
-
 TRIALS = (
-    replace(trial(0, 0.10, 0.6, 0.9, on_front=True), chosen=True, gap_errors={}),
-    trial(1, 0.12, 0.4, 0.8, on_front=True),
-    replace(trial(2, 0.13, 0.5, 0.7, on_front=True), tied=True),
-    trial(3, 0.20, 0.7, 0.6, on_front=False),
-    replace(trial(4, 0.125, 0.45, 0.75, on_front=False), tied=True),
+    complete(0, 0.10, 80.0, mean_width=0.6, r2=0.9),
+    complete(1, 0.12, 80.0, mean_width=0.4, r2=0.8),
+    complete(2, 0.13, 80.0, mean_width=0.5, r2=0.7),
+    complete(3, 0.20, 80.0, mean_width=0.7, r2=0.6),
+    complete(4, 0.125, 80.0, mean_width=0.45, r2=0.75),
 )
+# Trial 2 is on the front and tied, trial 4 beside it.
+PLACES = {0: 1.0, 1: 1.0, 2: 0.5, 4: 0.5}
+GAP_ERRORS = {number: {"mae": 0.01, "mean_width": 0.02} for number in (1, 2, 3, 4)}
 
 
-def draw(*objectives: str, references: tuple[ReferencePoint, ...] = ()) -> Figure:
-    return tradeoff_figure(TRIALS, references, objectives=parse_objectives(objectives), **NAMES)
+def draw(*objectives: str, references: Mapping[str, Mapping[str, float]] | None = None) -> Figure:
+    outcome = outcome_of(
+        TRIALS,
+        front=(0, 1, 2),
+        chosen=0,
+        places=PLACES,
+        gap_errors=GAP_ERRORS,
+        references=references,
+        objectives=objectives,
+    )
+    return tradeoff_figure(TRIALS, outcome, objectives=parse_objectives(objectives), **NAMES)
 
 
 def traces(figure: Figure, name: str) -> list[Figure]:
@@ -76,13 +76,11 @@ def test_every_legend_entry_stands_once() -> None:
 
 
 def test_a_reference_within_reach_is_drawn() -> None:
-    near = ReferencePoint("ridge", 0.15, 80.0, {"mae": 0.15, "mean_width": 0.5})
-    far = ReferencePoint("naive", 9.0, 80.0, {"mae": 9.0, "mean_width": 9.0})
-    figure = draw("mae", "mean_width", references=(near, far))
+    near, far = {"mae": 0.15, "mean_width": 0.5}, {"mae": 9.0, "mean_width": 9.0}
+    figure = draw("mae", "mean_width", references={"ridge": near, "naive": far})
     assert [t.x for t in traces(figure, "references")] == [(0.15,)]
 
 
-def test_without_a_judged_trial_it_is_said_in_words() -> None:
-    failed = TrialPoint(0, TrialState.FAILED)
-    figure = tradeoff_figure([failed], [], objectives=parse_objectives(("mae", "r2")), **NAMES)
+def test_without_a_scored_trial_it_is_said_in_words() -> None:
+    figure = tradeoff_figure([failed(0)], None, objectives=parse_objectives(("mae", "r2")), **NAMES)
     assert figure.layout.annotations[0].text == "No trial has been judged yet."

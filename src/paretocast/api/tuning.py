@@ -317,7 +317,7 @@ def save_pages(
     result: StudyResult, settings: TuneSettings, run: RunDirectory, task: Task
 ) -> list[str]:
     """Write the pages of a study and return the names of their files."""
-    from paretocast.report import study_pages
+    from paretocast.report import StudyReport, study_pages
     from paretocast.results.assessment import assess_trial
 
     assessment = (
@@ -325,16 +325,17 @@ def save_pages(
         if result.outcome
         else ""
     )
-    pages = study_pages(
+    report = StudyReport(
         result,
-        settings=settings,
+        settings,
         unit=task.series.unit,
         dataset=run.dataset,
         job_id=run.job_id,
         notes=task.assumptions,
-        honesty=assessment,
+        assessment=assessment,
         folder=str(run.folder),
     )
+    pages = study_pages(report)
     for name, html in pages.items():
         files.save_text(run.page(name), html)
     return [run.page(name).name for name in pages]

@@ -14,9 +14,6 @@ from paretocast.models.baselines.catalogue import BASELINES
 from paretocast.search.models import MODELS
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
     from paretocast.benchmark import BenchmarkPlan, BenchmarkResult, Comparison, Row
     from paretocast.settings import TuneSettings
 
@@ -152,6 +149,7 @@ def benchmark(
     """
     from paretocast.benchmark import plan_benchmark, run_benchmark
     from paretocast.cli.display import print_note, print_notes
+    from paretocast.cli.progress import BenchmarkProgress
     from paretocast.study.interruption import StopRequest
     from paretocast.study.parallel import default_threads
     from paretocast.training import TrainingInterrupted, use_threads
@@ -198,68 +196,6 @@ def benchmark(
     print_benchmark(proof)
     print_notes(proof.plan.task.assumptions)
     _save(proof, workspace)
-
-
-class BenchmarkProgress:
-    """One bar over the gradient steps of all trainings; a line for each elsewhere."""
-
-    def __init__(self) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-        self._console = stderr_console()
-        self._live = self._console.is_terminal
-        self._progress = Progress(
-            TextColumn("[bold]benchmark"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:3.0f} %"),
-            TextColumn("{task.fields[now]}", style="dim"),
-            TimeElapsedColumn(),
-            console=self._console,
-            disable=not self._live,
-        )
-        self._bar = self._progress.add_task("steps", total=None, now="")
-        self._done = 0
-        self._here = 0
-        self._last_step = 0
-
-    def __enter__(self) -> Self:
-        """Show the bar."""
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Leave the last state of the bar on the terminal."""
-        self._progress.stop()
-
-    def planned(self, n_steps: int) -> None:
-        """Know how much there is to do."""
-        self._progress.update(self._bar, total=n_steps)
-
-    def began(self, what: str) -> None:
-        """Name what is trained."""
-        self._here = self._last_step = 0
-        self._progress.update(self._bar, now=what)
-        if not self._live:
-            self._console.print(what, highlight=False)
-
-    def advanced(self, step: int) -> None:
-        """Move the bar; a later training of the same config counts from 0 again."""
-        if step < self._last_step:
-            self._here += self._last_step
-        self._last_step = step
-        self._progress.update(self._bar, completed=self._done + self._here + step)
-
-    def ended(self, what: str, *, n_steps: int, kept: bool) -> None:
-        """Count a training."""
-        self._done += n_steps
-        self._progress.update(self._bar, completed=self._done, now="")
-        if kept:
-            self._console.print(f"{what}: its forecasts were kept", highlight=False)
 
 
 def print_benchmark(proof: BenchmarkResult) -> None:

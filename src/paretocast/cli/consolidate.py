@@ -11,7 +11,6 @@ from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.errors import StoreError
 
 if TYPE_CHECKING:
-    from paretocast.report.figures import Explored
     from paretocast.results.repair import Consolidated
 
 STYLES = {"whole": "green", "rebuilt": "yellow", "faulty": "bold red", "under way": "cyan"}
@@ -57,8 +56,7 @@ def consolidate(
         if (rebuilt := study.rebuilt) is not None:
             save_pages(rebuilt.study, rebuilt.settings, study.run, rebuilt.task)
     page = workspace / "results" / "explored.html"
-    explored = [(study, _explored(study)) for study in studies if study.coverages]
-    files.save_text(page, explored_page(explored))
+    files.save_text(page, explored_page([study for study in studies if study.coverages]))
     console = stderr_console()
     for path in (*save_best(studies, workspace), page):
         console.print(f"written {path}", highlight=False, soft_wrap=True)
@@ -97,14 +95,3 @@ def print_studies(studies: list[Consolidated]) -> None:
                     f"{escape(f'in [space.{study.run.model}]')}",
                     highlight=False,
                 )
-
-
-def _explored(study: Consolidated) -> tuple[Explored, ...]:
-    """The coverages of a study as its figure takes them."""
-    from paretocast.report.figures import Explored
-    from paretocast.results.repair import ends_of
-
-    return tuple(
-        Explored(c.name, c.shares, study.losses, c.winner, *ends_of(c.parameter))
-        for c in study.coverages
-    )

@@ -141,7 +141,7 @@ def print_diagnosis(diagnosis: Diagnosis, *, unit: str, subject: str) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from paretocast.report import SLAB_COLUMNS, slab_cells, worst_sentence
+    from paretocast.report import GROUP_COLUMNS, group_cells, worst_sentence
 
     console = stdout_console()
     console.print(
@@ -155,11 +155,11 @@ def print_diagnosis(diagnosis: Diagnosis, *, unit: str, subject: str) -> None:
             title_justify="left",
             box=box.SIMPLE_HEAD,
         )
-        for i, column in enumerate(SLAB_COLUMNS):
+        for i, column in enumerate(GROUP_COLUMNS):
             table.add_column(column, justify="right" if i else "left")
         for group in breakdown.groups if breakdown else (diagnosis.overall,):
             outside = not group.low <= diagnosis.target <= group.high
-            table.add_row(*map(escape, slab_cells(group)), style="yellow" if outside else None)
+            table.add_row(*map(escape, group_cells(group)), style="yellow" if outside else None)
         console.print(table)
     levels = Table(
         title="observations below each quantile", title_justify="left", box=box.SIMPLE_HEAD

@@ -112,7 +112,7 @@ class ConsoleDisplay:
 
     def levels(self, second: SecondStage) -> None:
         """Print the levels that the second stage has found."""
-        from paretocast.cli.stages import print_levels
+        from paretocast.cli.tables import print_levels
 
         print_levels(second)
 

@@ -1,11 +1,18 @@
-"""The progress of a study: a live bar on a terminal, a line per trial elsewhere."""
+"""Progress of a study or a benchmark: a live bar on a terminal, a line per training elsewhere."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from paretocast.cli.console import duration, significant, stderr_console
 from paretocast.search.selection import TrialState
@@ -23,32 +30,14 @@ if TYPE_CHECKING:
 WORKERS_SHOWN = 4
 
 
-class StudyProgress:
-    """Trial count, best MAE, its PICP and the time left, of one process or of several."""
+class LiveBar:
+    """A bar on stderr while the context is open; it is drawn on a terminal only."""
 
-    def __init__(self, *, n_trials: int, n_done: int, time_limit_seconds: float | None) -> None:
+    def __init__(self, *columns: ProgressColumn, total: float | None, **fields: str) -> None:
         self._console = stderr_console()
-        self._n_trials = n_trials
-        self._n_done = n_done
-        self._limit = time_limit_seconds
-        self._started = self._training_since = time.monotonic()
-        self._n_here = 0
-        self._seen_busy = False
         self._live = self._console.is_terminal
-        self._progress = Progress(
-            TextColumn("[bold]trials"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[best]}"),
-            TextColumn("{task.fields[now]}", style="dim"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
-            console=self._console,
-            disable=not self._live,
-        )
-        self._bar = self._progress.add_task(
-            "trials", total=n_trials, completed=n_done, best="", now="", left=""
-        )
+        self._progress = Progress(*columns, console=self._console, disable=not self._live)
+        self._bar = self._progress.add_task("", total=total, **fields)
 
     def __enter__(self) -> Self:
         """Show the bar."""
@@ -63,6 +52,32 @@ class StudyProgress:
     ) -> None:
         """Leave the last state of the bar on the terminal."""
         self._progress.stop()
+
+
+class StudyProgress(LiveBar):
+    """Trial count, best MAE, its PICP and the time left, of one process or of several."""
+
+    def __init__(self, *, n_trials: int, n_done: int, time_limit_seconds: float | None) -> None:
+        super().__init__(
+            TextColumn("[bold]trials"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[best]}"),
+            TextColumn("{task.fields[now]}", style="dim"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            total=n_trials,
+            best="",
+            now="",
+            left="",
+        )
+        self._progress.update(self._bar, completed=n_done)
+        self._n_trials = n_trials
+        self._n_done = n_done
+        self._limit = time_limit_seconds
+        self._started = self._training_since = time.monotonic()
+        self._n_here = 0
+        self._workers_began = False
 
     def trial_started(self, number: int, config: dict[str, Any], *, resumed: bool) -> None:
         """Name the trial."""
@@ -99,14 +114,14 @@ class StudyProgress:
             self.say(f"trial {record.number} failed: {record.reason}")
 
     def show_workers(self, reports: Sequence[WorkerReport]) -> None:
-        """Show where the workers are; between two looks of the caller all may have moved."""
+        """Show the trial of each worker; between two calls all may have moved."""
         busy = [report for report in reports if report.trial is not None]
         parts = [
             f"{report.index}: trial {report.trial} {report.share:.0%}"
             for report in busy[:WORKERS_SHOWN]
         ]
-        if busy and not self._seen_busy:  # what they took to load says nothing about the rest
-            self._seen_busy, self._training_since = True, time.monotonic()
+        if busy and not self._workers_began:  # what they took to load says nothing about the rest
+            self._workers_began, self._training_since = True, time.monotonic()
         if len(busy) > WORKERS_SHOWN:
             parts.append(f"{len(busy) - WORKERS_SHOWN} more")
         share = sum(report.share for report in busy)
@@ -133,6 +148,49 @@ class StudyProgress:
         if self._limit is not None:
             left = min(left, self._limit - (now - self._started))
         return f"about {duration(max(0.0, left))} left" if left > 0.0 else ""
+
+
+class BenchmarkProgress(LiveBar):
+    """One bar over the gradient steps of all trainings; a line for each elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            TextColumn("[bold]benchmark"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:3.0f} %"),
+            TextColumn("{task.fields[now]}", style="dim"),
+            TimeElapsedColumn(),
+            total=None,
+            now="",
+        )
+        self._done = 0
+        self._here = 0
+        self._last_step = 0
+
+    def planned(self, n_steps: int) -> None:
+        """Know how much there is to do."""
+        self._progress.update(self._bar, total=n_steps)
+
+    def began(self, what: str) -> None:
+        """Name what is trained."""
+        self._here = self._last_step = 0
+        self._progress.update(self._bar, now=what)
+        if not self._live:
+            self._console.print(what, highlight=False)
+
+    def advanced(self, step: int) -> None:
+        """Move the bar; a later training of the same config counts from 0 again."""
+        if step < self._last_step:
+            self._here += self._last_step
+        self._last_step = step
+        self._progress.update(self._bar, completed=self._done + self._here + step)
+
+    def ended(self, what: str, *, n_steps: int, kept: bool) -> None:
+        """Count a training."""
+        self._done += n_steps
+        self._progress.update(self._bar, completed=self._done, now="")
+        if kept:
+            self._console.print(f"{what}: its forecasts were kept", highlight=False)
 
 
 def _describe_best(outcome: Outcome | None) -> str:

@@ -1,18 +1,19 @@
-"""Tables on stdout."""
+"""Tables on stdout: the outcome of a study, the levels of its second stage."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from paretocast.cli.console import significant, stdout_console
+from paretocast.cli.console import significant, stderr_console, stdout_console
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from paretocast.results.two_stage import SecondStage
     from paretocast.search.objectives import Objective
     from paretocast.study.outcome import Outcome
     from paretocast.training.trial import TrialRecord
@@ -53,9 +54,9 @@ def print_outcome(outcome: Outcome, *, unit: str) -> None:
     console.print(table)
     _print_ties(outcome)
     if not outcome.feasible:
-        wanted = " and ".join(str(constraint) for constraint in outcome.constraints)
+        required = " and ".join(str(constraint) for constraint in outcome.constraints)
         console.print(
-            f"[yellow]no trial meets {escape(wanted)}: the front holds the trials that miss it "
+            f"[yellow]no trial meets {escape(required)}: the front holds the trials that miss it "
             "least[/yellow]",
             highlight=False,
         )
@@ -77,7 +78,7 @@ def print_outcome(outcome: Outcome, *, unit: str) -> None:
 
 
 def _print_ties(outcome: Outcome) -> None:
-    """What the marks mean, and which trials beside the front cannot be told from it."""
+    """The meaning of the marks, and the trials off the front that are tied with it."""
     console = stdout_console()
     if any(outcome.is_tied(number) for number in outcome.front):
         console.print("≈ on the front by measurement; another trial may belong in its place")
@@ -120,3 +121,49 @@ def _score_cells(
     cells.insert(1, error)
     cells.insert(3, interval)
     return [*cells, *(significant(scores[objective.name]) for objective in others)]
+
+
+def print_levels(second: SecondStage) -> None:
+    """The levels of the interval, and its scores where they were fitted and on fresh hours."""
+    content = second.content
+    console = stdout_console()
+    console.print(
+        f"\n[bold]stage 2[/bold]: levels for {content['target_coverage']:g} % from the stored "
+        f"forecasts of trial {content['trial']}; width in {escape(second.unit)}",
+        highlight=False,
+    )
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("")
+    for column in ("q_low", "q_high", "PICP %", "95 % interval", "width"):
+        table.add_column(column, justify="right")
+    tail = (1.0 - content["target_coverage"] / 100.0) / 2.0
+    low, high = content["picp_interval"]
+    chosen = (second.chosen.low, second.chosen.high)
+    rows: list[tuple[str, tuple[float, float], dict[str, Any], str]] = [
+        (f"fitted on {content['fitted_on']}", chosen, content["on_fitted"], ""),
+        (f"judged on {content['judged_on']} ★", chosen, content, f"{low:.1f}–{high:.1f}"),
+        (
+            f"nominal levels on {content['judged_on']}",
+            (tail, 1.0 - tail),
+            content["nominal"],
+            "",
+        ),
+    ]
+    for label, (q_low, q_high), scores, interval in rows:
+        table.add_row(
+            label,
+            f"{q_low:.4f}",
+            f"{q_high:.4f}",
+            f"{scores['picp']:.1f}",
+            interval,
+            significant(scores["mean_width"]),
+        )
+    console.print(table)
+    if second.searched is not None:
+        console.print(
+            f"cost {second.chosen.cost:.3f}, exact; best of "
+            f"{content['searched']['n_trials']} proposals {second.searched.cost:.3f} at "
+            f"{second.searched.low:.4f} and {second.searched.high:.4f}",
+            highlight=False,
+        )
+    stderr_console().print(f"levels in {second.path}", highlight=False, soft_wrap=True)

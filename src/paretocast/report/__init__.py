@@ -1,18 +1,18 @@
 """Self-contained HTML pages: text around figures, with units, sample sizes and uncertainty.
 
-`search` writes the pages of a study, `calibration` how honest its forecasts are, `demand` that of a
-series, `benchmark` what models are worth, `explored` what searches have seen of their spaces;
-`page` holds their parts. Functions return text; `store` writes it.
+`study` writes the pages of a study, with `trials` its tables and `assessment` the part on the
+calibrate split; `calibration` the page of a diagnosis, `demand` that of a series, `benchmark` that
+of a benchmark, `space` that of the values tried; `page` holds their parts. Functions return text.
 """
 
 from __future__ import annotations
 
 from paretocast.report.benchmark import benchmark_page
-from paretocast.report.calibration import SLAB_COLUMNS, diagnosis_page, slab_cells, worst_sentence
+from paretocast.report.calibration import GROUP_COLUMNS, diagnosis_page, group_cells, worst_sentence
 from paretocast.report.demand import series_page
 from paretocast.report.space import explored_page
 from paretocast.report.study import (
-    StudyFacts,
+    StudyReport,
     history_page,
     importance_page,
     pareto_page,
@@ -20,16 +20,16 @@ from paretocast.report.study import (
 )
 
 __all__ = [
-    "SLAB_COLUMNS",
-    "StudyFacts",
+    "GROUP_COLUMNS",
+    "StudyReport",
     "benchmark_page",
     "diagnosis_page",
     "explored_page",
+    "group_cells",
     "history_page",
     "importance_page",
     "pareto_page",
     "series_page",
-    "slab_cells",
     "study_pages",
     "worst_sentence",
 ]

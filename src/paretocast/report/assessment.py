@@ -1,11 +1,11 @@
-"""The part of a study's page on how honest the chosen trial is on hours that chose nothing."""
+"""Section of a study's page on the chosen trial's coverage on the calibrate split."""
 
 from __future__ import annotations
 
 from html import escape
 from typing import TYPE_CHECKING
 
-from paretocast.report.calibration import SLAB_COLUMNS, slab_cells, worst_sentence
+from paretocast.report.calibration import GROUP_COLUMNS, group_cells, worst_sentence
 from paretocast.report.figures import breakdown_figure, reliability_figure
 from paretocast.report.page import (
     fact_boxes,
@@ -27,31 +27,34 @@ SHOWN = ("lead time", "local hour", "month")
 LEAST_SHOWN_PERCENT = 0.05
 
 
-def honesty_section(found: Assessment | str, *, model: str, dataset: str, folder: str) -> str:
+def assessment_section(
+    assessment: Assessment | str, *, model: str, dataset: str, folder: str
+) -> str:
     """Coverage on the calibrate split, where it fails, and what calibration makes of it.
 
     Parameters
     ----------
-    found : Assessment or str
-        A sentence where nothing is known; empty for no section at all.
+    assessment : Assessment or str
+        A sentence where there is no assessment; empty for no section at all.
     folder : str
         Of the run, for the commands that go on from here.
     """
-    if isinstance(found, str):
-        return section(HEADING, found) if found else ""
-    diagnosis = found.diagnosis
+    if isinstance(assessment, str):
+        return section(HEADING, assessment) if assessment else ""
+    diagnosis = assessment.diagnosis
     worst = ""
     if diagnosis.worst is not None:
         text = worst_sentence(diagnosis.worst, diagnosis.target)
         worst = (warning if diagnosis.worst.differs_from(diagnosis.target) else paragraph)(text)
-    seeds = " Of its trainings with different seeds it is the first." if found.repeated else ""
+    seeds = " Of its trainings with different seeds it is the first." if assessment.repeated else ""
     parts = [
         section(
             HEADING,
-            f"The calibrate split served neither the training nor the choice, so {found.subject} "
-            f"has no advantage there.{seeds} Bars are 95 % intervals from resampled days.",
+            "The calibrate split served neither the training nor the choice, so "
+            f"{assessment.subject} has no advantage there.{seeds} Bars are 95 % intervals from "
+            "resampled days.",
         ),
-        _facts(found),
+        _facts(assessment),
         worst,
         figure_box(
             reliability_figure(
@@ -65,12 +68,12 @@ def honesty_section(found: Assessment | str, *, model: str, dataset: str, folder
     ]
     for breakdown in diagnosis.breakdowns:
         if breakdown.name in SHOWN:
-            figure = breakdown_figure(breakdown, target=diagnosis.target, unit=found.unit)
+            figure = breakdown_figure(breakdown, target=diagnosis.target, unit=assessment.unit)
             element_id = f"by-{breakdown.name.replace(' ', '-')}"
             parts.append(figure_box(figure, element_id=element_id))
-            rows = [slab_cells(slab) for slab in breakdown.groups]
-            parts.append(folded(f"By {breakdown.name}, in numbers", table(SLAB_COLUMNS, rows)))
-    parts.append(_calibration(found, folder))
+            rows = [group_cells(group) for group in breakdown.groups]
+            parts.append(folded(f"By {breakdown.name}, in numbers", table(GROUP_COLUMNS, rows)))
+    parts.append(_calibration(assessment, folder))
     return "\n".join(part for part in parts if part)
 
 
@@ -88,33 +91,33 @@ def _calibrator_table(compared: tuple[IntervalScores, ...], *, best: str) -> str
     return table(header, rows, marked=marked)
 
 
-def _facts(found: Assessment) -> str:
-    overall, target = found.diagnosis.overall, found.diagnosis.target
+def _facts(assessment: Assessment) -> str:
+    overall, target = assessment.diagnosis.overall, assessment.diagnosis.target
     facts = [
         (
             f"Coverage of the {target:g} % interval",
             f"{overall.picp:.1f} %",
             f"{overall.low:.1f} to {overall.high:.1f} with 95 % confidence",
         ),
-        ("Mean width", number(overall.mean_width), found.unit),
-        ("Winkler score", number(overall.winkler), f"{found.unit}, lower is better"),
+        ("Mean width", number(overall.mean_width), assessment.unit),
+        ("Winkler score", number(overall.winkler), f"{assessment.unit}, lower is better"),
     ]
-    if found.compared:
-        raw, best = _before_and_after(found)
+    if assessment.compared:
+        raw, best = _before_and_after(assessment)
         facts.append((f"Calibrated by {best.name}", f"{best.picp:.1f} %", _gain(raw, best)))
     facts.append(("Observed values", str(overall.n), f"{overall.n_windows} windows"))
     return fact_boxes(facts)
 
 
-def _calibration(found: Assessment, folder: str) -> str:
+def _calibration(assessment: Assessment, folder: str) -> str:
     heading = "What calibration makes of it"
     commands = (
         f"<p><code>paretocast calibrate {escape(folder)}</code> fits it on the whole split and "
         f"writes it; <code>paretocast diagnose {escape(folder)}</code> shows every group.</p>"
     )
-    if not found.compared:
-        return section(heading, f"{found.reason}.")
-    raw, best = _before_and_after(found)
+    if not assessment.compared:
+        return section(heading, f"{assessment.reason}.")
+    raw, best = _before_and_after(assessment)
     if best.name == raw.name:
         verdict = (
             "No calibrator lowers the Winkler score on the folds: leave the forecast as it is."
@@ -122,21 +125,21 @@ def _calibration(found: Assessment, folder: str) -> str:
     else:
         verdict = (
             f"On the folds {best.name} takes the Winkler score from {number(raw.winkler)} to "
-            f"{number(best.winkler)} {found.unit}, coverage from {raw.picp:.1f} to "
+            f"{number(best.winkler)} {assessment.unit}, coverage from {raw.picp:.1f} to "
             f"{best.picp:.1f} % and the mean width from {number(raw.mean_width)} to "
-            f"{number(best.mean_width)} {found.unit}."
+            f"{number(best.mean_width)} {assessment.unit}."
         )
     reason = (
-        f"{found.reason}. Those that go on learning walk through a fold day by day. Width and "
-        f"losses are in {found.unit}."
+        f"{assessment.reason}. Those that go on learning walk through a fold day by day. Width and "
+        f"losses are in {assessment.unit}."
     )
-    listed = _calibrator_table(found.compared, best=best.name)
+    listed = _calibrator_table(assessment.compared, best=best.name)
     return section(heading, verdict, reason) + listed + commands
 
 
-def _before_and_after(found: Assessment) -> tuple[IntervalScores, IntervalScores]:
-    by_name = {row.name: row for row in found.compared}
-    return by_name["none"], by_name[found.best]
+def _before_and_after(assessment: Assessment) -> tuple[IntervalScores, IntervalScores]:
+    by_name = {row.name: row for row in assessment.compared}
+    return by_name["none"], by_name[assessment.best]
 
 
 def _gain(raw: IntervalScores, best: IntervalScores) -> str:

@@ -1,4 +1,4 @@
-"""The page of a benchmark: what tuned models are worth, with pictures of their forecasts."""
+"""Page of a benchmark: scores of tuned models and baselines, and pictures of their forecasts."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from paretocast.data.checks import count
 from paretocast.metrics.diagnostics import diagnose
 from paretocast.report.figures import (
-    ForecastDay,
-    MethodScore,
     forecast_figure,
     reliability_figure,
     scores_figure,
 )
 from paretocast.report.page import (
     bullets,
-    count,
     document,
     fact_boxes,
     figure_box,
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
     from paretocast.data.task import Task
     from paretocast.report.figures import Figure
 
-N_DAYS = 4
 DAY_SHARES = (0.1, 0.5, 0.9, 1.0)  # of the days from the easiest to the hardest
 
 
@@ -60,10 +57,7 @@ def benchmark_page(proof: BenchmarkResult, *, verdicts: Sequence[str], notes: Se
         bullets("What comes of it", verdicts) if verdicts else "",
         figure_box(
             scores_figure(
-                [_method_score(row) for row in comparison.rows],
-                target_coverage=plan.coverage,
-                unit=unit,
-                dataset=dataset,
+                comparison.rows, target_coverage=plan.coverage, unit=unit, dataset=dataset
             ),
             element_id="scores",
         ),
@@ -144,15 +138,15 @@ def _differences(comparison: Comparison, unit: str) -> str:
         return ""
     rows = [
         (
-            one.method,
-            one.other,
-            one.score,
-            number(one.mean, digits=3),
-            f"{number(one.low, digits=3)} to {number(one.high, digits=3)}",
-            one.p_text,
-            one.verdict,
+            gap.method,
+            gap.other,
+            gap.score,
+            number(gap.mean, digits=3),
+            f"{number(gap.low, digits=3)} to {number(gap.high, digits=3)}",
+            gap.p_text,
+            gap.verdict,
         )
-        for one in comparison.differences
+        for gap in comparison.differences
     ]
     header = ("method", "against", "score", f"difference ({unit})", "95 % interval", "p", "")
     text = section(
@@ -166,35 +160,42 @@ def _differences(comparison: Comparison, unit: str) -> str:
 
 
 def _days_figure(task: Task, row: Row) -> Figure:
+    forecast = row.entry.forecasts[0]
+    days = example_days(task, forecast)
+    issue_times = task.issue_times("test")[list(days)]
     return forecast_figure(
-        example_days(task, row.entry.forecasts[0]),
+        issue_times.tz_convert(task.series.calendar.zone),
+        forecast[list(days)],
+        observed=task.observed("test")[list(days)],
         levels=np.array(task.shape.levels),
+        titles=[
+            f"{t:%Y-%m-%d}, {name} day" for t, name in zip(issue_times, days.values(), strict=True)
+        ],
         unit=task.series.unit,
         model=row.entry.label,
         dataset=task.series.name,
     )
 
 
-def example_days(task: Task, forecast: NDArray[np.float64]) -> list[ForecastDay]:
-    """A few issues from easy to the hardest, by the mean absolute error of their median."""
+def example_days(task: Task, forecast: NDArray[np.float64]) -> dict[int, str]:
+    """A few windows from easy to the hardest, by the mean absolute error of their median.
+
+    Windows with a missing observation are left out.
+
+    Returns
+    -------
+    dict of int to str
+        Position of the window among the test issues, and how hard it is, such as "a usual".
+    """
     observed = task.observed("test")
     median = forecast[:, :, list(task.shape.levels).index(0.5)]
     whole = np.flatnonzero(~np.isnan(observed).any(axis=1))
     if not whole.size:
-        return []
+        return {}
     errors = np.abs(observed - median)[whole].mean(axis=1)
     order = whole[np.argsort(errors, kind="stable")]
     picked = dict.fromkeys(int(order[round(share * (order.size - 1))]) for share in DAY_SHARES)
-    hours = task.horizon_positions("test")
-    return [
-        ForecastDay(
-            title=f"{task.issue_times('test')[i]:%Y-%m-%d}, {name} day",
-            times=task.series.index[hours[i]].tz_convert(task.series.calendar.zone),
-            observed=observed[i],
-            quantiles=forecast[i],
-        )
-        for i, name in zip(picked, ("an easy", "a usual", "a hard", "the hardest"), strict=False)
-    ]
+    return dict(zip(picked, ("an easy", "a usual", "a hard", "the hardest"), strict=False))
 
 
 def _reliability(task: Task, row: Row, *, target: float) -> Figure:
@@ -217,17 +218,3 @@ def _reliability(task: Task, row: Row, *, target: float) -> Figure:
 def _provenance(comparison: Comparison) -> str:
     items = [f"{row.entry.label}: {row.entry.source}" for row in comparison.rows]
     return bullets("Where parameters and calibrators come from", items)
-
-
-def _method_score(row: Row) -> MethodScore:
-    return MethodScore(
-        label=row.entry.label,
-        kind=row.entry.parameters,
-        mae=row.scores["mae"],
-        mae_low=row.mae_low,
-        mae_high=row.mae_high,
-        pinball=row.scores["pinball"],
-        picp=row.scores["picp"],
-        picp_low=row.picp_low,
-        picp_high=row.picp_high,
-    )

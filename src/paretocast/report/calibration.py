@@ -1,4 +1,4 @@
-"""The page that says how honest a forecast is."""
+"""Page of a diagnosis: coverage, reliability and PIT histogram of a forecast."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from paretocast.metrics.diagnostics import Diagnosis, GroupCoverage, WorstGroup
 
-SLAB_COLUMNS = ("", "PICP %", "95 % interval", "width", "Winkler", "values", "windows")
+GROUP_COLUMNS = ("", "PICP %", "95 % interval", "width", "Winkler", "values", "windows")
 
 
 def diagnosis_page(
@@ -38,9 +38,9 @@ def diagnosis_page(
     Parameters
     ----------
     subject : str
-        Whose forecast it is and on which windows, such as "trial 3, calibrate split".
+        The forecast and its windows, such as "trial 3, calibrate split".
     notes : sequence of str
-        What its scores take for granted.
+        Assumptions under which the scores hold.
     """
     overall, target = diagnosis.overall, diagnosis.target
     body = [
@@ -74,8 +74,8 @@ def diagnosis_page(
     for i, breakdown in enumerate(diagnosis.breakdowns):
         figure = breakdown_figure(breakdown, target=target, unit=unit)
         body.append(figure_box(figure, element_id=f"breakdown-{i}"))
-        rows = [slab_cells(slab) for slab in breakdown.groups]
-        body.append(folded(f"By {breakdown.name}, in numbers", table(SLAB_COLUMNS, rows)))
+        rows = [group_cells(group) for group in breakdown.groups]
+        body.append(folded(f"By {breakdown.name}, in numbers", table(GROUP_COLUMNS, rows)))
     return document(
         f"{model} on {dataset}: honesty of the intervals",
         eyebrow=f"{model} · {dataset} · {subject}",
@@ -91,28 +91,28 @@ def diagnosis_page(
 
 
 def worst_sentence(worst: WorstGroup, target: float) -> str:
-    """The weakest place in words, with what so many looks do to its interval."""
-    slab = worst.group
+    """A sentence on the group farthest from the target, its interval widened for so many groups."""
+    group = worst.group
     verdict = (
         "more than chance explains"
         if worst.differs_from(target)
         else "which chance among so many groups explains"
     )
     return (
-        f"Farthest from {target:g} %: {worst.grouping} {slab.label} with {slab.picp:.1f} % of "
-        f"{slab.n} values. {worst.n_looked_at} groups were looked at; widened for that, its "
+        f"Farthest from {target:g} %: {worst.grouping} {group.label} with {group.picp:.1f} % of "
+        f"{group.n} values. {worst.n_looked_at} groups were looked at; widened for that, its "
         f"interval is {worst.low:.1f} to {worst.high:.1f} %, {verdict}."
     )
 
 
-def slab_cells(slab: GroupCoverage) -> list[str]:
-    """A row of `SLAB_COLUMNS`."""
+def group_cells(group: GroupCoverage) -> list[str]:
+    """A row of `GROUP_COLUMNS`."""
     return [
-        slab.label,
-        f"{slab.picp:.1f}",
-        f"{slab.low:.1f}–{slab.high:.1f}",
-        number(slab.mean_width),
-        number(slab.winkler),
-        str(slab.n),
-        str(slab.n_windows),
+        group.label,
+        f"{group.picp:.1f}",
+        f"{group.low:.1f}–{group.high:.1f}",
+        number(group.mean_width),
+        number(group.winkler),
+        str(group.n),
+        str(group.n_windows),
     ]

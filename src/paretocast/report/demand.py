@@ -1,4 +1,4 @@
-"""The page of a series."""
+"""Page of a series."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def series_page(dataset: Dataset) -> str:
-    """A data set as a picture, coloured by the splits of a day-ahead task."""
+    """A figure of a data set, coloured by the splits of a day-ahead task."""
     series, index = dataset.series, dataset.series.index
     n_missing = int(np.isnan(series.values).sum())
     covariates = ", ".join(covariate.name for covariate in series.covariates)
@@ -56,7 +56,7 @@ def series_page(dataset: Dataset) -> str:
 
 
 def plan_spans(dataset: Dataset) -> Sequence[SplitSpan]:
-    """Where each split lies, for a day-ahead task.
+    """The time span of each split, for a day-ahead task.
 
     Raises
     ------

@@ -190,14 +190,3 @@ def number(value: object, *, digits: int = 4) -> str:
     if value is None:
         return MISSING
     return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
-
-
-def count(n: int, noun: str) -> str:
-    """A count with its noun.
-
-    Examples
-    --------
-    >>> count(1, "trial"), count(3, "trial")
-    ('1 trial', '3 trials')
-    """
-    return f"{n} {noun}{'' if n == 1 else 's'}"

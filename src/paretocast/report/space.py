@@ -1,11 +1,12 @@
-"""The page of what searches have explored, and whether their winners sit on a bound."""
+"""Page of the values that trials took in their spaces, and of winners on a bound."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paretocast.report.figures import Explored, explored_figure
-from paretocast.report.page import bullets, count, document, figure_box, section, table
+from paretocast.data.checks import count
+from paretocast.report.figures import explored_figure
+from paretocast.report.page import bullets, document, figure_box, section, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,21 +14,15 @@ if TYPE_CHECKING:
     from paretocast.results.repair import Consolidated
 
 
-def explored_page(found: Sequence[tuple[Consolidated, tuple[Explored, ...]]]) -> str:
-    """All studies with a result, one figure each.
-
-    Parameters
-    ----------
-    found : sequence of (study, its parameters as they are drawn)
-    """
+def explored_page(studies: Sequence[Consolidated]) -> str:
+    """All studies with a scored trial, one figure each."""
     body = []
-    for i, (study, parameters) in enumerate(found):
+    for i, study in enumerate(studies):
         name = study.run.study_name
         advice = [coverage.advice for coverage in study.coverages if coverage.advice]
         body.append(section(name, f"{count(len(study.losses), 'judged trial')}."))
-        body.append(
-            figure_box(explored_figure(parameters, subject=name, unit=""), element_id=f"space-{i}")
-        )
+        figure = explored_figure(study.coverages, losses=study.losses, subject=name, unit="")
+        body.append(figure_box(figure, element_id=f"space-{i}"))
         if advice:
             body.append(bullets("On a bound", advice))
         rows = [

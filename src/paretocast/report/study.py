@@ -5,20 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from paretocast.report.assessment import honesty_section
+from paretocast.data.checks import count
+from paretocast.report.assessment import assessment_section
 from paretocast.report.figures import (
     MIN_TRIALS_FOR_IMPORTANCE,
-    ReferencePoint,
-    TrialPoint,
     history_figure,
     importance_figure,
     pareto_figure,
     tradeoff_figure,
 )
+from paretocast.report.figures.search import front_records, named_references
 from paretocast.report.page import (
-    MISSING,
     bullets,
-    count,
     document,
     fact_boxes,
     figure_box,
@@ -33,7 +31,7 @@ from paretocast.search.objectives import DEFAULT_OBJECTIVES, known_objectives, p
 from paretocast.search.selection import TrialState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from paretocast.results.assessment import Assessment
     from paretocast.search.objectives import Objective
@@ -47,197 +45,135 @@ FEW_TRIALS_FOR_IMPORTANCE = 40  # below, the shares still move a lot with every 
 
 
 @dataclass(frozen=True)
-class StudyFacts:
-    """What the pages of a study say beside its trials.
+class StudyReport:
+    """A study with everything else that its pages say.
 
     Attributes
     ----------
     unit : str
         Of the target.
-    target_coverage : float
-        In percent.
-    policy, rule, reason : str
-        What the user asked for, the rule that chose, and why; empty while nothing is chosen.
-    n_observed : int
-        Observed hours of the tune split, on which every score rests.
     notes : tuple of str
         Assumptions under which the scores hold, one sentence each.
-    objectives, constraints : tuple of str
-        Names of the scores searched for, and the requirements.
-    feasible : bool
-        Whether the front meets the requirements.
-    honesty : Assessment or str
-        Of the chosen trial on the calibrate split; a sentence where it is not known.
+    assessment : Assessment or str
+        Of the chosen trial on the calibrate split; a sentence where there is none.
     folder : str
         Of the run, as a command would name it.
     """
 
-    model: str
+    result: StudyResult
+    settings: TuneSettings
+    unit: str
     dataset: str
     job_id: str
-    unit: str
-    target_coverage: float
-    policy: str = ""
-    rule: str = ""
-    reason: str = ""
-    n_observed: int = 0
-    training_hours: float = 0.0
     notes: tuple[str, ...] = ()
-    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
-    constraints: tuple[str, ...] = ()
-    feasible: bool = True
-    honesty: Assessment | str = ""
+    assessment: Assessment | str = ""
     folder: str = "RUN"
 
     @property
-    def searched(self) -> tuple[Objective, ...]:
-        """The objectives themselves."""
-        return parse_objectives(self.objectives)
+    def model(self) -> str:
+        """Name of the model."""
+        return self.settings.model
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """Front and chosen trial; None while no trial is complete."""
+        return self.result.outcome
+
+    @property
+    def records(self) -> tuple[TrialRecord, ...]:
+        """Finished trials by number, each scored on the mean over its seeds."""
+        return self.result.records
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What the search minimised."""
+        return parse_objectives(self.settings.objectives)
+
+    @property
+    def in_default_objectives(self) -> bool:
+        """Whether error against coverage shows all that was searched for."""
+        return set(self.settings.objectives) == set(DEFAULT_OBJECTIVES)
 
 
-def study_pages(
-    result: StudyResult,
-    *,
-    settings: TuneSettings,
-    unit: str,
-    dataset: str,
-    job_id: str,
-    notes: Sequence[str] = (),
-    honesty: Assessment | str = "",
-    folder: str = "RUN",
-) -> dict[str, str]:
-    """The three pages of a study, by the names of their files.
-
-    Parameters
-    ----------
-    notes, honesty, folder
-        As of `StudyFacts`.
-    """
-    outcome = result.outcome
-    records = outcome.records if outcome else result.records
-    facts = StudyFacts(
-        model=settings.model,
-        dataset=dataset,
-        job_id=job_id,
-        unit=unit,
-        target_coverage=settings.target_coverage,
-        policy=outcome.selection.policy if outcome else "",
-        rule=outcome.selection.rule if outcome else "",
-        reason=outcome.selection.reason if outcome else "",
-        n_observed=int(outcome.chosen.scores["n"]) if outcome else 0,
-        training_hours=sum(record.fit_seconds for record in records) / 3600.0,
-        notes=tuple(notes),
-        objectives=settings.objectives,
-        constraints=settings.require,
-        feasible=outcome.feasible if outcome else True,
-        honesty=honesty,
-        folder=folder,
-    )
-    trials = [_trial_point(record, outcome) for record in records]
-    references = [
-        ReferencePoint(name.replace("_", " "), scores["mae"], scores["picp"], scores)
-        for name, scores in (outcome.baselines if outcome else {}).items()
-    ]
-    objectives = known_objectives()
-    importances = {objectives[name].label: shares for name, shares in result.importances.items()}
+def study_pages(study: StudyReport) -> dict[str, str]:
+    """The three pages of a study, by the names of their files."""
     return {
-        "pareto_front": pareto_page(facts, trials, references),
-        "mae_history": history_page(facts, trials),
-        "param_importance": importance_page(facts, trials, importances),
+        "pareto_front": pareto_page(study),
+        "mae_history": history_page(study),
+        "param_importance": importance_page(study),
     }
 
 
-def pareto_page(
-    facts: StudyFacts, trials: Sequence[TrialPoint], references: Sequence[ReferencePoint]
-) -> str:
+def pareto_page(study: StudyReport) -> str:
     """The front, the chosen trial and why, and how both compare with the references."""
+    outcome = study.outcome
     figure = pareto_figure(
-        trials,
-        references,
-        target_coverage=facts.target_coverage,
-        unit=facts.unit,
-        model=facts.model,
-        dataset=facts.dataset,
-        objectives=facts.objectives,
+        study.records,
+        outcome,
+        target_coverage=study.settings.target_coverage,
+        unit=study.unit,
+        model=study.model,
+        dataset=study.dataset,
     )
-    front = sorted((t for t in trials if t.on_front), key=lambda t: (t.mae or 0.0, t.number))
-    body = [_front_facts(facts, trials, references), _infeasible_warning(facts, trials)]
-    body += [_beaten_warning(trials, references), figure_box(figure)]
-    body += [_tradeoffs(facts, trials, references), _choice_text(facts, trials)]
-    if front:
-        body += [
-            section("The front"),
-            _table_of(front, facts),
-        ]
-    body.append(_tied_section(facts, trials))
-    if references:
-        rows = [(r.name, number(r.mae), f"{r.picp:.1f}") for r in references]
-        header = ("reference", with_unit("MAE", facts.unit), "PICP (%)")
-        body += [section("Simple methods on the same hours"), table(header, rows)]
-    if _chosen(trials):
-        body += [
-            honesty_section(
-                facts.honesty, model=facts.model, dataset=facts.dataset, folder=facts.folder
-            ),
-            _trust_text(facts),
-        ]
+    if outcome is None:
+        body = [warning("No trial is complete yet, so nothing is chosen."), figure_box(figure)]
+        body.append(_tradeoffs(study))
+    else:
+        body = [_front_facts(study, outcome), _infeasible_warning(study, outcome)]
+        body += [_beaten_warning(outcome), figure_box(figure), _tradeoffs(study)]
+        body += [_choice_text(study, outcome)]
+        body += [section("The front"), _table_of(front_records(outcome), study)]
+        body += [_tied_section(study, outcome), _reference_section(study, outcome)]
+        names = {"model": study.model, "dataset": study.dataset, "folder": study.folder}
+        body += [assessment_section(study.assessment, **names), _trust_text(study, outcome)]
     lede = (
         "Each point is one configuration, judged on every daily issue time of the tune split: how "
         "far its forecasts were off, and how often its interval held what came."
     )
-    return _study_page("Pareto front", facts, lede=lede, body=body)
+    return _study_page("Pareto front", study, lede=lede, body=body)
 
 
-def history_page(facts: StudyFacts, trials: Sequence[TrialPoint]) -> str:
+def history_page(study: StudyReport) -> str:
     """The trials in the order they were made, and why some failed."""
+    records = study.records
     figure = history_figure(
-        trials,
-        target_coverage=facts.target_coverage,
-        unit=facts.unit,
-        model=facts.model,
-        dataset=facts.dataset,
+        records,
+        study.outcome,
+        target_coverage=study.settings.target_coverage,
+        unit=study.unit,
+        model=study.model,
+        dataset=study.dataset,
     )
-    body = [_history_facts(facts, trials), figure_box(figure)]
-    failed = [t for t in trials if t.state is TrialState.FAILED]
+    body = [_history_facts(study), figure_box(figure)]
+    failed = [r for r in records if r.state is TrialState.FAILED]
     if failed:
-        rows = [(str(t.number), t.reason or "no reason was kept", config_text(t)) for t in failed]
+        rows = [(str(r.number), r.reason or "no reason was kept", config_text(r)) for r in failed]
         body.append(section("Failed trials"))
         body.append(table(("trial", "reason", "config"), rows, text_columns=frozenset({1, 2})))
-    if trials:
-        body.append(
-            folded(
-                f"All {count(len(trials), 'trial')}",
-                _table_of(trials, facts),
-            )
-        )
+    if records:
+        body.append(folded(f"All {count(len(records), 'trial')}", _table_of(records, study)))
     lede = (
         "The search proposes each configuration from what it has seen before. The line is the "
         "lowest MAE so far; a low MAE with a coverage far off the target is no success."
     )
-    return _study_page("History of the search", facts, lede=lede, body=body)
+    return _study_page("History of the search", study, lede=lede, body=body)
 
 
-def importance_page(
-    facts: StudyFacts,
-    trials: Sequence[TrialPoint],
-    importances: Mapping[str, Mapping[str, float]],
-) -> str:
-    """Which parameters moved which objective, with how much to trust it.
-
-    Parameters
-    ----------
-    importances : mapping of objective to mapping of parameter to share
-        Unitless, adding up to 1 for each objective.
-    """
-    n_judged = sum(t.mae is not None for t in trials)
+def importance_page(study: StudyReport) -> str:
+    """The share of each objective's variation that goes with a parameter, and how to read it."""
+    n_scored = sum("mae" in record.scores for record in study.records)
+    shares = study.result.importances
     figure = importance_figure(
-        importances, n_trials=n_judged, model=facts.model, dataset=facts.dataset
+        {OBJECTIVES[name].label: of_parameter for name, of_parameter in shares.items()},
+        n_trials=n_scored,
+        model=study.model,
+        dataset=study.dataset,
     )
     body = []
-    if MIN_TRIALS_FOR_IMPORTANCE <= n_judged < FEW_TRIALS_FOR_IMPORTANCE:
+    if MIN_TRIALS_FOR_IMPORTANCE <= n_scored < FEW_TRIALS_FOR_IMPORTANCE:
         body.append(
             warning(
-                f"{n_judged} trials give a rough picture: a bar far above the others "
+                f"{n_scored} trials give a rough picture: a bar far above the others "
                 "can be trusted, the order of the small ones cannot."
             )
         )
@@ -251,83 +187,52 @@ def importance_page(
     )
     body.append(bullets("How to read it", reading))
     lede = "How much of the difference between configurations goes with each of their parameters."
-    return _study_page("Importance of the parameters", facts, lede=lede, body=body)
+    return _study_page("Importance of the parameters", study, lede=lede, body=body)
 
 
-def _study_page(heading: str, facts: StudyFacts, *, lede: str, body: Sequence[str]) -> str:
+def _study_page(heading: str, study: StudyReport, *, lede: str, body: Sequence[str]) -> str:
     return document(
-        f"{heading}: {facts.model} on {facts.dataset}",
-        eyebrow=f"{facts.model} · {facts.dataset} · job {facts.job_id}",
+        f"{heading}: {study.model} on {study.dataset}",
+        eyebrow=f"{study.model} · {study.dataset} · job {study.job_id}",
         heading=heading,
         lede=lede,
         body=body,
-        footer=f"study {facts.model}_{facts.dataset}_{facts.job_id}",
+        footer=f"study {study.model}_{study.dataset}_{study.job_id}",
     )
 
 
-def _trial_point(record: TrialRecord, outcome: Outcome | None) -> TrialPoint:
-    low, high = record.picp_interval or (None, None)
-    return TrialPoint(
-        number=record.number,
-        state=record.state,
-        mae=record.scores.get("mae"),
-        picp=record.scores.get("picp"),
-        picp_low=low,
-        picp_high=high,
-        mean_width=record.scores.get("mean_width"),
-        scores=record.scores,
-        standard_errors=record.standard_errors,
-        gap_errors=outcome.gap_errors.get(record.number, {}) if outcome else {},
-        n_seeds=record.n_seeds,
-        front_probability=outcome.front_probability.get(record.number) if outcome else None,
-        tied=outcome is not None
-        and (record.number in outcome.tied or outcome.is_tied(record.number)),
-        on_front=outcome is not None and record.number in outcome.front,
-        chosen=outcome is not None and record.number == outcome.selection.number,
-        params=record.config,
-        reason=record.reason,
-    )
-
-
-def _front_facts(
-    facts: StudyFacts, trials: Sequence[TrialPoint], references: Sequence[ReferencePoint]
-) -> str:
-    chosen = _chosen(trials)
-    if chosen is None:
-        return warning("No trial is complete yet, so nothing is chosen.")
-    n_front = sum(t.on_front for t in trials)
+def _front_facts(study: StudyReport, outcome: Outcome) -> str:
+    chosen, target = outcome.chosen, study.settings.target_coverage
     return fact_boxes(
         [
-            ("Chosen", f"trial {chosen.number}", f"by {facts.rule}" if facts.rule else ""),
+            ("Chosen", f"trial {chosen.number}", f"by {outcome.selection.rule}"),
             (
-                with_unit("MAE", facts.unit),
-                number(chosen.mae),
-                _against_references(chosen, references),
+                with_unit("MAE", study.unit),
+                number(chosen.scores["mae"]),
+                _against_references(outcome),
             ),
             (
                 "Coverage of its interval",
-                f"{chosen.picp:.1f} %" if chosen.picp is not None else MISSING,
-                f"95 % interval {coverage_interval(chosen)} · target {facts.target_coverage:g} %",
+                f"{chosen.scores['picp']:.1f} %",
+                f"95 % interval {coverage_interval(chosen)} · target {target:g} %",
             ),
-            ("Front", count(n_front, "trial"), f"of {_state_counts(trials)}"),
+            ("Front", count(len(outcome.front), "trial"), f"of {_state_counts(study.records)}"),
         ]
     )
 
 
-def _against_references(chosen: TrialPoint, references: Sequence[ReferencePoint]) -> str:
-    if not references or chosen.mae is None:
+def _against_references(outcome: Outcome) -> str:
+    maes = {name: scores["mae"] for name, scores in named_references(outcome).items()}
+    if not maes:
         return ""
-    best = min(references, key=lambda r: r.mae)
-    percent = 100.0 * (chosen.mae / best.mae - 1.0)
+    best = min(maes, key=lambda name: maes[name])
+    percent = 100.0 * (outcome.chosen.scores["mae"] / maes[best] - 1.0)
     side = "below" if percent < 0.0 else "above"
-    return f"{abs(percent):.1f} % {side} {best.name}"
+    return f"{abs(percent):.1f} % {side} {best}"
 
 
-def _beaten_warning(trials: Sequence[TrialPoint], references: Sequence[ReferencePoint]) -> str:
-    chosen = _chosen(trials)
-    if chosen is None or chosen.mae is None:
-        return ""
-    better = [r.name for r in references if r.mae <= chosen.mae]
+def _beaten_warning(outcome: Outcome) -> str:
+    better = [name.replace("_", " ") for name in outcome.beaten_by()]
     if not better:
         return ""
     return warning(
@@ -336,35 +241,44 @@ def _beaten_warning(trials: Sequence[TrialPoint], references: Sequence[Reference
     )
 
 
-def _choice_text(facts: StudyFacts, trials: Sequence[TrialPoint]) -> str:
-    chosen = _chosen(trials)
-    if chosen is None:
+def _reference_section(study: StudyReport, outcome: Outcome) -> str:
+    rows = [
+        (name, number(scores["mae"]), f"{scores['picp']:.1f}")
+        for name, scores in named_references(outcome).items()
+    ]
+    if not rows:
         return ""
-    sentence = facts.reason[:1].upper() + facts.reason[1:].rstrip(".")
-    paragraphs = [f"{sentence}."] if sentence else []
-    if facts.rule != facts.policy:
-        paragraphs.append(f"The policy asked for was {facts.policy}; the rule {facts.rule} chose.")
-    paragraphs.append(_front_meaning(facts))
-    if any(t.tied for t in trials):
+    header = ("reference", with_unit("MAE", study.unit), "PICP (%)")
+    return section("Simple methods on the same hours") + "\n" + table(header, rows)
+
+
+def _choice_text(study: StudyReport, outcome: Outcome) -> str:
+    selection = outcome.selection
+    paragraphs = [f"{selection.reason[:1].upper()}{selection.reason[1:].rstrip('.')}."]
+    if selection.rule != selection.policy:
+        paragraphs.append(
+            f"The policy asked for was {selection.policy}; the rule {selection.rule} chose."
+        )
+    paragraphs.append(_front_meaning(study))
+    if outcome.tied or any(outcome.is_tied(number) for number in outcome.front):
         paragraphs.append(
             "Hollow marks are ties. A hollow blue one is on the front by measurement, but another "
             "trial may belong in its place; a light one with a dot is beside the front by no more "
             "than chance. The choice is made among all of these."
         )
-    return section(f"Why trial {chosen.number}", *paragraphs)
+    return section(f"Why trial {selection.number}", *paragraphs)
 
 
-def _front_meaning(facts: StudyFacts) -> str:
-    allowed = (
-        f" among those that meet {_enumerated(facts.constraints)}" if facts.constraints else ""
-    )
-    if set(facts.objectives) == set(DEFAULT_OBJECTIVES):
+def _front_meaning(study: StudyReport) -> str:
+    constraints = study.settings.require
+    allowed = f" among those that meet {_enumerated(constraints)}" if constraints else ""
+    if study.in_default_objectives:
         return (
             f"A trial is on the front when no other{allowed} has both a smaller error and a "
             "coverage closer to the target. The blue steps bound what the front dominates, above "
             "and below the target."
         )
-    labels = [objective.label for objective in facts.searched]
+    labels = [objective.label for objective in study.objectives]
     if len(labels) == 1:
         return f"The front is the trial with the best {labels[0]}{allowed}."
     return (
@@ -373,59 +287,53 @@ def _front_meaning(facts: StudyFacts) -> str:
     )
 
 
-def _tradeoffs(
-    facts: StudyFacts, trials: Sequence[TrialPoint], references: Sequence[ReferencePoint]
-) -> str:
+def _tradeoffs(study: StudyReport) -> str:
     """The objectives against each other, where error against coverage does not show them."""
-    objectives = facts.searched
-    if set(facts.objectives) == set(DEFAULT_OBJECTIVES) or len(objectives) == 1:
+    if study.in_default_objectives or len(study.objectives) == 1:
         return ""
     figure = tradeoff_figure(
-        trials,
-        references,
-        objectives=objectives,
-        unit=facts.unit,
-        model=facts.model,
-        dataset=facts.dataset,
+        study.records,
+        study.outcome,
+        objectives=study.objectives,
+        unit=study.unit,
+        model=study.model,
+        dataset=study.dataset,
     )
     return figure_box(figure, element_id="tradeoffs")
 
 
-def _infeasible_warning(facts: StudyFacts, trials: Sequence[TrialPoint]) -> str:
-    if facts.feasible or not _chosen(trials):
+def _infeasible_warning(study: StudyReport, outcome: Outcome) -> str:
+    if outcome.feasible:
         return ""
     return warning(
-        f"No trial meets {_enumerated(facts.constraints)}. The front holds the trials that miss "
-        "the requirements least."
+        f"No trial meets {_enumerated(study.settings.require)}. The front holds the trials that "
+        "miss the requirements least."
     )
 
 
-def _tied_section(facts: StudyFacts, trials: Sequence[TrialPoint]) -> str:
+def _tied_section(study: StudyReport, outcome: Outcome) -> str:
     """Trials off the front that no others beat significantly."""
-    tied = sorted(
-        (t for t in trials if t.tied and not t.on_front),
-        key=lambda t: (-(t.front_probability or 0.0), t.number),
-    )
-    if not tied:
+    if not outcome.tied:
         return ""
     text = (
-        f"{count(len(tied), 'trial')} beside the front that no others beat significantly: on at "
-        "least 5 % of the resampled days and seeds it is on the front."
+        f"{count(len(outcome.tied), 'trial')} beside the front that no others beat significantly: "
+        "on at least 5 % of the resampled days and seeds it is on the front."
     )
-    if len(tied) > MOST_TIED_SHOWN:
+    if len(outcome.tied) > MOST_TIED_SHOWN:
         text += f" The {MOST_TIED_SHOWN} likeliest are shown."
-    return section("Tied with the front", text) + _table_of(tied[:MOST_TIED_SHOWN], facts)
+    by_number = {record.number: record for record in outcome.records}
+    records = [by_number[number] for number in outcome.tied[:MOST_TIED_SHOWN]]
+    return section("Tied with the front", text) + _table_of(records, study)
 
 
-def _trust_text(facts: StudyFacts) -> str:
-    items = []
-    if facts.n_observed:
-        items.append(
-            f"Every score rests on {facts.n_observed} observed hours of the tune split. The bars "
-            "are 95 % intervals, upright of the coverage and across of the difference to the "
-            "chosen trial: from resampling whole days, and repeated trainings if there are any."
-        )
-    items += [
+def _trust_text(study: StudyReport, outcome: Outcome) -> str:
+    items = [
+        (
+            f"Every score rests on {int(outcome.chosen.scores['n'])} observed hours of the tune "
+            "split. The bars are 95 % intervals, upright of the coverage and across of the "
+            "difference to the chosen trial: from resampling whole days, and repeated trainings if "
+            "there are any."
+        ),
         "The trial was chosen on these very hours, so expect somewhat worse on new ones.",
         "The test split has not been looked at.",
         (
@@ -433,48 +341,48 @@ def _trust_text(facts: StudyFacts) -> str:
             "than the standard errors in the tables suggest. The bars across and the chance to be "
             "on the front compare them day by day."
         ),
-        *facts.notes,
+        *study.notes,
     ]
     return bullets("How far to trust it", items)
 
 
-def _history_facts(facts: StudyFacts, trials: Sequence[TrialPoint]) -> str:
-    complete = [t for t in trials if t.state is TrialState.COMPLETE and t.mae is not None]
-    best = min(complete, key=lambda t: t.mae or 0.0, default=None)
-    spent = (
-        f"{60.0 * facts.training_hours:.1f} min"
-        if facts.training_hours < 1.0
-        else f"{facts.training_hours:.1f} h"
-    )
+def _history_facts(study: StudyReport) -> str:
+    complete = [r for r in study.records if r.state is TrialState.COMPLETE]
+    best = min(complete, key=lambda record: record.scores["mae"], default=None)
+    hours = sum(record.fit_seconds for record in study.records) / 3600.0
     return fact_boxes(
         [
-            ("Trials", str(len(trials)), f"{_state_counts(trials)}{_repeats(trials)}"),
             (
-                with_unit("Lowest MAE", facts.unit),
-                number(best.mae if best else None),
+                "Trials",
+                str(len(study.records)),
+                f"{_state_counts(study.records)}{_repeats(study.records)}",
+            ),
+            (
+                with_unit("Lowest MAE", study.unit),
+                number(best.scores["mae"] if best else None),
                 f"trial {best.number}" if best else "",
             ),
-            ("Training time", spent, "of all trials together"),
+            (
+                "Training time",
+                f"{60.0 * hours:.1f} min" if hours < 1.0 else f"{hours:.1f} h",
+                "of all trials together",
+            ),
         ]
     )
 
 
-def _table_of(trials: Sequence[TrialPoint], facts: StudyFacts) -> str:
-    return trial_table(trials, unit=facts.unit, objectives=facts.searched)
+def _table_of(records: Sequence[TrialRecord], study: StudyReport) -> str:
+    return trial_table(records, study.outcome, unit=study.unit, objectives=study.objectives)
 
 
-def _repeats(trials: Sequence[TrialPoint]) -> str:
-    n_repeats = sum(t.n_seeds - 1 for t in trials)
+def _repeats(records: Sequence[TrialRecord]) -> str:
+    n_repeats = sum(record.n_seeds - 1 for record in records)
     return f"; {count(n_repeats, 'repeat')} with other seeds" if n_repeats else ""
 
 
-def _state_counts(trials: Sequence[TrialPoint]) -> str:
-    counts = [(sum(t.state is state for t in trials), state) for state in TrialState]
+def _state_counts(records: Sequence[TrialRecord]) -> str:
+    counts = [(sum(r.state is state for r in records), state) for state in TrialState]
     return ", ".join(f"{n} {state}" for n, state in counts if n)
-
-
-def _chosen(trials: Sequence[TrialPoint]) -> TrialPoint | None:
-    return next((t for t in trials if t.chosen), None)
 
 
 def _enumerated(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Trials as the rows of a table."""
+"""Tables of trials."""
 
 from __future__ import annotations
 
@@ -11,19 +11,28 @@ from paretocast.search.selection import TrialState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from paretocast.report.figures import TrialPoint
     from paretocast.search.objectives import Objective
+    from paretocast.study.outcome import Outcome
+    from paretocast.training.trial import TrialRecord
 
-# What a row shows of every trial; other objectives get a column of their own.
+# Scores that every table of trials shows; other objectives get a column of their own.
 SHOWN_SCORES = ("mae", "coverage_error", "mean_width")
 
 
-def trial_table(trials: Sequence[TrialPoint], *, unit: str, objectives: Sequence[Objective]) -> str:
-    """A row for each trial: scores, what is known of their chance, the config."""
-    names = list(dict.fromkeys(name for t in trials for name in t.params))
+def trial_table(
+    records: Sequence[TrialRecord],
+    outcome: Outcome | None,
+    *,
+    unit: str,
+    objectives: Sequence[Objective],
+) -> str:
+    """A row for each trial: scores, standard errors, chance to be on the front, config."""
+    names = list(dict.fromkeys(name for r in records for name in r.config))
     others = [o for o in objectives if o.name not in SHOWN_SCORES]
-    repeated = any(t.n_seeds > 1 for t in trials)
-    placed = any(t.front_probability is not None for t in trials)
+    repeated = any(r.n_seeds > 1 for r in records)
+    chances = outcome.places if outcome else {}
+    chosen = outcome.selection.number if outcome else None
+    placed = any(r.number in chances for r in records)
     header = (
         "trial",
         with_unit("MAE", unit),
@@ -37,51 +46,51 @@ def trial_table(trials: Sequence[TrialPoint], *, unit: str, objectives: Sequence
     )
     rows = [
         (
-            f"{t.number}{_mark(t)}",
-            _with_error(t, "mae", t.mae),
-            MISSING if t.picp is None else f"{t.picp:.1f}",
-            coverage_interval(t),
-            number(t.mean_width),
-            *(_with_error(t, o.name, t.scores.get(o.name)) for o in others),
-            *((str(t.n_seeds),) if repeated else ()),
-            *((_chance(t),) if placed else ()),
-            *(number(t.params.get(name), digits=3) for name in names),
+            f"{r.number}{' ★ chosen' if r.number == chosen else _state_mark(r)}",
+            _with_error(r, "mae"),
+            f"{r.scores['picp']:.1f}" if "picp" in r.scores else MISSING,
+            coverage_interval(r),
+            number(r.scores.get("mean_width")),
+            *(_with_error(r, o.name) for o in others),
+            *((str(r.n_seeds),) if repeated else ()),
+            *((_percent(chances.get(r.number)),) if placed else ()),
+            *(number(r.config.get(name), digits=3) for name in names),
         )
-        for t in trials
+        for r in records
     ]
-    return table(header, rows, marked=frozenset(i for i, t in enumerate(trials) if t.chosen))
+    return table(
+        header, rows, marked=frozenset(i for i, r in enumerate(records) if r.number == chosen)
+    )
 
 
-def _with_error(trial: TrialPoint, score: str, value: float | None) -> str:
-    """A score with its standard error, where it is known."""
-    error = trial.standard_errors.get(score)
+def _with_error(record: TrialRecord, score: str) -> str:
+    """A score with its standard error, if there is one."""
+    value, error = record.scores.get(score), record.standard_errors.get(score)
     if value is None or error is None or math.isnan(error):
         return number(value)
     return f"{number(value)} ± {number(error, digits=2)}"
 
 
-def _chance(trial: TrialPoint) -> str:
-    if trial.front_probability is None:
-        return MISSING
-    return f"{100.0 * trial.front_probability:.0f}"
+def _percent(share: float | None) -> str:
+    return MISSING if share is None else f"{100.0 * share:.0f}"
 
 
-def _mark(trial: TrialPoint) -> str:
-    if trial.chosen:
-        return " ★ chosen"
-    return "" if trial.state is TrialState.COMPLETE else f" {trial.state}"
+def _state_mark(record: TrialRecord) -> str:
+    return "" if record.state is TrialState.COMPLETE else f" {record.state}"
 
 
-def config_text(trial: TrialPoint) -> str:
+def config_text(record: TrialRecord) -> str:
     """The config in one line."""
-    return ", ".join(f"{name} {number(v, digits=3)}" for name, v in trial.params.items()) or MISSING
+    pairs = (f"{name} {number(value, digits=3)}" for name, value in record.config.items())
+    return ", ".join(pairs) or MISSING
 
 
-def coverage_interval(trial: TrialPoint) -> str:
+def coverage_interval(record: TrialRecord) -> str:
     """The 95 % interval of the coverage, in percent."""
-    if trial.picp_low is None or trial.picp_high is None:
+    if record.picp_interval is None:
         return MISSING
-    return f"{trial.picp_low:.1f} to {trial.picp_high:.1f}"
+    low, high = record.picp_interval
+    return f"{low:.1f} to {high:.1f}"
 
 
 def with_unit(quantity: str, unit: str) -> str:

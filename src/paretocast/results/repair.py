@@ -235,13 +235,6 @@ def position_in_range(parameter: Parameter, value: Value) -> float:
             return parameter.share(value)
 
 
-def ends_of(parameter: Parameter) -> tuple[str, str]:
-    """Labels of the ends of a range."""
-    if isinstance(parameter, Choice):
-        return str(parameter.values[0]), str(parameter.values[-1])
-    return f"{parameter.low:g}", f"{parameter.high:g}"
-
-
 def _disagreements(study: StoredStudy) -> list[str]:
     """Differences between the stored result and the records, in sentences."""
     settings, name = study.settings, study.run.best_params.name

@@ -1,8 +1,7 @@
-"""Methods of a benchmark side by side, and what a search has explored of its space."""
+"""Figures of the methods of a benchmark, and of the values that trials took in a space."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -10,87 +9,43 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from paretocast.report.figures import style
+from paretocast.search.space import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from paretocast.benchmark import Row
+    from paretocast.results.repair import Coverage
+    from paretocast.search.space import Parameter
 
 KIND_COLOURS = {"tuned": style.BLUE, "default": style.SKY, "none": style.GREEN}
 KIND_NAMES = {"tuned": "tuned", "default": "default parameters", "none": "references"}
 PIXELS_PER_METHOD = 34
 
 
-@dataclass(frozen=True)
-class MethodScore:
-    """One method as a figure shows it.
-
-    Attributes
-    ----------
-    kind : str
-        "tuned", "default" or "none", for a reference.
-    mae, pinball : float
-        Target units; `low` and `high` bound the 95 % interval of the MAE.
-    picp, picp_low, picp_high : float
-        Percent.
-    """
-
-    label: str
-    kind: str
-    mae: float
-    mae_low: float
-    mae_high: float
-    pinball: float
-    picp: float
-    picp_low: float
-    picp_high: float
-
-
-@dataclass(frozen=True)
-class Explored:
-    """One parameter as a search has explored it.
-
-    Attributes
-    ----------
-    shares : tuple of float
-        Where each trial lies in the range, 0 to 1 on its scale.
-    losses : tuple of float
-        MAE of the trials, target units; of a pruned one where it was stopped.
-    winner : float
-        Where the chosen trial lies.
-    low, high : str
-        What stands at the ends of the range.
-    """
-
-    name: str
-    shares: tuple[float, ...]
-    losses: tuple[float, ...]
-    winner: float
-    low: str
-    high: str
-
-
 def scores_figure(
-    methods: Sequence[MethodScore], *, target_coverage: float, unit: str, dataset: str
+    rows: Sequence[Row], *, target_coverage: float, unit: str, dataset: str
 ) -> style.Figure:
     """MAE with its interval, mean pinball loss, and coverage of every method.
 
     Parameters
     ----------
-    methods : sequence of MethodScore
-        The first is drawn on top.
+    rows : sequence of Row
+        Scores in target units, coverage in percent. The first row is drawn on top.
     target_coverage : float
         Percent, drawn as a line.
     """
     title = f"{dataset}: scores on the test split, in {unit}"
-    if not methods:
+    if not rows:
         return style.message_figure(title, "No method was scored.", height=300)
     figure = make_subplots(rows=1, cols=3, shared_yaxes=True, horizontal_spacing=0.03)
-    style.apply_style(figure, title, height=190 + PIXELS_PER_METHOD * len(methods))
+    style.apply_style(figure, title, height=190 + PIXELS_PER_METHOD * len(rows))
     for kind, colour in KIND_COLOURS.items():
-        own = [method for method in methods if method.kind == kind]
-        if not own:
+        of_kind = [row for row in rows if row.entry.parameters == kind]
+        if not of_kind:
             continue
-        labels = [escape(method.label) for method in own]
-        for column, (values, bars) in enumerate(_panels(own), start=1):
+        labels = [escape(row.entry.label) for row in of_kind]
+        for column, (values, bars) in enumerate(_panels(of_kind), start=1):
             trace = go.Scatter(
                 x=values,
                 y=labels,
@@ -111,19 +66,27 @@ def scores_figure(
     )
     for column, name in enumerate(("MAE", "mean pinball loss", "coverage (%)"), start=1):
         figure.update_xaxes(title_text=name, nticks=5, col=column)
-    order = [escape(method.label) for method in reversed(methods)]
+    order = [escape(row.entry.label) for row in reversed(rows)]
     figure.update_yaxes(categoryorder="array", categoryarray=order, type="category")
     style.add_note(figure, "bars: 95 % intervals from resampled days")
     return figure
 
 
-def explored_figure(parameters: Sequence[Explored], *, subject: str, unit: str) -> style.Figure:
-    """Where the trials lie in the range of each parameter, coloured by MAE, and the winner."""
+def explored_figure(
+    parameters: Sequence[Coverage], *, losses: Sequence[float], subject: str, unit: str
+) -> style.Figure:
+    """Positions of the trials in the range of each parameter, coloured by MAE, and the winner.
+
+    Parameters
+    ----------
+    losses : sequence of float
+        MAE of the trials in the order of every parameter's `shares`, target units; of a pruned
+        trial where it was stopped.
+    """
     title = f"{subject}: what was explored"
     if not parameters:
         return style.message_figure(title, "No trial was judged.", height=300)
     figure = style.blank_figure(title, height=170 + 52 * len(parameters))
-    losses = [loss for parameter in parameters for loss in parameter.losses]
     low, high = style.low_is_good_range(losses, shown=[min(losses)])
     names = [escape(parameter.name) for parameter in parameters]
     for i, (name, parameter) in enumerate(zip(names, parameters, strict=True)):
@@ -137,19 +100,20 @@ def explored_figure(parameters: Sequence[Explored], *, subject: str, unit: str) 
                     "symbol": "line-ns",
                     "line": {
                         "width": 2.5,
-                        "color": parameter.losses,
+                        "color": losses,
                         "colorscale": "Viridis",
                         "cmin": low,
                         "cmax": high,
                     },
                 },
-                customdata=parameter.losses,
+                customdata=losses,
                 hovertemplate=f"MAE %{{customdata:.4g}} {escape(unit)}<extra>{name}</extra>",
                 name="trials, the darker the better",
                 showlegend=i == 0,
             )
         )
-        for x, text, anchor in ((0.0, parameter.low, "right"), (1.0, parameter.high, "left")):
+        first, last = _ends(parameter.parameter)
+        for x, text, anchor in ((0.0, first, "right"), (1.0, last, "left")):
             figure.add_annotation(
                 x=x,
                 y=name,
@@ -176,11 +140,19 @@ def explored_figure(parameters: Sequence[Explored], *, subject: str, unit: str) 
 
 
 def _panels(
-    methods: Sequence[MethodScore],
+    rows: Sequence[Row],
 ) -> list[tuple[list[float], list[tuple[float, float | None, float | None]] | None]]:
     """Values and bars of the three panels."""
+    mae, pinball, picp = ([row.scores[name] for row in rows] for name in ("mae", "pinball", "picp"))
     return [
-        ([m.mae for m in methods], [(m.mae, m.mae_low, m.mae_high) for m in methods]),
-        ([m.pinball for m in methods], None),
-        ([m.picp for m in methods], [(m.picp, m.picp_low, m.picp_high) for m in methods]),
+        (mae, [(row.scores["mae"], row.mae_low, row.mae_high) for row in rows]),
+        (pinball, None),
+        (picp, [(row.scores["picp"], row.picp_low, row.picp_high) for row in rows]),
     ]
+
+
+def _ends(parameter: Parameter) -> tuple[str, str]:
+    """The first and the last value of a range."""
+    if isinstance(parameter, Choice):
+        return str(parameter.values[0]), str(parameter.values[-1])
+    return f"{parameter.low:g}", f"{parameter.high:g}"

@@ -1,4 +1,4 @@
-"""How honest a forecast is: coverage by slab, reliability of the levels, PIT histogram."""
+"""Figures of a diagnosis: coverage by group, reliability of the levels, PIT histogram."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ ROOM_PERCENT = 20.0  # below the target, that a figure of coverages always shows
 
 
 def breakdown_figure(breakdown: CoverageByGroup, *, target: float, unit: str) -> style.Figure:
-    """Coverage of each slab with its interval, above the mean width of its intervals.
+    """Coverage of each group with its interval, above the mean width of its intervals.
 
     Parameters
     ----------
     target : float
-        Wanted coverage, percent, drawn as a line.
+        Target coverage, percent, drawn as a line.
     unit : str
         Of the target.
     """
     title = f"Coverage by {breakdown.name}"
-    slabs = breakdown.groups
-    if not slabs:
+    groups = breakdown.groups
+    if not groups:
         return style.message_figure(title, "No target time belongs to a group.", height=300)
     figure = make_subplots(
         rows=2,
@@ -46,17 +46,17 @@ def breakdown_figure(breakdown: CoverageByGroup, *, target: float, unit: str) ->
     )
     style.apply_style(figure, title, height=450)
     figure.update_layout(margin={"t": 78, "l": 52, "b": 70})
-    labels = [escape(slab.label) for slab in slabs]
+    labels = [escape(group.label) for group in groups]
     figure.add_trace(
         go.Scatter(
             x=labels,
-            y=[slab.picp for slab in slabs],
+            y=[group.picp for group in groups],
             error_y=style.error_bars(
-                [(slab.picp, slab.low, slab.high) for slab in slabs], style.BLUE
+                [(group.picp, group.low, group.high) for group in groups], style.BLUE
             ),
             mode="markers",
             marker={"size": 9, "color": style.BLUE},
-            customdata=[(slab.low, slab.high, slab.n, slab.n_windows) for slab in slabs],
+            customdata=[(group.low, group.high, group.n, group.n_windows) for group in groups],
             hovertemplate=(
                 "%{x}: %{y:.1f} % [%{customdata[0]:.1f}, %{customdata[1]:.1f}]<br>"
                 "%{customdata[2]} values in %{customdata[3]} windows<extra></extra>"
@@ -72,7 +72,7 @@ def breakdown_figure(breakdown: CoverageByGroup, *, target: float, unit: str) ->
     figure.add_trace(
         go.Bar(
             x=labels,
-            y=[slab.mean_width for slab in slabs],
+            y=[group.mean_width for group in groups],
             marker={"color": style.SKY},
             hovertemplate=f"%{{x}}: %{{y:.4g}} {escape(unit)}<extra></extra>",
             showlegend=False,
@@ -80,7 +80,7 @@ def breakdown_figure(breakdown: CoverageByGroup, *, target: float, unit: str) ->
         row=2,
         col=1,
     )
-    lowest = min(target - ROOM_PERCENT, *(slab.low for slab in slabs))
+    lowest = min(target - ROOM_PERCENT, *(group.low for group in groups))
     figure.update_yaxes(range=[max(0.0, lowest - 3.0), 103], row=1, col=1)
     figure.update_yaxes(rangemode="tozero", row=2, col=1)
     figure.update_xaxes(type="category")
@@ -93,7 +93,7 @@ def reliability_figure(
 ) -> style.Figure:
     """Nominal quantile levels against how often the observation fell below them.
 
-    On the diagonal a quantile keeps its promise; above it, the forecast is too high.
+    On the diagonal a quantile is calibrated; above it, the forecast is too high.
     """
     figure = style.blank_figure("Do the quantiles keep their promise?", height=560)
     figure.add_trace(
@@ -126,9 +126,9 @@ def reliability_figure(
 
 
 def pit_figure(shares: Sequence[Share], *, n_observed: int) -> style.Figure:
-    """Where the observations lie in their forecasts' distributions, in bins of equal probability.
+    """Histogram of the probability integral transform, in bins of equal probability.
 
-    A flat histogram is an honest forecast; a U is one that is too narrow, a hump one too wide.
+    A flat histogram is a calibrated forecast; a U is one that is too narrow, a hump one too wide.
     """
     figure = style.blank_figure("Where the observations lie in their forecasts", height=420)
     figure.add_trace(

@@ -1,4 +1,4 @@
-"""Series and forecasts: the splits of a series, fans of quantiles."""
+"""Figures of a series with its splits, and of forecasts as fans of quantiles."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -15,7 +16,6 @@ from paretocast.report.figures import style
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
     from numpy.typing import NDArray
 
 SPLIT_COLOURS = {
@@ -30,26 +30,6 @@ N_TIME_TICKS = 7
 
 
 @dataclass(frozen=True)
-class ForecastDay:
-    """One issue of a forecast.
-
-    Attributes
-    ----------
-    times : DatetimeIndex of length H
-        Drawn as local wall-clock time of its zone.
-    observed : ndarray of shape (H,)
-        In target units; NaN where missing.
-    quantiles : ndarray of shape (H, Q)
-        In target units, levels ascending.
-    """
-
-    title: str
-    times: pd.DatetimeIndex
-    observed: NDArray[np.float64]
-    quantiles: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
 class SplitSpan:
     """A stretch of a series that belongs to one split, from `start` up to but without `stop`."""
 
@@ -59,35 +39,74 @@ class SplitSpan:
 
 
 def forecast_figure(
-    days: Sequence[ForecastDay], *, levels: NDArray[np.float64], unit: str, model: str, dataset: str
+    issue_times: pd.DatetimeIndex,
+    quantiles: NDArray[np.float64],
+    *,
+    observed: NDArray[np.float64],
+    levels: Sequence[float] | NDArray[np.float64],
+    unit: str,
+    model: str,
+    dataset: str,
+    titles: Sequence[str] | None = None,
 ) -> style.Figure:
-    """Fans of quantiles with the observed values, one panel for each of a few days.
+    """Fans of quantiles with the observed values, one panel for each of a few windows.
 
     Parameters
     ----------
-    levels : ndarray of shape (Q,)
+    issue_times : DatetimeIndex of length N
+        First hour of each forecast, with a time zone; drawn as wall-clock time of that zone.
+    quantiles : ndarray of shape (N, H, Q)
+        In target units, ascending along the levels; H hourly steps.
+    observed : ndarray of shape (N, H)
+        In target units; NaN where missing.
+    levels : sequence of float or ndarray of shape (Q,)
         Ascending, unitless. The lowest and the highest span the outermost band, and so on inwards;
         with an odd number of levels the middle one is the line.
+    unit : str
+        Of the target.
+    model, dataset : str
+        For the title.
+    titles : sequence of str, optional
+        Of the panels; without them their dates.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> issue_times = pd.DatetimeIndex(["2020-01-01"], tz="Europe/Copenhagen")
+    >>> quantiles = np.array([[[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]]])  # (N, H, Q) = (1, 2, 3)
+    >>> figure = forecast_figure(
+    ...     issue_times,
+    ...     quantiles,
+    ...     observed=np.array([[2.5, np.nan]]),
+    ...     levels=(0.1, 0.5, 0.9),
+    ...     unit="kWh/h",
+    ...     model="NHITS_Q",
+    ...     dataset="heat",
+    ... )
+    >>> [trace.name for trace in figure.data]
+    ['10 to 90 %', 'median', 'observed']
     """
     title = f"{model} on {dataset}: forecasts of example days"
-    if not days:
+    if not len(issue_times):
         return style.message_figure(title, "There is no forecast to show.", height=360)
-    columns = 1 if len(days) == 1 else 2
-    rows = -(-len(days) // columns)
+    columns = 1 if len(issue_times) == 1 else 2
+    rows = -(-len(issue_times) // columns)
     figure = make_subplots(
         rows=rows,
         cols=columns,
         shared_yaxes="all",
-        subplot_titles=[escape(day.title) for day in days],
+        subplot_titles=[escape(t) for t in titles or issue_times.strftime("%Y-%m-%d")],
         vertical_spacing=0.26 / rows,
         horizontal_spacing=0.05,
     )
     style.apply_style(figure, title, height=170 + 270 * rows)
     figure.update_annotations(font={"size": 14, "color": style.MUTED})
-    for position, day in enumerate(days):
-        row, column = divmod(position, columns)
-        for trace in _fan_traces(day, levels, unit=unit):
-            trace.update(showlegend=position == 0)
+    steps = pd.to_timedelta(np.arange(observed.shape[1]), unit="h")
+    for i, issue_time in enumerate(issue_times):
+        row, column = divmod(i, columns)
+        times = (issue_time + steps).tz_localize(None)
+        for trace in _fan_traces(times, quantiles[i], observed[i], levels=levels, unit=unit):
+            trace.update(showlegend=i == 0)
             figure.add_trace(trace, row=row + 1, col=column + 1)
     figure.update_xaxes(tickformat="%H:%M", nticks=N_TIME_TICKS)
     figure.update_yaxes(title_text=escape(unit), col=1)
@@ -158,9 +177,15 @@ def thinned(values: NDArray[np.float64], *, n_buckets: int) -> NDArray[np.intp]:
     return np.array(kept, dtype=np.intp)
 
 
-def _fan_traces(day: ForecastDay, levels: NDArray[np.float64], *, unit: str) -> list[go.Scatter]:
+def _fan_traces(
+    times: pd.DatetimeIndex,
+    quantiles: NDArray[np.float64],
+    observed: NDArray[np.float64],
+    *,
+    levels: Sequence[float] | NDArray[np.float64],
+    unit: str,
+) -> list[go.Scatter]:
     """Bands from the outermost inwards, the middle line, the observed values."""
-    times = day.times.tz_localize(None)
     n_bands = len(levels) // 2
     traces = []
     for depth in range(n_bands):
@@ -169,7 +194,7 @@ def _fan_traces(day: ForecastDay, levels: NDArray[np.float64], *, unit: str) -> 
         traces.append(
             go.Scatter(
                 x=[*times, *times[::-1]],
-                y=[*day.quantiles[:, high], *day.quantiles[::-1, low]],
+                y=[*quantiles[:, high], *quantiles[::-1, low]],
                 fill="toself",
                 fillcolor=_tint(depth, n_bands),
                 line={"width": 0},
@@ -180,10 +205,10 @@ def _fan_traces(day: ForecastDay, levels: NDArray[np.float64], *, unit: str) -> 
             )
         )
     if len(levels) % 2:
-        middle = day.quantiles[:, n_bands]
+        middle = quantiles[:, n_bands]
         traces.append(_line(times, middle, name="median", colour=style.BLUE, unit=unit))
-    observed = _line(times, day.observed, name="observed", colour=style.INK, unit=unit)
-    return [*traces, observed.update(mode="lines+markers", marker={"size": 4})]
+    line = _line(times, observed, name="observed", colour=style.INK, unit=unit)
+    return [*traces, line.update(mode="lines+markers", marker={"size": 4})]
 
 
 def _line(

@@ -1,4 +1,4 @@
-"""Which parameters mattered."""
+"""Figure of the importance of each parameter."""
 
 from __future__ import annotations
 

@@ -1,8 +1,11 @@
-"""What a study found: the Pareto front and the history of the trials."""
+"""Figures of a study: its Pareto front and the history of its trials.
+
+They are drawn from the records of the trials (`StudyResult.records`), each scored on the mean over
+its seeds, and the `Outcome` made of them, None while no trial is complete.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -10,6 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from paretocast.data.checks import count
 from paretocast.report.figures import style
 from paretocast.search.objectives import DEFAULT_OBJECTIVES
 from paretocast.search.selection import TOLERANCE, TrialState
@@ -17,73 +21,10 @@ from paretocast.search.selection import TOLERANCE, TrialState
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from paretocast.study.outcome import Outcome
+    from paretocast.training.trial import TrialRecord
 
-@dataclass(frozen=True)
-class TrialPoint:
-    """One trial as figures and pages show it; None marks what was not measured.
-
-    Attributes
-    ----------
-    mae : float or None
-        In target units.
-    picp, picp_low, picp_high : float or None
-        Measured coverage of the interval and its 95 % interval, in percent.
-    mean_width : float or None
-        Of the interval, in target units.
-    tied : bool
-        Whether the front and this trial cannot be told apart: one of the front that another may
-        well replace, or one beside it that no others beat significantly.
-    front_probability : float or None
-        Its chance to be on the front.
-    scores, standard_errors : mapping of str to float
-        By name, in the units of the scores.
-    gap_errors : mapping of str to float
-        Standard errors of the differences to the chosen trial.
-    n_seeds : int
-        Trainings that the scores are the mean of.
-    params : mapping of str to value
-        The config.
-    reason : str
-        Why a trial failed or was pruned.
-    """
-
-    number: int
-    state: TrialState
-    mae: float | None = None
-    picp: float | None = None
-    picp_low: float | None = None
-    picp_high: float | None = None
-    mean_width: float | None = None
-    on_front: bool = False
-    chosen: bool = False
-    tied: bool = False
-    front_probability: float | None = None
-    scores: Mapping[str, float] = field(default_factory=dict)
-    standard_errors: Mapping[str, float] = field(default_factory=dict)
-    gap_errors: Mapping[str, float] = field(default_factory=dict)
-    n_seeds: int = 1
-    params: Mapping[str, object] = field(default_factory=dict)
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class ReferencePoint:
-    """A simple method beside the trials: MAE in target units, PICP in percent, all its scores."""
-
-    name: str
-    mae: float
-    picp: float
-    scores: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """A trial with its two measures known."""
-
-    trial: TrialPoint
-    mae: float
-    picp: float
-
+Scores: TypeAlias = "Mapping[str, float]"
 
 _Styled: TypeAlias = tuple[str, str, int, float]  # colour, symbol, size, opacity
 STYLES: Mapping[str, _Styled] = {
@@ -97,18 +38,17 @@ STYLES: Mapping[str, _Styled] = {
     "references": (style.GREEN, "diamond", 11, 1.0),
 }
 WITH_BARS = ("tied with the front", "front, tied", "front", "chosen")
-NORMAL_975 = 1.96
+HALF_WIDTH_95 = 1.96  # of a 95 % interval, in standard errors
 
 
 def pareto_figure(
-    trials: Sequence[TrialPoint],
-    references: Sequence[ReferencePoint],
+    records: Sequence[TrialRecord],
+    outcome: Outcome | None,
     *,
     target_coverage: float,
     unit: str,
     model: str,
     dataset: str,
-    objectives: Sequence[str] = DEFAULT_OBJECTIVES,
 ) -> style.Figure:
     """MAE against measured coverage: all trials, the front, the chosen one and the references.
 
@@ -120,38 +60,74 @@ def pareto_figure(
 
     Parameters
     ----------
+    records : sequence of TrialRecord
+        As of a `StudyResult`. MAE is in target units, PICP in percent; a record without either is
+        not drawn.
+    outcome : Outcome or None
+        Front, chosen trial and references.
     target_coverage : float
         In percent.
-    objectives : sequence of str
-        What the front is one of.
+    unit : str
+        Of the target.
+    model, dataset : str
+        For the title.
+
+    Examples
+    --------
+    >>> from paretocast.search.objectives import DEFAULT_OBJECTIVES, parse_objectives
+    >>> from paretocast.study.outcome import summarise
+    >>> from paretocast.training.trial import TrialRecord
+    >>> def trial(number, mae, picp):
+    ...     scores = {"mae": mae, "picp": picp, "coverage_error": abs(picp - 80.0)}
+    ...     interval = (picp - 2.0, picp + 2.0)
+    ...     return TrialRecord(number, TrialState.COMPLETE, {}, 0, scores, interval)
+    >>> records = [trial(0, 0.14, 72.0), trial(1, 0.15, 84.0), trial(2, 0.16, 90.0)]
+    >>> outcome = summarise(
+    ...     records,
+    ...     objectives=parse_objectives(DEFAULT_OBJECTIVES),
+    ...     policy="min-mae",
+    ...     target_coverage=80.0,
+    ...     references={"ridge": {"mae": 0.17, "picp": 78.0}},
+    ... )
+    >>> figure = pareto_figure(
+    ...     records, outcome, target_coverage=80.0, unit="kWh/h", model="NHITS_Q", dataset="heat"
+    ... )
+    >>> {trace.name: trace.x for trace in figure.data if trace.name in ("chosen", "other trials")}
+    {'other trials': (0.16,), 'chosen': (0.14,)}
     """
     title = f"{model} on {dataset}: error against coverage"
-    groups = _groups(trials)
-    judged = [j for group in groups.values() for j in group]
-    if not judged:
+    groups = _groups(records, outcome)
+    scored = [record for group in groups.values() for record in group]
+    if not scored:
         return style.message_figure(title, "No trial has been judged yet.", height=420)
-    front = sorted((j for j in judged if j.trial.on_front), key=lambda j: j.mae)
+    references = named_references(outcome)
+    best = front_and_chosen(outcome)
     frame = style.Frame(
-        _mae_range(judged, references), _coverage_range(judged, references, target_coverage)
+        _mae_range(scored, best, references),
+        _coverage_range(scored, best, references, target=target_coverage),
     )
     figure = style.blank_figure(title, height=580)
     _add_target(figure, target_coverage)
-    if set(objectives) == set(DEFAULT_OBJECTIVES):
-        _add_front_line(figure, front, frame=frame, target_coverage=target_coverage)
+    if outcome and {o.name for o in outcome.objectives} == set(DEFAULT_OBJECTIVES):
+        _add_front_line(figure, front_records(outcome), frame=frame, target=target_coverage)
     for name, group in groups.items():
-        _add_markers(figure, name, [(j.mae, j.picp) for j in group], frame=frame)
-        figure.data[-1].update(hovertext=[hover_text(j.trial, unit) for j in group])
+        _add_markers(figure, name, [_mae_and_picp(r.scores) for r in group], frame=frame)
+        figure.data[-1].update(hovertext=[hover_text(r, outcome, unit) for r in group])
         if name in WITH_BARS:
-            bars = [(j.picp, j.trial.picp_low, j.trial.picp_high) for j in group]
-            across = [(j.mae, *score_interval(j.trial, "mae")) for j in group]
+            bars = [(r.scores["picp"], *(r.picp_interval or (None, None))) for r in group]
+            across = [(r.scores["mae"], *score_interval(r, outcome, "mae")) for r in group]
             figure.data[-1].update(
                 error_y=style.error_bars(bars, STYLES[name][0]),
                 error_x=style.error_bars(across, STYLES[name][0]),
             )
-    _add_markers(figure, "references", [(r.mae, r.picp) for r in references], frame=frame)
-    figure.data[-1].update(hovertext=[_reference_hover(r, unit) for r in references])
-    _add_labels(figure, groups["chosen"], references, frame=frame, obstacles=judged)
-    style.add_note(figure, _outside_note(judged, references, frame))
+    points = [_mae_and_picp(scores) for scores in references.values()]
+    _add_markers(figure, "references", points, frame=frame)
+    hover = [_reference_hover(name, scores, unit) for name, scores in references.items()]
+    figure.data[-1].update(hovertext=hover)
+    barred = {record.number for record in best}
+    obstacles = [p for r in scored for p in _marker_and_bar(r, with_bar=r.number in barred)]
+    _add_labels(figure, groups["chosen"], references, frame=frame, obstacles=obstacles)
+    style.add_note(figure, _outside_note(scored, points, frame))
     figure.update_xaxes(title_text=style.axis_title("mean absolute error", unit))
     figure.update_xaxes(range=frame.x_range)
     figure.update_yaxes(title_text="coverage of the interval, PICP (%)", range=frame.y_range)
@@ -159,94 +135,135 @@ def pareto_figure(
 
 
 def history_figure(
-    trials: Sequence[TrialPoint], *, target_coverage: float, unit: str, model: str, dataset: str
+    records: Sequence[TrialRecord],
+    outcome: Outcome | None,
+    *,
+    target_coverage: float,
+    unit: str,
+    model: str,
+    dataset: str,
 ) -> style.Figure:
     """MAE and coverage of each trial in the order they were made, with the best MAE so far.
 
     Failed trials are crosses at the bottom of the upper panel; the hover text gives the reason.
+    Parameters are those of `pareto_figure`.
     """
     title = f"{model} on {dataset}: the trials in order"
-    if not trials:
+    if not records:
         return style.message_figure(title, "No trial has been made yet.", height=420)
-    groups = _groups(trials)
-    judged = [j for group in groups.values() for j in group]
-    numbers = (min(t.number for t in trials) - 0.7, max(t.number for t in trials) + 0.7)
-    upper = style.Frame(numbers, _mae_range(judged, ()))
-    lower = style.Frame(numbers, _coverage_range(judged, (), target_coverage))
+    groups = _groups(records, outcome)
+    scored = [record for group in groups.values() for record in group]
+    best = front_and_chosen(outcome)
+    numbers = (min(r.number for r in records) - 0.7, max(r.number for r in records) + 0.7)
+    upper = style.Frame(numbers, _mae_range(scored, best, {}))
+    lower = style.Frame(numbers, _coverage_range(scored, best, {}, target=target_coverage))
     figure = make_subplots(
         rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06, row_heights=[0.58, 0.42]
     )
     style.apply_style(figure, title, height=660)
-    _add_best_so_far(figure, judged, frame=upper)
+    _add_best_so_far(figure, scored, frame=upper)
     _add_target(figure, target_coverage, row=2)
     for name, group in groups.items():
-        hover = [hover_text(j.trial, unit) for j in group]
-        order = [float(j.trial.number) for j in group]
-        maes, picps = [j.mae for j in group], [j.picp for j in group]
-        for row, values, frame in ((1, maes, upper), (2, picps, lower)):
-            _add_markers(figure, name, list(zip(order, values, strict=True)), frame=frame, row=row)
+        hover = [hover_text(r, outcome, unit) for r in group]
+        for row, score, frame in ((1, "mae", upper), (2, "picp", lower)):
+            points = [(float(r.number), r.scores[score]) for r in group]
+            _add_markers(figure, name, points, frame=frame, row=row)
             figure.data[-1].update(hovertext=hover)
-    failed = [t for t in trials if t.state is TrialState.FAILED]
-    floor = [(float(t.number), upper.y_range[0]) for t in failed]
+    failed = [r for r in records if r.state is TrialState.FAILED]
+    floor = [(float(r.number), upper.y_range[0]) for r in failed]
     _add_markers(figure, "failed", floor, frame=upper, row=1)
-    figure.data[-1].update(hovertext=[hover_text(t, unit) for t in failed])
-    style.add_note(figure, _above_note(judged, upper, unit))
+    figure.data[-1].update(hovertext=[hover_text(r, outcome, unit) for r in failed])
+    style.add_note(figure, _above_note(scored, upper, unit))
     figure.update_yaxes(title_text=style.axis_title("MAE", unit), range=upper.y_range, row=1)
     figure.update_yaxes(title_text="PICP (%)", range=lower.y_range, row=2)
-    figure.update_xaxes(range=numbers, tickformat="d", nticks=min(20, len(trials) + 1))
+    figure.update_xaxes(range=numbers, tickformat="d", nticks=min(20, len(records) + 1))
     figure.update_xaxes(title_text="trial", row=2)
     return figure
 
 
-def _groups(trials: Sequence[TrialPoint]) -> dict[str, list[_Judged]]:
-    """Trials whose measures are known, by how they are drawn; the last group is drawn on top."""
-    groups: dict[str, list[_Judged]] = {name: [] for name in ("other trials", "pruned", *WITH_BARS)}
-    for trial in trials:
-        if trial.mae is not None and trial.picp is not None:
-            groups[group_of(trial)].append(_Judged(trial, trial.mae, trial.picp))
+def front_records(outcome: Outcome) -> list[TrialRecord]:
+    """The trials of the front in order of MAE."""
+    by_number = {record.number: record for record in outcome.records}
+    return [by_number[number] for number in outcome.front]
+
+
+def front_and_chosen(outcome: Outcome | None) -> list[TrialRecord]:
+    """The trials that a figure always shows."""
+    return [*front_records(outcome), outcome.chosen] if outcome else []
+
+
+def named_references(outcome: Outcome | None) -> dict[str, Scores]:
+    """Scores of the references by the names that a reader sees."""
+    scores_of = outcome.references if outcome else {}
+    return {name.replace("_", " "): scores for name, scores in scores_of.items()}
+
+
+def _mae_and_picp(scores: Scores) -> tuple[float, float]:
+    return scores["mae"], scores["picp"]
+
+
+def _groups(
+    records: Sequence[TrialRecord], outcome: Outcome | None
+) -> dict[str, list[TrialRecord]]:
+    """Trials with an MAE and a PICP, by how they are drawn; the last group is drawn on top."""
+    groups: dict[str, list[TrialRecord]] = {
+        name: [] for name in ("other trials", "pruned", *WITH_BARS)
+    }
+    for record in records:
+        if {"mae", "picp"} <= record.scores.keys():
+            groups[group_of(record, outcome)].append(record)
     return groups
 
 
-def group_of(trial: TrialPoint) -> str:
-    """How a trial that was judged is drawn: its key in `STYLES`."""
-    if trial.chosen:
+def group_of(record: TrialRecord, outcome: Outcome | None) -> str:
+    """The key in `STYLES` of a trial that has scores."""
+    number = record.number
+    if outcome and number == outcome.selection.number:
         return "chosen"
-    if trial.on_front:
-        return "front, tied" if trial.tied else "front"
-    if trial.tied:
+    if outcome and number in outcome.front:
+        return "front, tied" if outcome.is_tied(number) else "front"
+    if outcome and number in outcome.places:
         return "tied with the front"
-    return "pruned" if trial.state is TrialState.PRUNED else "other trials"
+    return "pruned" if record.state is TrialState.PRUNED else "other trials"
 
 
-def score_interval(trial: TrialPoint, score: str) -> tuple[float | None, float | None]:
+def score_interval(
+    record: TrialRecord, outcome: Outcome | None, score: str
+) -> tuple[float | None, float | None]:
     """The score plus and minus the 95 % half-width of its difference to the chosen trial.
 
     What days do to both is left out, or it would hide how sure their order is. (None, None) where
     it is unknown, and for the chosen trial itself.
     """
-    value, error = trial.scores.get(score), trial.gap_errors.get(score)
+    value = record.scores.get(score)
+    error = outcome.gap_errors.get(record.number, {}).get(score) if outcome else None
     if value is None or error is None or not np.isfinite(error):
         return None, None
-    return value - NORMAL_975 * error, value + NORMAL_975 * error
+    return value - HALF_WIDTH_95 * error, value + HALF_WIDTH_95 * error
 
 
-def _mae_range(judged: Sequence[_Judged], references: Sequence[ReferencePoint]) -> style.Range:
+def _mae_range(
+    scored: Sequence[TrialRecord], best: Sequence[TrialRecord], references: Mapping[str, Scores]
+) -> style.Range:
     """The front and the best reference; the rest unless it is far off."""
-    good = [j.mae for j in judged if j.trial.on_front or j.trial.chosen]
-    best = min((r.mae for r in references), default=np.inf)
-    rival = [best] if good and best <= 1.8 * min(good) else []
-    return style.low_is_good_range([j.mae for j in judged], shown=[*good, *rival])
+    good = [r.scores["mae"] for r in best]
+    lowest = min((scores["mae"] for scores in references.values()), default=np.inf)
+    near = [lowest] if good and lowest <= 1.8 * min(good) else []
+    return style.low_is_good_range([r.scores["mae"] for r in scored], shown=[*good, *near])
 
 
 def _coverage_range(
-    judged: Sequence[_Judged], references: Sequence[ReferencePoint], target: float
+    scored: Sequence[TrialRecord],
+    best: Sequence[TrialRecord],
+    references: Mapping[str, Scores],
+    *,
+    target: float,
 ) -> style.Range:
     """Always the target band and the front with its intervals; the rest unless it is far off."""
     shown = [target - 1.6 * TOLERANCE, target + 1.6 * TOLERANCE]
-    for j in judged:
-        if j.trial.on_front or j.trial.chosen:
-            shown += [v for v in (j.picp, j.trial.picp_low, j.trial.picp_high) if v is not None]
-    others = np.array([*(j.picp for j in judged), *(r.picp for r in references)])
+    for record in best:
+        shown += [record.scores["picp"], *(record.picp_interval or ())]
+    others = np.array([s["picp"] for s in (*(r.scores for r in scored), *references.values())])
     if others.size:
         low, high = np.quantile(others, [0.25, 0.75])
         reach = max(2.0 * (high - low), 12.0)
@@ -280,15 +297,13 @@ def _add_target(figure: style.Figure, target: float, *, row: int | None = None) 
 
 
 def _add_front_line(
-    figure: style.Figure, front: Sequence[_Judged], *, frame: style.Frame, target_coverage: float
+    figure: style.Figure, front: Sequence[TrialRecord], *, frame: style.Frame, target: float
 ) -> None:
     """The boundary of what the front dominates, above and below the target."""
-    if not front:
-        return
-    misses = np.minimum.accumulate([abs(j.picp - target_coverage) for j in front])
-    maes = [*(j.mae for j in front), frame.x_range[1]]
+    misses = np.minimum.accumulate([abs(r.scores["picp"] - target) for r in front])
+    maes = [*(r.scores["mae"] for r in front), frame.x_range[1]]
     for side in (1.0, -1.0):
-        edge = target_coverage + side * np.append(misses, misses[-1])
+        edge = target + side * np.append(misses, misses[-1])
         figure.add_trace(
             go.Scatter(
                 x=maes,
@@ -345,18 +360,18 @@ def _line_width(name: str, symbol: str) -> int:
 
 def _add_labels(
     figure: style.Figure,
-    chosen: Sequence[_Judged],
-    references: Sequence[ReferencePoint],
+    chosen: Sequence[TrialRecord],
+    references: Mapping[str, Scores],
     *,
     frame: style.Frame,
-    obstacles: Sequence[_Judged],
+    obstacles: Sequence[tuple[float, float]],
 ) -> None:
-    wanted = [(f"trial {j.trial.number}, chosen", *frame.clamped(j.mae, j.picp)) for j in chosen]
-    wanted += [(r.name, *frame.clamped(r.mae, r.picp)) for r in references]
-    points = [frame.clamped(j.mae, y) for j in obstacles for y in _bar_heights(j)]
-    points += [frame.clamped(r.mae, r.picp) for r in references]
+    named = [(f"trial {r.number}, chosen", r.scores) for r in chosen] + [*references.items()]
+    texts = [(text, *frame.clamped(*_mae_and_picp(scores))) for text, scores in named]
+    drawn = [frame.clamped(*point) for point in obstacles]
+    drawn += [frame.clamped(*_mae_and_picp(scores)) for scores in references.values()]
     colours = [style.VERMILION] * len(chosen) + [style.GREEN] * len(references)
-    labels = style.place_labels(wanted, frame=frame, obstacles=points)
+    labels = style.place_labels(texts, frame=frame, obstacles=drawn)
     for label, colour in zip(labels, colours, strict=True):
         figure.add_annotation(
             name="label",
@@ -375,27 +390,27 @@ def _add_labels(
         )
 
 
-def _bar_heights(judged: _Judged) -> list[float]:
-    """Where a trial's marker and its error bar stand, in percent."""
-    trial = judged.trial
-    if not (trial.on_front or trial.chosen) or trial.picp_low is None or trial.picp_high is None:
-        return [judged.picp]
-    return [judged.picp, *np.linspace(trial.picp_low, trial.picp_high, 7).tolist()]
+def _marker_and_bar(record: TrialRecord, *, with_bar: bool) -> list[tuple[float, float]]:
+    """Points that a trial's marker and its error bar cover: MAE, and PICP in percent."""
+    mae, picp = _mae_and_picp(record.scores)
+    if not with_bar or record.picp_interval is None:
+        return [(mae, picp)]
+    return [(mae, y) for y in (picp, *np.linspace(*record.picp_interval, 7).tolist())]
 
 
 def _add_best_so_far(
-    figure: style.Figure, judged: Sequence[_Judged], *, frame: style.Frame
+    figure: style.Figure, scored: Sequence[TrialRecord], *, frame: style.Frame
 ) -> None:
-    """Over completed trials only: a pruned one was judged on less training."""
+    """Over completed trials only: a pruned one was scored after less training."""
     done = sorted(
-        (j for j in judged if j.trial.state is TrialState.COMPLETE), key=lambda j: j.trial.number
+        (r for r in scored if r.state is TrialState.COMPLETE), key=lambda record: record.number
     )
     if not done:
         return
-    best = np.minimum.accumulate([j.mae for j in done]).tolist()
+    best = np.minimum.accumulate([r.scores["mae"] for r in done]).tolist()
     figure.add_trace(
         go.Scatter(
-            x=[*(j.trial.number for j in done), frame.x_range[1]],
+            x=[*(r.number for r in done), frame.x_range[1]],
             y=[*best, best[-1]],
             mode="lines",
             line={"shape": "hv", "color": style.BLUE, "width": 1.6},
@@ -407,50 +422,44 @@ def _add_best_so_far(
     )
 
 
-def hover_text(trial: TrialPoint, unit: str) -> str:
-    """What a page says of a trial when the pointer is on it."""
-    lines = [f"<b>trial {trial.number}</b>, {trial.state}"]
-    if trial.mae is not None:
-        lines.append(f"MAE {trial.mae:.4g} {escape(unit)}")
-    if trial.picp is not None:
-        interval = (
-            ""
-            if trial.picp_low is None or trial.picp_high is None
-            else f" (95 % interval {trial.picp_low:.1f} to {trial.picp_high:.1f})"
-        )
-        lines.append(f"PICP {trial.picp:.1f} %{interval}")
-    if trial.mean_width is not None:
-        lines.append(f"mean width {trial.mean_width:.4g} {escape(unit)}")
-    if trial.n_seeds > 1:
-        lines.append(f"mean of {trial.n_seeds} trainings")
-    if trial.front_probability is not None:
-        lines.append(f"on the front with {100.0 * trial.front_probability:.0f} %")
-    if trial.reason:
-        lines.append(escape(trial.reason))
+def hover_text(record: TrialRecord, outcome: Outcome | None, unit: str) -> str:
+    """A trial in a few lines, shown when the pointer is on it."""
+    scores = record.scores
+    lines = [f"<b>trial {record.number}</b>, {record.state}"]
+    if "mae" in scores:
+        lines.append(f"MAE {scores['mae']:.4g} {escape(unit)}")
+    if "picp" in scores:
+        low, high = record.picp_interval or (None, None)
+        interval = "" if low is None else f" (95 % interval {low:.1f} to {high:.1f})"
+        lines.append(f"PICP {scores['picp']:.1f} %{interval}")
+    if "mean_width" in scores:
+        lines.append(f"mean width {scores['mean_width']:.4g} {escape(unit)}")
+    if record.n_seeds > 1:
+        lines.append(f"mean of {record.n_seeds} trainings")
+    if outcome and record.number in outcome.places:
+        lines.append(f"on the front with {100.0 * outcome.places[record.number]:.0f} %")
+    if record.reason:
+        lines.append(escape(record.reason))
     lines += [
         escape(f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {value}")
-        for name, value in trial.params.items()
+        for name, value in record.config.items()
     ]
     return "<br>".join(lines)
 
 
-def _reference_hover(reference: ReferencePoint, unit: str) -> str:
+def _reference_hover(name: str, scores: Scores, unit: str) -> str:
     return (
-        f"<b>{escape(reference.name)}</b><br>MAE {reference.mae:.4g} {escape(unit)}"
-        f"<br>PICP {reference.picp:.1f} %"
+        f"<b>{escape(name)}</b><br>MAE {scores['mae']:.4g} {escape(unit)}"
+        f"<br>PICP {scores['picp']:.1f} %"
     )
 
 
 def _outside_note(
-    judged: Sequence[_Judged], references: Sequence[ReferencePoint], frame: style.Frame
+    scored: Sequence[TrialRecord], references: Sequence[tuple[float, float]], frame: style.Frame
 ) -> str:
-    n_trials = sum(not frame.holds(j.mae, j.picp) for j in judged)
-    n_references = sum(not frame.holds(r.mae, r.picp) for r in references)
-    counts = [
-        f"{count} {noun if count == 1 else noun + 's'}"
-        for count, noun in ((n_trials, "trial"), (n_references, "reference"))
-        if count
-    ]
+    n_trials = sum(not frame.holds(*_mae_and_picp(r.scores)) for r in scored)
+    n_references = sum(not frame.holds(*point) for point in references)
+    counts = [count(n, noun) for n, noun in ((n_trials, "trial"), (n_references, "reference")) if n]
     if not counts:
         return ""
     if n_trials + n_references == 1:
@@ -458,9 +467,9 @@ def _outside_note(
     return f"{' and '.join(counts)} lie outside the picture and stand at its edge as triangles"
 
 
-def _above_note(judged: Sequence[_Judged], frame: style.Frame, unit: str) -> str:
-    above = [j.mae for j in judged if j.mae > frame.y_range[1]]
+def _above_note(scored: Sequence[TrialRecord], frame: style.Frame, unit: str) -> str:
+    above = [r.scores["mae"] for r in scored if r.scores["mae"] > frame.y_range[1]]
     if not above:
         return ""
-    count = "1 trial has" if len(above) == 1 else f"{len(above)} trials have"
-    return f"{count} a larger MAE than the axis shows, up to {max(above):.4g} {unit}".strip()
+    subject = "1 trial has" if len(above) == 1 else f"{len(above)} trials have"
+    return f"{subject} a larger MAE than the axis shows, up to {max(above):.4g} {unit}".strip()

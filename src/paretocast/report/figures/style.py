@@ -1,4 +1,4 @@
-"""What all figures share: colours, template, labels, notes, axis ranges that ignore outliers."""
+"""Style of all figures: colours, template, labels, notes, axis ranges that ignore outliers."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def figure_html(figure: Figure, *, element_id: str) -> str:
 
 
 def apply_style(figure: Figure, title: str, *, height: int) -> Figure:
-    """The figure with the shared look, its title and its height in pixels."""
+    """The figure with the shared style, its title and its height in pixels."""
     axis = {
         "showline": True,
         "linecolor": GREY,
@@ -106,7 +106,7 @@ def apply_style(figure: Figure, title: str, *, height: int) -> Figure:
 
 
 def blank_figure(title: str, *, height: int) -> Figure:
-    """An empty figure in the shared look."""
+    """An empty figure in the shared style."""
     return apply_style(go.Figure(), title, height=height)
 
 
@@ -199,7 +199,7 @@ class Frame:
     y_range: Range
 
     def holds(self, x: float, y: float) -> bool:
-        """Whether a point is visible where it belongs."""
+        """True for a point inside the rectangle."""
         return self.x_range[0] <= x <= self.x_range[1] and self.y_range[0] <= y <= self.y_range[1]
 
     def clamped(self, x: float, y: float) -> tuple[float, float]:
@@ -217,7 +217,7 @@ class Frame:
         return "triangle-down" if y < self.y_range[0] else inside
 
     def pixels(self, x: float, y: float, *, screen: Size) -> tuple[float, float]:
-        """Where a point is drawn, in pixels from the upper left corner."""
+        """Position of a point, in pixels from the upper left corner."""
         x_low, x_high = self.x_range
         y_low, y_high = self.y_range
         return (
@@ -238,7 +238,7 @@ class Label:
 
 
 def place_labels(
-    wanted: Sequence[tuple[str, float, float]],
+    texts: Sequence[tuple[str, float, float]],
     *,
     frame: Frame,
     obstacles: Sequence[tuple[float, float]],
@@ -247,14 +247,14 @@ def place_labels(
 
     Parameters
     ----------
-    wanted : sequence of (text, x, y)
+    texts : sequence of (text, x, y)
         The first is placed first, and has the best choice.
     obstacles : sequence of (x, y)
         Points that should stay visible.
     """
     canvases = [_Canvas(frame, screen, weight, obstacles) for screen, weight in SCREENS]
     labels = []
-    for text, x, y in wanted:
+    for text, x, y in texts:
         half_width = LABEL_PIXELS_PER_LETTER * len(text) / 2.0
         costs = {
             shift: sum(canvas.cost(canvas.box(x, y, shift, half_width)) for canvas in canvases)
@@ -268,7 +268,7 @@ def place_labels(
 
 
 def _shifts(half_width: float) -> list[tuple[float, float]]:
-    """Where a label may stand around its point, the most natural place first."""
+    """Possible shifts of a label from its point, the most natural first."""
     beside = half_width + 14.0
     return [
         (dx, dy)
@@ -309,7 +309,7 @@ class _Canvas:
         )
 
     def cost(self, box: Box) -> float:
-        """How bad a place is: covering a label is worst, leaving the frame next, hiding points."""
+        """Cost of a box: most for covering a label, less outside the frame, least for a point."""
         left, right, top, bottom = box
         on_labels = sum(
             left < r and right > lo and top < b and bottom > t for lo, r, t, b in self.taken

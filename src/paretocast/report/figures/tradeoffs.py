@@ -10,25 +10,35 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from paretocast.report.figures import style
-from paretocast.report.figures.search import STYLES, WITH_BARS, group_of, hover_text, score_interval
+from paretocast.report.figures.search import (
+    STYLES,
+    WITH_BARS,
+    front_and_chosen,
+    group_of,
+    hover_text,
+    named_references,
+    score_interval,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from paretocast.report.figures.search import ReferencePoint, TrialPoint
+    from paretocast.report.figures.search import Scores
     from paretocast.search.objectives import Objective
+    from paretocast.study.outcome import Outcome
+    from paretocast.training.trial import TrialRecord
 
 
 def tradeoff_figure(
-    trials: Sequence[TrialPoint],
-    references: Sequence[ReferencePoint],
+    records: Sequence[TrialRecord],
+    outcome: Outcome | None,
     *,
     objectives: Sequence[Objective],
     unit: str,
     model: str,
     dataset: str,
 ) -> style.Figure:
-    """What the search traded against what: trials, front and references in each pair of objectives.
+    """Trials, front and references in each pair of objectives.
 
     The front is non-dominated in all objectives together; in a single panel one of its members may
     lie behind another. Scores are drawn as they are, so that of one to be maximised more is better.
@@ -36,70 +46,62 @@ def tradeoff_figure(
 
     Parameters
     ----------
+    records, outcome
+        As of `pareto_figure`; a record without a score for each objective is not drawn.
     objectives : sequence of Objective
         Two or three.
     """
     title = f"{model} on {dataset}: the objectives against each other"
-    judged = [t for t in trials if all(o.name in t.scores for o in objectives)]
-    if not judged:
+    scored = [r for r in records if all(o.name in r.scores for o in objectives)]
+    if not scored:
         return style.message_figure(title, "No trial has been judged yet.", height=420)
     pairs = list(combinations(objectives, 2))
-    ranges = {o.name: _range(judged, references, o) for o in objectives}
+    ranges = {o.name: _range(scored, outcome, o) for o in objectives}
     figure = make_subplots(rows=1, cols=len(pairs), horizontal_spacing=0.09)
     style.apply_style(figure, title, height=440)
     for column, (first, second) in enumerate(pairs, start=1):
         frame = style.Frame(ranges[first.name], ranges[second.name])
         for name in STYLES:
-            group = [t for t in judged if group_of(t) == name]
-            _add_trials(figure, name, group, pair=(first, second), frame=frame, column=column)
-            figure.data[-1].update(hovertext=[hover_text(t, unit) for t in group])
-        _add_references(figure, references, pair=(first, second), frame=frame, column=column)
+            group = [r for r in scored if group_of(r, outcome) == name]
+            points = [(r.scores[first.name], r.scores[second.name]) for r in group]
+            trace = _markers(name, points, frame=frame, in_legend=column == 1)
+            trace.update(hovertext=[hover_text(r, outcome, unit) for r in group])
+            if name in WITH_BARS:
+                trace.update(
+                    error_x=_bars(group, outcome, first, colour=STYLES[name][0]),
+                    error_y=_bars(group, outcome, second, colour=STYLES[name][0]),
+                )
+            figure.add_trace(trace, row=1, col=column)
+        _add_references(
+            figure, named_references(outcome), pair=(first, second), frame=frame, column=column
+        )
         figure.update_xaxes(title_text=_axis(first, unit), range=frame.x_range, row=1, col=column)
         figure.update_yaxes(title_text=_axis(second, unit), range=frame.y_range, row=1, col=column)
     return figure
 
 
-def _add_trials(
-    figure: style.Figure,
-    name: str,
-    group: Sequence[TrialPoint],
-    *,
-    pair: tuple[Objective, Objective],
-    frame: style.Frame,
-    column: int,
-) -> None:
-    colour = STYLES[name][0]
-    points = [(t.scores[pair[0].name], t.scores[pair[1].name]) for t in group]
-    trace = _markers(name, points, frame=frame, in_legend=column == 1)
-    if name in WITH_BARS:
-        bars = [
-            style.error_bars(
-                [(t.scores[objective.name], *score_interval(t, objective.name)) for t in group],
-                colour,
-            )
-            for objective in pair
-        ]
-        trace.update(error_x=bars[0], error_y=bars[1])
-    figure.add_trace(trace, row=1, col=column)
+def _bars(
+    group: Sequence[TrialRecord], outcome: Outcome | None, objective: Objective, *, colour: str
+) -> object:
+    name = objective.name
+    bars = [(r.scores[name], *score_interval(r, outcome, name)) for r in group]
+    return style.error_bars(bars, colour)
 
 
 def _add_references(
     figure: style.Figure,
-    references: Sequence[ReferencePoint],
+    references: Mapping[str, Scores],
     *,
     pair: tuple[Objective, Objective],
     frame: style.Frame,
     column: int,
 ) -> None:
     """References inside the frame: far out they would only crowd its edge."""
-    near = [
-        (r, (r.scores[pair[0].name], r.scores[pair[1].name]))
-        for r in references
-        if pair[0].name in r.scores and pair[1].name in r.scores
-    ]
-    shown = [(r, point) for r, point in near if frame.holds(*point)]
-    trace = _markers("references", [p for _, p in shown], frame=frame, in_legend=column == 1)
-    trace.update(hovertext=[f"<b>{escape(r.name)}</b>" for r, _ in shown])
+    x, y = (objective.name for objective in pair)
+    points = {name: (s[x], s[y]) for name, s in references.items() if x in s and y in s}
+    shown = {name: point for name, point in points.items() if frame.holds(*point)}
+    trace = _markers("references", [*shown.values()], frame=frame, in_legend=column == 1)
+    trace.update(hovertext=[f"<b>{escape(name)}</b>" for name in shown])
     figure.add_trace(trace, row=1, col=column)
 
 
@@ -128,12 +130,13 @@ def _markers(
 
 
 def _range(
-    judged: Sequence[TrialPoint], references: Sequence[ReferencePoint], objective: Objective
+    scored: Sequence[TrialRecord], outcome: Outcome | None, objective: Objective
 ) -> style.Range:
     """Axis range in which what is good is large, whichever way that is."""
-    values = [objective.value(t.scores) for t in judged]
-    shown = [objective.value(t.scores) for t in judged if t.on_front or t.chosen]
-    reachable = [objective.value(r.scores) for r in references if objective.name in r.scores]
+    values = [objective.value(r.scores) for r in scored]
+    shown = [objective.value(r.scores) for r in front_and_chosen(outcome)]
+    references = outcome.references.values() if outcome else ()
+    reachable = [objective.value(scores) for scores in references if objective.name in scores]
     low, high = style.low_is_good_range(values, shown=shown)
     high = max([high, *(v for v in reachable if v <= high + (high - low))])
     return (low, high) if objective.sign > 0 else (-high, -low)
