@@ -1,7 +1,7 @@
 """How close a tuned model comes to the true quantiles of the demo series.
 
     paretocast tune --settings examples/demo.toml
-    python benchmarks/demo_truth.py [--job-id ID] [--other-seeds 8 9 10]
+    python experiments/demo_truth.py [--job-id ID] [--other-seeds 8 9 10]
 
 The demo generator knows the conditional quantiles of every window, so it knows the best reachable
 pinball loss. The first rows are forecasts that the chosen trial made when it was judged;

@@ -1,6 +1,6 @@
 """1 to 256 workers on one study, simulated on a virtual clock over recorded learning curves.
 
-    python benchmarks/simulated_workers.py [--table "NHITS_Q demo"] [--trials 2048] [--quick]
+    python experiments/simulated_workers.py [--table "NHITS_Q demo"] [--trials 2048] [--quick]
 
 Every worker is as fast as the core of the recording, so what is measured is the search: workers
 that wait for the study's lock or for the last trial, and proposals made while other trials run. The

@@ -1,6 +1,6 @@
 """Whether calibrators keep their promise where theory says they must.
 
-    python benchmarks/calibration_synthetic.py [--quick]
+    python experiments/calibration_synthetic.py [--quick]
 
 Exchangeable windows of 24 hours with normal errors whose spread changes from hour to hour. A
 calibrator is fitted on `--windows` of them and applied to as many new ones; online calibrators walk

@@ -1,6 +1,6 @@
 """What the anchor and the transform of the target are worth, with the default config of a model.
 
-    python benchmarks/anchor.py --data-dir DATA [--datasets heat water_centrum] [--models NHITS_Q]
+    python experiments/anchor.py --data-dir DATA [--datasets heat water_centrum] [--models NHITS_Q]
 
 Each is trained once with its default budget, then judged on the tune and the calibrate split, on
 neither of which anything was fitted. `ridge alone` is the reference. The test split is not read.

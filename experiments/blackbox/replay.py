@@ -147,7 +147,7 @@ def load_table(model: str, dataset: str, *, folder: Path = TABLES, kind: str = "
     if len(good) < FEWEST_CURVES:
         raise DataError(
             f"{path} holds {len(good)} whole curves, expected at least {FEWEST_CURVES}; "
-            "benchmarks/record_curves.py records them"
+            "experiments/record_curves.py records them"
         )
     return Table(
         name=f"{model} {dataset}",

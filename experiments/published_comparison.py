@@ -1,6 +1,6 @@
 """The three Danish series, beside what was published on the same test windows.
 
-    python benchmarks/published_comparison.py --data-dir DATA [--workspace hpo] [--markdown FILE]
+    python experiments/published_comparison.py --data-dir DATA [--workspace hpo] [--markdown FILE]
 
 For each series it tunes N-HiTS, TFT and TimesNet for so many minutes each, then benchmarks the
 tuned models, the ensemble of their fronts and the references on the test split, all with the

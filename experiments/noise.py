@@ -1,6 +1,6 @@
 """What a score owes to chance: how much days and seeds move it, and what comparing in pairs gains.
 
-    python benchmarks/noise.py [--dataset demo] [--configs 6] [--seeds 3] [--steps 600] [--quick]
+    python experiments/noise.py [--dataset demo] [--configs 6] [--seeds 3] [--steps 600] [--quick]
 
 Configs of N-HiTS are trained with several seeds each. "days" is the standard error of a score from
 resampled days, "seeds" its standard deviation between trainings, pooled. "difference" is the

@@ -1,6 +1,6 @@
 """What training again gives: searches with and without repeats at equal compute, replayed.
 
-    python benchmarks/racing_replay.py [--tables "NHITS_Q demo"] [--seeds 24] [--quick]
+    python experiments/racing_replay.py [--tables "NHITS_Q demo"] [--seeds 24] [--quick]
 
 The product's search on recorded learning curves (`blackbox/replay.py`), with several shares of the
 gradient steps for repeats of trials near the front (`racing.next_repeat`), 0 being a search without

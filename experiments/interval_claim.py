@@ -1,6 +1,6 @@
 """How often the 95 % interval of a chosen trial's coverage holds its true coverage.
 
-    python benchmarks/interval_claim.py [--studies 120] [--quick]
+    python experiments/interval_claim.py [--studies 120] [--quick]
 
 Every study is a small search by the product, without an anchor, on a demo series of its own: the
 seed of the generator and that of the search differ from study to study. The trial that the product

@@ -1,6 +1,6 @@
 """How often the 95 % interval of a measured coverage holds the true one.
 
-    python benchmarks/picp_interval.py [--quick]
+    python experiments/picp_interval.py [--quick]
 
 Simulated daily forecasts of 24 hours whose errors resemble those of the day before: `--days` in a
 row, or single weeks two weeks apart, as the tune split is laid out. A forecast is centred or

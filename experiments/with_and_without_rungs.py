@@ -1,6 +1,6 @@
 """A real search against the same search without rungs, for as many minutes.
 
-    python benchmarks/with_and_without_rungs.py --data-dir DATA --minutes 15 --workers 2
+    python experiments/with_and_without_rungs.py --data-dir DATA --minutes 15 --workers 2
 
 Both are `paretocast tune` as a user starts it, one after the other, without an anchor; the second
 has `n_rungs = 1`, so that every trial is trained to the end. The hypervolume is that of MAE and

@@ -1,6 +1,6 @@
 """Search strategies compared on recorded learning curves, in seconds instead of hours.
 
-    python benchmarks/search_strategies.py [--tables "NHITS_Q demo"] [--seeds 20] [--quick]
+    python experiments/search_strategies.py [--tables "NHITS_Q demo"] [--seeds 20] [--quick]
 
 Every strategy searches every table with every seed until 20 full trials' worth of gradient steps is
 spent. Measured is the hypervolume of MAE and |PICP - 80| of the trials trained to the end, against

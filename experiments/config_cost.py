@@ -1,6 +1,6 @@
 """What a search gains from knowing that its configs differ in cost, on recorded curves.
 
-    python benchmarks/config_cost.py [--tables "NHITS_Q demo"] [--seeds 20] [--quick]
+    python experiments/config_cost.py [--tables "NHITS_Q demo"] [--seeds 20] [--quick]
 
 First printed is with which power of the number of weights the recorded seconds grow, and how close
 that is: least squares over logarithms, a curve a point.

@@ -1,6 +1,6 @@
 """The Battle of Water Demand Forecasting: four weeks of 168 hours in seven zones, against 31 teams.
 
-    python benchmarks/bwdf.py --data-dir DATA [--models NHITS_Q,TFT_Q] [--workspace hpo] [--seeds 3]
+    python experiments/bwdf.py --data-dir DATA [--models NHITS_Q,TFT_Q] [--seeds 3]
 
 PI1 is the MAE of the first day, PI2 its largest error, PI3 the MAE of the other six days, in L/s;
 a team's figure is the sum over zones and weeks. Models learn from what lies before the first week

@@ -1,6 +1,6 @@
 """Calibrated intervals on the test split of tuned studies: nothing is fitted on it.
 
-    python benchmarks/calibration_table.py --run hpo/results/NHITS_Q_heat [--run ...]
+    python experiments/calibration_table.py --run hpo/results/NHITS_Q_heat [--run ...]
 
 For each study the chosen config is trained once more as its trial was (same seed, same budget) and
 forecasts the calibrate split and every daily issue of the test split. Each calibrator is fitted on

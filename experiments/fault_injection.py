@@ -1,6 +1,6 @@
 """What kill -9 costs a study that several workers share: nothing that was finished.
 
-    python benchmarks/fault_injection.py [--kills 200] [--workers 3] [--seed 1] [--quick]
+    python experiments/fault_injection.py [--kills 200] [--workers 3] [--seed 1] [--quick]
 
 Workers are forked from a process that has loaded the libraries and the data, so that a kill meets
 work instead of imports. About half of the kills come from outside once a worker has used a random

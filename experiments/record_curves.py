@@ -1,6 +1,6 @@
 """Record learning curves of many configs at every rung, for search strategies to be replayed on.
 
-    python benchmarks/record_curves.py --model NHITS_Q --dataset demo --configs 150 [--seed 1]
+    python experiments/record_curves.py --model NHITS_Q --dataset demo --configs 150 [--seed 1]
 
 Config 0 is the default one, the others are scrambled Sobol points of the space in
 `blackbox/curves.py`. The training is the product's own, with patience beyond the budget, so that
