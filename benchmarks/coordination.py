@@ -14,7 +14,6 @@ process that opens the study pays once.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import tempfile
 import time
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import numpy as np
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -215,9 +214,7 @@ def main() -> None:
     """Print what a trial costs beside its training."""
     from paretocast.search.space import DEFAULT_SAMPLER
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--trials", type=int, default=2000)
     parser.add_argument("--more", type=int, default=5, help="trials that are measured, at least 2")
     parser.add_argument("--sampler", default=DEFAULT_SAMPLER)

@@ -15,7 +15,6 @@ largest difference between our forecast and the rolling one is shown, in scaled 
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from pathlib import Path
@@ -23,9 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from clocks import alternate, median_ratio
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
+    import argparse
+
     import pandas as pd
     from neuralforecast import NeuralForecast
     from numpy.typing import NDArray
@@ -145,9 +146,7 @@ def clocked_rolling(library: NeuralForecast, frame: pd.DataFrame, n_days: int) -
 
 def main() -> None:
     """Print one row per model."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--data-dir", type=Path, default=None, help="heat; else the demo series")
     parser.add_argument("--models", nargs="+", default=MODELS, help="some of the models")
     parser.add_argument("--threads", type=int, default=2)

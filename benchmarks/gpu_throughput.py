@@ -17,7 +17,6 @@ Without a CUDA device nothing is measured and the script ends well. --device cpu
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import statistics
 import time
@@ -26,9 +25,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clocks import alternate, median_ratio, paced
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
     from multiprocessing.synchronize import Barrier
 
@@ -198,9 +198,7 @@ def has_device(name: str) -> bool:
 
 def main() -> None:
     """Print both tables, or say that there is no GPU."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--data-dir", type=Path, default=None, help="heat; else the demo series")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--models", nargs="+", default=None, help="some of the models, first table")

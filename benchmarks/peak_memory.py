@@ -17,7 +17,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
     from paretocast.data.task import Task
@@ -97,9 +97,7 @@ def measure(model: str, n_steps: int) -> dict[str, Any]:
 
 def main() -> None:
     """Print one row per model."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--models", nargs="+", default=list(LARGEST), help="some of the models")
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--quick", action="store_true", help="one step each")

@@ -15,7 +15,6 @@ worker) and the journal are measured. The password of a URL comes from PGPASSWOR
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import tempfile
 import time
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 from paretocast.settings import TuneSettings
 
@@ -189,9 +188,7 @@ def count_stored(storage: str, run: RunDirectory) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--url", help="a database to measure as well")
     parser.add_argument("--trials", type=int, default=160)
     parser.add_argument("--trial-seconds", type=float, default=0.5)

@@ -15,7 +15,6 @@ before the model is built, judgements included.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from contextlib import suppress
@@ -23,9 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clocks import median_ratio
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
+    import argparse
+
     from rivals import Match
 
     from paretocast.data.task import Task
@@ -136,9 +137,7 @@ def table_row(row: dict[str, Any]) -> list[Any]:
 
 def main() -> None:
     """Print one row per model."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--data-dir", type=Path, default=None, help="heat; else the demo series")
     parser.add_argument("--models", nargs="+", default=list(PLANS), help="some of the models")
     parser.add_argument("--threads", type=int, default=2)

@@ -17,7 +17,6 @@ Darts' own in the same rounds.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from dataclasses import dataclass
@@ -25,9 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clocks import alternate, median_ratio, paced
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
 
     from rivals import Match
@@ -191,9 +191,7 @@ def table_row(row: dict[str, Any]) -> list[Any]:
 
 def main() -> None:
     """Print one row per size of a model."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--data-dir", type=Path, default=None, help="heat; else the demo series")
     parser.add_argument("--models", nargs="+", default=None, help="some of the models")
     parser.add_argument("--threads", type=int, default=2)

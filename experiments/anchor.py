@@ -8,12 +8,11 @@ neither of which anything was fitted. `ridge alone` is the reference. The test s
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,9 +59,7 @@ def train(settings: TuneSettings, task: Task, *, seed: int) -> tuple[list[Any], 
 
 def main() -> None:
     """Print a table with a row for each training."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--data-dir", type=Path, default=None)
     parser.add_argument("--datasets", nargs="+", default=list(DATASETS))
     parser.add_argument("--models", nargs="+", default=["NHITS_Q"])

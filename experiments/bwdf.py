@@ -12,17 +12,18 @@ it. Weather is not used.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 from paretocast.settings import TuneSettings
 
 if TYPE_CHECKING:
+    import argparse
+
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -238,9 +239,7 @@ def benchmark_zone(
 
 def main() -> None:
     """Print the sums of every method beside the teams', then those of each zone."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--workspace", type=Path, default=Path("hpo"))
     parser.add_argument("--models", default="NHITS_Q", help="joined by commas; empty for none")

@@ -11,12 +11,11 @@ means over the repetitions.
 
 from __future__ import annotations
 
-import argparse
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 from paretocast.calibration import METHODS, Sample, fit_calibrator, judge, walk_forward
 from paretocast.data.task import DENSE_LEVELS
@@ -99,9 +98,7 @@ def pivoted(
 
 def main() -> None:
     """Print coverages and widths: a row per calibrator, a column per forecast and dependence."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--windows", type=int, default=105)
     parser.add_argument("--repetitions", type=int, default=200)
     parser.add_argument("--methods", default=",".join(METHODS))

@@ -11,13 +11,12 @@ interval, by calendar month its lowest and highest; width and losses are in targ
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 from paretocast.calibration import (
     METHODS,
@@ -141,9 +140,7 @@ def scored(
 
 def main() -> None:
     """Print a row per study and calibrator."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--run", type=Path, action="append", required=True)
     parser.add_argument("--data-dir", type=Path, default=None)
     parser.add_argument("--methods", default=",".join(METHODS))

@@ -14,12 +14,11 @@ the tune split, on the calibrate split and by worth, medians over seeds.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 from search_strategies import JUDGED, recorded_tables, reference_point
 
 from paretocast.search.space import config_at
@@ -109,9 +108,7 @@ def measure(table: Table, blackbox: Blackbox, *, seeds: int) -> list[dict[str, A
 
 def main() -> None:
     """Print four rows per table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--tables", nargs="+", default=None, help='such as "NHITS_Q demo"')
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--quick", action="store_true", help="three seeds")

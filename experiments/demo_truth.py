@@ -11,12 +11,11 @@ trained anew on series that neither the search nor the design of the generator h
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 from paretocast.data import generate_demo, load_dataset
 from paretocast.data.task import Task, plan_task
@@ -66,9 +65,7 @@ def retrain(series_seed: int, settings: TuneSettings, config: dict[str, Any]) ->
 
 def main() -> None:
     """Print the scores of the chosen trial beside those of the true quantiles."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--model", default="NHITS_Q")
     parser.add_argument("--workspace", type=Path, default=Path("hpo"))
     parser.add_argument("--job-id", default=None)

@@ -16,7 +16,6 @@ trained again without interruption and compared bit for bit.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import shutil
@@ -31,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -276,9 +275,7 @@ def journal_faults(run: RunDirectory, n_trials: int) -> int:
 
 def main() -> None:
     """Print kills, losses and duplicates."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)

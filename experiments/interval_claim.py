@@ -25,7 +25,6 @@ same difference over the complete trials of the study away.
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 import tempfile
@@ -35,7 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -304,9 +303,7 @@ def optimism_rows(studies: Sequence[Measured], *, target: float) -> list[list[An
 
 def main() -> None:
     """Print how often the claim holds, and what choosing adds."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--studies", type=int, default=120)
     parser.add_argument("--trials", type=int, default=6, help="of each study")
     parser.add_argument("--steps", type=int, default=60, help="gradient steps of a full trial")

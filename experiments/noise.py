@@ -11,13 +11,12 @@ tell from the front, and what their mean over all seeds can.
 
 from __future__ import annotations
 
-import argparse
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 from paretocast.data import load_dataset
 from paretocast.data.scaling import Transform
@@ -95,9 +94,7 @@ def count_tied(setup: TrainingSetup, records: list[TrialRecord]) -> tuple[int, i
 
 def main() -> None:
     """Print the table and the result line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--dataset", default="demo")
     parser.add_argument("--data-dir", type=Path, default=None)
     parser.add_argument("--configs", type=int, default=6)

@@ -15,7 +15,6 @@ interval of our own score alone.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -23,9 +22,12 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
+
+if TYPE_CHECKING:
+    import argparse
 
 MODELS = ("NHITS_Q", "TFT_Q", "TIMESNET_Q")
 SCORES = ("mae", "rmse", "picp", "mean_width", "pinball", "winkler")
@@ -296,9 +298,7 @@ def draw(figures: dict[str, Any], path: Path) -> None:
 
 def main() -> None:
     """Tune, benchmark, and print a table for each series."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--workspace", type=Path, default=Path("hpo"))
     parser.add_argument("--datasets", nargs="+", default=list(SERIES), choices=SERIES)

@@ -21,12 +21,11 @@ days, which the tables do not hold; it is taken from `docs/decisions/noise.md`.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 from paretocast.metrics.resampling import normal_draws
 from paretocast.search.pareto import TIED_FROM, front, front_probabilities, hypervolume
@@ -293,9 +292,7 @@ def measure(
 
 def main() -> None:
     """Print a table per black box."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--tables", nargs="+", default=["NHITS_Q demo", "NHITS_Q heat"])
     parser.add_argument("--seeds", type=int, default=24)
     parser.add_argument("--full-trials", type=int, default=CHECKPOINTS[-1], help="the budget")

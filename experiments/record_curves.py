@@ -13,7 +13,6 @@ length. `--schedule restarts` begins a new cycle after each rung, so that every 
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import os
@@ -37,9 +36,11 @@ from blackbox.curves import (
     table_path,
     whole_curves,
 )
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
+    import argparse
+
     from numpy.typing import NDArray
 
     from paretocast.data.task import Task
@@ -210,9 +211,7 @@ def record(arguments: argparse.Namespace, task: Task, *, path: Path) -> list[dic
 
 def main() -> None:
     """Record, then print a summary."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--model", choices=list(RECORDINGS), default="NHITS_Q")
     parser.add_argument("--dataset", default="demo")
     parser.add_argument("--data-dir", type=Path, default=None)

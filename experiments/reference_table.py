@@ -8,12 +8,11 @@ The seasonal-naive MAE of a correct implementation is 0.1930 (heat), 4.821e-3 (w
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
 from typing import Any
 
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 from paretocast.benchmark.test_split import validation_stop
 from paretocast.benchmark.walk import calibrate_test
@@ -46,9 +45,7 @@ def score_reference(
 
 def main() -> None:
     """Print the table of all data sets."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--data-dir", type=Path, default=None)
     parser.add_argument("--references", nargs="+", default=None, help="else all installed ones")
     parser.add_argument("--datasets", nargs="+", default=list(DATASETS))

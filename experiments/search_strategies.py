@@ -24,7 +24,6 @@ the hypervolume that random search has at their end (medians over seeds), as mea
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import statistics
 import time
@@ -34,9 +33,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from blackbox.curves import TABLES
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Mapping, Sequence
 
     from blackbox.replay import Blackbox, Table
@@ -329,9 +329,7 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
 
 def main() -> None:
     """Print one table per black box."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--tables", nargs="+", default=None, help='such as "NHITS_Q demo"')
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--full-trials", type=int, default=N_FULL_TRIALS, help="the budget")

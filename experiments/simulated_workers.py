@@ -21,12 +21,11 @@ how the running trials end: hypervolume on the tune split, divided by one worker
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
     from blackbox.replay import Blackbox
@@ -140,9 +139,7 @@ def quality(
 
 def main() -> None:
     """Print one row per number of workers."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--table", default="NHITS_Q demo", help="model and data set")
     parser.add_argument("--workers", type=int, nargs="+", default=list(WORKERS))
     parser.add_argument("--trials", type=int, default=2048)

@@ -12,7 +12,6 @@ one trial has both.
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -20,9 +19,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
+    import argparse
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -81,9 +82,7 @@ def objectives(run: RunDirectory, trial_store: TrialStore) -> dict[str, NDArray[
 
 def main() -> None:
     """Print a row for each search."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--model", default="NHITS_Q")
     parser.add_argument("--dataset", default="heat")
     parser.add_argument("--data-dir", type=Path, default=None)
