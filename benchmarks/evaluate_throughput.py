@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     import argparse
 
     import pandas as pd
+    from library_match import Match
     from neuralforecast import NeuralForecast
     from numpy.typing import NDArray
-    from rivals import Match
 
     from paretocast.data.task import Task
     from paretocast.models.base import QuantileModel
@@ -75,15 +75,15 @@ def forecast_loop(
 ) -> None:
     """One call of `predict` per issue."""
     past_steps = library.models[0].input_size
-    known = [name for name in frame if name not in {"y", "available_mask"}]
+    known_ahead = [name for name in frame if name not in {"y", "available_mask"}]
     for issue in issues:
-        ahead = frame.iloc[issue : issue + library.h][known]
+        ahead = frame.iloc[issue : issue + library.h][known_ahead]
         library.predict(frame.iloc[issue - past_steps : issue], futr_df=ahead)
 
 
 def measure(model: str, task: Task, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of every way to forecast a year, and how far the forecasts agree."""
-    from rivals import config_with, library_frame, make_match, train_frame
+    """Seconds of every way to forecast a year, and the largest difference of the forecasts."""
+    from library_match import config_with, library_frame, make_match, train_frame
 
     from paretocast.training import forecast_positions
 
@@ -94,12 +94,12 @@ def measure(model: str, task: Task, arguments: argparse.Namespace) -> dict[str, 
     frame, shape = library_frame(match.setup), task.shape
     year = daily_issues(len(frame), n_days=arguments.days, horizon_steps=shape.horizon_steps)
     recent = frame.iloc[year[0] - shape.input_steps :]
-    some = year[:: max(1, len(year) // arguments.loop_issues)][: arguments.loop_issues]
+    sample = year[:: max(1, len(year) // arguments.loop_issues)][: arguments.loop_issues]
 
     def clocked_loop() -> float:
         started = time.perf_counter()
-        forecast_loop(library, frame, issues=some)
-        return (time.perf_counter() - started) * len(year) / len(some)
+        forecast_loop(library, frame, issues=sample)
+        return (time.perf_counter() - started) * len(year) / len(sample)
 
     measured = alternate(
         {
@@ -157,7 +157,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.rounds, arguments.loop_issues = 1, 5
-    from rivals import load_task, silence_library
+    from library_match import load_task, silence_library
 
     from paretocast.training import use_threads
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from harness import print_result, print_table, script_parser
+from harness import forecast_splits, print_result, print_table, script_parser
 
 from paretocast.calibration import (
     METHODS,
@@ -26,15 +26,12 @@ from paretocast.calibration import (
     judge,
     walk_forward,
 )
-from paretocast.data import load_dataset
-from paretocast.data.task import plan_task
+from paretocast.data.task import Task
 from paretocast.metrics.diagnostics import coverage_probability
 from paretocast.metrics.scores import interval, mae
 from paretocast.metrics.uncertainty import picp_interval
-from paretocast.results.forecasts import find_run
+from paretocast.results.forecasts import find_run, stored_settings
 from paretocast.results.groups import MONTHS, sample_of
-from paretocast.settings import TuneSettings
-from paretocast.training import forecast_positions
 from paretocast.training.setup import TrainingSetup, start_training
 from paretocast.workspace import files
 
@@ -42,7 +39,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paretocast.calibration import Calibrator
-    from paretocast.data.task import Task
 
 COLUMNS = [
     "data set",
@@ -62,41 +58,22 @@ COLUMNS = [
 def samples_of(path: Path, data_dir: Path | None, steps: int | None) -> tuple[str, Task, Any]:
     """Name of the data set, task with its test split, and samples of calibrate and test."""
     run = find_run(path)
-    settings = TuneSettings.model_validate(files.load_json(run.manifest)["settings"])
+    settings = stored_settings(run, **({} if data_dir is None else {"data_dir": str(data_dir)}))
     record = files.load_json(run.record(files.load_json(run.best_params)["best_trial_number"]))
-    folder = data_dir or (None if settings.data_dir is None else Path(settings.data_dir))
-    dataset = load_dataset(settings.dataset, data_dir=folder, covariates=settings.covariates)
-    task = plan_task(
-        dataset.series,
-        dataset.dates,
-        shape=settings.task.shape(),
-        feature_groups=settings.task.features,
-        with_test=True,
-    )
-    training_settings = settings.training
     if steps is not None:
-        training_settings = training_settings.model_copy(update={"steps": steps, "epochs": None})
-    setup = TrainingSetup.from_settings(
-        TuneSettings(
-            model=settings.model,
-            training=training_settings,
-            target_coverage=settings.target_coverage,
-        ),
-        task,
-        device=settings.device,
-    )
+        short = settings.training.model_copy(update={"steps": steps, "epochs": None})
+        settings = settings.model_copy(update={"training": short})
+    task = Task.from_settings(settings, with_test=True)
+    setup = TrainingSetup.from_settings(settings, task)
     training = start_training(setup, record["config"], seed=record["seed"])
     for step in setup.rung_steps:
         training.advance(step)
-    samples = {}
-    with training.best_model() as model:
-        for split in ("calibrate", "test"):
-            scaled = forecast_positions(model, setup.source, task.issues[split])
-            samples[split] = sample_of(task, split, setup.scaling.unscale(scaled))
-    return dataset.series.name, task, (samples["calibrate"], samples["test"], settings)
+    forecasts = forecast_splits(training, setup, ("calibrate", "test"))
+    fit, test = (sample_of(task, split, forecast) for split, forecast in forecasts.items())
+    return task.series.name, task, (fit, test, settings)
 
 
-def scored(
+def score(
     name: str,
     test: Sample,
     forecast: NDArray[np.float64],
@@ -104,7 +81,7 @@ def scored(
     target: float,
 ) -> dict[str, Any]:
     """Scores of a calibrated forecast on the test split."""
-    judged = judge(name, test.with_forecast(forecast), coverage=target)
+    scores = judge(name, test.with_forecast(forecast), coverage=target)
     lower, upper = interval(forecast, test.levels, target)
     low, high = picp_interval(test.observed, lower, upper, rng=np.random.default_rng(0))
     by_month = {
@@ -120,12 +97,12 @@ def scored(
     }
     middle = int(np.argmin(np.abs(np.asarray(test.levels) - 0.5)))
     return {
-        "picp": judged.picp,
+        "picp": scores.picp,
         "picp_interval": [low, high],
         "by_month": by_month,
-        "mean_width": judged.mean_width,
-        "winkler": judged.winkler,
-        "pinball": judged.pinball,
+        "mean_width": scores.mean_width,
+        "winkler": scores.winkler,
+        "pinball": scores.pinball,
         "mae": mae(test.observed, forecast[..., middle]),
         "probability_within_5": coverage_probability(
             test.observed,
@@ -160,7 +137,7 @@ def main() -> None:
         for method in arguments.methods.split(","):
             calibrator: Calibrator = fit_calibrator(fit, method)
             forecast = walk_forward(calibrator, test).forecast
-            scores = scored(method, test, forecast, months, target)
+            scores = score(method, test, forecast, months, target)
             figures[name]["methods"][method] = scores
             picps = scores["by_month"].values()
             rows.append(

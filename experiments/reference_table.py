@@ -1,4 +1,4 @@
-"""Scores of the references on the published test windows: they prove that the windows are the same.
+"""Scores of the baselines on the published test windows, which show that the windows are the same.
 
     python experiments/reference_table.py --data-dir DATA [--refit] [--calibrator cqr]
 
@@ -9,26 +9,25 @@ The seasonal-naive MAE of a correct implementation is 0.1930 (heat), 4.821e-3 (w
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 from harness import print_result, print_table, script_parser
 
 from paretocast.benchmark.test_split import validation_stop
 from paretocast.benchmark.walk import calibrate_test
-from paretocast.data import load_dataset
-from paretocast.data.task import Task, plan_task
+from paretocast.data.task import Task
 from paretocast.metrics.scores import score_forecast
 from paretocast.models.baselines.naive import NAIVE_BASELINES, baseline_names, fit_baseline
+from paretocast.settings import TuneSettings
 
 DATASETS = ("heat", "water_centrum", "water_tommerby")
 SCORES = ("mae", "rmse", "picp", "mean_width", "pinball", "winkler")
 
 
-def score_reference(
+def score_baseline(
     name: str, task: Task, *, refit: bool, calibrator: str
 ) -> dict[str, dict[str, float]]:
-    """Scores of a reference on the tune split, as fitted, and on the test split, calibrated."""
+    """Scores of a baseline on the tune split, as fitted, and on the test split, calibrated."""
     started = time.perf_counter()
     fitted = fit_baseline(name, task)
     late = fit_baseline(name, task, until=validation_stop(task)) if refit else fitted
@@ -46,7 +45,7 @@ def score_reference(
 def main() -> None:
     """Print the table of all data sets."""
     parser = script_parser(__doc__)
-    parser.add_argument("--data-dir", type=Path, default=None)
+    parser.add_argument("--data-dir", default=None)
     parser.add_argument("--references", nargs="+", default=None, help="else all installed ones")
     parser.add_argument("--datasets", nargs="+", default=list(DATASETS))
     parser.add_argument("--refit", action="store_true", help="learn from all hours before test")
@@ -58,12 +57,10 @@ def main() -> None:
         names = (*NAIVE_BASELINES, "ridge")
     figures: dict[str, dict[str, Any]] = {}
     for dataset_name in arguments.datasets:
-        dataset = load_dataset(dataset_name, data_dir=arguments.data_dir, covariates=[])
-        task = plan_task(dataset.series, dataset.dates, with_test=True)
+        settings = TuneSettings(dataset=dataset_name, data_dir=arguments.data_dir, covariates=())
+        task = Task.from_settings(settings, with_test=True)
         figures[dataset_name] = {
-            name: score_reference(
-                name, task, refit=arguments.refit, calibrator=arguments.calibrator
-            )
+            name: score_baseline(name, task, refit=arguments.refit, calibrator=arguments.calibrator)
             for name in names
         }
     print_table(
@@ -77,8 +74,8 @@ def main() -> None:
                 *(scores["tune"][score] for score in ("mae", "pinball")),
                 scores["cost"]["seconds"],
             ]
-            for dataset_name, references in figures.items()
-            for name, scores in references.items()
+            for dataset_name, baselines in figures.items()
+            for name, scores in baselines.items()
         ],
     )
     print_result({"scores": figures, "refit": arguments.refit, "calibrator": arguments.calibrator})

@@ -1,6 +1,6 @@
-"""Recorded learning curves: which space and budget they have, and the tables that hold them.
+"""Recorded learning curves: their spaces and budgets, and the tables that hold them.
 
-A *curve* is one config trained once with one seed and judged at every rung. A table is a CSV file
+A *curve* is one config trained once with one seed and scored at every rung. A table is a CSV file
 of one model and data set with a row per curve and rung; a curve whose training failed has one row
 without scores. Scores are in target units, coverage in percent, `cpu_seconds` are those of the
 training alone, on one thread, since the start of the curve.

@@ -162,14 +162,14 @@ def test_intervals_and_optimism_are_counted_over_studies(
 
     def study(true_picp: float, tune: float, calibrate: float) -> object:
         chosen = {
-            "tune": claim.Judged(tune, 1.0, (tune - 3.0, tune + 3.0)),
-            "calibrate": claim.Judged(calibrate, 1.5, (calibrate - 3.0, calibrate + 3.0)),
+            "tune": claim.SplitScores(tune, 1.0, (tune - 3.0, tune + 3.0)),
+            "calibrate": claim.SplitScores(calibrate, 1.5, (calibrate - 3.0, calibrate + 3.0)),
         }
         others = {
-            "tune": (chosen["tune"], claim.Judged(70.0, 2.0, (67.0, 73.0))),
-            "calibrate": (chosen["calibrate"], claim.Judged(70.0, 3.0, (67.0, 73.0))),
+            "tune": (chosen["tune"], claim.SplitScores(70.0, 2.0, (67.0, 73.0))),
+            "calibrate": (chosen["calibrate"], claim.SplitScores(70.0, 3.0, (67.0, 73.0))),
         }
-        return claim.Measured(0, true_picp, 0.1, chosen, others, 1.0)
+        return claim.StudyResult(0, true_picp, 0.1, chosen, others, 1.0)
 
     studies = [study(76.0, 80.0, 77.0), study(84.0, 81.0, 86.0)]
     held = {row[0]: row[1] for row in claim.claim_rows(studies)}
