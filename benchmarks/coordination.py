@@ -130,7 +130,7 @@ def watch(
     begun = time.process_time()
     study = Study(settings, run, setup, shared=True)
     opened = time.process_time() - begun
-    # The study has no place to watch its trials from.
+    # A study has no hook around the run of a trial.
     with patch.object(study_module, "run_trial", stopwatch.timed(run_trial)):
         study.optimise(stopwatch, should_stop=lambda: False)
     return opened, stopwatch

@@ -1,4 +1,4 @@
-"""What the scripts of `benchmarks` and `experiments` share.
+"""Options and output that the scripts of `benchmarks` and `experiments` share.
 
 Each prints a table for people and one last line for programs. `experiments/harness.py` is a link
 to this file.
@@ -53,7 +53,7 @@ def print_result(figures: dict[str, Any], *, seed: int | None = None) -> None:
         **figures,
         "command": shlex.join(["python", *sys.argv]),
         "seed": seed,
-        "versions": {name: metadata.version(name) for name in LIBRARIES},
+        "versions": {name: _version(name) for name in LIBRARIES},
         "machine": describe_machine(),
     }
     print("RESULT " + json.dumps(without_nan(result), allow_nan=False))
@@ -80,6 +80,13 @@ def forecast_splits(
             )
             for split in splits
         }
+
+
+def _version(library: str) -> str | None:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _processor() -> str:

@@ -1,4 +1,4 @@
-"""How often the 95 % interval of a measured coverage holds the true one.
+"""Share of series whose 95 % interval of a measured coverage holds the true one.
 
     python experiments/picp_interval.py [--quick]
 

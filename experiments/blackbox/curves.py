@@ -31,7 +31,7 @@ TARGET_COVERAGE = 80.0
 
 @dataclass(frozen=True)
 class Recording:
-    """How the curves of a model were made; `first` is the config that every search starts with."""
+    """Space and budget of a model's curves; `first` is the config that every search starts with."""
 
     model: str
     space: Space

@@ -44,7 +44,7 @@ class SyneTune:
         return MoAsha(self, range(len(blackbox.rung_steps)), blackbox.rung_steps)
 
     def answer(self, message: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
-        """What the process says to a message."""
+        """Answer of the process to a message."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(message) + "\n")
