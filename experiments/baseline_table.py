@@ -1,6 +1,6 @@
 """Scores of the baselines on the published test windows, which show that the windows are the same.
 
-    python experiments/reference_table.py --data-dir DATA [--refit] [--calibrator cqr]
+    python experiments/baseline_table.py --data-dir DATA [--refit] [--calibrator cqr]
 
 The seasonal-naive MAE of a correct implementation is 0.1930 (heat), 4.821e-3 (water_centrum) and
 8.658e-3 (water_tommerby). Without weather; `seconds` are those of the fits and of all forecasts.
