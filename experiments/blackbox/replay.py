@@ -15,10 +15,9 @@ either, to see whether a result hangs on the surrogate.
 from __future__ import annotations
 
 import warnings
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from blackbox.curves import (
@@ -65,6 +64,31 @@ class Curve:
 
     scores: Mapping[str, tuple[dict[str, float], ...]]
     seconds: tuple[float, ...]
+
+
+class Blackbox(Protocol):
+    """Learning curves that a search is replayed on."""
+
+    @property
+    def table(self) -> Table:
+        """The recorded curves."""
+
+    @property
+    def recording(self) -> Recording:
+        """Space and budget of the curves."""
+
+    @property
+    def rung_steps(self) -> tuple[int, ...]:
+        """Rungs of the curves; the last one is the full budget."""
+
+    def curve(self, config: Config, *, seed: int) -> Curve:
+        """The curve of a config; the same config and seed give the same curve."""
+
+    def expected(self, config: Config) -> dict[str, tuple[float, ...]]:
+        """MAE and coverage error at the full budget by split, mean over all that `curve` may draw.
+
+        The average worth of a fresh training of the config.
+        """
 
 
 @dataclass(frozen=True)
@@ -147,8 +171,8 @@ def _config(row: Mapping[str, str], recording: Recording) -> dict[str, Value]:
 
 
 @dataclass(frozen=True)
-class Blackbox(ABC):
-    """Recorded curves that a search is replayed on."""
+class _Recorded:
+    """The part of a black box that its table gives."""
 
     table: Table
 
@@ -162,20 +186,9 @@ class Blackbox(ABC):
         """Rungs of the curves; the last one is the full budget."""
         return self.table.rung_steps
 
-    @abstractmethod
-    def curve(self, config: Config, *, seed: int) -> Curve:
-        """The curve of a config; the same config and seed give the same curve."""
-
-    @abstractmethod
-    def expected(self, config: Config) -> dict[str, tuple[float, ...]]:
-        """MAE and coverage error at the full budget by split, mean over all that `curve` may draw.
-
-        The average worth of a fresh training of the config.
-        """
-
 
 @dataclass(frozen=True)
-class Nearest(Blackbox):
+class Nearest(_Recorded):
     """The recorded curve of the nearest config; one of them where it was repeated."""
 
     def curve(self, config: Config, *, seed: int) -> Curve:
@@ -194,7 +207,7 @@ class Nearest(Blackbox):
 
 
 @dataclass(frozen=True)
-class Surrogate(Blackbox):
+class Surrogate(_Recorded):
     """A Gaussian process through the recorded curves, with noise from their repetitions."""
 
     def curve(self, config: Config, *, seed: int) -> Curve:
