@@ -49,7 +49,7 @@ constraints: $(INSTALLED)  ## pin what is installed now in constraints.txt
 
 clean:  ## remove the environment, builds and caches, never results
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests benchmarks experiments -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Done again only when the dependencies or their pins change.
 $(INSTALLED): pyproject.toml constraints.txt

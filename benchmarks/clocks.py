@@ -16,7 +16,7 @@ MOST_STEPS = 500
 
 
 def alternate(turns: Mapping[str, Callable[[], float]], *, n_rounds: int) -> dict[str, list[float]]:
-    """What every contender returned in each round; within a round they go one after the other."""
+    """Results of every contender by round; within a round they go one after the other."""
     measured: dict[str, list[float]] = {name: [] for name in turns}
     for _ in range(n_rounds):
         for name, turn in turns.items():
@@ -65,5 +65,5 @@ def seconds_between(ends: Sequence[float], *, n_skipped: int = 1) -> float:
     >>> seconds_between([7.0, 8.0, 10.0])
     1.5
     """
-    kept = ends[n_skipped - 1 :]
-    return (kept[-1] - kept[0]) / (len(kept) - 1)
+    counted = ends[n_skipped - 1 :]
+    return (counted[-1] - counted[0]) / (len(counted) - 1)

@@ -1,4 +1,4 @@
-"""What a trial of a long study costs beside its training: sampler, files, lock, Optuna's journal.
+"""Cost of a trial of a long study beside its training: sampler, files, lock, Optuna's journal.
 
     python benchmarks/coordination.py [--trials 2000] [--more 5] [--sampler mfgp] [--quick]
 
@@ -14,7 +14,6 @@ process that opens the study pays once.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import tempfile
 import time
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import numpy as np
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,18 +60,18 @@ class Stopwatch:
         self.ended.append(clocks())
 
     def timed(self, run_trial: Callable[..., TrialRecord]) -> Callable[..., TrialRecord]:
-        """The same, noting what each trial takes without what it asks of the study."""
+        """The same function, noting the time of each trial without that of its questions."""
 
         def run(*args: Any, **options: Any) -> TrialRecord:  # noqa: ANN401
             asked = [0.0, 0.0]
 
             def noting(ask: Callable[..., Any]) -> Callable[..., Any]:
-                def answer(*about: Any) -> Any:  # noqa: ANN401
+                def answer(*arguments: Any) -> Any:  # noqa: ANN401
                     begun = clocks()
-                    answered = ask(*about)
+                    reply = ask(*arguments)
                     for i, spent in enumerate(since(begun)):
                         asked[i] += spent
-                    return answered
+                    return reply
 
                 return answer
 
@@ -131,7 +130,7 @@ def watch(
     begun = time.process_time()
     study = Study(settings, run, setup, shared=True)
     opened = time.process_time() - begun
-    # The study has no place to watch its trials from.
+    # A study has no hook around the run of a trial.
     with patch.object(study_module, "run_trial", stopwatch.timed(run_trial)):
         study.optimise(stopwatch, should_stop=lambda: False)
     return opened, stopwatch
@@ -170,30 +169,27 @@ def fill(run: RunDirectory, settings: TuneSettings, n_trials: int, *, seed: int)
 
 def measure(folder: Path, *, n_trials: int, n_more: int, sampler: str, seed: int) -> dict[str, Any]:
     """Open and continue a young study and an old one."""
-    from paretocast.data import load_dataset
-    from paretocast.data.task import plan_task
+    from paretocast.data.task import Task
     from paretocast.settings import load_settings
     from paretocast.training import use_threads
     from paretocast.training.setup import TrainingSetup
     from paretocast.workspace.files import RunDirectory
 
     use_threads(1)
-    chosen = {
+    shared = {
         "training": {"steps": 3, "n_rungs": 2, "n_evaluations": 1},
         "space": {"NHITS_Q": {"layer_widths": {"values": [16, 32, 64]}}},
         "racing": RACING,
         "sampler": sampler,
         "device": "cpu",
     }
-    settings = load_settings(None, {**chosen, "trials": FIRST_TRIALS})
-    dataset = load_dataset("demo")
-    task = plan_task(dataset.series, dataset.dates, shape=settings.task.shape())
-    setup = TrainingSetup.from_settings(settings, task, device="cpu")
+    settings = load_settings(None, {**shared, "trials": FIRST_TRIALS})
+    setup = TrainingSetup.from_settings(settings, Task.from_settings(settings))
     run = RunDirectory(folder, "NHITS_Q", "demo", "long")
     opened_young, young = watch(settings, run, setup)
     fill(run, settings, n_trials, seed=seed)
-    longer = load_settings(None, {**chosen, "trials": n_trials + n_more})
-    opened_first, _ = watch(load_settings(None, {**chosen, "trials": n_trials}), run, setup)
+    longer = load_settings(None, {**shared, "trials": n_trials + n_more})
+    opened_first, _ = watch(load_settings(None, {**shared, "trials": n_trials}), run, setup)
     opened, old = watch(longer, run, setup)
     young_medians = {f"young_{name}": value for name, value in young.medians().items()}
     medians = old.medians()
@@ -212,12 +208,10 @@ def measure(folder: Path, *, n_trials: int, n_more: int, sampler: str, seed: int
 
 
 def main() -> None:
-    """Print what a trial costs beside its training."""
+    """Print the cost of a trial beside its training."""
     from paretocast.search.space import DEFAULT_SAMPLER
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--trials", type=int, default=2000)
     parser.add_argument("--more", type=int, default=5, help="trials that are measured, at least 2")
     parser.add_argument("--sampler", default=DEFAULT_SAMPLER)
@@ -225,17 +219,16 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="300 trials, 2 more")
     arguments = parser.parse_args()
     n_trials, n_more = (300, 2) if arguments.quick else (arguments.trials, arguments.more)
-    folder = Path(tempfile.mkdtemp(prefix="paretocast-coordination-"))
-    try:
+    with tempfile.TemporaryDirectory(
+        prefix="paretocast-coordination-", ignore_cleanup_errors=True
+    ) as folder:
         figures = measure(
-            folder,
+            Path(folder),
             n_trials=n_trials,
             n_more=n_more,
             sampler=arguments.sampler,
             seed=arguments.seed,
         )
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     print_table(["measure", "value"], [[name, value] for name, value in figures.items()])
     print(
         f"at {n_trials} trials a trial of {TRIAL_SECONDS:.0f} s costs "

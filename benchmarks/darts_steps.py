@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from rivals import Match
+    from library_match import Match
 
 READY = "ready"
 

@@ -15,7 +15,6 @@ largest difference between our forecast and the rolling one is shown, in scaled 
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from pathlib import Path
@@ -23,13 +22,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from clocks import alternate, median_ratio
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
+    import argparse
+
     import pandas as pd
+    from library_match import Match
     from neuralforecast import NeuralForecast
     from numpy.typing import NDArray
-    from rivals import Match
 
     from paretocast.data.task import Task
     from paretocast.models.base import QuantileModel
@@ -76,15 +77,15 @@ def forecast_loop(
 ) -> None:
     """One call of `predict` per issue."""
     past_steps = library.models[0].input_size
-    known = [name for name in frame if name not in {"y", "available_mask"}]
+    known_ahead = [name for name in frame if name not in {"y", "available_mask"}]
     for issue in issues:
-        ahead = frame.iloc[issue : issue + library.h][known]
+        ahead = frame.iloc[issue : issue + library.h][known_ahead]
         library.predict(frame.iloc[issue - past_steps : issue], futr_df=ahead)
 
 
 def measure(model: str, task: Task, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of every way to forecast a year, and how far the forecasts agree."""
-    from rivals import config_with, library_frame, make_match, train_frame
+    """Seconds of every way to forecast a year, and the largest difference of the forecasts."""
+    from library_match import config_with, library_frame, make_match, train_frame
 
     from paretocast.training import forecast_positions
 
@@ -95,12 +96,12 @@ def measure(model: str, task: Task, arguments: argparse.Namespace) -> dict[str, 
     frame, shape = library_frame(match.setup), task.shape
     year = daily_issues(len(frame), n_days=arguments.days, horizon_steps=shape.horizon_steps)
     recent = frame.iloc[year[0] - shape.input_steps :]
-    some = year[:: max(1, len(year) // arguments.loop_issues)][: arguments.loop_issues]
+    sample = year[:: max(1, len(year) // arguments.loop_issues)][: arguments.loop_issues]
 
     def clocked_loop() -> float:
         started = time.perf_counter()
-        forecast_loop(library, frame, issues=some)
-        return (time.perf_counter() - started) * len(year) / len(some)
+        forecast_loop(library, frame, issues=sample)
+        return (time.perf_counter() - started) * len(year) / len(sample)
 
     measured = alternate(
         {
@@ -147,9 +148,7 @@ def clocked_rolling(library: NeuralForecast, frame: pd.DataFrame, n_days: int) -
 
 def main() -> None:
     """Print one row per model."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--data-dir", type=Path, default=None, help="heat; else the demo series")
     parser.add_argument("--models", nargs="+", default=MODELS, help="some of the models")
     parser.add_argument("--threads", type=int, default=2)
@@ -160,7 +159,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.rounds, arguments.loop_issues = 1, 5
-    from rivals import load_task, silence_library
+    from library_match import load_task, silence_library
 
     from paretocast.training import use_threads
 

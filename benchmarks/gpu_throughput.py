@@ -3,9 +3,9 @@
     python benchmarks/gpu_throughput.py [--data-dir DATA] [--quick]
 
 First table: windows per second of our training steps in float32 and under bf16 autocast, which is
-what the engine uses on CUDA, and of `NeuralForecast.fit` with its defaults on the same device; in
+what training uses on CUDA, and of `NeuralForecast.fit` with its defaults on the same device; in
 turns, medians over rounds. Float32 is PyTorch's default, without TF32 in matrix products. The batch
-is the one our engine chooses for the device.
+is the one that training chooses for the device.
 
 Second table: n small trials (N-HiTS, default config) in n processes on one device, all training at
 once, against the same trials one after the other. Every process has imported, built and warmed up
@@ -17,7 +17,6 @@ Without a CUDA device nothing is measured and the script ends well. --device cpu
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import statistics
 import time
@@ -26,13 +25,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clocks import alternate, median_ratio, paced
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
     from multiprocessing.synchronize import Barrier
 
-    from rivals import Match
+    from library_match import Match
     from train_throughput import Case
 
     from paretocast.data.task import Task
@@ -48,7 +48,7 @@ _start_line: Barrier | None = None  # of a worker process
 
 def clocked_steps(training: Training, n_steps: int) -> float:
     """Seconds of some steps, their work on the device included."""
-    from rivals import take_steps
+    from library_match import take_steps
 
     wait_for(training.source.device.type)
     started = time.perf_counter()
@@ -66,8 +66,8 @@ def wait_for(device_type: str) -> None:
 
 
 def run_steps(match: Match, *, in_float32: bool) -> Callable[[int], float]:
-    """Seconds per step of our training, in the engine's precision or in float32."""
-    from rivals import InFloat32
+    """Seconds per step of our training, in the precision of the device or in float32."""
+    from library_match import InFloat32
 
     training = match.start_ours()
     if in_float32:
@@ -77,7 +77,7 @@ def run_steps(match: Match, *, in_float32: bool) -> Callable[[int], float]:
 
 def measure_precision(case: Case, task: Task, arguments: argparse.Namespace) -> dict[str, Any]:
     """Windows per second of a size in both precisions and in the library."""
-    from rivals import config_with, make_match
+    from library_match import config_with, make_match
     from train_throughput import run_library
 
     config = config_with(case.model, **case.changes)
@@ -117,7 +117,7 @@ def remember_start_line(barrier: Barrier) -> None:
 
 def train_beside_others(data_dir: Path | None, device: str, n_steps: int) -> None:
     """One trial of a worker process: warm up, wait for the others, train."""
-    from rivals import config_with, load_task, make_match, silence_library
+    from library_match import config_with, load_task, make_match, silence_library
 
     from paretocast.training import use_threads
 
@@ -165,7 +165,7 @@ def seconds_together(n_trials: int, arguments: argparse.Namespace) -> float:
 
 
 def gain(alone: float, together: float, *, n_trials: int) -> float:
-    """How many times sooner `n_trials` end together than one after the other.
+    """Factor by which `n_trials` end sooner together than one after the other.
 
     >>> gain(10.0, 20.0, n_trials=4)
     2.0
@@ -190,7 +190,7 @@ def measure_concurrency(counts: list[int], arguments: argparse.Namespace) -> dic
 
 
 def has_device(name: str) -> bool:
-    """Whether there is anything to measure on."""
+    """True if there is a device to measure on."""
     import torch
 
     return not name.startswith("cuda") or torch.cuda.is_available()
@@ -198,9 +198,7 @@ def has_device(name: str) -> bool:
 
 def main() -> None:
     """Print both tables, or say that there is no GPU."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--data-dir", type=Path, default=None, help="heat; else the demo series")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--models", nargs="+", default=None, help="some of the models, first table")
@@ -216,7 +214,7 @@ def main() -> None:
         print(f"no CUDA device is visible for --device {arguments.device}: nothing was measured")
         print_result({"skipped": "no CUDA device"})
         return
-    from rivals import load_task, silence_library
+    from library_match import load_task, silence_library
     from train_throughput import CASES, quick_cases
 
     cases, counts = CASES, list(CONCURRENT)
@@ -226,10 +224,10 @@ def main() -> None:
         arguments.trial_steps, arguments.trial_rounds = min(100, arguments.trial_steps), 1
     silence_library()
     task = load_task(arguments.data_dir)
-    wanted = {name.upper() for name in arguments.models or ()}
+    models = {name.upper() for name in arguments.models or ()}
     sizes = {(case.model, case.size): case for case in cases}
-    chosen = [case for case in sizes.values() if not wanted or case.model in wanted]
-    rows = [measure_precision(case, task, arguments) for case in chosen]
+    selected = [case for case in sizes.values() if not models or case.model in models]
+    rows = [measure_precision(case, task, arguments) for case in selected]
     print_table(
         [
             *("model", "size", "batch", "float32 windows/s", "bf16 windows/s", "fit windows/s"),

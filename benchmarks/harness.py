@@ -1,7 +1,12 @@
-"""What every benchmark script prints: a table for people and one last line for programs."""
+"""Options and output that the scripts of `benchmarks` and `experiments` share.
+
+Each prints a table for people and one last line for programs. `experiments/harness.py` is a link
+to this file.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -9,11 +14,27 @@ import shlex
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paretocast.workspace.files import without_nan
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from paretocast.training import Training
+    from paretocast.training.setup import TrainingSetup
+
 LIBRARIES = ("paretocast", "torch", "neuralforecast", "optuna", "numpy")
+
+
+def script_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser that shows the docstring of a script as it is written."""
+    return argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawTextHelpFormatter
+    )
 
 
 def print_table(columns: list[str], rows: list[list[Any]]) -> None:
@@ -32,7 +53,7 @@ def print_result(figures: dict[str, Any], *, seed: int | None = None) -> None:
         **figures,
         "command": shlex.join(["python", *sys.argv]),
         "seed": seed,
-        "versions": {name: metadata.version(name) for name in LIBRARIES},
+        "versions": {name: _version(name) for name in LIBRARIES},
         "machine": describe_machine(),
     }
     print("RESULT " + json.dumps(without_nan(result), allow_nan=False))
@@ -44,6 +65,28 @@ def describe_machine() -> dict[str, Any]:
     if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
         gpu = torch.cuda.get_device_name()
     return {"cores": os.cpu_count(), "processor": _processor(), "gpu": gpu}
+
+
+def forecast_splits(
+    training: Training, setup: TrainingSetup, splits: Iterable[str]
+) -> dict[str, NDArray[np.float64]]:
+    """Forecasts of the best weights by split, (N, H, Q) in target units."""
+    from paretocast.training import forecast_positions
+
+    with training.best_model() as model:
+        return {
+            split: setup.scaling.unscale(
+                forecast_positions(model, setup.source, setup.task.issues[split])
+            )
+            for split in splits
+        }
+
+
+def _version(library: str) -> str | None:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _processor() -> str:

@@ -2,7 +2,7 @@
 
     python benchmarks/peak_memory.py [--models TFT_Q] [--steps 6]
 
-Each model trains a few steps in a process of its own, is judged on the stop split and forecasts the
+Each model trains a few steps in a process of its own, is scored on the stop split and forecasts the
 tune and calibrate splits, as a trial does. The figure is the largest resident memory of that
 process, libraries included. Beside it stands what weights, gradients and the optimizer's two
 moments alone take, which no batch size changes.
@@ -17,7 +17,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
     from paretocast.data.task import Task
@@ -42,20 +42,19 @@ def make_year(n_covariates: int) -> Task:
     """A year of training hours with that many columns beside the target, calendar included."""
     import pandas as pd
 
-    from paretocast.data.series import Calendar as Place
-    from paretocast.data.series import Covariate, Role, Series, SplitDates
+    from paretocast.data.series import Calendar, Covariate, Role, Series, SplitDates
     from paretocast.data.task import plan_task
 
     rng = np.random.default_rng(1)
     index = pd.date_range("2021-01-01", periods=24 * 500, freq="h", tz="UTC")
 
-    def plan(n_given: int) -> Task:
+    def plan(n_columns: int) -> Task:
         covariates = tuple(
             Covariate(f"column_{i}", rng.normal(size=len(index)), Role.FORECAST)
-            for i in range(n_given)
+            for i in range(n_columns)
         )
         values = 10.0 + np.sin(np.arange(len(index)) * 2 * np.pi / 24) + rng.normal(size=len(index))
-        series = Series("year", values, index, "kW", Place(), covariates)
+        series = Series("year", values, index, "kW", Calendar(), covariates)
         dates = SplitDates(index[24 * 365 - 1], index[24 * 465 - 1], index[-1])
         return plan_task(series, dates)
 
@@ -72,12 +71,11 @@ def measure(model: str, n_steps: int) -> dict[str, Any]:
     from paretocast.training.trial import peak_memory_mib, run_trial
 
     use_threads(1)
-    settings = TrainingSettings(
+    training = TrainingSettings(
         steps=n_steps, n_evaluations=1, n_rungs=1, transform=Transform.NONE, anchor="none"
     )
-    setup = TrainingSetup.from_settings(
-        TuneSettings(model=model, training=settings), make_year(N_COVARIATES), device="cpu"
-    )
+    settings = TuneSettings(model=model, training=training, device="cpu")
+    setup = TrainingSetup.from_settings(settings, make_year(N_COVARIATES))
     config = LARGEST[model] | {"lr": 1e-4}
     shape = setup.source.shape(len(setup.task.shape.levels))
     weights = start_training(setup, config, seed=1).model.parameters()
@@ -97,9 +95,7 @@ def measure(model: str, n_steps: int) -> dict[str, Any]:
 
 def main() -> None:
     """Print one row per model."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--models", nargs="+", default=list(LARGEST), help="some of the models")
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--quick", action="store_true", help="one step each")

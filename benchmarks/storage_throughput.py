@@ -1,4 +1,4 @@
-"""How many short trials a second a study takes: a journal on disk and a database, many workers.
+"""Short trials a second of a study: a journal on disk and a database, many workers.
 
     python benchmarks/storage_throughput.py [--url postgresql+psycopg://user@host/db] [--quick]
 
@@ -15,7 +15,6 @@ worker) and the journal are measured. The password of a URL comes from PGPASSWOR
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import tempfile
 import time
@@ -24,14 +23,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from harness import print_result, print_table
-
-from paretocast.settings import TuneSettings
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
     from multiprocessing.synchronize import Barrier
 
+    from paretocast.settings import TuneSettings
     from paretocast.training.setup import TrainingSetup
     from paretocast.training.trial import TrialRecord
     from paretocast.workspace.files import RunDirectory
@@ -52,13 +50,13 @@ class Stopwatch:
         """Nothing."""
 
     def trial_ended(self, record: TrialRecord, outcome: object) -> None:
-        """Look at the clock."""
+        """Note the time."""
         del record, outcome
         self.last = time.monotonic()
 
 
 def sleeping_trial(seconds: float, evaluated: list[int]) -> Any:  # noqa: ANN401 - as run_trial
-    """What stands in for `run_trial`: a record of made-up scores after a sleep."""
+    """A stand-in for `run_trial`: a record of made-up scores after a sleep."""
     from paretocast.search.selection import TrialState
     from paretocast.training.trial import RungScores, TrialRecord
 
@@ -179,43 +177,36 @@ def count_stored(storage: str, run: RunDirectory) -> int:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
-    place: Any = storage
+    source: Any = storage
     if storage == "sqlite":
-        place = f"sqlite:///{run.study_database.absolute()}"
+        source = f"sqlite:///{run.study_database.absolute()}"
     elif storage == "journal":
-        place = JournalStorage(JournalFileBackend(str(run.study_journal)))
-    trials = optuna.load_study(study_name=run.study_name, storage=place).trials
+        source = JournalStorage(JournalFileBackend(str(run.study_journal)))
+    trials = optuna.load_study(study_name=run.study_name, storage=source).trials
     return sum(trial.state is optuna.trial.TrialState.COMPLETE for trial in trials)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--url", help="a database to measure as well")
     parser.add_argument("--trials", type=int, default=160)
     parser.add_argument("--trial-seconds", type=float, default=0.5)
     parser.add_argument("--workers", type=int, nargs="+", default=list(WORKERS))
     parser.add_argument("--quick", action="store_true", help="32 trials of 0.1 s")
-    options = parser.parse_args()
-    n_trials = 32 if options.quick else options.trials
-    seconds = 0.1 if options.quick else options.trial_seconds
+    arguments = parser.parse_args()
+    n_trials = 32 if arguments.quick else arguments.trials
+    seconds = 0.1 if arguments.quick else arguments.trial_seconds
 
-    from paretocast.data import load_dataset
-    from paretocast.data.task import plan_task
-    from paretocast.settings import TrainingSettings
+    from paretocast.data.task import Task
+    from paretocast.settings import TuneSettings
     from paretocast.training import use_threads
     from paretocast.training.setup import TrainingSetup
 
     use_threads(1)
-    dataset = load_dataset("demo")
-    setup = TrainingSetup.from_settings(
-        TuneSettings(model="NHITS_Q", training=TrainingSettings()),
-        plan_task(dataset.series, dataset.dates),
-        device="cpu",
-    )
-    storages = ["journal", *([options.url] if options.url else [])]
-    cases = [("sqlite", 1), *((storage, n) for storage in storages for n in options.workers)]
+    settings = TuneSettings(device="cpu")  # the default model on the demo series
+    setup = TrainingSetup.from_settings(settings, Task.from_settings(settings))
+    storages = ["journal", *([arguments.url] if arguments.url else [])]
+    cases = [("sqlite", 1), *((storage, n) for storage in storages for n in arguments.workers)]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for storage, n_workers in cases:

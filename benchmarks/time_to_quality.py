@@ -5,17 +5,16 @@
 The library fits its module on the train split with its own optimizer settings (Adam, the learning
 rate and schedule that are the module's defaults; --library-lr sets another rate) for 2,000 steps,
 TFT and TimesNet for 300. Its seconds are those of its training steps; import, building and
-start-up are not counted. Its module is then judged on the stop split in scaled units by the formula
-our engine judges itself with: mean pinball loss over the level grid, quantiles sorted.
+start-up are not counted. Its module is then scored on the stop split in scaled units by the formula
+of our training loop: mean pinball loss over the level grid, quantiles sorted.
 
 Ours trains the same architecture on the same windows and batch with its own recipe and a budget of
-its own (--ours-steps) and stops at the first judgement at or below that loss. Its seconds run from
-before the model is built, judgements included.
+its own (--ours-steps) and stops at the first evaluation at or below that loss. Its seconds run from
+before the model is built, evaluations included.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from contextlib import suppress
@@ -23,10 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clocks import median_ratio
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
-    from rivals import Match
+    import argparse
+
+    from library_match import Match
 
     from paretocast.data.task import Task
 
@@ -40,7 +41,7 @@ GOAL, AIM = 3.0, 6.0
 
 def fit_theirs(match: Match, *, steps: int, seed: int, lr: float | None) -> dict[str, float]:
     """Seconds of the library's training steps, its stop-split loss and its learning rate."""
-    from rivals import LibraryForecaster, stop_split_loss, train_frame
+    from library_match import LibraryForecaster, stop_split_loss, train_frame
 
     settings: dict[str, Any] = {"random_seed": seed}
     if lr is not None:
@@ -76,7 +77,7 @@ def measure(
     model: str, task: Task, arguments: argparse.Namespace, *, plan: tuple[int, int, int]
 ) -> dict[str, Any]:
     """All rounds of a model; a round has a seed of its own."""
-    from rivals import config_with, make_match
+    from library_match import config_with, make_match
 
     steps, budget, batch_size = plan
     steps, budget = arguments.steps or steps, arguments.ours_steps or budget
@@ -86,7 +87,7 @@ def measure(
         config_with(model, **({"lr": OUR_RATES[model]} if model in OUR_RATES else {})),
         batch_size=arguments.batch or batch_size,
         steps=budget,
-        n_judgements=arguments.judgements,
+        n_evaluations=arguments.judgements,
     )
     # What a process does once (first calls, allocation) is paid by neither side.
     fit_theirs(match, steps=2, seed=0, lr=arguments.library_lr)
@@ -116,7 +117,7 @@ def ratio_of(rounds: list[dict[str, Any]]) -> float | None:
 
 
 def table_row(row: dict[str, Any]) -> list[Any]:
-    """What the table shows of a model."""
+    """A row of the table."""
 
     def median(side: str, name: str) -> float | str:
         values = [entry[side][name] for entry in row["rounds"]]
@@ -136,9 +137,7 @@ def table_row(row: dict[str, Any]) -> list[Any]:
 
 def main() -> None:
     """Print one row per model."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--data-dir", type=Path, default=None, help="heat; else the demo series")
     parser.add_argument("--models", nargs="+", default=list(PLANS), help="some of the models")
     parser.add_argument("--threads", type=int, default=2)
@@ -151,7 +150,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few steps: a rehearsal, no result")
     arguments = parser.parse_args()
     plans = QUICK_PLANS if arguments.quick else PLANS
-    from rivals import load_task, silence_library
+    from library_match import load_task, silence_library
 
     from paretocast.training import use_threads
 

@@ -17,7 +17,6 @@ Darts' own in the same rounds.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from dataclasses import dataclass
@@ -25,12 +24,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clocks import alternate, median_ratio, paced
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
 
-    from rivals import Match
+    from library_match import Match
 
     from paretocast.data.task import Task
 
@@ -76,7 +76,7 @@ def quick_cases(cases: tuple[Case, ...]) -> tuple[Case, ...]:
 
 def run_ours(match: Match) -> Callable[[int], float]:
     """Seconds per step of our training."""
-    from rivals import take_steps
+    from library_match import take_steps
 
     training = match.start_ours()
 
@@ -90,7 +90,7 @@ def run_ours(match: Match) -> Callable[[int], float]:
 
 def run_library(match: Match, **settings: object) -> Callable[[int], float]:
     """Seconds per step of `NeuralForecast.fit`."""
-    from rivals import train_frame
+    from library_match import train_frame
 
     frame = train_frame(match.setup)
     return lambda n_steps: match.fit_library(frame, steps=n_steps + 1, **settings)[1]
@@ -99,7 +99,7 @@ def run_library(match: Match, **settings: object) -> Callable[[int], float]:
 def run_bare(match: Match) -> Callable[[int], float]:
     """Seconds per step of the library's module on one batch."""
     import torch
-    from rivals import LibraryForecaster
+    from library_match import LibraryForecaster
 
     from paretocast.training import pinball_loss
 
@@ -126,18 +126,18 @@ def run_bare(match: Match) -> Callable[[int], float]:
 
 def measure(case: Case, task: Task, arguments: argparse.Namespace) -> dict[str, Any]:
     """Seconds per step of every contender at one size."""
-    from rivals import config_with, make_match
+    from library_match import config_with, make_match
 
     match = make_match(
         task, case.model, config_with(case.model, **case.changes), batch_size=case.batch_size
     )
     runs = {"ours": run_ours(match), "fit": run_library(match), "bare": run_bare(match)}
-    rival = None
+    darts = None
     if arguments.darts is not None and case.model != "TIMESNET_Q":
         from darts_steps import DartsProcess
 
-        rival = DartsProcess(arguments.darts, match, threads=arguments.threads)
-        runs["darts"] = rival.run
+        darts = DartsProcess(arguments.darts, match, threads=arguments.threads)
+        runs["darts"] = darts.run
     try:
         turns = {
             name: paced(run, seconds=arguments.seconds, fewest=arguments.fewest)
@@ -145,8 +145,8 @@ def measure(case: Case, task: Task, arguments: argparse.Namespace) -> dict[str, 
         }
         measured = alternate(turns, n_rounds=arguments.rounds)
     finally:
-        if rival is not None:
-            rival.close()
+        if darts is not None:
+            darts.close()
     return summary(case, measured)
 
 
@@ -173,7 +173,7 @@ def summary(case: Case, measured: dict[str, list[float]]) -> dict[str, Any]:
 
 
 def table_row(row: dict[str, Any]) -> list[Any]:
-    """What the table shows of a summary."""
+    """A row of the table."""
     milliseconds = row["ms_per_step"]
     return [
         row["model"],
@@ -191,9 +191,7 @@ def table_row(row: dict[str, Any]) -> list[Any]:
 
 def main() -> None:
     """Print one row per size of a model."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--data-dir", type=Path, default=None, help="heat; else the demo series")
     parser.add_argument("--models", nargs="+", default=None, help="some of the models")
     parser.add_argument("--threads", type=int, default=2)
@@ -208,8 +206,8 @@ def main() -> None:
     if arguments.quick:
         cases, arguments.rounds = quick_cases(CASES), 1
         arguments.seconds, arguments.fewest = 0.5, 1
-    wanted = {name.upper() for name in arguments.models or ()}
-    from rivals import load_task, silence_library
+    models = {name.upper() for name in arguments.models or ()}
+    from library_match import load_task, silence_library
 
     from paretocast.training import use_threads
 
@@ -218,7 +216,7 @@ def main() -> None:
     if arguments.darts is None:
         print("Darts is left out; --darts PYTHON names an interpreter that has it")
     task = load_task(arguments.data_dir)
-    rows = [measure(case, task, arguments) for case in cases if not wanted or case.model in wanted]
+    rows = [measure(case, task, arguments) for case in cases if not models or case.model in models]
     print_table(
         [
             *("model", "size", "batch", "ours ms", "fit ms", "bare ms", "darts ms", "windows/s"),

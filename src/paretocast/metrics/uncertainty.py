@@ -166,11 +166,11 @@ def picp_interval(
     bootstrap then knows nothing). Its quantile is Student's with one degree of freedom less than
     there are blocks.
 
-    `benchmarks/picp_interval.py --series 200` simulates 105 days whose errors resemble those of the
-    day before. With blocks of 10 this interval held the truth in 89.5 to 97.5 % of series up to a
-    daily correlation of 0.6, and in 80 to 92 % at 0.8; with days taken as independent in 71.5 to
-    97.5 %, and 58 to 71.5 %. On single weeks two weeks apart, as the tune split is laid out, blocks
-    of 10 held it in 91.5 to 98.5 %, and 87.5 to 93.5 %.
+    `experiments/picp_interval.py --series 200` simulates 105 days whose errors resemble those of
+    the day before. With blocks of 10 this interval held the truth in 89.5 to 97.5 % of series up
+    to a daily correlation of 0.6, and in 80 to 92 % at 0.8; with days taken as independent in 71.5
+    to 97.5 %, and 58 to 71.5 %. On single weeks two weeks apart, as the tune split is laid out,
+    blocks of 10 held it in 91.5 to 98.5 %, and 87.5 to 93.5 %.
 
     References
     ----------

@@ -1,6 +1,6 @@
 """The Battle of Water Demand Forecasting: four weeks of 168 hours in seven zones, against 31 teams.
 
-    python benchmarks/bwdf.py --data-dir DATA [--models NHITS_Q,TFT_Q] [--workspace hpo] [--seeds 3]
+    python experiments/bwdf.py --data-dir DATA [--models NHITS_Q,TFT_Q] [--seeds 3]
 
 PI1 is the MAE of the first day, PI2 its largest error, PI3 the MAE of the other six days, in L/s;
 a team's figure is the sum over zones and weeks. Models learn from what lies before the first week
@@ -12,22 +12,22 @@ it. Weather is not used.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from harness import print_result, print_table
-
-from paretocast.settings import TuneSettings
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
+    import argparse
+
     import pandas as pd
     from numpy.typing import NDArray
 
     from paretocast.benchmark import ModelConfig
     from paretocast.data.task import Task
+    from paretocast.settings import TuneSettings
 
     Floats = NDArray[np.float64]
 
@@ -42,8 +42,8 @@ QUICK_ZONES, QUICK_STEPS = ("a",), 20
 
 
 @dataclass(frozen=True)
-class Made:
-    """Forecasts of one method for the calibrate split and for the four weeks, (N, 168, Q)."""
+class Method:
+    """Forecasts of a method for the calibrate split and for the four weeks, (N, 168, Q)."""
 
     name: str
     calibrate: Floats
@@ -79,59 +79,58 @@ def open_weeks(settings: TuneSettings, starts: pd.DatetimeIndex) -> Task:
 
 
 def train_models(
-    parameters: list[ModelConfig], starts: pd.DatetimeIndex, arguments: argparse.Namespace
-) -> list[Made]:
+    configs: list[ModelConfig], starts: pd.DatetimeIndex, arguments: argparse.Namespace
+) -> list[Method]:
     """Every model, mean of the quantiles over its seeds; last, the mean over all models."""
     from paretocast.benchmark import RetrainingPeriod, train_and_forecast
     from paretocast.calibration.ensemble import average_levels
     from paretocast.training.setup import TrainingSetup
 
-    made = []
-    for one in parameters:
-        task = open_weeks(one.settings, starts)
+    methods = []
+    for config in configs:
+        task = open_weeks(config.settings, starts)
         weeks = task.issues["test"]
-        stretches = [RetrainingPeriod(weeks, int(weeks[0]))]
+        periods = [RetrainingPeriod(weeks, int(weeks[0]))]
         if arguments.relearn:
-            stretches = [
+            periods = [
                 RetrainingPeriod(weeks[i : i + 1], int(week)) for i, week in enumerate(weeks)
             ]
-        training = one.settings.training
+        training = config.settings.training
         if arguments.steps is not None:
             training = training.model_copy(update={"steps": arguments.steps, "epochs": None})
-        setup = TrainingSetup.from_settings(
-            TuneSettings(model=one.model, training=training, target_coverage=COVERAGE),
-            task,
-            device="auto",
+        settings = config.settings.model_copy(
+            update={"training": training, "target_coverage": COVERAGE}
         )
+        setup = TrainingSetup.from_settings(settings, task, device="auto")
         forecasts = [
             train_and_forecast(
-                setup, one.chosen.config, seed=one.chosen.seed(index), periods=stretches
+                setup, config.chosen.config, seed=config.chosen.seed(index), periods=periods
             )
             for index in range(arguments.seeds)
         ]
         split = {name: average_levels([f[name] for f in forecasts]) for name in forecasts[0]}
-        made.append(Made(f"{one.model} {one.kind}", split["calibrate"], split["test"]))
-    if len(made) > 1:
-        made.append(mean_of("ensemble", made))
-    return made
+        methods.append(Method(f"{config.model} {config.kind}", split["calibrate"], split["test"]))
+    if len(methods) > 1:
+        methods.append(mean_of("ensemble", methods))
+    return methods
 
 
-def mean_of(name: str, made: list[Made]) -> Made:
+def mean_of(name: str, methods: list[Method]) -> Method:
     """The mean of the quantiles of several methods, level by level."""
     from paretocast.calibration.ensemble import average_levels
 
-    return Made(
+    return Method(
         name,
-        average_levels([one.calibrate for one in made]),
-        average_levels([one.weeks for one in made]),
+        average_levels([method.calibrate for method in methods]),
+        average_levels([method.weeks for method in methods]),
     )
 
 
-def make_references(task: Task, arguments: argparse.Namespace) -> list[Made]:
-    """The references that can be fitted here."""
+def fit_baselines(task: Task, arguments: argparse.Namespace) -> list[Method]:
+    """The baselines that can be fitted here."""
     from paretocast.models.baselines.catalogue import fit_baseline, installed_baselines
 
-    weeks, made = task.issues["test"], []
+    weeks, methods = task.issues["test"], []
     relearn = arguments.relearn
     for name in (name for name in arguments.references if name in installed_baselines()):
         trained = fit_baseline(name, task)
@@ -139,38 +138,38 @@ def make_references(task: Task, arguments: argparse.Namespace) -> list[Made]:
         late = {stop: fit_baseline(name, task, until=stop) for stop in sorted(set(until))}
         parts = [late[stop].forecast(task, weeks[i : i + 1]) for i, stop in enumerate(until)]
         calibrate = trained.forecast(task, task.issues["calibrate"])
-        made.append(Made(name, calibrate, np.concatenate(parts)))
-    return made
+        methods.append(Method(name, calibrate, np.concatenate(parts)))
+    return methods
 
 
-def judge(task: Task, made: list[Made], calibrator: str) -> dict[str, dict[str, Any]]:
+def score_methods(task: Task, methods: list[Method], calibrator: str) -> dict[str, dict[str, Any]]:
     """Performance and coverage of every method in one zone, and which one validation chose."""
     from paretocast.benchmark import calibrate_test
     from paretocast.metrics.scores import interval, pinball
 
     observed, levels = task.observed("test"), task.shape.levels
     median = list(levels).index(0.5)
-    judged = {}
-    for one in made:
-        splits = {"calibrate": one.calibrate, "test": one.weeks}
+    scores = {}
+    for method in methods:
+        splits = {"calibrate": method.calibrate, "test": method.weeks}
         forecast = calibrate_test(task, splits, calibrator, coverage=COVERAGE).forecast
         lower, upper = interval(forecast, levels, COVERAGE)
-        seen = ~np.isnan(observed)
+        present = ~np.isnan(observed)
         inside = (lower <= observed) & (observed <= upper)
-        loss = pinball(task.observed("calibrate"), one.calibrate, levels=levels).mean()
-        judged[one.name] = {
+        loss = pinball(task.observed("calibrate"), method.calibrate, levels=levels).mean()
+        scores[method.name] = {
             **{
                 key: values.tolist()
                 for key, values in performance(observed, forecast[:, :, median]).items()
             },
-            "inside": int(inside[seen].sum()),
-            "observed": int(seen.sum()),
-            "inside_day_1": int(inside[:, :DAY_STEPS][seen[:, :DAY_STEPS]].sum()),
-            "observed_day_1": int(seen[:, :DAY_STEPS].sum()),
-            "mean_width": float((upper - lower)[seen].mean()),
+            "inside": int(inside[present].sum()),
+            "observed": int(present.sum()),
+            "inside_day_1": int(inside[:, :DAY_STEPS][present[:, :DAY_STEPS]].sum()),
+            "observed_day_1": int(present[:, :DAY_STEPS].sum()),
+            "mean_width": float((upper - lower)[present].mean()),
             "validation_pinball": float(loss),
         }
-    return judged
+    return scores
 
 
 def add_choice(zone: dict[str, dict[str, Any]]) -> None:
@@ -181,8 +180,8 @@ def add_choice(zone: dict[str, dict[str, Any]]) -> None:
 
 def teams_of(scores: pd.DataFrame, zones: tuple[str, ...]) -> dict[int, dict[str, float]]:
     """Sums over weeks and zones by official rank; teams that left a week out are dropped."""
-    own = scores[scores["dma"].str.lower().isin(zones)]
-    whole = own.groupby("official_rank")[list(PERFORMANCE)].agg(["sum", "count"])
+    of_zones = scores[scores["dma"].str.lower().isin(zones)]
+    whole = of_zones.groupby("official_rank")[list(PERFORMANCE)].agg(["sum", "count"])
     n_expected = 4 * len(zones)
     return {
         rank: {name: float(row[name, "sum"]) for name in PERFORMANCE}
@@ -193,10 +192,10 @@ def teams_of(scores: pd.DataFrame, zones: tuple[str, ...]) -> dict[int, dict[str
 
 def total(zones: dict[str, dict[str, dict[str, Any]]], method: str) -> dict[str, float]:
     """Sums over zones and weeks, and the coverage over all their hours."""
-    own = [zone[method] for zone in zones.values()]
-    sums = {name: float(sum(sum(zone[name]) for zone in own)) for name in PERFORMANCE}
+    by_zone = [zone[method] for zone in zones.values()]
+    sums = {name: float(sum(sum(zone[name]) for zone in by_zone)) for name in PERFORMANCE}
     count = {
-        key: sum(zone[key] for zone in own)
+        key: sum(zone[key] for zone in by_zone)
         for key in ("inside", "observed", "inside_day_1", "observed_day_1")
     }
     return {
@@ -214,33 +213,31 @@ def benchmark_zone(
     from paretocast.benchmark.test_split import load_test_task, refuse_seen_test
     from paretocast.settings import load_settings
 
-    given = load_settings(
+    settings = load_settings(
         SETTINGS, {"dataset": f"bwdf_{zone}", "data_dir": str(arguments.data_dir)}
     )
     names = [name.strip() for name in arguments.models.split(",") if name.strip()]
-    parameters = [
-        find_config(name, f"bwdf_{zone}", workspace=arguments.workspace, given=given)
+    configs = [
+        find_config(name, f"bwdf_{zone}", workspace=arguments.workspace, given=settings)
         for name in names
     ]
-    for one in parameters:
-        refuse_seen_test(one, load_test_task(one.settings))
-        print(f"# {zone.upper()} {one.model}: {one.source}", flush=True)
-    task = open_weeks(parameters[0].settings if parameters else given, starts)
-    made = make_references(task, arguments)
-    made += train_models(parameters, starts, arguments)
-    ridge = next((one for one in made if one.name == "ridge"), None)
-    if parameters and ridge is not None:
-        made.append(mean_of(f"{made[-1].name} and ridge", [made[-1], ridge]))
-    judged = judge(task, made, arguments.calibrator)
-    add_choice(judged)
-    return judged
+    for config in configs:
+        refuse_seen_test(config, load_test_task(config.settings))
+        print(f"# {zone.upper()} {config.model}: {config.source}", flush=True)
+    task = open_weeks(configs[0].settings if configs else settings, starts)
+    methods = fit_baselines(task, arguments)
+    methods += train_models(configs, starts, arguments)
+    ridge = next((method for method in methods if method.name == "ridge"), None)
+    if configs and ridge is not None:
+        methods.append(mean_of(f"{methods[-1].name} and ridge", [methods[-1], ridge]))
+    scores = score_methods(task, methods, arguments.calibrator)
+    add_choice(scores)
+    return scores
 
 
 def main() -> None:
     """Print the sums of every method beside the teams', then those of each zone."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--workspace", type=Path, default=Path("hpo"))
     parser.add_argument("--models", default="NHITS_Q", help="joined by commas; empty for none")

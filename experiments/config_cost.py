@@ -1,26 +1,26 @@
-"""What a search gains from knowing that its configs differ in cost, on recorded curves.
+"""Gain of a search that knows that its configs differ in cost, on recorded curves.
 
-    python benchmarks/config_cost.py [--tables "NHITS_Q demo"] [--seeds 20] [--quick]
+    python experiments/config_cost.py [--tables "NHITS_Q demo"] [--seeds 20] [--quick]
 
 First printed is with which power of the number of weights the recorded seconds grow, and how close
 that is: least squares over logarithms, a curve a point.
 
 Then searches are compared on the clock of the recorded trainings; its unit is the mean time of a
-curve. The product divides what it expects of a config by such a power (`trial.TIME_BY_WEIGHTS`),
-which is what `paretocast tune` does on a CPU; without it, all configs cost the same. Both search
-with the rung of the product and without it. Hypervolumes are those of `search_strategies.py`: on
-the tune split, on the calibrate split and by worth, medians over seeds.
+curve. The product divides what it expects of a config by such a power
+(`training.setup.TIME_BY_WEIGHTS`), which is what `paretocast tune` does on a CPU; without it, all
+configs cost the same. Both search with the rung of the product and without it. Hypervolumes are
+those of `search_strategies.py`: on the tune split, on the calibrate split and by worth, medians
+over seeds.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from harness import print_result, print_table
-from search_strategies import JUDGED, recorded_tables, reference_point
+from harness import print_result, print_table, script_parser
+from search_strategies import SCORED_ON, recorded_tables, reference_point
 
 from paretocast.search.space import config_at
 
@@ -83,12 +83,12 @@ def measure(table: Table, blackbox: Blackbox, *, seeds: int) -> list[dict[str, A
             )
             history = replay(search, blackbox, seed=seed, budget_seconds=at[-1])
             histories.append(add_worth(history, blackbox))
-        found = {
+        volumes = {
             split: [
                 hypervolumes(h, at=at, split=split, reference=reference, clock="seconds") / box
                 for h in histories
             ]
-            for split in JUDGED
+            for split in SCORED_ON
         }
         rows.append(
             {
@@ -98,7 +98,7 @@ def measure(table: Table, blackbox: Blackbox, *, seeds: int) -> list[dict[str, A
                 "trials": statistics.median(h.n_started for h in histories),
                 **{
                     f"{split} {n}": float(statistics.median(v[i] for v in values))
-                    for split, values in found.items()
+                    for split, values in volumes.items()
                     for i, n in enumerate(CHECKPOINTS)
                 },
             }
@@ -108,9 +108,7 @@ def measure(table: Table, blackbox: Blackbox, *, seeds: int) -> list[dict[str, A
 
 def main() -> None:
     """Print four rows per table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--tables", nargs="+", default=None, help='such as "NHITS_Q demo"')
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--quick", action="store_true", help="three seeds")

@@ -1,6 +1,6 @@
 """A real search against the same search without rungs, for as many minutes.
 
-    python benchmarks/with_and_without_rungs.py --data-dir DATA --minutes 15 --workers 2
+    python experiments/with_and_without_rungs.py --data-dir DATA --minutes 15 --workers 2
 
 Both are `paretocast tune` as a user starts it, one after the other, without an anchor; the second
 has `n_rungs = 1`, so that every trial is trained to the end. The hypervolume is that of MAE and
@@ -12,7 +12,6 @@ one trial has both.
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -20,9 +19,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
+    import argparse
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -34,28 +35,41 @@ SEARCHES = {"with rungs": 2, "without rungs": 1}
 SPLITS = ("tune", "calibrate")
 
 
-def search(name: str, folder: Path, given: argparse.Namespace) -> RunDirectory:
+def search(name: str, folder: Path, arguments: argparse.Namespace) -> RunDirectory:
     """Run one search to the end of its minutes."""
     from paretocast.workspace.files import RunDirectory
 
-    run = RunDirectory(folder, given.model, given.dataset, JOB_ID)
-    if not given.minutes:
+    run = RunDirectory(folder, arguments.model, arguments.dataset, JOB_ID)
+    if not arguments.minutes:
         return run
-    words = ["tune", "--model", given.model, "--dataset", given.dataset, "--seed", str(given.seed)]
+    words = [
+        "tune",
+        "--model",
+        arguments.model,
+        "--dataset",
+        arguments.dataset,
+        "--seed",
+        str(arguments.seed),
+    ]
     settings = folder / "settings.toml"
-    training = f'[training]\nanchor = "{given.anchor}"\nn_rungs = {SEARCHES[name]}\n'
+    training = f'[training]\nanchor = "{arguments.anchor}"\nn_rungs = {SEARCHES[name]}\n'
     settings.write_text(training, encoding="utf-8")
     words += ["--settings", str(settings)]
-    if given.data_dir is not None:
-        words += ["--data-dir", str(given.data_dir), "--covariates", "none"]
-    words += ["--workers", str(given.workers), "--workspace", str(folder), "--job-id", JOB_ID]
-    words += ["--trials", str(given.trials), "--time-limit", f"{round(60 * given.minutes)}s"]
+    if arguments.data_dir is not None:
+        words += ["--data-dir", str(arguments.data_dir), "--covariates", "none"]
+    words += ["--workers", str(arguments.workers), "--workspace", str(folder), "--job-id", JOB_ID]
+    words += [
+        "--trials",
+        str(arguments.trials),
+        "--time-limit",
+        f"{round(60 * arguments.minutes)}s",
+    ]
     command = [sys.executable, "-m", "paretocast", *words]
     subprocess.run(command, check=True, stdout=sys.stderr, env={**os.environ})
     return run
 
 
-def objectives(run: RunDirectory, trial_store: TrialStore) -> dict[str, NDArray[np.float64]]:
+def objectives(run: RunDirectory, store: TrialStore) -> dict[str, NDArray[np.float64]]:
     """MAE and coverage error by split of every trial that was trained to the end, (n, 2) each."""
     import numpy as np
 
@@ -64,26 +78,24 @@ def objectives(run: RunDirectory, trial_store: TrialStore) -> dict[str, NDArray[
     from paretocast.search.selection import TrialState
 
     rows: dict[str, list[list[float]]] = {split: [] for split in SPLITS}
-    for trial in trial_store.trials:
+    for trial in store.trials:
         if trial.state is not TrialState.COMPLETE:
             continue
         opened = open_trial(run.folder, trial.number)
-        for split, known in rows.items():
+        for split, values in rows.items():
             scores = score_forecast(
                 opened.task.observed(split),
                 opened.forecasts[split],
                 levels=opened.task.shape.levels,
                 coverage=opened.settings.target_coverage,
             )
-            known.append([scores["mae"], scores["coverage_error"]])
-    return {split: np.array(known).reshape(-1, 2) for split, known in rows.items()}
+            values.append([scores["mae"], scores["coverage_error"]])
+    return {split: np.array(values).reshape(-1, 2) for split, values in rows.items()}
 
 
 def main() -> None:
     """Print a row for each search."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--model", default="NHITS_Q")
     parser.add_argument("--dataset", default="heat")
     parser.add_argument("--data-dir", type=Path, default=None)
@@ -96,9 +108,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workspace", type=Path, default=None, help="keep the studies here")
     parser.add_argument("--quick", action="store_true", help="half a minute each: a rehearsal")
-    given = parser.parse_args()
-    if given.quick:
-        given.minutes = 0.5
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.minutes = 0.5
 
     import numpy as np
 
@@ -106,21 +118,18 @@ def main() -> None:
     from paretocast.study.trial_store import TrialStore
 
     with tempfile.TemporaryDirectory() as temporary:
-        place = given.workspace or Path(temporary)
+        workspace = arguments.workspace or Path(temporary)
         runs = {}
         for name in SEARCHES:
-            folder = place / name.replace(" ", "_")
+            folder = workspace / name.replace(" ", "_")
             folder.mkdir(parents=True, exist_ok=True)
-            runs[name] = search(name, folder, given)
-        shelves = {name: TrialStore(run) for name, run in runs.items()}
-        for trial_store in shelves.values():
-            trial_store.refresh()
-        values = {name: objectives(run, shelves[name]) for name, run in runs.items()}
-        ended = {name: len(trial_store.trials) for name, trial_store in shelves.items()}
-        steps = {
-            name: sum(t.steps for t in trial_store.trainings)
-            for name, trial_store in shelves.items()
-        }
+            runs[name] = search(name, folder, arguments)
+        stores = {name: TrialStore(run) for name, run in runs.items()}
+        for store in stores.values():
+            store.refresh()
+        values = {name: objectives(run, stores[name]) for name, run in runs.items()}
+        ended = {name: len(store.trials) for name, store in stores.items()}
+        steps = {name: sum(t.steps for t in store.trainings) for name, store in stores.items()}
     rows: list[list[Any]] = []
     for name in SEARCHES:
         row: list[Any] = [name, ended[name], len(values[name]["tune"]), steps[name]]
@@ -134,10 +143,13 @@ def main() -> None:
             ]
         rows.append(row)
     columns = ["search", "trials", "to the end", "steps"]
-    columns += [f"{split} {what}" for split in SPLITS for what in ("hypervolume", "lowest MAE")]
+    columns += [
+        f"{split} {measure}" for split in SPLITS for measure in ("hypervolume", "lowest MAE")
+    ]
     print_table(columns, rows)
     print_result(
-        {"rows": rows, "minutes": given.minutes, "workers": given.workers}, seed=given.seed
+        {"rows": rows, "minutes": arguments.minutes, "workers": arguments.workers},
+        seed=arguments.seed,
     )
 
 

@@ -49,20 +49,20 @@ class Product:
     over: set[int] = field(default_factory=set)
 
     def suggest(self, number: int) -> Config:
-        self.configs[number] = self.sampler.suggest(number, self.seen())
+        self.configs[number] = self.sampler.suggest(number, self.observations())
         self.at_rungs[number] = []
         return self.configs[number]
 
-    def seen(self) -> list[Observation]:
+    def observations(self) -> list[Observation]:
         """The trials as the sampler sees them."""
-        return [self.as_seen(n, judged) for n, judged in self.at_rungs.items()]
+        return [self.observation(n, at_rungs) for n, at_rungs in self.at_rungs.items()]
 
-    def as_seen(self, number: int, judged: Sequence[Values]) -> Observation:
-        """A trial with what it was worth at its rungs."""
+    def observation(self, number: int, at_rungs: Sequence[Values]) -> Observation:
+        """A trial with its objectives at the rungs that it has reached."""
         running = number not in self.over
-        if not judged:
+        if not at_rungs:
             return Observation(number, self.configs[number], running=running)
-        reached = list(zip(self.shares, judged, strict=False))
+        reached = list(zip(self.shares, at_rungs, strict=False))
         share, values = reached[-1]
         return Observation(
             number,

@@ -1,6 +1,6 @@
 """1 to 256 workers on one study, simulated on a virtual clock over recorded learning curves.
 
-    python benchmarks/simulated_workers.py [--table "NHITS_Q demo"] [--trials 2048] [--quick]
+    python experiments/simulated_workers.py [--table "NHITS_Q demo"] [--trials 2048] [--quick]
 
 Every worker is as fast as the core of the recording, so what is measured is the search: workers
 that wait for the study's lock or for the last trial, and proposals made while other trials run. The
@@ -9,7 +9,7 @@ worker is busy for the time that a proposal of the product takes here, measured 
 seen trials as the study has; for every trial and rung the study is locked for --locked seconds, and
 all others who want it wait.
 
-Time: --trials trials, configs drawn at random (who waits does not depend on them) and judged by the
+Time: --trials trials, configs drawn at random (who waits does not depend on them), pruned by the
 product's rule at rungs. `efficiency` is the time of one worker to end them all, divided by the
 number of workers and the time these take. `in flow` leaves the end out, where workers run out of
 trials: what one worker needs for as many trials as had ended when the first worker found none to
@@ -21,12 +21,11 @@ how the running trials end: hypervolume on the tune split, divided by one worker
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
     from blackbox.replay import Blackbox
@@ -36,25 +35,26 @@ WORKERS = (1, 4, 16, 64, 256)
 GOAL = 0.9
 
 
-def proposal_seconds(blackbox: Blackbox, *, n_seen: int) -> float:
+def proposal_seconds(blackbox: Blackbox, *, n_trials: int) -> float:
     """Median time of a proposal of the product after so many trials."""
     from blackbox.search import OBJECTIVES
     from blackbox.strategies import make_product
 
     from paretocast.search.samplers import Observation, design_point
 
-    seen = []
-    for number in range(n_seen):
+    observations = []
+    for number in range(n_trials):
         config = design_point(blackbox.recording.space, number, seed=0)
         scores = blackbox.curve(config, seed=number).scores["tune"][-1]
-        seen.append(Observation(number, config, tuple(scores[name] for name in OBJECTIVES)))
-    sampler = make_product(blackbox, seed=0, n_trials=n_seen).sampler
-    taken = []
-    for number in range(n_seen, n_seen + 5):
+        values = tuple(scores[name] for name in OBJECTIVES)
+        observations.append(Observation(number, config, values))
+    sampler = make_product(blackbox, seed=0, n_trials=n_trials).sampler
+    seconds = []
+    for number in range(n_trials, n_trials + 5):
         started = time.process_time()  # other processes may have the cores
-        sampler.suggest(number, seen)
-        taken.append(time.process_time() - started)
-    return statistics.median(taken)
+        sampler.suggest(number, observations)
+        seconds.append(time.process_time() - started)
+    return statistics.median(seconds)
 
 
 def run(
@@ -118,7 +118,7 @@ def quality(
     from paretocast.search.space import DEFAULT_SAMPLER
 
     reference, box = reference_point(blackbox.table)
-    found = {}
+    medians = {}
     for n_workers in workers:
         ends = []
         for seed in range(seeds):
@@ -134,15 +134,13 @@ def quality(
             at = [history.steps]
             volumes = hypervolumes(history, at=at, split="tune", reference=reference)
             ends.append(float(volumes[0]) / box)
-        found[n_workers] = statistics.median(ends)
-    return found
+        medians[n_workers] = statistics.median(ends)
+    return medians
 
 
 def main() -> None:
     """Print one row per number of workers."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--table", default="NHITS_Q demo", help="model and data set")
     parser.add_argument("--workers", type=int, nargs="+", default=list(WORKERS))
     parser.add_argument("--trials", type=int, default=2048)
@@ -162,7 +160,7 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     model, dataset = arguments.table.split()
     blackbox = Surrogate(load_table(model, dataset))
-    proposal = proposal_seconds(blackbox, n_seen=arguments.trials // 2)
+    proposal = proposal_seconds(blackbox, n_trials=arguments.trials // 2)
     coordination = Coordination(proposal=proposal, locked=arguments.locked)
     full_seconds = arguments.full_seconds
     workers = sorted({1, *arguments.workers})

@@ -44,7 +44,7 @@ class SyneTune:
         return MoAsha(self, range(len(blackbox.rung_steps)), blackbox.rung_steps)
 
     def answer(self, message: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
-        """What the process says to a message."""
+        """Answer of the process to a message."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(message) + "\n")
@@ -85,15 +85,15 @@ class MoAsha:
         )
 
 
-def domain(kind: str, given: dict[str, Any]) -> Any:  # noqa: ANN401 - not imported here
+def domain(kind: str, bounds: dict[str, Any]) -> Any:  # noqa: ANN401 - not imported here
     """A range in Syne Tune's terms."""
     from syne_tune.config_space import choice, loguniform, randint, uniform
 
     if kind == "Choice":
-        return choice(list(given["values"]))
+        return choice(list(bounds["values"]))
     if kind == "IntRange":
-        return randint(given["low"], given["high"])
-    return (loguniform if given["log"] else uniform)(given["low"], given["high"])
+        return randint(bounds["low"], bounds["high"])
+    return (loguniform if bounds["log"] else uniform)(bounds["low"], bounds["high"])
 
 
 def main() -> None:
@@ -116,7 +116,7 @@ def main() -> None:
             np.random.seed(message["seed"] % 2**32)  # noqa: NPY002 - where it draws from
             trials = {}
             scheduler = MOASHA(
-                {name: domain(*given) for name, given in message["space"].items()},
+                {name: domain(*parameter) for name, parameter in message["space"].items()},
                 metrics=["0", "1"],
                 time_attr="step",
                 max_t=message["last"],

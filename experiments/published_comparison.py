@@ -1,9 +1,9 @@
 """The three Danish series, beside what was published on the same test windows.
 
-    python benchmarks/published_comparison.py --data-dir DATA [--workspace hpo] [--markdown FILE]
+    python experiments/published_comparison.py --data-dir DATA [--workspace hpo] [--markdown FILE]
 
 For each series it tunes N-HiTS, TFT and TimesNet for so many minutes each, then benchmarks the
-tuned models, the ensemble of their fronts and the references on the test split, all with the
+tuned models, the ensemble of their fronts and the baselines on the test split, all with the
 commands a user has. Test windows: daily issue at 00:00 UTC, 24 hours ahead, no retraining inside,
 no weather. What was tuned before is used as it is: `--tune-minutes 0` only benchmarks. The method
 is chosen on the calibrate split.
@@ -15,7 +15,6 @@ interval of our own score alone.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -23,9 +22,12 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
+
+if TYPE_CHECKING:
+    import argparse
 
 MODELS = ("NHITS_Q", "TFT_Q", "TIMESNET_Q")
 SCORES = ("mae", "rmse", "picp", "mean_width", "pinball", "winkler")
@@ -33,7 +35,7 @@ COLUMNS = ("MAE", "RMSE", "PICP %", "width", "pinball", "Winkler")
 JOB_ID = "published"
 SETTINGS = Path(__file__).with_name("published.toml")
 SEASONAL_NAIVE = "seasonal_naive_24"
-RIVALS = ("ridge", "lightgbm")  # differences from these are printed
+COMPARED_WITH = ("ridge", "lightgbm")  # differences from these are printed
 
 
 @dataclass(frozen=True)
@@ -131,15 +133,15 @@ def tune_all(name: str, arguments: argparse.Namespace) -> None:
 
 def effort(name: str, arguments: argparse.Namespace) -> str:
     """Trials and minutes of training of each model, as its study says."""
-    said = []
+    efforts = []
     for model in arguments.models:
         folder = arguments.workspace / "results" / f"{model}_{name}"
         path = folder / f"best_params_{model}_{name}_{JOB_ID}.json"
         if path.is_file():
             study = json.loads(path.read_text(encoding="utf-8"))
             minutes = 60.0 * study["training_time_hours"]
-            said.append(f"{model} {study['n_trials']} trials in {minutes:.1f} minutes")
-    return ", ".join(said)
+            efforts.append(f"{model} {study['n_trials']} trials in {minutes:.1f} minutes")
+    return ", ".join(efforts)
 
 
 def benchmark(name: str, arguments: argparse.Namespace) -> tuple[dict[str, Any], Path, float]:
@@ -160,14 +162,14 @@ def benchmark(name: str, arguments: argparse.Namespace) -> tuple[dict[str, Any],
 
 
 def check_windows(name: str, metrics: dict[str, Any]) -> None:
-    """Prove by the seasonal naive that the test windows are the published ones."""
+    """Refuse other test windows than the published ones, by the MAE of the seasonal naive."""
     expected, scale = SERIES[name].seasonal_naive, SERIES[name].scale
-    wanted = (SEASONAL_NAIVE, "none")  # as it is: a calibrator may move its median
+    method = (SEASONAL_NAIVE, "none")  # as it is: a calibrator may move its median
     rows = metrics["rows"]
-    found = [row["mae"] for row in rows if (row["method"], row["calibrator"]) == wanted]
-    if not found or abs(scale * found[0] - expected) > 6e-4 * expected:
+    maes = [scale * row["mae"] for row in rows if (row["method"], row["calibrator"]) == method]
+    if not maes or abs(maes[0] - expected) > 6e-4 * expected:
         raise SystemExit(
-            f"{name}: seasonal naive has MAE {scale * found[0] if found else None}, expected "
+            f"{name}: seasonal naive has MAE {maes[0] if maes else None}, expected "
             f"{expected}: these are not the published windows"
         )
 
@@ -176,7 +178,7 @@ def table_rows(name: str, metrics: dict[str, Any]) -> list[list[Any]]:
     """Ours and the published methods, the lowest pinball loss first."""
     series = SERIES[name]
     rows = []
-    for row in shown(metrics):
+    for row in rows_to_show(metrics):
         label = label_of(row)
         chosen = " (chosen on validation)" if label == metrics["chosen_on_validation"] else ""
         factors = [1.0 if score == "picp" else series.scale for score in SCORES]
@@ -186,7 +188,7 @@ def table_rows(name: str, metrics: dict[str, Any]) -> list[list[Any]]:
     return sorted(rows, key=lambda row: row[1 + SCORES.index("pinball")])
 
 
-def shown(metrics: dict[str, Any]) -> list[dict[str, Any]]:
+def rows_to_show(metrics: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows with the first calibrator, and those of the chosen method with every one."""
     chosen = next(
         row for row in metrics["rows"] if label_of(row) == metrics["chosen_on_validation"]
@@ -201,34 +203,35 @@ def shown(metrics: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def statements(name: str, metrics: dict[str, Any]) -> list[str]:
-    """What the chosen method gains, each with its interval."""
+    """Gains of the chosen method, each with its interval."""
     label, scale = metrics["chosen_on_validation"], SERIES[name].scale
     if label is None:
         return []
     lines = [
-        difference_line(one, scale)
-        for one in metrics["differences"]
-        if one["method"] == label
-        and one["score"] in {"mae", "pinball"}
-        and one["other"].startswith(RIVALS)
+        difference_line(difference, scale)
+        for difference in metrics["differences"]
+        if difference["method"] == label
+        and difference["score"] in {"mae", "pinball"}
+        and difference["other"].startswith(COMPARED_WITH)
     ]
-    own = next(r for r in metrics["rows"] if label == label_of(r))
-    low, high = (scale * bound for bound in own["mae_interval"])
+    chosen = next(row for row in metrics["rows"] if label == label_of(row))
+    low, high = (scale * bound for bound in chosen["mae_interval"])
     published = SERIES[name].published["NAMLSS"][0]
     lines.append(
-        f"MAE {scale * own['mae']:.4g} [{low:.4g}, {high:.4g}] beside {published:.4g} of the "
+        f"MAE {scale * chosen['mae']:.4g} [{low:.4g}, {high:.4g}] beside {published:.4g} of the "
         f"published NAMLSS: {'below it' if high < published else 'not clearly below it'}"
     )
     return lines
 
 
-def difference_line(one: dict[str, Any], scale: float) -> str:
-    """One difference with its interval and p-value."""
-    p_value = "none" if one["p_value"] is None else f"{one['p_value']:.2g}"
-    low, high = (scale * one[end] for end in ("low", "high"))
+def difference_line(difference: dict[str, Any], scale: float) -> str:
+    """A difference with its interval and p-value."""
+    p_value = "none" if difference["p_value"] is None else f"{difference['p_value']:.2g}"
+    low, high = (scale * difference[end] for end in ("low", "high"))
     return (
-        f"{one['score']} minus that of {one['other']}: {scale * one['mean']:.4g} "
-        f"[{low:.4g}, {high:.4g}], p {p_value}: {one['verdict']}"
+        f"{difference['score']} minus that of {difference['other']}: "
+        f"{scale * difference['mean']:.4g} [{low:.4g}, {high:.4g}], p {p_value}: "
+        f"{difference['verdict']}"
     )
 
 
@@ -274,7 +277,7 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     figure = make_subplots(
         rows=1, cols=len(figures), subplot_titles=list(figures), horizontal_spacing=0.14
     )
-    for column, rows in enumerate((one["table"] for one in figures.values()), start=1):
+    for column, rows in enumerate((series["table"] for series in figures.values()), start=1):
         ordered = rows[::-1]
         colours = [
             GREY if "(published)" in row[0] else BLUE if "tuned" in row[0] else GREEN
@@ -288,7 +291,7 @@ def draw(figures: dict[str, Any], path: Path) -> None:
             showlegend=False,
         )
         figure.add_trace(bars, row=1, col=column)
-    height = 140 + 26 * max(len(one["table"]) for one in figures.values())
+    height = 140 + 26 * max(len(series["table"]) for series in figures.values())
     apply_style(figure, "Mean pinball loss on the test split, lower is better", height=height)
     figure.update_yaxes(automargin=True)
     figure.write_image(path, width=620 * len(figures), height=height, scale=1.2)
@@ -296,9 +299,7 @@ def draw(figures: dict[str, Any], path: Path) -> None:
 
 def main() -> None:
     """Tune, benchmark, and print a table for each series."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--workspace", type=Path, default=Path("hpo"))
     parser.add_argument("--datasets", nargs="+", default=list(SERIES), choices=SERIES)

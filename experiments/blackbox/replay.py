@@ -15,7 +15,7 @@ either, to see whether a result hangs on the surrogate.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -67,7 +67,7 @@ class Curve:
 
 
 class Blackbox(Protocol):
-    """What a search is replayed on."""
+    """Learning curves that a search is replayed on."""
 
     @property
     def table(self) -> Table:
@@ -75,7 +75,7 @@ class Blackbox(Protocol):
 
     @property
     def recording(self) -> Recording:
-        """How the curves were made."""
+        """Space and budget of the curves."""
 
     @property
     def rung_steps(self) -> tuple[int, ...]:
@@ -85,7 +85,10 @@ class Blackbox(Protocol):
         """The curve of a config; the same config and seed give the same curve."""
 
     def expected(self, config: Config) -> dict[str, tuple[float, ...]]:
-        """MAE and coverage error at the full budget, mean over all that `curve` may draw."""
+        """MAE and coverage error at the full budget by split, mean over all that `curve` may draw.
+
+        The average worth of a fresh training of the config.
+        """
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class Table:
     points : ndarray of shape (n, d)
         Configs in the unit cube, one row per curve.
     numbers : ndarray of shape (n,)
-        Which config a curve is of: equal for repetitions.
+        Number of the config of each curve: equal for repetitions.
     rung_steps : tuple of int
         R rungs, the last one is the full budget.
     values : ndarray of shape (n, R, K)
@@ -147,7 +150,7 @@ def load_table(model: str, dataset: str, *, folder: Path = TABLES, kind: str = "
     if len(good) < FEWEST_CURVES:
         raise DataError(
             f"{path} holds {len(good)} whole curves, expected at least {FEWEST_CURVES}; "
-            "benchmarks/record_curves.py records them"
+            "experiments/record_curves.py records them"
         )
     return Table(
         name=f"{model} {dataset}",
@@ -168,28 +171,32 @@ def _config(row: Mapping[str, str], recording: Recording) -> dict[str, Value]:
 
 
 @dataclass(frozen=True)
-class Nearest:
-    """The recorded curve of the nearest config; one of them where it was repeated."""
+class _Recorded:
+    """The part of a black box that its table gives."""
 
     table: Table
 
     @property
     def recording(self) -> Recording:
-        """How the curves were made."""
+        """Space and budget of the curves."""
         return self.table.recording
 
     @property
     def rung_steps(self) -> tuple[int, ...]:
-        """Rungs of the curves."""
+        """Rungs of the curves; the last one is the full budget."""
         return self.table.rung_steps
+
+
+@dataclass(frozen=True)
+class Nearest(_Recorded):
+    """The recorded curve of the nearest config; one of them where it was repeated."""
 
     def curve(self, config: Config, *, seed: int) -> Curve:
         """As recorded."""
-        chosen = np.random.default_rng(seed).choice(self._nearest(config))
-        return _as_curve(self.table.values[chosen])
+        index = np.random.default_rng(seed).choice(self._nearest(config))
+        return _as_curve(self.table.values[index])
 
     def expected(self, config: Config) -> dict[str, tuple[float, ...]]:
-        """MAE and coverage error at the full budget, mean over all that `curve` may draw."""
         curves = [_as_curve(self.table.values[i]) for i in self._nearest(config)]
         return {split: _mean_at_the_end(curves, split) for split in SPLITS}
 
@@ -200,21 +207,8 @@ class Nearest:
 
 
 @dataclass(frozen=True)
-class Surrogate:
+class Surrogate(_Recorded):
     """A Gaussian process through the recorded curves, with noise from their repetitions."""
-
-    table: Table
-    _fits: list[_Fit] = field(default_factory=list, init=False, repr=False)
-
-    @property
-    def recording(self) -> Recording:
-        """How the curves were made."""
-        return self.table.recording
-
-    @property
-    def rung_steps(self) -> tuple[int, ...]:
-        """Rungs of the curves."""
-        return self.table.rung_steps
 
     def curve(self, config: Config, *, seed: int) -> Curve:
         """Mean curve and the noise of one repetition nearby."""
@@ -224,17 +218,13 @@ class Surrogate:
         return _as_curve(_untransformed(mean + self._noise(point, np.random.default_rng(seed))))
 
     def expected(self, config: Config) -> dict[str, tuple[float, ...]]:
-        """MAE and coverage error at the full budget, mean over all that `curve` may draw, by split.
-
-        What a fresh training of the config is worth on average.
-        """
         point = point_of(config, self.recording.space)
         mean = self._fit.mean(point[None])[0].reshape(self.table.values.shape[1:])
         worth: dict[str, list[tuple[float, ...]]] = {split: [] for split in SPLITS}
         for deviations in self._near(point):
             curves = [_as_curve(_untransformed(mean + noise)) for noise in deviations]
-            for split, known in worth.items():
-                known.append(_mean_at_the_end(curves, split))
+            for split, values in worth.items():
+                values.append(_mean_at_the_end(curves, split))
         return {split: tuple(np.mean(v, axis=0).tolist()) for split, v in worth.items()}
 
     @cached_property
@@ -262,8 +252,8 @@ class Surrogate:
 
     def _noise(self, point: Floats, rng: np.random.Generator) -> Floats:
         near = self._near(point)
-        chosen = near[int(rng.integers(len(near)))]
-        noise: Floats = chosen[int(rng.integers(len(chosen)))]
+        deviations = near[int(rng.integers(len(near)))]
+        noise: Floats = deviations[int(rng.integers(len(deviations)))]
         return noise
 
     def _near(self, point: Floats) -> list[Floats]:
@@ -381,9 +371,9 @@ def _as_curve(values: Floats) -> Curve:
     rungs = [dict(zip(COLUMNS, row.tolist(), strict=True)) for row in values]
     scores = {}
     for split in SPLITS:
-        judged = [{name: rung[f"{split}_{name}"] for name in SCORES} for rung in rungs]
+        at_rungs = [{name: rung[f"{split}_{name}"] for name in SCORES} for rung in rungs]
         scores[split] = tuple(
-            {**at, "coverage_error": coverage_error(at["picp"], TARGET_COVERAGE)} for at in judged
+            {**at, "coverage_error": coverage_error(at["picp"], TARGET_COVERAGE)} for at in at_rungs
         )
     seconds = np.maximum.accumulate([rung["cpu_seconds"] for rung in rungs])
     return Curve(scores, tuple(seconds.tolist()))

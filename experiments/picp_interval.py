@@ -1,6 +1,6 @@
-"""How often the 95 % interval of a measured coverage holds the true one.
+"""Share of series whose 95 % interval of a measured coverage holds the true one.
 
-    python benchmarks/picp_interval.py [--quick]
+    python experiments/picp_interval.py [--quick]
 
 Simulated daily forecasts of 24 hours whose errors resemble those of the day before: `--days` in a
 row, or single weeks two weeks apart, as the tune split is laid out. A forecast is centred or
@@ -9,12 +9,11 @@ biased; its true coverage is known.
 
 from __future__ import annotations
 
-import argparse
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 from paretocast.metrics.uncertainty import picp_interval
 
@@ -86,9 +85,7 @@ def share_held(
 
 def main() -> None:
     """Print a row per layout, persistence and block length."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--days", type=int, default=105)
     parser.add_argument("--series", type=int, default=400, help="simulated series per cell")
     parser.add_argument("--seed", type=int, default=0)

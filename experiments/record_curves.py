@@ -1,10 +1,10 @@
 """Record learning curves of many configs at every rung, for search strategies to be replayed on.
 
-    python benchmarks/record_curves.py --model NHITS_Q --dataset demo --configs 150 [--seed 1]
+    python experiments/record_curves.py --model NHITS_Q --dataset demo --configs 150 [--seed 1]
 
 Config 0 is the default one, the others are scrambled Sobol points of the space in
 `blackbox/curves.py`. The training is the product's own, with patience beyond the budget, so that
-every curve has all rungs; the weights judged at a rung are those that a trial is judged with.
+every curve has all rungs; the weights scored at a rung are those that a trial is scored with.
 Curves are appended to the table as they are made; what the table holds already is skipped.
 
 `--schedule own` trains every rung but the last on its own, with a learning-rate cycle of that
@@ -13,7 +13,6 @@ length. `--schedule restarts` begins a new cycle after each rung, so that every 
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import os
@@ -37,9 +36,11 @@ from blackbox.curves import (
     table_path,
     whole_curves,
 )
-from harness import print_result, print_table
+from harness import forecast_splits, print_result, print_table, script_parser
 
 if TYPE_CHECKING:
+    import argparse
+
     from numpy.typing import NDArray
 
     from paretocast.data.task import Task
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 KINDS = {"budget": "", "own": "_own_schedule", "restarts": "_restarts"}
 DESIGN_SEED = 20
-NEVER = 10_000  # patience, in judgements
+NEVER = 10_000  # patience, in evaluations
 FIXED: dict[str, Config] = {"NHITS_Q": {"num_blocks": 1}, "TFT_Q": {}}
 
 
@@ -62,8 +63,8 @@ def design(space: Space, *, first: Config, n_configs: int) -> list[Config]:
     return [first, *(config_at(point, space) for point in points)]
 
 
-def make_bench(task: Task, recording: Recording, *, steps: int, n_rungs: int) -> TrainingSetup:
-    """A bench of the product with the recording's budget."""
+def make_setup(task: Task, recording: Recording, *, steps: int, n_rungs: int) -> TrainingSetup:
+    """A training set-up of the product with the recording's budget."""
     from paretocast.data.scaling import Transform
     from paretocast.settings import TrainingSettings, TuneSettings
     from paretocast.training.setup import TrainingSetup
@@ -76,11 +77,10 @@ def make_bench(task: Task, recording: Recording, *, steps: int, n_rungs: int) ->
         transform=Transform.NONE,
         anchor="none",
     )
-    return TrainingSetup.from_settings(
-        TuneSettings(model=recording.model, training=training, target_coverage=TARGET_COVERAGE),
-        task,
-        device="cpu",
+    settings = TuneSettings(
+        model=recording.model, training=training, target_coverage=TARGET_COVERAGE
     )
+    return TrainingSetup.from_settings(settings, task, device="cpu")
 
 
 def record_curve(
@@ -88,7 +88,6 @@ def record_curve(
 ) -> list[dict[str, Any]]:
     """One row per rung; a single row without scores if the training fails."""
     from paretocast.errors import ForecastError
-    from paretocast.training import forecast_positions
     from paretocast.training.setup import start_training
 
     training = start_training(setup, {**config, **FIXED[setup.model]}, seed=seed)
@@ -103,10 +102,8 @@ def record_curve(
             cpu_seconds += time.process_time() - started
             row: dict[str, Any] = {"step": step, "best_step": training.best_step}
             row["cpu_seconds"] = cpu_seconds
-            with training.best_model() as model:
-                for split in SPLITS:
-                    forecast = forecast_positions(model, setup.source, setup.task.issues[split])
-                    row |= judge(setup, setup.scaling.unscale(forecast), split, seed=seed)
+            for split, forecast in forecast_splits(training, setup, SPLITS).items():
+                row |= score(setup, forecast, split, seed=seed)
         except ForecastError:
             return [{"step": training.step, "cpu_seconds": cpu_seconds}]
         rows.append(row)
@@ -127,7 +124,7 @@ def begin_cycle(training: Training, *, to_step: int) -> None:
     training.recipe = replace(recipe, steps=to_step)
 
 
-def judge(
+def score(
     setup: TrainingSetup, forecast: NDArray[np.float64], split: str, *, seed: int
 ) -> dict[str, float]:
     """Scores of a forecast on a split, with block-bootstrap standard errors of two."""
@@ -179,16 +176,16 @@ def record(arguments: argparse.Namespace, task: Task, *, path: Path) -> list[dic
     """Record what is missing of the table; gives the rows at the full budget that are new."""
     from paretocast.training.trial import trial_seed
 
-    recording, own = RECORDINGS[arguments.model], arguments.schedule == "own"
+    recording, own_schedules = RECORDINGS[arguments.model], arguments.schedule == "own"
     restarts = arguments.schedule == "restarts"
     names = columns(recording.space)
     path.parent.mkdir(parents=True, exist_ok=True)
-    done = keep_whole_curves(path, names, n_rungs=recording.n_rungs - own)
-    full = make_bench(task, recording, steps=recording.steps, n_rungs=recording.n_rungs)
-    benches = [full]
-    if own:
-        benches = [
-            make_bench(task, recording, steps=step, n_rungs=1) for step in full.rung_steps[:-1]
+    done = keep_whole_curves(path, names, n_rungs=recording.n_rungs - own_schedules)
+    full = make_setup(task, recording, steps=recording.steps, n_rungs=recording.n_rungs)
+    setups = [full]
+    if own_schedules:
+        setups = [
+            make_setup(task, recording, steps=step, n_rungs=1) for step in full.rung_steps[:-1]
         ]
     configs = design(recording.space, first=recording.first, n_configs=arguments.configs)
     last = []
@@ -198,7 +195,7 @@ def record(arguments: argparse.Namespace, task: Task, *, path: Path) -> list[dic
         seed = trial_seed(arguments.seed, number)
         rows = [
             row
-            for setup in benches
+            for setup in setups
             for row in record_curve(setup, configs[number], seed=seed, restarts=restarts)
         ]
         identity = {"config": number, "seed": arguments.seed, **configs[number]}
@@ -210,12 +207,10 @@ def record(arguments: argparse.Namespace, task: Task, *, path: Path) -> list[dic
 
 def main() -> None:
     """Record, then print a summary."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--model", choices=list(RECORDINGS), default="NHITS_Q")
     parser.add_argument("--dataset", default="demo")
-    parser.add_argument("--data-dir", type=Path, default=None)
+    parser.add_argument("--data-dir", default=None)
     parser.add_argument("--configs", type=int, default=150)
     parser.add_argument("--every", type=int, default=1, help="record every n-th of them")
     parser.add_argument("--seed", type=int, default=1)
@@ -225,13 +220,13 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.configs = 2
-    from paretocast.data import load_dataset
-    from paretocast.data.task import plan_task
+    from paretocast.data.task import Task
+    from paretocast.settings import TuneSettings
     from paretocast.training import use_threads
 
     use_threads(1)
-    dataset = load_dataset(arguments.dataset, data_dir=arguments.data_dir)
-    task = plan_task(dataset.series, dataset.dates)
+    settings = TuneSettings(dataset=arguments.dataset, data_dir=arguments.data_dir)
+    task = Task.from_settings(settings)
     kind = KINDS[arguments.schedule]
     path = table_path(arguments.model, task.series.name, folder=arguments.folder, kind=kind)
     rows = record(arguments, task, path=path)

@@ -1,6 +1,6 @@
-"""Recorded learning curves: which space and budget they have, and the tables that hold them.
+"""Recorded learning curves: their spaces and budgets, and the tables that hold them.
 
-A *curve* is one config trained once with one seed and judged at every rung. A table is a CSV file
+A *curve* is one config trained once with one seed and scored at every rung. A table is a CSV file
 of one model and data set with a row per curve and rung; a curve whose training failed has one row
 without scores. Scores are in target units, coverage in percent, `cpu_seconds` are those of the
 training alone, on one thread, since the start of the curve.
@@ -32,7 +32,7 @@ TARGET_COVERAGE = 80.0
 
 @dataclass(frozen=True)
 class Recording:
-    """How the curves of a model were made; `first` is the config that every search starts with."""
+    """Space and budget of a model's curves; `first` is the config that every search starts with."""
 
     model: str
     space: Space

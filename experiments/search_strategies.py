@@ -1,13 +1,13 @@
 """Search strategies compared on recorded learning curves, in seconds instead of hours.
 
-    python benchmarks/search_strategies.py [--tables "NHITS_Q demo"] [--seeds 20] [--quick]
+    python experiments/search_strategies.py [--tables "NHITS_Q demo"] [--seeds 20] [--quick]
 
 Every strategy searches every table with every seed until 20 full trials' worth of gradient steps is
 spent. Measured is the hypervolume of MAE and |PICP - 80| of the trials trained to the end, against
 a reference that is fixed per table: the medians of the recorded curves at the full budget. It is
 divided by the box between the reference and the recorded best of each objective, so 1 would be one
 trial that is best in both. It is printed as measured on the `tune` split, which the search sees,
-and for the trials on that front judged where nothing was chosen: on the `calibrate` split, and by
+and for the trials on that front scored where nothing was chosen: on the `calibrate` split, and by
 their `worth`, which is what fresh trainings of their configs have on the tune split on average.
 
 `reaches` is the share of the gradient steps of 50 full random trials after which a strategy has
@@ -24,7 +24,6 @@ the hypervolume that random search has at their end (medians over seeds), as mea
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import statistics
 import time
@@ -34,9 +33,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from blackbox.curves import TABLES
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Mapping, Sequence
 
     from blackbox.replay import Blackbox, Table
@@ -50,7 +50,7 @@ N_FULL_TRIALS = 20
 N_RANDOM_TRIALS = 50
 CHECKPOINTS = (5, 10, 20, 50)  # full trials' worth of steps
 GOAL_SHARE = 0.2
-JUDGED = ("tune", "calibrate", "worth")
+SCORED_ON = ("tune", "calibrate", "worth")
 
 
 def reference_point(table: Table) -> tuple[Floats, float]:
@@ -90,14 +90,14 @@ def measure(
     for name, make in makers.items():
         started = time.perf_counter()
         histories[name] = search(make, blackbox, seeds=arguments.seeds, n_full=n_full)
-        found = {
+        volumes = {
             split: np.array(
                 [
                     hypervolumes(h, at=[*at, *grid], split=split, reference=reference) / box
                     for h in histories[name]
                 ]
             )
-            for split in JUDGED
+            for split in SCORED_ON
         }
         rows[name] = {
             **{
@@ -105,9 +105,9 @@ def measure(
                     str(n): statistics.median(values[:, i])
                     for i, n in enumerate(CHECKPOINTS[: len(at)])
                 }
-                for split, values in found.items()
+                for split, values in volumes.items()
             },
-            "bands": np.quantile(found["tune"][:, len(at) :], (0.25, 0.5, 0.75), axis=0).tolist(),
+            "bands": np.quantile(volumes["tune"][:, len(at) :], (0.25, 0.5, 0.75), axis=0).tolist(),
             "trials": statistics.median(h.n_started for h in histories[name]),
             "complete": statistics.median(len(h.complete) for h in histories[name]),
             "seconds": (time.perf_counter() - started) / arguments.seeds,
@@ -152,11 +152,11 @@ def print_measured(result: dict[str, Any]) -> None:
     print(
         f"\n{result['table']}: {result['configs']} configs, {result['curves']} curves", flush=True
     )
-    had = " and ".join(f"{target:.4g} ({split})" for split, target in result["targets"].items())
-    print(f"random search has {had} after {N_RANDOM_TRIALS} full trials")
+    targets = " and ".join(f"{target:.4g} ({split})" for split, target in result["targets"].items())
+    print(f"random search has {targets} after {N_RANDOM_TRIALS} full trials")
     rows = result["strategies"]
-    shown = list(next(iter(rows.values()))["tune"])
-    columns = [f"{split[:5]} {n}" for split in JUDGED for n in shown]
+    checkpoints = list(next(iter(rows.values()))["tune"])
+    columns = [f"{split[:5]} {n}" for split in SCORED_ON for n in checkpoints]
     print_table(
         ["strategy", "trials", "complete", *columns, "reaches %", "by worth %", "s"],
         [
@@ -164,7 +164,7 @@ def print_measured(result: dict[str, Any]) -> None:
                 name,
                 row["trials"],
                 row["complete"],
-                *(row[split][n] for split in JUDGED for n in shown),
+                *(row[split][n] for split in SCORED_ON for n in checkpoints),
                 *("not" if s is None else 100.0 * s for s in row["reaches"].values()),
                 row["seconds"],
             ]
@@ -174,7 +174,7 @@ def print_measured(result: dict[str, Any]) -> None:
 
 
 def agreement(table: Table, others: Mapping[str, Table]) -> list[dict[str, Any]]:
-    """How well each rung orders configs as the end of the budget does, one row per rung.
+    """Agreement of the order of configs at each rung with that at the end, one row per rung.
 
     Parameters
     ----------
@@ -187,17 +187,17 @@ def agreement(table: Table, others: Mapping[str, Table]) -> list[dict[str, Any]]
     end = rung_values(table, first_curves(table, shared), -1)
     rows = []
     for schedule, source in {"budget": table, **others}.items():
-        chosen = first_curves(source, shared)
+        curves = first_curves(source, shared)
         for rung, step in enumerate(source.rung_steps):
-            here = rung_values(source, chosen, rung)
-            measures = {name: compared(here[name], end[name]) for name in end}
+            here = rung_values(source, curves, rung)
+            measures = {name: rank_agreement(here[name], end[name]) for name in end}
             sizes = {"median mae": np.median(here["mae"]), "best mae": here["mae"].min()}
             named = {name: float(size) for name, size in sizes.items()}
-            rows.append({"schedule": schedule, "step": step, "n": len(chosen), **measures, **named})
+            rows.append({"schedule": schedule, "step": step, "n": len(curves), **measures, **named})
     return rows
 
 
-def compared(rung: Floats, end: Floats) -> dict[str, float]:
+def rank_agreement(rung: Floats, end: Floats) -> dict[str, float]:
     """Rank correlations, and how many of the best tenth at the end are in the best third here."""
     from scipy.stats import kendalltau, spearmanr
 
@@ -210,20 +210,20 @@ def compared(rung: Floats, end: Floats) -> dict[str, float]:
     }
 
 
-def rung_values(table: Table, chosen: NDArray[np.intp], rung: int) -> dict[str, Floats]:
+def rung_values(table: Table, curves: NDArray[np.intp], rung: int) -> dict[str, Floats]:
     """Objectives of some curves at a rung, and the rank of their front."""
     from paretocast.search.pareto import front_ranks
 
     names = ("mae", "coverage_error")
-    named = {name: table.objective("tune", name)[chosen, rung] for name in names}
+    named = {name: table.objective("tune", name)[curves, rung] for name in names}
     both = np.column_stack([named["mae"], named["coverage_error"]])
     return {**named, "front rank": front_ranks(both).astype(np.float64)}
 
 
 def first_curves(table: Table, numbers: set[int]) -> NDArray[np.intp]:
     """Index of the first curve of each of the configs, in the order of their numbers."""
-    chosen = [int(np.flatnonzero(table.numbers == number)[0]) for number in sorted(numbers)]
-    return np.array(chosen, dtype=np.intp)
+    curves = [int(np.flatnonzero(table.numbers == number)[0]) for number in sorted(numbers)]
+    return np.array(curves, dtype=np.intp)
 
 
 def print_agreement(name: str, rows: list[dict[str, Any]]) -> None:
@@ -279,12 +279,12 @@ def other_schedules(table: Table) -> dict[str, Table]:
 
     from paretocast.errors import DataError
 
-    found: dict[str, Table] = {}
+    tables: dict[str, Table] = {}
     model, dataset = table.name.split()
     for schedule in ("own", "restarts"):
         with suppress(DataError):
-            found[schedule] = load_table(model, dataset, kind=KINDS[schedule])
-    return found
+            tables[schedule] = load_table(model, dataset, kind=KINDS[schedule])
+    return tables
 
 
 def draw(results: list[dict[str, Any]], path: Path) -> None:
@@ -297,8 +297,8 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
     figure = make_subplots(
         rows=-(-len(results) // 2), cols=2, subplot_titles=[r["table"] for r in results]
     )
-    for place, result in enumerate(results):
-        where = {"row": place // 2 + 1, "col": place % 2 + 1}
+    for panel, result in enumerate(results):
+        row_number, column = panel // 2 + 1, panel % 2 + 1
         for i, (name, row) in enumerate(result["strategies"].items()):
             colour = PALETTE[i % len(PALETTE)]
             low, middle, high = row["bands"]
@@ -317,9 +317,9 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
                 y=middle,
                 name=name,
                 line={"color": colour, "width": 3 if name == "ours" else 1.5},
-                showlegend=place == 0,
+                showlegend=panel == 0,
             )
-            figure.add_traces([band, line], rows=[where["row"]] * 2, cols=[where["col"]] * 2)
+            figure.add_traces([band, line], rows=[row_number] * 2, cols=[column] * 2)
     height = 130 + 330 * -(-len(results) // 2)
     apply_style(figure, "Hypervolume of the front found, by gradient steps spent", height=height)
     figure.update_xaxes(title_text="full trials' worth of gradient steps")
@@ -329,9 +329,7 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
 
 def main() -> None:
     """Print one table per black box."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--tables", nargs="+", default=None, help='such as "NHITS_Q demo"')
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--full-trials", type=int, default=N_FULL_TRIALS, help="the budget")
@@ -366,8 +364,8 @@ def compare(tables: Sequence[Table], arguments: argparse.Namespace) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     makers = strategies(arguments.full_trials)
     if arguments.ablation is not None:
-        found = variants(arguments.full_trials)
-        makers = {name: found[name] for name in arguments.ablation or found}
+        changed = variants(arguments.full_trials)
+        makers = {name: changed[name] for name in arguments.ablation or changed}
     synetune = SyneTune(arguments.synetune) if arguments.synetune else None
     if synetune is not None:
         makers[f"Syne Tune {synetune.version} MO-ASHA"] = synetune.search
@@ -379,10 +377,10 @@ def compare(tables: Sequence[Table], arguments: argparse.Namespace) -> None:
         if not arguments.quick:
             errors = surrogate_errors(table)
             results[-1]["surrogate"] = {name: r2.tolist() for name, r2 in errors.items()}
-            said = "; ".join(
+            shares = "; ".join(
                 f"{n} " + ", ".join(f"{v:.2f}" for v in r2) for n, r2 in errors.items()
             )
-            print(f"share of variance the surrogate explains at each rung, 5 folds: {said}")
+            print(f"share of variance the surrogate explains at each rung, 5 folds: {shares}")
     if synetune is not None:
         synetune.close()
     if arguments.plot is not None:

@@ -1,6 +1,6 @@
 """The second stage as a replay of stored forecasts: how much faster, and how good.
 
-    python benchmarks/stage2_replay.py --data-dir DATA [--dataset heat] [--quick]
+    python experiments/stage2_replay.py --data-dir DATA [--dataset heat] [--quick]
 
 Trains N-HiTS once as stage 1 does and keeps its forecasts of the tune and calibrate splits. Then
 

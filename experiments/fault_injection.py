@@ -1,6 +1,6 @@
-"""What kill -9 costs a study that several workers share: nothing that was finished.
+"""Losses of a study that several workers share when they are killed: nothing that was finished.
 
-    python benchmarks/fault_injection.py [--kills 200] [--workers 3] [--seed 1] [--quick]
+    python experiments/fault_injection.py [--kills 200] [--workers 3] [--seed 1] [--quick]
 
 Workers are forked from a process that has loaded the libraries and the data, so that a kill meets
 work instead of imports. About half of the kills come from outside once a worker has used a random
@@ -16,10 +16,8 @@ trained again without interruption and compared bit for bit.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -31,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +47,7 @@ VALIDATION = timedelta(weeks=10)
 TRIALS_AFTER_THE_KILLS = 5
 MOST_FILE_OPERATIONS = 200  # a worker opens the study with some 40, a short trial takes as many
 MEAN_CPU_SECONDS = 1.0  # of a life that ends from outside; a tenth of a second opens the study
-SECONDS_BETWEEN_LOOKS = 0.05
+SECONDS_BETWEEN_CHECKS = 0.05
 FILE_EVENTS = {
     "open",
     "os.rename",
@@ -62,8 +60,8 @@ FILE_EVENTS = {
 
 
 @dataclass
-class Ledger:
-    """What was seen of the study from outside.
+class Tally:
+    """Kills, and the records of the study as they are seen from outside.
 
     Attributes
     ----------
@@ -81,15 +79,15 @@ class Ledger:
     def n_kills(self) -> int:
         return self.n_from_outside + self.n_by_themselves
 
-    def look(self, run: RunDirectory) -> None:
+    def compare_records(self, run: RunDirectory) -> None:
         """Compare the records on disk with what was seen before."""
-        found = {}
+        digests = {}
         for path in run.trials_folder.glob("*/**/record.json"):
             parts = path.relative_to(run.trials_folder).parts
             seed_index = int(parts[1].removeprefix("seed_")) if len(parts) == 3 else 0
-            found[int(parts[0]), seed_index] = hashlib.sha256(path.read_bytes()).hexdigest()
-        self.changed |= {item for item, seen in self.digests.items() if found.get(item) != seen}
-        self.digests = {**found, **self.digests}
+            digests[int(parts[0]), seed_index] = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.changed |= {key for key, digest in self.digests.items() if digests.get(key) != digest}
+        self.digests = {**digests, **self.digests}
 
 
 class EventLog:
@@ -115,7 +113,7 @@ class EventLog:
         os.close(descriptor)
 
 
-def die_at(n_operations: int) -> None:
+def kill_self_at(n_operations: int) -> None:
     """Have this process kill itself at its n-th operation on a file."""
     left = n_operations
 
@@ -130,9 +128,14 @@ def die_at(n_operations: int) -> None:
 
 
 def start_worker(
-    settings: TuneSettings, run: RunDirectory, setup: TrainingSetup, log: Path, *, fuse: int | None
+    settings: TuneSettings,
+    run: RunDirectory,
+    setup: TrainingSetup,
+    log: Path,
+    *,
+    dies_at: int | None,
 ) -> int:
-    """Fork a worker; with a fuse, it kills itself at that operation on a file."""
+    """Fork a worker; it kills itself at its operation `dies_at` on a file, if that is given."""
     from paretocast.study.study import Study
 
     pid = os.fork()
@@ -140,8 +143,8 @@ def start_worker(
         return pid
     code = 1
     try:
-        if fuse is not None:
-            die_at(fuse)
+        if dies_at is not None:
+            kill_self_at(dies_at)
         study = Study(settings, run, setup, shared=True, worker=os.getpid())
         study.optimise(EventLog(log), should_stop=lambda: False)
         code = 0
@@ -151,7 +154,7 @@ def start_worker(
         os._exit(code)
 
 
-class Crew:
+class WorkerPool:
     """Workers that are killed and replaced."""
 
     def __init__(self, start: Callable[[int | None], int], rng: np.random.Generator) -> None:
@@ -160,7 +163,7 @@ class Crew:
         self._lives: dict[int, float] = {}
 
     def fill(self, n_workers: int) -> None:
-        """Start workers until there are so many; every other one with a fuse."""
+        """Start workers until there are so many; about half of them will kill themselves."""
         while len(self._lives) < n_workers:
             if self._rng.random() < 0.5:
                 pid = self._start(int(self._rng.integers(1, MOST_FILE_OPERATIONS)))
@@ -168,7 +171,7 @@ class Crew:
             else:
                 self._lives[self._start(None)] = float(self._rng.exponential(MEAN_CPU_SECONDS))
 
-    def reap(self, ledger: Ledger) -> None:
+    def reap(self, tally: Tally) -> None:
         """Count those that have ended by themselves."""
         for pid in list(self._lives):
             ended, status = os.waitpid(pid, os.WNOHANG)
@@ -176,28 +179,28 @@ class Crew:
                 continue
             del self._lives[pid]
             if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
-                ledger.n_by_themselves += 1
+                tally.n_by_themselves += 1
             else:
-                ledger.unexpected.append(status)
+                tally.unexpected.append(status)
 
-    def kill_the_old(self, ledger: Ledger) -> None:
+    def kill_expired(self, tally: Tally) -> None:
         """Kill those that have lived long enough, and now and then all others with them."""
         old = [pid for pid, life in self._lives.items() if cpu_seconds(pid) >= life]
         if old and self._rng.random() < 0.1:
             old = list(self._lives)
-        self._kill(old, ledger)
+        self._kill(old, tally)
 
-    def kill_all(self, ledger: Ledger) -> None:
+    def kill_all(self, tally: Tally) -> None:
         """Kill everybody."""
-        self._kill(list(self._lives), ledger)
+        self._kill(list(self._lives), tally)
 
-    def _kill(self, pids: list[int], ledger: Ledger) -> None:
+    def _kill(self, pids: list[int], tally: Tally) -> None:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         for pid in pids:
             os.waitpid(pid, 0)
             del self._lives[pid]
-            ledger.n_from_outside += 1
+            tally.n_from_outside += 1
 
 
 def cpu_seconds(pid: int) -> float:
@@ -213,27 +216,27 @@ def inject(
     n_kills: int,
     n_workers: int,
     rng: np.random.Generator,
-) -> Ledger:
+) -> Tally:
     """Kill workers and start new ones in their place until enough have died."""
-    ledger, crew = Ledger(), Crew(start, rng)
-    while ledger.n_kills < n_kills and not ledger.unexpected:
-        crew.fill(n_workers)
-        time.sleep(SECONDS_BETWEEN_LOOKS)
-        n_before = ledger.n_kills
-        crew.reap(ledger)
-        crew.kill_the_old(ledger)
-        if ledger.n_kills > n_before:
-            ledger.look(run)
-    crew.kill_all(ledger)
-    ledger.look(run)
-    return ledger
+    tally, pool = Tally(), WorkerPool(start, rng)
+    while tally.n_kills < n_kills and not tally.unexpected:
+        pool.fill(n_workers)
+        time.sleep(SECONDS_BETWEEN_CHECKS)
+        n_before = tally.n_kills
+        pool.reap(tally)
+        pool.kill_expired(tally)
+        if tally.n_kills > n_before:
+            tally.compare_records(run)
+    pool.kill_all(tally)
+    tally.compare_records(run)
+    return tally
 
 
 def finish(
     settings: TuneSettings, run: RunDirectory, setup: TrainingSetup, log: Path, *, n_workers: int
 ) -> bool:
     """Let fresh workers end the study; whether all ended well."""
-    pids = [start_worker(settings, run, setup, log, fuse=None) for _ in range(n_workers)]
+    pids = [start_worker(settings, run, setup, log, dies_at=None) for _ in range(n_workers)]
     return [os.waitpid(pid, 0)[1] for pid in pids] == [0] * n_workers
 
 
@@ -243,7 +246,7 @@ def goes_on_until(n_rungs: int) -> Callable[[int, dict[str, float]], bool]:
 
 
 def repeat_exactly(run: RunDirectory, setup: TrainingSetup, numbers: list[int]) -> int:
-    """How many of these trials give the same scores when trained without interruption."""
+    """Number of these trials that have the same scores when trained without interruption."""
     from paretocast.study.trial_store import load_record
     from paretocast.training.trial import run_trial
 
@@ -276,28 +279,25 @@ def journal_faults(run: RunDirectory, n_trials: int) -> int:
 
 def main() -> None:
     """Print kills, losses and duplicates."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="12 kills of 2 workers")
     arguments = parser.parse_args()
     n_kills, n_workers = (12, 2) if arguments.quick else (arguments.kills, arguments.workers)
-    folder = Path(tempfile.mkdtemp(prefix="paretocast-faults-"))
-    try:
-        figures = run_test(folder, n_kills=n_kills, n_workers=n_workers, seed=arguments.seed)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(
+        prefix="paretocast-faults-", ignore_cleanup_errors=True
+    ) as folder:
+        figures = run_test(Path(folder), n_kills=n_kills, n_workers=n_workers, seed=arguments.seed)
     print_table(["measure", "value"], [[name, value] for name, value in figures.items()])
     print_result(figures, seed=arguments.seed)
 
 
 def run_test(folder: Path, *, n_kills: int, n_workers: int, seed: int) -> dict[str, Any]:
-    """Prepare a study on the demo series, break it, finish it, look at it."""
+    """Prepare a study on the demo series, kill its workers, finish it, count the losses."""
     from paretocast.data import load_dataset
-    from paretocast.data.task import plan_task
+    from paretocast.data.task import Task
     from paretocast.search.samplers import design_point
     from paretocast.settings import load_settings
     from paretocast.study.study import Study
@@ -306,46 +306,45 @@ def run_test(folder: Path, *, n_kills: int, n_workers: int, seed: int) -> dict[s
     from paretocast.workspace.files import RunDirectory
 
     use_threads(1)
-    chosen = {"training": TRAINING, "space": SPACE, "device": "cpu", "workers": n_workers}
-    settings = load_settings(None, {**chosen, "trials": 1_000_000, "max_deaths": MAX_DEATHS})
+    shared = {"training": TRAINING, "space": SPACE, "device": "cpu", "workers": n_workers}
+    settings = load_settings(None, {**shared, "trials": 1_000_000, "max_deaths": MAX_DEATHS})
     dataset = load_dataset("demo")
-    short = replace(dataset.dates, validation_to=dataset.dates.train_to + VALIDATION)
-    setup = TrainingSetup.from_settings(
-        settings, plan_task(dataset.series, short, shape=settings.task.shape()), device="cpu"
-    )
+    dates = replace(dataset.dates, validation_to=dataset.dates.train_to + VALIDATION)
+    task = Task.from_settings(settings, dataset=replace(dataset, dates=dates))
+    setup = TrainingSetup.from_settings(settings, task, device="cpu")
     run, log = RunDirectory(folder, "NHITS_Q", "demo", "faults"), folder / "events.log"
     # What a first use imports. No gradient: torch forbids a fork after one.
     Study(settings, run, setup, shared=True)
     start_training(setup, design_point(settings.search_space(), 1, seed=seed), seed=seed)
     started = time.perf_counter()
-    ledger = inject(
+    tally = inject(
         run,
-        lambda fuse: start_worker(settings, run, setup, log, fuse=fuse),
+        lambda dies_at: start_worker(settings, run, setup, log, dies_at=dies_at),
         n_kills=n_kills,
         n_workers=n_workers,
         rng=np.random.default_rng(seed),
     )
     begun = sum(path.name.isdigit() for path in run.trials_folder.iterdir())
     n_trials = begun + TRIALS_AFTER_THE_KILLS
-    last = load_settings(None, {**chosen, "trials": n_trials})
+    last = load_settings(None, {**shared, "trials": n_trials})
     finished = finish(last, run, setup, log, n_workers=n_workers)
-    ledger.look(run)
+    tally.compare_records(run)
     seconds = time.perf_counter() - started
     events = [line.split() for line in log.read_text(encoding="utf-8").splitlines()]
     ended = [words[1] for words in events if words[0] == "ended"]
     resumed = sorted({int(words[1]) for words in events if words[0] == "resumed"})
-    trials = [number for number, seed_index in ledger.digests if seed_index == 0]
+    trials = [number for number, seed_index in tally.digests if seed_index == 0]
     compared = resumed[:: max(1, len(resumed) // 5)][:5]
     return {
-        "kills": ledger.n_kills,
-        "kills_from_outside": ledger.n_from_outside,
-        "kills_within_file_operations": ledger.n_by_themselves,
+        "kills": tally.n_kills,
+        "kills_from_outside": tally.n_from_outside,
+        "kills_within_file_operations": tally.n_by_themselves,
         "workers": n_workers,
-        "workers_that_failed_otherwise": len(ledger.unexpected),
+        "workers_that_failed_otherwise": len(tally.unexpected),
         "trials_asked_for": n_trials,
         "trials_completed": len(trials),
-        "repeats_completed": len(ledger.digests) - len(trials),
-        "completed_trials_lost": len(ledger.changed),
+        "repeats_completed": len(tally.digests) - len(trials),
+        "completed_trials_lost": len(tally.changed),
         "trials_duplicated": len(ended) - len(set(ended)),
         "faults_in_journal": journal_faults(run, n_trials),
         "trials_resumed_from_checkpoint": len(resumed),

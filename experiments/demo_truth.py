@@ -1,27 +1,27 @@
-"""How close a tuned model comes to the true quantiles of the demo series.
+"""Distance of a tuned model from the true quantiles of the demo series.
 
     paretocast tune --settings examples/demo.toml
-    python benchmarks/demo_truth.py [--job-id ID] [--other-seeds 8 9 10]
+    python experiments/demo_truth.py [--job-id ID] [--other-seeds 8 9 10]
 
 The demo generator knows the conditional quantiles of every window, so it knows the best reachable
-pinball loss. The first rows are forecasts that the chosen trial made when it was judged;
+pinball loss. The first rows are forecasts of the chosen trial as its study stored them;
 `calibrate` took no part in training, stopping or choosing. With --other-seeds the chosen config is
 trained anew on series that neither the search nor the design of the generator has seen.
 """
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 from paretocast.data import generate_demo, load_dataset
-from paretocast.data.task import Task, plan_task
+from paretocast.data.task import Task
 from paretocast.metrics.score_table import score_forecast
-from paretocast.settings import TuneSettings
+from paretocast.results.stored_study import StoredStudy
 from paretocast.training.setup import TrainingSetup
 from paretocast.training.trial import run_trial, trial_seed
 from paretocast.workspace.files import RunDirectory, load_arrays, load_json, newest_job_id
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paretocast.data import DemoTruth
+    from paretocast.settings import TuneSettings
 
 SCORES = ("mae", "pinball", "crps", "picp", "mean_width", "winkler")
 DEMO_SEED = 7
@@ -57,8 +58,7 @@ def compare(
 def retrain(series_seed: int, settings: TuneSettings, config: dict[str, Any]) -> Any:  # noqa: ANN401
     """Compare a config trained on the demo series of another seed."""
     series, truth = generate_demo(series_seed)
-    dates = load_dataset("demo").dates
-    task = plan_task(series, dates, shape=settings.task.shape())
+    task = Task.from_settings(settings, dataset=replace(load_dataset("demo"), series=series))
     setup = TrainingSetup.from_settings(settings, task)
     record = run_trial(setup, config, number=0, seed=trial_seed(settings.seed, 0))
     return compare(task, truth, dict(record.forecasts))
@@ -66,9 +66,7 @@ def retrain(series_seed: int, settings: TuneSettings, config: dict[str, Any]) ->
 
 def main() -> None:
     """Print the scores of the chosen trial beside those of the true quantiles."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--model", default="NHITS_Q")
     parser.add_argument("--workspace", type=Path, default=Path("hpo"))
     parser.add_argument("--job-id", default=None)
@@ -78,9 +76,8 @@ def main() -> None:
     job_id = arguments.job_id or newest_job_id(arguments.workspace, arguments.model, "demo")
     run = RunDirectory(arguments.workspace, arguments.model, "demo", job_id)
     best = load_json(run.best_params)
-    settings = TuneSettings.model_validate(load_json(run.manifest)["settings"])
-    dataset = load_dataset("demo")
-    task = plan_task(dataset.series, dataset.dates, shape=settings.task.shape())
+    settings = stored_settings(run)
+    task = Task.from_settings(settings)
     _, truth = generate_demo(DEMO_SEED)
     stored = load_arrays(run.forecasts(best["best_trial_number"]))
     figures = {str(DEMO_SEED): compare(task, truth, stored)}

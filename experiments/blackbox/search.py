@@ -40,7 +40,7 @@ class Strategy(Protocol):
     Attributes
     ----------
     rungs : sequence of int
-        Indices of the black box's rungs at which its trials are judged; the last one is the end.
+        Indices of the black box's rungs at which its trials are scored; the last one is the end.
     """
 
     @property
@@ -80,7 +80,7 @@ class Ended:
 
 @dataclass
 class History:
-    """What a search did.
+    """Course of a search.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class History:
 
 @dataclass(frozen=True)
 class Coordination:
-    """What a trial costs beside its training, seconds.
+    """Cost of a trial beside its training, seconds.
 
     Attributes
     ----------
@@ -178,7 +178,7 @@ def replay(
             break
         history.steps += steps
         history.seconds = now
-        if _evaluator(strategy, running, history, now):
+        if _tell(strategy, running, history, now):
             running.rung += 1
             train(now, running)
             continue
@@ -194,7 +194,7 @@ def _between_rungs(at_rungs: Sequence[float], rungs: Sequence[int], running: _Ru
     return at_rungs[rungs[running.rung]] - before
 
 
-def _evaluator(strategy: Strategy, running: _Running, history: History, now: float) -> bool:
+def _tell(strategy: Strategy, running: _Running, history: History, now: float) -> bool:
     """Tell the strategy; True if the trial goes on."""
     at = strategy.rungs[running.rung]
     values = {split: _objectives(scores[at]) for split, scores in running.curve.scores.items()}
@@ -229,17 +229,17 @@ def hypervolumes(
 ) -> Floats:
     """Hypervolume after so many gradient steps or seconds, one value per entry of `at`.
 
-    The front is that of the tune split, which the search saw. Its trials are judged on `split`,
+    The front is that of the tune split, which the search saw. Its trials are scored on `split`,
     or by what they are worth: there, nothing in the value was chosen.
     """
-    found = []
-    seen = np.array([ended.values["tune"] for ended in history.complete])
-    judged = np.array([ended.values[split] for ended in history.complete])
+    volumes = []
+    tune = np.array([ended.values["tune"] for ended in history.complete])
+    values = np.array([ended.values[split] for ended in history.complete])
     ends = np.array([getattr(ended, clock) for ended in history.complete])
     for limit in at:
         n = int((ends <= limit).sum())
-        found.append(hypervolume(judged[:n][front(seen[:n])], reference) if n else 0.0)
-    return np.array(found)
+        volumes.append(hypervolume(values[:n][front(tune[:n])], reference) if n else 0.0)
+    return np.array(volumes)
 
 
 def steps_to_reach(history: History, target: float, *, split: str, reference: Floats) -> float:

@@ -1,6 +1,6 @@
 """Calibrated intervals on the test split of tuned studies: nothing is fitted on it.
 
-    python benchmarks/calibration_table.py --run hpo/results/NHITS_Q_heat [--run ...]
+    python experiments/calibration_table.py --run hpo/results/NHITS_Q_heat [--run ...]
 
 For each study the chosen config is trained once more as its trial was (same seed, same budget) and
 forecasts the calibrate split and every daily issue of the test split. Each calibrator is fitted on
@@ -11,13 +11,12 @@ interval, by calendar month its lowest and highest; width and losses are in targ
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from harness import print_result, print_table
+from harness import forecast_splits, print_result, print_table, script_parser
 from scipy.special import stdtr
 
 from paretocast.calibration import (
@@ -28,21 +27,17 @@ from paretocast.calibration import (
     judge,
     walk_forward,
 )
-from paretocast.data import load_dataset
-from paretocast.data.task import plan_task
+from paretocast.data.task import Task
 from paretocast.metrics.scores import interval, mae
 from paretocast.metrics.uncertainty import effective_sample, picp_interval
 from paretocast.results.groups import MONTHS, sample_of
 from paretocast.results.stored_study import StoredStudy
-from paretocast.settings import TuneSettings
-from paretocast.training import forecast_positions
 from paretocast.training.setup import TrainingSetup, start_training
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paretocast.calibration import Calibrator
-    from paretocast.data.task import Task
 
 COLUMNS = [
     "data set",
@@ -62,40 +57,23 @@ COLUMNS = [
 def samples_of(path: Path, data_dir: Path | None, steps: int | None) -> tuple[str, Task, Any]:
     """Name of the data set, task with its test split, and samples of calibrate and test."""
     study = StoredStudy.open(path)
-    settings, record = study.settings, study.record(study.chosen_number)
-    folder = data_dir or (None if settings.data_dir is None else Path(settings.data_dir))
-    dataset = load_dataset(settings.dataset, data_dir=folder, covariates=settings.covariates)
-    task = plan_task(
-        dataset.series,
-        dataset.dates,
-        shape=settings.task.shape(),
-        feature_groups=settings.task.features,
-        with_test=True,
-    )
-    training_settings = settings.training
+    record = study.record(study.chosen_number)
+    place = {} if data_dir is None else {"data_dir": str(data_dir)}
+    settings = study.settings.model_copy(update=place)
     if steps is not None:
-        training_settings = training_settings.model_copy(update={"steps": steps, "epochs": None})
-    setup = TrainingSetup.from_settings(
-        TuneSettings(
-            model=settings.model,
-            training=training_settings,
-            target_coverage=settings.target_coverage,
-        ),
-        task,
-        device=settings.device,
-    )
+        short = settings.training.model_copy(update={"steps": steps, "epochs": None})
+        settings = settings.model_copy(update={"training": short})
+    task = Task.from_settings(settings, with_test=True)
+    setup = TrainingSetup.from_settings(settings, task)
     training = start_training(setup, record.config, seed=record.seed)
     for step in setup.rung_steps:
         training.advance(step)
-    samples = {}
-    with training.best_model() as model:
-        for split in ("calibrate", "test"):
-            scaled = forecast_positions(model, setup.source, task.issues[split])
-            samples[split] = sample_of(task, split, setup.scaling.unscale(scaled))
-    return dataset.series.name, task, (samples["calibrate"], samples["test"], settings)
+    forecasts = forecast_splits(training, setup, ("calibrate", "test"))
+    fit, test = (sample_of(task, split, forecast) for split, forecast in forecasts.items())
+    return task.series.name, task, (fit, test, settings)
 
 
-def scored(
+def score(
     name: str,
     test: Sample,
     forecast: NDArray[np.float64],
@@ -103,7 +81,7 @@ def scored(
     target: float,
 ) -> dict[str, Any]:
     """Scores of a calibrated forecast on the test split."""
-    judged = judge(name, test.with_forecast(forecast), coverage=target)
+    scores = judge(name, test.with_forecast(forecast), coverage=target)
     lower, upper = interval(forecast, test.levels, target)
     low, high = picp_interval(test.observed, lower, upper, rng=np.random.default_rng(0))
     by_month = {
@@ -119,12 +97,12 @@ def scored(
     }
     middle = int(np.argmin(np.abs(np.asarray(test.levels) - 0.5)))
     return {
-        "picp": judged.picp,
+        "picp": scores.picp,
         "picp_interval": [low, high],
         "by_month": by_month,
-        "mean_width": judged.mean_width,
-        "winkler": judged.winkler,
-        "pinball": judged.pinball,
+        "mean_width": scores.mean_width,
+        "winkler": scores.winkler,
+        "pinball": scores.pinball,
         "mae": mae(test.observed, forecast[..., middle]),
         "probability_within_5": probability_within(
             test.observed, lower, upper, max(0.0, target - 5.0), min(100.0, target + 5.0)
@@ -149,9 +127,7 @@ def probability_within(
 
 def main() -> None:
     """Print a row per study and calibrator."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--run", type=Path, action="append", required=True)
     parser.add_argument("--data-dir", type=Path, default=None)
     parser.add_argument("--methods", default=",".join(METHODS))
@@ -171,7 +147,7 @@ def main() -> None:
         for method in arguments.methods.split(","):
             calibrator: Calibrator = fit_calibrator(fit, method)
             forecast = walk_forward(calibrator, test).forecast
-            scores = scored(method, test, forecast, months, target)
+            scores = score(method, test, forecast, months, target)
             figures[name]["methods"][method] = scores
             picps = scores["by_month"].values()
             rows.append(

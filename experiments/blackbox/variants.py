@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 FEWEST_AT_A_RUNG = 8
 
 
-class TunedProposer(Sampler):
-    """The product's proposals with other options of TPE."""
+class TpeWithOptions(Sampler):
+    """The product's sampler with other options of TPE."""
 
     tpe: Mapping[str, Any]
 
@@ -73,39 +73,39 @@ class Changed(Product):
 
     sees: str = "last"
 
-    def seen(self) -> list[Observation]:
-        judged = {n: at for n, at in self.at_rungs.items() if n in self.over}
-        shown = self._shown(judged)
+    def observations(self) -> list[Observation]:
+        ended = {n: at for n, at in self.at_rungs.items() if n in self.over}
+        values = self._visible(ended)
         return [
-            Observation(n, config, shown.get(n))
+            Observation(n, config, values.get(n))
             for n, config in self.configs.items()
-            if n in shown or n not in judged
+            if n in values or n not in ended
         ]
 
-    def _shown(self, judged: dict[int, list[Values]]) -> dict[int, Values]:
+    def _visible(self, at_rungs: dict[int, list[Values]]) -> dict[int, Values]:
         """Values under which the sampler sees the trials that it sees."""
         if self.sees == "complete":
-            return {n: at[-1] for n, at in judged.items() if len(at) == len(self.rungs)}
+            return {n: at[-1] for n, at in at_rungs.items() if len(at) == len(self.rungs)}
         if self.sees == "highest":
-            reached = Counter(rung for at in judged.values() for rung in range(len(at)))
+            reached = Counter(rung for at in at_rungs.values() for rung in range(len(at)))
             enough = [rung for rung, n in reached.items() if n >= FEWEST_AT_A_RUNG]
             rung = max(enough, default=0)
-            return {n: at[rung] for n, at in judged.items() if len(at) > rung}
+            return {n: at[rung] for n, at in at_rungs.items() if len(at) > rung}
         if self.sees == "projected":
-            return self._projected(judged)
-        return {n: at[-1] for n, at in judged.items()}
+            return self._projected(at_rungs)
+        return {n: at[-1] for n, at in at_rungs.items()}
 
-    def _projected(self, judged: dict[int, list[Values]]) -> dict[int, Values]:
+    def _projected(self, at_rungs: dict[int, list[Values]]) -> dict[int, Values]:
         """Last values plus the median change of those that went on, rung by rung."""
         n_changes = len(self.rungs) - 1
         change = np.zeros((n_changes, len(OBJECTIVES)))
         for rung in range(n_changes):
-            pairs = [(at[rung], at[rung + 1]) for at in judged.values() if len(at) > rung + 1]
+            pairs = [(at[rung], at[rung + 1]) for at in at_rungs.values() if len(at) > rung + 1]
             if pairs:
                 change[rung] = np.median([np.subtract(b, a) for a, b in pairs], axis=0)
         return {
             n: tuple((at[-1] + change[len(at) - 1 :].sum(axis=0)).tolist())
-            for n, at in judged.items()
+            for n, at in at_rungs.items()
         }
 
 
@@ -120,7 +120,7 @@ def make_changed(
     **tpe: Any,  # noqa: ANN401 - options of Optuna
 ) -> Strategy:
     """A changed search."""
-    sampler = TunedProposer(
+    sampler = TpeWithOptions(
         blackbox.recording.space,
         n_objectives=len(OBJECTIVES),
         seed=seed,
@@ -144,20 +144,20 @@ def variants(n_trials: int) -> dict[str, Callable[[Blackbox, int], Strategy]]:
     def changed(**changes: Any) -> Callable[[Blackbox, int], Strategy]:  # noqa: ANN401
         return partial(make_changed, n_trials=n_trials, **changes)
 
-    found: dict[str, Callable[[Blackbox, int], Strategy]] = {"ours": product()}
+    makers: dict[str, Callable[[Blackbox, int], Strategy]] = {"ours": product()}
     for n in (1, 2, 3, 4):
-        found[f"{n} rungs"] = product(n_rungs=n)
-    found |= {name: product(rule=rule) for name, rule in RULES.items()}
-    found["no default first"] = product(starts_with_default=False)
+        makers[f"{n} rungs"] = product(n_rungs=n)
+    makers |= {name: product(rule=rule) for name, rule in RULES.items()}
+    makers["no default first"] = product(starts_with_default=False)
     for sampler in ("tpe", "gp", "nsga2", "random", "qmc"):
-        found[f"{sampler}, 2 rungs"] = product(sampler=sampler, n_rungs=2)
+        makers[f"{sampler}, 2 rungs"] = product(sampler=sampler, n_rungs=2)
     for n in (2, 3, 4):
-        found[f"gp, {n} rungs"] = product(sampler="gp", n_rungs=n)
+        makers[f"gp, {n} rungs"] = product(sampler="gp", n_rungs=n)
         for sees in ("complete", "highest", "projected"):
-            found[f"sees {sees}, {n} rungs"] = changed(n_rungs=n, sees=sees)
+            makers[f"sees {sees}, {n} rungs"] = changed(n_rungs=n, sees=sees)
     for size in (4, 16):
-        found[f"start-up {size}"] = changed(n_rungs=2, n_startup=size)
-    found["multivariate"] = changed(n_rungs=2, multivariate=True)
-    found["gamma 0.2"] = changed(n_rungs=2, gamma=lambda n: max(1, n // 5))
-    found["gamma 0.33"] = changed(n_rungs=2, gamma=lambda n: max(1, n // 3))
-    return found
+        makers[f"start-up {size}"] = changed(n_rungs=2, n_startup=size)
+    makers["multivariate"] = changed(n_rungs=2, multivariate=True)
+    makers["gamma 0.2"] = changed(n_rungs=2, gamma=lambda n: max(1, n // 5))
+    makers["gamma 0.33"] = changed(n_rungs=2, gamma=lambda n: max(1, n // 3))
+    return makers

@@ -1,6 +1,6 @@
-"""Whether calibrators keep their promise where theory says they must.
+"""Coverage of calibrated intervals where theory promises it.
 
-    python benchmarks/calibration_synthetic.py [--quick]
+    python experiments/calibration_synthetic.py [--quick]
 
 Exchangeable windows of 24 hours with normal errors whose spread changes from hour to hour. A
 calibrator is fitted on `--windows` of them and applied to as many new ones; online calibrators walk
@@ -11,12 +11,11 @@ means over the repetitions.
 
 from __future__ import annotations
 
-import argparse
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 from paretocast.calibration import METHODS, Sample, fit_calibrator, judge, walk_forward
 from paretocast.data.task import DENSE_LEVELS
@@ -76,10 +75,10 @@ def coverages(
                 )
                 raw = judge("raw", new, coverage=TARGET).mean_width
                 for name in names:
-                    walk = walk_forward(fit_calibrator(fit, name), new)
-                    judged = judge(name, new.with_forecast(walk.forecast), coverage=TARGET)
-                    reached[name].append(judged.picp)
-                    widths[name].append(judged.mean_width / raw)
+                    rolled = walk_forward(fit_calibrator(fit, name), new)
+                    scores = judge(name, new.with_forecast(rolled.forecast), coverage=TARGET)
+                    reached[name].append(scores.picp)
+                    widths[name].append(scores.mean_width / raw)
             for name in names:
                 error = float(np.std(reached[name], ddof=1) / np.sqrt(repetitions))
                 mean, width = float(np.mean(reached[name])), float(np.mean(widths[name]))
@@ -87,21 +86,19 @@ def coverages(
 
 
 def pivoted(
-    found: Sequence[tuple[str, float, str, float, float, float]], place: int
+    rows: Sequence[tuple[str, float, str, float, float, float]], column: int
 ) -> tuple[list[str], list[list[str]]]:
     """Columns and rows: a calibrator a row, a forecast and a day share a column."""
-    settings = list(dict.fromkeys((row[0], row[1]) for row in found))
-    cells = {(row[2], row[0], row[1]): f"{row[place]:.2f}" for row in found}
-    names = list(dict.fromkeys(row[2] for row in found))
-    columns = ["calibrator", *(f"{forecast}, {share:g}" for forecast, share in settings)]
-    return columns, [[name, *(cells[name, *setting] for setting in settings)] for name in names]
+    cases = list(dict.fromkeys((row[0], row[1]) for row in rows))
+    cells = {(row[2], row[0], row[1]): f"{row[column]:.2f}" for row in rows}
+    names = list(dict.fromkeys(row[2] for row in rows))
+    columns = ["calibrator", *(f"{forecast}, {share:g}" for forecast, share in cases)]
+    return columns, [[name, *(cells[name, *case] for case in cases)] for name in names]
 
 
 def main() -> None:
     """Print coverages and widths: a row per calibrator, a column per forecast and dependence."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--windows", type=int, default=105)
     parser.add_argument("--repetitions", type=int, default=200)
     parser.add_argument("--methods", default=",".join(METHODS))
@@ -109,7 +106,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="5 repetitions")
     arguments = parser.parse_args()
     repetitions = 5 if arguments.quick else arguments.repetitions
-    found = list(
+    rows = list(
         coverages(
             arguments.methods.split(","),
             n_windows=arguments.windows,
@@ -117,12 +114,12 @@ def main() -> None:
             seed=arguments.seed,
         )
     )
-    for what, place in (("PICP %", 3), ("width / raw", 5)):
-        print(f"{what}, by forecast and day share")
-        print_table(*pivoted(found, place))
+    for title, column in (("PICP %", 3), ("width / raw", 5)):
+        print(f"{title}, by forecast and day share")
+        print_table(*pivoted(rows, column))
         print()
-    print(f"largest standard error of a coverage: {max(row[4] for row in found):.2f} points")
-    promised = [row for row in found if row[2] != "none"]
+    print(f"largest standard error of a coverage: {max(row[4] for row in rows):.2f} points")
+    promised = [row for row in rows if row[2] != "none"]
     farthest = max(promised, key=lambda row: abs(row[3] - TARGET))
     print(
         f"farthest from {TARGET:g} %: {farthest[2]} on a forecast that is {farthest[0]}, "
@@ -138,7 +135,7 @@ def main() -> None:
                 "standard error",
                 "width / raw",
             ],
-            "rows": [list(row) for row in found],
+            "rows": [list(row) for row in rows],
             "windows": arguments.windows,
             "repetitions": repetitions,
             "farthest_points": abs(farthest[3] - TARGET),

@@ -21,9 +21,8 @@ from neuralforecast.losses.pytorch import MQLoss
 from neuralforecast_conversion import nhits_arguments
 from pytorch_lightning import Callback
 
-from paretocast.data import load_dataset
 from paretocast.data.scaling import Transform, scale_task
-from paretocast.data.task import plan_task
+from paretocast.data.task import Task
 from paretocast.models.base import Batch, QuantileModel
 from paretocast.models.nhits import NHITS
 from paretocast.search.models import MODELS
@@ -36,11 +35,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from paretocast.data.task import Task
-    from paretocast.search.space import Config
-
 LIBRARY_NAMES = {"NHITS_Q": "NHITS", "TFT_Q": "TFT", "TIMESNET_Q": "TimesNet"}
-# Beyond any run here: no judgement and no end of the schedule falls into a timing.
+# Beyond any run here: no evaluation and no end of the schedule falls into a timing.
 ENDLESS_STEPS = 1_000_000
 
 
@@ -54,10 +50,8 @@ def silence_library() -> None:
 def load_task(data_dir: Path | None) -> Task:
     """Heat with calendar features where its file is at hand, else the demo with its covariates."""
     if data_dir is None:
-        dataset = load_dataset("demo")
-    else:
-        dataset = load_dataset("heat", data_dir=data_dir, covariates=[])
-    return plan_task(dataset.series, dataset.dates)
+        return Task.from_settings(TuneSettings(dataset="demo"))
+    return Task.from_settings(TuneSettings(dataset="heat", data_dir=str(data_dir), covariates=()))
 
 
 def config_with(model: str, **changes: float) -> Config:
@@ -128,25 +122,23 @@ def make_match(
     *,
     batch_size: int | None = None,
     steps: int = ENDLESS_STEPS,
-    n_judgements: int = 1,
+    n_evaluations: int = 1,
     device: str = "cpu",
 ) -> Match:
     """A match with our recipe for that many steps; patience never ends it.
 
-    Without a batch it is the one that our engine chooses for model and device.
+    Without a batch it is the one that training chooses for model and device.
     """
-    settings = TrainingSettings(
+    training = TrainingSettings(
         steps=steps,
         batch_size=batch_size,
-        n_evaluations=n_judgements,
-        patience=n_judgements,
+        n_evaluations=n_evaluations,
+        patience=n_evaluations,
         transform=Transform.NONE,
         anchor="none",
     )
-    setup = TrainingSetup.from_settings(
-        TuneSettings(model=model, training=settings), task, device=device
-    )
-    return Match(setup, config)
+    settings = TuneSettings(model=model, training=training, device=device)
+    return Match(TrainingSetup.from_settings(settings, task), config)
 
 
 def library_frame(setup: TrainingSetup) -> pd.DataFrame:
@@ -218,14 +210,14 @@ class InFloat32(QuantileModel):
 
 
 def take_steps(training: Training, n_steps: int) -> None:
-    """Gradient steps alone: a training that reaches where it was sent judges itself there."""
+    """Gradient steps alone: a training that reaches its last step is evaluated there."""
     last_step = training.step + n_steps
     with suppress(TrainingInterrupted):
         training.advance(ENDLESS_STEPS, should_stop=lambda: training.step >= last_step)
 
 
 def stop_split_loss(model: QuantileModel, setup: TrainingSetup) -> float:
-    """Mean pinball loss on the stop split, scaled units, as our training judges itself."""
+    """Mean pinball loss on the stop split, scaled units, as our training computes it."""
     positions = setup.task.issues["stop"]
     forecast = torch.from_numpy(forecast_positions(model, setup.source, positions)).float()
     target, mask = setup.source.targets(torch.from_numpy(positions))

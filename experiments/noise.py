@@ -1,27 +1,24 @@
-"""What a score owes to chance: how much days and seeds move it, and what comparing in pairs gains.
+"""Chance in a score: the share of days and of seeds in it, and the gain of comparing in pairs.
 
-    python benchmarks/noise.py [--dataset demo] [--configs 6] [--seeds 3] [--steps 600] [--quick]
+    python experiments/noise.py [--dataset demo] [--configs 6] [--seeds 3] [--steps 600] [--quick]
 
 Configs of N-HiTS are trained with several seeds each. "days" is the standard error of a score from
 resampled days, "seeds" its standard deviation between trainings, pooled. "difference" is the
 standard error of the difference between two configs on the same resampled days, beside what it
-would be if each had been judged on days of its own. Tied: configs that a single training cannot
+would be if each had been scored on days of its own. Tied: configs that a single training cannot
 tell from the front, and what their mean over all seeds can.
 """
 
 from __future__ import annotations
 
-import argparse
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
-from paretocast.data import load_dataset
 from paretocast.data.scaling import Transform
-from paretocast.data.task import plan_task
+from paretocast.data.task import Task
 from paretocast.search.models import MODELS
 from paretocast.search.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from paretocast.search.samplers import design_point
@@ -96,32 +93,31 @@ def count_tied(setup: TrainingSetup, records: list[TrialRecord]) -> tuple[int, i
 
 def main() -> None:
     """Print the table and the result line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--dataset", default="demo")
-    parser.add_argument("--data-dir", type=Path, default=None)
+    parser.add_argument("--data-dir", default=None)
     parser.add_argument("--configs", type=int, default=6)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="3 configs, 2 seeds, 60 steps")
-    given = parser.parse_args()
-    if given.quick:
-        given.configs, given.seeds, given.steps = 3, 2, 60
-    dataset = load_dataset(given.dataset, data_dir=given.data_dir)
-    setup = TrainingSetup.from_settings(
-        TuneSettings(
-            model="NHITS_Q",
-            training=TrainingSettings(
-                steps=given.steps, n_rungs=1, transform=Transform.NONE, anchor="none"
-            ),
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.configs, arguments.seeds, arguments.steps = 3, 2, 60
+    settings = TuneSettings(
+        model="NHITS_Q",
+        dataset=arguments.dataset,
+        data_dir=arguments.data_dir,
+        training=TrainingSettings(
+            steps=arguments.steps, n_rungs=1, transform=Transform.NONE, anchor="none"
         ),
-        plan_task(dataset.series, dataset.dates),
-        device="cpu",
     )
+    setup = TrainingSetup.from_settings(settings, Task.from_settings(settings), device="cpu")
     records = train(
-        setup, configs(given.configs, seed=given.seed), n_seeds=given.seeds, seed=given.seed
+        setup,
+        configs(arguments.configs, seed=arguments.seed),
+        n_seeds=arguments.seeds,
+        seed=arguments.seed,
     )
     rows = measure(setup, records)
     columns = ["score", "median", "days", "seeds", "difference", "on separate days"]
@@ -129,11 +125,11 @@ def main() -> None:
     single = count_tied(setup, [r for r in records if r.seed_index == 0])
     repeated = count_tied(setup, records)
     print(f"one training each: front {single[0]}, tied with it {single[1]}")
-    print(f"mean of {given.seeds}: front {repeated[0]}, tied with it {repeated[1]}")
+    print(f"mean of {arguments.seeds}: front {repeated[0]}, tied with it {repeated[1]}")
     figures = {row[0]: dict(zip(columns[1:], row[1:], strict=True)) for row in rows}
     print_result(
         {"scores": figures, "front_tied_single": single, "front_tied_mean": repeated},
-        seed=given.seed,
+        seed=arguments.seed,
     )
 
 

@@ -1,4 +1,4 @@
-"""The benchmark scripts start and their sums are right; what they measure is no test's business."""
+"""The scripts start and their sums are right; what they measure is no test's business."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+ROOT = Path(__file__).parents[2]
 SCRIPTS = (
-    "train_throughput",
-    "evaluate_throughput",
-    "gpu_throughput",
-    "time_to_quality",
-    "fault_injection",
-    "coordination",
-    "interval_claim",
-    "with_and_without_rungs",
-    "anchor",
+    "benchmarks/train_throughput",
+    "benchmarks/evaluate_throughput",
+    "benchmarks/gpu_throughput",
+    "benchmarks/time_to_quality",
+    "benchmarks/coordination",
+    "experiments/fault_injection",
+    "experiments/interval_claim",
+    "experiments/with_and_without_rungs",
+    "experiments/anchor",
 )
 
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
-    """Imports a file of the benchmarks as its neighbours do."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
+    """Imports a script as its neighbours do."""
+    for folder in ("benchmarks", "experiments"):
+        monkeypatch.syspath_prepend(ROOT / folder)
     return importlib.import_module
 
 
@@ -40,10 +41,10 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
 def test_help_answers_without_loading_the_libraries(name: str) -> None:
     program = (
         "import runpy, sys\n"
-        f"sys.path.insert(0, {str(BENCHMARKS)!r})\n"
+        f"sys.path.insert(0, {str((ROOT / name).parent)!r})\n"
         f"sys.argv = [{name!r}, '--help']\n"
         "try:\n"
-        f"    runpy.run_path({str(BENCHMARKS / name)!r} + '.py', run_name='__main__')\n"
+        f"    runpy.run_path({str(ROOT / name)!r} + '.py', run_name='__main__')\n"
         "finally:\n"
         "    print('LOADED', sorted({'torch', 'neuralforecast'} & set(sys.modules)))\n"
     )
@@ -161,14 +162,14 @@ def test_intervals_and_optimism_are_counted_over_studies(
 
     def study(true_picp: float, tune: float, calibrate: float) -> object:
         chosen = {
-            "tune": claim.Judged(tune, 1.0, (tune - 3.0, tune + 3.0)),
-            "calibrate": claim.Judged(calibrate, 1.5, (calibrate - 3.0, calibrate + 3.0)),
+            "tune": claim.SplitScores(tune, 1.0, (tune - 3.0, tune + 3.0)),
+            "calibrate": claim.SplitScores(calibrate, 1.5, (calibrate - 3.0, calibrate + 3.0)),
         }
         others = {
-            "tune": (chosen["tune"], claim.Judged(70.0, 2.0, (67.0, 73.0))),
-            "calibrate": (chosen["calibrate"], claim.Judged(70.0, 3.0, (67.0, 73.0))),
+            "tune": (chosen["tune"], claim.SplitScores(70.0, 2.0, (67.0, 73.0))),
+            "calibrate": (chosen["calibrate"], claim.SplitScores(70.0, 3.0, (67.0, 73.0))),
         }
-        return claim.Measured(0, true_picp, 0.1, chosen, others, 1.0)
+        return claim.StudyResult(0, true_picp, 0.1, chosen, others, 1.0)
 
     studies = [study(76.0, 80.0, 77.0), study(84.0, 81.0, 86.0)]
     held = {row[0]: row[1] for row in claim.claim_rows(studies)}

@@ -1,6 +1,6 @@
-"""How often the 95 % interval of a chosen trial's coverage holds its true coverage.
+"""Share of chosen trials whose 95 % interval of the coverage holds the true coverage.
 
-    python benchmarks/interval_claim.py [--studies 120] [--quick]
+    python experiments/interval_claim.py [--studies 120] [--quick]
 
 Every study is a small search by the product, without an anchor, on a demo series of its own: the
 seed of the generator and that of the search differ from study to study. The trial that the product
@@ -25,7 +25,6 @@ same difference over the complete trials of the study away.
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 import tempfile
@@ -35,7 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from harness import print_result, print_table
+from harness import forecast_splits, print_result, print_table, script_parser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,8 +76,8 @@ class Silent:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A trial on one split: percent, target units, and the 95 % interval of the coverage."""
+class SplitScores:
+    """A trial on a split: percent, target units, and the 95 % interval of the coverage."""
 
     picp: float
     mae: float
@@ -86,27 +85,27 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One study.
+class StudyResult:
+    """Scores of a study's trials beside the true coverage of the chosen one.
 
     Attributes
     ----------
     true_picp, true_error : float
         Coverage of the chosen trial over the years of truth and its standard error, percent.
-    chosen : dict of split to Judged
-    others : dict of split to tuple of Judged
+    chosen : dict of split to SplitScores
+    others : dict of split to tuple of SplitScores
         All complete trials, the chosen one among them, in one order.
     """
 
     seed: int
     true_picp: float
     true_error: float
-    chosen: dict[str, Judged]
-    others: dict[str, tuple[Judged, ...]]
+    chosen: dict[str, SplitScores]
+    others: dict[str, tuple[SplitScores, ...]]
     cpu_seconds: float
 
     def holds(self, split: str) -> bool:
-        """Whether the interval measured on a split holds the truth."""
+        """True if the interval measured on a split holds the truth."""
         low, high = self.chosen[split].interval
         return low <= self.true_picp <= high
 
@@ -129,29 +128,28 @@ def small_settings(*, steps: int, trials: int, seed: int) -> TuneSettings:
 
 
 def prepare(settings: TuneSettings) -> tuple[TrainingSetup, TrainingSetup, DemoTruth]:
-    """What a study may read, the same with the years of truth behind it, and what made both."""
+    """The set-up of a study, the same with the years of truth behind it, and the truth itself."""
     import pandas as pd
 
     from paretocast.data import generate_demo, load_dataset
     from paretocast.data.demo import FIRST_HOUR
-    from paretocast.data.task import plan_task
+    from paretocast.data.task import Task
     from paretocast.training.setup import TrainingSetup
 
-    dates = load_dataset("demo").dates
-    dates = replace(dates, test_to=dates.validation_to + pd.DateOffset(years=TRUTH_YEARS))
-    series, truth = generate_demo(settings.seed, days=(dates.test_to - FIRST_HOUR).days + 1)
+    dataset = load_dataset("demo")
+    truth_to = dataset.dates.validation_to + pd.DateOffset(years=TRUTH_YEARS)
+    dates = replace(dataset.dates, test_to=truth_to)
+    series, truth = generate_demo(settings.seed, days=(truth_to - FIRST_HOUR).days + 1)
+    dataset = replace(dataset, series=series, dates=dates)
 
     def setup(*, with_test: bool) -> TrainingSetup:
-        return TrainingSetup.from_settings(
-            settings,
-            plan_task(series, dates, shape=settings.task.shape(), with_test=with_test),
-            device="cpu",
-        )
+        task = Task.from_settings(settings, dataset=dataset, with_test=with_test)
+        return TrainingSetup.from_settings(settings, task, device="cpu")
 
     return setup(with_test=False), setup(with_test=True), truth
 
 
-def study_once(settings: TuneSettings, folder: Path) -> Measured:
+def study_once(settings: TuneSettings, folder: Path) -> StudyResult:
     """Search, then measure what was chosen.
 
     Raises
@@ -171,21 +169,23 @@ def study_once(settings: TuneSettings, folder: Path) -> Measured:
         raise SystemExit(f"no trial of study {settings.seed} is complete")
     chosen = result.outcome.chosen
     complete = [r for r in result.records if r.state is TrialState.COMPLETE]
-    kept = {r.number: load_arrays(run.forecasts(r.number))["calibrate"] for r in complete}
+    stored = {r.number: load_arrays(run.forecasts(r.number))["calibrate"] for r in complete}
     again = forecast_again(setup, longer, chosen)
-    if not np.array_equal(again["calibrate"].astype(np.float32), kept[chosen.number]):
+    if not np.array_equal(again["calibrate"].astype(np.float32), stored[chosen.number]):
         raise SystemExit(f"trial {chosen.number} of study {settings.seed} is not reproducible")
     others = {
-        "tune": {r.number: judged_on_tune(r) for r in complete},
-        "calibrate": {r.number: judge(setup, kept[r.number], seed=r.seed) for r in complete},
+        "tune": {r.number: scores_on_tune(r) for r in complete},
+        "calibrate": {
+            r.number: scores_on_calibrate(setup, stored[r.number], seed=r.seed) for r in complete
+        },
     }
     true_picp, true_error = true_coverage(longer, truth, again["test"])
-    return Measured(
+    return StudyResult(
         seed=settings.seed,
         true_picp=true_picp,
         true_error=true_error,
-        chosen={split: judged[chosen.number] for split, judged in others.items()},
-        others={split: tuple(judged.values()) for split, judged in others.items()},
+        chosen={split: scores[chosen.number] for split, scores in others.items()},
+        others={split: tuple(scores.values()) for split, scores in others.items()},
         cpu_seconds=time.process_time() - begun,
     )
 
@@ -194,19 +194,12 @@ def forecast_again(
     setup: TrainingSetup, longer: TrainingSetup, chosen: TrialRecord
 ) -> dict[str, Floats]:
     """Forecasts of the chosen trial, trained again, of the calibrate split and beyond."""
-    from paretocast.training import forecast_positions
     from paretocast.training.setup import start_training
 
     training = start_training(setup, chosen.config, seed=chosen.seed)
     for step in setup.rung_steps:
         training.advance(step)
-    with training.best_model() as model:
-        return {
-            split: longer.scaling.unscale(
-                forecast_positions(model, longer.source, longer.task.issues[split])
-            )
-            for split in ("calibrate", "test")
-        }
+    return forecast_splits(training, longer, ("calibrate", "test"))
 
 
 def true_coverage(longer: TrainingSetup, truth: DemoTruth, forecast: Floats) -> tuple[float, float]:
@@ -217,10 +210,10 @@ def true_coverage(longer: TrainingSetup, truth: DemoTruth, forecast: Floats) -> 
     from paretocast.metrics.uncertainty import standard_error
 
     shape = longer.task.shape
-    known = truth.quantiles(
+    quantiles = truth.quantiles(
         longer.task.issues["test"], horizon_steps=shape.horizon_steps, levels=(0.5, ONE_SIGMA)
     )
-    center, deviation = known[..., 0], known[..., 1] - known[..., 0]
+    center, deviation = quantiles[..., 0], quantiles[..., 1] - quantiles[..., 0]
     lower, upper = interval(forecast, shape.levels, longer.target_coverage)
     inside = ndtr((upper - center) / deviation) - ndtr((lower - center) / deviation)  # (N, H)
     days = inside.mean(axis=1)
@@ -228,29 +221,31 @@ def true_coverage(longer: TrainingSetup, truth: DemoTruth, forecast: Floats) -> 
     return 100.0 * float(days.mean()), 100.0 * error
 
 
-def judged_on_tune(record: TrialRecord) -> Judged:
-    """What the product keeps with a complete trial."""
+def scores_on_tune(record: TrialRecord) -> SplitScores:
+    """Scores that the product stores with a complete trial."""
     if record.picp_interval is None:
         raise SystemExit(f"trial {record.number} has no interval of its coverage")
-    return Judged(record.scores["picp"], record.scores["mae"], record.picp_interval)
+    return SplitScores(record.scores["picp"], record.scores["mae"], record.picp_interval)
 
 
-def judge(setup: TrainingSetup, kept: NDArray[np.float32], *, seed: int) -> Judged:
-    """The same measures on the calibrate split, by the same functions."""
+def scores_on_calibrate(
+    setup: TrainingSetup, stored: NDArray[np.float32], *, seed: int
+) -> SplitScores:
+    """The same scores on the calibrate split, by the same functions."""
     from paretocast.metrics.score_table import score_forecast
     from paretocast.metrics.scores import interval
     from paretocast.metrics.uncertainty import picp_interval
 
-    observed, forecast = setup.task.observed("calibrate"), kept.astype(np.float64)
+    observed, forecast = setup.task.observed("calibrate"), stored.astype(np.float64)
     levels, coverage = setup.task.shape.levels, setup.target_coverage
     scores = score_forecast(observed, forecast, levels=levels, coverage=coverage)
     lower, upper = interval(forecast, levels, coverage)
     covered = picp_interval(observed, lower, upper, rng=np.random.default_rng(seed))
-    return Judged(scores["picp"], scores["mae"], covered)
+    return SplitScores(scores["picp"], scores["mae"], covered)
 
 
-def claim_rows(studies: Sequence[Measured]) -> list[list[Any]]:
-    """A row per split: how often the interval holds the truth, and how wide it is."""
+def claim_rows(studies: Sequence[StudyResult]) -> list[list[Any]]:
+    """A row per split: percent of intervals that hold the truth, and their width."""
     rows = []
     for split in SPLITS:
         held = [study.holds(split) for study in studies]
@@ -266,17 +261,17 @@ def share_interval(n_held: int, n: int) -> tuple[float, float]:
     """95 % interval of a share, percent (Clopper and Pearson: studies are independent)."""
     from scipy.stats import binomtest
 
-    found = binomtest(n_held, n).proportion_ci(0.95)
-    return 100.0 * float(found.low), 100.0 * float(found.high)
+    share = binomtest(n_held, n).proportion_ci(0.95)
+    return 100.0 * float(share.low), 100.0 * float(share.high)
 
 
-def optimism_rows(studies: Sequence[Measured], *, target: float) -> list[list[Any]]:
+def optimism_rows(studies: Sequence[StudyResult], *, target: float) -> list[list[Any]]:
     """A row per score and comparison: mean over studies and its standard error."""
 
     def error(picp: float) -> float:
         return abs(picp - target)
 
-    def differences(pairs: Sequence[tuple[Judged, Judged]]) -> Floats:
+    def differences(pairs: Sequence[tuple[SplitScores, SplitScores]]) -> Floats:
         return np.array(
             [(error(t.picp) - error(c.picp), t.mae - c.mae) for t, c in pairs]
         )  # (pairs, 2)
@@ -304,20 +299,21 @@ def optimism_rows(studies: Sequence[Measured], *, target: float) -> list[list[An
 
 
 def main() -> None:
-    """Print how often the claim holds, and what choosing adds."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    """Print the share of intervals that hold the truth, and what choosing adds."""
+    parser = script_parser(__doc__)
     parser.add_argument("--studies", type=int, default=120)
     parser.add_argument("--trials", type=int, default=6, help="of each study")
     parser.add_argument("--steps", type=int, default=60, help="gradient steps of a full trial")
     parser.add_argument("--seed", type=int, default=1000, help="of the first study and its series")
     parser.add_argument("--quick", action="store_true", help="10 studies of 4 trials, 30 steps")
-    given = parser.parse_args()
-    if given.quick:
-        given.studies, given.trials, given.steps = 10, 4, 30
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.studies, arguments.trials, arguments.steps = 10, 4, 30
     figures = measure(
-        n_studies=given.studies, n_trials=given.trials, steps=given.steps, seed=given.seed
+        n_studies=arguments.studies,
+        n_trials=arguments.trials,
+        steps=arguments.steps,
+        seed=arguments.seed,
     )
     print_table(CLAIM_COLUMNS, figures["held"])
     print_table(OPTIMISM_COLUMNS, figures["optimism"])
@@ -327,7 +323,7 @@ def main() -> None:
         f"coverages {figures['true_picp'][0]:.1f} to {figures['true_picp'][1]:.1f} %, median "
         f"standard error {figures['true_error']:.2g}; goal: {low:g} to {high:g} % held on calibrate"
     )
-    print_result(figures, seed=given.seed)
+    print_result(figures, seed=arguments.seed)
 
 
 CLAIM_COLUMNS = ["split", "held, %", "from", "to", "median width", "deviation from truth"]
@@ -362,7 +358,7 @@ def measure(*, n_studies: int, n_trials: int, steps: int, seed: int) -> dict[str
                 "seed": study.seed,
                 "true_picp": study.true_picp,
                 **{
-                    split: [judged.picp, *judged.interval] for split, judged in study.chosen.items()
+                    split: [scores.picp, *scores.interval] for split, scores in study.chosen.items()
                 },
             }
             for study in studies

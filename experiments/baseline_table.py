@@ -1,6 +1,6 @@
-"""Scores of the references on the published test windows: they prove that the windows are the same.
+"""Scores of the baselines on the published test windows, which show that the windows are the same.
 
-    python benchmarks/reference_table.py --data-dir DATA [--refit] [--calibrator cqr]
+    python experiments/baseline_table.py --data-dir DATA [--refit] [--calibrator cqr]
 
 The seasonal-naive MAE of a correct implementation is 0.1930 (heat), 4.821e-3 (water_centrum) and
 8.658e-3 (water_tommerby). Without weather; `seconds` are those of the fits and of all forecasts.
@@ -8,32 +8,30 @@ The seasonal-naive MAE of a correct implementation is 0.1930 (heat), 4.821e-3 (w
 
 from __future__ import annotations
 
-import argparse
 import time
-from pathlib import Path
 from typing import Any
 
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 from paretocast.benchmark import calibrate_test
 from paretocast.benchmark.test_split import validation_stop
-from paretocast.data import load_dataset
-from paretocast.data.task import Task, plan_task
+from paretocast.data.task import Task
 from paretocast.metrics.score_table import score_forecast
 from paretocast.models.baselines.catalogue import (
     fit_baseline,
     installed_baselines,
     study_baselines,
 )
+from paretocast.settings import TuneSettings
 
 DATASETS = ("heat", "water_centrum", "water_tommerby")
 SCORES = ("mae", "rmse", "picp", "mean_width", "pinball", "winkler")
 
 
-def score_reference(
+def score_baseline(
     name: str, task: Task, *, refit: bool, calibrator: str
 ) -> dict[str, dict[str, float]]:
-    """Scores of a reference on the tune split, as fitted, and on the test split, calibrated."""
+    """Scores of a baseline on the tune split, as fitted, and on the test split, calibrated."""
     started = time.perf_counter()
     fitted = fit_baseline(name, task)
     late = fit_baseline(name, task, until=validation_stop(task)) if refit else fitted
@@ -50,10 +48,8 @@ def score_reference(
 
 def main() -> None:
     """Print the table of all data sets."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--data-dir", type=Path, default=None)
+    parser = script_parser(__doc__)
+    parser.add_argument("--data-dir", default=None)
     parser.add_argument("--references", nargs="+", default=None, help="else all installed ones")
     parser.add_argument("--datasets", nargs="+", default=list(DATASETS))
     parser.add_argument("--refit", action="store_true", help="learn from all hours before test")
@@ -65,12 +61,10 @@ def main() -> None:
         names = study_baselines()
     figures: dict[str, dict[str, Any]] = {}
     for dataset_name in arguments.datasets:
-        dataset = load_dataset(dataset_name, data_dir=arguments.data_dir, covariates=[])
-        task = plan_task(dataset.series, dataset.dates, with_test=True)
+        settings = TuneSettings(dataset=dataset_name, data_dir=arguments.data_dir, covariates=())
+        task = Task.from_settings(settings, with_test=True)
         figures[dataset_name] = {
-            name: score_reference(
-                name, task, refit=arguments.refit, calibrator=arguments.calibrator
-            )
+            name: score_baseline(name, task, refit=arguments.refit, calibrator=arguments.calibrator)
             for name in names
         }
     print_table(
@@ -84,8 +78,8 @@ def main() -> None:
                 *(scores["tune"][score] for score in ("mae", "pinball")),
                 scores["cost"]["seconds"],
             ]
-            for dataset_name, references in figures.items()
-            for name, scores in references.items()
+            for dataset_name, baselines in figures.items()
+            for name, scores in baselines.items()
         ],
     )
     print_result({"scores": figures, "refit": arguments.refit, "calibrator": arguments.calibrator})

@@ -1,11 +1,11 @@
-"""What training again gives: searches with and without repeats at equal compute, replayed.
+"""Gain of training again: searches with and without repeats at equal compute, replayed.
 
-    python benchmarks/racing_replay.py [--tables "NHITS_Q demo"] [--seeds 24] [--quick]
+    python experiments/racing_replay.py [--tables "NHITS_Q demo"] [--seeds 24] [--quick]
 
 The product's search on recorded learning curves (`blackbox/replay.py`), with several shares of the
-gradient steps for repeats of trials near the front (`racing.next_repeat`), 0 being a search without
-them. A repeat costs its steps and draws a noise of its own; the sampler, the front and the choice
-see the mean over a trial's trainings.
+gradient steps for repeats of trials near the front (`study.repeats.next_repeat`), 0 being a search
+without them. A repeat costs its steps and draws a noise of its own; the sampler, the front and the
+choice see the mean over a trial's trainings.
 
 What a config is worth is known here: the expectation of its objectives over the noise that the
 replay draws from. Printed are medians over seeds, on the tune split, after so many full trials'
@@ -21,12 +21,11 @@ days, which the tables do not hold; it is taken from `docs/decisions/noise.md`.
 
 from __future__ import annotations
 
-import argparse
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from harness import print_result, print_table
+from harness import print_result, print_table, script_parser
 
 from paretocast.metrics.resampling import N_RESAMPLES
 from paretocast.search.pareto import TIED_FROM, front, front_probabilities, hypervolume
@@ -88,17 +87,17 @@ class Raced:
             self.trial_of[number] = repeated
             return self.search.configs[repeated]
         self.trial_of[number] = number
-        self.search.configs[number] = self.search.sampler.suggest(number, self.seen())
+        self.search.configs[number] = self.search.sampler.suggest(number, self.observations())
         self.search.at_rungs[number] = []
         return self.search.configs[number]
 
     def goes_on(self, number: int, rung: int, values: Values) -> bool:
         if self.trial_of[number] != number:
             return True
-        survives = self.search.goes_on(number, rung, values)
-        if not survives:
+        promoted = self.search.goes_on(number, rung, values)
+        if not promoted:
             self.steps[number] = self.first_rung_steps
-        return survives
+        return promoted
 
     def ended(self, number: int, values: Values) -> None:
         trial = self.trial_of[number]
@@ -107,15 +106,13 @@ class Raced:
         if trial == number:
             self.search.ended(number, values)
 
-    def seen(self) -> list[Observation]:
+    def observations(self) -> list[Observation]:
         """The trials as the sampler sees them: complete ones with the mean of their trainings."""
-        from dataclasses import replace
-
         return [
-            replace(trial, values=mean_of(known))
-            if (known := self.at_end.get(trial.number))
+            replace(trial, values=mean_of(self.at_end[trial.number]))
+            if trial.number in self.at_end
             else trial
-            for trial in self.search.seen()
+            for trial in self.search.observations()
         ]
 
     def next_repeat(self) -> int | None:
@@ -128,7 +125,7 @@ class Raced:
             for number, (chance, member) in chances.items()
         ]
         repeats = [steps for n, steps in self.steps.items() if self.trial_of[n] != n]
-        chosen = next_repeat(
+        repeat = next_repeat(
             candidates,
             n_finished=sum(self.trial_of[n] == n for n in self.steps),
             steps_of_trials=sum(self.steps.values()) - sum(repeats),
@@ -137,12 +134,17 @@ class Raced:
             max_seeds=MAX_SEEDS,
             share=self.share,
         )
-        return None if chosen is None else chosen[0]
+        return None if repeat is None else repeat[0]
 
     def chances(self) -> dict[int, tuple[float, bool]]:
         """Chance to be on the front, and whether it is there as measured, near the front."""
-        values = np.array([mean_of(known) for known in self.at_end.values()])
-        draws = draw(values, [len(k) for k in self.at_end.values()], self.at_end, seed=self.seed)
+        values = np.array([mean_of(trainings) for trainings in self.at_end.values()])
+        draws = draw(
+            values,
+            [len(trainings) for trainings in self.at_end.values()],
+            self.at_end,
+            seed=self.seed,
+        )
         chances = front_probabilities(draws)
         members = set(front(values).tolist())
         return {
@@ -159,10 +161,10 @@ def mean_of(trainings: Sequence[Values]) -> Values:
 
 def seed_variance(at_end: dict[int, list[Values]]) -> Floats:
     """Variance between trainings of one config, pooled over the repeated trials, (m,)."""
-    repeated = [np.array(known) for known in at_end.values() if len(known) > 1]
+    repeated = [np.array(trainings) for trainings in at_end.values() if len(trainings) > 1]
     if not repeated:
         return np.zeros(len(DAY_ERRORS))
-    away = np.concatenate([known - known.mean(axis=0) for known in repeated])
+    away = np.concatenate([values - values.mean(axis=0) for values in repeated])
     variance: Floats = np.square(away).sum(axis=0) / (len(away) - len(repeated))
     return variance
 
@@ -181,7 +183,7 @@ def draw(
 def report(
     raced: Raced, history: History, blackbox: Surrogate, *, limit: int, reference: Floats
 ) -> dict[str, float]:
-    """What the search reports after so many steps, and what that is worth."""
+    """Front and choice of the search after so many steps, and what they are worth."""
     ended = [end for end in history.complete if end.steps <= limit]
     at_end: dict[int, list[Values]] = {}
     picps: dict[int, list[float]] = {}
@@ -257,7 +259,7 @@ def measure(
     reference, box = reference_point(blackbox.table)
     full = blackbox.rung_steps[-1]
     limits = [n for n in CHECKPOINTS if n <= n_full]
-    found: dict[tuple[float, int], list[dict[str, float]]] = {}
+    reports: dict[tuple[float, int], list[dict[str, float]]] = {}
     for share in shares:
         for study_seed in range(seed, seed + seeds):
             search = make_product(blackbox, seed=study_seed, n_trials=n_full)
@@ -270,15 +272,15 @@ def measure(
             )
             history = replay(raced, blackbox, seed=study_seed, budget_steps=n_full * full)
             for n in limits:
-                known = report(raced, history, blackbox, limit=n * full, reference=reference)
-                known["hypervolume"] /= box
-                found.setdefault((share, n), []).append(known)
+                figures = report(raced, history, blackbox, limit=n * full, reference=reference)
+                figures["hypervolume"] /= box
+                reports.setdefault((share, n), []).append(figures)
     rows = []
-    for (share, n), searches in found.items():
-        pairs = zip(searches, found[shares[0], n], strict=True)
-        gains = [one["hypervolume"] - other["hypervolume"] for one, other in pairs]
+    for (share, n), searches in reports.items():
+        pairs = zip(searches, reports[shares[0], n], strict=True)
+        gains = [ours["hypervolume"] - without["hypervolume"] for ours, without in pairs]
         low, middle, high = np.quantile(gains, (0.25, 0.5, 0.75)).tolist()
-        medians = {name: float(np.median([one[name] for one in searches])) for name in searches[0]}
+        medians = {name: float(np.median([s[name] for s in searches])) for name in searches[0]}
         rows.append(
             {
                 "full_trials": n,
@@ -295,9 +297,7 @@ def measure(
 
 def main() -> None:
     """Print a table per black box."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--tables", nargs="+", default=["NHITS_Q demo", "NHITS_Q heat"])
     parser.add_argument("--seeds", type=int, default=24)
     parser.add_argument("--full-trials", type=int, default=CHECKPOINTS[-1], help="the budget")
@@ -306,9 +306,9 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the first search")
     parser.add_argument("--quick", action="store_true", help="3 seeds, 10 full trials, 2 shares")
-    given = parser.parse_args()
-    if given.quick:
-        given.seeds, given.full_trials, given.shares = 3, 10, (0.0, 0.2)
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.seeds, arguments.full_trials, arguments.shares = 3, 10, (0.0, 0.2)
 
     import optuna
     from blackbox.replay import Surrogate
@@ -316,18 +316,18 @@ def main() -> None:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     results = {}
-    for table in recorded_tables(given.tables):
+    for table in recorded_tables(arguments.tables):
         rows = measure(
             Surrogate(table),
-            shares=given.shares,
-            seeds=given.seeds,
-            n_full=given.full_trials,
-            seed=given.seed,
+            shares=arguments.shares,
+            seeds=arguments.seeds,
+            n_full=arguments.full_trials,
+            seed=arguments.seed,
         )
         results[table.name] = {"configs": len(set(table.numbers.tolist())), "rows": rows}
         print(f"\n{table.name}: {results[table.name]['configs']} configs", flush=True)
         print_table(list(rows[0]), [list(row.values()) for row in rows])
-    print_result({"results": results, "seeds": given.seeds}, seed=given.seed)
+    print_result({"results": results, "seeds": arguments.seeds}, seed=arguments.seed)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+../benchmarks/harness.py
