@@ -21,7 +21,6 @@ from harness import print_result, print_table, script_parser
 from paretocast.data import generate_demo, load_dataset
 from paretocast.data.task import Task
 from paretocast.metrics.score_table import score_forecast
-from paretocast.results.stored_study import StoredStudy
 from paretocast.training.setup import TrainingSetup
 from paretocast.training.trial import run_trial, trial_seed
 from paretocast.workspace.files import RunDirectory, load_arrays, load_json, newest_job_id
@@ -76,7 +75,7 @@ def main() -> None:
     job_id = arguments.job_id or newest_job_id(arguments.workspace, arguments.model, "demo")
     run = RunDirectory(arguments.workspace, arguments.model, "demo", job_id)
     best = load_json(run.best_params)
-    settings = stored_settings(run)
+    settings = StoredStudy(run).settings
     task = Task.from_settings(settings)
     _, truth = generate_demo(DEMO_SEED)
     stored = load_arrays(run.forecasts(best["best_trial_number"]))

@@ -43,10 +43,10 @@ def outcome_of(
     return Outcome(
         records=tuple(records),
         front=tuple(front),
-        places=places or {},
+        front_probability=places or {},
         gap_errors=gap_errors or {},
         selection=selection or Selection(chosen, "knee", "knee", "it was written so"),
-        references=references or {},
+        baselines=references or {},
         target_coverage=80.0,
         objectives=parse_objectives(objectives),
         constraints=(),

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import torch
 from neuralforecast.models import NHITS as LibraryNHITS  # noqa: N811
+from neuralforecast_conversion import load_neuralforecast, nhits_library_state, to_neuralforecast
 
 from batches import make_batch
-from neuralforecast_conversion import load_neuralforecast, nhits_library_state, to_neuralforecast
 from paretocast.errors import SettingsError
 from paretocast.models.base import Batch, WindowShape
 from paretocast.models.nhits import NHITS, geometric_ladder

@@ -10,11 +10,6 @@ import numpy as np
 import pytest
 import torch
 from neuralforecast.models import TFT as LibraryTFT  # noqa: N811
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-
-from batches import make_batch, window_of
 from neuralforecast_conversion import (
     build_library_module,
     load_neuralforecast,
@@ -22,6 +17,11 @@ from neuralforecast_conversion import (
     tft_variable_weights,
     to_neuralforecast,
 )
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from batches import make_batch, window_of
 from paretocast.errors import SettingsError
 from paretocast.models import variable_selection
 from paretocast.models.base import Batch, WindowShape, draw_kept

@@ -11,11 +11,6 @@ import neuralforecast.models.timesnet as library_file
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-
-from batches import make_batch, window_of
 from neuralforecast_conversion import (
     build_library_module,
     kernels_of,
@@ -25,6 +20,11 @@ from neuralforecast_conversion import (
     timesnet_names,
     to_neuralforecast,
 )
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from batches import make_batch, window_of
 from paretocast.errors import DataError, SettingsError
 from paretocast.models.base import Batch, WindowShape
 from paretocast.models.inception import InceptionBlock, SpectralConvolution

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from paretocast.cluster.collect import collect_status
 from torch import Tensor, nn
 
 from builders import make_task
 from paretocast.benchmark import find_config, plan_benchmark, run_benchmark
-from paretocast.cluster.survey import survey
 from paretocast.data import load_dataset
 from paretocast.data.task import Task, plan_task
 from paretocast.errors import SettingsError
@@ -127,7 +127,7 @@ def test_a_registered_model_and_baseline_are_studied_and_benchmarked(tmp_path: P
     assert not problems
 
     config = find_config(MODEL, "small", workspace=workspace, given=settings)
-    assert (config.kind, config.run and config.run.model) == ("tuned", MODEL)
+    assert (config.kind, config.study and config.study.run.model) == ("tuned", MODEL)
     plan = plan_benchmark(
         [config],
         groups=("tuned", "default", "references"),
@@ -147,8 +147,8 @@ def test_a_study_of_a_model_that_is_gone_is_still_listed(tmp_path: Path) -> None
     try:
         rows, _ = collect_runs(workspace)
         assert [row.model for row in rows] == [MODEL]
-        (status,) = survey(workspace, None, now=datetime.now(UTC)).standings
-        assert (status.evidence.row.model, status.evidence.row.dataset) == (MODEL, "small")
+        (status,) = collect_status(workspace, None, now=datetime.now(UTC)).experiments
+        assert (status.row.model, status.row.dataset) == (MODEL, "small")
     finally:
         MODELS._entries[MODEL] = spec
 
@@ -157,7 +157,8 @@ def test_a_registered_baseline_is_scored_beside_every_study(tmp_path: Path) -> N
     settings = toy_settings()
     setup = TrainingSetup.from_settings(settings, make_task(), device="cpu")
     result = optimise(Study(settings, RunDirectory(tmp_path, MODEL, "small", "1"), setup), Watch())
-    assert BASELINE in result.outcome.references
+    assert result.outcome is not None
+    assert BASELINE in result.outcome.baselines
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import pandas as pd
 
 from paretocast.errors import DataError
 from paretocast.results.stored_study import StoredStudy
-from paretocast.search.selection import TrialState
 from paretocast.study.repeats import average_over_seeds
 
 if TYPE_CHECKING:
@@ -119,7 +118,8 @@ class Study:
     @property
     def best(self) -> pd.Series[Any]:
         """The chosen trial, a row of `trials`."""
-        return self.trials.loc[self.stored.chosen_number]
+        row = self.trials.loc[[self.stored.chosen_number]]
+        return row.iloc[0]
 
     @property
     def best_params(self) -> Config:
@@ -181,21 +181,15 @@ class Study:
 
     def plot_pareto(self) -> Figure:
         """Return a figure of error against coverage: all trials, the front and the baselines."""
-        from paretocast.report.figures import ReferencePoint, pareto_figure
+        from paretocast.report.figures import pareto_figure
 
-        settings = self.stored.settings
-        references = [
-            ReferencePoint(name.replace("_", " "), scores["mae"], scores["picp"], scores)
-            for name, scores in self.stored.result["references"].items()
-        ]
         return pareto_figure(
-            [self._point(record) for record in self.records],
-            references,
-            target_coverage=settings.target_coverage,
+            self.records,
+            self.stored.outcome,
+            target_coverage=self.stored.settings.target_coverage,
             unit=self.task.series.unit,
             model=self.model,
             dataset=self.dataset,
-            objectives=settings.objectives,
         )
 
     def plot_forecast(
@@ -220,21 +214,16 @@ class Study:
         DataError
             If no forecast of the split was issued on that day.
         """
-        from paretocast.report.figures import ForecastDay, forecast_figure
+        from paretocast.report.figures import forecast_figure
 
         forecast, task = self.forecast(split, trial=trial), self.task
-        i = _window_of(task.issue_times(split), issue, split)
-        hours = task.series.index[task.horizon_positions(split)[i]]
-        local = hours.tz_convert(task.series.calendar.zone)
-        day = ForecastDay(
-            f"issued {task.issue_times(split)[i]:%Y-%m-%d %H:%M} UTC",
-            local,
-            forecast.observed[i],
-            forecast.quantiles[i],
-        )
+        issues = task.issue_times(split)
+        i = _window_of(issues, issue, split)
         return forecast_figure(
-            [day],
-            levels=np.asarray(forecast.levels),
+            issues[[i]].tz_convert(task.series.calendar.zone),
+            forecast.quantiles[[i]],
+            observed=forecast.observed[[i]],
+            levels=forecast.levels,
             unit=task.series.unit,
             model=self.model,
             dataset=self.dataset,
@@ -263,32 +252,6 @@ class Study:
             f"{result['n_trials']} trials, {result['n_pareto_optimal']} on the front, "
             f"trial {self.stored.chosen_number} chosen: MAE {result['best_mae']:.4g}, "
             f"PICP {result['best_picp']:.1f} %"
-        )
-
-    def _point(self, record: TrialRecord) -> Any:  # noqa: ANN401
-        from paretocast.report.figures import TrialPoint
-
-        result = self.stored.result
-        rows = {row["trial"]: row for row in (*result["all_pareto_trials"], *result["tied_trials"])}
-        row = rows.get(record.number, {})
-        low, high = record.picp_interval or (None, None)
-        return TrialPoint(
-            number=record.number,
-            state=TrialState(record.state),
-            mae=record.scores.get("mae"),
-            picp=record.scores.get("picp"),
-            picp_low=low,
-            picp_high=high,
-            mean_width=record.scores.get("mean_width"),
-            on_front=record.number in {row["trial"] for row in result["all_pareto_trials"]},
-            chosen=record.number == self.stored.chosen_number,
-            tied=bool(row.get("tied", False)),
-            front_probability=row.get("front_probability"),
-            scores=record.scores,
-            standard_errors=record.standard_errors,
-            n_seeds=record.n_seeds,
-            params=record.config,
-            reason=record.reason,
         )
 
 

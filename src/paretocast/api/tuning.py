@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from paretocast.cluster.local_workers import has_parent
 from paretocast.data.spec import find_spec
 from paretocast.errors import ParetocastError, SettingsError, StoreError
-from paretocast.settings import TWO_STAGE, TuneSettings, continue_settings, load_settings
+from paretocast.settings import TuneSettings, continue_settings, load_settings
 from paretocast.study.interruption import StopRequest
 from paretocast.workspace import files
 from paretocast.workspace.claims import StudyLock
@@ -210,7 +210,7 @@ def conduct(
         If all trials failed, or as the steps on the way say.
     """
     result = None
-    goes_on = settings.strategy == TWO_STAGE
+    goes_on = settings.two_stage
     if not (goes_on and stage == "2"):
         task = load_task(settings, display)
         result = search(settings, run, task, display=display)
@@ -250,7 +250,7 @@ def work(
         with StudyLock(run.lock):
             if not _is_concluded(run, settings):
                 conclude(result, settings, run, task, display=display)
-                goes_on = settings.strategy == TWO_STAGE and _finish_first_stage(
+                goes_on = settings.two_stage and _finish_first_stage(
                     result, run, display
                 )
         _refuse_if_all_failed(result, run)
@@ -385,7 +385,7 @@ def _is_concluded(run: RunDirectory, settings: TuneSettings) -> bool:
     from paretocast.results.two_stage import is_stage_1_of
 
     paths = [run.page(name) for name in PAGES]
-    if settings.strategy == TWO_STAGE:
+    if settings.two_stage:
         paths.append(files.stage_1_result(run.workspace, run.model, run.dataset))
         if not is_stage_1_of(run):
             return False

@@ -136,7 +136,7 @@ def print_levels(second: SecondStage) -> None:
     table.add_column("")
     for column in ("q_low", "q_high", "PICP %", "95 % interval", "width"):
         table.add_column(column, justify="right")
-    tail = (1.0 - content["target_coverage"] / 100.0) / 2.0
+    nominal = central_levels(content["target_coverage"])
     low, high = content["picp_interval"]
     chosen = (second.chosen.low, second.chosen.high)
     rows: list[tuple[str, tuple[float, float], dict[str, Any], str]] = [
@@ -144,7 +144,7 @@ def print_levels(second: SecondStage) -> None:
         (f"judged on {content['judged_on']} ★", chosen, content, f"{low:.1f}–{high:.1f}"),
         (
             f"nominal levels on {content['judged_on']}",
-            (tail, 1.0 - tail),
+            nominal,
             content["nominal"],
             "",
         ),
@@ -159,11 +159,4 @@ def print_levels(second: SecondStage) -> None:
             significant(scores["mean_width"]),
         )
     console.print(table)
-    if second.searched is not None:
-        console.print(
-            f"cost {second.chosen.cost:.3f}, exact; best of "
-            f"{content['searched']['n_trials']} proposals {second.searched.cost:.3f} at "
-            f"{second.searched.low:.4f} and {second.searched.high:.4f}",
-            highlight=False,
-        )
     stderr_console().print(f"levels in {second.path}", highlight=False, soft_wrap=True)

@@ -20,6 +20,9 @@ from paretocast.data.series import Role
 from paretocast.errors import SettingsError
 from paretocast.toml import ClosedModel, parse_table, read_toml
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 PLAIN_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 DEFAULT_FILL_HOURS = 6
 

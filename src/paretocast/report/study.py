@@ -27,7 +27,7 @@ from paretocast.report.page import (
     warning,
 )
 from paretocast.report.trials import config_text, coverage_interval, trial_table, with_unit
-from paretocast.search.objectives import DEFAULT_OBJECTIVES, known_objectives, parse_objectives
+from paretocast.search.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from paretocast.search.selection import TrialState
 
 if TYPE_CHECKING:
@@ -162,9 +162,9 @@ def history_page(study: StudyReport) -> str:
 def importance_page(study: StudyReport) -> str:
     """The share of each objective's variation that goes with a parameter, and how to read it."""
     n_scored = sum("mae" in record.scores for record in study.records)
-    shares = study.result.importances
+    shares, objectives = study.result.importances, known_objectives()
     figure = importance_figure(
-        {OBJECTIVES[name].label: of_parameter for name, of_parameter in shares.items()},
+        {objectives[name].label: of_parameter for name, of_parameter in shares.items()},
         n_trials=n_scored,
         model=study.model,
         dataset=study.dataset,

@@ -30,7 +30,7 @@ def trial_table(
     names = list(dict.fromkeys(name for r in records for name in r.config))
     others = [o for o in objectives if o.name not in SHOWN_SCORES]
     repeated = any(r.n_seeds > 1 for r in records)
-    chances = outcome.places if outcome else {}
+    chances = outcome.front_probability if outcome else {}
     chosen = outcome.selection.number if outcome else None
     placed = any(r.number in chances for r in records)
     header = (

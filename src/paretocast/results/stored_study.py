@@ -16,7 +16,11 @@ from pydantic import ValidationError
 from paretocast.data import load_dataset, own_file
 from paretocast.data.task import Task
 from paretocast.errors import StoreError
+from paretocast.search.objectives import parse_constraints, parse_objectives
+from paretocast.search.selection import Selection
 from paretocast.settings import TuneSettings
+from paretocast.study.outcome import Outcome
+from paretocast.study.repeats import average_over_seeds
 from paretocast.study.trial_store import TrainingId, TrialStore, load_record
 from paretocast.workspace import files
 from paretocast.workspace.files import RunDirectory
@@ -130,6 +134,25 @@ class StoredStudy:
                 f"--workspace {self.run.workspace}` makes it anew from the trials"
             )
         return content
+
+    @property
+    def outcome(self) -> Outcome:
+        """Front and chosen trial, without the standard errors of differences between trials."""
+        result, settings = self.result, self.settings
+        members = (*result["all_pareto_trials"], *result["tied_trials"])
+        selection = result["selection"]
+        return Outcome(
+            records=average_over_seeds(tuple(self.records.values())),
+            front=tuple(member["trial"] for member in result["all_pareto_trials"]),
+            front_probability={m["trial"]: m.get("front_probability") or 0.0 for m in members},
+            gap_errors={},
+            selection=Selection(self.chosen_number, **selection),
+            baselines=result["references"],
+            target_coverage=settings.target_coverage,
+            objectives=parse_objectives(settings.objectives),
+            constraints=parse_constraints(settings.require),
+            feasible=result["feasible"],
+        )
 
     @property
     def chosen_number(self) -> int:

@@ -87,7 +87,7 @@ def pareto_figure(
     ...     objectives=parse_objectives(DEFAULT_OBJECTIVES),
     ...     policy="min-mae",
     ...     target_coverage=80.0,
-    ...     references={"ridge": {"mae": 0.17, "picp": 78.0}},
+    ...     baselines={"ridge": {"mae": 0.17, "picp": 78.0}},
     ... )
     >>> figure = pareto_figure(
     ...     records, outcome, target_coverage=80.0, unit="kWh/h", model="NHITS_Q", dataset="heat"
@@ -194,7 +194,7 @@ def front_and_chosen(outcome: Outcome | None) -> list[TrialRecord]:
 
 def named_references(outcome: Outcome | None) -> dict[str, Scores]:
     """Scores of the references by the names that a reader sees."""
-    scores_of = outcome.references if outcome else {}
+    scores_of = outcome.baselines if outcome else {}
     return {name.replace("_", " "): scores for name, scores in scores_of.items()}
 
 
@@ -222,7 +222,7 @@ def group_of(record: TrialRecord, outcome: Outcome | None) -> str:
         return "chosen"
     if outcome and number in outcome.front:
         return "front, tied" if outcome.is_tied(number) else "front"
-    if outcome and number in outcome.places:
+    if outcome and number in outcome.front_probability:
         return "tied with the front"
     return "pruned" if record.state is TrialState.PRUNED else "other trials"
 
@@ -436,8 +436,8 @@ def hover_text(record: TrialRecord, outcome: Outcome | None, unit: str) -> str:
         lines.append(f"mean width {scores['mean_width']:.4g} {escape(unit)}")
     if record.n_seeds > 1:
         lines.append(f"mean of {record.n_seeds} trainings")
-    if outcome and record.number in outcome.places:
-        lines.append(f"on the front with {100.0 * outcome.places[record.number]:.0f} %")
+    if outcome and record.number in outcome.front_probability:
+        lines.append(f"on the front with {100.0 * outcome.front_probability[record.number]:.0f} %")
     if record.reason:
         lines.append(escape(record.reason))
     lines += [
