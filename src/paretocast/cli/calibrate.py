@@ -15,8 +15,8 @@ from paretocast.cli.diagnose import (
     MembersOption,
     RunArgument,
     TrialOption,
-    aimed,
     open_forecast,
+    with_target_coverage,
 )
 from paretocast.cli.search import say_assumptions
 
@@ -77,7 +77,7 @@ def calibrate(
 
     check_method(calibrator)
     opened = open_forecast(run, trial, ensemble=ensemble, most=members, data_dir=data_dir)
-    opened = aimed(opened, target_coverage)
+    opened = with_target_coverage(opened, target_coverage)
     say_assumptions(opened.task)
     if inspect_run(opened.run).n_running:
         stderr_console().print(
