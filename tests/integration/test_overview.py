@@ -133,7 +133,7 @@ def test_a_damaged_result_is_named_and_the_others_are_listed(workspace: Path) ->
 def test_a_whole_run_is_called_whole(workspace: Path) -> None:
     study = consolidate_run(make_run(workspace))
     assert (study.state, study.problems) == ("whole", ())
-    assert len(study.losses) == len(study.coverages[0].shares)
+    assert len(study.losses) == len(study.explorations[0].shares)
 
 
 def test_a_missing_result_is_made_anew_as_it_was(workspace: Path) -> None:
@@ -218,8 +218,8 @@ def records(**configs: list[float]) -> list[TrialRecord]:
 
 def test_a_winner_on_a_bound_is_named_with_a_wider_range() -> None:
     trials = records(lr=[9.9e-3, 5e-4, 1e-4], num_layers=[4, 2, 3], layer_widths=[256, 512, 1024])
-    coverages = explore(trials, load_settings(None, {}), trials[0].config)
-    advice = {coverage.name: coverage.advice for coverage in coverages if coverage.advice}
+    explorations = explore(trials, load_settings(None, {}), trials[0].config)
+    advice = {parameter.name: parameter.advice for parameter in explorations if parameter.advice}
     assert set(advice) == {"lr", "num_layers", "layer_widths"}
     assert advice["lr"].endswith("lr = {low = 1e-05, high = 0.05, log = true}")
     assert advice["num_layers"].endswith("num_layers = {low = 2, high = 6}")
@@ -229,14 +229,14 @@ def test_a_winner_on_a_bound_is_named_with_a_wider_range() -> None:
 
 def test_a_winner_inside_its_ranges_needs_no_advice() -> None:
     trials = records(lr=[1e-3, 9.9e-3])
-    coverages = explore(trials, load_settings(None, {}), trials[0].config)
-    assert not any(coverage.advice for coverage in coverages)
+    explorations = explore(trials, load_settings(None, {}), trials[0].config)
+    assert not any(parameter.advice for parameter in explorations)
 
 
 def test_what_was_seen_of_a_range_is_counted_in_values_or_tenths() -> None:
     trials = records(num_stacks=[2, 2, 5], dropout=[0.06, 0.07, 0.39])
-    coverages = explore(trials, load_settings(None, {}), trials[0].config)
-    seen = {coverage.name: coverage.seen_percent for coverage in coverages}
+    explorations = explore(trials, load_settings(None, {}), trials[0].config)
+    seen = {parameter.name: parameter.seen_percent for parameter in explorations}
     assert seen["num_stacks"] == 50.0
     assert seen["dropout"] == pytest.approx(20.0)
 
@@ -244,7 +244,8 @@ def test_what_was_seen_of_a_range_is_counted_in_values_or_tenths() -> None:
 def test_the_page_draws_every_study_and_its_bounds(workspace: Path) -> None:
     study = consolidate_run(make_run(workspace))
     drawn = tuple(
-        Explored(c.name, c.shares, study.losses, c.winner, "low", "high") for c in study.coverages
+        Explored(c.name, c.shares, study.losses, c.winner, "low", "high")
+        for c in study.explorations
     )
     page = explored_page([(study, drawn)])
     assert study.run.study_name in page

@@ -23,7 +23,7 @@ def explored_page(found: Sequence[tuple[Consolidated, tuple[Explored, ...]]]) ->
     body = []
     for i, (study, parameters) in enumerate(found):
         name = study.run.study_name
-        advice = [coverage.advice for coverage in study.coverages if coverage.advice]
+        advice = [parameter.advice for parameter in study.explorations if parameter.advice]
         body.append(section(name, f"{count(len(study.losses), 'judged trial')}."))
         body.append(
             figure_box(explored_figure(parameters, subject=name, unit=""), element_id=f"space-{i}")
@@ -31,8 +31,8 @@ def explored_page(found: Sequence[tuple[Consolidated, tuple[Explored, ...]]]) ->
         if advice:
             body.append(bullets("On a bound", advice))
         rows = [
-            (coverage.name, f"{coverage.seen_percent:.0f}", f"{100.0 * coverage.winner:.0f}")
-            for coverage in study.coverages
+            (parameter.name, f"{parameter.seen_percent:.0f}", f"{100.0 * parameter.winner:.0f}")
+            for parameter in study.explorations
         ]
         header = ("parameter", "range seen (%)", "winner at (%)")
         body.append(table(header, rows))
