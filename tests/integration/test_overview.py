@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark_cases import tune_small, write_dataset
 from commands import exit_code
 from paretocast.cli.analyze import print_runs
 from paretocast.errors import SettingsError
@@ -23,7 +24,6 @@ from paretocast.search.space import Choice, FloatRange, IntRange
 from paretocast.settings import load_settings
 from paretocast.training.trial import TrialRecord
 from paretocast.workspace import files
-from proofs import tune_small, write_dataset
 from studies import make_run
 
 
@@ -81,8 +81,8 @@ def test_best_coverage_is_the_one_closest_to_its_target_and_not_the_highest(
 ) -> None:
     base = row(workspace)
     high, close = replace(base, job_id="a", picp=99.0), replace(base, job_id="b", picp=78.0)
-    found = best_runs([high, close])
-    assert found[0].by_coverage.job_id == "b"
+    best = best_runs([high, close])
+    assert best[0].by_coverage.job_id == "b"
 
 
 def test_a_model_on_several_data_sets_is_ranked_by_its_gain_and_not_by_mae(
@@ -91,14 +91,14 @@ def test_a_model_on_several_data_sets_is_ranked_by_its_gain_and_not_by_mae(
     base = row(workspace)
     small_unit = replace(base, dataset="x", mae=1e-3, reference_gain_percent=-5.0)
     large_unit = replace(base, dataset="y", mae=50.0, reference_gain_percent=12.0)
-    found = {best.group: best for best in best_runs([small_unit, large_unit])}
-    assert found["model NHITS_Q"].by_mae.dataset == "y"
+    by_group = {best.group: best for best in best_runs([small_unit, large_unit])}
+    assert by_group["model NHITS_Q"].by_mae.dataset == "y"
 
 
 def test_runs_on_other_splits_are_not_ranked_together(workspace: Path) -> None:
     base = row(workspace)
-    found = best_runs([base, replace(base, task="another", mae=0.0)])
-    assert [best.group for best in found if best.group.startswith("data set")] == [
+    groups = best_runs([base, replace(base, task="another", mae=0.0)])
+    assert [best.group for best in groups if best.group.startswith("data set")] == [
         f"data set small, task {base.task}",
         "data set small, task another",
     ]
@@ -131,9 +131,9 @@ def test_a_damaged_result_is_named_and_the_others_are_listed(workspace: Path) ->
 
 
 def test_a_whole_run_is_called_whole(workspace: Path) -> None:
-    found = consolidate_run(make_run(workspace))
-    assert (found.state, found.problems) == ("whole", ())
-    assert len(found.losses) == len(found.coverages[0].shares)
+    study = consolidate_run(make_run(workspace))
+    assert (study.state, study.problems) == ("whole", ())
+    assert len(study.losses) == len(study.explorations[0].shares)
 
 
 def test_a_missing_result_is_made_anew_as_it_was(workspace: Path) -> None:
@@ -153,9 +153,9 @@ def test_a_result_that_disagrees_with_its_records_is_put_right(workspace: Path) 
     path = make_run(workspace).best_params
     stored = files.load_json(path)
     files.save_json(path, {**stored, "n_trials": 99, "all_pareto_trials": []})
-    found = consolidate_run(make_run(workspace))
-    assert found.state == "rebuilt"
-    assert any("counts 99 trials" in problem for problem in found.problems)
+    study = consolidate_run(make_run(workspace))
+    assert study.state == "rebuilt"
+    assert any("counts 99 trials" in problem for problem in study.problems)
     assert files.load_json(path)["all_pareto_trials"] == stored["all_pareto_trials"]
 
 
@@ -171,8 +171,8 @@ def test_a_result_that_is_made_anew_gets_its_pages_anew(
 
 
 def test_the_best_of_each_combination_is_collected(workspace: Path) -> None:
-    found = [consolidate_run(make_run(workspace, job_id)) for job_id in ("1", "2")]
-    named, general = save_best(found, workspace)
+    studies = [consolidate_run(make_run(workspace, job_id)) for job_id in ("1", "2")]
+    named, general = save_best(studies, workspace)
     assert named.name == "best_params_NHITS_Q_small.json"
     assert general.name == "best_params_NHITS_Q.json"
     copied = files.load_json(named)
@@ -218,8 +218,8 @@ def records(**configs: list[float]) -> list[TrialRecord]:
 
 def test_a_winner_on_a_bound_is_named_with_a_wider_range() -> None:
     trials = records(lr=[9.9e-3, 5e-4, 1e-4], num_layers=[4, 2, 3], layer_widths=[256, 512, 1024])
-    found = explore(trials, load_settings(None, {}), trials[0].config)
-    advice = {coverage.name: coverage.advice for coverage in found if coverage.advice}
+    explorations = explore(trials, load_settings(None, {}), trials[0].config)
+    advice = {parameter.name: parameter.advice for parameter in explorations if parameter.advice}
     assert set(advice) == {"lr", "num_layers", "layer_widths"}
     assert advice["lr"].endswith("lr = {low = 1e-05, high = 0.05, log = true}")
     assert advice["num_layers"].endswith("num_layers = {low = 2, high = 6}")
@@ -229,22 +229,22 @@ def test_a_winner_on_a_bound_is_named_with_a_wider_range() -> None:
 
 def test_a_winner_inside_its_ranges_needs_no_advice() -> None:
     trials = records(lr=[1e-3, 9.9e-3])
-    found = explore(trials, load_settings(None, {}), trials[0].config)
-    assert not any(coverage.advice for coverage in found)
+    explorations = explore(trials, load_settings(None, {}), trials[0].config)
+    assert not any(parameter.advice for parameter in explorations)
 
 
 def test_what_was_seen_of_a_range_is_counted_in_values_or_tenths() -> None:
     trials = records(num_stacks=[2, 2, 5], dropout=[0.06, 0.07, 0.39])
-    found = explore(trials, load_settings(None, {}), trials[0].config)
-    seen = {coverage.name: coverage.seen_percent for coverage in found}
+    explorations = explore(trials, load_settings(None, {}), trials[0].config)
+    seen = {parameter.name: parameter.seen_percent for parameter in explorations}
     assert seen["num_stacks"] == 50.0
     assert seen["dropout"] == pytest.approx(20.0)
 
 
 def test_the_page_draws_every_study_and_its_bounds(workspace: Path) -> None:
-    found = consolidate_run(make_run(workspace))
-    page = explored_page([found])
-    assert found.run.study_name in page
+    study = consolidate_run(make_run(workspace))
+    page = explored_page([study])
+    assert study.run.study_name in page
     assert 'id="space-0"' in page
 
 

@@ -30,17 +30,17 @@ layer_widths = {values = [16, 32]}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with data, settings and a workspace in which stage 1 has finished."""
-    place = tmp_path_factory.mktemp("stages")
-    write_zone(place)
-    (place / "settings.toml").write_text(SETTINGS, encoding="utf-8")
-    assert exit_code(*tune(place, "--stage", "1", "--trials", "2", "--job-id", "a")) == 0
-    return place
+    base = tmp_path_factory.mktemp("stages")
+    write_zone(base)
+    (base / "settings.toml").write_text(SETTINGS, encoding="utf-8")
+    assert exit_code(*tune(base, "--stage", "1", "--trials", "2", "--job-id", "a")) == 0
+    return base
 
 
-def tune(place: Path, *options: str) -> list[str]:
-    words = ["tune", "--dataset", str(place / "zone.toml"), "--data-dir", str(place)]
-    words += ["--settings", str(place / "settings.toml"), "--threads", "1"]
-    return [*words, "--workspace", str(place / "hpo"), *options]
+def tune(base: Path, *options: str) -> list[str]:
+    words = ["tune", "--dataset", str(base / "zone.toml"), "--data-dir", str(base)]
+    words += ["--settings", str(base / "settings.toml"), "--threads", "1"]
+    return [*words, "--workspace", str(base / "hpo"), *options]
 
 
 def test_stage_1_leaves_its_architecture_and_searched_for_mae_alone(folder: Path) -> None:
@@ -51,7 +51,9 @@ def test_stage_1_leaves_its_architecture_and_searched_for_mae_alone(folder: Path
     assert first["best_mae"] == min(trial["mae"] for trial in first["all_pareto_trials"])
 
 
-def test_stage_2_is_a_replay_that_says_what_it_was_fitted_and_judged_on(folder: Path) -> None:
+def test_stage_2_reads_stored_forecasts_and_says_what_it_was_fitted_and_judged_on(
+    folder: Path,
+) -> None:
     options = ("--stage", "2", "--target-coverage", "85")
     assert exit_code(*tune(folder, *options)) == 0
     second = load_json(stage_2_result(folder / "hpo", "NHITS_Q", "my_zone"))
@@ -63,8 +65,8 @@ def test_stage_2_is_a_replay_that_says_what_it_was_fitted_and_judged_on(folder: 
     first = load_json(stage_1_result(folder / "hpo", "NHITS_Q", "my_zone"))
     opened = open_trial(folder / "hpo" / first["source"], data_dir=folder)
     judged = opened.sample("calibrate")
-    replay = prepare_replay(judged.observed, judged.forecast, levels=judged.levels, target=85.0)
-    measured = replay.coverage(levels["q_low"], levels["q_high"])
+    coverage = prepare_replay(judged.observed, judged.forecast, levels=judged.levels, target=85.0)
+    measured = coverage.coverage(levels["q_low"], levels["q_high"])
     assert second["picp"] == pytest.approx(measured)
 
 
@@ -82,9 +84,11 @@ def test_stage_2_is_refused_before_stage_1_and_names_the_command(
 ) -> None:
     words = ["tune", "--strategy", "two-stage", "--stage", "2", "--dataset", "demo"]
     assert exit_code(*words, "--workspace", str(tmp_path / "hpo")) == 1
-    said = " ".join(capsys.readouterr().err.split())
-    assert "stage 1 of NHITS_Q on demo has not finished" in said
-    assert "paretocast tune --strategy two-stage --stage 1 --model NHITS_Q --dataset demo" in said
+    message = " ".join(capsys.readouterr().err.split())
+    assert "stage 1 of NHITS_Q on demo has not finished" in message
+    assert (
+        "paretocast tune --strategy two-stage --stage 1 --model NHITS_Q --dataset demo" in message
+    )
     assert not (tmp_path / "hpo").exists()
 
 

@@ -184,8 +184,8 @@ def _of_study(study: StoredStudy, given: TuneSettings) -> ModelConfig:
 
 def _settings_of(study: StoredStudy, given: TuneSettings) -> TuneSettings:
     """Settings of a study; where it runs and where the data lie are those of the benchmark."""
-    places = ("dataset", "data_dir", "device", "threads")
-    here = {key: value for key in places if (value := getattr(given, key)) is not None}
+    keys = ("dataset", "data_dir", "device", "threads")
+    here = {key: value for key in keys if (value := getattr(given, key)) is not None}
     return study.settings.model_copy(update=here)
 
 

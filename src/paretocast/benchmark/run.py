@@ -171,7 +171,6 @@ class _Method:
     parameters: str
     forecasts: tuple[Forecasts, ...]
     source: str
-    seconds: float = 0.0
 
 
 def _train_all(

@@ -15,8 +15,8 @@ from paretocast.cli.diagnose import (
     MembersOption,
     RunArgument,
     TrialOption,
-    aimed,
     open_forecast,
+    with_target_coverage,
 )
 from paretocast.cli.display import print_notes
 
@@ -77,7 +77,7 @@ def calibrate(
 
     check_method(calibrator)
     opened = open_forecast(run, trial, ensemble=ensemble, most=members, data_dir=data_dir)
-    opened = aimed(opened, target_coverage)
+    opened = with_target_coverage(opened, target_coverage)
     print_notes(opened.task.assumptions)
     if inspect_run(opened.run).n_running:
         stderr_console().print(

@@ -56,7 +56,7 @@ def consolidate(
         if (rebuilt := study.rebuilt) is not None:
             save_pages(rebuilt.study, rebuilt.settings, study.run, rebuilt.task)
     page = workspace / "results" / "explored.html"
-    files.save_text(page, explored_page([study for study in studies if study.coverages]))
+    files.save_text(page, explored_page([study for study in studies if study.explorations]))
     console = stderr_console()
     for path in (*save_best(studies, workspace), page):
         console.print(f"written {path}", highlight=False, soft_wrap=True)
@@ -74,7 +74,7 @@ def print_studies(studies: list[Consolidated]) -> None:
         table.add_column(name, justify="left" if name in {"study", "state"} else "right")
     for study in studies:
         result = study.result or {}
-        shares = [coverage.seen_percent for coverage in study.coverages]
+        shares = [parameter.seen_percent for parameter in study.explorations]
         table.add_row(
             escape(study.run.study_name),
             Text(study.state, style=STYLES.get(study.state, "dim")),
@@ -88,10 +88,10 @@ def print_studies(studies: list[Consolidated]) -> None:
     for study in studies:
         for problem in study.problems:
             console.print(f"{escape(study.run.study_name)}: {escape(problem)}", highlight=False)
-        for coverage in study.coverages:
-            if coverage.advice:
+        for parameter in study.explorations:
+            if parameter.advice:
                 console.print(
-                    f"[bold]{escape(study.run.study_name)}[/bold] {escape(coverage.advice)} "
+                    f"[bold]{escape(study.run.study_name)}[/bold] {escape(parameter.advice)} "
                     f"{escape(f'in [space.{study.run.model}]')}",
                     highlight=False,
                 )

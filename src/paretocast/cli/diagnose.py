@@ -98,7 +98,7 @@ def diagnose(
         raise SettingsError(f"split is {split!r}, expected tune or calibrate")
     if calibrator is None:
         opened = open_forecast(run, trial, ensemble=ensemble, most=members, data_dir=data_dir)
-        opened = aimed(opened, target_coverage)
+        opened = with_target_coverage(opened, target_coverage)
         forecast, subject = opened.forecasts[split], f"{opened.subject}, {split} split"
     else:
         stored = load_fitted(calibrator)
@@ -108,7 +108,7 @@ def diagnose(
             raise SettingsError(
                 f"{calibrator} belongs to {opened.subject}; leave out --trial and --ensemble"
             )
-        opened = aimed(opened, target_coverage or stored.target_coverage)
+        opened = with_target_coverage(opened, target_coverage or stored.target_coverage)
         forecast = walk_forward(stored.calibrator, opened.sample(split)).forecast
         subject = f"{opened.subject}, {split} split, calibrated by {stored.calibrator.name}"
     print_notes(opened.task.assumptions)
@@ -191,7 +191,7 @@ def open_forecast(
     return open_trial(run, trial, data_dir=data_dir)
 
 
-def aimed(opened: StoredForecast, target_coverage: float | None) -> StoredForecast:
+def with_target_coverage(opened: StoredForecast, target_coverage: float | None) -> StoredForecast:
     """The forecast with another interval to score; that of the study without one."""
     from paretocast.metrics.scores import SAME_LEVEL, central_levels
 

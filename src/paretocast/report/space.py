@@ -19,15 +19,15 @@ def explored_page(studies: Sequence[Consolidated]) -> str:
     body = []
     for i, study in enumerate(studies):
         name = study.run.study_name
-        advice = [coverage.advice for coverage in study.coverages if coverage.advice]
+        advice = [parameter.advice for parameter in study.explorations if parameter.advice]
         body.append(section(name, f"{count(len(study.losses), 'judged trial')}."))
         figure = explored_figure(study.coverages, losses=study.losses, subject=name, unit="")
         body.append(figure_box(figure, element_id=f"space-{i}"))
         if advice:
             body.append(bullets("On a bound", advice))
         rows = [
-            (coverage.name, f"{coverage.seen_percent:.0f}", f"{100.0 * coverage.winner:.0f}")
-            for coverage in study.coverages
+            (parameter.name, f"{parameter.seen_percent:.0f}", f"{100.0 * parameter.winner:.0f}")
+            for parameter in study.explorations
         ]
         header = ("parameter", "range seen (%)", "winner at (%)")
         body.append(table(header, rows))

@@ -40,7 +40,7 @@ WIDER_LOG, WIDER_SHARE, WIDER_STEPS = 5.0, 0.25, 2
 
 
 @dataclass(frozen=True)
-class Coverage:
+class Exploration:
     """Exploration of one parameter of a space.
 
     Attributes
@@ -83,7 +83,7 @@ class Consolidated:
     problems : tuple of str
         Faults that were found, repaired ones included, in sentences.
     losses : tuple of float
-        MAE of the trials with scores, complete and pruned, in the order of every coverage's shares.
+        MAE of the trials with scores, complete and pruned, in the order of every `shares`.
     rebuilt : Rebuilt or None
         Given where the result was made anew.
     """
@@ -91,7 +91,7 @@ class Consolidated:
     study: StoredStudy
     state: str
     problems: tuple[str, ...] = ()
-    coverages: tuple[Coverage, ...] = ()
+    explorations: tuple[Exploration, ...] = ()
     losses: tuple[float, ...] = ()
     result: dict[str, Any] | None = None
     rebuilt: Rebuilt | None = None
@@ -138,7 +138,7 @@ def consolidate_run(
         study,
         state,
         tuple(problems),
-        coverages=explore(trials, settings, result["best_params"]),
+        explorations=explore(trials, settings, result["best_params"]),
         losses=tuple(record.scores["mae"] for record in trials),
         result=result,
         rebuilt=rebuilt,
@@ -188,17 +188,17 @@ def save_best(studies: Sequence[Consolidated], workspace: Path) -> list[Path]:
 
 def explore(
     trials: Sequence[TrialRecord], settings: TuneSettings, best_config: dict[str, Value]
-) -> tuple[Coverage, ...]:
+) -> tuple[Exploration, ...]:
     """Exploration of every parameter by the trials of a study with scores, pruned ones too."""
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     ordered = sorted(complete, key=lambda record: record.scores["mae"])
     leaders = ordered[: max(1, round(BEST_SHARE * len(ordered)))]
-    coverages = []
+    explorations = []
     for name, parameter in settings.search_space().items():
         shares = tuple(position_in_range(parameter, trial.config[name]) for trial in trials)
         of_leaders = [leader.config[name] for leader in leaders]
-        coverages.append(
-            Coverage(
+        explorations.append(
+            Exploration(
                 name=name,
                 parameter=parameter,
                 shares=shares,
@@ -207,7 +207,7 @@ def explore(
                 advice=_advice(name, parameter, best_config[name], of_leaders),
             )
         )
-    return tuple(coverages)
+    return tuple(explorations)
 
 
 def position_in_range(parameter: Parameter, value: Value) -> float:

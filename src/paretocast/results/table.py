@@ -41,6 +41,11 @@ PRINTED = (
     ("reference_gain_percent", "gain (%)"),
     ("training_hours", "hours"),
 )
+# Columns with the name and value of a key of `best_params_*.json`.
+COPIED = (
+    *("model", "dataset", "job_id", "optimization_date", "strategy"),
+    *("n_trials", "n_completed", "n_pruned", "n_failed"),
+)
 _LATEX = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}"}
 
 
@@ -148,16 +153,8 @@ def load_run(path: Path) -> RunRow:
     gain = 100.0 * (1.0 - result["best_mae"] / baselines[best]) if best else None
     low, high = result["best_picp_interval"]
     return RunRow(
-        model=result["model"],
-        dataset=result["dataset"],
-        job_id=result["job_id"],
+        **{key: result[key] for key in COPIED},
         task=task_mark(task),
-        optimization_date=result["optimization_date"],
-        strategy=result["strategy"],
-        n_trials=result["n_trials"],
-        n_completed=result["n_completed"],
-        n_pruned=result["n_pruned"],
-        n_failed=result["n_failed"],
         n_front=result["n_pareto_optimal"],
         best_trial=result["best_trial_number"],
         mae=result["best_mae"],

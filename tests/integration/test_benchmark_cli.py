@@ -8,37 +8,37 @@ from pathlib import Path
 
 import pytest
 
+from benchmark_cases import tune_small, write_dataset
 from commands import run_cli
-from proofs import tune_small, write_dataset
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small data set with a finished study in `hpo`."""
-    folder = tmp_path_factory.mktemp("proof_cli")
+    folder = tmp_path_factory.mktemp("benchmark_cli")
     tune_small(folder / "hpo", write_dataset(folder))
     return folder
 
 
-def benchmark(capsys: pytest.CaptureFixture[str], place: Path, *more: str) -> tuple[int, str, str]:
+def benchmark(capsys: pytest.CaptureFixture[str], base: Path, *more: str) -> tuple[int, str, str]:
     return run_cli(
         capsys,
-        *("benchmark", "--dataset", place / "small.toml", "--workspace", place / "hpo"),
+        *("benchmark", "--dataset", base / "small.toml", "--workspace", base / "hpo"),
         *("--models", "nhits_q", "--threads", 1, "--device", "cpu", *more),
     )
 
 
 def test_benchmark_says_which_parameters_it_uses_and_writes_its_files(
-    capsys: pytest.CaptureFixture[str], place: Path
+    capsys: pytest.CaptureFixture[str], base: Path
 ) -> None:
     code, out, err = benchmark(
-        capsys, place, "--methods", "tuned,ridge,seasonal_naive_24", "--calibrator", "none,cqr"
+        capsys, base, "--methods", "tuned,ridge,seasonal_naive_24", "--calibrator", "none,cqr"
     )
     assert code == 0, err
     assert "NHITS_Q tuned on this data set: trial" in err
     assert "NHITS_Q tuned ★" in out
     assert "MAE against" in out
-    folder = next((place / "hpo" / "benchmarks").glob("small_*"))
+    folder = next((base / "hpo" / "benchmarks").glob("small_*"))
     written = {path.name for path in folder.iterdir()}
     assert written == {"metrics.json", "metrics.csv", "predictions.csv.gz", "benchmark.html"}
     rows = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["rows"]
@@ -51,8 +51,8 @@ def test_benchmark_says_which_parameters_it_uses_and_writes_its_files(
         )
         for calibrator in ("none", "cqr")
     }
-    assert (place / "hpo" / "benchmarks" / "history.csv").is_file()
-    code, _, err = benchmark(capsys, place, "--methods", "tuned,ridge", "--calibrator", "isotonic")
+    assert (base / "hpo" / "benchmarks" / "history.csv").is_file()
+    code, _, err = benchmark(capsys, base, "--methods", "tuned,ridge", "--calibrator", "isotonic")
     assert code == 0
     assert "its forecasts were kept" in err
 
@@ -67,39 +67,39 @@ def test_benchmark_says_which_parameters_it_uses_and_writes_its_files(
     ],
 )
 def test_a_wrong_option_is_answered_with_the_choices(
-    capsys: pytest.CaptureFixture[str], place: Path, option: str, value: str, message: str
+    capsys: pytest.CaptureFixture[str], base: Path, option: str, value: str, message: str
 ) -> None:
-    code, _, err = benchmark(capsys, place, option, value)
+    code, _, err = benchmark(capsys, base, option, value)
     assert code == 2
     assert message in err
 
 
 def test_a_study_of_a_model_that_is_not_compared_is_refused(
-    capsys: pytest.CaptureFixture[str], place: Path
+    capsys: pytest.CaptureFixture[str], base: Path
 ) -> None:
-    run = place / "hpo" / "results" / "NHITS_Q_small"
-    code, _, err = benchmark(capsys, place, "--models", "TFT_Q", "--run", str(run))
+    run = base / "hpo" / "results" / "NHITS_Q_small"
+    code, _, err = benchmark(capsys, base, "--models", "TFT_Q", "--run", str(run))
     assert code == 2
     assert "is a study of NHITS_Q, --models names none of it" in err
 
 
 def test_a_damaged_result_is_named_with_what_repairs_it(
-    capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
+    capsys: pytest.CaptureFixture[str], base: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(place, tmp_path / "place")
-    (result,) = (tmp_path / "place" / "hpo" / "results").glob("*/best_params_*.json")
+    shutil.copytree(base, tmp_path / "base")
+    (result,) = (tmp_path / "base" / "hpo" / "results").glob("*/best_params_*.json")
     result.write_text("{}", encoding="utf-8")
-    code, _, err = benchmark(capsys, tmp_path / "place")
+    code, _, err = benchmark(capsys, tmp_path / "base")
     assert code == 1
-    said = " ".join(err.split())
-    assert f"{result.name} lacks all_pareto_trials, best_mae" in said
-    assert "`paretocast consolidate --workspace" in said
+    message = " ".join(err.split())
+    assert f"{result.name} lacks all_pareto_trials, best_mae" in message
+    assert "`paretocast consolidate --workspace" in message
 
 
 def test_analyze_prints_the_table_and_writes_the_formats(
-    capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
+    capsys: pytest.CaptureFixture[str], base: Path, tmp_path: Path
 ) -> None:
-    workspace = place / "hpo"
+    workspace = base / "hpo"
     code, out, err = run_cli(
         capsys, "analyze", "--workspace", workspace, "--latex", tmp_path / "runs.tex"
     )
@@ -110,7 +110,7 @@ def test_analyze_prints_the_table_and_writes_the_formats(
     code, out, _ = run_cli(capsys, "analyze", "--workspace", workspace, "--format", "json")
     assert len(json.loads(out)["runs"]) == 1
     mine = ("analyze", "--workspace", workspace, "--dataset")
-    assert "NHITS_Q" in run_cli(capsys, *mine, place / "small.toml")[1]
+    assert "NHITS_Q" in run_cli(capsys, *mine, base / "small.toml")[1]
     code, _, err = run_cli(capsys, *mine, "smal")
     assert (code, "for this choice; it holds NHITS_Q on small" in err) == (1, True)
 
@@ -124,14 +124,14 @@ def test_analyze_without_a_run_says_what_makes_one(
 
 
 def test_consolidate_collects_the_best_and_summary_writes_nothing(
-    capsys: pytest.CaptureFixture[str], place: Path
+    capsys: pytest.CaptureFixture[str], base: Path
 ) -> None:
-    results = place / "hpo" / "results"
-    code, out, _ = run_cli(capsys, "consolidate", "--summary", "--workspace", place / "hpo")
+    results = base / "hpo" / "results"
+    code, out, _ = run_cli(capsys, "consolidate", "--summary", "--workspace", base / "hpo")
     assert code == 0
     assert "whole" in out
     assert not list(results.glob("*.json"))
-    code, _, _ = run_cli(capsys, "consolidate", "--workspace", place / "hpo")
+    code, _, _ = run_cli(capsys, "consolidate", "--workspace", base / "hpo")
     assert code == 0
     assert {path.name for path in results.glob("*.*")} == {
         "best_params_NHITS_Q_small.json",

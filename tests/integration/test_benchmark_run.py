@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark_cases import Silent, small_plan, small_settings, tune_small, write_dataset
 from builders import make_series, with_values
 from paretocast.benchmark import (
     BenchmarkPlan,
@@ -33,47 +34,46 @@ from paretocast.settings import TuneSettings
 from paretocast.training import TrainingInterrupted
 from paretocast.training.setup import TrainingSetup
 from paretocast.workspace import files
-from proofs import Silent, small_plan, small_settings, tune_small, write_dataset
 
 CREATED = "2026-01-01T00:00:00+00:00"
 FIRST_TEST_HOUR = 24 * 102
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set with a finished study on it in `hpo`."""
-    folder = tmp_path_factory.mktemp("proof")
+    folder = tmp_path_factory.mktemp("benchmark")
     tune_small(folder / "hpo", write_dataset(folder))
     return folder
 
 
 @pytest.fixture(scope="module")
-def settings(place: Path) -> TuneSettings:
-    return small_settings(place / "small.toml")
+def settings(base: Path) -> TuneSettings:
+    return small_settings(base / "small.toml")
 
 
 @pytest.fixture(scope="module")
-def plan(place: Path, settings: TuneSettings) -> BenchmarkPlan:
-    return small_plan(place / "hpo", settings, calibrators=("cqr", "aci"), refit=True, n_seeds=2)
+def plan(base: Path, settings: TuneSettings) -> BenchmarkPlan:
+    return small_plan(base / "hpo", settings, calibrators=("cqr", "aci"), refit=True, n_seeds=2)
 
 
 @pytest.fixture(scope="module")
-def proof(place: Path, plan: BenchmarkPlan) -> BenchmarkResult:
-    return run_benchmark(plan, kept_in=place / "kept", device="cpu", observer=Silent())
+def result(base: Path, plan: BenchmarkPlan) -> BenchmarkResult:
+    return run_benchmark(plan, kept_in=base / "kept", device="cpu", observer=Silent())
 
 
-def shifted(place: Path, hour: int, folder: str) -> Path:
+def shifted(base: Path, hour: int, folder: str) -> Path:
     """The same data set with one target changed, and a copy of the study beside it."""
     values = make_series(with_covariates=False).values.copy()
     values[hour] += 25.0
-    spec = write_dataset(place / folder, with_values(make_series(with_covariates=False), values))
-    shutil.copytree(place / "hpo", place / folder / "hpo", dirs_exist_ok=True)
+    spec = write_dataset(base / folder, with_values(make_series(with_covariates=False), values))
+    shutil.copytree(base / "hpo", base / folder / "hpo", dirs_exist_ok=True)
     return spec
 
 
-def choices(proof: BenchmarkResult) -> dict[str, Any]:
+def choices(result: BenchmarkResult) -> dict[str, Any]:
     """Everything that was decided before a test value may be read."""
-    described = describe_benchmark(proof, created=CREATED, assumptions=())
+    described = describe_benchmark(result, created=CREATED, assumptions=())
     return {
         "parameters": described["parameters"],
         "ensemble": described["ensemble"],
@@ -84,109 +84,111 @@ def choices(proof: BenchmarkResult) -> dict[str, Any]:
 
 
 def best_calibrator(plan: BenchmarkPlan, kept: Path) -> tuple[dict[str, Any], str]:
-    """What "auto" fits for the first training, and why."""
+    """Calibrator that "auto" fits for the first training, and the reason."""
     first = min(kept.glob("*.npz"), key=lambda path: path.stat().st_mtime_ns)
     calibrated = calibrate_test(plan.task, files.load_arrays(first), "auto", coverage=80.0)
     return calibrated.calibrator.as_json(), calibrated.reason
 
 
-def test_every_method_is_scored_with_every_calibrator(proof: BenchmarkResult) -> None:
-    rows = [(r.entry.method, r.entry.parameters, r.entry.wanted) for r in proof.comparison.rows]
+def test_every_method_is_scored_with_every_calibrator(result: BenchmarkResult) -> None:
+    rows = [(r.entry.method, r.entry.parameters, r.entry.wanted) for r in result.comparison.rows]
     assert len(rows) == len(set(rows))
     for method in (("NHITS_Q", "tuned"), ("NHITS_Q", "default"), ("ridge", "none")):
         assert {wanted for *who, wanted in rows if tuple(who) == method} == {"cqr", "aci"}
-    assert all(np.isfinite(row.scores["mae"]) for row in proof.comparison.rows)
+    assert all(np.isfinite(row.scores["mae"]) for row in result.comparison.rows)
 
 
 def test_methods_are_compared_with_references_and_with_default_parameters(
-    proof: BenchmarkResult,
+    result: BenchmarkResult,
 ) -> None:
-    pairs = {(d.method, d.other) for d in proof.comparison.differences if d.method.endswith("aci")}
+    pairs = {(d.method, d.other) for d in result.comparison.differences if d.method.endswith("aci")}
     assert ("NHITS_Q tuned, aci", "ridge, aci") in pairs
     assert ("NHITS_Q tuned, aci", "NHITS_Q default, aci") in pairs
     assert ("NHITS_Q default, aci", "ridge, aci") in pairs
     assert not any(method.startswith("ridge") for method, _ in pairs)
 
 
-def test_the_spread_is_over_trainings_and_a_reference_has_none(proof: BenchmarkResult) -> None:
-    by_method = {row.entry.method: row for row in proof.comparison.rows}
+def test_the_spread_is_over_trainings_and_a_reference_has_none(result: BenchmarkResult) -> None:
+    by_method = {row.entry.method: row for row in result.comparison.rows}
     assert by_method["NHITS_Q"].spread["mae"] > 0.0
     assert not by_method["ridge"].spread
 
 
 def test_changing_one_test_value_changes_no_choice_and_no_calibrator(
-    place: Path, proof: BenchmarkResult
+    base: Path, result: BenchmarkResult
 ) -> None:
     changed = FIRST_TEST_HOUR + 24 * 3 + 5
-    spec = shifted(place, changed, "changed")
+    spec = shifted(base, changed, "changed")
     plan = small_plan(
-        place / "changed" / "hpo",
+        base / "changed" / "hpo",
         small_settings(spec),
         calibrators=("cqr", "aci"),
         refit=True,
         n_seeds=2,
     )
-    kept = place / "changed" / "kept"
+    kept = base / "changed" / "kept"
     other = run_benchmark(plan, kept_in=kept, device="cpu", observer=Silent())
-    assert choices(other) == choices(proof)
-    assert best_calibrator(plan, kept) == best_calibrator(proof.plan, place / "kept")
-    for row, twin in zip(proof.comparison.rows, other.comparison.rows, strict=True):
+    assert choices(other) == choices(result)
+    assert best_calibrator(plan, kept) == best_calibrator(result.plan, base / "kept")
+    for row, twin in zip(result.comparison.rows, other.comparison.rows, strict=True):
         for before, after in zip(row.entry.forecasts, twin.entry.forecasts, strict=True):
             # Issues up to the changed day, that one included, know nothing of it.
             np.testing.assert_array_equal(before[:4], after[:4])
-    assert proof.comparison.rows[0].scores["mae"] != other.comparison.rows[0].scores["mae"]
+    assert result.comparison.rows[0].scores["mae"] != other.comparison.rows[0].scores["mae"]
 
 
 def test_finished_trainings_are_not_made_again(
-    place: Path, plan: BenchmarkPlan, proof: BenchmarkResult
+    base: Path, plan: BenchmarkPlan, result: BenchmarkResult
 ) -> None:
     observer = Silent()
-    repeated = run_benchmark(plan, kept_in=place / "kept", device="cpu", observer=observer)
+    repeated = run_benchmark(plan, kept_in=base / "kept", device="cpu", observer=observer)
     assert not observer.made
     assert len(observer.kept) == 2 * len(plan.candidates())
-    assert [r.scores for r in repeated.comparison.rows] == [r.scores for r in proof.comparison.rows]
+    assert [r.scores for r in repeated.comparison.rows] == [
+        r.scores for r in result.comparison.rows
+    ]
 
 
-def test_an_interrupted_benchmark_keeps_what_is_trained(place: Path, plan: BenchmarkPlan) -> None:
+def test_an_interrupted_benchmark_keeps_what_is_trained(base: Path, plan: BenchmarkPlan) -> None:
     observer = Silent()
     with pytest.raises(TrainingInterrupted):
         run_benchmark(
             replace(plan, n_seeds=1),
-            kept_in=place / "interrupted",
+            kept_in=base / "interrupted",
             device="cpu",
             observer=observer,
             should_stop=lambda: len(observer.made) >= 1,
         )
-    assert len(list((place / "interrupted").glob("*.npz"))) == 1
+    assert len(list((base / "interrupted").glob("*.npz"))) == 1
 
 
-def test_the_files_hold_what_was_compared(place: Path, proof: BenchmarkResult) -> None:
-    folder = place / "out"
-    save_benchmark(folder, proof, created=CREATED, assumptions=["none"])
+def test_the_files_hold_what_was_compared(base: Path, result: BenchmarkResult) -> None:
+    folder = base / "out"
+    save_benchmark(folder, result, created=CREATED, assumptions=["none"])
     metrics = files.load_json(folder / "metrics.json")
     with gzip.open(folder / "predictions.csv.gz", "rt", encoding="utf-8") as file:
         predictions = pd.read_csv(file)
-    task = proof.plan.task
+    task = result.plan.task
     n_points = len(task.issues["test"]) * task.shape.horizon_steps
-    assert len(predictions) == n_points * len(proof.comparison.rows)
+    assert len(predictions) == n_points * len(result.comparison.rows)
     assert predictions.iloc[0]["issue_time"] == "2021-04-13T00:00:00Z"
     own = predictions[(predictions["method"] == "ridge") & (predictions["calibrator"] == "aci")]
     row = next(r for r in metrics["rows"] if (r["method"], r["calibrator"]) == ("ridge", "aci"))
     assert row["mae"] == pytest.approx((own["q0.5"] - own["observed"]).abs().mean(), rel=1e-4)
     assert {r["parameters"] for r in metrics["rows"]} == {"tuned", "default", "none"}
-    assert len(pd.read_csv(folder / "metrics.csv")) == len(proof.comparison.rows)
+    assert len(pd.read_csv(folder / "metrics.csv")) == len(result.comparison.rows)
 
 
-def test_the_page_shows_scores_days_and_reliability(proof: BenchmarkResult) -> None:
-    page = benchmark_page(proof, verdicts=["better than the ridge"], notes=["a perfect forecast"])
+def test_the_page_shows_scores_days_and_reliability(result: BenchmarkResult) -> None:
+    page = benchmark_page(result, verdicts=["better than the ridge"], notes=["a perfect forecast"])
     for part in ('id="scores"', 'id="days"', 'id="reliability"', "a perfect forecast"):
         assert part in page
 
 
 def test_the_history_compares_with_the_best_on_the_same_hours_only(
-    tmp_path: Path, proof: BenchmarkResult
+    tmp_path: Path, result: BenchmarkResult
 ) -> None:
-    rows, path = proof.comparison.rows[:1], tmp_path / "history.csv"
+    rows, path = result.comparison.rows[:1], tmp_path / "history.csv"
     identity = {"created": CREATED, "folder": "a", "dataset": "small"}
     append_history(path, rows, test_sha256="one", **identity)
     append_history(path, rows, test_sha256="two", **identity)
@@ -197,46 +199,46 @@ def test_the_history_compares_with_the_best_on_the_same_hours_only(
     assert float(third["mae_improvement_percent"]) == pytest.approx(10.0, abs=0.01)
 
 
-def test_a_study_on_changed_data_is_refused(place: Path) -> None:
-    spec = shifted(place, 24 * 20, "other_data")
+def test_a_study_on_changed_data_is_refused(base: Path) -> None:
+    spec = shifted(base, 24 * 20, "other_data")
     with pytest.raises(StoreError, match="made on other data: values before the test split"):
-        small_plan(place / "other_data" / "hpo", small_settings(spec))
+        small_plan(base / "other_data" / "hpo", small_settings(spec))
 
 
-def test_a_study_that_has_seen_the_test_split_is_refused(place: Path) -> None:
-    spec = shifted(place, FIRST_TEST_HOUR + 100, "overlap")
+def test_a_study_that_has_seen_the_test_split_is_refused(base: Path) -> None:
+    spec = shifted(base, FIRST_TEST_HOUR + 100, "overlap")
     text = spec.read_text(encoding="utf-8")
     spec.write_text(text.replace("validation_to = 2021-04-12T23", "validation_to = 2021-04-11T23"))
     with pytest.raises(StoreError, match="it has seen what it would be tested on"):
-        small_plan(place / "overlap" / "hpo", small_settings(spec))
+        small_plan(base / "overlap" / "hpo", small_settings(spec))
 
 
-def test_a_study_of_another_task_is_refused_with_what_differs(place: Path) -> None:
+def test_a_study_of_another_task_is_refused_with_what_differs(base: Path) -> None:
     parameters = find_config(
         "NHITS_Q",
         "small",
-        workspace=place / "hpo",
-        given=small_settings(place / "small.toml"),
+        workspace=base / "hpo",
+        given=small_settings(base / "small.toml"),
     )
     assert parameters.study is not None
-    spec = place / "school.toml"
-    text = (place / "small.toml").read_text(encoding="utf-8")
+    spec = base / "school.toml"
+    text = (base / "small.toml").read_text(encoding="utf-8")
     spec.write_text(text.replace("Europe/Copenhagen", "Europe/Rome"), encoding="utf-8")
     with pytest.raises(StoreError, match="another task: calendar differ"):
-        small_plan(place / "hpo", small_settings(spec))
+        small_plan(base / "hpo", small_settings(spec))
 
 
-def test_an_unknown_method_or_calibrator_is_refused(place: Path, settings: TuneSettings) -> None:
+def test_an_unknown_method_or_calibrator_is_refused(base: Path, settings: TuneSettings) -> None:
     with pytest.raises(SettingsError, match="method 'luck' is unknown"):
-        small_plan(place / "hpo", settings, groups=("luck",))
+        small_plan(base / "hpo", settings, groups=("luck",))
     with pytest.raises(SettingsError, match="calibrator 'hope' is unknown"):
-        small_plan(place / "hpo", settings, calibrators=("hope",))
+        small_plan(base / "hpo", settings, calibrators=("hope",))
 
 
 def test_the_newest_finished_study_comes_first_then_general_parameters_then_defaults(
-    place: Path, settings: TuneSettings, tmp_path: Path
+    base: Path, settings: TuneSettings, tmp_path: Path
 ) -> None:
-    tuned = find_config("nhits_q", "small", workspace=place / "hpo", given=settings)
+    tuned = find_config("nhits_q", "small", workspace=base / "hpo", given=settings)
     assert tuned.kind == "tuned"
     assert tuned.study is not None
     assert "tuned on this data set: trial" in tuned.source
@@ -255,14 +257,14 @@ def test_the_newest_finished_study_comes_first_then_general_parameters_then_defa
         find_config("NHITS_Q", "small", workspace=tmp_path, given=settings)
 
 
-def test_a_named_study_of_another_data_set_is_refused(place: Path, settings: TuneSettings) -> None:
+def test_a_named_study_of_another_data_set_is_refused(base: Path, settings: TuneSettings) -> None:
     with pytest.raises(StoreError, match="is a study on small, expected one on heat"):
         find_config(
             "NHITS_Q",
             "heat",
-            workspace=place / "hpo",
+            workspace=base / "hpo",
             given=settings,
-            runs=[place / "hpo" / "results" / "NHITS_Q_small"],
+            runs=[base / "hpo" / "results" / "NHITS_Q_small"],
         )
 
 

@@ -44,21 +44,21 @@ def compared(*entries: Entry) -> Comparison:
 
 
 def test_a_worse_method_is_called_worse_and_a_better_one_better() -> None:
-    found = compared(
+    comparison = compared(
         entry("A", "tuned", calibrated()),
         entry("B", "tuned", calibrated(bias=2.0)),
         entry("ridge", "none", calibrated(bias=1.0)),
     )
-    verdicts = {(d.method, d.score): d.verdict for d in found.differences}
+    verdicts = {(d.method, d.score): d.verdict for d in comparison.differences}
     assert verdicts["A tuned, cqr", "mae"] == "better"
     assert verdicts["B tuned, cqr", "mae"] == "worse"
-    p_values = {d.method: d.p_value for d in found.differences if d.score == "mae"}
+    p_values = {d.method: d.p_value for d in comparison.differences if d.score == "mae"}
     assert max(p_values.values()) < 0.001
 
 
 def test_equal_forecasts_are_not_distinguishable_and_have_nothing_to_test() -> None:
-    found = compared(entry("A", "tuned", calibrated()), entry("ridge", "none", calibrated()))
-    difference = found.differences[0]
+    comparison = compared(entry("A", "tuned", calibrated()), entry("ridge", "none", calibrated()))
+    difference = comparison.differences[0]
     assert (difference.mean, difference.verdict) == (0.0, "not distinguishable")
     assert np.isnan(difference.p_value)
 
@@ -75,12 +75,12 @@ def test_a_row_is_the_mean_over_seeds_with_their_spread() -> None:
 
 
 def test_the_choice_follows_validation_and_not_the_test_score() -> None:
-    found = compared(
+    comparison = compared(
         entry("A", "tuned", calibrated(bias=3.0), pinball=0.1),
         entry("B", "tuned", calibrated(), pinball=0.2),
         entry("C", "default", calibrated(), pinball=0.01),
     )
-    assert found.chosen == 0
+    assert comparison.chosen == 0
 
 
 def test_without_a_tuned_method_nothing_is_chosen() -> None:
@@ -88,35 +88,35 @@ def test_without_a_tuned_method_nothing_is_chosen() -> None:
 
 
 def test_methods_with_different_calibrators_are_not_compared() -> None:
-    found = compared(
+    comparison = compared(
         entry("A", "tuned", calibrated(), wanted="cqr"),
         entry("ridge", "none", calibrated(bias=1.0), wanted="isotonic"),
     )
-    assert not found.differences
+    assert not comparison.differences
 
 
 def test_the_best_reference_is_one_under_the_same_calibrator() -> None:
-    found = compared(
+    comparison = compared(
         entry("ridge", "none", calibrated(bias=1.0), wanted="cqr"),
         entry("naive", "none", calibrated(bias=2.0), wanted="cqr"),
         entry("ridge", "none", calibrated(), wanted="none"),
     )
-    best = found.best_reference("mae", "cqr")
-    assert best is found.rows[0]
+    best = comparison.best_reference("mae", "cqr")
+    assert best is comparison.rows[0]
 
 
 def test_a_day_without_observations_is_left_out() -> None:
     observed = observations()
     observed[5] = np.nan
-    found = compare(
+    comparison = compare(
         observed,
         [entry("A", "tuned", calibrated()), entry("ridge", "none", calibrated(bias=1.0))],
         levels=LEVELS,
         coverage=80.0,
         seasonal_scale=1.0,
     )
-    assert found.rows[0].scores["n"] == (N_DAYS - 1) * N_HOURS
-    assert all(np.isfinite(d.mean) for d in found.differences)
+    assert comparison.rows[0].scores["n"] == (N_DAYS - 1) * N_HOURS
+    assert all(np.isfinite(d.mean) for d in comparison.differences)
 
 
 def test_an_ensemble_is_made_of_forecasts_that_err_to_both_sides() -> None:

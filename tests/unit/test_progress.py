@@ -54,8 +54,8 @@ def test_a_result_may_be_the_mean_over_repeats() -> None:
 def test_a_result_that_contradicts_its_records_is_named(
     changes: dict[str, object], fault: str
 ) -> None:
-    (found,) = check_result(make_result(**changes), RECORDS)
-    assert fault in found
+    (message,) = check_result(make_result(**changes), RECORDS)
+    assert fault in message
 
 
 def test_the_end_of_a_log_is_what_a_person_would_see(tmp_path: Path) -> None:

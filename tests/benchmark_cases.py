@@ -86,7 +86,7 @@ def small_plan(
     refit: bool = False,
     n_seeds: int = 1,
 ) -> BenchmarkPlan:
-    """What the benchmark of the small study would do."""
+    """The plan of a benchmark of the small study."""
     return plan_benchmark(
         [find_config("NHITS_Q", "small", workspace=workspace, given=settings)],
         groups=groups,
