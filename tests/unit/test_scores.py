@@ -215,7 +215,7 @@ def test_coverage_error_loses_the_sign() -> None:
 
 def test_a_score_registered_twice_or_of_no_known_unit_is_refused() -> None:
     mae = score_table.SCORES["mae"]
-    for name in ("mae", "n"):
+    for name in ("mae", "n", "calibrated_picp"):
         with pytest.raises(SettingsError, match=f"score '{name}' exists already"):
             score_table.register_score(replace(mae, name=name))
     with pytest.raises(SettingsError, match="name not of letters"):

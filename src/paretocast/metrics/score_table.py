@@ -197,8 +197,8 @@ def register_score(score: Score) -> None:
     SettingsError
         If its name is taken.
     """
-    if score.name == "n":
-        raise SettingsError("score 'n' exists already, expected another name")
+    if score.name in ("n", *CALIBRATED_SCORES):
+        raise SettingsError(f"score {score.name!r} exists already, expected another name")
     SCORES.add(score.name, score)
 
 
@@ -306,16 +306,6 @@ def square_error(points: Points) -> Floats:
     return np.square(points.observed - points.median)
 
 
-def target(points: Points) -> Floats:
-    """The observation."""
-    return points.observed
-
-
-def target_square(points: Points) -> Floats:
-    """The square of the observation."""
-    return np.square(points.observed)
-
-
 def above_floor(points: Points) -> Floats:
     """1 where the observation is large enough for a percentage error, else 0."""
     size = np.abs(points.observed)
@@ -349,11 +339,6 @@ def inside(points: Points) -> Floats:
     return ((lower <= points.observed) & (points.observed <= upper)).astype(np.float64)
 
 
-def inside_percent(points: Points) -> Floats:
-    """100 where the observation lies in the interval, bounds included, else 0."""
-    return 100.0 * inside(points)
-
-
 def width(points: Points) -> Floats:
     """Width of the interval."""
     lower, upper = points.interval
@@ -368,24 +353,16 @@ def winkler_loss(points: Points) -> Floats:
 _GROUP_MEANS: dict[str, Quantity] = {
     "mae": absolute_error,
     "pinball": reported_pinball,
-    "picp": inside_percent,
+    "picp": lambda points: 100.0 * inside(points),
     "mean_width": width,
     "winkler": winkler_loss,
 }
-
-
-def _rmse(means: Means, _: Points) -> Floats:
-    return np.sqrt(np.maximum(means[0], 0.0))
 
 
 def _mape(means: Means, _: Points) -> Floats:
     relative, counted = means
     with np.errstate(divide="ignore", invalid="ignore"):
         return _finite(100.0 * relative / counted)
-
-
-def _mase(means: Means, points: Points) -> Floats:
-    return means[0] / points.seasonal_scale
 
 
 def _r2(means: Means, _: Points) -> Floats:
@@ -399,10 +376,6 @@ def _picp(means: Means, _: Points) -> Floats:
     return np.clip(100.0 * means[0], 0.0, 100.0)
 
 
-def _coverage_error(means: Means, points: Points) -> Floats:
-    return np.abs(_picp(means, points) - points.coverage)
-
-
 def _finite(values: Floats) -> Floats:
     return np.where(np.isfinite(values), values, np.nan)
 
@@ -413,7 +386,9 @@ def _picp_of(points: Points) -> float:
 
 for _score in (
     Score("mae", "MAE", TARGET, (absolute_error,)),
-    Score("rmse", "RMSE", TARGET, (square_error,), _rmse),
+    Score(
+        "rmse", "RMSE", TARGET, (square_error,), lambda means, _: np.sqrt(np.maximum(means[0], 0.0))
+    ),
     Score(
         "mape",
         "MAPE",
@@ -422,12 +397,19 @@ for _score in (
         _mape,
         compute=lambda points: mape(points.observed, points.median),
     ),
-    Score("mase", "MASE", UNITLESS, (absolute_error,), _mase, published=False),
+    Score(
+        "mase",
+        "MASE",
+        UNITLESS,
+        (absolute_error,),
+        lambda means, points: means[0] / points.seasonal_scale,
+        published=False,
+    ),
     Score(
         "r2",
         "R²",
         UNITLESS,
-        (square_error, target, target_square),
+        (square_error, lambda points: points.observed, lambda points: np.square(points.observed)),
         _r2,
         direction=MAXIMIZE,
         published=False,
@@ -457,7 +439,7 @@ for _score in (
         "|PICP − target|",
         PERCENT,
         (inside,),
-        _coverage_error,
+        lambda means, points: np.abs(_picp(means, points) - points.coverage),
         published=False,
         compute=lambda points: coverage_error(_picp_of(points), points.coverage),
     ),

@@ -88,19 +88,18 @@ _CONSTRAINT = re.compile(r"\s*([A-Za-z0-9_]+)\s*(>=|<=|=>|=<|>|<|==?)\s*(\S+?)\s
 
 def known_objectives() -> dict[str, Objective]:
     """Every objective by name: the scores that have a better side, plain and calibrated."""
-    first = [SCORES[name] for name in DEFAULT_OBJECTIVES]
-    scores = [*first, *(score for score in SCORES.values() if score not in first)]
-    objectives = [
-        Objective(score.name, score.label, score.unit, -1 if score.direction == MAXIMIZE else 1)
-        for score in scores
-        if score.direction
+    entries = [
+        *(
+            (name, SCORES[name].label, name)
+            for name in dict.fromkeys((*DEFAULT_OBJECTIVES, *SCORES))
+        ),
+        *((name, f"{SCORES[of].label}, calibrated", of) for name, of in CALIBRATED_SCORES.items()),
     ]
-    calibrated = [
-        Objective(name, f"{SCORES[plain].label}, calibrated", SCORES[plain].unit)
-        for name, plain in CALIBRATED_SCORES.items()
-        if SCORES[plain].direction
-    ]
-    return {objective.name: objective for objective in (*objectives, *calibrated)}
+    return {
+        name: Objective(name, label, SCORES[of].unit, -1 if SCORES[of].direction == MAXIMIZE else 1)
+        for name, label, of in entries
+        if SCORES[of].direction
+    }
 
 
 def parse_objectives(names: Sequence[str]) -> tuple[Objective, ...]:
@@ -119,7 +118,7 @@ def parse_objectives(names: Sequence[str]) -> tuple[Objective, ...]:
         if full_name in SCORES:
             raise SettingsError(
                 f"{name} has no good side to search for; expected coverage_error as objective, or "
-                'a requirement such as "picp >= 75"'
+                f'a requirement such as "{name} >= 75"'
             )
         raise SettingsError(
             f"objective {name!r} is unknown, expected some of {', '.join(objectives)}"
