@@ -67,8 +67,9 @@ def measure(model: str, n_steps: int) -> dict[str, Any]:
     from paretocast.data.scaling import Transform
     from paretocast.settings import TrainingSettings, TuneSettings
     from paretocast.training import use_threads
+    from paretocast.training.memory import peak_memory_mib
     from paretocast.training.setup import TrainingSetup, start_training
-    from paretocast.training.trial import peak_memory_mib, run_trial
+    from paretocast.training.trial import run_trial
 
     use_threads(1)
     training = TrainingSettings(

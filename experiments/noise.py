@@ -27,8 +27,9 @@ from paretocast.search.space import Choice, Config, FloatRange, Space
 from paretocast.settings import TrainingSettings, TuneSettings
 from paretocast.study.outcome import summarise
 from paretocast.study.repeats import seed_spread
+from paretocast.training.scoring import draw_on_tune
 from paretocast.training.setup import TrainingSetup
-from paretocast.training.trial import TrialRecord, draw_on_tune, run_trial, trial_seed
+from paretocast.training.trial import TrialRecord, run_trial, trial_seed
 
 SCORES = ("mae", "pinball", "picp", "coverage_error", "mean_width")
 

@@ -7,8 +7,9 @@ from paretocast.search.models import MODELS
 from paretocast.search.samplers import design_point
 from paretocast.search.selection import TrialState
 from paretocast.settings import TrainingSettings, TuneSettings
+from paretocast.training.memory import peak_memory_mib, reset_peak_memory
 from paretocast.training.setup import TrainingSetup, start_training, step_cost
-from paretocast.training.trial import peak_memory_mib, reset_peak_memory, run_trial, trial_seed
+from paretocast.training.trial import run_trial, trial_seed
 
 
 def test_peak_memory_is_that_of_the_trial_and_not_of_an_earlier_one() -> None:

@@ -74,21 +74,21 @@ def fit_target_scaling(train_values: NDArray[np.float64], transform: Transform) 
     DataError
         If nothing was observed, or if `log1p` meets a negative value.
     """
-    known = train_values[~np.isnan(train_values)]
-    if not known.size:
+    observed = train_values[~np.isnan(train_values)]
+    if not observed.size:
         raise DataError(
             "the train period holds no observed value, expected some to fit the scaling on"
         )
     if transform is Transform.AUTO:
-        transform = Transform.NONE if known.min() < 0.0 else Transform.LOG1P
-    if transform is Transform.LOG1P and known.min() < 0.0:
+        transform = Transform.NONE if observed.min() < 0.0 else Transform.LOG1P
+    if transform is Transform.LOG1P and observed.min() < 0.0:
         raise DataError(
             "transform log1p needs a non-negative target, the train period goes down to "
-            f"{known.min():g}; use transform none"
+            f"{observed.min():g}; use transform none"
         )
-    positive = known[known > 0.0]
+    positive = observed[observed > 0.0]
     offset = LOG_OFFSET_SHARE * float(np.median(positive)) if positive.size else 1.0
-    raw = TargetScaling(transform, offset, center=0.0, spread=1.0).scale(known)
+    raw = TargetScaling(transform, offset, center=0.0, spread=1.0).scale(observed)
     return TargetScaling(transform, offset, float(raw.mean()), float(raw.std()) or 1.0)
 
 

@@ -1,1 +1,1 @@
-"""Forecasting models behind one contract (`base`) and the references they must beat."""
+"""Forecasting models behind one contract (`base`) and the baselines they must beat."""

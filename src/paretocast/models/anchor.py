@@ -1,19 +1,20 @@
-"""A first guess for every window, which a model then has only to correct.
+"""The anchor: a linear forecast of every window, which a model then has only to correct.
 
-The guess is a ridge regression on the window's own history, the same hours of the weeks before and
+It is a ridge regression on the window's own history, the same hours of the weeks before and
 what is known of the horizon, one for each hour of issue. It works on distances from the mean of the
 last week: on a demand that has grown beyond anything in the train split it is as right as on any.
 Most of what a day-ahead forecast can know is linear, and a network takes thousands of steps to find
 what the normal equations give in seconds; what it adds is the rest, and the spread. (Residual
 learning, as in Zhang 2003, Neurocomputing 50, 159-175.)
 
-A guess for a train window comes from a regression that has not seen that part of the train period:
-otherwise its errors would be smaller there than later, and intervals learned from them too narrow.
+The forecast of a train window comes from a regression that has not learned from that part of the
+train period: otherwise its errors would be smaller there than later, and intervals learned from
+them too narrow.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,20 +39,20 @@ PENALTIES = (10.0, 100.0, 1000.0)
 N_WEEKS = 4  # whose same hours are averaged
 N_FOLDS = 5
 INFLATIONS = 0.5, 4.0  # beyond them the stop split is another series
-FEWEST_DAYS = 180  # of a train split, for an anchor that nobody asked for
+FEWEST_DAYS = 180  # of a train split, for an anchor that the settings leave to `auto`
 # What is known of a long horizon is averaged over so many hours: thousands of columns otherwise.
 LONG_HORIZON, LONG_BLOCK = 48, 6
 
 
 def is_long_enough(task: Task) -> bool:
-    """Whether a train split has the observed hours for an anchor that helps."""
+    """Return True if a train split has the observed hours for an anchor that helps."""
     observed = ~np.isnan(task.series.values[task.issues["train"]])
     return int(observed.sum()) >= FEWEST_DAYS * STEPS_PER_DAY
 
 
 @dataclass(frozen=True)
 class Anchor:
-    """First guesses at every level, scaled units.
+    """Linear forecasts at every level, scaled units.
 
     Attributes
     ----------
@@ -61,7 +62,7 @@ class Anchor:
         What is added for each level, by month and hour of issue: quantiles of the errors at that
         hour and time of the year, on the windows it was learned from, times `inflation`.
     group : ndarray of shape (T,)
-        Which row of `spread` belongs to the window issued at each position.
+        Row of `spread` that belongs to the window issued at each position.
     inflation : float
         Mean absolute error on the stop split over that on the train split at the same hours and
         times of the year.
@@ -108,13 +109,14 @@ def _groups(task: Task) -> Positions:
 
 
 def _inflation(stop_errors: Floats, size: Floats, group: Positions, task: Task) -> float:
-    """How much larger errors (N, H) of the stop split are than usual; 1 if nobody can tell."""
+    """Ratio of errors (N, H) of the stop split to the usual ones; 1 if there is none to compare."""
     usual = np.broadcast_to(size[group[task.issues["stop"]]][:, None], stop_errors.shape)
-    seen = ~np.isnan(stop_errors)
-    if not seen.any() or not usual[seen].mean() > 0.0:
+    observed = ~np.isnan(stop_errors)
+    if not observed.any() or not usual[observed].mean() > 0.0:
         return 1.0
     low, high = INFLATIONS
-    return float(np.clip(np.abs(stop_errors[seen]).mean() / usual[seen].mean(), low, high))
+    ratio = np.abs(stop_errors[observed]).mean() / usual[observed].mean()
+    return float(np.clip(ratio, low, high))
 
 
 def _spread_by_group(task: Task, errors: Floats, group: Positions) -> tuple[Floats, Floats]:
@@ -123,30 +125,30 @@ def _spread_by_group(task: Task, errors: Floats, group: Positions) -> tuple[Floa
     A month takes its neighbours along, and all months where these have too few windows; an hour
     without any takes all hours.
     """
-    seen = np.isnan(errors).mean(axis=1) <= MOST_MISSING_SHARE
-    errors, group = errors[seen], group[seen]
+    usable = np.isnan(errors).mean(axis=1) <= MOST_MISSING_SHARE
+    errors, group = errors[usable], group[usable]
     months, hours = group // STEPS_PER_DAY, group % STEPS_PER_DAY
     spread = np.empty((MONTHS * STEPS_PER_DAY, errors.shape[1], len(task.shape.levels)))
     size = np.empty(len(spread))
     for hour in range(STEPS_PER_DAY):
-        own = hours == hour
-        if not own.any():
-            own = np.ones(len(hours), dtype=np.bool_)
+        at_hour = hours == hour
+        if not at_hour.any():
+            at_hour = np.ones(len(hours), dtype=np.bool_)
         for month in range(MONTHS):
-            near = own & np.isin(months, [(month + i) % MONTHS for i in (-1, 0, 1)])
-            kept = errors[near if near.sum() >= FEWEST_WINDOWS else own]
+            in_season = at_hour & np.isin(months, [(month + i) % MONTHS for i in (-1, 0, 1)])
+            pooled = errors[in_season if in_season.sum() >= FEWEST_WINDOWS else at_hour]
             row = month * STEPS_PER_DAY + hour
-            spread[row] = _quantiles(kept, task.shape.levels)
-            size[row] = np.nanmean(np.abs(kept))
+            spread[row] = _quantiles(pooled, task.shape.levels)
+            size[row] = np.nanmean(np.abs(pooled))
     return spread, size
 
 
 def _quantiles(errors: Floats, levels: Sequence[float]) -> Floats:
     """Quantiles of errors (N, H) by step, (H, Q); those of all steps where one has no error."""
-    unknown = np.isnan(errors)
-    if not unknown.any():
+    missing = np.isnan(errors)
+    if not missing.any():
         return np.asarray(np.quantile(errors, levels, axis=0).T)
-    empty = unknown.all(axis=0)
+    empty = missing.all(axis=0)
     quantiles = np.empty((errors.shape[1], len(levels)))
     quantiles[~empty] = np.nanquantile(errors[:, ~empty], levels, axis=0).T
     quantiles[empty] = np.nanquantile(errors, levels)
@@ -154,14 +156,14 @@ def _quantiles(errors: Floats, levels: Sequence[float]) -> Floats:
 
 
 def _errors(arrays: ScaledArrays, points: NDArray[np.float32], positions: Positions) -> Floats:
-    """What was observed less the guess, (N, H); NaN where nothing was observed."""
+    """Observations minus forecasts, (N, H); NaN where nothing was observed."""
     hours = positions[:, None] + np.arange(points.shape[1])
     errors = arrays.history[hours].astype(np.float64) - points[positions]
     return np.where(arrays.observed_mask[hours] > 0.0, errors, np.nan)
 
 
 def _fit_points(task: Task, arrays: ScaledArrays, learned: Positions) -> NDArray[np.float32]:
-    """The guesses of regressions on the windows at `learned`, (T, H)."""
+    """Forecasts (T, H) of regressions learned from the windows at `learned`."""
     steps = task.shape.horizon_steps
     n_hours = len(arrays.history)
     points = np.zeros((n_hours, steps), dtype=np.float32)
@@ -169,52 +171,55 @@ def _fit_points(task: Task, arrays: ScaledArrays, learned: Positions) -> NDArray
     table = _Table(task, arrays, learned)
     penalty = _choose_penalty(table, int(task.issues["tune"][0]) % STEPS_PER_DAY)
     for hour in range(STEPS_PER_DAY):
-        asked = positions[positions % STEPS_PER_DAY == hour]
-        points[asked] = table.guesses(asked, hour, penalty) + table.level(asked)
+        issued = positions[positions % STEPS_PER_DAY == hour]
+        points[issued] = table.forecasts(issued, hour, penalty) + table.level(issued)
     return points
 
 
 def _choose_penalty(table: _Table, hour: int) -> float:
-    """The penalty with the lowest error at one hour of issue, on the folds that were left out."""
+    """The penalty with the lowest cross-validated error at an hour of issue."""
     windows = table.windows_at(hour)
     targets = table.targets(windows)
     errors = {
-        penalty: np.abs(table.guesses(windows, hour, penalty) - targets).mean()
+        penalty: np.abs(table.forecasts(windows, hour, penalty) - targets).mean()
         for penalty in PENALTIES
     }
     return min(errors, key=lambda penalty: errors[penalty])
 
 
-@dataclass(frozen=True)
 class _Table:
-    """Rows of the regressions, and their sums of products by hour of issue and fold."""
+    """Rows of the regressions, and their sums of products by hour of issue and fold.
 
-    task: Task
-    arrays: ScaledArrays
-    learned: Positions
-    # By hour of issue: X'X (folds, F, F), X'Y (folds, F, H), number of windows.
-    sums: dict[int, tuple[Floats, Floats, int]] = field(default_factory=dict)
+    The sums of the hours around the last one asked for are cached.
+    """
+
+    def __init__(self, task: Task, arrays: ScaledArrays, learned: Positions) -> None:
+        self.task = task
+        self.arrays = arrays
+        self.learned = learned
+        # By hour of issue: X'X (folds, F, F), X'Y (folds, F, H), number of windows.
+        self._sums: dict[int, tuple[Floats, Floats, int]] = {}
 
     def fold_of(self, positions: Positions) -> Positions:
-        """Which stretch of the learned windows each position lies in; -1 outside of them."""
+        """Number of the fold of the learned windows that each position lies in; -1 outside."""
         first, last = int(self.learned[0]), int(self.learned[-1])
         folds = (positions - first) * N_FOLDS // (last + 1 - first)
         folds[(positions < first) | (positions > last)] = -1
         return folds
 
-    def guesses(self, positions: Positions, hour: int, penalty: float) -> Floats:
+    def forecasts(self, positions: Positions, hour: int, penalty: float) -> Floats:
         """Distances from the level that the regressions of an hour of issue expect, (N, H)."""
         columns, folds = self.columns(positions), self.fold_of(positions)
         squares, products = self.sums_around(hour)
         all_squares, all_products = squares.sum(axis=0), products.sum(axis=0)
-        guesses = np.empty((len(positions), products.shape[2]))
+        forecasts = np.empty((len(positions), products.shape[2]))
         if (outside := folds < 0).any():
-            guesses[outside] = columns[outside] @ _solve(all_squares, all_products, penalty)
+            forecasts[outside] = columns[outside] @ _solve(all_squares, all_products, penalty)
         for fold in range(N_FOLDS):
             if (inside := folds == fold).any():
                 others = all_squares - squares[fold], all_products - products[fold]
-                guesses[inside] = columns[inside] @ _solve(*others, penalty)
-        return guesses
+                forecasts[inside] = columns[inside] @ _solve(*others, penalty)
+        return forecasts
 
     def windows_at(self, hour: int) -> Positions:
         """Windows to learn from that are issued at an hour, mostly observed, the rest filled."""
@@ -222,8 +227,8 @@ class _Table:
         hours = positions[:, None] + np.arange(self.task.shape.horizon_steps)
         observed = self.arrays.observed_mask[hours].mean(axis=1) >= 1.0 - MOST_MISSING_SHARE
         usable = self.arrays.history_mask[hours].all(axis=1)
-        kept: Positions = positions[observed & usable]
-        return kept
+        selected: Positions = positions[observed & usable]
+        return selected
 
     def targets(self, positions: Positions) -> Floats:
         """Distances of the horizon from the level, (N, H)."""
@@ -247,9 +252,9 @@ class _Table:
         back = STEPS_PER_WEEK * np.arange(first, first + N_WEEKS)
         hours = positions[:, None, None] - back[:, None] + steps  # (N, weeks, H)
         history, mask = self._past(np.maximum(hours, 0))
-        there = mask * (hours >= 0)
-        means = (history * there).sum(axis=1) / np.maximum(there.sum(axis=1), 1.0)
-        return np.where(there.any(axis=1), means, self.level(positions))
+        mask = mask * (hours >= 0)
+        means = (history * mask).sum(axis=1) / np.maximum(mask.sum(axis=1), 1.0)
+        return np.where(mask.any(axis=1), means, self.level(positions))
 
     def _past(self, hours: Positions) -> tuple[Floats, Floats]:
         """Target and mask at given hours; both 0 inside long gaps."""
@@ -274,18 +279,18 @@ class _Table:
         """X'X (folds, F, F) and X'Y (folds, F, H) over the hours of issue around this one."""
         offsets = range(-HOURS_BESIDE, HOURS_BESIDE + 1)
         around = [(hour + offset) % STEPS_PER_DAY for offset in offsets]
-        for passed in set(self.sums) - set(around):  # as large as they are many
-            del self.sums[passed]
-        for missing in set(around) - set(self.sums):
-            self.sums[missing] = self._sums_of(missing)
-        if (n_windows := sum(self.sums[near][2] for near in around)) < FEWEST_WINDOWS:
+        for passed in set(self._sums) - set(around):  # as large as they are many
+            del self._sums[passed]
+        for missing in set(around) - set(self._sums):
+            self._sums[missing] = self._sums_of(missing)
+        if (n_windows := sum(self._sums[near][2] for near in around)) < FEWEST_WINDOWS:
             raise DataError(
                 f"anchor ridge has {n_windows} windows to learn from around hour {hour}, expected "
                 f"{FEWEST_WINDOWS}; bring a longer train period or use --anchor none"
             )
-        squares, products, _ = self.sums[around[0]]
+        squares, products, _ = self._sums[around[0]]
         for near in around[1:]:
-            squares, products = squares + self.sums[near][0], products + self.sums[near][1]
+            squares, products = squares + self._sums[near][0], products + self._sums[near][1]
         return squares, products
 
     def _sums_of(self, hour: int) -> tuple[Floats, Floats, int]:

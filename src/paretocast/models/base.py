@@ -66,10 +66,10 @@ class Batch:
     known : Tensor of shape (B, L + H, K)
         Covariates known for history and horizon.
     hours : Tensor of shape (B, L), integer, or None
-        Which hours of one series the histories are: equal numbers stand for equal values of
+        Positions of the history's hours in the series: equal numbers stand for equal values of
         target, mask and covariates. What depends on an hour alone can then be computed once.
     anchor : Tensor of shape (B, H, Q), or None
-        A first guess at the quantiles of the horizon, which the model corrects.
+        Linear forecast of the horizon's quantiles, which the model corrects.
     """
 
     history: Tensor

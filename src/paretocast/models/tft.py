@@ -1,4 +1,4 @@
-"""The Temporal Fusion Transformer of NeuralForecast: the same weights at a fraction of the cost.
+"""The Temporal Fusion Transformer: NeuralForecast's architecture at a fraction of the cost.
 
 Axes: B windows, L history steps, H horizon steps, T = L + H, V variables, D hidden units, N = T B
 rows. Tensors run time first, (T, B, D), so that history and horizon are contiguous halves.

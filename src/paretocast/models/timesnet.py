@@ -1,4 +1,4 @@
-"""TimesNet of NeuralForecast, with the same weights at a fraction of the cost.
+"""TimesNet: NeuralForecast's architecture with the same weights at a fraction of the cost.
 
 Axes: B windows, L history steps, H horizon steps, T = L + H, D hidden units, C conv_hidden units.
 Tensors run time first, (T, B, D): folding by a period is then a view. A period folds T steps to an
@@ -62,14 +62,14 @@ def dominant_periods(
     >>> dominant_periods(wave, 192, 2)
     (24, 12)
     """
-    seen = np.isfinite(history)
-    if len(history) < window_steps or not seen.any():
+    observed = np.isfinite(history)
+    if len(history) < window_steps or not observed.any():
         raise DataError(
-            f"history has {len(history)} steps and {int(seen.sum())} values, expected at least one "
-            f"window of {window_steps} steps to find periods in"
+            f"history has {len(history)} steps and {int(observed.sum())} values, expected at least "
+            f"one window of {window_steps} steps to find periods in"
         )
     steps = np.arange(len(history))
-    bridged = np.interp(steps, steps[seen], history[seen])
+    bridged = np.interp(steps, steps[observed], history[observed])
     windows = np.lib.stride_tricks.sliding_window_view(bridged, window_steps)
     windows = windows[:: max(1, window_steps // 2)]
     amplitude = np.abs(np.fft.rfft(windows - windows.mean(axis=1, keepdims=True))).mean(axis=0)
@@ -260,8 +260,8 @@ def _positions(steps: int, hidden_size: int) -> Tensor:
 
 
 def _default_periods(steps: int) -> tuple[int, ...]:
-    wanted = [24, steps, 12, 8, steps // 2, *(steps // f for f in range(3, steps // 2 + 1))]
-    return tuple(dict.fromkeys(period for period in wanted if 2 <= period <= steps))
+    candidates = [24, steps, 12, 8, steps // 2, *(steps // f for f in range(3, steps // 2 + 1))]
+    return tuple(dict.fromkeys(period for period in candidates if 2 <= period <= steps))
 
 
 def _checked(periods: Sequence[int], top_k: int, steps: int) -> tuple[int, ...]:

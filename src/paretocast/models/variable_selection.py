@@ -236,7 +236,7 @@ def _blocks(n_variables: int, n_rows: int, width: int) -> list[slice]:
 
 
 class _State(NamedTuple):
-    """What the networks computed on a block of rows."""
+    """Intermediate results of the networks on a block of rows."""
 
     hidden: Tensor  # (V, rows, D)
     inner: Tensor  # (V, rows, D), dropped positions 0, the others not yet scaled

@@ -1,4 +1,4 @@
-"""Search ranges: what a config may be, and how Optuna is asked for one."""
+"""Search ranges, the configs in them, and both in Optuna's terms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import Trial
 
-# What may propose points of a space; `proposals` has them.
+# Names of the samplers in `search.samplers`.
 SAMPLERS = ("mfgp", "tpe", "gp", "nsga2", "nsga3", "random", "qmc")
 DEFAULT_SAMPLER = "mfgp"
 
@@ -39,7 +39,7 @@ class IntRange:
         return IntDistribution(self.low, self.high)
 
     def holds(self, value: Value) -> bool:
-        """Whether `value` lies in the range."""
+        """Return True if `value` lies in the range."""
         return isinstance(value, int) and self.low <= value <= self.high
 
     def at(self, share: float) -> Value:
@@ -47,7 +47,7 @@ class IntRange:
         return min(self.high, self.low + int(share * (self.high - self.low + 1)))
 
     def share(self, value: Value) -> float:
-        """How far through the range a value of it lies: `at` of the share gives the value."""
+        """Position of a value in the range, 0 to 1: `at` of the share gives the value."""
         return (int(value) - self.low + 0.5) / (self.high - self.low + 1)
 
     def nearest(self, value: Value) -> Value | None:
@@ -72,7 +72,7 @@ class FloatRange:
         return FloatDistribution(self.low, self.high, log=self.log)
 
     def holds(self, value: Value) -> bool:
-        """Whether `value` lies in the range."""
+        """Return True if `value` lies in the range."""
         return isinstance(value, int | float) and self.low <= value <= self.high
 
     def at(self, share: float) -> Value:
@@ -83,7 +83,7 @@ class FloatRange:
         return min(self.high, self.low + share * (self.high - self.low))
 
     def share(self, value: Value) -> float:
-        """How far through the range a value of it lies, on its scale."""
+        """Position of a value in the range, 0 to 1, on its scale."""
         if self.low == self.high:
             return 0.5
         if self.log:
@@ -110,7 +110,7 @@ class Choice:
         return CategoricalDistribution(self.values)
 
     def holds(self, value: Value) -> bool:
-        """Whether `value` is among the choices."""
+        """Return True if `value` is among the choices."""
         return value in self.values
 
     def at(self, share: float) -> Value:
@@ -118,7 +118,7 @@ class Choice:
         return self.values[min(len(self.values) - 1, int(share * len(self.values)))]
 
     def share(self, value: Value) -> float:
-        """How far through the list a choice lies: `at` of the share gives the choice."""
+        """Position of a choice in the list, 0 to 1: `at` of the share gives the choice."""
         return (self.values.index(value) + 0.5) / len(self.values)
 
     def nearest(self, value: Value) -> Value | None:
@@ -203,10 +203,10 @@ def config_at(space: Space, shares: Sequence[float]) -> Config:
 
 
 def shares_of(space: Space, config: Mapping[str, Value]) -> list[float]:
-    """Where a config lies in the unit cube, in the order of the space.
+    """Coordinates of a config in the unit cube, in the order of the space.
 
-    The inverse of `config_at`, but for heads that depend on the hidden size: their place is that
-    in the whole list, so that equal numbers of heads lie at the same place.
+    The inverse of `config_at`, but for heads that depend on the hidden size: their coordinate is
+    that in the whole list, so that equal numbers of heads have the same one.
 
     >>> shares_of({"a": IntRange(1, 4), "b": Choice((16, 32))}, {"a": 3, "b": 32})
     [0.625, 0.75]
@@ -215,7 +215,7 @@ def shares_of(space: Space, config: Mapping[str, Value]) -> list[float]:
 
 
 def nearest_config(space: Space, config: Mapping[str, Value]) -> tuple[Config, list[str]] | None:
-    """The point of the space closest to a config of another one, and what had to change.
+    """The point of the space closest to a config of another one, and the changes it takes.
 
     Returns
     -------

@@ -24,7 +24,7 @@ from paretocast.study.outcome import Outcome, summarise
 from paretocast.study.repeats import average_over_seeds, plan_repeat
 from paretocast.study.stopping import has_stalled, worst_corner
 from paretocast.study.trial_store import TrainingId
-from paretocast.training.trial import draw_on_tune, score_on_tune
+from paretocast.training.scoring import draw_on_tune, score_on_tune
 from paretocast.workspace import files
 
 if TYPE_CHECKING:

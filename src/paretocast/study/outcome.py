@@ -123,8 +123,8 @@ def summarise(
     records : sequence of TrialRecord
         Trials and their repeats.
     draws_of : callable, optional
-        From the record of a training to its scores on resampled days (`trial.draw_on_tune`), empty
-        where its forecasts are gone. Asked for trials near the front only. Without it measured
+        From the record of a training to its scores on resampled days (`scoring.draw_on_tune`),
+        empty where its forecasts are gone. Asked for trials near the front only. Without it measured
         differences count as they are.
     """
     averaged = average_over_seeds(records)

@@ -1,6 +1,6 @@
 """The training loop: one recipe for every model, interruptible at any step.
 
-A `Training` advances to any step and can be put away and taken up again bit for bit: parameters,
+A `Training` advances to any step and can be saved and continued bit for bit: parameters,
 optimizer, schedule, weight average, random state and the order of windows are its state.
 """
 
@@ -43,7 +43,7 @@ class TrainingInterrupted(Exception):  # noqa: N818  (a request honoured, not an
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained, whatever the model.
+    """Settings of a training, the same for every model.
 
     Attributes
     ----------
@@ -57,8 +57,8 @@ class Recipe:
     average_share : float
         Span of the exponential moving average of weights, as a share of `steps`.
     n_evaluations, patience : int
-        The stop split is judged `n_evaluations` times; training ends after `patience` judgements
-        without improvement.
+        The loss on the stop split is evaluated `n_evaluations` times; training ends after
+        `patience` evaluations without improvement.
     """
 
     steps: int
@@ -74,12 +74,12 @@ class Recipe:
 
     @property
     def steps_between_evaluations(self) -> int:
-        """Gradient steps from one judgement of the stop split to the next."""
+        """Gradient steps from one evaluation of the stop split to the next."""
         return max(1, self.steps // self.n_evaluations)
 
 
 class Training:
-    """One model on its way through its budget."""
+    """Training of one model up to its budget of gradient steps."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class Training:
 
     @property
     def finished(self) -> bool:
-        """Whether the budget is spent or patience has run out."""
+        """True once the budget is spent or patience has run out."""
         return self.step >= self.recipe.steps or self._patience_is_out()
 
     def advance(
@@ -140,7 +140,7 @@ class Training:
         should_stop : callable
             Asked after every step; True raises `TrainingInterrupted` with the training intact.
         on_progress : callable
-            Told the step and the stop-split loss (scaled units) at every judgement.
+            Called with the step and the stop-split loss (scaled units) at every evaluation.
 
         Raises
         ------
@@ -153,7 +153,7 @@ class Training:
             while self.step < last_step and not self._patience_is_out():
                 self._take_step()
                 if self.step % self.recipe.steps_between_evaluations == 0 or self.step == last_step:
-                    on_progress(self.step, self._evaluator())
+                    on_progress(self.step, self._evaluate())
                 if should_stop():
                     raise TrainingInterrupted
         finally:
@@ -161,7 +161,7 @@ class Training:
 
     @contextmanager
     def best_model(self) -> Iterator[QuantileModel]:
-        """The model with the averaged weights that were best on the stop split, for a while."""
+        """Temporarily swap in the averaged weights that were best on the stop split."""
         with self._with_weights(self._best):
             yield self.model
 
@@ -199,7 +199,7 @@ class Training:
         return save(separate, metadata={"progress": json.dumps(progress), "note": note})
 
     def restore(self, content: bytes) -> str:
-        """Continue where `checkpoint` was called, bit for bit; gives back its note.
+        """Continue where `checkpoint` was called, bit for bit; return its note.
 
         Raises
         ------
@@ -211,8 +211,8 @@ class Training:
             header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
             progress = json.loads(header["__metadata__"]["progress"])
             self.model.load_state_dict(_without_prefix("model", tensors))
-            for name, kept in (("average", self._average), ("best", self._best)):
-                for index, weight in enumerate(kept):
+            for name, weights in (("average", self._average), ("best", self._best)):
+                for index, weight in enumerate(weights):
                     weight.copy_(tensors[f"{name}.{index}"])
             state = self._optimizer.state_dict()
             indices = sorted(
@@ -288,7 +288,7 @@ class Training:
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
 
     def _halve_micro_batch(self, error: RuntimeError) -> None:
-        """Answer to memory that ran out; any other error, or one window too large, is raised."""
+        """Halve the micro batch where memory ran out; raise any other error."""
         out_of_memory = isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
         if not out_of_memory or self.micro_batch == 1:
             raise error
@@ -303,11 +303,11 @@ class Training:
             shuffled = torch.randperm(len(self._train), generator=self._generator)
             self._order = torch.cat([rest, shuffled.to(self.source.device)])
             self._cursor = 0
-        chosen = self._order[self._cursor : self._cursor + self.recipe.batch_size]
+        batch = self._order[self._cursor : self._cursor + self.recipe.batch_size]
         self._cursor += self.recipe.batch_size
-        return self._train[chosen]
+        return self._train[batch]
 
-    def _evaluator(self) -> float:
+    def _evaluate(self) -> float:
         """Stop-split loss of the averaged weights; remembers the best."""
         self._update_average()
         with self._with_weights(self._average):
@@ -339,7 +339,7 @@ class Training:
 
     @contextmanager
     def _with_weights(self, weights: Sequence[torch.Tensor]) -> Iterator[None]:
-        """The model with other weights. They change places, so no copy is made."""
+        """Temporarily swap in other weights of the model (no copy)."""
         for parameter, weight in zip(self.model.parameters(), weights, strict=True):
             parameter.data = weight
         try:
@@ -354,7 +354,7 @@ class Training:
 
 
 def _is_plain(value: object) -> bool:
-    """Whether JSON can hold a value."""
+    """Return True if JSON can hold a value."""
     return (
         value is None
         or isinstance(value, bool | int | float | str)

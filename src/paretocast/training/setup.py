@@ -1,4 +1,4 @@
-"""What all trials of a study share, and how a training starts from it."""
+"""The scaled task with its anchor that all trials of a study share, and the start of a training."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TIME_BY_WEIGHTS = 0.6
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """What all trials of a study share, prepared once.
+    """The scaled task on its device with all that trials of a study share, prepared once.
 
     Attributes
     ----------
@@ -86,13 +86,13 @@ class TrainingSetup:
 
     @property
     def rung_steps(self) -> tuple[int, ...]:
-        """Gradient steps at which a trial is judged; the last one is the budget."""
+        """Gradient steps at which a trial is scored; the last one is the budget."""
         n_rungs = self.training.rungs(anchored=self.source.anchor is not None)
         return plan_rungs(self.budget_steps, n_rungs=n_rungs)
 
 
 def learned_until(setup: TrainingSetup, until: int) -> TrainingSetup:
-    """The bench with every window that ends before a position to learn from, its anchor too."""
+    """The setup whose trainings and anchor learn from every window that ends before a position."""
     task = setup.task
     windows = np.arange(task.shape.input_steps, until - task.shape.horizon_steps + 1)
     later = replace(task, issues={**task.issues, "train": windows})
@@ -132,7 +132,7 @@ def start_training(setup: TrainingSetup, config: Config, *, seed: int) -> Traini
 
 
 def step_cost(setup: TrainingSetup, config: Config) -> float:
-    """How long a gradient step of a config takes on a CPU, relative to others of its model.
+    """Duration of a gradient step of a config on a CPU, relative to others of its model.
 
     It goes by the weights alone and not by a clock, so that what is made of it can be repeated.
     NaN for a config whose model cannot be built; its trial will say why.
@@ -144,11 +144,11 @@ def step_cost(setup: TrainingSetup, config: Config) -> float:
     return math.pow(n_weights, TIME_BY_WEIGHTS)
 
 
-def _anchor(task: Task, arrays: ScaledArrays, wanted: str) -> Anchor | None:
+def _anchor(task: Task, arrays: ScaledArrays, setting: str) -> Anchor | None:
     """The anchor that a setting asks for; `auto` goes without where it cannot be fitted."""
-    if wanted == "ridge":
+    if setting == "ridge":
         return fit_anchor(task, arrays)
-    if wanted == "auto" and is_long_enough(task):
+    if setting == "auto" and is_long_enough(task):
         with contextlib.suppress(DataError):
             return fit_anchor(task, arrays)
     return None

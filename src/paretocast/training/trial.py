@@ -1,31 +1,21 @@
-"""One config, trained and judged: the only place where any exception becomes a failed trial."""
+"""One config, trained and scored: the only place where any exception becomes a failed trial."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import resource
-import sys
 import traceback
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paretocast.calibration import cross_fitted
-from paretocast.errors import DataError, ForecastError, ParetocastError, StoreError
-from paretocast.metrics.resampling import N_RESAMPLES, draw_scores, standard_errors
-from paretocast.metrics.score_table import CALIBRATED_SCORES, score_forecast
-from paretocast.metrics.scores import interval
-from paretocast.metrics.uncertainty import picp_interval
+from paretocast.errors import ForecastError, ParetocastError, StoreError
+from paretocast.metrics.resampling import standard_errors
 from paretocast.search.selection import TrialState
-from paretocast.training import (
-    Training,
-    TrainingInterrupted,
-    forecast_positions,
-)
+from paretocast.training import Training, TrainingInterrupted, forecast_positions
+from paretocast.training.memory import peak_memory_mib, reset_peak_memory
+from paretocast.training.scoring import draw_on_tune, score_on_tune
 from paretocast.training.setup import TrainingSetup, start_training
 
 if TYPE_CHECKING:
@@ -35,9 +25,8 @@ if TYPE_CHECKING:
 
     from paretocast.search.space import Config
 
-Judged = TypeVar("Judged", float, "NDArray[np.float64]")
-# The splits whose dense forecasts are kept: later questions are replays of arrays.
-KEPT_SPLITS = ("tune", "calibrate")
+# The splits whose dense forecasts are stored, so that later questions need no training.
+STORED_SPLITS = ("tune", "calibrate")
 
 
 @dataclass(frozen=True)
@@ -61,7 +50,7 @@ class RungScores:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """What a trial was and what came of it.
+    """A trial's config with its state, scores and costs.
 
     Attributes
     ----------
@@ -76,7 +65,7 @@ class TrialRecord:
     n_seeds : int
         Trainings that the scores are the mean of; 1 for every record on disk.
     rungs : tuple of RungScores
-        What was seen at each rung, the last one included.
+        Scores at each rung, the last one included.
     peak_memory_mib : float
         Largest resident memory of the process during the trial, libraries and data included.
     micro_batch : int or None
@@ -84,7 +73,7 @@ class TrialRecord:
     stop_losses : tuple of (step, loss)
         Mean pinball loss of the averaged weights on the stop split, scaled units.
     forecasts : dict of str to ndarray
-        Dense forecasts (N, H, Q) of the tune and calibrate splits in target units, float32; kept
+        Dense forecasts (N, H, Q) of the tune and calibrate splits in target units, float32; stored
         beside the record, not in it.
     """
 
@@ -111,11 +100,11 @@ class TrialRecord:
     def as_json(self) -> dict[str, Any]:
         """The record without its arrays."""
         plain = {name: value for name, value in vars(self).items() if name != "forecasts"}
-        return {**plain, "rungs": [vars(judgement) for judgement in self.rungs]}
+        return {**plain, "rungs": [vars(rung) for rung in self.rungs]}
 
 
 def load_rung_scores(stored: Sequence[Mapping[str, Any]]) -> list[RungScores]:
-    """Judgements from JSON, where an undefined score is null or NaN."""
+    """Scores by rung from JSON, where an undefined score is null or NaN."""
     return [
         RungScores(
             step=rung["step"],
@@ -135,7 +124,7 @@ class TrialInterrupted(Exception):  # noqa: N818  (a request honoured, not an er
 
 
 def trial_seed(study_seed: int, number: int, seed_index: int = 0) -> int:
-    """Seed of a trial, from the study's seed, the trial's number and which of its trainings."""
+    """Seed of a training, from the study's seed, the trial's number and the training's index."""
     parts = [study_seed, number, *([seed_index] if seed_index else [])]
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
@@ -153,7 +142,7 @@ def run_trial(
     on_progress: Callable[[int, float], None] = lambda _step, _loss: None,
     on_rung: Callable[[Sequence[RungScores], bytes], None] | None = None,
 ) -> TrialRecord:
-    """Train a config from rung to rung and judge it on the tune split.
+    """Train a config from rung to rung and score it on the tune split.
 
     Parameters
     ----------
@@ -161,7 +150,7 @@ def run_trial(
         Asked with the index of a rung and the scores there, at every rung but the last; False
         ends the trial as pruned.
     on_rung : callable or None
-        Given what was seen so far and a checkpoint, whenever the trial goes on beyond a rung.
+        Called with the scores so far and a checkpoint, whenever the trial goes on beyond a rung.
 
     Raises
     ------
@@ -177,12 +166,12 @@ def run_trial(
         state = TrialState.COMPLETE
         for index, step in enumerate(setup.rung_steps):
             if index < len(rungs):
-                continue  # judged before the interruption
+                continue  # scored before the interruption
             try:
                 training.advance(step, should_stop=should_stop, on_progress=on_progress)
             except TrainingInterrupted:
                 raise TrialInterrupted(_checkpoint(training, rungs)) from None
-            forecasts = _forecast_kept_splits(setup, training)
+            forecasts = _forecast_stored_splits(setup, training)
             scores, coverage_interval = score_on_tune(setup, forecasts["tune"], seed=seed)
             if infinite := [name for name, value in scores.items() if math.isinf(value)]:
                 raise ForecastError(f"infinite at step {training.step}: {', '.join(infinite)}")
@@ -192,7 +181,7 @@ def run_trial(
                 break
             if on_rung is not None and step != setup.rung_steps[-1]:
                 on_rung(rungs, _checkpoint(training, rungs))
-        kept = {split: forecast.astype(np.float32) for split, forecast in forecasts.items()}
+        stored = {split: forecast.astype(np.float32) for split, forecast in forecasts.items()}
         return TrialRecord(
             number=number,
             state=state,
@@ -200,7 +189,7 @@ def run_trial(
             seed=seed,
             scores=scores,
             picp_interval=coverage_interval,
-            standard_errors=standard_errors(draw_on_tune(setup, kept["tune"])),
+            standard_errors=standard_errors(draw_on_tune(setup, stored["tune"])),
             seed_index=seed_index,
             rungs=tuple(rungs),
             steps=training.step,
@@ -209,7 +198,7 @@ def run_trial(
             fit_seconds=training.fit_seconds,
             peak_memory_mib=peak_memory_mib(),
             micro_batch=None if training.micro_batch == setup.batch_size else training.micro_batch,
-            forecasts=kept,
+            forecasts=stored,
         )
     except (TrialInterrupted, StoreError):
         raise
@@ -227,14 +216,14 @@ def run_trial(
 
 
 def _checkpoint(training: Training, rungs: Sequence[RungScores]) -> bytes:
-    """The training with what was seen at its rungs."""
-    return training.checkpoint(note=json.dumps([vars(judgement) for judgement in rungs]))
+    """The training with the scores at its rungs."""
+    return training.checkpoint(note=json.dumps([vars(rung) for rung in rungs]))
 
 
 def _begin_or_continue(
     setup: TrainingSetup, config: Config, *, seed: int, checkpoint: bytes | None
 ) -> tuple[Training, list[RungScores]]:
-    """The training where it stood, with what was seen at its rungs; from the start without it."""
+    """The training where it stood, with its scores by rung; from the start without a checkpoint."""
     training = start_training(setup, config, seed=seed)
     if checkpoint is None:
         return training, []
@@ -244,85 +233,7 @@ def _begin_or_continue(
         return start_training(setup, config, seed=seed), []
 
 
-def score_on_tune(
-    setup: TrainingSetup, forecast: NDArray[np.float64], *, seed: int
-) -> tuple[dict[str, float], tuple[float, float]]:
-    """Scores of a forecast on the tune split, and the 95 % interval of its coverage in percent."""
-    observed = setup.task.observed("tune")
-
-    def score(judged: NDArray[np.float64]) -> dict[str, float]:
-        return score_forecast(
-            observed,
-            judged,
-            levels=setup.task.shape.levels,
-            coverage=setup.target_coverage,
-            seasonal_scale=setup.mase_scale,
-        )
-
-    lower, upper = interval(forecast, setup.task.shape.levels, setup.target_coverage)
-    covered = picp_interval(observed, lower, upper, rng=np.random.default_rng(seed))
-    return _with_calibrated(setup, forecast, score, missing=float("nan")), covered
-
-
-def draw_on_tune(setup: TrainingSetup, kept: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
-    """Scores of a kept forecast on resampled days of the tune split, see `resampling.draw_scores`.
-
-    The days are the same for every trial of a task, so that trials are compared in pairs.
-    """
-
-    def draw(judged: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        return draw_scores(
-            setup.task.observed("tune"),
-            judged,
-            levels=setup.task.shape.levels,
-            coverage=setup.target_coverage,
-            seasonal_scale=setup.mase_scale,
-            rng=np.random.default_rng(0),
-        )
-
-    forecast = kept.astype(np.float64)
-    return _with_calibrated(setup, forecast, draw, missing=np.full(N_RESAMPLES, np.nan))
-
-
-def _with_calibrated(
-    setup: TrainingSetup,
-    forecast: NDArray[np.float64],
-    judge: Callable[[NDArray[np.float64]], dict[str, Judged]],
-    *,
-    missing: Judged,
-) -> dict[str, Judged]:
-    """What a judge says of a forecast, and of the same one calibrated (`CALIBRATED_SCORES`).
-
-    Each half of the weeks is calibrated by the other; `missing` where a half holds no observation.
-    """
-    plain = judge(forecast)
-    if not plain:
-        return plain
-    try:
-        observed, levels = setup.task.observed("tune"), setup.task.shape.levels
-        calibrated = judge(cross_fitted(observed, forecast, levels=levels))
-    except DataError:
-        calibrated = dict.fromkeys(plain, missing)
-    return plain | {name: calibrated[score] for name, score in CALIBRATED_SCORES.items()}
-
-
-def reset_peak_memory() -> None:
-    """Begin a new measurement of `peak_memory_mib`, where the system allows it."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def peak_memory_mib() -> float:
-    """Largest resident memory of this process since `reset_peak_memory`, or since its start."""
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        peak = next(line for line in lines if line.startswith("VmHWM:"))
-        return float(peak.split()[1]) / 1024.0
-    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return largest / 1024.0**2 if sys.platform == "darwin" else largest / 1024.0
-
-
-def _forecast_kept_splits(
+def _forecast_stored_splits(
     setup: TrainingSetup, training: Training
 ) -> dict[str, NDArray[np.float64]]:
     with training.best_model() as model:
@@ -330,5 +241,5 @@ def _forecast_kept_splits(
             split: setup.scaling.unscale(
                 forecast_positions(model, setup.source, setup.task.issues[split])
             )
-            for split in KEPT_SPLITS
+            for split in STORED_SPLITS
         }

@@ -48,7 +48,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def device_answers(device: torch.device) -> bool:
-    """Whether a device still computes; a GPU may fall out, or be left broken by an error."""
+    """Return True if a device still computes; a GPU may fall out, or be broken by an error."""
     try:
         torch.zeros(1, device=device).add_(1.0).item()
     except RuntimeError:
@@ -77,7 +77,7 @@ class WindowSource:
     Parameters
     ----------
     anchor : Anchor, optional
-        Of the same series and levels; without it windows come without a first guess.
+        Of the same series and levels; without it batches have no anchor.
 
     Attributes
     ----------
@@ -104,7 +104,7 @@ class WindowSource:
         self._known = torch.from_numpy(arrays.known).to(self.device)
         self.anchor = anchor
         parts = () if anchor is None else (anchor.points, anchor.spread, anchor.group)
-        self._guess_parts = [torch.from_numpy(part).to(self.device) for part in parts]
+        self._anchor_parts = [torch.from_numpy(part).to(self.device) for part in parts]
         self._history_offsets = torch.arange(-input_steps, 0, device=self.device)
         self._horizon_offsets = torch.arange(horizon_steps, device=self.device)
         self._offsets = torch.cat([self._history_offsets, self._horizon_offsets])
@@ -128,13 +128,14 @@ class WindowSource:
             past=self._past[past_hours],
             known=self._known[positions[:, None] + self._offsets],
             hours=past_hours,
-            anchor=self._first_guess(positions),
+            anchor=self._anchor_at(positions),
         )
 
-    def _first_guess(self, positions: torch.Tensor) -> torch.Tensor | None:
+    def _anchor_at(self, positions: torch.Tensor) -> torch.Tensor | None:
+        """Anchors (B, H, Q) of the windows at issue positions (B,)."""
         if self.anchor is None:
             return None
-        points, spread, group = self._guess_parts
+        points, spread, group = self._anchor_parts
         return points[positions][:, :, None] + spread[group[positions]]
 
     def targets(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

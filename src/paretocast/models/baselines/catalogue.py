@@ -46,7 +46,7 @@ class BaselineSpec:
 
     @property
     def installed(self) -> bool:
-        """Whether its library can be imported, without importing it."""
+        """True if its library can be imported; it is not imported to find out."""
         return not self.library or importlib.util.find_spec(self.library) is not None
 
 

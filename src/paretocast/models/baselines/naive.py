@@ -36,17 +36,17 @@ POOLED_HOURS = (-1, 0, 1)
 
 
 def _seasonal_naive(
-    known: Floats, positions: Positions, steps: Positions, *, season: int
+    filled: Floats, positions: Positions, steps: Positions, *, season: int
 ) -> Floats:
     """The value of the last complete season at the same phase, (N, H)."""
-    values: Floats = known[positions[:, None] + steps - same_hour_before(steps, season)]
+    values: Floats = filled[positions[:, None] + steps - same_hour_before(steps, season)]
     return values
 
 
-def _weekday_hour_mean(known: Floats, positions: Positions, steps: Positions) -> Floats:
+def _weekday_hour_mean(filled: Floats, positions: Positions, steps: Positions) -> Floats:
     """Mean of the last four values at the same hour of the week, (N, H)."""
     last_week = positions[:, None] + steps - same_hour_before(steps, STEPS_PER_WEEK)
-    weeks = [known[last_week - STEPS_PER_WEEK * week] for week in range(WEEKS_OF_MEAN)]
+    weeks = [filled[last_week - STEPS_PER_WEEK * week] for week in range(WEEKS_OF_MEAN)]
     mean: Floats = np.mean(weeks, axis=0)
     return mean
 
@@ -111,10 +111,10 @@ def forecast_naive(
     horizon_weeks = -(-horizon_steps // STEPS_PER_WEEK)
     needed = STEPS_PER_DAY * int(days[-1]) + STEPS_PER_WEEK * (horizon_weeks + WEEKS_OF_MEAN)
     check_history(positions, needed=needed, name=name)
-    known, _ = fill_from_past(values, longest_steps=len(values))
-    point = point_forecast(known, positions, steps)
+    filled, _ = fill_from_past(values, longest_steps=len(values))
+    point = point_forecast(filled, positions, steps)
     past_issues = (positions[:, None] - STEPS_PER_DAY * days).ravel()  # (N * D,)
-    errors = values[past_issues[:, None] + steps] - point_forecast(known, past_issues, steps)
+    errors = values[past_issues[:, None] + steps] - point_forecast(filled, past_issues, steps)
     errors = errors.reshape(len(positions), len(days), horizon_steps)
     pooled = np.concatenate([np.roll(errors, shift, axis=2) for shift in POOLED_HOURS], axis=1)
     pooled = np.where(np.isnan(pooled).all(axis=1, keepdims=True), 0.0, pooled)

@@ -39,7 +39,7 @@ HISTORY_STEPS = 2 * 168
 
 @dataclass(frozen=True)
 class Statistical(Baseline):
-    """The method with what is known of its errors."""
+    """The theta method with the spread of its errors."""
 
     errors: ErrorSpread
 
