@@ -104,8 +104,8 @@ class Place:
 
     def status(self) -> dict[str, dict[str, Any]]:
         """Experiments by id."""
-        found = json.loads(self.paretocast("status", "--json")[0])
-        return {one["id"]: one for one in found["experiments"]}
+        experiments = json.loads(self.paretocast("status", "--json")[0])["experiments"]
+        return {experiment["id"]: experiment for experiment in experiments}
 
     def experiment(self, name: str) -> dict[str, Any]:
         """One experiment."""
@@ -114,25 +114,25 @@ class Place:
     def wait_for(self, name: str, *states: str, seconds: float = 400.0) -> dict[str, Any]:
         """The experiment once it is in one of the states."""
         deadline = time.monotonic() + seconds
-        while (one := self.experiment(name))["state"] not in states:
-            assert time.monotonic() < deadline, f"{one}\n{self.logs()}"
+        while (experiment := self.experiment(name))["state"] not in states:
+            assert time.monotonic() < deadline, f"{experiment}\n{self.logs()}"
             self._wait_for_the_queue(5.0)
-        return one
+        return experiment
 
     def wait_until(self, condition: Callable[[], bool], *, seconds: float = 120.0) -> None:
-        """Until something is so."""
+        """Wait until a condition holds."""
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, self.logs()
             time.sleep(0.2)
 
     def wait_for_worker(
-        self, wanted: Collection[tuple[str, int]], *, seconds: float = 120.0
+        self, workers: Collection[tuple[str, int]], *, seconds: float = 120.0
     ) -> tuple[str, int]:
         """The first of these workers, by study and number, that is found in a trial."""
         deadline = time.monotonic() + seconds
         while True:
-            for study, worker in wanted:
+            for study, worker in workers:
                 for claim in self.results.glob(f"*/trials_{study}/[0-9]*/claim.*"):
                     with contextlib.suppress(OSError, ValueError):
                         begun = (claim.parent / "proposal.json").exists()
@@ -143,13 +143,13 @@ class Place:
 
     @property
     def results(self) -> Path:
-        """Where the studies lie."""
+        """Folder of the studies."""
         return self.folder / "hpo" / "results"
 
     def pages(self, study: str) -> list[str]:
         """Names of the pages of a study."""
-        found = self.results.glob(f"*/*_{study}.html")
-        return sorted(path.stem.removesuffix(f"_{study}") for path in found)
+        pages = self.results.glob(f"*/*_{study}.html")
+        return sorted(path.stem.removesuffix(f"_{study}") for path in pages)
 
     def log(self, job: str) -> str:
         """Everything that one job has said."""

@@ -1,6 +1,6 @@
-"""TOML parsed once into frozen, closed models: an unknown key is an error that names the right one.
+"""TOML parsed once into frozen, closed models: an unknown key is an error.
 
-Validators raise ValueError with the words "expected …"; what came is put in front of them here.
+A validator raises ValueError with what it expects; what came is put in front of that here.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def parse_table(model: type[Model], table: Mapping[str, Any], *, origin: str) ->
 
 
 def checked(check: Callable[[Value], Value]) -> AfterValidator:
-    """Return a validator made of a function that raises SettingsError, which pydantic lets pass."""
+    """Return a validator from a check that raises SettingsError, which pydantic does not catch."""
 
     def validate(value: Value) -> Value:
         try:
@@ -110,7 +110,7 @@ def _explain(problem: ErrorDetails, model: type[ClosedModel]) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     value = problem["input"]
     shown = str(value) if isinstance(value, dt.datetime) else repr(value)
-    if isinstance(value, dict) or shown in message:
+    if isinstance(value, dict) or (isinstance(value, str) and shown in message):
         return f"{where}{message}"
     return f"{where}got {shown}; {message}"
 

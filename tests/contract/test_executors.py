@@ -1,4 +1,4 @@
-"""What every executor promises: this machine, a stand-in for Slurm, and a real Slurm."""
+"""The promises of every executor: this machine, a stand-in for Slurm, and a real Slurm."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Interrupted:
     cancelled: str
 
     def end_of(self, job: str) -> dict[str, Any]:
-        """How the study of a job stands once nobody works on it."""
+        """The experiment of a job once nobody works on its study."""
         return self.place.wait_for(f"NHITS_Q_demo_{job}", "finished", "failed", "cancelled")
 
 
@@ -140,8 +140,11 @@ def test_stage_2_waits_for_all_workers_of_stage_1_though_one_comes_back_late(pla
     place.cluster.run(*SIGNAL, f"{first}_1")
     done = place.wait_for(f"NHITS_Q_demo_{second}", "finished", "failed", "cancelled")
     assert done["state"] == "finished"
-    one = place.experiment(f"NHITS_Q_demo_{first}")
-    assert (one["state"], one["n_completed"] + one["n_pruned"]) == ("finished", 2)
+    experiment = place.experiment(f"NHITS_Q_demo_{first}")
+    assert (experiment["state"], experiment["n_completed"] + experiment["n_pruned"]) == (
+        "finished",
+        2,
+    )
     results = place.folder / "hpo" / "results"
     stage_1 = json.loads((results / "stage1/demo_NHITS_Q/best_params.json").read_text("utf-8"))
     assert stage_1["n_trials"] == 2
@@ -173,10 +176,10 @@ def test_a_signalled_job_comes_back_and_goes_on_from_its_checkpoint(
 ) -> None:
     job = interrupted.signalled
     assert interrupted.end_of(job)["state"] == "finished"
-    said = interrupted.place.log(job)
-    assert f"put away on USR1; asking Slurm to start job {job}" in said
-    assert "continues from its checkpoint" in said
-    assert "restart 1" in said
+    log = interrupted.place.log(job)
+    assert f"put away on USR1; asking Slurm to start job {job}" in log
+    assert "continues from its checkpoint" in log
+    assert "restart 1" in log
     assert len(trial_states(interrupted.place, job)) == 1
 
 
@@ -195,8 +198,10 @@ def test_a_job_at_its_time_limit_is_put_away_comes_back_and_finishes(place: Plac
     profiles = place.folder / "short.toml"
     profiles.write_text('[profiles.tiny]\ntime = "3"\nsignal_seconds = 60\n', encoding="utf-8")
     (job,) = place.submit("NHITS_Q", "demo", "1", "--profile-file", "short.toml", *LONGER)
-    one = place.wait_for(f"NHITS_Q_demo_{job}", "finished", "failed", "cancelled", seconds=1200)
-    assert one["state"] == "finished"
+    experiment = place.wait_for(
+        f"NHITS_Q_demo_{job}", "finished", "failed", "cancelled", seconds=1200
+    )
+    assert experiment["state"] == "finished"
     assert "put away on USR1" in place.logs()
     assert "continues from its checkpoint" in place.logs()
     assert len(trial_states(place, job)) == 1
@@ -213,8 +218,8 @@ def test_a_study_survives_preemption_and_then_its_node(place: Place) -> None:
     place.cluster.run("scontrol", "update", node, "state=down", "reason=test")
     place.wait_until(lambda: place.experiment(name)["state"] == "queued")
     place.cluster.run("scontrol", "update", node, "state=resume", check=False)  # if it is not yet
-    one = place.wait_for(name, "finished", "failed", "cancelled")
-    assert one["state"] == "finished"
+    experiment = place.wait_for(name, "finished", "failed", "cancelled")
+    assert experiment["state"] == "finished"
     assert "restart 2" in place.log(job)
     assert len(trial_states(place, job)) == 1
 

@@ -53,8 +53,8 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def state_of(capsys: pytest.CaptureFixture[str], name: str) -> str:
-    found = json.loads(run_cli(capsys, "status", "--json")[1])["experiments"]
-    return {str(one["id"]): str(one["state"]) for one in found}[name]
+    experiments = json.loads(run_cli(capsys, "status", "--json")[1])["experiments"]
+    return {str(row["id"]): str(row["state"]) for row in experiments}[name]
 
 
 def command_of(script: str) -> str:
@@ -189,8 +189,8 @@ def test_status_cancel_and_resubmit_tell_one_story(
     assert run_cli(capsys, "resubmit", "812")[0] == 1
     assert "ended 812" in run_cli(capsys, "cancel", "NHITS_Q_demo_812")[2]
     code, out, err = run_cli(capsys, "status", "--json")
-    (one,) = json.loads(out)["experiments"]
-    assert (one["state"], one["job_ids"]) == ("cancelled", ["812"])
+    (experiment,) = json.loads(out)["experiments"]
+    assert (experiment["state"], experiment["job_ids"]) == ("cancelled", ["812"])
     assert "paretocast resubmit NHITS_Q_demo_812" in json.loads(out)["next"][0]
     code, out, err = run_cli(capsys, "resubmit", "NHITS_Q_demo_812", "--trials", "9")
     assert (code, out) == (0, "813\n")
@@ -221,14 +221,14 @@ def test_status_watches_until_nothing_waits_or_runs(
 def test_status_filters(capsys: pytest.CaptureFixture[str], queue: Path) -> None:
     run_cli(capsys, "submit", "NHITS_Q", "demo")
     run_cli(capsys, "submit", "TFT_Q", "demo", "--stage", "1")
-    for words, found in (
+    for words, ids in (
         (("--model", "tft_q"), ["TFT_Q_demo_813"]),
         (("--stage", "1"), ["TFT_Q_demo_813"]),
         (("--dataset", "heat"), []),
         ((), ["NHITS_Q_demo_812", "TFT_Q_demo_813"]),
     ):
         out = run_cli(capsys, "status", "--json", *words)[1]
-        assert [one["id"] for one in json.loads(out)["experiments"]] == found
+        assert [row["id"] for row in json.loads(out)["experiments"]] == ids
     err = run_cli(capsys, "status", "--dataset", "heat")[2]
     assert "no experiment of this choice; hpo holds NHITS_Q on demo, TFT_Q on demo stage 1" in err
 

@@ -1,4 +1,4 @@
-"""Every malformed input, and what is said about it."""
+"""Every malformed input, and the message about it."""
 
 from __future__ import annotations
 
@@ -245,13 +245,13 @@ def test_unsorted_rows_are_shown_and_not_sorted(zone: Zone) -> None:
     assert "2021-01-01 10:00Z in row 12 comes after 2021-01-01 11:00Z" in zone.refusal()
 
 
-@pytest.mark.parametrize(("freq", "said"), [("15min", "15 min"), ("D", "24 h")])
-def test_another_frequency_is_named(zone: Zone, freq: str, said: str) -> None:
+@pytest.mark.parametrize(("freq", "step"), [("15min", "15 min"), ("D", "24 h")])
+def test_another_frequency_is_named(zone: Zone, freq: str, step: str) -> None:
     frame = make_frame()
     index = pd.date_range("2021-01-01", periods=len(frame), freq=freq, tz="UTC")
     frame["timestamp"] = index.strftime("%Y-%m-%dT%H:%M:%SZ")
     zone.write(frame)
-    assert f"the median step between two times is {said}, expected 1 h" in zone.refusal()
+    assert f"the median step between two times is {step}, expected 1 h" in zone.refusal()
 
 
 def test_stamps_beside_the_full_hour_are_refused(zone: Zone) -> None:
@@ -397,7 +397,7 @@ def test_holes_of_a_covariate_that_is_not_used_do_not_matter(zone: Zone) -> None
 
 
 @pytest.mark.parametrize(
-    ("n_days", "splits", "said"),
+    ("n_days", "splits", "message"),
     [
         (
             120,
@@ -408,10 +408,10 @@ def test_holes_of_a_covariate_that_is_not_used_do_not_matter(zone: Zone) -> None
     ],
 )
 def test_a_series_too_short_for_its_splits_is_refused(
-    zone: Zone, n_days: int, splits: str, said: str
+    zone: Zone, n_days: int, splits: str, message: str
 ) -> None:
     zone.write(make_frame(n_hours=n_days * 24), splits=splits)
-    assert said in zone.refusal()
+    assert message in zone.refusal()
 
 
 def test_one_row_is_too_short(zone: Zone) -> None:

@@ -136,7 +136,7 @@ def test_a_file_that_is_no_toml_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("top", "bottom", "said"),
+    ("top", "bottom", "message"),
     [
         ("tagret = 'x'", "", r"tagret: unknown key; did you mean target\?"),
         ("zone = 'Mars'", "", "zone: time zone 'Mars' is unknown, expected an IANA name"),
@@ -159,10 +159,10 @@ def test_a_file_that_is_no_toml_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_key_is_named_with_what_is_allowed(
-    tmp_path: Path, top: str, bottom: str, said: str
+    tmp_path: Path, top: str, bottom: str, message: str
 ) -> None:
     path = write_toml(tmp_path, top=top, bottom=bottom)
-    with pytest.raises(SettingsError, match=said) as caught:
+    with pytest.raises(SettingsError, match=message) as caught:
         find_spec(path)
     assert str(path) in str(caught.value)
 
@@ -274,7 +274,7 @@ def test_an_absent_file_of_a_users_set_is_not_sought_in_the_data_directory(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("zone.csv", b"", "is empty, expected a header"),
         ("zone.csv", b"a,b\n\xff\xfe,1\n", "cannot be read: 'utf-8' codec"),
@@ -284,10 +284,10 @@ def test_an_absent_file_of_a_users_set_is_not_sought_in_the_data_directory(tmp_p
         ("zone.xlsx", b"", r"of no known kind, expected \.csv, \.csv\.gz or \.parquet"),
     ],
 )
-def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(DataError, match=said) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         read_table(path)
     assert str(path) in str(caught.value)
 
@@ -298,16 +298,16 @@ def test_a_byte_order_mark_does_not_hide_the_first_column(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("start_date,end\n", "has the columns start_date, end, expected start_date and end_date"),
         ("start_date,end_date\n2020-01-01,soon\n", "row 1: 2020-01-01 to soon, expected dates"),
         ("start_date,end_date\n2020-01-05,2020-01-01\n", "2020-01-01 ends before 2020-01-05"),
     ],
 )
-def test_wrong_school_holidays_are_shown(tmp_path: Path, text: str, said: str) -> None:
+def test_wrong_school_holidays_are_shown(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "school.csv").write_text(text, encoding="utf-8")
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         load_school_holidays(tmp_path / "school.csv")
 
 

@@ -20,11 +20,11 @@ LEVELS = (0.05, 0.1, 0.5, 0.9, 0.95)
 
 
 def test_the_same_seed_gives_the_same_series_and_another_seed_another() -> None:
-    one, _ = generate_demo(3, days=40)
+    first, _ = generate_demo(3, days=40)
     same, _ = generate_demo(3, days=40)
     other, _ = generate_demo(4, days=40)
-    assert (one.values == same.values).all()
-    assert not np.isclose(one.values, other.values).any()
+    assert (first.values == same.values).all()
+    assert not np.isclose(first.values, other.values).any()
 
 
 def test_three_years_are_generated_within_a_second() -> None:
@@ -87,9 +87,9 @@ def test_the_first_hour_ahead_is_covered_too() -> None:
 def test_intervals_widen_with_the_lead_at_the_same_hour() -> None:
     _, truth = generate_demo(days=40)
     # The same hour 500 is the first step of one window and the twelfth of another.
-    near = truth.quantiles(np.array([500]), horizon_steps=12, levels=[0.1, 0.9])[0, 0]
-    far = truth.quantiles(np.array([489]), horizon_steps=12, levels=[0.1, 0.9])[0, 11]
-    assert near[1] - near[0] < far[1] - far[0]
+    first = truth.quantiles(np.array([500]), horizon_steps=12, levels=[0.1, 0.9])[0, 0]
+    later = truth.quantiles(np.array([489]), horizon_steps=12, levels=[0.1, 0.9])[0, 11]
+    assert first[1] - first[0] < later[1] - later[0]
 
 
 def test_the_spread_depends_on_temperature_and_hour() -> None:

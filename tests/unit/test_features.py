@@ -184,10 +184,10 @@ def test_calendar_covariates_and_weather_are_the_default() -> None:
 
 def test_the_order_of_the_wish_does_not_change_the_table() -> None:
     series = make_series(None, covariate("temperature", Role.FORECAST))
-    one = build_features(series, ["lag_336", "temperature", "weekend"])
+    first = build_features(series, ["lag_336", "temperature", "weekend"])
     other = build_features(series, ["weekend", "lag_336", "temperature"])
-    assert one.names == other.names == ("weekend", "temperature", "lag_336")
-    assert (one.values == other.values).all()
+    assert first.names == other.names == ("weekend", "temperature", "lag_336")
+    assert (first.values == other.values).all()
 
 
 def test_no_group_gives_no_column() -> None:

@@ -51,5 +51,5 @@ def test_a_fill_does_not_know_what_comes_later(
 
 @given(gappy)
 def test_observed_values_are_never_changed(values: NDArray[np.float64]) -> None:
-    known = ~np.isnan(values)
-    np.testing.assert_array_equal(fill_from_past(values)[0][known], values[known])
+    observed = ~np.isnan(values)
+    np.testing.assert_array_equal(fill_from_past(values)[0][observed], values[observed])

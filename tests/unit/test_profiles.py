@@ -31,17 +31,17 @@ def test_the_shipped_profiles_can_be_used() -> None:
 
 def test_a_later_file_is_laid_over_an_earlier_one_key_by_key(tmp_path: Path) -> None:
     user = write(tmp_path / "a.toml", '[profiles.a100]\naccount = "p1"\ntime = "1:00:00"\n')
-    given = write(tmp_path / "b.toml", 'default_profile = "a100"\n[profiles.a100]\ntime = "90"\n')
-    chosen = load_profiles([user, given]).choose(None)
-    assert (chosen.account, chosen.time, chosen.gres) == ("p1", "90", "gpu:a100:1")
+    over = write(tmp_path / "b.toml", 'default_profile = "a100"\n[profiles.a100]\ntime = "90"\n')
+    profile = load_profiles([user, over]).choose(None)
+    assert (profile.account, profile.time, profile.gres) == ("p1", "90", "gpu:a100:1")
 
 
 def test_files_are_found_where_they_usually_lie(tmp_path: Path) -> None:
     config = write(tmp_path / "config" / "paretocast" / "cluster.toml", "")
-    own = write(tmp_path / "hpo" / "cluster.toml", "")
+    local = write(tmp_path / "hpo" / "cluster.toml", "")
     environment = {"XDG_CONFIG_HOME": str(tmp_path / "config")}
-    given = tmp_path / "given.toml"
-    assert profile_files(tmp_path / "hpo", given, environment) == (config, own, given)
+    named = tmp_path / "named.toml"
+    assert profile_files(tmp_path / "hpo", named, environment) == (config, local, named)
     assert profile_files(tmp_path / "other", None, environment) == (config,)
 
 

@@ -120,8 +120,8 @@ def test_many_workers_are_an_array_of_the_worker_command() -> None:
 
 
 def test_a_dependent_job_does_not_wait_for_ever() -> None:
-    found = directives(script(after=("12", "13")))
-    assert (found["dependency"], found["kill-on-invalid-dep"]) == ("afterok:12:13", "yes")
+    options = directives(script(after=("12", "13")))
+    assert (options["dependency"], options["kill-on-invalid-dep"]) == ("afterok:12:13", "yes")
 
 
 def test_a_stage_and_a_study_reach_the_command() -> None:

@@ -96,10 +96,10 @@ def test_another_jobs_variables_do_not_reach_the_new_one(
     monkeypatch.setenv("SLURM_CONF", "/etc/mine.conf")
     monkeypatch.setenv("SQUEUE_FORMAT", "%j")
     fake(sbatch=f"env > {tmp_path}/seen; echo 1").submit(job(tmp_path))
-    seen = (tmp_path / "seen").read_text()
-    assert "SLURM_CONF=/etc/mine.conf" in seen
-    assert "SLURM_ARRAY_JOB_ID" not in seen
-    assert "SQUEUE_FORMAT" not in seen
+    variables = (tmp_path / "seen").read_text()
+    assert "SLURM_CONF=/etc/mine.conf" in variables
+    assert "SLURM_ARRAY_JOB_ID" not in variables
+    assert "SQUEUE_FORMAT" not in variables
 
 
 def test_a_waiting_job_says_why(fake: FakeSlurm) -> None:
@@ -120,11 +120,11 @@ def test_elements_that_have_not_started_are_counted(fake: FakeSlurm) -> None:
 
 def test_accounting_knows_how_a_job_ended(fake: FakeSlurm) -> None:
     slurm = fake(squeue="true", sacct="echo '812|OUT_OF_MEMORY|0:125|61'; echo '9|FAILED|3:0|1'")
-    found = slurm.poll(["812", "9"])
-    assert only(found["812"]) == ElementReport(
+    reports = slurm.poll(["812", "9"])
+    assert only(reports["812"]) == ElementReport(
         "812", JobState.OUT_OF_MEMORY, exit_code=128 + 125, elapsed_seconds=61.0
     )
-    assert only(found["9"]).exit_code == 3
+    assert only(reports["9"]).exit_code == 3
 
 
 def test_without_accounting_the_controller_knows_it(fake: FakeSlurm) -> None:

@@ -41,7 +41,7 @@ def report(*states: JobState, reason: str = "") -> JobReport:
 
 
 def evidence(
-    found: JobReport | None,
+    job: JobReport | None,
     progress: Progress = HALF,
     *,
     row: ExperimentRow = ROW,
@@ -49,12 +49,12 @@ def evidence(
     last_lines: tuple[str, ...] = (),
 ) -> Evidence:
     return Evidence(
-        row=row, report=found, progress=progress, has_result=has_result, last_lines=last_lines
+        row=row, report=job, progress=progress, has_result=has_result, last_lines=last_lines
     )
 
 
 @pytest.mark.parametrize(
-    ("found", "progress", "state"),
+    ("job", "progress", "state"),
     [
         (report(JobState.PENDING), Progress(), State.QUEUED),
         (report(JobState.RUNNING, JobState.FAILED), HALF, State.RUNNING),
@@ -73,9 +73,9 @@ def evidence(
     ],
 )
 def test_the_state_follows_from_the_job_and_the_trials(
-    found: JobReport | None, progress: Progress, state: State
+    job: JobReport | None, progress: Progress, state: State
 ) -> None:
-    assert experiment_status(evidence(found, progress), now=NOW).state is state
+    assert experiment_status(evidence(job, progress), now=NOW).state is state
 
 
 def test_trials_without_a_result_are_no_success() -> None:
@@ -96,8 +96,8 @@ def test_time_counts_until_now_while_it_runs_and_until_the_last_trial_afterwards
     assert experiment_status(evidence(report(JobState.RUNNING)), now=NOW).elapsed_seconds == 3600.0
     assert experiment_status(evidence(report(JobState.FAILED)), now=NOW).elapsed_seconds == 1800.0
     waiting = replace(ROW, started="", ended="")
-    found = experiment_status(evidence(report(JobState.PENDING), row=waiting), now=NOW)
-    assert found.elapsed_seconds is None
+    status = experiment_status(evidence(report(JobState.PENDING), row=waiting), now=NOW)
+    assert status.elapsed_seconds is None
 
 
 def test_the_rest_is_a_mean_trial_for_each_left_shared_by_the_workers() -> None:
@@ -130,8 +130,8 @@ def test_a_job_that_was_just_submitted_behind_another_waits_for_it() -> None:
 
 def test_a_job_that_was_not_started_for_its_dependency_says_so() -> None:
     row = replace(ROW, started="", ended="")
-    known = evidence(report(JobState.CANCELLED), Progress(), row=row, has_result=False)
-    status = experiment_status(replace(known, after=("811",)), now=NOW)
+    cancelled = evidence(report(JobState.CANCELLED), Progress(), row=row, has_result=False)
+    status = experiment_status(replace(cancelled, after=("811",)), now=NOW)
     assert status.detail == "never started: job 811, which it follows, did not end well"
 
 
@@ -203,8 +203,8 @@ def test_a_local_study_is_continued_by_tune() -> None:
     status = experiment_status(evidence(None, row=local), now=NOW)
     (line,) = next_commands([status], workspace=HPO)
     assert line.endswith("paretocast tune --model NHITS_Q --dataset heat --job-id mine --resume")
-    own = replace(evidence(None, row=local), source="my data/zone.toml")
-    (line,) = next_commands([experiment_status(own, now=NOW)], workspace=HPO)
+    by_path = replace(evidence(None, row=local), source="my data/zone.toml")
+    (line,) = next_commands([experiment_status(by_path, now=NOW)], workspace=HPO)
     assert "--dataset 'my data/zone.toml' --job-id mine" in line
 
 

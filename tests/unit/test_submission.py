@@ -1,4 +1,4 @@
-"""What `submit` decides, and what it leaves behind, with an executor that only remembers."""
+"""Decisions of `submit` and its files, with an executor that only remembers."""
 
 from __future__ import annotations
 
@@ -282,18 +282,18 @@ def test_a_silent_scheduler_is_noted_and_the_files_still_count(tmp_path: Path) -
             raise ExecutionError("squeue gave no answer within 60 s")
 
     finish(tmp_path, hand_over(make_request(tmp_path), Notebook()))
-    found = look(tmp_path, Silent())
-    assert [experiment.state for experiment in found.experiments] == [State.FINISHED]
-    assert found.notes == ("the scheduler was not asked: squeue gave no answer within 60 s",)
+    report = look(tmp_path, Silent())
+    assert [experiment.state for experiment in report.experiments] == [State.FINISHED]
+    assert report.notes == ("the scheduler was not asked: squeue gave no answer within 60 s",)
 
 
 def test_a_damaged_submission_does_not_hide_the_others(tmp_path: Path) -> None:
     executor = Notebook()
     hand_over(make_request(tmp_path), executor)
     (tmp_path / "hpo" / "results" / "NHITS_Q_heat" / "submission_9.json").write_text("{")
-    found = look(tmp_path, executor)
-    assert [experiment.id for experiment in found.experiments] == ["NHITS_Q_heat_1"]
-    assert "submission_9.json is damaged" in found.notes[0]
+    report = look(tmp_path, executor)
+    assert [experiment.id for experiment in report.experiments] == ["NHITS_Q_heat_1"]
+    assert "submission_9.json is damaged" in report.notes[0]
 
 
 def test_a_job_is_dated_by_the_first_line_of_its_log(tmp_path: Path) -> None:

@@ -101,13 +101,13 @@ def _open_jobs(workspace: Path, submissions: Iterable[Submission]) -> list[str]:
         rows = tracking.load_rows(workspace)
     except StoreError:
         rows = {}
-    jobs = []
-    for submission in submissions:
-        row = rows.get(submission.id)
-        same_jobs = row is not None and row.job_ids == submission_row(submission).job_ids
-        if not (same_jobs and row is not None and row.state == State.FINISHED):
-            jobs.append(submission.jobs[-1].job_id)
-    return jobs
+    return [
+        submission.jobs[-1].job_id
+        for submission in submissions
+        if (row := rows.get(submission.id)) is None
+        or row.state != State.FINISHED
+        or row.job_ids != submission_row(submission).job_ids
+    ]
 
 
 def _evidence_of_submission(

@@ -188,17 +188,17 @@ def next_commands(experiments: Sequence[ExperimentStatus], *, workspace: Path) -
     """Return sentences on what to do next, each with a command at its end."""
     option = workspace_option(workspace)
     lines = []
-    latest = {_subject(experiment, experiment.row.stage): experiment for experiment in experiments}
+    latest = {experiment.row.subject: experiment for experiment in experiments}
     for experiment in experiments:
         row = experiment.row
-        if latest[_subject(experiment, row.stage)] is not experiment:
+        if latest[row.subject] is not experiment:
             continue  # a later one has replaced it
         if experiment.state in {State.FAILED, State.CANCELLED, State.UNFINISHED}:
             lines.append(_continue(experiment, workspace))
         elif experiment.state is not State.FINISHED:
             continue
         elif row.strategy == TWO_STAGE and row.stage == "1":
-            second = latest.get(_subject(experiment, "2"))
+            second = latest.get((row.model, row.dataset, "2"))
             if second is None or second.state in {State.CANCELLED, State.FAILED}:
                 source = shlex.quote(experiment.source)
                 lines.append(
@@ -211,11 +211,6 @@ def next_commands(experiments: Sequence[ExperimentStatus], *, workspace: Path) -
     if any(experiment.state.active for experiment in experiments):
         lines.append(f"follow the jobs: paretocast status --watch{option}")
     return tuple(lines)
-
-
-def _subject(experiment: ExperimentStatus, stage: str) -> tuple[str, str, str]:
-    """Model, data set and stage: of several experiments with the same, the last counts."""
-    return experiment.row.model, experiment.row.dataset, stage
 
 
 _OUT_OF_MEMORY = "ran out of memory: raise memory in the profile or lower batch_size, then resubmit"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from paretocast.cluster.base import Executor
+    from paretocast.cluster.base import Executor, JobReport
     from paretocast.cluster.profiles import Profile
     from paretocast.cluster.status import ExperimentStatus
     from paretocast.cluster.tracking import Submission
@@ -102,11 +102,12 @@ def submit(
     files.create_folder(request.logs)
     files.create_folder(workspace / "tracking")
     job_id = executor.submit(job)
-    submitted = SubmittedJob(
-        job_id, now.isoformat(timespec="seconds"), job.log_paths(job_id), after
+    submission = tracking.new_submission(
+        request,
+        profile=profile.model_dump(mode="json"),
+        job=SubmittedJob(job_id, now.isoformat(timespec="seconds"), job.log_paths(job_id), after),
+        study_id=study_id,
     )
-    fresh = tracking.new_submission(request, profile=profile.model_dump(mode="json"), job=submitted)
-    submission = replace(fresh, study_id=study_id or job_id)
     try:
         if study_id is not None:
             submission = _with_earlier_jobs(workspace, submission)
@@ -169,8 +170,7 @@ def find(workspace: Path, experiment_id: str) -> Submission:
 
 def cancel(submission: Submission, executor: Executor) -> tuple[str, ...]:
     """End the jobs of an experiment and return the ids of those that were active."""
-    reports = executor.poll([job.job_id for job in submission.jobs])
-    active = tuple(job_id for job_id, report in reports.items() if report.state.active)
+    active = tuple(_active_jobs(submission, executor))
     executor.cancel(active)
     return active
 
@@ -183,13 +183,16 @@ def refuse_if_active(submission: Submission, executor: Executor) -> None:
     ExecutionError
         If so.
     """
+    for job_id, report in _active_jobs(submission, executor).items():
+        raise ExecutionError(
+            f"job {job_id} of {submission.id} is {report.state}: it goes on by itself; "
+            f"end it with paretocast cancel {submission.id} first"
+        )
+
+
+def _active_jobs(submission: Submission, executor: Executor) -> dict[str, JobReport]:
     reports = executor.poll([job.job_id for job in submission.jobs])
-    for job_id, report in reports.items():
-        if report.state.active:
-            raise ExecutionError(
-                f"job {job_id} of {submission.id} is {report.state}: it goes on by itself; "
-                f"end it with paretocast cancel {submission.id} first"
-            )
+    return {job_id: report for job_id, report in reports.items() if report.state.active}
 
 
 def _plan_one(request: SearchRequest, experiments: Sequence[ExperimentStatus]) -> PlannedSubmission:
@@ -206,10 +209,8 @@ def _plan_one(request: SearchRequest, experiments: Sequence[ExperimentStatus]) -
             n_ended = experiment.progress.n_ended
             trials = f", {n_ended} trials" if n_ended else ""
             return PlannedSubmission(request, skipped=f"finished as {experiment.id}{trials}")
-    begun = [experiment for experiment in experiments if experiment.progress.n_ended > 0]
-    if not begun:
-        return PlannedSubmission(request)
-    return PlannedSubmission(request, study_id=begun[-1].row.study_id)
+    begun = [experiment.row for experiment in experiments if experiment.progress.n_ended > 0]
+    return PlannedSubmission(request, study_id=begun[-1].study_id if begun else None)
 
 
 def _behind_stage_1(
@@ -220,7 +221,7 @@ def _behind_stage_1(
     """A stage 2 behind its stage 1, which is planned or among the experiments."""
     request = second.request
     for index, earlier in enumerate(planned):
-        if _key(earlier.request, earlier.request.stage) == _key(request, 1):
+        if _subject(earlier.request, earlier.request.stage) == _subject(request, 1):
             if not earlier.skipped:
                 return replace(second, after_index=index)
             break
@@ -244,16 +245,12 @@ def _behind_stage_1(
 def _same(
     experiments: Sequence[ExperimentStatus], request: SearchRequest, *, stage: int | None
 ) -> list[ExperimentStatus]:
-    """Experiments with the model and data set of a request."""
-    return [
-        experiment
-        for experiment in experiments
-        if (experiment.row.model, experiment.row.dataset, experiment.row.stage)
-        == _key(request, stage)
-    ]
+    """Experiments on the model and data set of a request."""
+    subject = _subject(request, stage)
+    return [experiment for experiment in experiments if experiment.row.subject == subject]
 
 
-def _key(request: SearchRequest, stage: int | None) -> tuple[str, str, str]:
+def _subject(request: SearchRequest, stage: int | None) -> tuple[str, str, str]:
     return request.model, request.dataset, "" if stage is None else str(stage)
 
 

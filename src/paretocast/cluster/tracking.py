@@ -134,6 +134,11 @@ class ExperimentRow:
     results: str = ""
 
     @property
+    def subject(self) -> tuple[str, str, str]:
+        """Model, data set and stage: of several experiments with the same, the last counts."""
+        return self.model, self.dataset, self.stage
+
+    @property
     def study_id(self) -> str:
         """Id of the study, without the names in front of it."""
         return self.id.removeprefix(f"{self.model}_{self.dataset}_")
@@ -158,13 +163,17 @@ def script_path(workspace: Path, submission: Submission) -> Path:
 
 
 def new_submission(
-    request: SearchRequest, *, profile: Mapping[str, Any], job: SubmittedJob
+    request: SearchRequest,
+    *,
+    profile: Mapping[str, Any],
+    job: SubmittedJob,
+    study_id: str | None = None,
 ) -> Submission:
-    """The submission of a study that takes its id from its first job."""
+    """The submission of a study, which takes its id from its first job unless it has one."""
     return Submission(
         model=request.model,
         dataset=request.dataset,
-        study_id=job.job_id,
+        study_id=study_id or job.job_id,
         source=request.source,
         trials=request.trials,
         stage=request.stage,

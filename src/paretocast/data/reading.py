@@ -139,7 +139,7 @@ class DatasetRow:
     Attributes
     ----------
     use_from, train_to, validation_to, test_to : str
-        As ISO dates; a share in percent, or empty where the file decides.
+        As ISO dates; empty where the file or the shares of the split decide.
     present : bool
         The file is there; always so for a generated series.
     """
