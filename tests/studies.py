@@ -26,22 +26,22 @@ SMALL_SPACE = {
 class Watch:
     """An observer that remembers and, if told to, asks for a stop or dies."""
 
-    def __init__(self, *, stop_at_judgement: int | None = None) -> None:
+    def __init__(self, *, stop_at_evaluation: int | None = None) -> None:
         self.started: list[tuple[int, bool]] = []
-        self.n_judgements = 0
-        self._stop_at = stop_at_judgement
+        self.n_evaluations = 0
+        self._stop_at = stop_at_evaluation
 
     def trial_started(self, number: int, config: dict[str, Any], *, resumed: bool) -> None:
         self.started.append((number, resumed))
 
     def trial_advanced(self, step: int, total_steps: int, stop_loss: float) -> None:
-        self.n_judgements += 1
+        self.n_evaluations += 1
 
     def trial_ended(self, record: TrialRecord, outcome: Outcome | None) -> None:
         pass
 
     def wants_stop(self) -> bool:
-        return self._stop_at is not None and self.n_judgements >= self._stop_at
+        return self._stop_at is not None and self.n_evaluations >= self._stop_at
 
 
 def make_settings(trials: int = 4, **changes: object) -> TuneSettings:
@@ -69,7 +69,7 @@ def make_study(
 
 
 def make_run(folder: Path, job_id: str = "1") -> RunDirectory:
-    """Where `make_study` keeps its study."""
+    """The run directory of `make_study`."""
     return RunDirectory(folder, "NHITS_Q", "small", job_id)
 
 
@@ -80,5 +80,5 @@ def optimise(study: Study, watch: Watch | None = None) -> StudyResult:
 
 
 def numbers(result: StudyResult) -> list[tuple[dict[str, Any], float, float]]:
-    """What two runs of a study must have in common to be the same."""
+    """Configs and scores, which two equal runs of a study have in common."""
     return [(r.config, r.scores["mae"], r.scores["picp"]) for r in result.records]

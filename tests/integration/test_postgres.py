@@ -36,11 +36,11 @@ def tune(folder: Path, *words: str, **variables: str) -> subprocess.CompletedPro
     (folder / "tiny.toml").write_text(TINY, encoding="utf-8")
     command = [sys.executable, "-m", "paretocast", "tune", "--dataset", "demo"]
     command += ["--settings", "tiny.toml", "--job-id", "a", "--threads", "1", *words]
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "PARETOCAST_"))}
+    harmless = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "PARETOCAST_"))}
     return subprocess.run(
         command,
         cwd=folder,
-        env={**kept, "HOME": str(folder), **variables},
+        env={**harmless, "HOME": str(folder), **variables},
         capture_output=True,
         text=True,
         timeout=500,
@@ -58,13 +58,13 @@ def running(number: int) -> optuna.trial.FrozenTrial:
     return frozen_trial({"lr": 1e-3}, space, state=OptunaState.RUNNING)
 
 
-def open_mirror(url: str, folder: Path, study: str = "1") -> OptunaSync:
+def open_sync(url: str, folder: Path, study: str = "1") -> OptunaSync:
     run = make_run(folder, study)
     create_folder(run.folder)
     return OptunaSync(url, run, n_objectives=2)
 
 
-def close_mirror(optuna_sync: OptunaSync) -> None:
+def close_sync(optuna_sync: OptunaSync) -> None:
     assert optuna_sync._heart is not None
     close(optuna_sync._heart)
 
@@ -88,9 +88,9 @@ def test_the_password_may_stand_in_pgpass(
     (tmp_path / "pgpass").write_text(database.pgpass, encoding="utf-8")
     (tmp_path / "pgpass").chmod(0o600)
     monkeypatch.setenv("PGPASSFILE", str(tmp_path / "pgpass"))
-    optuna_sync = open_mirror(database.url, tmp_path)
+    optuna_sync = open_sync(database.url, tmp_path)
     optuna_sync.catch_up(2, running)
-    close_mirror(optuna_sync)
+    close_sync(optuna_sync)
     assert [trial.state for trial in trials_in(database, "NHITS_Q_small_1")] == [
         OptunaState.RUNNING,
         OptunaState.RUNNING,
@@ -116,11 +116,11 @@ def test_a_trial_that_is_worked_on_has_a_heartbeat_in_the_database(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
-    optuna_sync = open_mirror(database.url, tmp_path, "beats")
+    optuna_sync = open_sync(database.url, tmp_path, "beats")
     optuna_sync.catch_up(2, running)
     with optuna_sync.alive(1):
         pass  # one beat comes at once
-    close_mirror(optuna_sync)
+    close_sync(optuna_sync)
     assert beating_trials(database, "NHITS_Q_small_beats") == [1]
 
 
@@ -128,14 +128,14 @@ def test_a_trial_that_enters_the_database_after_its_start_has_a_heartbeat_soon(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
-    optuna_sync = open_mirror(database.url, tmp_path, "late")
+    optuna_sync = open_sync(database.url, tmp_path, "late")
     with optuna_sync.alive(1):
         time.sleep(0.5)  # the first beat finds no such trial
         optuna_sync.catch_up(2, running)
         deadline = time.monotonic() + HEARTBEAT_SECONDS / 2
         while not beating_trials(database, "NHITS_Q_small_late") and time.monotonic() < deadline:
             time.sleep(0.2)
-    close_mirror(optuna_sync)
+    close_sync(optuna_sync)
     assert beating_trials(database, "NHITS_Q_small_late") == [1]
 
 
@@ -166,7 +166,7 @@ def test_a_study_may_reach_its_database_through_the_grpc_proxy(
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as proxy:
         try:
             wait_for_port(port)
-            optuna_sync = open_mirror(f"grpc://127.0.0.1:{port}", tmp_path, "far")
+            optuna_sync = open_sync(f"grpc://127.0.0.1:{port}", tmp_path, "far")
             optuna_sync.catch_up(1, running)
             with optuna_sync.alive(0):  # the proxy takes no heartbeats
                 optuna_sync.catch_up(
@@ -187,7 +187,7 @@ def ended(number: int) -> optuna.trial.FrozenTrial:
 def test_a_proxy_that_is_gone_is_one_message(tmp_path: Path) -> None:
     pytest.importorskip("grpc", reason="the extra grpc is not installed")
     with pytest.raises(StoreError, match=r"^study storage grpc://127\.0\.0\.1:9 fails: .*refused"):
-        open_mirror("grpc://127.0.0.1:9", tmp_path)
+        open_sync("grpc://127.0.0.1:9", tmp_path)
 
 
 def wait_for_port(port: int) -> None:
@@ -206,7 +206,7 @@ def test_a_wrong_password_is_one_message_that_does_not_repeat_it(
 ) -> None:
     url = database.url.replace("@", ":not-the-word@")
     with pytest.raises(StoreError, match="password authentication failed") as raised:
-        open_mirror(url, tmp_path)
+        open_sync(url, tmp_path)
     assert "study storage postgresql+psycopg://researcher@127.0.0.1" in str(raised.value)
     assert "not-the-word" not in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -216,4 +216,4 @@ def test_a_server_that_is_gone_is_one_message(tmp_path: Path) -> None:
     pytest.importorskip("psycopg")
     url = "postgresql+psycopg://researcher@127.0.0.1:9/hpo"
     with pytest.raises(StoreError, match="check the address and whether the server answers"):
-        open_mirror(url, tmp_path)
+        open_sync(url, tmp_path)

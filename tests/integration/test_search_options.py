@@ -76,24 +76,24 @@ def search(folder: Path, settings: TuneSettings, watch: Watch | None = None) -> 
 
 def trainings(folder: Path) -> list[tuple[int, int, float]]:
     """Number, seed and MAE of every training on disk."""
-    found = []
+    rows = []
     for path in sorted(make_run(folder).trials_folder.rglob("record.json")):
         stored = load_json(path)
-        found.append((stored["number"], stored["seed_index"], stored["scores"]["mae"]))
-    return sorted(found)
+        rows.append((stored["number"], stored["seed_index"], stored["scores"]["mae"]))
+    return sorted(rows)
 
 
 @pytest.fixture(scope="module")
-def raced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyResult, Watch]:
-    folder, watch = tmp_path_factory.mktemp("raced"), Watch()
+def repeated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyResult, Watch]:
+    folder, watch = tmp_path_factory.mktemp("repeated"), Watch()
     return folder, search(folder, make_settings(12), watch), watch
 
 
 def test_trials_near_the_front_are_repeated_within_their_share(
-    raced: tuple[Path, StudyResult, Watch],
+    repeated: tuple[Path, StudyResult, Watch],
 ) -> None:
-    folder, result, _ = raced
-    repeats = [found for found in trainings(folder) if found[1] > 0]
+    folder, result, _ = repeated
+    repeats = [row for row in trainings(folder) if row[1] > 0]
     # Twelve trials of twelve steps; a fifth of all steps are three repeats.
     assert len(result.records) == 12
     assert len(repeats) == 3
@@ -102,10 +102,10 @@ def test_trials_near_the_front_are_repeated_within_their_share(
 
 
 def test_a_repeat_has_its_folder_its_seed_and_the_config_of_its_trial(
-    raced: tuple[Path, StudyResult, Watch],
+    repeated: tuple[Path, StudyResult, Watch],
 ) -> None:
-    run = make_run(raced[0])
-    number, seed_index, _ = next(found for found in trainings(raced[0]) if found[1] > 0)
+    run = make_run(repeated[0])
+    number, seed_index, _ = next(row for row in trainings(repeated[0]) if row[1] > 0)
     folder = run.trial_folder(number) / f"seed_{seed_index}"
     stored, first = load_json(folder / "record.json"), load_record(run, number)
     assert first is not None
@@ -114,31 +114,31 @@ def test_a_repeat_has_its_folder_its_seed_and_the_config_of_its_trial(
     assert (folder / "forecasts.npz").exists()
 
 
-def test_a_repeated_trial_is_judged_on_its_mean_in_the_result_file(
-    raced: tuple[Path, StudyResult, Watch],
+def test_a_repeated_trial_has_its_mean_in_the_result_file(
+    repeated: tuple[Path, StudyResult, Watch],
 ) -> None:
-    content = load_json(make_run(raced[0]).best_params)
+    content = load_json(make_run(repeated[0]).best_params)
     jsonschema.validate(content, SCHEMA)
     entries = content["all_pareto_trials"] + content["tied_trials"]
     maes: dict[int, list[float]] = {}
-    for number, _, mae in trainings(raced[0]):
+    for number, _, mae in trainings(repeated[0]):
         maes.setdefault(number, []).append(mae)
     for entry in entries:
-        known = maes[entry["trial"]]
-        assert entry["n_seeds"] == len(known)
-        assert entry["mae"] == pytest.approx(sum(known) / len(known))
+        maes_of_trial = maes[entry["trial"]]
+        assert entry["n_seeds"] == len(maes_of_trial)
+        assert entry["mae"] == pytest.approx(sum(maes_of_trial) / len(maes_of_trial))
         assert entry["standard_errors"]["mae"] > 0.0
     assert max(entry["n_seeds"] for entry in entries) > 1
 
 
 def test_a_study_stopped_in_a_repeat_ends_as_if_it_had_not_been(
-    raced: tuple[Path, StudyResult, Watch], tmp_path: Path
+    repeated: tuple[Path, StudyResult, Watch], tmp_path: Path
 ) -> None:
     stopped = search(tmp_path, make_settings(12), Watch(stop_in_repeat=True))
     assert stopped.ended_by == "request"
-    assert len(trainings(tmp_path)) < len(trainings(raced[0]))
+    assert len(trainings(tmp_path)) < len(trainings(repeated[0]))
     search(tmp_path, make_settings(12))
-    assert trainings(tmp_path) == trainings(raced[0])
+    assert trainings(tmp_path) == trainings(repeated[0])
 
 
 def test_repeats_can_be_switched_off(tmp_path: Path) -> None:
@@ -168,10 +168,10 @@ def test_three_objectives_and_a_requirement_that_no_trial_meets(tmp_path: Path) 
 
 
 def test_a_study_begins_with_the_front_of_an_earlier_one_and_keeps_its_queue(
-    raced: tuple[Path, StudyResult, Watch], tmp_path: Path
+    repeated: tuple[Path, StudyResult, Watch], tmp_path: Path
 ) -> None:
     earlier = tmp_path / "earlier"
-    shutil.copytree(raced[0], earlier)
+    shutil.copytree(repeated[0], earlier)
     best = load_json(make_run(earlier).best_params)
     settings = make_settings(3, warm_start=(str(earlier),))
     first = search(tmp_path / "new", settings)

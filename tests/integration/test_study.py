@@ -136,7 +136,7 @@ def test_another_seed_gives_other_trials(
 def test_a_study_stopped_in_the_middle_of_a_trial_ends_as_if_it_had_not_been(
     finished: tuple[Path, StudyResult], tmp_path: Path
 ) -> None:
-    stopped = optimise(make_study(tmp_path), Watch(stop_at_judgement=5))
+    stopped = optimise(make_study(tmp_path), Watch(stop_at_evaluation=5))
     assert stopped.ended_by == "request"
     assert len(stopped.records) == 1
     assert make_run(tmp_path).checkpoint(1).exists()
@@ -153,7 +153,7 @@ def test_a_process_that_dies_in_a_trial_loses_no_completed_one(
     class Dies(Watch):
         def trial_advanced(self, step: int, total_steps: int, stop_loss: float) -> None:
             super().trial_advanced(step, total_steps, stop_loss)
-            if self.n_judgements == 5:
+            if self.n_evaluations == 5:
                 raise SystemExit(137)
 
     with pytest.raises(SystemExit):
@@ -191,7 +191,7 @@ def test_a_trial_that_is_not_among_the_best_third_of_a_rung_is_pruned_there(
     finished: tuple[Path, StudyResult],
 ) -> None:
     for record in finished[1].records:
-        steps = [judgement.step for judgement in record.rungs]
+        steps = [rung.step for rung in record.rungs]
         assert steps == [1, 4, 12][: len(steps)]
         assert (record.state is TrialState.COMPLETE) == (steps[-1] == 12)
         assert record.scores == record.rungs[-1].scores
@@ -210,7 +210,7 @@ def test_a_time_limit_keeps_the_trial_under_way(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_costs_time_and_not_the_trial(
     finished: tuple[Path, StudyResult], tmp_path: Path
 ) -> None:
-    optimise(make_study(tmp_path), Watch(stop_at_judgement=5))
+    optimise(make_study(tmp_path), Watch(stop_at_evaluation=5))
     checkpoint = make_run(tmp_path).checkpoint(1)
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     assert numbers(optimise(make_study(tmp_path))) == numbers(finished[1])
@@ -267,7 +267,7 @@ def test_a_study_is_not_continued_under_other_conditions(tmp_path: Path) -> None
 
 
 def leave_dead_claims(folder: Path, n: int) -> None:
-    """What processes leave that are killed over a trial, one after the other."""
+    """Leave the claims of processes that are killed over a trial, one after the other."""
     folder.mkdir(parents=True, exist_ok=True)
     owner = {"host": "h", "machine": machine_id(), "pid": 1, "worker": 0, "started": time.time()}
     for number in range(n):
@@ -289,7 +289,7 @@ def test_a_trial_that_kills_its_processes_fails_and_the_study_goes_on(tmp_path: 
 
 def test_deaths_before_the_last_checkpoint_do_not_count(tmp_path: Path) -> None:
     settings = make_settings(1, max_deaths=3)
-    optimise(make_study(tmp_path, settings), Watch(stop_at_judgement=1))
+    optimise(make_study(tmp_path, settings), Watch(stop_at_evaluation=1))
     run = make_run(tmp_path)
     assert run.checkpoint(0).exists()
     (run.trial_folder(0) / "claim.0").unlink()

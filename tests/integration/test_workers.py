@@ -52,7 +52,7 @@ def claim_and_die(folder: Path) -> None:
     subprocess.run([sys.executable, "-c", KILLED_OWNER, str(folder)], check=False)
 
 
-def mirrored(run: RunDirectory) -> list[optuna.trial.FrozenTrial]:
+def optuna_trials(run: RunDirectory) -> list[optuna.trial.FrozenTrial]:
     backend = optuna.storages.journal.JournalFileBackend(str(run.study_journal))
     storage = optuna.storages.JournalStorage(backend)
     return optuna.load_study(study_name=run.study_name, storage=storage).trials
@@ -78,8 +78,8 @@ def test_workers_share_the_trials_and_none_is_trained_twice(tmp_path: Path) -> N
         assert result.ended_by == "trials"
         assert [record.number for record in result.records] == list(range(4))
     run = make_run(tmp_path)
-    assert [trial.number for trial in mirrored(run)] == list(range(4))
-    assert all(trial.state.is_finished() for trial in mirrored(run))
+    assert [trial.number for trial in optuna_trials(run)] == list(range(4))
+    assert all(trial.state.is_finished() for trial in optuna_trials(run))
     assert load_json(run.best_params)["n_trials"] == 4
     assert not list(run.trials_folder.rglob("*claim*"))
     assert not list(run.trials_folder.rglob("*.safetensors"))
@@ -90,7 +90,7 @@ def test_a_study_begun_by_one_process_goes_on_with_several(tmp_path: Path) -> No
     optimise(make_worker(tmp_path, bench_settings))
     make_run(tmp_path).study_journal.unlink()  # as if it had been kept in SQLite
     optimise(make_worker(tmp_path, make_settings(3)))
-    assert [trial.number for trial in mirrored(make_run(tmp_path))] == [0, 1, 2]
+    assert [trial.number for trial in optuna_trials(make_run(tmp_path))] == [0, 1, 2]
 
 
 def test_the_trial_of_a_killed_worker_goes_on_from_its_last_rung(tmp_path: Path) -> None:
@@ -158,9 +158,9 @@ def test_a_result_is_not_kept_by_a_worker_whose_trial_was_taken_over(tmp_path: P
     class TakenOver(Watch):
         def trial_advanced(self, step: int, total_steps: int, stop_loss: float) -> None:
             super().trial_advanced(step, total_steps, stop_loss)
-            if step == total_steps and self.n_judgements < 10:
+            if step == total_steps and self.n_evaluations < 10:
                 (run.trial_folder(0) / "claim.1").touch()
-                self.n_judgements = 10
+                self.n_evaluations = 10
 
     watch = TakenOver()
     result = optimise(make_worker(tmp_path, make_settings(1)), watch)
@@ -205,7 +205,7 @@ class Tuning:
         return self.error_file.read_text(encoding="utf-8")
 
     def busy_worker(self) -> tuple[int, int]:
-        """Trial and process id of a worker that is past its first judgement."""
+        """Trial and process id of a worker whose loss was evaluated once."""
         while True:
             assert self.process.poll() is None, self.said()
             for path in self.run.worker_report(0).parent.glob("*.json"):

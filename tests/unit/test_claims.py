@@ -99,9 +99,9 @@ def test_of_several_processes_that_want_a_folder_one_gets_it(tmp_path: Path) -> 
     try:
         assert sorted(map(first_word, running)) == ["refused"] * 4 + ["taken"]
     finally:
-        for one in running:
-            one.kill()
-            one.communicate()
+        for taker in running:
+            taker.kill()
+            taker.communicate()
 
 
 def test_what_a_killed_process_claimed_is_free_at_once(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a Gaussian process makes of a few noisy values."""
+"""A Gaussian process fitted to a few noisy values."""
 
 from __future__ import annotations
 

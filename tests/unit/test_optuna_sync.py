@@ -43,7 +43,7 @@ def complete(number: int) -> FrozenTrial:
     return frozen_trial(CONFIG, SPACE, values=[float(number), 1.0])
 
 
-def open_mirror(folder: Path, storage: str = "journal") -> OptunaSync:
+def open_sync(folder: Path, storage: str = "journal") -> OptunaSync:
     return OptunaSync(storage, make_run(folder), n_objectives=2)
 
 
@@ -75,7 +75,7 @@ def files_no_longer_than(n_bytes: int) -> Iterator[None]:
 def test_trials_that_run_and_end_are_kept_with_params_and_values(
     tmp_path: Path, storage: str
 ) -> None:
-    optuna_sync = open_mirror(tmp_path, storage)
+    optuna_sync = open_sync(tmp_path, storage)
     optuna_sync.catch_up(2, running)
     assert [trial.state for trial in stored(tmp_path, storage)] == [OptunaState.RUNNING] * 2
     optuna_sync.catch_up(3, complete)
@@ -85,7 +85,7 @@ def test_trials_that_run_and_end_are_kept_with_params_and_values(
 
 
 def test_a_trial_without_a_config_holds_back_those_behind_it(tmp_path: Path) -> None:
-    optuna_sync = open_mirror(tmp_path)
+    optuna_sync = open_sync(tmp_path)
     optuna_sync.catch_up(3, lambda number: None if number == 1 else complete(number))
     assert len(stored(tmp_path)) == 1
     optuna_sync.catch_up(3, complete)
@@ -93,7 +93,7 @@ def test_a_trial_without_a_config_holds_back_those_behind_it(tmp_path: Path) -> 
 
 
 def test_two_processes_on_one_journal_see_each_others_trials(tmp_path: Path) -> None:
-    first, second = open_mirror(tmp_path), open_mirror(tmp_path)
+    first, second = open_sync(tmp_path), open_sync(tmp_path)
     first.catch_up(1, running)
     second.catch_up(2, complete)
     first.catch_up(3, complete)
@@ -102,9 +102,9 @@ def test_two_processes_on_one_journal_see_each_others_trials(tmp_path: Path) -> 
 
 def test_a_torn_last_line_is_cut_and_its_trial_written_again(tmp_path: Path) -> None:
     journal = make_run(tmp_path).study_journal
-    open_mirror(tmp_path).catch_up(2, complete)
+    open_sync(tmp_path).catch_up(2, complete)
     journal.write_bytes(journal.read_bytes()[:-20])
-    optuna_sync = open_mirror(tmp_path)
+    optuna_sync = open_sync(tmp_path)
     optuna_sync.catch_up(4, complete)
     assert [trial.values for trial in stored(tmp_path)] == [[float(n), 1.0] for n in range(4)]
     for line in journal.read_text(encoding="utf-8").splitlines():
@@ -123,7 +123,7 @@ def test_cutting_leaves_whole_lines(tmp_path: Path, content: bytes, left: int) -
 
 
 def test_a_full_disk_is_a_clear_error_and_leaves_whole_lines(tmp_path: Path) -> None:
-    optuna_sync = open_mirror(tmp_path)
+    optuna_sync = open_sync(tmp_path)
     optuna_sync.catch_up(1, complete)
     journal = make_run(tmp_path).study_journal
     before = journal.read_bytes()
@@ -138,21 +138,21 @@ def test_a_full_disk_is_a_clear_error_and_leaves_whole_lines(tmp_path: Path) -> 
 
 
 def test_a_journal_damaged_in_its_middle_is_named_with_a_way_out(tmp_path: Path) -> None:
-    open_mirror(tmp_path).catch_up(2, complete)
+    open_sync(tmp_path).catch_up(2, complete)
     journal = make_run(tmp_path).study_journal
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join([lines[0], b"{broken\n", *lines[2:]]))
     with pytest.raises(StoreError, match=r"\.journal fails.*made anew from the records"):
-        open_mirror(tmp_path)
+        open_sync(tmp_path)
     journal.unlink()
-    open_mirror(tmp_path).catch_up(2, complete)
+    open_sync(tmp_path).catch_up(2, complete)
     assert len(stored(tmp_path)) == 2
 
 
 def test_a_damaged_database_is_named(tmp_path: Path) -> None:
     make_run(tmp_path).study_database.write_bytes(b"no database at all" * 100)
     with pytest.raises(StoreError, match=r"study_NHITS_Q_small_1\.db fails.*not a database"):
-        open_mirror(tmp_path, "sqlite")
+        open_sync(tmp_path, "sqlite")
 
 
 @pytest.mark.parametrize("url", ["nosuch://anna:s3cret@host/db", "mysql://anna:s3cret@host/db"])
@@ -160,13 +160,13 @@ def test_a_url_that_cannot_be_opened_is_an_error_without_its_password(
     tmp_path: Path, url: str
 ) -> None:
     with pytest.raises((SettingsError, StoreError), match="anna@host/db") as caught:
-        open_mirror(tmp_path, url)
+        open_sync(tmp_path, url)
     assert "s3cret" not in str(caught.value)
 
 
 def test_any_url_of_optuna_holds_a_study(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'elsewhere.db'}"
-    open_mirror(tmp_path, url).catch_up(1, complete)
+    open_sync(tmp_path, url).catch_up(1, complete)
     assert optuna.load_study(study_name="NHITS_Q_small_1", storage=url).trials[0].number == 0
 
 
@@ -194,12 +194,12 @@ def test_several_processes_share_a_journal_and_one_keeps_it_afterwards(tmp_path:
 
 def test_a_writer_killed_at_any_byte_leaves_a_journal_that_goes_on(tmp_path: Path) -> None:
     # The file is cut where a kill could have ended the write: at every byte of the last line.
-    open_mirror(tmp_path).catch_up(1, complete)
+    open_sync(tmp_path).catch_up(1, complete)
     journal = make_run(tmp_path).study_journal
-    one = len(journal.read_bytes())
-    open_mirror(tmp_path).catch_up(2, complete)
+    length_of_first = len(journal.read_bytes())
+    open_sync(tmp_path).catch_up(2, complete)
     whole = journal.read_bytes()
-    for length in range(one, len(whole), 25):
+    for length in range(length_of_first, len(whole), 25):
         journal.write_bytes(whole[:length])
-        open_mirror(tmp_path).catch_up(2, complete)
+        open_sync(tmp_path).catch_up(2, complete)
         assert [trial.values for trial in stored(tmp_path)] == [[0.0, 1.0], [1.0, 1.0]]

@@ -48,10 +48,13 @@ class Trainings:
         self._draws: dict[tuple[int, int], Mapping[str, Floats]] = {}
 
     def add(self, number: int, *, bias: float, width: float, seed_index: int = 0) -> None:
-        seen, made = observed(), forecast(bias=bias, width=width, seed=100 * number + seed_index)
+        values, predicted = (
+            observed(),
+            forecast(bias=bias, width=width, seed=100 * number + seed_index),
+        )
         draws = draw_scores(
-            seen,
-            made,
+            values,
+            predicted,
             levels=LEVELS,
             coverage=80.0,
             seasonal_scale=1.0,
@@ -65,9 +68,9 @@ class Trainings:
                 config={"lr": 0.001 * (1 + number)},
                 seed=number,
                 seed_index=seed_index,
-                scores=score_forecast(seen, made, levels=LEVELS, seasonal_scale=1.0),
+                scores=score_forecast(values, predicted, levels=LEVELS, seasonal_scale=1.0),
                 picp_interval=picp_interval(
-                    seen, made[..., 0], made[..., -1], rng=np.random.default_rng(0)
+                    values, predicted[..., 0], predicted[..., -1], rng=np.random.default_rng(0)
                 ),
                 standard_errors=standard_errors(draws),
                 steps=900,
@@ -129,13 +132,13 @@ def test_every_trial_near_the_front_is_compared_once(trainings: Trainings) -> No
     assert sorted(trainings.asked) == [(0, 0), (1, 0), (2, 0), (3, 0)]
 
 
-def test_a_repeat_changes_what_a_trial_is_judged_on(trainings: Trainings) -> None:
+def test_a_repeat_changes_the_scores_of_a_trial(trainings: Trainings) -> None:
     before = trainings.outcome().records[0].scores["mae"]
     trainings.add(0, bias=0.9, width=1.0, seed_index=1)
-    judged = trainings.outcome().records[0]
+    averaged = trainings.outcome().records[0]
     repeat = trainings.records[-1].scores["mae"]
-    assert judged.scores["mae"] == pytest.approx((before + repeat) / 2)
-    assert judged.n_seeds == 2
+    assert averaged.scores["mae"] == pytest.approx((before + repeat) / 2)
+    assert averaged.n_seeds == 2
     assert len(trainings.outcome().records) == 4
 
 

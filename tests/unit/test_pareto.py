@@ -154,12 +154,12 @@ def test_the_knee_agrees_with_the_distance_from_the_line(values: Floats) -> None
     members = front(values)
     ends = values[members][np.lexsort((values[members, 1], values[members, 0]))[[0, -1]]]
     span = np.ptp(ends, axis=0)
-    chosen = knee(values)
-    assert chosen in members
+    index = knee(values)
+    assert index in members
     if (span > 0).all():
         scaled = (values - ends.min(axis=0)) / span
         below = (1.0 - scaled.sum(axis=1)) / math.sqrt(2.0)
-        assert below[chosen] == pytest.approx(below[members].max())
+        assert below[index] == pytest.approx(below[members].max())
 
 
 @given(points, st.randoms())
@@ -218,8 +218,8 @@ def test_crowding_follows_the_points_when_they_are_shuffled(
 ) -> None:
     distinct = np.unique(values, axis=0)
     order = shuffled(len(distinct), random)
-    found = crowding_distance(distinct[order])
-    assert found.tolist() == crowding_distance(distinct)[order].tolist()
+    distances = crowding_distance(distinct[order])
+    assert distances.tolist() == crowding_distance(distinct)[order].tolist()
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -79,7 +79,7 @@ def test_no_trial_is_repeated_before_a_few_have_ended() -> None:
 def test_repeats_never_take_more_than_their_share(
     trials: int, repeats: int, cost: int, share: float
 ) -> None:
-    chosen = next_repeat(
+    repeat = next_repeat(
         [candidate(1)],
         n_finished=20,
         steps_of_trials=trials,
@@ -88,18 +88,18 @@ def test_repeats_never_take_more_than_their_share(
         share=share,
     )
     spent = repeats + cost
-    assert (chosen is not None) == (spent <= share * (trials + spent) + 0.5)
+    assert (repeat is not None) == (spent <= share * (trials + spent) + 0.5)
 
 
 def test_a_study_spends_its_share_of_repeats_and_then_goes_on() -> None:
     # Thirty trials of 900 steps; a fifth of all steps are 7.5 repeats.
     records = [training(n, 1.0) for n in range(30)]
-    places, order = dict.fromkeys(range(5), 0.5), []
+    chances, order = dict.fromkeys(range(5), 0.5), []
     while (
-        wanted := plan_repeat(records, front_probability=places, front=[0], steps_of_next=900)
+        repeat := plan_repeat(records, front_probability=chances, front=[0], steps_of_next=900)
     ) is not None:
-        number, seed_index = wanted
-        order.append(wanted)
+        number, seed_index = repeat
+        order.append(repeat)
         records.append(training(number, 1.0, seed_index=seed_index))
     assert order == [(0, 1), (1, 1), (2, 1), (3, 1), (4, 1), (0, 2), (1, 2)]
 
@@ -123,19 +123,19 @@ def test_a_failed_repeat_is_not_tried_for_ever() -> None:
     assert plan_repeat(records, front_probability={0: 0.5}, front=[0], steps_of_next=900) is None
 
 
-def test_a_trial_is_judged_on_the_mean_over_its_seeds() -> None:
+def test_the_scores_of_a_trial_are_the_mean_over_its_seeds() -> None:
     records = [
         training(3, 1.3, 84.0, seed_index=2),
         training(3, 1.0, 78.0),
         training(7, 2.0),
         training(3, 1.0, 81.0, seed_index=1),
     ]
-    judged = average_over_seeds(records)
-    assert [record.number for record in judged] == [3, 7]
-    assert judged[0].scores == pytest.approx({"mae": 1.1, "picp": 81.0})
-    assert (judged[0].n_seeds, judged[1].n_seeds) == (3, 1)
-    assert (judged[0].steps, judged[0].fit_seconds) == (2700, 30.0)
-    assert judged[0].seed == records[1].seed
+    averaged = average_over_seeds(records)
+    assert [record.number for record in averaged] == [3, 7]
+    assert averaged[0].scores == pytest.approx({"mae": 1.1, "picp": 81.0})
+    assert (averaged[0].n_seeds, averaged[1].n_seeds) == (3, 1)
+    assert (averaged[0].steps, averaged[0].fit_seconds) == (2700, 30.0)
+    assert averaged[0].seed == records[1].seed
 
 
 def test_the_error_of_a_mean_holds_days_and_seeds() -> None:
@@ -153,16 +153,16 @@ def test_without_repeats_a_record_stays_as_it_is() -> None:
 
 def test_a_failed_repeat_is_no_number() -> None:
     records = [training(0, 1.0), training(0, 0.0, seed_index=1, state=TrialState.FAILED)]
-    (judged,) = average_over_seeds(records)
-    assert judged.scores == records[0].scores
-    assert judged.n_seeds == 1
+    (averaged,) = average_over_seeds(records)
+    assert averaged.scores == records[0].scores
+    assert averaged.n_seeds == 1
 
 
 def test_the_interval_of_a_mean_coverage_is_widened_by_its_seeds() -> None:
     records = [training(0, 1.0, 76.0), training(0, 1.0, 84.0, seed_index=1)]
-    (judged,) = average_over_seeds(records)
+    (averaged,) = average_over_seeds(records)
     half = math.hypot(6.0, 1.959964 * math.sqrt(32.0 / 2))
-    assert judged.picp_interval == pytest.approx((80.0 - half, 80.0 + half))
+    assert averaged.picp_interval == pytest.approx((80.0 - half, 80.0 + half))
 
 
 def test_the_spread_between_seeds_is_pooled_over_trials() -> None:

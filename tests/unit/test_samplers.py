@@ -1,4 +1,4 @@
-"""Proposals of real samplers on a cheap problem with a known front."""
+"""Suggestions of real samplers on a cheap problem with a known front."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def make_sampler(
 
 
 def search(sampler: str, n_trials: int, *, seed: int = 1) -> list[Observation]:
-    proposing = make_sampler(sampler, n_trials=n_trials, seed=seed)
-    seen: list[Observation] = []
+    study_sampler = make_sampler(sampler, n_trials=n_trials, seed=seed)
+    trials: list[Observation] = []
     for number in range(n_trials):
-        config = proposing.suggest(number, seen)
-        seen.append(Observation(number, config, evaluate(config)))
-    return seen
+        config = study_sampler.suggest(number, trials)
+        trials.append(Observation(number, config, evaluate(config)))
+    return trials
 
 
-def volume(seen: Sequence[Observation]) -> float:
-    return hypervolume(np.array([trial.values for trial in seen]), [4.0, 4.0])
+def volume(trials: Sequence[Observation]) -> float:
+    return hypervolume(np.array([trial.values for trial in trials]), [4.0, 4.0])
 
 
 SLOW_GP = pytest.param("gp", marks=pytest.mark.slow)
@@ -61,13 +61,13 @@ SLOW_GP = pytest.param("gp", marks=pytest.mark.slow)
 def test_a_proposal_lies_in_the_space_and_depends_on_nothing_but_what_was_seen(
     sampler: str,
 ) -> None:
-    seen = search("random", 20)
-    first = make_sampler(sampler).suggest(20, seen)
+    trials = search("random", 20)
+    first = make_sampler(sampler).suggest(20, trials)
     assert set(first) == set(SPACE)
     assert all(SPACE[name].holds(value) for name, value in first.items())
-    assert make_sampler(sampler).suggest(20, list(reversed(seen))) == first
-    assert make_sampler(sampler, seed=2).suggest(20, seen) != first
-    assert make_sampler(sampler).suggest(21, seen) != first
+    assert make_sampler(sampler).suggest(20, list(reversed(trials))) == first
+    assert make_sampler(sampler, seed=2).suggest(20, trials) != first
+    assert make_sampler(sampler).suggest(21, trials) != first
 
 
 @pytest.mark.parametrize("sampler", [s for s in SAMPLERS if s != "random"])
@@ -98,20 +98,20 @@ def test_a_conditional_space_is_searched_too(sampler: str) -> None:
     space = {**MODELS["TFT_Q"].space, "hidden_size": Choice((4, 6, 32))}
     space["num_attention_heads"] = Choice((2, 4, 8))
     rng = np.random.default_rng(0)
-    seen = [
+    trials = [
         Observation(i, design_point(space, i, seed=2), tuple(rng.random(2).tolist()))
         for i in range(16)
     ]
-    config = make_sampler(sampler, space=space, n_trials=16).suggest(16, seen)
+    config = make_sampler(sampler, space=space, n_trials=16).suggest(16, trials)
     assert int(config["hidden_size"]) % int(config["num_attention_heads"]) == 0
 
 
 @pytest.mark.parametrize("sampler", ["mfgp", "tpe", "nsga2", "nsga3"])
 def test_a_sampler_that_learns_finds_more_than_the_design(sampler: str) -> None:
-    found, by_design = (
+    by_sampler, by_design = (
         [volume(search(name, 40, seed=seed)) for seed in range(2)] for name in (sampler, "qmc")
     )
-    assert np.mean(found) > np.mean(by_design)
+    assert np.mean(by_sampler) > np.mean(by_design)
 
 
 @pytest.mark.slow
@@ -123,18 +123,18 @@ def test_the_gaussian_process_finds_more_than_the_design() -> None:
     ("sampler", "n_startup"), [("mfgp", N_STARTUP_TRIALS_MFGP), ("tpe", N_STARTUP_TRIALS)]
 )
 def test_a_sampler_starts_learning_after_its_design(sampler: str, n_startup: int) -> None:
-    seen = search(sampler, 20)
+    trials = search(sampler, 20)
     design = [design_point(SPACE, i, seed=1) for i in range(20)]
-    same = [trial.config == point for trial, point in zip(seen, design, strict=True)]
+    same = [trial.config == point for trial, point in zip(trials, design, strict=True)]
     assert same == [True] * n_startup + [False] * (20 - n_startup)
 
 
 def test_evolution_goes_through_several_generations_of_a_small_budget() -> None:
     # Optuna's default population of 50 would leave all 50 trials in the first generation.
     assert population_size(50) == 8
-    seen = search("nsga2", 50)
+    trials = search("nsga2", 50)
     means = [
-        np.mean([trial.values for trial in seen[first : first + 8]])
+        np.mean([trial.values for trial in trials[first : first + 8]])
         for first in (0, 8, 16, 24, 32, 40)
     ]
     assert means[-1] < 0.6 * means[0]
@@ -146,12 +146,12 @@ def test_a_child_comes_from_the_best_of_all_earlier_generations(sampler: str) ->
     # Two generations of six. The first holds every good trial; the second is worthless. Children
     # of the third must still come from the first: its genes are width 32, theirs is width 64.
     good = {"lr": 0.01, "dropout": 0.5, "num_layers": 2, "width": 32}
-    seen = [Observation(i, {**good, "dropout": i / 10}, (i / 10, 1 - i / 10)) for i in range(6)] + [
-        Observation(6 + i, {**good, "width": 64}, (5.0 + i, 5.0 + i)) for i in range(6)
-    ]
-    proposing = make_sampler(sampler, n_trials=30)
+    trials = [
+        Observation(i, {**good, "dropout": i / 10}, (i / 10, 1 - i / 10)) for i in range(6)
+    ] + [Observation(6 + i, {**good, "width": 64}, (5.0 + i, 5.0 + i)) for i in range(6)]
+    study_sampler = make_sampler(sampler, n_trials=30)
     assert population_size(30) == 6
-    widths = [proposing.suggest(12 + i, seen)["width"] for i in range(20)]
+    widths = [study_sampler.suggest(12 + i, trials)["width"] for i in range(20)]
     assert widths.count(32) > 12
 
 
@@ -164,20 +164,20 @@ def test_no_config_is_tried_twice_while_there_are_others(sampler: str) -> None:
 
 def test_an_exhausted_space_still_has_a_proposal() -> None:
     space: Space = {"width": Choice((16, 32)), "num_layers": IntRange(1, 2)}
-    seen = [Observation(i, design_point(space, i, seed=1), (float(i), 1.0)) for i in range(12)]
-    assert set(make_sampler("nsga2", n_trials=30, space=space).suggest(12, seen)) == set(space)
+    trials = [Observation(i, design_point(space, i, seed=1), (float(i), 1.0)) for i in range(12)]
+    assert set(make_sampler("nsga2", n_trials=30, space=space).suggest(12, trials)) == set(space)
 
 
 def test_a_queue_comes_first_and_the_design_still_comes_after_it() -> None:
     # Ten of the points that a study with the same seed began with.
     queue = [design_point(SPACE, i, seed=1) for i in range(10)]
-    proposing = Sampler(SPACE, n_objectives=2, seed=1, n_trials=60, queue=queue)
-    seen: list[Observation] = []
+    study_sampler = Sampler(SPACE, n_objectives=2, seed=1, n_trials=60, queue=queue)
+    trials: list[Observation] = []
     for number in range(15):
-        config = proposing.suggest(number, seen)
-        seen.append(Observation(number, config, evaluate(config)))
-    assert [t.config for t in seen[:10]] == queue
-    after = [t.config for t in seen[10:]]
+        config = study_sampler.suggest(number, trials)
+        trials.append(Observation(number, config, evaluate(config)))
+    assert [t.config for t in trials[:10]] == queue
+    after = [t.config for t in trials[10:]]
     assert not any(config in queue for config in after)
     # Two points of a design, in the two halves of each range; then the sampler.
     assert sorted(int(2 * float(c["dropout"])) for c in after[:2]) == [0, 1]
@@ -186,19 +186,19 @@ def test_a_queue_comes_first_and_the_design_still_comes_after_it() -> None:
 
 @pytest.mark.parametrize("sampler", ["mfgp", "tpe", SLOW_GP])
 def test_workers_are_not_sent_to_the_same_place(sampler: str) -> None:
-    seen = search("qmc", 12)
-    first = make_sampler(sampler).suggest(12, seen)
-    running = [*seen, Observation(12, first)]
+    trials = search("qmc", 12)
+    first = make_sampler(sampler).suggest(12, trials)
+    running = [*trials, Observation(12, first)]
     second = make_sampler(sampler).suggest(13, running)
     assert second != first
 
 
 def test_while_nothing_has_ended_every_worker_gets_a_point_of_the_design() -> None:
-    proposing = make_sampler("tpe")
-    seen: list[Observation] = []
+    study_sampler = make_sampler("tpe")
+    trials: list[Observation] = []
     for number in range(40):
-        seen.append(Observation(number, proposing.suggest(number, seen)))
-    assert len({tuple(t.config.values()) for t in seen}) == 40
+        trials.append(Observation(number, study_sampler.suggest(number, trials)))
+    assert len({tuple(t.config.values()) for t in trials}) == 40
 
 
 @pytest.mark.parametrize("sampler", ["mfgp", "tpe", "nsga2", "nsga3"])
@@ -211,37 +211,37 @@ def test_a_sampler_keeps_to_what_a_constraint_allows(sampler: str) -> None:
 
     allowed = []
     for seed in range(2):
-        proposing = make_sampler(sampler, n_trials=40, seed=seed)
-        seen: list[Observation] = []
+        study_sampler = make_sampler(sampler, n_trials=40, seed=seed)
+        trials: list[Observation] = []
         for number in range(40):
-            seen.append(constrained(number, proposing.suggest(number, seen)))
-        allowed.append(np.mean([float(t.config["dropout"]) >= 0.5 for t in seen[20:]]))
+            trials.append(constrained(number, study_sampler.suggest(number, trials)))
+        allowed.append(np.mean([float(t.config["dropout"]) >= 0.5 for t in trials[20:]]))
     assert np.mean(allowed) > 0.6
 
 
 @pytest.mark.slow
 def test_a_gaussian_process_takes_constraints() -> None:
-    seen = [
+    trials = [
         Observation(t.number, t.config, t.values, (0.5 - float(t.config["dropout"]),))
         for t in search("qmc", 12)
     ]
-    config = make_sampler("gp").suggest(12, seen)
+    config = make_sampler("gp").suggest(12, trials)
     assert set(config) == set(SPACE)
 
 
 @pytest.mark.parametrize("sampler", ["mfgp", "tpe"])
 def test_a_failed_trial_is_kept_away_from(sampler: str) -> None:
     # Everything with a high learning rate fails and has no values.
-    def seen_of(number: int, config: Config) -> Observation:
+    def observe(number: int, config: Config) -> Observation:
         if float(config["lr"]) > 0.1:
             return Observation(number, config, failed=True)
         return Observation(number, config, evaluate(config))
 
-    proposing = make_sampler(sampler)
-    seen: list[Observation] = []
+    study_sampler = make_sampler(sampler)
+    trials: list[Observation] = []
     for number in range(50):
-        seen.append(seen_of(number, proposing.suggest(number, seen)))
-    assert sum(t.values is None for t in seen[20:]) <= 3
+        trials.append(observe(number, study_sampler.suggest(number, trials)))
+    assert sum(t.values is None for t in trials[20:]) <= 3
 
 
 def test_an_unknown_sampler_lists_the_known_ones() -> None:
@@ -256,12 +256,12 @@ def test_an_unknown_sampler_lists_the_known_ones() -> None:
 def test_a_proposal_after_2000_trials_is_cheap(sampler: str) -> None:
     import time
 
-    seen = [
+    trials = [
         Observation(i, config := design_point(SPACE, i, seed=3), evaluate(config))
         for i in range(2000)
     ]
-    proposing = make_sampler(sampler, n_trials=2100)
-    proposing.suggest(1999, seen[:100])
+    study_sampler = make_sampler(sampler, n_trials=2100)
+    study_sampler.suggest(1999, trials[:100])
     start = time.process_time()
-    proposing.suggest(2000, seen)
+    study_sampler.suggest(2000, trials)
     assert time.process_time() - start < 1.5  # 5 % of a trial of 30 s

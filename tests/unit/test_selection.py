@@ -50,9 +50,9 @@ def test_an_uncertain_coverage_is_compatible_when_its_interval_reaches_the_band(
 
 def test_without_a_compatible_trial_the_knee_is_chosen_and_the_reason_says_so() -> None:
     trials = [candidate(0, 0.1, 40.0), candidate(1, 0.2, 60.0)]
-    chosen = select(trials, policy="compatible-coverage", target=80.0)
-    assert chosen.rule == "knee"
-    assert "no trial's coverage is compatible with 75–85 %" in chosen.reason
+    selection = select(trials, policy="compatible-coverage", target=80.0)
+    assert selection.rule == "knee"
+    assert "no trial's coverage is compatible with 75–85 %" in selection.reason
 
 
 def test_a_coverage_above_the_target_is_as_far_as_one_below_it() -> None:
@@ -69,8 +69,8 @@ def test_the_front_is_that_of_the_objectives_that_were_searched() -> None:
 
 @pytest.mark.parametrize("policy", sorted(POLICIES))
 def test_places_that_are_known_already_change_no_choice(policy: str) -> None:
-    known = front_probability(TRIALS)
-    assert select(TRIALS, policy=policy, target=80.0, tied=known) == select(
+    chances = front_probability(TRIALS)
+    assert select(TRIALS, policy=policy, target=80.0, tied=chances) == select(
         TRIALS, policy=policy, target=80.0
     )
 
@@ -114,27 +114,27 @@ def test_among_ties_in_mae_the_surer_coverage_is_chosen() -> None:
     # Trial 0 has the lowest MAE by less than its noise and may well lie outside 75 to 85 %.
     lowest = noisy(0, 0.100, 74.0, mae_error=0.01, picp_error=3.0)
     surer = noisy(1, 0.101, 80.0, mae_error=0.01, picp_error=1.0)
-    chosen = select([lowest, surer], policy="compatible-coverage", target=80.0)
-    assert chosen.number == 1
+    selection = select([lowest, surer], policy="compatible-coverage", target=80.0)
+    assert selection.number == 1
     assert "MAE tied with the lowest, trial 0, and coverage most surely within 75–85 %" in (
-        chosen.reason
+        selection.reason
     )
 
 
 def test_a_significantly_lower_mae_wins_whatever_its_coverage_within_the_band() -> None:
     lowest = noisy(0, 0.100, 76.0, mae_error=0.001, picp_error=1.0)
     surer = noisy(1, 0.120, 80.0, mae_error=0.001, picp_error=1.0)
-    chosen = select([lowest, surer], policy="compatible-coverage", target=80.0)
-    assert chosen.number == 0
-    assert chosen.reason.startswith("lowest MAE among trials")
+    selection = select([lowest, surer], policy="compatible-coverage", target=80.0)
+    assert selection.number == 0
+    assert selection.reason.startswith("lowest MAE among trials")
 
 
 def test_a_lucky_training_does_not_beat_the_mean_of_three_that_it_ties_with() -> None:
     lucky = noisy(0, 0.100, 70.0, mae_error=0.01, picp_error=1.0)
     proven = noisy(1, 0.101, 75.0, mae_error=0.01, picp_error=1.0, n_seeds=3)
-    chosen = select([lucky, proven], policy="min-mae", target=80.0)
-    assert chosen.number == 1
-    assert "known from 3 trainings instead of 1" in chosen.reason
+    selection = select([lucky, proven], policy="min-mae", target=80.0)
+    assert selection.number == 1
+    assert "known from 3 trainings instead of 1" in selection.reason
 
 
 def test_among_ties_in_coverage_the_lowest_mae_is_chosen() -> None:
@@ -186,7 +186,7 @@ def test_probability_takes_the_lowest_mae_among_those_that_are_surely_near_the_t
         )
 
     unsure, sure, dear = make(0, 1.0, 76.0, 4.0), make(1, 2.0, 78.0, 2.0), make(2, 3.0, 80.0, 1.0)
-    chosen = select([unsure, sure, dear], policy="probability", target=80.0)
-    assert (chosen.number, chosen.rule) == (1, "probability")
+    selection = select([unsure, sure, dear], policy="probability", target=80.0)
+    assert (selection.number, selection.rule) == (1, "probability")
     likeliest = select([unsure], policy="probability", target=80.0)
     assert (likeliest.number, likeliest.rule) == (0, "likeliest-coverage")

@@ -1,4 +1,4 @@
-"""The shelf of trials, kept from look to look, against one that reads everything anew."""
+"""A trial store that refreshes, against one that reads everything anew."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def run(tmp_path: Path) -> RunDirectory:
     return directory
 
 
-def begin(run: RunDirectory, item: TrainingId) -> None:
-    """What another process does first."""
-    create_folder(run.trial_folder(*item))
-    TrialStore(run).begin(item)
+def begin(run: RunDirectory, training: TrainingId) -> None:
+    """Begin a training as another process does."""
+    create_folder(run.trial_folder(*training))
+    TrialStore(run).begin(training)
 
 
-def end(run: RunDirectory, item: TrainingId) -> TrialRecord:
-    """What another process does last."""
+def end(run: RunDirectory, training: TrainingId) -> TrialRecord:
+    """End a training as another process does."""
     record = TrialRecord(
-        number=item.number,
-        seed_index=item.seed_index,
+        number=training.number,
+        seed_index=training.seed_index,
         state=TrialState.FAILED,
         config={"lr": 0.001},
         seed=1,
@@ -45,7 +45,7 @@ def end(run: RunDirectory, item: TrainingId) -> TrialRecord:
     return record
 
 
-def look(trial_store: TrialStore) -> tuple[object, ...]:
+def contents(trial_store: TrialStore) -> tuple[object, ...]:
     return (
         trial_store.trainings,
         trial_store.trials,
@@ -54,7 +54,7 @@ def look(trial_store: TrialStore) -> tuple[object, ...]:
     )
 
 
-def opened(trial_store: TrialStore) -> list[TrainingId]:
+def open_trainings(trial_store: TrialStore) -> list[TrainingId]:
     return list(trial_store.open_trainings)
 
 
@@ -79,25 +79,25 @@ def test_a_file_system_that_fails_is_no_fault_of_a_trial(
         with pytest.raises(StoreError, match="cannot be read: Stale file handle"):
             TrialStore(run).refresh()
     trial_store.refresh()
-    assert opened(trial_store) == [TRIAL]
+    assert open_trainings(trial_store) == [TRIAL]
 
 
-def test_a_shelf_that_has_looked_before_knows_what_a_fresh_one_reads(run: RunDirectory) -> None:
-    kept = TrialStore(run)
-    for item in (LATER, TRIAL, REPEAT):
-        begin(run, item)
-        kept.refresh()
+def test_a_store_that_has_read_before_knows_what_a_fresh_one_reads(run: RunDirectory) -> None:
+    refreshed = TrialStore(run)
+    for training in (LATER, TRIAL, REPEAT):
+        begin(run, training)
+        refreshed.refresh()
         fresh = TrialStore(run)
         fresh.refresh()
-        assert look(kept) == look(fresh)
-    for item in (REPEAT, TRIAL, LATER):
-        record = end(run, item)
-        assert kept.refresh() == (record,)
+        assert contents(refreshed) == contents(fresh)
+    for training in (REPEAT, TRIAL, LATER):
+        record = end(run, training)
+        assert refreshed.refresh() == (record,)
         fresh = TrialStore(run)
         fresh.refresh()
-        assert look(kept) == look(fresh)
-    assert opened(kept) == []
-    assert kept.free_number == 1
+        assert contents(refreshed) == contents(fresh)
+    assert open_trainings(refreshed) == []
+    assert refreshed.free_number == 1
 
 
 def test_the_lowest_free_number_is_found_between_and_behind(run: RunDirectory) -> None:
@@ -112,8 +112,8 @@ def test_a_record_of_its_own_ends_what_it_began(run: RunDirectory) -> None:
     create_folder(run.trial_folder(*TRIAL))
     trial_store = TrialStore(run)
     trial_store.begin(TRIAL)
-    assert opened(trial_store) == [TRIAL]
+    assert open_trainings(trial_store) == [TRIAL]
     trial_store.save_record(end(run, TRIAL))
-    assert opened(trial_store) == []
+    assert open_trainings(trial_store) == []
     trial_store.begin(TRIAL)  # a listing that comes late
-    assert opened(trial_store) == []
+    assert open_trainings(trial_store) == []

@@ -32,17 +32,17 @@ def write_result(
     job_id: str = "a1",
     model: str = MODEL,
     dataset: str = "heat",
-    chosen: int = 0,
+    best: int = 0,
     tied: tuple[int, ...] = (),
 ) -> Path:
-    """What warm starts read of a result; trials of `tied` are not on its front."""
+    """Write what warm starts read of a result; trials of `tied` are not on its front."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"best_params_{model}_{dataset}_{job_id}.json"
     trials = [{"trial": i, "params": params} for i, params in enumerate(configs)]
     content = {
         "model": model,
-        "best_trial_number": chosen,
-        "best_params": configs[chosen],
+        "best_trial_number": best,
+        "best_params": configs[best],
         "all_pareto_trials": [trial for trial in trials if trial["trial"] not in tied],
     }
     path.write_text(json.dumps(content), encoding="utf-8")
@@ -57,16 +57,16 @@ def test_the_default_config_opens_a_study_whose_space_holds_it() -> None:
 
 def test_the_chosen_config_comes_next_and_then_the_ends_of_the_front(tmp_path: Path) -> None:
     rates = [1e-3, 1.5e-3, 3e-3, 4e-3, 5e-3]
-    path = write_result(tmp_path, [config(lr=lr) for lr in rates], chosen=2)
-    queue = plan_warm_start(MODEL, SPACE, [path], n_trials=40)
-    assert [c["lr"] for c in queue.configs[1:]] == [3e-3, 1e-3, 5e-3, 1.5e-3, 4e-3]
-    assert queue.notes == ()
+    path = write_result(tmp_path, [config(lr=lr) for lr in rates], best=2)
+    warm_start = plan_warm_start(MODEL, SPACE, [path], n_trials=40)
+    assert [c["lr"] for c in warm_start.configs[1:]] == [3e-3, 1e-3, 5e-3, 1.5e-3, 4e-3]
+    assert warm_start.notes == ()
 
 
 def test_a_chosen_config_that_ties_with_the_front_comes_first_too(tmp_path: Path) -> None:
-    path = write_result(tmp_path, [config(lr=lr) for lr in (1e-3, 3e-3)], chosen=1, tied=(1,))
-    queue = plan_warm_start(MODEL, SPACE, [path], n_trials=40)
-    assert [c["lr"] for c in queue.configs[1:]] == [3e-3, 1e-3]
+    path = write_result(tmp_path, [config(lr=lr) for lr in (1e-3, 3e-3)], best=1, tied=(1,))
+    warm_start = plan_warm_start(MODEL, SPACE, [path], n_trials=40)
+    assert [c["lr"] for c in warm_start.configs[1:]] == [3e-3, 1e-3]
 
 
 def test_a_study_is_found_by_its_file_its_folders_and_its_workspace(tmp_path: Path) -> None:
@@ -76,17 +76,17 @@ def test_a_study_is_found_by_its_file_its_folders_and_its_workspace(tmp_path: Pa
     os.utime(path, (0, 0))
     trials = folder / "trials_a1"
     trials.mkdir()
-    for place, rates in ((path, [3e-3]), (trials, [3e-3]), (folder, [4e-3, 3e-3]),
+    for source, rates in ((path, [3e-3]), (trials, [3e-3]), (folder, [4e-3, 3e-3]),
                          (tmp_path, [4e-3, 3e-3])):  # fmt: skip
-        queue = plan_warm_start(MODEL, SPACE, [place], n_trials=40)
-        assert [c["lr"] for c in queue.configs[1:]] == rates
+        warm_start = plan_warm_start(MODEL, SPACE, [source], n_trials=40)
+        assert [c["lr"] for c in warm_start.configs[1:]] == rates
 
 
 def test_earlier_fronts_get_a_quarter_of_the_trials(tmp_path: Path) -> None:
     path = write_result(tmp_path, [config(dropout=0.1 + i / 100) for i in range(9)])
-    queue = plan_warm_start(MODEL, SPACE, [path], n_trials=20)
-    assert len(queue.configs) == 1 + 5
-    assert queue.notes == (
+    warm_start = plan_warm_start(MODEL, SPACE, [path], n_trials=20)
+    assert len(warm_start.configs) == 1 + 5
+    assert warm_start.notes == (
         "9 configs of earlier fronts: the first 5 are tried, a quarter of 20 trials",
     )
 
@@ -98,18 +98,18 @@ def test_a_config_is_tried_once(tmp_path: Path) -> None:
 
 def test_a_number_outside_the_space_is_moved_into_it_and_named(tmp_path: Path) -> None:
     path = write_result(tmp_path, [config(lr=0.5, num_stacks=1)])
-    queue = plan_warm_start(MODEL, SPACE, [path], n_trials=40)
-    assert queue.configs[1] == config(lr=1e-2, num_stacks=2)
-    assert queue.notes == (
+    warm_start = plan_warm_start(MODEL, SPACE, [path], n_trials=40)
+    assert warm_start.configs[1] == config(lr=1e-2, num_stacks=2)
+    assert warm_start.notes == (
         f"trial 0 of {path.name} moved into this space: num_stacks 1 to 2; lr 0.5 to 0.01",
     )
 
 
 def test_a_choice_that_the_space_lacks_leaves_the_config_out(tmp_path: Path) -> None:
     path = write_result(tmp_path, [config(layer_widths=128), config()])
-    queue = plan_warm_start(MODEL, SPACE, [path], n_trials=40)
-    assert queue.configs == (DEFAULT, config())
-    assert queue.notes == (f"trial 0 of {path.name} has no place in this space",)
+    warm_start = plan_warm_start(MODEL, SPACE, [path], n_trials=40)
+    assert warm_start.configs == (DEFAULT, config())
+    assert warm_start.notes == (f"trial 0 of {path.name} has no place in this space",)
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ class Evaluator:
         return average_over_seeds(trainings)
 
     def promotes(self, number: int, rung: int, scores: Scores) -> bool:
-        """Whether a trial goes on beyond a rung, against all that have reached it before."""
+        """Return whether a trial goes on beyond a rung, against all that reached it before."""
         others = self._trials.scores_at_rung(rung, without=number)
         shape = (len(others), len(self.objectives))
         return promotes(
@@ -137,7 +137,7 @@ class Evaluator:
         return None if planned is None else TrainingId(*planned)
 
     def has_stalled(self) -> bool:
-        """Whether the front has stopped growing, if the user asked to end it then."""
+        """Return whether the front has stopped growing, if the settings say to end then."""
         if self._settings.patience is None:
             return False
         values = [

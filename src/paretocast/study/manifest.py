@@ -1,4 +1,4 @@
-"""The manifest: under which conditions a study is made, and whether it may be continued."""
+"""The manifest: the conditions under which a study is made, and must be continued."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 def build_manifest(
     settings: TuneSettings, setup: TrainingSetup, *, queue: Sequence[Config] = ()
 ) -> dict[str, Any]:
-    """What was asked, on what, with what; `comparable` is what a continued study must share.
+    """Settings, task and software of a study; a continued one must share the `comparable` part.
 
     Parameters
     ----------
     queue : sequence of Config
-        What a new study tries first. It stays as it is, whatever becomes of where it came from.
+        First configs of a new study. They stay as they are, whatever becomes of their source.
     """
     comparable = {
         "task": setup.task.manifest(),
@@ -47,20 +47,20 @@ def build_manifest(
         "space": {name: repr(parameter) for name, parameter in settings.search_space().items()},
         "seed": settings.seed,
     }
-    wanted = settings.model_dump(mode="json")
-    # Where the data lie, said so that it holds in every folder.
+    plain = settings.model_dump(mode="json")
+    # Absolute paths: a study may be continued from another folder.
     if (file := own_file(settings.dataset)) is not None:
-        wanted["dataset"] = str(file.absolute())
+        plain["dataset"] = str(file.absolute())
     if settings.data_dir is not None:
-        wanted["data_dir"] = str(Path(settings.data_dir).absolute())
+        plain["data_dir"] = str(Path(settings.data_dir).absolute())
     if settings.storage is not None:
-        wanted["storage"] = without_secrets(settings.storage)
+        plain["storage"] = without_secrets(settings.storage)
     return {
         "schema_version": 1,
         "manifest_hash": manifest_hash(comparable),
         "comparable": comparable,
         "queue": list(queue),
-        "settings": wanted,
+        "settings": plain,
         "versions": installed_versions(),
         "device": str(setup.source.device),
     }
@@ -72,7 +72,7 @@ def check_manifest(run: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any
     Returns
     -------
     dict
-        The manifest that holds: the queue is that of the first one.
+        The manifest of the study now: its queue is that of the first one.
 
     Raises
     ------
@@ -95,10 +95,10 @@ def check_manifest(run: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any
         )
     # Where it runs is a matter of each process: workers take turns on the GPUs.
     settings = {**manifest["settings"], "device": stored["settings"]["device"]}
-    holding = {**manifest, "settings": settings, "queue": stored.get("queue", [])}
+    updated = {**manifest, "settings": settings, "queue": stored.get("queue", [])}
     if stored is manifest or _lasting(stored) != _lasting(manifest):
-        files.save_json(run.manifest, holding)  # what is wanted now, such as more trials
-    return holding
+        files.save_json(run.manifest, updated)  # with the settings of now, such as more trials
+    return updated
 
 
 def _lasting(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -106,16 +106,16 @@ def _lasting(manifest: dict[str, Any]) -> dict[str, Any]:
     return {**manifest["settings"], "time_limit_seconds": None, "device": None}
 
 
-def _differences(stored: object, given: object, path: str = "") -> list[str]:
+def _differences(stored: object, current: object, path: str = "") -> list[str]:
     """Paths at which two JSON values differ, with both values."""
-    if isinstance(stored, dict) and isinstance(given, dict):
+    if isinstance(stored, dict) and isinstance(current, dict):
         lines = []
-        for key in sorted({*stored, *given}):
-            lines += _differences(stored.get(key), given.get(key), f"{path}.{key}".lstrip("."))
+        for key in sorted({*stored, *current}):
+            lines += _differences(stored.get(key), current.get(key), f"{path}.{key}".lstrip("."))
         return lines
-    if stored == given:
+    if stored == current:
         return []
-    return [f"{path} was {_short(stored)}, now {_short(given)}"]
+    return [f"{path} was {_short(stored)}, now {_short(current)}"]
 
 
 def _short(value: object) -> str:

@@ -93,7 +93,7 @@ class Outcome:
         return tuple(sorted(off, key=lambda number: (-self.front_probability[number], number)))
 
     def is_tied(self, number: int) -> bool:
-        """Whether another trial may well belong on the front instead of this one."""
+        """Return whether another trial may well belong on the front instead of this one."""
         return self.front_probability.get(number, 1.0) < SIGNIFICANT
 
     def count(self, state: TrialState) -> int:

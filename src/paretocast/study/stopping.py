@@ -21,7 +21,7 @@ def has_stalled(
     growth_percent: float,
     corner: Sequence[float],
 ) -> bool:
-    """Whether the last trials have moved the front too little to go on.
+    """Return whether the last trials have moved the front too little to go on.
 
     Parameters
     ----------

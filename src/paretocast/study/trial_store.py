@@ -50,7 +50,7 @@ class TrialStore:
         self._names: set[str] = set()  # those read so far in the folder of trials
         self._begun: set[TrainingId] = set()
         self._open: set[TrainingId] = set()  # begun and not in `_records`
-        self._free = 0
+        self._free = 0  # no number below it is free
         self._proposals: dict[int, Config] = {}
 
     @property
@@ -100,7 +100,7 @@ class TrialStore:
         return tuple(ended)
 
     def has_begun(self, training: TrainingId) -> bool:
-        """Whether a process has taken it, as of the last refresh."""
+        """Return whether a process has taken it, as of the last refresh."""
         return training in self._begun
 
     def begin(self, training: TrainingId) -> None:

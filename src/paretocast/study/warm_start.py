@@ -1,4 +1,4 @@
-"""What a study tries first: the default config, then fronts of earlier studies on request.
+"""Warm start: the first configs of a study, the default and fronts of earlier studies on request.
 
 A good config of one series is a good guess for another, so the earlier study may be of any data
 set. Only configs are taken over, never scores: those of other data say nothing here.
@@ -52,36 +52,36 @@ def plan_warm_start(
     StoreError
         If a file is damaged.
     """
-    first = default_config(model, space)
-    configs: list[Config] = [] if first is None else [first]
-    n_own = len(configs)
+    default = default_config(model, space)
+    configs: list[Config] = [] if default is None else [default]
+    n_defaults = len(configs)
     notes: list[str] = []
     for run in runs:
-        found, remarks = _configs_of(run, model, space)
+        earlier, remarks = _configs_of(run, model, space)
         notes += remarks
-        for config in found:
+        for config in earlier:
             if config not in configs:
                 configs.append(config)
     room = max(1, n_trials // SHARE_OF_TRIALS)
-    if (n_earlier := len(configs) - n_own) > room:
+    if (n_earlier := len(configs) - n_defaults) > room:
         notes.append(
             f"{n_earlier} configs of earlier fronts: the first {room} are tried, a quarter "
             f"of {n_trials} trials"
         )
-    return WarmStart(tuple(configs[: n_own + room]), tuple(notes))
+    return WarmStart(tuple(configs[: n_defaults + room]), tuple(notes))
 
 
 def _configs_of(run: Path, model: str, space: Space) -> tuple[list[Config], list[str]]:
     """Front members of the studies at one place that fit the space, and remarks."""
     results = [(path, files.load_json(path)) for path in _result_files(run)]
-    same = [(path, content) for path, content in results if content.get("model") == model]
-    if not same:
+    of_model = [(path, content) for path, content in results if content.get("model") == model]
+    if not of_model:
         others = sorted({str(content.get("model")) for _, content in results})
         held = f"results of {', '.join(others)} only" if others else "no best_params_*.json"
         raise SettingsError(f"--warm-start {run} holds {held}, expected a result of {model}")
     configs, notes = [], []
-    for path, content in same:
-        for trial in _chosen_first(content):
+    for path, content in of_model:
+        for trial in _best_first(content):
             near = nearest_config(space, trial["params"])
             if near is None:
                 notes.append(f"trial {trial['trial']} of {path.name} has no place in this space")
@@ -103,15 +103,15 @@ def _result_files(run: Path) -> list[Path]:
     if run.is_file():
         return [run]
     if run.name.startswith("trials_"):
-        found = list(run.parent.glob(f"best_params_*_{run.name.removeprefix('trials_')}.json"))
+        paths = list(run.parent.glob(f"best_params_*_{run.name.removeprefix('trials_')}.json"))
     else:
-        found = list(run.glob("best_params_*.json"))
-        found = found or list(run.glob("results/*/best_params_*.json"))
-    return sorted(found, key=lambda path: (-path.stat().st_mtime, path.name))
+        paths = list(run.glob("best_params_*.json"))
+        paths = paths or list(run.glob("results/*/best_params_*.json"))
+    return sorted(paths, key=lambda path: (-path.stat().st_mtime, path.name))
 
 
-def _chosen_first(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """The chosen trial, which may be one that ties with the front, then the front, ends first."""
+def _best_first(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """The best trial, which may be one that ties with the front, then the front, ends first."""
     number = content["best_trial_number"]
     ordered = [{"trial": number, "params": content["best_params"]}]
     rest = [trial for trial in content["all_pareto_trials"] if trial["trial"] != number]

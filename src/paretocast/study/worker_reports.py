@@ -1,4 +1,4 @@
-"""What workers report to whoever draws their progress: one small file each."""
+"""Reports of workers on their progress, one small file each."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SECONDS_BETWEEN_REPORTS = 0.5
 
 @dataclass(frozen=True)
 class WorkerReport:
-    """What a worker is at.
+    """The training that a worker is at.
 
     Attributes
     ----------
     trial : int or None
         Number of its trial; None between trials.
     updated : float
-        When it said so, seconds since 1970.
+        Time of the report, seconds since 1970.
     """
 
     index: int
@@ -40,7 +40,7 @@ class WorkerReport:
 
     @property
     def share(self) -> float:
-        """How far its trial is, 0 to 1, as if it were trained to the end."""
+        """Share of its trial that is done, 0 to 1, as if it were trained to the end."""
         return self.step / self.total_steps if self.total_steps else 0.0
 
 
@@ -53,13 +53,13 @@ class Reporter:
         self._written = 0.0
 
     def trial_started(self, number: int, config: dict[str, Any], *, resumed: bool) -> None:
-        """Name the trial."""
+        """Report the trial."""
         del config, resumed
         self._report = WorkerReport(self._report.index, self._report.pid, trial=number)
         self._write()
 
     def trial_advanced(self, step: int, total_steps: int, stop_loss: float) -> None:
-        """Say how far it is, not more than twice a second."""
+        """Report the step, not more than twice a second."""
         self._report = replace(
             self._report, step=step, total_steps=total_steps, stop_loss=stop_loss
         )
@@ -67,12 +67,12 @@ class Reporter:
             self._write()
 
     def trial_ended(self, record: TrialRecord, outcome: Outcome | None) -> None:
-        """The trial's record says the rest."""
+        """Report that no trial is under way; the trial's record says the rest."""
         del record, outcome
         self.leave()
 
     def leave(self) -> None:
-        """No trial is under way."""
+        """Report that no trial is under way."""
         self._report = WorkerReport(self._report.index, self._report.pid)
         self._write()
 

@@ -1,4 +1,4 @@
-"""Who works on what, when several processes share one study on disk.
+"""Claims on folders, and the study lock, for several processes that share a study on disk.
 
 A *claim* says that a process is at work in a folder. Claims of a folder are numbered; the last one
 counts, and the next number can be linked by one process only, on network file systems too. A claim
@@ -57,7 +57,7 @@ class StudyLock:
         Raises
         ------
         StoreError
-            If the file system has no locks, or somebody holds this one for minutes.
+            If the file system has no locks, or a process holds this one for minutes.
         """
         try:
             file = self._path.open("ab")
@@ -148,11 +148,11 @@ class Claim:
 
     @property
     def folder(self) -> Path:
-        """What is claimed."""
+        """The claimed folder."""
         return self._folder
 
     def deaths_before(self, *, since: float) -> int:
-        """How many processes have died over this work, of those that took it after a moment.
+        """Number of processes that took this folder after a moment and died over it.
 
         Parameters
         ----------
@@ -164,28 +164,28 @@ class Claim:
 
     @property
     def lost(self) -> bool:
-        """Whether the last heartbeat found that another process has taken the folder over."""
+        """True once a heartbeat has noticed that another process took the folder over."""
         return self._lost
 
     def still_held(self) -> bool:
-        """Whether no other process has taken the folder over until now, nor done the work."""
-        mine, next_one = (_path(self._folder, self._number + i) for i in (0, 1))
-        return mine.exists() and not next_one.exists()
+        """Return whether no other process has taken the folder over so far, nor settled it."""
+        own, following = (_path(self._folder, self._number + i) for i in (0, 1))
+        return own.exists() and not following.exists()
 
     def release(self) -> None:
-        """Leave the work to anybody: the claim is empty from now on. Nothing, if it is settled."""
+        """Empty the claim, so that any process may take the folder; nothing if it is settled."""
         self._stop()
         with contextlib.suppress(OSError, ValueError):
             self._file.truncate(0)
         self._file.close()
 
     def settle(self) -> None:
-        """The work is done: the folder keeps no claim, neither this one nor those before it."""
+        """Remove all claims on the folder: the work is done."""
         self._stop()
         for number in range(self._number, -1, -1):  # the last one goes first: no gap at any time
             _path(self._folder, number).unlink(missing_ok=True)
-        for left in self._folder.glob(".claim.*"):
-            left.unlink(missing_ok=True)
+        for temporary in self._folder.glob(".claim.*"):
+            temporary.unlink(missing_ok=True)
         self._file.close()
 
     def _stop(self) -> None:
@@ -209,7 +209,7 @@ def claim_owner(folder: Path, *, lease_seconds: float = LEASE_SECONDS) -> dict[s
 
 @cache
 def machine_id() -> str:
-    """What processes share whose file locks see each other: one running kernel.
+    """Id of the running kernel: processes that share it see each other's file locks.
 
     The host's name is part of it: copies of a virtual machine may share the rest.
     """
@@ -261,7 +261,7 @@ def _is_alive(folder: Path, number: int, *, lease_seconds: float) -> bool:
 
 
 def _link(folder: Path, number: int, *, worker: int) -> BinaryIO | None:
-    """Make the claim of a number, locked and complete at once; None if somebody was faster."""
+    """Make the claim of a number, locked and complete at once; None if another was faster."""
     temporary = folder / f".claim.{uuid.uuid4().hex}"
     file = temporary.open("w+b")
     try:
