@@ -86,12 +86,12 @@ class StudyReport:
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        """What the search minimised."""
+        """Objectives of the search."""
         return parse_objectives(self.settings.objectives)
 
     @property
     def in_default_objectives(self) -> bool:
-        """Whether error against coverage shows all that was searched for."""
+        """True for a search that traded error against coverage alone."""
         return set(self.settings.objectives) == set(DEFAULT_OBJECTIVES)
 
 
