@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from paretocast.cluster.collect import collect_status
+from proofs import Silent, write_dataset
 from torch import Tensor, nn
 
 from builders import make_task
 from paretocast.benchmark import find_config, plan_benchmark, run_benchmark
+from paretocast.cluster.collect import collect_status
 from paretocast.data import load_dataset
 from paretocast.data.task import Task, plan_task
 from paretocast.errors import SettingsError
@@ -30,7 +31,6 @@ from paretocast.settings import TuneSettings, load_settings
 from paretocast.study.study import Study
 from paretocast.training.setup import TrainingSetup
 from paretocast.workspace.files import RunDirectory
-from proofs import Silent, write_dataset
 from studies import Watch, optimise
 
 MODEL, BASELINE = "Toy-Net", "yesterdays_mean"

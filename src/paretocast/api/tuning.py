@@ -250,9 +250,7 @@ def work(
         with StudyLock(run.lock):
             if not _is_concluded(run, settings):
                 conclude(result, settings, run, task, display=display)
-                goes_on = settings.two_stage and _finish_first_stage(
-                    result, run, display
-                )
+                goes_on = settings.two_stage and _finish_first_stage(result, run, display)
         _refuse_if_all_failed(result, run)
     display.note(f"ended by {result.ended_by} at {len(result.records)} trials", kind="")
     if goes_on and stage != "1":

@@ -5,12 +5,11 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from paretocast.report.calibration import GROUP_COLUMNS, group_cells, worst_sentence
-from paretocast.report.figures import breakdown_figure, reliability_figure
+from paretocast.report.calibration import breakdown_parts, coverage_facts, size_fact, worst_sentence
+from paretocast.report.figures import reliability_figure
 from paretocast.report.page import (
     fact_boxes,
     figure_box,
-    folded,
     number,
     paragraph,
     section,
@@ -68,11 +67,12 @@ def assessment_section(
     ]
     for breakdown in diagnosis.breakdowns:
         if breakdown.name in SHOWN:
-            figure = breakdown_figure(breakdown, target=diagnosis.target, unit=assessment.unit)
-            element_id = f"by-{breakdown.name.replace(' ', '-')}"
-            parts.append(figure_box(figure, element_id=element_id))
-            rows = [group_cells(group) for group in breakdown.groups]
-            parts.append(folded(f"By {breakdown.name}, in numbers", table(GROUP_COLUMNS, rows)))
+            parts += breakdown_parts(
+                breakdown,
+                target=diagnosis.target,
+                unit=assessment.unit,
+                element_id=f"by-{breakdown.name.replace(' ', '-')}",
+            )
     parts.append(_calibration(assessment, folder))
     return "\n".join(part for part in parts if part)
 
@@ -93,20 +93,11 @@ def _calibrator_table(compared: tuple[IntervalScores, ...], *, best: str) -> str
 
 def _facts(assessment: Assessment) -> str:
     overall, target = assessment.diagnosis.overall, assessment.diagnosis.target
-    facts = [
-        (
-            f"Coverage of the {target:g} % interval",
-            f"{overall.picp:.1f} %",
-            f"{overall.low:.1f} to {overall.high:.1f} with 95 % confidence",
-        ),
-        ("Mean width", number(overall.mean_width), assessment.unit),
-        ("Winkler score", number(overall.winkler), f"{assessment.unit}, lower is better"),
-    ]
+    facts = coverage_facts(overall, target=target, unit=assessment.unit)
     if assessment.compared:
         raw, best = _before_and_after(assessment)
         facts.append((f"Calibrated by {best.name}", f"{best.picp:.1f} %", _gain(raw, best)))
-    facts.append(("Observed values", str(overall.n), f"{overall.n_windows} windows"))
-    return fact_boxes(facts)
+    return fact_boxes([*facts, size_fact(overall)])
 
 
 def _calibration(assessment: Assessment, folder: str) -> str:

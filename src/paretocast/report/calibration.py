@@ -19,7 +19,13 @@ from paretocast.report.page import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from paretocast.metrics.diagnostics import Diagnosis, GroupCoverage, WorstGroup
+    from paretocast.metrics.diagnostics import (
+        CoverageByGroup,
+        Diagnosis,
+        GroupCoverage,
+        WorstGroup,
+    )
+    from paretocast.report.page import Fact
 
 GROUP_COLUMNS = ("", "PICP %", "95 % interval", "width", "Winkler", "values", "windows")
 
@@ -45,18 +51,7 @@ def diagnosis_page(
     overall, target = diagnosis.overall, diagnosis.target
     body = [
         *(warning(note) for note in notes),
-        fact_boxes(
-            [
-                (
-                    f"Coverage of the {target:g} % interval",
-                    f"{overall.picp:.1f} %",
-                    f"{overall.low:.1f} to {overall.high:.1f} with 95 % confidence",
-                ),
-                ("Mean width", number(overall.mean_width), unit),
-                ("Winkler score", number(overall.winkler), f"{unit}, lower is better"),
-                ("Observed values", str(overall.n), f"{overall.n_windows} windows"),
-            ]
-        ),
+        fact_boxes([*coverage_facts(overall, target=target, unit=unit), size_fact(overall)]),
     ]
     if diagnosis.worst is not None:
         text = worst_sentence(diagnosis.worst, target)
@@ -72,10 +67,8 @@ def diagnosis_page(
     )
     body.append(figure_box(pit_figure(diagnosis.pit, n_observed=overall.n), element_id="pit"))
     for i, breakdown in enumerate(diagnosis.breakdowns):
-        figure = breakdown_figure(breakdown, target=target, unit=unit)
-        body.append(figure_box(figure, element_id=f"breakdown-{i}"))
-        rows = [group_cells(group) for group in breakdown.groups]
-        body.append(folded(f"By {breakdown.name}, in numbers", table(GROUP_COLUMNS, rows)))
+        element_id = f"breakdown-{i}"
+        body += breakdown_parts(breakdown, target=target, unit=unit, element_id=element_id)
     return document(
         f"{model} on {dataset}: honesty of the intervals",
         eyebrow=f"{model} · {dataset} · {subject}",
@@ -88,6 +81,36 @@ def diagnosis_page(
         body=body,
         footer=f"{subject}; width and Winkler score in {unit}",
     )
+
+
+def coverage_facts(overall: GroupCoverage, *, target: float, unit: str) -> list[Fact]:
+    """Boxes with the coverage, the mean width and the Winkler score of all values together."""
+    return [
+        (
+            f"Coverage of the {target:g} % interval",
+            f"{overall.picp:.1f} %",
+            f"{overall.low:.1f} to {overall.high:.1f} with 95 % confidence",
+        ),
+        ("Mean width", number(overall.mean_width), unit),
+        ("Winkler score", number(overall.winkler), f"{unit}, lower is better"),
+    ]
+
+
+def size_fact(overall: GroupCoverage) -> Fact:
+    """A box with the number of observed values and windows."""
+    return "Observed values", str(overall.n), f"{overall.n_windows} windows"
+
+
+def breakdown_parts(
+    breakdown: CoverageByGroup, *, target: float, unit: str, element_id: str
+) -> list[str]:
+    """A figure of the coverage by group, and its numbers in a folded table."""
+    figure = breakdown_figure(breakdown, target=target, unit=unit)
+    rows = [group_cells(group) for group in breakdown.groups]
+    return [
+        figure_box(figure, element_id=element_id),
+        folded(f"By {breakdown.name}, in numbers", table(GROUP_COLUMNS, rows)),
+    ]
 
 
 def worst_sentence(worst: WorstGroup, target: float) -> str:

@@ -1,4 +1,4 @@
-"""The parts of a page: boxes with numbers, tables, the frame around them.
+"""Parts of a page: boxes with numbers, tables, the frame around them.
 
 A page needs no network: styles and script are inside it, and its policy forbids everything else.
 What is passed as text or a cell is escaped here; what is passed as `body` is HTML already.
@@ -7,7 +7,7 @@ What is passed as text or a cell is escaped here; what is passed as `body` is HT
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from paretocast import __version__
 from paretocast.report.figures import figure_html, plotly_javascript
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from paretocast.report.figures import Figure
 
 MISSING = "–"
+Fact: TypeAlias = tuple[str, str, str]  # quantity, value, detail
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 )
@@ -113,12 +114,12 @@ def figure_box(figure: Figure, *, element_id: str = "figure") -> str:
     return f'<div class="figure">{figure_html(figure, element_id=element_id)}</div>'
 
 
-def fact_boxes(facts: Sequence[tuple[str, str, str]]) -> str:
-    """Boxes from (what, value, detail)."""
+def fact_boxes(facts: Sequence[Fact]) -> str:
+    """Boxes that each give a quantity, its value and a detail."""
     boxes = "".join(
-        f'<div class="fact"><span>{escape(what)}</span><strong>{escape(value)}</strong>'
+        f'<div class="fact"><span>{escape(quantity)}</span><strong>{escape(value)}</strong>'
         f"<span>{escape(detail)}</span></div>"
-        for what, value, detail in facts
+        for quantity, value, detail in facts
     )
     return f'<div class="facts">{boxes}</div>'
 
@@ -175,7 +176,7 @@ def warning(text: str) -> str:
 
 
 def folded(heading: str, content: str) -> str:
-    """HTML that a reader opens when it is wanted."""
+    """HTML under a heading that a reader opens."""
     return f"<details><summary>{escape(heading)}</summary>{content}</details>"
 
 

@@ -21,7 +21,7 @@ def explored_page(studies: Sequence[Consolidated]) -> str:
         name = study.run.study_name
         advice = [parameter.advice for parameter in study.explorations if parameter.advice]
         body.append(section(name, f"{count(len(study.losses), 'judged trial')}."))
-        figure = explored_figure(study.coverages, losses=study.losses, subject=name, unit="")
+        figure = explored_figure(study.explorations, losses=study.losses, subject=name, unit="")
         body.append(figure_box(figure, element_id=f"space-{i}"))
         if advice:
             body.append(bullets("On a bound", advice))

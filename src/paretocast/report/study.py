@@ -27,7 +27,7 @@ from paretocast.report.page import (
     warning,
 )
 from paretocast.report.trials import config_text, coverage_interval, trial_table, with_unit
-from paretocast.search.objectives import DEFAULT_OBJECTIVES, parse_objectives
+from paretocast.search.objectives import (DEFAULT_OBJECTIVES, known_objectives, parse_objectives)
 from paretocast.search.selection import TrialState
 
 if TYPE_CHECKING:
@@ -86,12 +86,12 @@ class StudyReport:
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        """What the search minimised."""
+        """Objectives of the search."""
         return parse_objectives(self.settings.objectives)
 
     @property
     def in_default_objectives(self) -> bool:
-        """Whether error against coverage shows all that was searched for."""
+        """True for a search that traded error against coverage alone."""
         return set(self.settings.objectives) == set(DEFAULT_OBJECTIVES)
 
 

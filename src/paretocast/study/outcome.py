@@ -124,7 +124,8 @@ def summarise(
         Trials and their repeats.
     draws_of : callable, optional
         From the record of a training to its scores on resampled days (`scoring.draw_on_tune`),
-        empty where its forecasts are gone. Asked for trials near the front only. Without it measured
+        empty where its forecasts are gone. Asked for trials near the front only. Without it,
+        measured
         differences count as they are.
     """
     averaged = average_over_seeds(records)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from paretocast.calibration import CALIBRATED_SCORES, cross_fitted
+from paretocast.calibration import cross_fitted
 from paretocast.errors import DataError
 from paretocast.metrics.resampling import N_RESAMPLES, draw_scores
-from paretocast.metrics.scores import interval, score_forecast
+from paretocast.metrics.score_table import CALIBRATED_SCORES, score_forecast
+from paretocast.metrics.scores import interval
 from paretocast.metrics.uncertainty import picp_interval
 
 if TYPE_CHECKING:

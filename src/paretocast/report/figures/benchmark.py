@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from paretocast.benchmark import Row
-    from paretocast.results.repair import Coverage
+    from paretocast.results.repair import Exploration
     from paretocast.search.space import Parameter
 
 KIND_COLOURS = {"tuned": style.BLUE, "default": style.SKY, "none": style.GREEN}
@@ -73,7 +73,7 @@ def scores_figure(
 
 
 def explored_figure(
-    parameters: Sequence[Coverage], *, losses: Sequence[float], subject: str, unit: str
+    parameters: Sequence[Exploration], *, losses: Sequence[float], subject: str, unit: str
 ) -> style.Figure:
     """Positions of the trials in the range of each parameter, coloured by MAE, and the winner.
 

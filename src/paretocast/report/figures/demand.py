@@ -31,7 +31,7 @@ N_TIME_TICKS = 7
 
 @dataclass(frozen=True)
 class SplitSpan:
-    """A stretch of a series that belongs to one split, from `start` up to but without `stop`."""
+    """A period of a series in one split, from `start` up to but without `stop`."""
 
     split: str
     start: pd.Timestamp
@@ -134,15 +134,15 @@ def series_figure(
     labels = np.full(len(index), "unused", dtype=object)
     for span in spans:
         labels[index.searchsorted(span.start) : index.searchsorted(span.stop)] = span.split
-    kept = thinned(values, n_buckets=N_BUCKETS)
+    positions = thinned(values, n_buckets=N_BUCKETS)
     for split in dict.fromkeys([*SPLIT_COLOURS, *labels]):
-        own = labels[kept] == split
-        if own.any():
-            drawn = np.flatnonzero(own | np.roll(own, 1))  # one more behind each stretch: the gap
+        in_split = labels[positions] == split
+        if in_split.any():
+            drawn = np.flatnonzero(in_split | np.roll(in_split, 1))  # one more behind: the gap
             figure.add_trace(
                 go.Scatter(
-                    x=index[kept[drawn]].tz_localize(None),
-                    y=np.where(own[drawn], values[kept[drawn]], np.nan),
+                    x=index[positions[drawn]].tz_localize(None),
+                    y=np.where(in_split[drawn], values[positions[drawn]], np.nan),
                     mode="lines",
                     name=escape(str(split)),
                     line={"width": 1.2, "color": SPLIT_COLOURS.get(str(split), "#CBD2D9")},
@@ -166,15 +166,16 @@ def thinned(values: NDArray[np.float64], *, n_buckets: int) -> NDArray[np.intp]:
     """
     if values.size <= 2 * n_buckets:
         return np.arange(values.size)
-    kept: list[int] = []
+    positions: list[int] = []
     for part in np.array_split(np.arange(values.size), n_buckets):
-        known = part[~np.isnan(values[part])]
-        if known.size == 0:
-            kept.append(int(part[0]))
+        observed = part[~np.isnan(values[part])]
+        if observed.size == 0:
+            positions.append(int(part[0]))
             continue
-        extremes = {int(known[values[known].argmin()]), int(known[values[known].argmax()])}
-        kept.extend(sorted(extremes))
-    return np.array(kept, dtype=np.intp)
+        low, high = values[observed].argmin(), values[observed].argmax()
+        extremes = {int(observed[low]), int(observed[high])}
+        positions.extend(sorted(extremes))
+    return np.array(positions, dtype=np.intp)
 
 
 def _fan_traces(

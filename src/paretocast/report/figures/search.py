@@ -273,7 +273,7 @@ def _coverage_range(
 
 
 def _add_target(figure: style.Figure, target: float, *, row: int | None = None) -> None:
-    place = {} if row is None else {"row": row, "col": 1}
+    panel = {} if row is None else {"row": row, "col": 1}
     figure.add_hrect(
         y0=target - TOLERANCE,
         y1=target + TOLERANCE,
@@ -285,14 +285,14 @@ def _add_target(figure: style.Figure, target: float, *, row: int | None = None) 
         annotation_font={"size": 12, "color": style.GREEN},
         layer="below",
         exclude_empty_subplots=False,
-        **place,
+        **panel,
     )
     figure.add_hline(
         y=target,
         line={"color": style.GREEN, "width": 1.5, "dash": "dash"},
         layer="below",
         exclude_empty_subplots=False,
-        **place,
+        **panel,
     )
 
 
@@ -347,12 +347,12 @@ def _add_markers(
         },
         hovertemplate="%{hovertext}<extra></extra>",
     )
-    place = {} if row is None else {"row": row, "col": 1}
-    figure.add_trace(trace, **place)
+    panel = {} if row is None else {"row": row, "col": 1}
+    figure.add_trace(trace, **panel)
 
 
 def _line_width(name: str, symbol: str) -> int:
-    """Of a marker's outline, in pixels; hollow marks of ties are drawn with a strong one."""
+    """Width of a marker's outline in pixels; hollow marks of ties have a strong one."""
     if "tied" in name:
         return 2
     return 0 if symbol.endswith("open") else 1
@@ -401,7 +401,7 @@ def _marker_and_bar(record: TrialRecord, *, with_bar: bool) -> list[tuple[float,
 def _add_best_so_far(
     figure: style.Figure, scored: Sequence[TrialRecord], *, frame: style.Frame
 ) -> None:
-    """Over completed trials only: a pruned one was scored after less training."""
+    """A line over completed trials only: a pruned one was scored after less training."""
     done = sorted(
         (r for r in scored if r.state is TrialState.COMPLETE), key=lambda record: record.number
     )

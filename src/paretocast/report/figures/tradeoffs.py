@@ -135,7 +135,7 @@ def _range(
     """Axis range in which what is good is large, whichever way that is."""
     values = [objective.value(r.scores) for r in scored]
     shown = [objective.value(r.scores) for r in front_and_chosen(outcome)]
-    references = outcome.baselines.values() if outcome else ()
+    references = named_references(outcome).values()
     reachable = [objective.value(scores) for scores in references if objective.name in scores]
     low, high = style.low_is_good_range(values, shown=shown)
     high = max([high, *(v for v in reachable if v <= high + (high - low))])
