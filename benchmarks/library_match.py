@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from paretocast.search.space import Config
+
 LIBRARY_NAMES = {"NHITS_Q": "NHITS", "TFT_Q": "TFT", "TIMESNET_Q": "TimesNet"}
 # Beyond any run here: no evaluation and no end of the schedule falls into a timing.
 ENDLESS_STEPS = 1_000_000
@@ -236,7 +238,7 @@ def _library_architecture(match: Match) -> dict[str, Any]:
         arguments["hist_exog_list"] = [f"past_{i}" for i in range(shape.n_past)]
     if match.setup.model == "NHITS_Q":
         with torch.device("meta"):
-            ours = NHITS(shape, **sizes)  # type: ignore[arg-type]
+            ours = NHITS(shape, **sizes)
         return arguments | nhits_arguments(ours)
     names = {"num_attention_heads": "n_head", "lstm_layers": "n_rnn_layers"}
     return arguments | {names.get(name, name): value for name, value in sizes.items()}

@@ -21,6 +21,7 @@ from harness import print_result, print_table, script_parser
 from paretocast.data import generate_demo, load_dataset
 from paretocast.data.task import Task
 from paretocast.metrics.score_table import score_forecast
+from paretocast.results.stored_study import StoredStudy
 from paretocast.training.setup import TrainingSetup
 from paretocast.training.trial import run_trial, trial_seed
 from paretocast.workspace.files import RunDirectory, load_arrays, load_json, newest_job_id

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from proofs import Silent, write_dataset
+from benchmark_cases import Silent, write_dataset
 from torch import Tensor, nn
 
 from builders import make_task

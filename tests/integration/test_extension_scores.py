@@ -21,7 +21,7 @@ from paretocast.search.objectives import parse_constraint
 from paretocast.settings import TuneSettings
 from paretocast.study.study import StudyResult
 from paretocast.workspace import files
-from proofs import Silent, small_plan, write_dataset
+from benchmark_cases import Silent, small_plan, write_dataset
 from studies import make_run, make_settings, make_study, optimise
 
 Floats = NDArray[np.float64]

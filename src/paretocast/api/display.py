@@ -141,7 +141,7 @@ class TrialBar:
         self._bar.write(line)
 
     def _move_to(self, n_trials: float) -> None:
-        self._bar.n = round(min(n_trials, float(self._bar.total)), 2)
+        self._bar.n = round(min(n_trials, self._bar.total or n_trials), 2)
         self._bar.refresh()
 
 

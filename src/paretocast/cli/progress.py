@@ -33,11 +33,12 @@ WORKERS_SHOWN = 4
 class LiveBar:
     """A bar on stderr while the context is open; it is drawn on a terminal only."""
 
-    def __init__(self, *columns: ProgressColumn, total: float | None, **fields: str) -> None:
+    def __init__(self, *columns: ProgressColumn, total: float | None, fields: Sequence[str]) -> None:
         self._console = stderr_console()
         self._live = self._console.is_terminal
         self._progress = Progress(*columns, console=self._console, disable=not self._live)
-        self._bar = self._progress.add_task("", total=total, **fields)
+        self._bar = self._progress.add_task("", total=total)
+        self._progress.update(self._bar, **dict.fromkeys(fields, ""))
 
     def __enter__(self) -> Self:
         """Show the bar."""
@@ -67,9 +68,7 @@ class StudyProgress(LiveBar):
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
             total=n_trials,
-            best="",
-            now="",
-            left="",
+            fields=("best", "now", "left"),
         )
         self._progress.update(self._bar, completed=n_done)
         self._n_trials = n_trials
@@ -161,7 +160,7 @@ class BenchmarkProgress(LiveBar):
             TextColumn("{task.fields[now]}", style="dim"),
             TimeElapsedColumn(),
             total=None,
-            now="",
+            fields=("now",),
         )
         self._done = 0
         self._here = 0

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from paretocast.cli.console import significant, stderr_console, stdout_console
+from paretocast.metrics.scores import central_levels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

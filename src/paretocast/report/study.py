@@ -27,7 +27,7 @@ from paretocast.report.page import (
     warning,
 )
 from paretocast.report.trials import config_text, coverage_interval, trial_table, with_unit
-from paretocast.search.objectives import (DEFAULT_OBJECTIVES, known_objectives, parse_objectives)
+from paretocast.search.objectives import DEFAULT_OBJECTIVES, known_objectives, parse_objectives
 from paretocast.search.selection import TrialState
 
 if TYPE_CHECKING:
