@@ -153,7 +153,7 @@ def judge(task: Task, made: list[Made], calibrator: str) -> dict[str, dict[str, 
     judged = {}
     for one in made:
         splits = {"calibrate": one.calibrate, "test": one.weeks}
-        forecast = calibrate_test(task, splits, calibrator, coverage=COVERAGE).forecast
+        forecast = calibrate_test(task, splits, calibrator, coverage=COVERAGE).forecast.quantiles
         lower, upper = interval(forecast, levels, COVERAGE)
         seen = ~np.isnan(observed)
         inside = (lower <= observed) & (observed <= upper)

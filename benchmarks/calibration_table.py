@@ -20,11 +20,10 @@ import numpy as np
 from harness import print_result, print_table
 
 from paretocast.calibration import (
-    METHODS,
-    Sample,
+    CALIBRATORS,
     choose_calibrator,
     fit_calibrator,
-    judge,
+    score_interval,
     walk_forward,
 )
 from paretocast.data import load_dataset
@@ -33,7 +32,7 @@ from paretocast.metrics.diagnostics import coverage_probability
 from paretocast.metrics.scores import interval, mae
 from paretocast.metrics.uncertainty import picp_interval
 from paretocast.results.forecasts import find_run
-from paretocast.results.groups import MONTHS, sample_of
+from paretocast.results.groups import MONTHS, forecast_of
 from paretocast.settings import TuneSettings
 from paretocast.training import forecast_positions
 from paretocast.training.setup import TrainingSetup, start_training
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
 
     from paretocast.calibration import Calibrator
     from paretocast.data.task import Task
+    from paretocast.metrics.forecast import Forecast
 
 COLUMNS = [
     "data set",
@@ -93,27 +93,19 @@ def samples_of(path: Path, data_dir: Path | None, steps: int | None) -> tuple[st
     with training.best_model() as model:
         for split in ("calibrate", "test"):
             scaled = forecast_positions(model, setup.source, task.issues[split])
-            samples[split] = sample_of(task, split, setup.scaling.unscale(scaled))
+            samples[split] = forecast_of(task, split, setup.scaling.unscale(scaled))
     return dataset.series.name, task, (samples["calibrate"], samples["test"], settings)
 
 
-def scored(
-    name: str,
-    test: Sample,
-    forecast: NDArray[np.float64],
-    months: NDArray[np.integer],
-    target: float,
-) -> dict[str, Any]:
-    """Scores of a calibrated forecast on the test split."""
-    judged = judge(name, test.with_forecast(forecast), coverage=target)
-    lower, upper = interval(forecast, test.levels, target)
+def scored(name: str, test: Forecast, months: NDArray[np.integer], target: float) -> dict[str, Any]:
+    """Scores of a calibrated forecast of the test split."""
+    scores = score_interval(name, test, coverage=target)
+    lower, upper = interval(test.quantiles, test.levels, target)
     low, high = picp_interval(test.observed, lower, upper, rng=np.random.default_rng(0))
     by_month = {
-        MONTHS[month]: judge(
+        MONTHS[month]: score_interval(
             name,
-            replace(test, observed=np.where(months == month, test.observed, np.nan)).with_forecast(
-                forecast
-            ),
+            replace(test, observed=np.where(months == month, test.observed, np.nan)),
             coverage=target,
         ).picp
         for month in np.unique(months)
@@ -121,16 +113,16 @@ def scored(
     }
     middle = int(np.argmin(np.abs(np.asarray(test.levels) - 0.5)))
     return {
-        "picp": judged.picp,
+        "picp": scores.picp,
         "picp_interval": [low, high],
         "by_month": by_month,
-        "mean_width": judged.mean_width,
-        "winkler": judged.winkler,
-        "pinball": judged.pinball,
-        "mae": mae(test.observed, forecast[..., middle]),
+        "mean_width": scores.mean_width,
+        "winkler": scores.winkler,
+        "pinball": scores.pinball,
+        "mae": mae(test.observed, test.quantiles[..., middle]),
         "probability_within_5": coverage_probability(
             test.observed,
-            forecast,
+            test.quantiles,
             levels=test.levels,
             target=target,
             tolerance=5.0,
@@ -146,7 +138,7 @@ def main() -> None:
     )
     parser.add_argument("--run", type=Path, action="append", required=True)
     parser.add_argument("--data-dir", type=Path, default=None)
-    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--methods", default=",".join(CALIBRATORS))
     parser.add_argument("--quick", action="store_true", help="train for 100 steps")
     arguments = parser.parse_args()
     figures: dict[str, dict[str, Any]] = {}
@@ -163,7 +155,7 @@ def main() -> None:
         for method in arguments.methods.split(","):
             calibrator: Calibrator = fit_calibrator(fit, method)
             forecast = walk_forward(calibrator, test).forecast
-            scores = scored(method, test, forecast, months, target)
+            scores = scored(method, forecast, months, target)
             figures[name]["methods"][method] = scores
             picps = scores["by_month"].values()
             rows.append(

@@ -74,7 +74,7 @@ def prediction_table(proof: BenchmarkResult) -> pd.DataFrame:
     issued = np.repeat(stamps[task.issues[TEST]], task.shape.horizon_steps)
     parts = []
     for row in proof.comparison.rows:
-        quantiles = row.entry.forecasts[0].reshape(hours.size, -1)
+        quantiles = row.entry.forecasts[0].quantiles.reshape(hours.size, -1)
         columns: dict[str, Any] = {
             "issue_time": issued,
             "target_time": stamps[hours.ravel()],

@@ -18,6 +18,7 @@ from paretocast.calibration import check_method
 from paretocast.calibration.ensemble import Members, choose_members
 from paretocast.errors import SettingsError, StoreError
 from paretocast.results.forecasts import load_forecasts
+from paretocast.results.groups import forecast_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -196,5 +197,6 @@ def _plan_ensemble(
     if len(offered) < 2:
         return tuple(offered), None
     task = next(iter(tasks.values()))
-    members = choose_members(task.observed("tune"), kept, levels=task.shape.levels, most=most)
+    forecasts = [forecast_of(task, "tune", quantiles) for quantiles in kept]
+    members = choose_members(forecasts, most=most)
     return tuple(offered), members if len(members.indices) > 1 else None

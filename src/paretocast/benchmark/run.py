@@ -104,9 +104,7 @@ def run_benchmark(
             calibrators.append((entry.label, calibrator))
     task = plan.task
     comparison = compare(
-        task.observed(TEST),
         entries,
-        levels=task.shape.levels,
         coverage=plan.coverage,
         seasonal_scale=seasonal_scale(task.series.values[: task.train_stop], STEPS_PER_DAY),
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from paretocast.calibration import METHODS, choose_by_name, walk_forward
-from paretocast.results.groups import sample_of
+from paretocast.calibration import OnlineCalibrator, choose_by_name, walk_forward
+from paretocast.results.groups import forecast_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from paretocast.calibration import Calibrator
     from paretocast.data.task import Task
+    from paretocast.metrics.forecast import Forecast
 
     Floats = NDArray[np.float64]
 
@@ -26,7 +27,7 @@ class Calibrated:
 
     Attributes
     ----------
-    forecast : ndarray of shape (N, H, Q)
+    forecast : Forecast
         As it was issued, window by window.
     calibrator : Calibrator
         As it was fitted on the calibrate split, before the first test issue.
@@ -34,14 +35,14 @@ class Calibrated:
         Why this one.
     """
 
-    forecast: Floats
+    forecast: Forecast
     calibrator: Calibrator
     reason: str
 
     @property
     def online(self) -> bool:
         """Whether it went on learning in the test split."""
-        return METHODS[self.calibrator.name].online
+        return isinstance(self.calibrator, OnlineCalibrator)
 
 
 def calibrate_test(
@@ -60,7 +61,7 @@ def calibrate_test(
     static : bool
         Leave out of "auto" what goes on learning.
     """
-    sample = sample_of(task, "calibrate", forecasts["calibrate"])
-    choice = choose_by_name(sample, name, coverage=coverage, static=static)
-    walked = walk_forward(choice.calibrator, sample_of(task, "test", forecasts["test"]))
-    return Calibrated(walked.forecast, choice.calibrator, choice.reason)
+    fitted_on = forecast_of(task, "calibrate", forecasts["calibrate"])
+    choice = choose_by_name(fitted_on, name, coverage=coverage, static=static)
+    rolled = walk_forward(choice.calibrator, forecast_of(task, "test", forecasts["test"]))
+    return Calibrated(rolled.forecast, choice.calibrator, choice.reason)

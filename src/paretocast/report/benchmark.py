@@ -167,7 +167,7 @@ def _differences(comparison: Comparison, unit: str) -> str:
 
 def _days_figure(task: Task, row: Row) -> Figure:
     return forecast_figure(
-        example_days(task, row.entry.forecasts[0]),
+        example_days(task, row.entry.forecasts[0].quantiles),
         levels=np.array(task.shape.levels),
         unit=task.series.unit,
         model=row.entry.label,
@@ -199,13 +199,8 @@ def example_days(task: Task, forecast: NDArray[np.float64]) -> list[ForecastDay]
 
 def _reliability(task: Task, row: Row, *, target: float) -> Figure:
     forecast = row.entry.forecasts[0]
-    diagnosis = diagnose(
-        task.observed("test"),
-        forecast,
-        task_groupings(task, "test", forecast)[:1],
-        levels=task.shape.levels,
-        target=target,
-    )
+    groupings = task_groupings(task, "test", forecast)[:1]
+    diagnosis = diagnose(forecast, groupings, target=target)
     return reliability_figure(
         diagnosis.reliability,
         n_observed=diagnosis.overall.n,

@@ -1,6 +1,6 @@
-"""How honest a trial is on hours that chose nothing, and what calibration makes of it.
+"""Calibration quality on the calibrate split, which served neither training nor selection.
 
-Everything is read from the stored forecasts of the calibrate split; nothing is trained.
+Everything is read from stored forecasts; nothing is trained.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.calibration import FEWEST_COMPARED_WINDOWS, choose_calibrator, judge
+from paretocast.calibration import FEWEST_COMPARED_WINDOWS, choose_calibrator, score_interval
 from paretocast.errors import ParetocastError
 from paretocast.metrics.diagnostics import diagnose
 from paretocast.metrics.scores import pinball
 from paretocast.metrics.uncertainty import PairedDifference, paired_difference
 from paretocast.results.forecasts import Member, StoredForecast, load_forecasts
 from paretocast.results.groups import task_groupings
+from paretocast.workspace import files
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,22 +25,23 @@ if TYPE_CHECKING:
     from paretocast.calibration import IntervalScores
     from paretocast.data.task import Task
     from paretocast.metrics.diagnostics import Diagnosis
+    from paretocast.metrics.forecast import Forecast
     from paretocast.settings import TuneSettings
     from paretocast.workspace.files import RunDirectory
 
     Floats = NDArray[np.float64]
 
-JUDGED_ON = "calibrate"
+SCORED_ON = "calibrate"
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """What is known of a forecast on the calibrate split.
+    """Diagnosis of a forecast on the calibrate split, with calibrators compared on it.
 
     Attributes
     ----------
     subject : str
-        Whose forecast it is.
+        The forecast in words, such as "trial 3".
     compared : tuple of IntervalScores
         Every calibrator on rolled folds of the split; empty where its windows are too few.
     best : str
@@ -47,7 +49,7 @@ class Assessment:
     reason : str
         Why this one, or why none was compared.
     repeated : bool
-        Whether it is the first of several trainings with different seeds.
+        True for the first of several trainings with different seeds.
     """
 
     subject: str
@@ -68,22 +70,17 @@ def assess(opened: StoredForecast) -> Assessment:
         If nothing was observed on the split.
     """
     target = opened.settings.target_coverage
-    sample = opened.sample(JUDGED_ON)
-    diagnosis = diagnose(
-        sample.observed,
-        sample.forecast,
-        task_groupings(opened.task, JUDGED_ON, sample.forecast),
-        levels=sample.levels,
-        target=target,
-    )
+    forecast = opened.forecast(SCORED_ON)
+    groupings = task_groupings(opened.task, SCORED_ON, forecast)
+    diagnosis = diagnose(forecast, groupings, target=target)
     compared: tuple[IntervalScores, ...] = ()
     best = ""
-    if sample.n_observed_windows >= FEWEST_COMPARED_WINDOWS:
-        choice = choose_calibrator(sample, coverage=target)
+    if forecast.n_observed_windows >= FEWEST_COMPARED_WINDOWS:
+        choice = choose_calibrator(forecast, coverage=target)
         compared, best, reason = choice.compared, choice.calibrator.name, choice.reason
     else:
         reason = (
-            f"{sample.n_observed_windows} windows of the calibrate split were observed, "
+            f"{forecast.n_observed_windows} windows of the calibrate split were observed, "
             f"{FEWEST_COMPARED_WINDOWS} are needed to compare calibrators"
         )
     return Assessment(
@@ -129,28 +126,85 @@ class PairedComparison:
     rows: tuple[IntervalScores, ...]
     difference: PairedDifference
 
+    @property
+    def beyond_chance(self) -> bool:
+        """True if the 95 % interval of the difference leaves out 0."""
+        return self.difference.low > 0.0 or self.difference.high < 0.0
+
+
+@dataclass(frozen=True)
+class MemberLoss:
+    """A member of an ensemble by itself.
+
+    Attributes
+    ----------
+    weight : float
+        Those of all members add up to 1.
+    pinball : float
+        Mean loss on the tune split over all levels, target units.
+    """
+
+    subject: str
+    weight: float
+    pinball: float
+
+
+@dataclass(frozen=True)
+class EnsembleAssessment:
+    """An ensemble beside its members and beside the chosen trial of the study.
+
+    Attributes
+    ----------
+    pinball : float
+        Mean loss of the ensemble on the tune split over all levels, target units.
+    against_trial : PairedComparison or None
+        On the calibrate split; None if the forecasts of the chosen trial were removed.
+    """
+
+    members: tuple[MemberLoss, ...]
+    pinball: float
+    against_trial: PairedComparison | None
+
+
+def assess_ensemble(ensemble: StoredForecast) -> EnsembleAssessment:
+    """Losses of an ensemble and its members where they were chosen, and a comparison elsewhere."""
+    coverage = ensemble.settings.target_coverage
+
+    def tune_loss(opened: StoredForecast) -> float:
+        return score_interval(opened.subject, opened.forecast("tune"), coverage=coverage).pinball
+
+    members = []
+    for member in ensemble.members:
+        trial = ensemble.trial(member.number)
+        members.append(MemberLoss(trial.subject, member.weight, tune_loss(trial)))
+    chosen = int(files.load_result(ensemble.run)["best_trial_number"])
+    comparison = None
+    if ensemble.run.forecasts(chosen).exists():
+        comparison = compare_with_trial(ensemble, ensemble.trial(chosen))
+    return EnsembleAssessment(tuple(members), tune_loss(ensemble), comparison)
+
 
 def compare_with_trial(ensemble: StoredForecast, trial: StoredForecast) -> PairedComparison:
     """An ensemble against a trial of the same study, both without calibration."""
     coverage = ensemble.settings.target_coverage
-    samples = [opened.sample(JUDGED_ON) for opened in (trial, ensemble)]
+    forecasts = [opened.forecast(SCORED_ON) for opened in (trial, ensemble)]
     rows = tuple(
-        judge(opened.subject, sample, coverage=coverage)
-        for opened, sample in zip((trial, ensemble), samples, strict=True)
+        score_interval(opened.subject, forecast, coverage=coverage)
+        for opened, forecast in zip((trial, ensemble), forecasts, strict=True)
     )
-    losses = [_daily_pinball(s.observed, s.forecast, s.levels) for s in samples]
+    losses = [_daily_pinball(forecast) for forecast in forecasts]
     return PairedComparison(
         rows, paired_difference(losses[1], losses[0], rng=np.random.default_rng(trial.number))
     )
 
 
-def _daily_pinball(observed: Floats, forecast: Floats, levels: tuple[float, ...]) -> Floats:
+def _daily_pinball(forecast: Forecast) -> Floats:
     """Mean loss of each window, (N,); NaN where nothing was observed."""
     return np.array(
         [
             np.nan
             if np.isnan(window).all()
-            else pinball(window[None], quantiles[None], levels=levels).mean()
-            for window, quantiles in zip(observed, forecast, strict=True)
+            else pinball(window[None], quantiles[None], levels=forecast.levels).mean()
+            for window, quantiles in zip(forecast.observed, forecast.quantiles, strict=True)
         ]
     )

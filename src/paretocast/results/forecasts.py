@@ -17,7 +17,7 @@ from paretocast.calibration.ensemble import MOST_MEMBERS, average_levels, choose
 from paretocast.data import load_dataset, own_file
 from paretocast.data.task import Task
 from paretocast.errors import StoreError
-from paretocast.results.groups import sample_of
+from paretocast.results.groups import forecast_of
 from paretocast.settings import TuneSettings
 from paretocast.workspace import files
 from paretocast.workspace.files import RunDirectory
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from paretocast.calibration import Sample
+    from paretocast.metrics.forecast import Forecast
     from paretocast.search.space import Config
 
     Floats = NDArray[np.float64]
@@ -91,9 +91,9 @@ class StoredForecast:
         settings = self.settings.model_copy(update={"target_coverage": coverage})
         return replace(self, settings=settings)
 
-    def sample(self, split: str) -> Sample:
-        """Forecasts and observations of a kept split, with the groups calibrators know."""
-        return sample_of(self.task, split, self.forecasts[split])
+    def forecast(self, split: str) -> Forecast:
+        """Forecasts and observations of a kept split, with the groups of calibrators."""
+        return forecast_of(self.task, split, self.forecasts[split])
 
 
 def find_run(path: Path) -> RunDirectory:
@@ -185,8 +185,8 @@ def open_ensemble(
             "chosen trial alone"
         )
     settings, task = _open_study(run, data_dir)
-    offered = [load_forecasts(run, number)["tune"] for number in kept]
-    chosen = choose_members(task.observed("tune"), offered, levels=task.shape.levels, most=most)
+    offered = [forecast_of(task, "tune", load_forecasts(run, number)["tune"]) for number in kept]
+    chosen = choose_members(offered, most=most)
     if len(chosen.indices) < 2:
         raise StoreError(
             f"trial {kept[chosen.indices[0]]} alone is better on the tune split than its average "

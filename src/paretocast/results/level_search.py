@@ -1,6 +1,6 @@
 """The search for interval levels by trial and error: what the exact optimum is compared with.
 
-Optuna draws the levels, the replay of stored forecasts answers; no model is trained.
+Optuna draws the levels, stored forecasts answer; no model is trained.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def search_levels(
-    replay: LevelCoverage, *, n_trials: int, seed: int, symmetric: bool = True
+    measured: LevelCoverage, *, n_trials: int, seed: int, symmetric: bool = True
 ) -> IntervalLevels:
     """The best of so many proposals of Optuna's TPE sampler."""
 
     def cost(trial: optuna.Trial) -> float:
         low = trial.suggest_float("q_low", *LOW_BOUNDS)
         high = 1.0 - low if symmetric else trial.suggest_float("q_high", *HIGH_BOUNDS)
-        return replay.cost(low, high)
+        return measured.cost(low, high)
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
@@ -34,6 +34,6 @@ def search_levels(
         low=low,
         high=high,
         cost=study.best_value,
-        coverage=replay.coverage(low, high),
-        width=replay.width(low, high),
+        coverage=measured.coverage(low, high),
+        width=measured.width(low, high),
     )

@@ -18,7 +18,7 @@ from paretocast.calibration.interval_levels import (
     best_levels,
     best_symmetric_levels,
     calibrated_quantiles,
-    prepare_replay,
+    measure_levels,
 )
 from paretocast.errors import StoreError
 from paretocast.results.forecasts import open_trial
@@ -117,14 +117,13 @@ def find_levels(
         workspace / first["source"], int(first["best_trial_number"]), data_dir=data_dir
     )
     target = opened.settings.target_coverage if target_coverage is None else target_coverage
-    levels = opened.task.shape.levels
-    fitted, judged = opened.sample(FITTED_ON), opened.sample(JUDGED_ON)
-    replay = prepare_replay(fitted.observed, fitted.forecast, levels=levels, target=target)
-    chosen = best_symmetric_levels(replay) if symmetric else best_levels(replay)
+    fitted = opened.forecast(FITTED_ON)
+    measured = measure_levels(fitted, target=target)
+    chosen = best_symmetric_levels(measured) if symmetric else best_levels(measured)
     seed = opened.settings.seed
     searched = None
     if n_search_trials:
-        searched = search_levels(replay, n_trials=n_search_trials, seed=seed, symmetric=symmetric)
+        searched = search_levels(measured, n_trials=n_search_trials, seed=seed, symmetric=symmetric)
     content = {
         "model": model,
         "dataset": dataset,
@@ -133,10 +132,9 @@ def find_levels(
         "symmetric": symmetric,
         **calibrated_quantiles(
             chosen,
-            fitted=(fitted.observed, fitted.forecast),
-            judged=(judged.observed, judged.forecast),
+            fitted=fitted,
+            scored=opened.forecast(JUDGED_ON),
             splits=(FITTED_ON, JUDGED_ON),
-            levels=levels,
             target=target,
             rng=np.random.default_rng(seed),
         ),

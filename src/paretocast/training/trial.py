@@ -16,6 +16,7 @@ import numpy as np
 
 from paretocast.calibration import CALIBRATED_SCORES, cross_fitted
 from paretocast.errors import DataError, ForecastError, ParetocastError, StoreError
+from paretocast.metrics.forecast import Forecast
 from paretocast.metrics.resampling import N_RESAMPLES, draw_scores, standard_errors
 from paretocast.metrics.scores import interval, score_forecast
 from paretocast.metrics.uncertainty import picp_interval
@@ -298,8 +299,8 @@ def _with_calibrated(
     if not plain:
         return plain
     try:
-        observed, levels = setup.task.observed("tune"), setup.task.shape.levels
-        calibrated = judge(cross_fitted(observed, forecast, levels=levels))
+        tune = Forecast(forecast, setup.task.shape.levels, setup.task.observed("tune"))
+        calibrated = judge(cross_fitted(tune).quantiles)
     except DataError:
         calibrated = dict.fromkeys(plain, missing)
     return plain | {name: calibrated[score] for name, score in CALIBRATED_SCORES.items()}
