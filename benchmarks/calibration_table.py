@@ -111,7 +111,6 @@ def scored(name: str, test: Forecast, months: NDArray[np.integer], target: float
         for month in np.unique(months)
         if not np.isnan(test.observed[months == month]).all()
     }
-    middle = int(np.argmin(np.abs(np.asarray(test.levels) - 0.5)))
     return {
         "picp": scores.picp,
         "picp_interval": [low, high],
@@ -119,7 +118,7 @@ def scored(name: str, test: Forecast, months: NDArray[np.integer], target: float
         "mean_width": scores.mean_width,
         "winkler": scores.winkler,
         "pinball": scores.pinball,
-        "mae": mae(test.observed, test.quantiles[..., middle]),
+        "mae": mae(test.observed, test.nearest(0.5)),
         "probability_within_5": coverage_probability(
             test.observed,
             test.quantiles,

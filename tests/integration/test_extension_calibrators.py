@@ -15,7 +15,7 @@ from commands import exit_code
 from paretocast.benchmark import run_benchmark
 from paretocast.calibration import CALIBRATORS, Calibrator, register_calibrator, walk_forward
 from paretocast.errors import SettingsError
-from paretocast.metrics.forecast import Forecast, Groups
+from paretocast.metrics.forecast import Forecast
 from paretocast.results.calibrator_file import load_fitted
 from paretocast.results.forecasts import open_trial
 from paretocast.workspace.files import load_json
@@ -42,9 +42,9 @@ class Widening(Calibrator):
     def _state(self) -> dict[str, Any]:
         return {"factor": self.factor}
 
-    def _correct(self, quantiles: NDArray[np.float64], groups: Groups) -> NDArray[np.float64]:
-        median = Forecast(quantiles, self.levels).median[..., None]
-        widened: NDArray[np.float64] = median + self.factor * (quantiles - median)
+    def _correct(self, forecast: Forecast) -> NDArray[np.float64]:
+        median = forecast.median[..., None]
+        widened: NDArray[np.float64] = median + self.factor * (forecast.quantiles - median)
         return widened
 
 

@@ -202,7 +202,8 @@ def test_the_next_forecast_does_not_look_at_its_own_observations(name: str) -> N
 
     def last_issued(values: NDArray[np.float64]) -> NDArray[np.float64]:
         rolled = walk_forward(fitted, replace(sample, observed=values))
-        return rolled.forecast.quantiles[-1]
+        issued: NDArray[np.float64] = rolled.forecast.quantiles[-1]
+        return issued
 
     unknown = sample.observed.copy()
     unknown[-1] = np.nan

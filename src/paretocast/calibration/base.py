@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -13,7 +14,7 @@ from paretocast.metrics.scores import SAME_LEVEL
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from paretocast.metrics.forecast import Forecast, Groups
+    from paretocast.metrics.forecast import Forecast
 
     Floats = NDArray[np.float64]
 
@@ -56,8 +57,8 @@ class Calibrator(ABC):
     ...     def _state(self):
     ...         return {"shift": self.shift}
     ...
-    ...     def _correct(self, quantiles, groups):
-    ...         return quantiles + self.shift
+    ...     def _correct(self, forecast):
+    ...         return forecast.quantiles + self.shift
     >>> forecast = Forecast([[[1.0, 2.0]]], [0.4, 0.6])
     >>> Shift("my-shift", forecast.levels, 3.0).apply(forecast).quantiles.tolist()
     [[[4.0, 5.0]]]
@@ -74,7 +75,7 @@ class Calibrator(ABC):
         Parameters
         ----------
         forecast : Forecast
-            With the groups that the calibrator was fitted by; observations are not looked at.
+            With the groups that the calibrator was fitted by; its observations are not used.
 
         Raises
         ------
@@ -88,7 +89,8 @@ class Calibrator(ABC):
                 f"{len(self.levels)}, the levels {list(self.levels)} that calibrator {self.name} "
                 "was fitted on"
             )
-        return forecast.with_quantiles(self._correct(forecast.quantiles, forecast.groups))
+        hidden = replace(forecast, observed=np.full_like(forecast.observed, np.nan))
+        return forecast.with_quantiles(self._correct(hidden))
 
     def as_json(self) -> dict[str, Any]:
         """Everything it learned, as JSON values; `methods.load_calibrator` reads it back."""
@@ -111,13 +113,11 @@ class Calibrator(ABC):
         """Values of `as_json` besides kind, name, levels and notes."""
 
     @abstractmethod
-    def _correct(self, quantiles: Floats, groups: Groups) -> Floats:
-        """Corrected quantiles, (N, H, Q) in any order, of ones that ascend along the levels."""
+    def _correct(self, forecast: Forecast) -> Floats:
+        """Corrected quantiles, (N, H, Q), in any order; `forecast` comes without observations."""
 
 
-def group_members(
-    names: tuple[str, ...], groups: Groups, shape: tuple[int, int]
-) -> NDArray[np.int64]:
+def group_members(names: tuple[str, ...], forecast: Forecast) -> NDArray[np.int64]:
     """Labels of the groups of every point, of shape (N, H, len(names)); `lead` needs none given.
 
     Raises
@@ -125,14 +125,13 @@ def group_members(
     DataError
         If a group is not given.
     """
+    shape = forecast.observed.shape
+    groups = {**forecast.groups, LEAD: np.broadcast_to(np.arange(shape[1]), shape)}
     columns = []
     for name in names:
-        if name not in groups and name != LEAD:
-            raise DataError(
-                f"group {name!r} is needed and not given, only {sorted({LEAD, *groups})}"
-            )
-        steps = np.arange(shape[1])
-        columns.append(np.broadcast_to(steps if name == LEAD else groups[name], shape))
+        if name not in groups:
+            raise DataError(f"group {name!r} is needed and not given, only {sorted(groups)}")
+        columns.append(groups[name])
     return np.stack(columns, axis=-1).astype(np.int64)
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from paretocast.metrics.forecast import Forecast, Groups
+    from paretocast.metrics.forecast import Forecast
 
     Floats = NDArray[np.float64]
     Label = tuple[int, ...]
@@ -112,12 +112,13 @@ class ShiftCalibrator(Calibrator):
             ],
         }
 
-    def _correct(self, quantiles: Floats, groups: Groups) -> Floats:
+    def _correct(self, forecast: Forecast) -> Floats:
         moves = np.asarray(self.shifts)  # (Q,)
         if self.group:
-            moves = self._group_moves(group_members(self.group, groups, quantiles.shape[:2]))
-        units = unit_of_shifts(quantiles, self.levels, self.floor)
-        return _closed(quantiles + moves * units, self.levels)
+            moves = self._group_moves(group_members(self.group, forecast))
+        return _closed(
+            forecast.quantiles + moves * unit_of_shifts(forecast, self.floor), self.levels
+        )
 
     def _group_moves(self, members: NDArray[np.int64]) -> Floats:
         flat = members.reshape(-1, members.shape[-1])
@@ -162,13 +163,13 @@ def fit_conformal(
     if unit is Unit.WIDTH and floor is None:
         notes.append("the forecasts have no width; corrections are in target units")
     levels = forecast.levels
-    units = unit_of_shifts(forecast.quantiles, levels, floor)
+    units = unit_of_shifts(forecast, floor)
     misses = (forecast.observed[..., None] - forecast.quantiles) / units  # (N, H, Q)
     (pooled,), (reached,) = _shifts(misses[None], levels, sides)
     notes += _shortfalls(forecast, reached, sides)
     group_shifts: dict[Label, tuple[float, ...]] = {}
     if group:
-        members = group_members(group, forecast.groups, forecast.observed.shape)
+        members = group_members(group, forecast)
         k = shrinkage_windows
         if k is None:
             k = learned_shrinkage(misses, members, levels, sides)
@@ -340,21 +341,20 @@ def _shortfalls(forecast: Forecast, reached: NDArray[np.bool_], sides: Sides) ->
 
 def width_floor(forecast: Forecast) -> float | None:
     """Smallest width that counts as a unit, in target units; None if all widths are 0."""
-    mean_width = float(_widths(forecast.quantiles, forecast.levels).mean())
+    mean_width = float(_widths(forecast).mean())
     return FLOOR_SHARE * mean_width if mean_width > 0.0 else None
 
 
-def unit_of_shifts(quantiles: Floats, levels: Sequence[float], floor: float | None) -> Floats:
+def unit_of_shifts(forecast: Forecast, floor: float | None) -> Floats:
     """One unit of a shift for each window and step, (N, H, 1), in target units."""
     if floor is None:
-        return np.ones((*quantiles.shape[:2], 1))
-    return np.maximum(_widths(quantiles, levels), floor)[..., None]
+        return np.ones((*forecast.observed.shape, 1))
+    return np.maximum(_widths(forecast), floor)[..., None]
 
 
-def _widths(quantiles: Floats, levels: Sequence[float]) -> Floats:
-    low, high = (int(np.argmin(np.abs(np.asarray(levels) - level))) for level in SPAN)
-    widths: Floats = quantiles[..., high] - quantiles[..., low]
-    return widths
+def _widths(forecast: Forecast) -> Floats:
+    low, high = (forecast.nearest(level) for level in SPAN)
+    return high - low
 
 
 def _closed(moved: Floats, levels: Sequence[float]) -> Floats:

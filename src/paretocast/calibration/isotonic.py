@@ -25,7 +25,7 @@ from paretocast.metrics.quantile_curve import OUTERMOST_READING, level_bounds, q
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from paretocast.metrics.forecast import Forecast, Groups
+    from paretocast.metrics.forecast import Forecast
 
     Floats = NDArray[np.float64]
 
@@ -59,8 +59,8 @@ class LevelRemapCalibrator(Calibrator):
     def _state(self) -> dict[str, Any]:
         return {"readings": list(self.remapped)}
 
-    def _correct(self, quantiles: Floats, groups: Groups) -> Floats:  # noqa: ARG002
-        return quantiles_at(quantiles, self.levels, self.remapped)
+    def _correct(self, forecast: Forecast) -> Floats:
+        return quantiles_at(forecast.quantiles, self.levels, self.remapped)
 
 
 def fit_isotonic(forecast: Forecast, *, name: str = "isotonic") -> LevelRemapCalibrator:

@@ -34,13 +34,12 @@ from paretocast.calibration.conformal import (
 )
 from paretocast.calibration.finite_sample import sorted_quantile
 from paretocast.errors import DataError
-from paretocast.metrics.forecast import Forecast
 from paretocast.metrics.quantile_curve import OUTERMOST_READING, level_bounds, quantiles_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from paretocast.metrics.forecast import Groups
+    from paretocast.metrics.forecast import Forecast
 
     Floats = NDArray[np.float64]
 
@@ -166,8 +165,8 @@ class AdaptiveCalibrator(OnlineCalibrator):
             "learned_until": self.learned_until,
         }
 
-    def _correct(self, quantiles: Floats, groups: Groups) -> Floats:  # noqa: ARG002
-        return quantiles_at(quantiles, self.levels, self.remapped_levels())
+    def _correct(self, forecast: Forecast) -> Floats:
+        return quantiles_at(forecast.quantiles, self.levels, self.remapped_levels())
 
     def _learn_window(self, window: Forecast, issued: Floats) -> AdaptiveCalibrator:
         error = np.asarray(self.levels) - _share_below(window.observed[0], issued)
@@ -270,12 +269,12 @@ class PidCalibrator(OnlineCalibrator):
             "gains": asdict(self.gains),
         }
 
-    def _correct(self, quantiles: Floats, groups: Groups) -> Floats:
-        corrected = self.base.apply(Forecast(quantiles, self.levels, groups=groups)).quantiles
-        middle = _middle(corrected, self.levels)[..., None]
+    def _correct(self, forecast: Forecast) -> Floats:
+        corrected = self.base.apply(forecast)
+        middle = corrected.nearest(0.5)[..., None]
         moves = (np.asarray(self.shifts) + self._integral()) * self.scale
-        spread: Floats = middle + (corrected - middle) * self.scale
-        return spread + moves * unit_of_shifts(corrected, self.levels, self.floor)
+        spread: Floats = middle + (corrected.quantiles - middle) * self.scale
+        return spread + moves * unit_of_shifts(corrected, self.floor)
 
     def _integral(self) -> Floats:
         """The saturating sum of errors, the tangent integrator of the paper, in widths."""
@@ -349,15 +348,8 @@ def fit_pid(
 
 def _error_in_widths(forecast: Forecast, floor: float | None) -> float:
     """Mean absolute error of the median over what was observed, in widths of the forecast."""
-    error = np.abs(forecast.observed - _middle(forecast.quantiles, forecast.levels))
-    units = unit_of_shifts(forecast.quantiles, forecast.levels, floor)
-    return float(np.nanmean(error / units[..., 0]))
-
-
-def _middle(quantiles: Floats, levels: tuple[float, ...]) -> Floats:
-    """The quantile nearest to the median, (N, H)."""
-    middle: Floats = quantiles[..., int(np.argmin(np.abs(np.asarray(levels) - 0.5)))]
-    return middle
+    error = np.abs(forecast.observed - forecast.nearest(0.5))
+    return float(np.nanmean(error / unit_of_shifts(forecast, floor)[..., 0]))
 
 
 def _share_below(observed: Floats, issued: Floats) -> Floats:

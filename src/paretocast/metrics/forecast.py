@@ -136,6 +136,13 @@ class Forecast:
         """
         return quantiles_at(self.quantiles, self.levels, [level])[..., 0]
 
+    def nearest(self, level: float) -> Floats:
+        """The stored quantile whose level is nearest to a level, of shape (N, H)."""
+        quantile: Floats = self.quantiles[
+            ..., int(np.argmin(np.abs(np.array(self.levels) - level)))
+        ]
+        return quantile
+
     def bounds(self, low: float, high: float) -> tuple[Floats, Floats]:
         """The quantiles at two levels inside (0, 1), each of shape (N, H)."""
         both = quantiles_at(self.quantiles, self.levels, [low, high])
