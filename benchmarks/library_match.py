@@ -238,7 +238,7 @@ def _library_architecture(match: Match) -> dict[str, Any]:
         arguments["hist_exog_list"] = [f"past_{i}" for i in range(shape.n_past)]
     if match.setup.model == "NHITS_Q":
         with torch.device("meta"):
-            ours = NHITS(shape, **sizes)
+            ours = NHITS(shape, **sizes)  # type: ignore[arg-type]
         return arguments | nhits_arguments(ours)
     names = {"num_attention_heads": "n_head", "lstm_layers": "n_rnn_layers"}
     return arguments | {names.get(name, name): value for name, value in sizes.items()}

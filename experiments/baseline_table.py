@@ -38,7 +38,8 @@ def score_baseline(
     forecasts = {s: fitted.forecast(task, task.issues[s]) for s in ("tune", "calibrate")}
     forecasts["test"] = late.forecast(task, task.issues["test"])
     seconds = time.perf_counter() - started
-    forecasts["test"] = calibrate_test(task, forecasts, calibrator, coverage=80.0).forecast
+    calibrated = calibrate_test(task, forecasts, calibrator, coverage=80.0)
+    forecasts["test"] = calibrated.forecast.quantiles
     scores = {
         split: score_forecast(task.observed(split), forecasts[split], levels=task.shape.levels)
         for split in ("tune", "test")

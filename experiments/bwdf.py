@@ -152,7 +152,7 @@ def score_methods(task: Task, methods: list[Method], calibrator: str) -> dict[st
     scores = {}
     for method in methods:
         splits = {"calibrate": method.calibrate, "test": method.weeks}
-        forecast = calibrate_test(task, splits, calibrator, coverage=COVERAGE).forecast
+        forecast = calibrate_test(task, splits, calibrator, coverage=COVERAGE).forecast.quantiles
         lower, upper = interval(forecast, levels, COVERAGE)
         present = ~np.isnan(observed)
         inside = (lower <= observed) & (observed <= upper)

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from harness import print_result, print_table, script_parser
 
-from paretocast.calibration import METHODS, Sample, fit_calibrator, judge, walk_forward
+from paretocast.calibration import CALIBRATORS, fit_calibrator, score_interval, walk_forward
 from paretocast.data.task import DENSE_LEVELS
+from paretocast.metrics.forecast import Forecast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,16 +39,16 @@ DAY_SHARES = (0.0, 0.7)  # of the error's variance that the hours of a window sh
 
 def draw_sample(
     rng: np.random.Generator, *, n_windows: int, day_share: float, spread: float, bias: float
-) -> Sample:
+) -> Forecast:
     """Windows of independent days with a forecast that is off by a factor and a bias."""
     shape = (n_windows, HOURS)
     scale = rng.uniform(0.5, 2.0, size=shape)
     error = np.sqrt(day_share) * rng.normal(size=(n_windows, 1))
     error = error + np.sqrt(1.0 - day_share) * rng.normal(size=shape)
     hours = HOURS * np.arange(n_windows)
-    return Sample(
+    return Forecast(
         observed=scale * error,
-        forecast=scale[..., None] * (bias + spread * NORMAL),
+        quantiles=scale[..., None] * (bias + spread * NORMAL),
         levels=DENSE_LEVELS,
         issues=hours,
         groups={
@@ -73,10 +74,10 @@ def coverages(
                     )
                     for _ in range(2)
                 )
-                raw = judge("raw", new, coverage=TARGET).mean_width
+                raw = score_interval("raw", new, coverage=TARGET).mean_width
                 for name in names:
-                    rolled = walk_forward(fit_calibrator(fit, name), new)
-                    scores = judge(name, new.with_forecast(rolled.forecast), coverage=TARGET)
+                    calibrated = walk_forward(fit_calibrator(fit, name), new).forecast
+                    scores = score_interval(name, calibrated, coverage=TARGET)
                     reached[name].append(scores.picp)
                     widths[name].append(scores.mean_width / raw)
             for name in names:
@@ -101,7 +102,7 @@ def main() -> None:
     parser = script_parser(__doc__)
     parser.add_argument("--windows", type=int, default=105)
     parser.add_argument("--repetitions", type=int, default=200)
-    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--methods", default=",".join(CALIBRATORS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="5 repetitions")
     arguments = parser.parse_args()

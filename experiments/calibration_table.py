@@ -20,17 +20,16 @@ from harness import forecast_splits, print_result, print_table, script_parser
 from scipy.special import stdtr
 
 from paretocast.calibration import (
-    METHODS,
-    Sample,
+    CALIBRATORS,
     choose_calibrator,
     fit_calibrator,
-    judge,
+    score_interval,
     walk_forward,
 )
 from paretocast.data.task import Task
 from paretocast.metrics.scores import interval, mae
 from paretocast.metrics.uncertainty import effective_sample, picp_interval
-from paretocast.results.groups import MONTHS, sample_of
+from paretocast.results.groups import MONTHS, forecast_of
 from paretocast.results.stored_study import StoredStudy
 from paretocast.training.setup import TrainingSetup, start_training
 
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paretocast.calibration import Calibrator
+    from paretocast.metrics.forecast import Forecast
 
 COLUMNS = [
     "data set",
@@ -69,33 +69,24 @@ def samples_of(path: Path, data_dir: Path | None, steps: int | None) -> tuple[st
     for step in setup.rung_steps:
         training.advance(step)
     forecasts = forecast_splits(training, setup, ("calibrate", "test"))
-    fit, test = (sample_of(task, split, forecast) for split, forecast in forecasts.items())
+    fit, test = (forecast_of(task, split, quantiles) for split, quantiles in forecasts.items())
     return task.series.name, task, (fit, test, settings)
 
 
-def score(
-    name: str,
-    test: Sample,
-    forecast: NDArray[np.float64],
-    months: NDArray[np.integer],
-    target: float,
-) -> dict[str, Any]:
-    """Scores of a calibrated forecast on the test split."""
-    scores = judge(name, test.with_forecast(forecast), coverage=target)
-    lower, upper = interval(forecast, test.levels, target)
+def score(name: str, test: Forecast, months: NDArray[np.integer], target: float) -> dict[str, Any]:
+    """Scores of a calibrated forecast of the test split."""
+    scores = score_interval(name, test, coverage=target)
+    lower, upper = interval(test.quantiles, test.levels, target)
     low, high = picp_interval(test.observed, lower, upper, rng=np.random.default_rng(0))
     by_month = {
-        MONTHS[month]: judge(
+        MONTHS[month]: score_interval(
             name,
-            replace(test, observed=np.where(months == month, test.observed, np.nan)).with_forecast(
-                forecast
-            ),
+            replace(test, observed=np.where(months == month, test.observed, np.nan)),
             coverage=target,
         ).picp
         for month in np.unique(months)
         if not np.isnan(test.observed[months == month]).all()
     }
-    middle = int(np.argmin(np.abs(np.asarray(test.levels) - 0.5)))
     return {
         "picp": scores.picp,
         "picp_interval": [low, high],
@@ -103,7 +94,7 @@ def score(
         "mean_width": scores.mean_width,
         "winkler": scores.winkler,
         "pinball": scores.pinball,
-        "mae": mae(test.observed, forecast[..., middle]),
+        "mae": mae(test.observed, test.nearest(0.5)),
         "probability_within_5": probability_within(
             test.observed, lower, upper, max(0.0, target - 5.0), min(100.0, target + 5.0)
         ),
@@ -130,7 +121,7 @@ def main() -> None:
     parser = script_parser(__doc__)
     parser.add_argument("--run", type=Path, action="append", required=True)
     parser.add_argument("--data-dir", type=Path, default=None)
-    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--methods", default=",".join(CALIBRATORS))
     parser.add_argument("--quick", action="store_true", help="train for 100 steps")
     arguments = parser.parse_args()
     figures: dict[str, dict[str, Any]] = {}
@@ -147,7 +138,7 @@ def main() -> None:
         for method in arguments.methods.split(","):
             calibrator: Calibrator = fit_calibrator(fit, method)
             forecast = walk_forward(calibrator, test).forecast
-            scores = score(method, test, forecast, months, target)
+            scores = score(method, forecast, months, target)
             figures[name]["methods"][method] = scores
             picps = scores["by_month"].values()
             rows.append(

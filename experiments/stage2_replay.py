@@ -29,11 +29,12 @@ from paretocast.calibration.interval_levels import (
     IntervalLevels,
     best_levels,
     best_symmetric_levels,
-    prepare_replay,
+    measure_levels,
 )
 from paretocast.data import load_dataset
 from paretocast.data.scaling import Transform
 from paretocast.data.task import TaskShape, plan_task
+from paretocast.metrics.forecast import Forecast
 from paretocast.search.models import MODELS, default_config
 from paretocast.settings import TrainingSettings, TuneSettings
 from paretocast.training import forecast_positions
@@ -155,14 +156,15 @@ def main() -> None:
     loaded = load_dataset(arguments.dataset, data_dir=arguments.data_dir, covariates=[])
     task = plan_task(loaded.series, loaded.dates)
     setup = bench_of(task, training, arguments.device)
-    forecast = forecast_split(setup, train(setup, arguments.seed), "tune")
     observed = task.observed("tune")
+    quantiles = forecast_split(setup, train(setup, arguments.seed), "tune")
+    forecast = Forecast(quantiles, task.shape.levels, observed)
 
     lows = np.linspace(*LOW_BOUNDS, arguments.candidates)
     replayed, retrained = [], []
     for i in range(n_retrained):
         started = time.perf_counter()
-        replay = prepare_replay(observed, forecast, levels=task.shape.levels, target=TARGET)
+        replay = measure_levels(forecast, target=TARGET)
         for low in lows:
             replay.cost(float(low), float(1.0 - low))
         replayed.append(time.perf_counter() - started)

@@ -7,7 +7,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from paretocast.calibration import Sample
+from paretocast.metrics.forecast import Forecast
 
 LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 NORMAL = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
@@ -22,7 +22,7 @@ def draw_sample(
     bias: float = 0.0,
     day_share: float = 0.0,
     levels: tuple[float, ...] = LEVELS,
-) -> Sample:
+) -> Forecast:
     """Normal demand, and forecasts that are off by a bias and a factor of the spread.
 
     The spread of demand differs from hour to hour. `day_share` of the errors' variance is shared
@@ -34,9 +34,9 @@ def draw_sample(
     day, hour = rng.normal(size=(n_windows, 1)), rng.normal(size=shape)
     error = np.sqrt(day_share) * day + np.sqrt(1.0 - day_share) * hour
     quantiles = np.array([NormalDist().inv_cdf(level) for level in levels])
-    return Sample(
+    return Forecast(
         observed=middle + scale * error,
-        forecast=middle[..., None] + bias + spread * scale[..., None] * quantiles,
+        quantiles=middle[..., None] + bias + spread * scale[..., None] * quantiles,
         levels=levels,
         issues=24 * np.arange(n_windows),
         groups=clock_groups(n_windows, horizon_steps),
@@ -49,8 +49,9 @@ def clock_groups(n_windows: int, horizon_steps: int) -> dict[str, NDArray[np.int
     return {"hour": hours % 24, "season": hours // (24 * 91) % 4}
 
 
-def coverage(sample: Sample, forecast: NDArray[np.float64], low: float, high: float) -> float:
+def coverage(forecast: Forecast, low: float, high: float) -> float:
     """Percent of the observations between two levels of the grid."""
-    i, j = (int(np.argmin(np.abs(np.array(sample.levels) - level))) for level in (low, high))
-    inside = (forecast[..., i] <= sample.observed) & (sample.observed <= forecast[..., j])
-    return float(100.0 * inside[~np.isnan(sample.observed)].mean())
+    i, j = (int(np.argmin(np.abs(np.array(forecast.levels) - level))) for level in (low, high))
+    lower, upper = forecast.quantiles[..., i], forecast.quantiles[..., j]
+    inside = (lower <= forecast.observed) & (forecast.observed <= upper)
+    return float(100.0 * inside[~np.isnan(forecast.observed)].mean())

@@ -133,7 +133,7 @@ def test_changing_one_test_value_changes_no_choice_and_no_calibrator(
     for row, twin in zip(result.comparison.rows, other.comparison.rows, strict=True):
         for before, after in zip(row.entry.forecasts, twin.entry.forecasts, strict=True):
             # Issues up to the changed day, that one included, know nothing of it.
-            np.testing.assert_array_equal(before[:4], after[:4])
+            np.testing.assert_array_equal(before.quantiles[:4], after.quantiles[:4])
     assert result.comparison.rows[0].scores["mae"] != other.comparison.rows[0].scores["mae"]
 
 

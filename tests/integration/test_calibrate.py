@@ -6,13 +6,15 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
 
 from commands import exit_code
-from paretocast.calibration import load_calibrator, walk_forward
+from paretocast.calibration import CALIBRATORS, load_calibrator, walk_forward
 from paretocast.calibration.ensemble import average_levels
+from paretocast.cli.calibrate import calibrate
 from paretocast.errors import StoreError
 from paretocast.report.assessment import HEADING, assessment_section
 from paretocast.results.assessment import assess, assess_trial
@@ -51,9 +53,9 @@ def test_the_best_calibrator_is_written_with_what_it_was_compared_with(
     scores = {row["name"]: row["winkler"] for row in stored["compared"]}
     fitted = load_calibrator(stored["calibrator"])
     assert fitted.name == min(scores, key=lambda name: scores[name])
-    sample = open_trial(study).sample("tune")
-    calibrated = walk_forward(fitted, sample).forecast
-    assert (np.diff(calibrated, axis=-1) >= 0.0).all()
+    forecast = open_trial(study).forecast("tune")
+    calibrated = walk_forward(fitted, forecast).forecast
+    assert (np.diff(calibrated.quantiles, axis=-1) >= 0.0).all()
 
 
 def test_a_named_calibrator_stands_beside_none(
@@ -217,10 +219,11 @@ def test_the_file_of_an_ensemble_is_enough_to_make_its_forecast_again(
     assert exit_code("calibrate", str(study), "--ensemble", *named) == 0
     stored = load_fitted(path)
     opened = open_members(study, stored.members)
-    again = walk_forward(stored.calibrator, opened.sample("tune")).forecast
-    direct = open_ensemble(study).sample("tune")
-    assert direct.forecast == pytest.approx(opened.forecasts["tune"])
-    assert again == pytest.approx(walk_forward(stored.calibrator, direct).forecast)
+    again = walk_forward(stored.calibrator, opened.forecast("tune")).forecast
+    direct = open_ensemble(study).forecast("tune")
+    assert direct.quantiles == pytest.approx(opened.forecasts["tune"])
+    expected = walk_forward(stored.calibrator, direct).forecast
+    assert again.quantiles == pytest.approx(expected.quantiles)
     options = ["--split", "tune", "--calibrator", str(path), "--page", str(page)]
     capsys.readouterr()
     assert exit_code("diagnose", str(study), *options) == 0
@@ -256,9 +259,9 @@ def test_without_the_chosen_trial_there_is_an_ensemble_and_nothing_to_compare_wi
 def test_the_honesty_of_a_trial_is_that_of_its_calibrate_split(study: Path) -> None:
     opened = open_trial(study)
     found = assess(opened)
-    sample = opened.sample("calibrate")
-    inside = (sample.forecast[..., 1] <= sample.observed) & (
-        sample.observed <= sample.forecast[..., 9]
+    forecast = opened.forecast("calibrate")
+    inside = (forecast.quantiles[..., 1] <= forecast.observed) & (
+        forecast.observed <= forecast.quantiles[..., 9]
     )
     assert found.diagnosis.overall.picp == pytest.approx(100.0 * inside.mean())
     scores = {row.name: row.winkler for row in found.compared}
@@ -315,3 +318,9 @@ def test_too_few_windows_to_compare_are_said_on_the_page(study: Path) -> None:
     assert (found.compared, found.best) == ((), "")
     part = assessment_section(found, model="m", dataset="d", folder="f")
     assert "9 windows of the calibrate split were observed, 14 are needed" in part
+
+
+def test_the_help_names_every_calibrator_of_the_package() -> None:
+    option = get_type_hints(calibrate, include_extras=True)["calibrator"].__metadata__[0]
+    names = option.help.rstrip(".").replace(" or ", ", ").replace("; else ", ", ").split(", ")
+    assert set(CALIBRATORS) <= set(names)

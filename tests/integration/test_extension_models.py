@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from benchmark_cases import Silent, write_dataset
 from torch import Tensor, nn
 
+from benchmark_cases import Silent, write_dataset
 from builders import make_task
 from paretocast.benchmark import find_config, plan_benchmark, run_benchmark
 from paretocast.cluster.collect import collect_status

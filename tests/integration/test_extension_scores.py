@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmark_cases import Silent, small_plan, write_dataset
 from paretocast.benchmark import describe_benchmark, run_benchmark
 from paretocast.data import load_dataset
 from paretocast.data.task import Task, plan_task
@@ -21,7 +22,6 @@ from paretocast.search.objectives import parse_constraint
 from paretocast.settings import TuneSettings
 from paretocast.study.study import StudyResult
 from paretocast.workspace import files
-from benchmark_cases import Silent, small_plan, write_dataset
 from studies import make_run, make_settings, make_study, optimise
 
 Floats = NDArray[np.float64]

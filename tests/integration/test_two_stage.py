@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from commands import exit_code, write_zone
-from paretocast.calibration.interval_levels import prepare_replay
+from paretocast.calibration.interval_levels import measure_levels
 from paretocast.errors import SettingsError, StoreError
 from paretocast.results.forecasts import open_trial
 from paretocast.settings import load_settings
@@ -64,8 +64,7 @@ def test_stage_2_reads_stored_forecasts_and_says_what_it_was_fitted_and_judged_o
     assert second["target_coverage"] == 85.0
     first = load_json(stage_1_result(folder / "hpo", "NHITS_Q", "my_zone"))
     opened = open_trial(folder / "hpo" / first["source"], data_dir=folder)
-    judged = opened.sample("calibrate")
-    coverage = prepare_replay(judged.observed, judged.forecast, levels=judged.levels, target=85.0)
+    coverage = measure_levels(opened.forecast("calibrate"), target=85.0)
     measured = coverage.coverage(levels["q_low"], levels["q_high"])
     assert second["picp"] == pytest.approx(measured)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from paretocast.benchmark.comparison import Comparison, Entry, compare
 from paretocast.calibration.ensemble import choose_members
+from paretocast.metrics.forecast import Forecast
 from samples import LEVELS, NORMAL
 
 RNG_SEED = 3
@@ -25,6 +28,10 @@ def calibrated(bias: float = 0.0, spread: float = 1.0) -> np.ndarray:
     return quantiles
 
 
+def offered(*biases: float) -> list[Forecast]:
+    return [Forecast(calibrated(bias), LEVELS, observations()) for bias in biases]
+
+
 def entry(
     method: str, parameters: str, *forecasts: np.ndarray, pinball: float = 1.0, wanted: str = "cqr"
 ) -> Entry:
@@ -33,14 +40,14 @@ def entry(
         parameters=parameters,
         wanted=wanted,
         calibrator=wanted,
-        forecasts=forecasts,
+        forecasts=tuple(Forecast(q, LEVELS, observations()) for q in forecasts),
         validation={"mae": 1.0, "pinball": pinball, "winkler": 1.0, "picp": 80.0},
         source="",
     )
 
 
 def compared(*entries: Entry) -> Comparison:
-    return compare(observations(), entries, levels=LEVELS, coverage=80.0, seasonal_scale=1.0)
+    return compare(entries, coverage=80.0, seasonal_scale=1.0)
 
 
 def test_a_worse_method_is_called_worse_and_a_better_one_better() -> None:
@@ -108,21 +115,18 @@ def test_the_best_reference_is_one_under_the_same_calibrator() -> None:
 def test_a_day_without_observations_is_left_out() -> None:
     observed = observations()
     observed[5] = np.nan
-    comparison = compare(
-        observed,
-        [entry("A", "tuned", calibrated()), entry("ridge", "none", calibrated(bias=1.0))],
-        levels=LEVELS,
-        coverage=80.0,
-        seasonal_scale=1.0,
-    )
+    entries = [entry("A", "tuned", calibrated()), entry("ridge", "none", calibrated(bias=1.0))]
+    holed = [
+        replace(e, forecasts=tuple(replace(f, observed=observed) for f in e.forecasts))
+        for e in entries
+    ]
+    comparison = compared(*holed)
     assert comparison.rows[0].scores["n"] == (N_DAYS - 1) * N_HOURS
     assert all(np.isfinite(d.mean) for d in comparison.differences)
 
 
 def test_an_ensemble_is_made_of_forecasts_that_err_to_both_sides() -> None:
-    observed = observations()
-    offered = [calibrated(bias=5.0), calibrated(bias=1.0), calibrated(bias=-1.0)]
-    members = choose_members(observed, offered, levels=LEVELS, most=3)
+    members = choose_members(offered(5.0, 1.0, -1.0), most=3)
     assert set(members.indices) == {1, 2}
     assert sum(members.weights) == pytest.approx(1.0)
     assert all(weight == pytest.approx(0.5, abs=0.1) for weight in members.weights)
@@ -130,17 +134,11 @@ def test_an_ensemble_is_made_of_forecasts_that_err_to_both_sides() -> None:
 
 def test_an_ensemble_has_no_more_members_than_allowed() -> None:
     rng = np.random.default_rng(0)
-    offered = [calibrated(bias=float(bias)) for bias in rng.normal(size=8)]
-    members = choose_members(observations(), offered, levels=LEVELS, most=2)
+    members = choose_members(offered(*rng.normal(size=8)), most=2)
     assert len(members.indices) <= 2
 
 
 def test_a_forecast_that_nothing_improves_stays_alone() -> None:
-    members = choose_members(
-        observations(),
-        [calibrated(bias=4.0), calibrated(), calibrated(bias=6.0)],
-        levels=LEVELS,
-        most=3,
-    )
+    members = choose_members(offered(4.0, 0.0, 6.0), most=3)
     assert members.indices == (1,)
     assert members.weights == (1.0,)

@@ -13,53 +13,53 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from paretocast.calibration import (
-    METHODS,
-    Sample,
+    CALIBRATORS,
     choose_calibrator,
     cross_fitted,
     fit_calibrator,
     load_calibrator,
 )
 from paretocast.calibration.conformal import ShiftCalibrator, Sides, Unit, fit_conformal
-from paretocast.calibration.finite_sample import conformal_rank, design_effect, upper_quantile
+from paretocast.calibration.finite_sample import conformal_rank, design_effect, upper_quantiles
 from paretocast.errors import DataError
+from paretocast.metrics.forecast import Forecast
 from paretocast.metrics.score_table import CALIBRATED_SCORES, score_forecast
 from paretocast.metrics.scores import winkler
 from samples import LEVELS, clock_groups, coverage, draw_sample
 
-STATIC = [name for name, method in METHODS.items() if not method.online]
-MOVING = [name for name in METHODS if name != "none"]
+STATIC = [name for name, method in CALIBRATORS.items() if not method.online]
+MOVING = [name for name in CALIBRATORS if name != "none"]
 
 
 def small_sample(
     observed: list[float | None], low: float = -1.0, high: float = 1.0, *, level: float = 0.1
-) -> Sample:
+) -> Forecast:
     """Windows of one hour with the same forecast: bounds at a level and its counterpart."""
     values = np.array([[np.nan if value is None else value] for value in observed])
-    forecast = np.broadcast_to([low, (low + high) / 2.0, high], (len(observed), 1, 3))
+    quantiles = np.broadcast_to([low, (low + high) / 2.0, high], (len(observed), 1, 3))
     issues = 24 * np.arange(len(observed))
     groups = clock_groups(len(observed), 1)
-    return Sample(values, forecast, (level, 0.5, 1.0 - level), issues, groups)
+    return Forecast(quantiles, (level, 0.5, 1.0 - level), values, issues, groups)
 
 
 def test_a_bound_moves_to_the_finite_sample_rank_of_the_scores() -> None:
     # Nine scores |y| - 1 of 0 .. 8; the rank is ceil(10 * 0.8) = 8, the eighth score is 7.
     sample = small_sample([1.0, -2.0, 3.0, -4.0, 5.0, -6.0, 7.0, -8.0, 9.0])
-    calibrated = fit_calibrator(sample, "cqr").apply(sample.forecast[:1])
-    assert calibrated.tolist() == [[[-8.0, 0.0, 8.0]]]
+    calibrated = fit_calibrator(sample, "cqr").apply(sample.take(slice(0, 1)))
+    assert calibrated.quantiles.tolist() == [[[-8.0, 0.0, 8.0]]]
 
 
 def test_an_interval_that_is_too_wide_becomes_narrower() -> None:
     # Scores |y| - 10 are -9 .. -1: the eighth is -2.
     sample = small_sample([1.0, -2.0, 3.0, -4.0, 5.0, -6.0, 7.0, -8.0, 9.0], -10.0, 10.0)
-    calibrated = fit_calibrator(sample, "cqr").apply(sample.forecast[:1])
-    assert calibrated.tolist() == [[[-8.0, 0.0, 8.0]]]
+    calibrated = fit_calibrator(sample, "cqr").apply(sample.take(slice(0, 1)))
+    assert calibrated.quantiles.tolist() == [[[-8.0, 0.0, 8.0]]]
 
 
 def test_an_asymmetric_bound_moves_by_its_own_errors() -> None:
     sample = small_sample([float(value) for value in range(1, 10)], -1.0, 1.0)
-    calibrated = fit_calibrator(sample, "cqr-asymmetric").apply(sample.forecast[:1])
-    assert calibrated.tolist() == [[[1.0, 5.0, 9.0]]]
+    calibrated = fit_calibrator(sample, "cqr-asymmetric").apply(sample.take(slice(0, 1)))
+    assert calibrated.quantiles.tolist() == [[[1.0, 5.0, 9.0]]]
 
 
 @pytest.mark.parametrize("name", MOVING)
@@ -70,114 +70,112 @@ def test_a_spoiled_forecast_is_brought_back_to_its_promise(
     rng = np.random.default_rng(1)
     sample = draw_sample(rng, n_windows=365, spread=spread, bias=bias)
     later = draw_sample(rng, n_windows=300, spread=spread, bias=bias)
-    calibrated = fit_calibrator(sample, name).apply(later.forecast, later.groups)
-    assert coverage(later, calibrated, 0.1, 0.9) == pytest.approx(80.0, abs=2.0)
-    assert coverage(later, calibrated, 0.3, 0.7) == pytest.approx(40.0, abs=2.5)
+    calibrated = fit_calibrator(sample, name).apply(later)
+    assert coverage(calibrated, 0.1, 0.9) == pytest.approx(80.0, abs=2.0)
+    assert coverage(calibrated, 0.3, 0.7) == pytest.approx(40.0, abs=2.5)
 
 
 @pytest.mark.parametrize("name", MOVING)
 def test_a_forecast_that_covers_97_percent_becomes_narrower_and_honest(name: str) -> None:
     rng = np.random.default_rng(2)
     sample, later = (draw_sample(rng, n_windows=365, spread=1.7) for _ in range(2))
-    assert coverage(later, later.forecast, 0.1, 0.9) == pytest.approx(97.0, abs=0.6)
-    calibrated = fit_calibrator(sample, name).apply(later.forecast, later.groups)
-    assert 78.0 < coverage(later, calibrated, 0.1, 0.9) < 82.0
-    raw_width = later.forecast[..., 9] - later.forecast[..., 1]
-    assert (calibrated[..., 9] - calibrated[..., 1]).mean() < 0.7 * raw_width.mean()
+    assert coverage(later, 0.1, 0.9) == pytest.approx(97.0, abs=0.6)
+    calibrated = fit_calibrator(sample, name).apply(later)
+    assert 78.0 < coverage(calibrated, 0.1, 0.9) < 82.0
+    raw_width, width = (f.quantiles[..., 9] - f.quantiles[..., 1] for f in (later, calibrated))
+    assert width.mean() < 0.7 * raw_width.mean()
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", CALIBRATORS)
 def test_a_calibrator_survives_json(name: str) -> None:
     sample = draw_sample(np.random.default_rng(3), n_windows=40, spread=0.5)
     fitted = fit_calibrator(sample, name)
     loaded = load_calibrator(json.loads(json.dumps(fitted.as_json(), allow_nan=False)))
     assert loaded.as_json() == fitted.as_json()
-    applied = fitted.apply(sample.forecast, sample.groups)
-    assert (loaded.apply(sample.forecast, sample.groups) == applied).all()
+    applied = fitted.apply(sample).quantiles
+    assert (loaded.apply(sample).quantiles == applied).all()
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", CALIBRATORS)
 def test_missing_observations_are_left_out(name: str) -> None:
     sample = draw_sample(np.random.default_rng(4), n_windows=40)
     observed = sample.observed.copy()
     observed[5] = np.nan
     gap = np.random.default_rng(5).uniform(size=observed.shape) < 0.2
     holed = replace(sample, observed=np.where(gap, np.nan, observed))
-    calibrated = fit_calibrator(holed, name).apply(sample.forecast, sample.groups)
+    calibrated = fit_calibrator(holed, name).apply(sample).quantiles
     assert np.isfinite(calibrated).all()
-    kept = np.delete(np.arange(40), 5)
-    without = fit_calibrator(holed.take(kept), name).apply(sample.forecast, sample.groups)
+    others = np.delete(np.arange(40), 5)
+    without = fit_calibrator(holed.take(others), name).apply(sample).quantiles
     if name not in {"cqr-lead", "cqr-hour", "cqr-season", "cqr-hour-season", "pid"}:
         assert calibrated == pytest.approx(without)  # weeks, and so the shrinkage, shift by a day
 
 
 @settings(max_examples=20, deadline=None)
 @given(
-    st.sampled_from(sorted(METHODS)),
+    st.sampled_from(sorted(CALIBRATORS)),
     arrays(np.float64, (16, 2), elements=st.integers(-9, 9).map(float) | st.just(float("nan"))),
     arrays(np.float64, (16, 2, 5), elements=st.integers(-9, 9).map(float)),
 )
 def test_whatever_comes_in_finite_ascending_quantiles_come_out(
-    name: str, observed: NDArray[np.float64], forecast: NDArray[np.float64]
+    name: str, observed: NDArray[np.float64], quantiles: NDArray[np.float64]
 ) -> None:
     observed[0, 0] = 1.0
     levels = (0.1, 0.25, 0.5, 0.75, 0.9)
-    sample = Sample(observed, forecast, levels, 24 * np.arange(16), clock_groups(16, 2))
-    calibrated = fit_calibrator(sample, name).apply(forecast, sample.groups)
-    assert calibrated.shape == forecast.shape
+    sample = Forecast(quantiles, levels, observed, 24 * np.arange(16), clock_groups(16, 2))
+    calibrated = fit_calibrator(sample, name).apply(sample).quantiles
+    assert calibrated.shape == quantiles.shape
     assert np.isfinite(calibrated).all()
     assert (np.diff(calibrated, axis=-1) >= 0.0).all()
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.sampled_from(sorted(METHODS)), st.floats(0.01, 100.0), st.integers(-50, 50))
+@given(st.sampled_from(sorted(CALIBRATORS)), st.floats(0.01, 100.0), st.integers(-50, 50))
 def test_another_unit_of_demand_changes_nothing_else(name: str, factor: float, offset: int) -> None:
     sample = draw_sample(np.random.default_rng(6), n_windows=20, horizon_steps=4, spread=0.6)
     scaled = replace(
         sample,
         observed=factor * sample.observed + offset,
-        forecast=factor * sample.forecast + offset,
+        quantiles=factor * sample.quantiles + offset,
     )
-    expected = factor * fit_calibrator(sample, name).apply(sample.forecast, sample.groups) + offset
-    found = fit_calibrator(scaled, name).apply(scaled.forecast, scaled.groups)
-    assert found == pytest.approx(expected, rel=1e-6, abs=1e-6 * factor)
+    expected = factor * fit_calibrator(sample, name).apply(sample).quantiles + offset
+    calibrated = fit_calibrator(scaled, name).apply(scaled).quantiles
+    assert calibrated == pytest.approx(expected, rel=1e-6, abs=1e-6 * factor)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", CALIBRATORS)
 def test_crossing_quantiles_are_sorted_before_anything_else(name: str) -> None:
     sample = draw_sample(np.random.default_rng(7), n_windows=30)
-    crossed = sample.forecast.copy()
-    crossed[..., [1, 9]] = crossed[..., [9, 1]]
-    expected = fit_calibrator(sample, name).apply(sample.forecast, sample.groups)
-    fitted = fit_calibrator(replace(sample, forecast=crossed), name)
-    assert fitted.apply(crossed, sample.groups) == pytest.approx(expected)
+    quantiles = sample.quantiles.copy()
+    quantiles[..., [1, 9]] = quantiles[..., [9, 1]]
+    crossed = sample.with_quantiles(quantiles)
+    expected = fit_calibrator(sample, name).apply(sample).quantiles
+    fitted = fit_calibrator(crossed, name)
+    assert fitted.apply(crossed).quantiles == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", ["cqr", "cqr-asymmetric", "cqr-relative", "cqr-hour"])
 def test_a_constant_forecast_gets_the_width_that_it_lacks(name: str) -> None:
     sample = draw_sample(np.random.default_rng(8), n_windows=200)
-    flat = replace(sample, forecast=np.full_like(sample.forecast, 10.0))
+    flat = sample.with_quantiles(np.full_like(sample.quantiles, 10.0))
     fitted = fit_calibrator(flat, name)
-    assert coverage(flat, fitted.apply(flat.forecast, flat.groups), 0.1, 0.9) == pytest.approx(
-        80.0, abs=1.5
-    )
+    assert coverage(fitted.apply(flat), 0.1, 0.9) == pytest.approx(80.0, abs=1.5)
 
 
 def test_a_forecast_without_width_has_nothing_to_read_and_the_note_says_so() -> None:
     sample = draw_sample(np.random.default_rng(9), n_windows=30)
-    flat = replace(sample, forecast=np.full_like(sample.forecast, 10.0))
+    flat = sample.with_quantiles(np.full_like(sample.quantiles, 10.0))
     fitted = fit_calibrator(flat, "isotonic")
-    assert fitted.apply(flat.forecast) == pytest.approx(flat.forecast)
+    assert fitted.apply(flat).quantiles == pytest.approx(flat.quantiles)
     assert "all quantiles coincide" in " ".join(fitted.notes)
     assert "have no width" in " ".join(fit_calibrator(flat, "cqr-relative").notes)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", CALIBRATORS)
 def test_observations_that_equal_their_quantiles_are_no_misfortune(name: str) -> None:
     sample = draw_sample(np.random.default_rng(10), n_windows=60)
-    tied = replace(sample, observed=np.round(sample.observed), forecast=np.round(sample.forecast))
-    calibrated = fit_calibrator(tied, name).apply(tied.forecast, tied.groups)
-    assert coverage(tied, calibrated, 0.1, 0.9) > 75.0
+    tied = replace(sample, observed=np.round(sample.observed), quantiles=np.round(sample.quantiles))
+    assert coverage(fit_calibrator(tied, name).apply(tied), 0.1, 0.9) > 75.0
 
 
 def test_too_few_windows_for_a_promise_are_said_and_the_largest_error_stands_in() -> None:
@@ -185,7 +183,7 @@ def test_too_few_windows_for_a_promise_are_said_and_the_largest_error_stands_in(
     fitted = fit_calibrator(sample, "cqr")
     assert "3 observed windows are too few to promise the 99 % interval" in fitted.notes[0]
     assert "it takes 99" in fitted.notes[0]
-    assert fitted.apply(sample.forecast[:1]).tolist() == [[[-5.0, 0.0, 5.0]]]
+    assert fitted.apply(sample.take(slice(0, 1))).quantiles.tolist() == [[[-5.0, 0.0, 5.0]]]
 
 
 def test_a_group_too_small_for_a_promise_takes_the_correction_of_the_whole_and_says_so() -> None:
@@ -221,17 +219,17 @@ def test_99_percent_are_covered_where_the_windows_suffice(name: str) -> None:
     rng = np.random.default_rng(11)
     levels = (0.005, 0.1, 0.5, 0.9, 0.995)
     sample, later = (draw_sample(rng, n_windows=600, spread=0.5, levels=levels) for _ in range(2))
-    fitted = fit_calibrator(sample, name)
-    calibrated = fitted.apply(later.forecast, later.groups)
-    assert coverage(later, calibrated, 0.005, 0.995) == pytest.approx(99.0, abs=0.8)
+    calibrated = fit_calibrator(sample, name).apply(later)
+    assert coverage(calibrated, 0.005, 0.995) == pytest.approx(99.0, abs=0.8)
 
 
 def test_hours_that_stand_or_fall_together_need_as_many_windows_as_days_need() -> None:
     # 50 days of 24 equal hours hold no promise of 99 %, and 1200 independent hours do.
     days = np.repeat(np.arange(50.0)[:, None], 24, axis=1)
-    assert upper_quantile(days, 0.99) == (49.0, False)
+    bounds, reached = upper_quantiles(days[None], np.array([0.99]))
+    assert (bounds.tolist(), reached.tolist()) == ([49.0], [False])
     hours = np.random.default_rng(12).permutation(1200.0 * np.arange(1200)).reshape(50, 24)
-    assert upper_quantile(hours, 0.9)[1]
+    assert upper_quantiles(hours[None], np.array([0.9]))[1].all()
     assert conformal_rank(0.99, n_points=1200, design_effect=24) > 1200
     assert conformal_rank(0.99, n_points=1200) <= 1200
 
@@ -248,8 +246,8 @@ def test_a_group_without_an_observation_takes_the_correction_of_the_whole() -> N
     assert isinstance(fitted, ShiftCalibrator)
     assert (3,) not in fitted.group_shifts
     pooled = fit_conformal(holed, name="whole", sides=Sides.LEVELS, unit=Unit.WIDTH)
-    at_night = fitted.apply(sample.forecast, sample.groups)[night]
-    assert at_night == pytest.approx(pooled.apply(sample.forecast)[night])
+    at_night = fitted.apply(sample).quantiles[night]
+    assert at_night == pytest.approx(pooled.apply(sample).quantiles[night])
 
 
 def test_a_small_group_leans_on_the_whole() -> None:
@@ -277,7 +275,7 @@ def test_groups_that_differ_only_by_chance_are_shrunk_away_and_real_ones_are_not
     by_chance = draw_sample(rng, n_windows=105)
     real = replace(by_chance, observed=by_chance.observed + np.sin(np.arange(24.0)))
 
-    def spread_of_shifts(sample: Sample) -> float:
+    def spread_of_shifts(sample: Forecast) -> float:
         fitted = fit_conformal(sample, name="x", sides=Sides.LEVELS, group=("lead",))
         return float(np.std([shifts[5] for shifts in fitted.group_shifts.values()]))
 
@@ -295,7 +293,7 @@ def test_a_product_of_groups_has_a_correction_for_each_pair() -> None:
 def test_a_group_that_is_not_given_is_asked_for_by_name() -> None:
     sample = draw_sample(np.random.default_rng(17), n_windows=20)
     with pytest.raises(DataError, match="group 'hour' is needed"):
-        fit_calibrator(sample, "cqr-hour").apply(sample.forecast)
+        fit_calibrator(sample, "cqr-hour").apply(replace(sample, groups={}))
 
 
 @pytest.mark.parametrize("name", MOVING)
@@ -323,13 +321,13 @@ def test_a_damaged_calibrator_is_refused(stored: dict[str, object]) -> None:
 def test_a_forecast_of_other_levels_is_refused() -> None:
     fitted = fit_calibrator(draw_sample(np.random.default_rng(0), n_windows=12), "cqr")
     with pytest.raises(DataError, match="with Q=11"):
-        fitted.apply(np.zeros((1, 24, 3)))
+        fitted.apply(Forecast(np.zeros((1, 24, 3)), (0.1, 0.5, 0.9)))
 
 
 def test_the_choice_is_the_lowest_winkler_score_on_windows_that_were_not_fitted_on() -> None:
     sample = draw_sample(np.random.default_rng(19), n_windows=60, spread=0.3)
     choice = choose_calibrator(sample, coverage=80.0, names=["none", "cqr", "cqr-relative"])
-    scores = {trialled.name: trialled.winkler for trialled in choice.compared}
+    scores = {row.name: row.winkler for row in choice.compared}
     assert list(scores) == ["none", "cqr", "cqr-relative"]
     assert choice.calibrator.name == min(scores, key=lambda name: scores[name])
     assert choice.calibrator.name == "cqr-relative"
@@ -345,7 +343,7 @@ def test_each_fold_is_judged_by_a_fit_on_the_others() -> None:
     observed[60:] += 100.0
     off = replace(sample, observed=observed)
     compared = choose_calibrator(off, coverage=80.0, names=["none", "cqr-asymmetric"]).compared
-    raw, moved = (trialled.picp for trialled in compared)
+    raw, moved = (row.picp for row in compared)
     assert raw == pytest.approx(60.0, abs=2.0)  # three quarters of 80 %
     assert moved < 77.0  # a fit that had seen the last quarter would cover it
     assert compared[0].n == off.observed.size
@@ -357,32 +355,32 @@ def test_too_few_windows_to_compare_say_what_to_do() -> None:
         choose_calibrator(sample, coverage=80.0)
 
 
-def calibrated_scores(observed: np.ndarray, forecast: np.ndarray) -> dict[str, float]:
-    calibrated = cross_fitted(observed, forecast, levels=LEVELS)
-    scores = score_forecast(observed, calibrated, levels=LEVELS)
+def calibrated_scores(forecast: Forecast) -> dict[str, float]:
+    calibrated = cross_fitted(forecast)
+    scores = score_forecast(forecast.observed, calibrated.quantiles, levels=LEVELS)
     return {name: scores[plain] for name, plain in CALIBRATED_SCORES.items()}
 
 
 def test_calibrated_scores_do_not_see_what_calibration_removes() -> None:
     rng = np.random.default_rng(22)
     sample = draw_sample(rng, n_windows=84)
-    spoiled = replace(sample, forecast=10.0 + 3.0 * (sample.forecast - 10.0))
-    honest = calibrated_scores(sample.observed, sample.forecast)
-    narrow = 0.2 * sample.forecast + 0.8 * sample.forecast[..., 5:6]
-    for forecast in (narrow, sample.forecast + 1.0):
-        scores = calibrated_scores(sample.observed, forecast)
+    spoiled = sample.with_quantiles(10.0 + 3.0 * (sample.quantiles - 10.0))
+    honest = calibrated_scores(sample)
+    narrow = 0.2 * sample.quantiles + 0.8 * sample.quantiles[..., 5:6]
+    for quantiles in (narrow, sample.quantiles + 1.0):
+        scores = calibrated_scores(sample.with_quantiles(quantiles))
         for name, value in honest.items():
             assert scores[name] == pytest.approx(value, rel=0.03)
-    worse = calibrated_scores(sample.observed, spoiled.forecast)
+    worse = calibrated_scores(spoiled)
     assert worse["calibrated_winkler"] > 1.2 * honest["calibrated_winkler"]
 
 
 def test_no_window_is_judged_by_a_calibrator_that_has_seen_it() -> None:
     sample = draw_sample(np.random.default_rng(23), n_windows=28)
-    calibrated = cross_fitted(sample.observed, sample.forecast, levels=LEVELS)
+    calibrated = cross_fitted(sample).quantiles
     changed = sample.observed.copy()
     changed[0] += 50.0  # first week: its own forecasts stay, those of the second week move
-    again = cross_fitted(changed, sample.forecast, levels=LEVELS)
+    again = cross_fitted(replace(sample, observed=changed)).quantiles
     assert (again[:7] == calibrated[:7]).all()
     assert (again[14:21] == calibrated[14:21]).all()
     assert (again[7:14] != calibrated[7:14]).any()
@@ -393,16 +391,16 @@ def test_a_half_without_an_observation_is_an_error_and_not_a_score() -> None:
     observed = sample.observed.copy()
     observed[7:] = np.nan
     with pytest.raises(DataError, match="two halves"):
-        calibrated_scores(observed, sample.forecast)
+        calibrated_scores(replace(sample, observed=observed))
 
 
 @pytest.mark.parametrize("name", STATIC)
 def test_a_right_correction_lowers_the_winkler_score(name: str) -> None:
     rng = np.random.default_rng(25)
     sample, later = (draw_sample(rng, n_windows=200, spread=0.3) for _ in range(2))
-    calibrated = fit_calibrator(sample, name).apply(later.forecast, later.groups)
+    calibrated = fit_calibrator(sample, name).apply(later)
     raw, now = (
-        winkler(later.observed, f[..., 1], f[..., 9], coverage=80.0)
-        for f in (later.forecast, calibrated)
+        winkler(f.observed, f.quantiles[..., 1], f.quantiles[..., 9], coverage=80.0)
+        for f in (later, calibrated)
     )
     assert now <= raw if name == "none" else now < 0.8 * raw

@@ -16,20 +16,27 @@ from paretocast.metrics.diagnostics import (
     diagnose,
     lead_grouping,
 )
+from paretocast.metrics.forecast import Forecast
 from paretocast.report import diagnosis_page, worst_sentence
-from paretocast.results.groups import calibration_groups, issue_hours, task_groupings
+from paretocast.results.groups import (
+    calibration_groups,
+    forecast_of,
+    issue_hours,
+    task_groupings,
+)
 from samples import LEVELS, draw_sample
 
 
 def diagnosis(*, fault: bool) -> Diagnosis:
     """80 days; with a fault, the intervals of steps 11 and 12 are five times too narrow."""
     sample = draw_sample(np.random.default_rng(1), n_windows=80)
-    forecast = sample.forecast.copy()
+    quantiles = sample.quantiles.copy()
     if fault:
-        middle = forecast[:, 10:12, 5:6]
-        forecast[:, 10:12] = middle + 0.2 * (forecast[:, 10:12] - middle)
-    groupings = (lead_grouping(80, 24), demand_grouping(forecast, LEVELS))
-    return diagnose(sample.observed, forecast, groupings, levels=LEVELS, target=80.0)
+        middle = quantiles[:, 10:12, 5:6]
+        quantiles[:, 10:12] = middle + 0.2 * (quantiles[:, 10:12] - middle)
+    forecast = sample.with_quantiles(quantiles)
+    groupings = (lead_grouping(80, 24), demand_grouping(forecast))
+    return diagnose(forecast, groupings, target=80.0)
 
 
 def test_the_worst_group_is_where_the_fault_was_put() -> None:
@@ -70,7 +77,7 @@ def test_a_reliable_forecast_is_on_the_diagonal_and_flat() -> None:
 
 def test_a_forecast_that_is_too_narrow_has_a_pit_histogram_like_a_u() -> None:
     sample = draw_sample(np.random.default_rng(2), n_windows=60, spread=0.4)
-    result = diagnose(sample.observed, sample.forecast, (), levels=LEVELS, target=80.0)
+    result = diagnose(sample, (), target=80.0)
     assert result.pit[0].observed > 20.0
     assert result.pit[-1].observed > 20.0
     assert result.worst is None
@@ -81,7 +88,7 @@ def test_a_missing_hour_belongs_to_no_group_and_an_empty_group_is_left_out() -> 
     observed = sample.observed.copy()
     observed[:, 3] = np.nan
     groupings = (lead_grouping(20, 24),)
-    result = diagnose(observed, sample.forecast, groupings, levels=LEVELS, target=80.0)
+    result = diagnose(replace(sample, observed=observed), groupings, target=80.0)
     assert [group.label for group in result.breakdowns[0].groups] == [
         str(step) for step in range(1, 25) if step != 4
     ]
@@ -92,29 +99,23 @@ def test_a_target_time_outside_every_group_is_not_counted() -> None:
     sample = draw_sample(np.random.default_rng(4), n_windows=20)
     members = np.full(sample.observed.shape, -1)
     members[:, 0] = 0
-    result = diagnose(
-        sample.observed,
-        sample.forecast,
-        (Grouping("part", members, ("first", "never")),),
-        levels=LEVELS,
-        target=80.0,
-    )
+    result = diagnose(sample, (Grouping("part", members, ("first", "never")),), target=80.0)
     assert [(group.label, group.n) for group in result.breakdowns[0].groups] == [("first", 20)]
 
 
 def test_demand_is_divided_by_the_forecast_and_not_by_what_came() -> None:
     sample = draw_sample(np.random.default_rng(5), n_windows=50)
-    members = demand_grouping(sample.forecast, LEVELS).members
+    members = demand_grouping(sample).members
     counts = np.bincount(members.ravel())
     assert counts.size == 10
     assert np.ptp(counts) <= 1
-    median = sample.forecast[..., 5]
+    median = sample.quantiles[..., 5]
     assert median[members == 9].min() >= median[members == 8].max()
 
 
 def test_nothing_observed_is_nothing_to_diagnose() -> None:
     with pytest.raises(DataError, match="no value to diagnose"):
-        diagnose(np.full((2, 3), np.nan), np.zeros((2, 3, 11)), (), levels=LEVELS, target=80.0)
+        diagnose(Forecast(np.zeros((2, 3, 11)), LEVELS), (), target=80.0)
 
 
 def test_the_groups_of_a_task_are_in_local_time() -> None:
@@ -129,7 +130,8 @@ def test_the_groups_of_a_task_are_in_local_time() -> None:
 
 def test_a_task_with_a_temperature_is_divided_by_it() -> None:
     task = make_task()
-    forecast = np.sort(np.random.default_rng(0).normal(size=(*task.observed("tune").shape, 11)))
+    quantiles = np.random.default_rng(0).normal(size=(*task.observed("tune").shape, 11))
+    forecast = forecast_of(task, "tune", quantiles)
     groupings = {g.name: g for g in task_groupings(task, "tune", forecast)}
     assert list(groupings) == [
         "lead time",
@@ -153,7 +155,7 @@ def test_a_task_with_a_temperature_is_divided_by_it() -> None:
 
 def test_a_task_without_a_temperature_is_not() -> None:
     task = make_task(make_series(with_covariates=False))
-    forecast = np.zeros((*task.observed("tune").shape, 11))
+    forecast = forecast_of(task, "tune", np.zeros((*task.observed("tune").shape, 11)))
     assert "temperature" not in {g.name for g in task_groupings(task, "tune", forecast)}
 
 
@@ -170,7 +172,7 @@ def test_a_missing_temperature_belongs_to_no_band() -> None:
             task.series, covariates=(replace(holed, values=holed.values[: len(task.series)]),)
         ),
     )
-    forecast = np.zeros((*task.observed("tune").shape, 11))
+    forecast = forecast_of(task, "tune", np.zeros((*task.observed("tune").shape, 11)))
     bands = task_groupings(task, "tune", forecast)[-1]
     odd = task.horizon_positions("tune") % 2 == 1
     assert (bands.members[odd] == -1).all()

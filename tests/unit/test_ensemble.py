@@ -9,13 +9,13 @@ from samples import LEVELS, coverage, draw_sample
 
 
 def test_the_average_of_equals_is_each_of_them() -> None:
-    forecast = draw_sample(np.random.default_rng(0), n_windows=3).forecast
-    assert average_levels([forecast] * 3) == pytest.approx(forecast)
+    quantiles = draw_sample(np.random.default_rng(0), n_windows=3).quantiles
+    assert average_levels([quantiles] * 3) == pytest.approx(quantiles)
 
 
 def test_weights_are_scaled_to_add_up_to_one() -> None:
-    one, other = np.zeros((1, 1, 2)), np.full((1, 1, 2), 6.0)
-    assert average_levels([one, other], [4.0, 2.0]).tolist() == [[[2.0, 2.0]]]
+    low, high = np.zeros((1, 1, 2)), np.full((1, 1, 2), 6.0)
+    assert average_levels([low, high], [4.0, 2.0]).tolist() == [[[2.0, 2.0]]]
 
 
 def test_a_member_whose_quantiles_cross_is_sorted_first() -> None:
@@ -24,20 +24,20 @@ def test_a_member_whose_quantiles_cross_is_sorted_first() -> None:
 
 
 def test_the_spread_is_the_mean_spread_whatever_the_distance_of_the_members() -> None:
-    one = np.array([[[0.0, 1.0, 2.0]]])
-    assert np.ptp(average_levels([one, one + 100.0]), axis=-1).item() == 2.0
+    near = np.array([[[0.0, 1.0, 2.0]]])
+    assert np.ptp(average_levels([near, near + 100.0]), axis=-1).item() == 2.0
 
 
 def test_members_whose_errors_differ_are_better_together_and_can_be_calibrated() -> None:
     rng = np.random.default_rng(1)
     sample = draw_sample(rng, n_windows=200)
-    members = [sample.forecast + rng.normal(size=(200, 24, 1)) for _ in range(4)]
+    members = [sample.quantiles + rng.normal(size=(200, 24, 1)) for _ in range(4)]
     together = average_levels(members)
     losses = [pinball(sample.observed, f, levels=LEVELS).mean() for f in (*members, together)]
     assert losses[-1] < min(losses[:-1])
-    ensemble = sample.with_forecast(together)
-    calibrated = fit_calibrator(ensemble, "cqr").apply(together)
-    assert coverage(ensemble, calibrated, 0.1, 0.9) == pytest.approx(80.0, abs=1.0)
+    ensemble = sample.with_quantiles(together)
+    calibrated = fit_calibrator(ensemble, "cqr").apply(ensemble)
+    assert coverage(calibrated, 0.1, 0.9) == pytest.approx(80.0, abs=1.0)
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from paretocast.calibration import (
     IssuedForecasts,
     OnlineCalibrator,
-    Sample,
     fit_calibrator,
     load_calibrator,
     walk_forward,
 )
 from paretocast.calibration.online import AdaptiveCalibrator, PidCalibrator, fit_pid
-from paretocast.calibration.rolling import n_known
+from paretocast.calibration.rolling import n_past_windows
 from paretocast.errors import DataError
+from paretocast.metrics.forecast import Forecast
 from samples import clock_groups, coverage, draw_sample
 
 ONLINE = ["aci", "pid"]
@@ -27,7 +27,7 @@ ONLINE = ["aci", "pid"]
 
 def later_sample(
     seed: int, n_windows: int, *, spread: float = 1.0, horizon_steps: int = 24
-) -> Sample:
+) -> Forecast:
     """Windows that are issued after a thousand days."""
     sample = draw_sample(
         np.random.default_rng(seed),
@@ -38,7 +38,7 @@ def later_sample(
     return replace(sample, issues=sample.issues + 24_000)
 
 
-def with_observed(sample: Sample, window: int, value: float) -> Sample:
+def with_observed(sample: Forecast, window: int, value: float) -> Forecast:
     observed = sample.observed.copy()
     observed[window] = value
     return replace(sample, observed=observed)
@@ -54,20 +54,20 @@ def test_a_window_teaches_once_its_last_hour_is_past(
     )
     sample = later_sample(1, 12, horizon_steps=horizon_steps)
     changed = with_observed(sample, 2, 1e3)
-    one, other = (walk_forward(fitted, s).forecast for s in (sample, changed))
-    differs = (one != other).any(axis=(1, 2))
+    before, after = (walk_forward(fitted, s).forecast.quantiles for s in (sample, changed))
+    differs = (before != after).any(axis=(1, 2))
     assert differs.tolist() == [i >= 2 + lag for i in range(12)]
 
 
 def test_an_hourly_issue_knows_only_what_lies_wholly_behind_it() -> None:
     issues = np.arange(48)
-    assert [n_known(issues, 24, now) for now in (0, 23, 24, 25)] == [0, 0, 1, 2]
+    assert [n_past_windows(issues, 24, now) for now in (0, 23, 24, 25)] == [0, 0, 1, 2]
 
 
 @pytest.mark.parametrize("name", ONLINE)
 @pytest.mark.parametrize("cut", [1, 5, 11])
 @pytest.mark.parametrize("horizon_steps", [24, 72])
-def test_a_walk_that_was_put_away_goes_on_as_if_it_had_not_been(
+def test_rolling_calibration_that_was_stored_goes_on_as_if_it_had_not_been(
     name: str, cut: int, horizon_steps: int
 ) -> None:
     fit = draw_sample(np.random.default_rng(2), n_windows=20, horizon_steps=horizon_steps)
@@ -76,10 +76,10 @@ def test_a_walk_that_was_put_away_goes_on_as_if_it_had_not_been(
     first = walk_forward(fit_calibrator(fit, name), sample.take(slice(0, cut)))
     stored = json.loads(json.dumps(first.calibrator.as_json(), allow_nan=False))
     second = walk_forward(load_calibrator(stored), sample.take(slice(cut, None)), first.pending)
-    both = np.concatenate((first.forecast, second.forecast))
-    assert both == pytest.approx(whole.forecast, rel=1e-12)
+    both = np.concatenate((first.forecast.quantiles, second.forecast.quantiles))
+    assert both == pytest.approx(whole.forecast.quantiles, rel=1e-12)
     assert second.calibrator.as_json() == whole.calibrator.as_json()
-    assert second.pending.sample.n_windows == whole.pending.sample.n_windows
+    assert second.pending.raw.n_windows == whole.pending.raw.n_windows
 
 
 @pytest.mark.parametrize("name", ONLINE)
@@ -87,20 +87,19 @@ def test_a_forecast_that_becomes_too_narrow_is_followed(name: str) -> None:
     fitted = fit_calibrator(draw_sample(np.random.default_rng(4), n_windows=100), name)
     sample = later_sample(5, 300, spread=0.4)
     static = fit_calibrator(draw_sample(np.random.default_rng(4), n_windows=100), "cqr")
-    assert coverage(sample, static.apply(sample.forecast), 0.1, 0.9) < 50.0
-    walked = walk_forward(fitted, sample).forecast
-    last = sample.take(slice(150, None))
-    assert coverage(last, walked[150:], 0.1, 0.9) == pytest.approx(80.0, abs=3.0)
+    assert coverage(static.apply(sample), 0.1, 0.9) < 50.0
+    last = walk_forward(fitted, sample).forecast.take(slice(150, None))
+    assert coverage(last, 0.1, 0.9) == pytest.approx(80.0, abs=3.0)
 
 
 @pytest.mark.parametrize("name", ONLINE)
 def test_a_forecast_that_becomes_too_wide_is_narrowed(name: str) -> None:
     fitted = fit_calibrator(draw_sample(np.random.default_rng(6), n_windows=100), name)
     sample = later_sample(7, 300, spread=2.5)
-    walked = walk_forward(fitted, sample).forecast
-    last = sample.take(slice(150, None))
-    assert coverage(last, walked[150:], 0.1, 0.9) == pytest.approx(80.0, abs=3.5)
-    assert np.ptp(walked[150:], axis=-1).mean() < 0.6 * np.ptp(last.forecast, axis=-1).mean()
+    last = walk_forward(fitted, sample).forecast.take(slice(150, None))
+    assert coverage(last, 0.1, 0.9) == pytest.approx(80.0, abs=3.5)
+    raw = sample.quantiles[150:]
+    assert np.ptp(last.quantiles, axis=-1).mean() < 0.6 * np.ptp(raw, axis=-1).mean()
 
 
 @pytest.mark.parametrize("name", ONLINE)
@@ -109,10 +108,10 @@ def test_a_window_without_an_observation_changes_nothing(name: str) -> None:
     sample = with_observed(later_sample(9, 4), 1, np.nan)
     assert isinstance(fitted, OnlineCalibrator)
     missing = sample.take(slice(1, 2))
-    learned = fitted.learn(IssuedForecasts(missing, missing.forecast))
-    before, after = (c.apply(sample.forecast, sample.groups) for c in (fitted, learned))
+    learned = fitted.learn(IssuedForecasts(missing, missing.quantiles))
+    before, after = (c.apply(sample).quantiles for c in (fitted, learned))
     assert (before == after).all()
-    assert np.isfinite(walk_forward(fitted, sample).forecast).all()
+    assert np.isfinite(walk_forward(fitted, sample).forecast.quantiles).all()
 
 
 @pytest.mark.parametrize("name", ONLINE)
@@ -123,10 +122,10 @@ def test_half_a_window_teaches_what_it_shows(name: str) -> None:
     observed = window.observed.copy()
     observed[:, 12:] = np.nan
     half = replace(window, observed=observed)
-    learned = fitted.learn(IssuedForecasts(half, window.forecast))
+    learned = fitted.learn(IssuedForecasts(half, window.quantiles))
     assert json.dumps(learned.as_json(), allow_nan=False)
-    changed = learned.apply(window.forecast, window.groups)
-    assert (changed != fitted.apply(window.forecast, window.groups)).any()
+    changed = learned.apply(window).quantiles
+    assert (changed != fitted.apply(window).quantiles).any()
 
 
 @pytest.mark.parametrize("name", ONLINE)
@@ -134,9 +133,9 @@ def test_no_window_teaches_twice(name: str) -> None:
     fitted = fit_calibrator(draw_sample(np.random.default_rng(12), n_windows=20), name)
     assert isinstance(fitted, OnlineCalibrator)
     window = later_sample(13, 2)
-    learned = fitted.learn(IssuedForecasts(window, window.forecast))
+    learned = fitted.learn(IssuedForecasts(window, window.quantiles))
     with pytest.raises(DataError, match="24000 again"):
-        learned.learn(IssuedForecasts(window, window.forecast))
+        learned.learn(IssuedForecasts(window, window.quantiles))
 
 
 def test_adaptive_levels_move_by_the_rate_times_the_error() -> None:
@@ -144,7 +143,7 @@ def test_adaptive_levels_move_by_the_rate_times_the_error() -> None:
     fitted = fit_calibrator(sample, "aci")
     assert isinstance(fitted, AdaptiveCalibrator)
     window = with_observed(later_sample(15, 1), 0, -1e6)  # below every quantile
-    moved = fitted.learn(IssuedForecasts(window, window.forecast)).adapted
+    moved = fitted.learn(IssuedForecasts(window, window.quantiles)).adapted
     assert moved == pytest.approx([level + 0.02 * (level - 1.0) for level in sample.levels])
 
 
@@ -152,9 +151,9 @@ def test_an_adapted_level_beyond_1_is_read_at_the_outermost_observation() -> Non
     fitted = fit_calibrator(draw_sample(np.random.default_rng(16), n_windows=20), "aci")
     assert isinstance(fitted, AdaptiveCalibrator)
     far = replace(fitted, adapted=(-0.5, *fitted.adapted[1:-1], 1.5))
-    readings = far.readings()
-    assert readings[-1] == np.nanmax(far.lowest)
-    assert readings[0] == np.nanmin(far.highest)
+    remapped = far.remapped_levels()
+    assert remapped[-1] == np.nanmax(far.lowest)
+    assert remapped[0] == np.nanmin(far.highest)
 
 
 def test_days_as_hard_as_usual_leave_the_widths_and_hard_days_widen_them() -> None:
@@ -164,12 +163,12 @@ def test_days_as_hard_as_usual_leave_the_widths_and_hard_days_widen_them() -> No
     calm, hard = (
         replace(
             later_sample(18, 6),
-            observed=later_sample(18, 6).forecast[..., 5] + off,
+            observed=later_sample(18, 6).median + off,
         )
         for off in (0.1, 9.0)
     )
 
-    def scale_after(windows: Sample) -> float:
+    def scale_after(windows: Forecast) -> float:
         learned = walk_forward(fitted, windows).calibrator
         assert isinstance(learned, PidCalibrator)
         return learned.scale
@@ -180,20 +179,20 @@ def test_days_as_hard_as_usual_leave_the_widths_and_hard_days_widen_them() -> No
 
 def test_a_constant_forecast_without_error_does_not_divide_by_it() -> None:
     observed = np.full((20, 3), 5.0)
-    forecast = np.full((20, 3, 3), 5.0)
-    sample = Sample(observed, forecast, (0.1, 0.5, 0.9), 24 * np.arange(20), clock_groups(20, 3))
-    walked = walk_forward(fit_calibrator(sample, "pid"), sample)
-    assert walked.forecast[0].tolist() == [[5.0] * 3] * 3
-    assert np.isfinite(walked.forecast).all()
+    flat = np.full((20, 3, 3), 5.0)
+    sample = Forecast(flat, (0.1, 0.5, 0.9), observed, 24 * np.arange(20), clock_groups(20, 3))
+    issued = walk_forward(fit_calibrator(sample, "pid"), sample).forecast.quantiles
+    assert issued[0].tolist() == [[5.0] * 3] * 3
+    assert np.isfinite(issued).all()
 
 
-def test_a_calibrator_that_does_not_learn_walks_by_being_applied() -> None:
+def test_a_calibrator_that_does_not_learn_is_applied_to_all_windows() -> None:
     sample = draw_sample(np.random.default_rng(19), n_windows=30, spread=0.5)
     fitted = fit_calibrator(sample, "cqr-hour")
-    walk = walk_forward(fitted, sample)
-    assert (walk.forecast == fitted.apply(sample.forecast, sample.groups)).all()
-    assert walk.calibrator is fitted
-    assert walk.pending.sample.n_windows == 0
+    rolled = walk_forward(fitted, sample)
+    assert (rolled.forecast.quantiles == fitted.apply(sample).quantiles).all()
+    assert rolled.calibrator is fitted
+    assert rolled.pending.raw.n_windows == 0
 
 
 @pytest.mark.parametrize("name", ONLINE)
@@ -202,9 +201,8 @@ def test_the_next_forecast_does_not_look_at_its_own_observations(name: str) -> N
     sample = later_sample(21, 6)
 
     def last_issued(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        issued: NDArray[np.float64] = walk_forward(
-            fitted, replace(sample, observed=values)
-        ).forecast[-1]
+        rolled = walk_forward(fitted, replace(sample, observed=values))
+        issued: NDArray[np.float64] = rolled.forecast.quantiles[-1]
         return issued
 
     unknown = sample.observed.copy()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from paretocast.metrics.forecast import Forecast
+
     Floats = NDArray[np.float64]
 
 COMPARED_SCORES = ("mae", "pinball", "winkler")
@@ -39,8 +41,8 @@ class Entry:
         Kind of config: "tuned", "default", or "none" for a method without one.
     wanted, calibrator : str
         The calibrator that was asked for, such as "auto", and the one that it came to.
-    forecasts : tuple of ndarray of shape (N, H, Q)
-        One for each seed, in target units.
+    forecasts : tuple of Forecast
+        One for each seed, of the same windows.
     validation : dict of str to float
         Scores on the calibrate split before calibration, mean over seeds.
     source : str
@@ -51,7 +53,7 @@ class Entry:
     parameters: str
     wanted: str
     calibrator: str
-    forecasts: tuple[Floats, ...]
+    forecasts: tuple[Forecast, ...]
     validation: dict[str, float]
     source: str
     training_seconds: float = 0.0
@@ -175,35 +177,17 @@ class Comparison:
         return next((d for d in self.differences if (d.method, d.other, d.score) == key), None)
 
 
-def compare(
-    observed: Floats,
-    entries: Sequence[Entry],
-    *,
-    levels: Sequence[float],
-    coverage: float,
-    seasonal_scale: float,
-) -> Comparison:
+def compare(entries: Sequence[Entry], *, coverage: float, seasonal_scale: float) -> Comparison:
     """Scores of every method and the differences between them.
 
     Parameters
     ----------
-    observed : ndarray of shape (N, H)
-        Of the test split; NaN where missing.
     coverage : float
         Percent of the interval that is scored.
     """
-    windows = [
-        _window_losses(observed, entry, levels=levels, coverage=coverage) for entry in entries
-    ]
+    windows = [_window_losses(entry, coverage=coverage) for entry in entries]
     rows = tuple(
-        _score(
-            observed,
-            entry,
-            losses=losses,
-            levels=levels,
-            coverage=coverage,
-            seasonal_scale=seasonal_scale,
-        )
+        _score(entry, losses=losses, coverage=coverage, seasonal_scale=seasonal_scale)
         for entry, losses in zip(entries, windows, strict=True)
     )
     differences = [
@@ -234,12 +218,10 @@ def _choose(entries: Sequence[Entry]) -> int:
     return min(tuned, key=lambda i: entries[i].validation["pinball"], default=-1)
 
 
-def _window_losses(
-    observed: Floats, entry: Entry, *, levels: Sequence[float], coverage: float
-) -> dict[str, Floats]:
+def _window_losses(entry: Entry, *, coverage: float) -> dict[str, Floats]:
     """Losses by window, each (N,), mean over seeds; and n, the observed points of each window."""
     by_seed = [
-        per_window(observed, forecast, levels=levels, coverage=coverage)
+        per_window(forecast.observed, forecast.quantiles, levels=forecast.levels, coverage=coverage)
         for forecast in entry.forecasts
     ]
     return {
@@ -249,24 +231,18 @@ def _window_losses(
 
 
 def _score(
-    observed: Floats,
-    entry: Entry,
-    *,
-    losses: dict[str, Floats],
-    levels: Sequence[float],
-    coverage: float,
-    seasonal_scale: float,
+    entry: Entry, *, losses: dict[str, Floats], coverage: float, seasonal_scale: float
 ) -> Row:
-    scored = [
-        score_forecast(
-            observed, forecast, levels=levels, coverage=coverage, seasonal_scale=seasonal_scale
+    scored, bounds = [], []
+    for forecast in entry.forecasts:
+        observed, quantiles, levels = forecast.observed, forecast.quantiles, forecast.levels
+        scored.append(
+            score_forecast(
+                observed, quantiles, levels=levels, coverage=coverage, seasonal_scale=seasonal_scale
+            )
         )
-        for forecast in entry.forecasts
-    ]
-    bounds = [
-        picp_interval(observed, *interval(forecast, levels, coverage), rng=np.random.default_rng(0))
-        for forecast in entry.forecasts
-    ]
+        lower, upper = interval(quantiles, levels, coverage)
+        bounds.append(picp_interval(observed, lower, upper, rng=np.random.default_rng(0)))
     spread = {}
     if len(scored) > 1:
         spread = {name: float(np.std([s[name] for s in scored], ddof=1)) for name in scored[0]}

@@ -100,7 +100,7 @@ def prediction_table(benchmark: BenchmarkResult) -> pd.DataFrame:
     issued = np.repeat(stamps[task.issues[TEST]], task.shape.horizon_steps)
     parts = []
     for row in benchmark.comparison.rows:
-        quantiles = row.entry.forecasts[0].reshape(hours.size, -1)
+        quantiles = row.entry.forecasts[0].quantiles.reshape(hours.size, -1)
         columns: dict[str, Any] = {
             "issue_time": issued,
             "target_time": stamps[hours.ravel()],

@@ -17,6 +17,7 @@ from paretocast.benchmark.test_split import (
 from paretocast.calibration import check_method
 from paretocast.calibration.ensemble import Members, choose_members
 from paretocast.errors import SettingsError, StoreError
+from paretocast.results.groups import forecast_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -190,5 +191,6 @@ def _plan_ensemble(
     if len(offered) < 2:
         return tuple(offered), None
     task = next(iter(tasks.values()))
-    members = choose_members(task.observed("tune"), forecasts, levels=task.shape.levels, most=most)
+    offers = [forecast_of(task, "tune", quantiles) for quantiles in forecasts]
+    members = choose_members(offers, most=most)
     return tuple(offered), members if len(members.indices) > 1 else None

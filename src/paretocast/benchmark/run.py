@@ -14,7 +14,7 @@ from paretocast.benchmark.configs import DEFAULT, NONE, TUNED, TrainedConfig
 from paretocast.benchmark.plan import ENSEMBLE, BenchmarkPlan
 from paretocast.benchmark.retraining import OUT_OF_SAMPLE, TEST, plan_retraining, train_and_forecast
 from paretocast.benchmark.test_split import hash_of_test
-from paretocast.calibration import METHODS, choose_by_name, walk_forward
+from paretocast.calibration import OnlineCalibrator, choose_by_name, walk_forward
 from paretocast.calibration.ensemble import average_levels
 from paretocast.data.series import STEPS_PER_DAY
 from paretocast.data.task import installed_versions
@@ -22,7 +22,7 @@ from paretocast.errors import DataError
 from paretocast.metrics.score_table import score_forecast
 from paretocast.metrics.scores import seasonal_scale
 from paretocast.models.baselines.catalogue import fit_baseline
-from paretocast.results.groups import sample_of
+from paretocast.results.groups import forecast_of
 from paretocast.training.setup import TrainingSetup
 from paretocast.workspace import files
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from paretocast.calibration import Calibrator
     from paretocast.calibration.ensemble import Members
     from paretocast.data.task import Task
+    from paretocast.metrics.forecast import Forecast
 
     Floats = NDArray[np.float64]
     Forecasts = Mapping[str, Floats]
@@ -108,9 +109,7 @@ def run_benchmark(
             calibrators.append((entry.label, calibrator))
     task = plan.task
     comparison = compare(
-        task.observed(TEST),
         entries,
-        levels=task.shape.levels,
         coverage=plan.coverage,
         seasonal_scale=seasonal_scale(task.series.values[: task.train_stop], STEPS_PER_DAY),
     )
@@ -123,7 +122,7 @@ class Calibrated:
 
     Attributes
     ----------
-    forecast : ndarray of shape (N, H, Q)
+    forecast : Forecast
         As it was issued, window by window.
     calibrator : Calibrator
         As it was fitted on the calibrate split, before the first test issue.
@@ -131,14 +130,14 @@ class Calibrated:
         Reason for this calibrator, for people.
     """
 
-    forecast: Floats
+    forecast: Forecast
     calibrator: Calibrator
     reason: str
 
     @property
     def online(self) -> bool:
         """Return whether it went on learning in the test split."""
-        return METHODS[self.calibrator.name].online
+        return isinstance(self.calibrator, OnlineCalibrator)
 
 
 def calibrate_test(
@@ -157,10 +156,10 @@ def calibrate_test(
     static : bool
         Leave out of "auto" what goes on learning.
     """
-    sample = sample_of(task, "calibrate", forecasts["calibrate"])
-    choice = choose_by_name(sample, name, coverage=coverage, static=static)
-    walked = walk_forward(choice.calibrator, sample_of(task, "test", forecasts["test"]))
-    return Calibrated(walked.forecast, choice.calibrator, choice.reason)
+    fitted_on = forecast_of(task, "calibrate", forecasts["calibrate"])
+    choice = choose_by_name(fitted_on, name, coverage=coverage, static=static)
+    rolled = walk_forward(choice.calibrator, forecast_of(task, "test", forecasts["test"]))
+    return Calibrated(rolled.forecast, choice.calibrator, choice.reason)
 
 
 @dataclass(frozen=True)

@@ -1,66 +1,147 @@
-"""What a fitted calibrator is: something that turns forecasts into calibrated ones."""
+"""The interface of a fitted calibrator: it turns forecasts into calibrated ones."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from paretocast.errors import DataError
+from paretocast.metrics.scores import SAME_LEVEL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from paretocast.calibration.sample import Groups
+    from paretocast.metrics.forecast import Forecast
 
     Floats = NDArray[np.float64]
 
 SCHEMA_VERSION = 1
+LEAD = "lead"  # the group that needs no clock: the step ahead
 
 
 class Calibrator(ABC):
-    """A fitted calibrator, frozen: what it learned, and what must be known about that.
+    """A fitted calibrator, frozen: corrections learned from forecasts and their observations.
 
     Attributes
     ----------
+    kind : str
+        Of the class, as its JSON names it.
     name : str
-        The method, as `methods.METHODS` lists it.
+        The method, as `methods.CALIBRATORS` lists it.
     levels : tuple of float
         Quantile levels of the forecasts it was fitted on, and of those it returns.
     notes : tuple of str
-        What fell short in the fit, in sentences for people.
+        Shortcomings of the fit, in sentences for people.
+
+    Examples
+    --------
+    A calibrator of one's own; `methods.register_calibrator` makes it usable by its name.
+
+    >>> from dataclasses import dataclass
+    >>> from paretocast.metrics.forecast import Forecast
+    >>> @dataclass(frozen=True)
+    ... class Shift(Calibrator):
+    ...     kind = "my-shift"
+    ...     name: str
+    ...     levels: tuple[float, ...]
+    ...     shift: float
+    ...     notes: tuple[str, ...] = ()
+    ...
+    ...     @classmethod
+    ...     def from_json(cls, stored):
+    ...         return cls(stored["name"], tuple(stored["levels"]), stored["shift"])
+    ...
+    ...     def _state(self):
+    ...         return {"shift": self.shift}
+    ...
+    ...     def _correct(self, forecast):
+    ...         return forecast.quantiles + self.shift
+    >>> forecast = Forecast([[[1.0, 2.0]]], [0.4, 0.6])
+    >>> Shift("my-shift", forecast.levels, 3.0).apply(forecast).quantiles.tolist()
+    [[[4.0, 5.0]]]
     """
 
+    kind: ClassVar[str]
     name: str
     levels: tuple[float, ...]
     notes: tuple[str, ...]
 
-    def apply(self, forecast: Floats, groups: Groups | None = None) -> Floats:
-        """The forecast, calibrated: sorted along the levels, nothing fitted again.
+    def apply(self, forecast: Forecast) -> Forecast:
+        """The forecast, calibrated; nothing is fitted again.
 
         Parameters
         ----------
-        forecast : ndarray of shape (N, H, Q)
-            In target units, finite. Crossing quantiles are sorted first.
-        groups : mapping of name to ndarray of int of shape (N, H), optional
-            Those that the calibrator was fitted by; `lead` need not be given.
-        """
-        if forecast.ndim != 3 or forecast.shape[-1] != len(self.levels):
-            raise DataError(
-                f"forecast has shape {forecast.shape}, expected (N, H, Q) with Q="
-                f"{len(self.levels)}, the levels that calibrator {self.name} was fitted on"
-            )
-        if not np.isfinite(forecast).all():
-            where = tuple(int(i) for i in np.argwhere(~np.isfinite(forecast))[0])
-            raise DataError(f"forecast is not finite at (window, step, level) = {where}")
-        corrected = self._correct(np.sort(forecast, axis=-1), groups or {})
-        return np.sort(corrected, axis=-1)
+        forecast : Forecast
+            With the groups that the calibrator was fitted by; its observations are not used.
 
-    @abstractmethod
+        Raises
+        ------
+        DataError
+            If its levels are others, or a group is missing.
+        """
+        levels = np.asarray(forecast.levels)
+        if levels.size != len(self.levels) or (np.abs(levels - self.levels) > SAME_LEVEL).any():
+            raise DataError(
+                f"forecast has levels {levels.tolist()}, expected (N, H, Q) with Q="
+                f"{len(self.levels)}, the levels {list(self.levels)} that calibrator {self.name} "
+                "was fitted on"
+            )
+        hidden = replace(forecast, observed=np.full_like(forecast.observed, np.nan))
+        return forecast.with_quantiles(self._correct(hidden))
+
     def as_json(self) -> dict[str, Any]:
         """Everything it learned, as JSON values; `methods.load_calibrator` reads it back."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "kind": self.kind,
+            "name": self.name,
+            "levels": list(self.levels),
+            **self._state(),
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    @abstractmethod
+    def from_json(cls, stored: dict[str, Any]) -> Self:
+        """The calibrator that `as_json` described."""
 
     @abstractmethod
-    def _correct(self, forecast: Floats, groups: Groups) -> Floats:
-        """The quantiles of a sorted forecast, corrected, in any order."""
+    def _state(self) -> dict[str, Any]:
+        """Values of `as_json` besides kind, name, levels and notes."""
+
+    @abstractmethod
+    def _correct(self, forecast: Forecast) -> Floats:
+        """Corrected quantiles, (N, H, Q), in any order; `forecast` comes without observations."""
+
+
+def group_members(names: tuple[str, ...], forecast: Forecast) -> NDArray[np.int64]:
+    """Labels of the groups of every point, of shape (N, H, len(names)); `lead` needs none given.
+
+    Raises
+    ------
+    DataError
+        If a group is not given.
+    """
+    shape = forecast.observed.shape
+    groups = {**forecast.groups, LEAD: np.broadcast_to(np.arange(shape[1]), shape)}
+    columns = []
+    for name in names:
+        if name not in groups:
+            raise DataError(f"group {name!r} is needed and not given, only {sorted(groups)}")
+        columns.append(groups[name])
+    return np.stack(columns, axis=-1).astype(np.int64)
+
+
+def check_observed(forecast: Forecast, name: str) -> None:
+    """Refuse to fit on a forecast of which nothing was observed.
+
+    Raises
+    ------
+    DataError
+        If no window was observed.
+    """
+    if forecast.n_observed_windows == 0:
+        raise DataError(f"calibrator {name} has nothing to learn from: no window was observed")

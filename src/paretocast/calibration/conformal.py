@@ -1,4 +1,4 @@
-"""Conformalized quantile regression: quantiles moved by what their errors were, out or in.
+"""Conformalized quantile regression: quantiles moved outwards or inwards by their past errors.
 
 The score of an observation is how far it lies beyond its interval, negative inside it [1]_. A
 bound moves by a finite-sample quantile of the scores, so intervals that were too wide shrink.
@@ -9,7 +9,7 @@ bound moves by a finite-sample quantile of the scores, so intervals that were to
 - Scores are in target units, or relative to the width of the forecast at hand [2]_: demand that
   varies more in winter gets a correction that does.
 - A correction may belong to a group of target times. A group of n windows counts n / (n + k), the
-  correction of all windows the rest; k is learned from how well two halves of the sample agree.
+  correction of all windows the rest; k is learned from how well two halves of the windows agree.
 
 References
 ----------
@@ -26,10 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paretocast.calibration.base import SCHEMA_VERSION, Calibrator
+from paretocast.calibration.base import Calibrator, check_observed, group_members
 from paretocast.calibration.finite_sample import level_quantiles, shortfall_note, upper_quantiles
-from paretocast.calibration.sample import Sample, group_members
-from paretocast.errors import DataError
 from paretocast.metrics.scores import SAME_LEVEL
 
 if TYPE_CHECKING:
@@ -37,7 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from paretocast.calibration.sample import Groups
+    from paretocast.metrics.forecast import Forecast
 
     Floats = NDArray[np.float64]
     Label = tuple[int, ...]
@@ -50,14 +48,14 @@ FLOOR_SHARE = 0.01  # of the mean width: a forecast narrower than that is not di
 
 
 class Sides(StrEnum):
-    """What one score belongs to."""
+    """The unit that a score belongs to: both bounds of an interval, or one level."""
 
     PAIRS = "pairs"
     LEVELS = "levels"
 
 
 class Unit(StrEnum):
-    """What a score is measured in."""
+    """The unit of a score: that of the target, or the width of the forecast at hand."""
 
     TARGET = "target"
     WIDTH = "width"
@@ -79,6 +77,7 @@ class ShiftCalibrator(Calibrator):
         As `shifts`, by the labels of the groups.
     """
 
+    kind = "shift"
     name: str
     levels: tuple[float, ...]
     shifts: tuple[float, ...]
@@ -87,26 +86,9 @@ class ShiftCalibrator(Calibrator):
     group_shifts: dict[Label, tuple[float, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        """Everything it learned, as JSON values."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "shift",
-            "name": self.name,
-            "levels": list(self.levels),
-            "shifts": list(self.shifts),
-            "floor": self.floor,
-            "group": list(self.group),
-            "group_shifts": [
-                {"labels": list(labels), "shifts": list(shifts)}
-                for labels, shifts in self.group_shifts.items()
-            ],
-            "notes": list(self.notes),
-        }
-
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> ShiftCalibrator:
-        """What `as_json` gave."""
+        """The calibrator that `as_json` described."""
         return cls(
             name=stored["name"],
             levels=tuple(stored["levels"]),
@@ -119,12 +101,23 @@ class ShiftCalibrator(Calibrator):
             notes=tuple(stored["notes"]),
         )
 
-    def _correct(self, forecast: Floats, groups: Groups) -> Floats:
+    def _state(self) -> dict[str, Any]:
+        return {
+            "shifts": list(self.shifts),
+            "floor": self.floor,
+            "group": list(self.group),
+            "group_shifts": [
+                {"labels": list(labels), "shifts": list(shifts)}
+                for labels, shifts in self.group_shifts.items()
+            ],
+        }
+
+    def _correct(self, forecast: Forecast) -> Floats:
         moves = np.asarray(self.shifts)  # (Q,)
         if self.group:
-            moves = self._group_moves(group_members(self.group, groups, forecast.shape[:2]))
+            moves = self._group_moves(group_members(self.group, forecast))
         return _closed(
-            forecast + moves * unit_of_shifts(forecast, self.levels, self.floor), self.levels
+            forecast.quantiles + moves * unit_of_shifts(forecast, self.floor), self.levels
         )
 
     def _group_moves(self, members: NDArray[np.int64]) -> Floats:
@@ -141,7 +134,7 @@ def identity(levels: Sequence[float]) -> ShiftCalibrator:
 
 
 def fit_conformal(
-    sample: Sample,
+    forecast: Forecast,
     *,
     name: str,
     sides: Sides,
@@ -149,7 +142,7 @@ def fit_conformal(
     group: tuple[str, ...] = (),
     shrinkage_windows: float | None = None,
 ) -> ShiftCalibrator:
-    """Corrections of every quantile from the errors in a sample.
+    """Corrections of every quantile from the errors of a forecast.
 
     Parameters
     ----------
@@ -162,27 +155,25 @@ def fit_conformal(
     Raises
     ------
     DataError
-        If nothing was observed, or a group is not in the sample.
+        If nothing was observed, or a group is missing.
     """
-    if sample.n_observed_windows == 0:
-        raise DataError(f"calibrator {name} has nothing to learn from: no window was observed")
-    floor = width_floor(sample) if unit is Unit.WIDTH else None
+    check_observed(forecast, name)
+    floor = width_floor(forecast) if unit is Unit.WIDTH else None
     notes = []
     if unit is Unit.WIDTH and floor is None:
         notes.append("the forecasts have no width; corrections are in target units")
-    units = unit_of_shifts(sample.forecast, sample.levels, floor)
-    misses = (sample.observed[..., None] - sample.forecast) / units  # (N, H, Q)
-    (pooled,), (reached,) = _shifts(misses[None], sample.levels, sides)
-    notes += _shortfalls(sample, reached, sides)
+    levels = forecast.levels
+    units = unit_of_shifts(forecast, floor)
+    misses = (forecast.observed[..., None] - forecast.quantiles) / units  # (N, H, Q)
+    (pooled,), (reached,) = _shifts(misses[None], levels, sides)
+    notes += _shortfalls(forecast, reached, sides)
     group_shifts: dict[Label, tuple[float, ...]] = {}
     if group:
-        members = group_members(group, sample.groups, sample.observed.shape)
+        members = group_members(group, forecast)
         k = shrinkage_windows
         if k is None:
-            k = learned_shrinkage(misses, members, sample.levels, sides)
-        group_shifts, n_short = _group_shifts(
-            misses, members, sample.levels, sides, pooled=pooled, k=k
-        )
+            k = learned_shrinkage(misses, members, levels, sides)
+        group_shifts, n_short = _group_shifts(misses, members, levels, sides, pooled=pooled, k=k)
         if n_short:
             notes.append(
                 f"{n_short} of {len(group_shifts)} groups by {' and '.join(group)} hold too few "
@@ -190,7 +181,7 @@ def fit_conformal(
             )
     return ShiftCalibrator(
         name=name,
-        levels=sample.levels,
+        levels=levels,
         shifts=tuple(pooled.tolist()),
         floor=floor,
         group=group,
@@ -248,9 +239,9 @@ def _group_shifts(
     """Shifts by labels, and how many groups were too small for the promise of every level."""
     labels, codes = _coded(members, misses)
     parts, n_windows = _by_group(misses, codes, len(labels))
-    own, reached = _shifts(parts, levels, sides)
+    group_only, reached = _shifts(parts, levels, sides)
     weight = np.where(reached, (n_windows / (n_windows + k))[:, None], 0.0)
-    shifts = weight * own + (1.0 - weight) * pooled
+    shifts = weight * group_only + (1.0 - weight) * pooled
     by_label = {label: tuple(row) for label, row in zip(labels, shifts.tolist(), strict=True)}
     return by_label, int((~reached.all(axis=1)).sum())
 
@@ -260,17 +251,17 @@ def _coded(members: NDArray[np.int64], misses: Floats) -> tuple[list[Label], NDA
 
     The index is -1 where nothing was observed.
     """
-    seen = ~np.isnan(misses[..., 0])
-    labels, inverse = np.unique(members[seen], axis=0, return_inverse=True)
-    codes = np.full(seen.shape, -1, dtype=np.int64)
-    codes[seen] = inverse.reshape(-1)
+    observed = ~np.isnan(misses[..., 0])
+    labels, inverse = np.unique(members[observed], axis=0, return_inverse=True)
+    codes = np.full(observed.shape, -1, dtype=np.int64)
+    codes[observed] = inverse.reshape(-1)
     return [tuple(row) for row in labels.tolist()], codes
 
 
 def _by_group(
     misses: Floats, codes: NDArray[np.int64], n_groups: int
 ) -> tuple[Floats, NDArray[np.int64]]:
-    """Misses by group, (groups, windows, points in one, Q) filled with NaN; windows of each, (G,).
+    """Misses by group, (G, windows, points of a window, Q) filled with NaN; windows of each, (G,).
 
     Windows that a group has no observation in are left out, and points close up.
     """
@@ -284,10 +275,10 @@ def _by_group(
     run = np.cumsum(first) - 1
     n_windows = np.bincount(group[starts], minlength=n_groups)
     row = run - (np.cumsum(n_windows) - n_windows)[group]
-    place = np.arange(group.size) - starts[run]
-    shape = (n_groups, int(n_windows.max(initial=0)), int(place.max(initial=0)) + 1)
+    column = np.arange(group.size) - starts[run]
+    shape = (n_groups, int(n_windows.max(initial=0)), int(column.max(initial=0)) + 1)
     parts = np.full((*shape, misses.shape[-1]), np.nan)
-    parts[group, row, place] = misses[window, step]
+    parts[group, row, column] = misses[window, step]
     return parts, n_windows
 
 
@@ -330,41 +321,40 @@ def _shifts(
             shifts[:, low], shifts[:, high] = -bounds, bounds
             alone -= {low, high}
     if alone:
-        own = sorted(alone)
-        scores = np.moveaxis(misses[..., own], -1, 0).reshape(-1, *misses.shape[1:3])
-        found, enough = level_quantiles(scores, scores, np.repeat(tau[own], n_groups))
-        shifts[:, own] = found.reshape(-1, n_groups).T
-        reached[:, own] = enough.reshape(-1, n_groups).T
+        columns = sorted(alone)
+        scores = np.moveaxis(misses[..., columns], -1, 0).reshape(-1, *misses.shape[1:3])
+        bounds, enough = level_quantiles(scores, scores, np.repeat(tau[columns], n_groups))
+        shifts[:, columns] = bounds.reshape(-1, n_groups).T
+        reached[:, columns] = enough.reshape(-1, n_groups).T
     return shifts, reached
 
 
-def _shortfalls(sample: Sample, reached: NDArray[np.bool_], sides: Sides) -> list[str]:
+def _shortfalls(forecast: Forecast, reached: NDArray[np.bool_], sides: Sides) -> list[str]:
     if reached.all():
         return []
-    outermost = float(np.abs(np.asarray(sample.levels)[~reached] - 0.5).max())
+    outermost = float(np.abs(np.asarray(forecast.levels)[~reached] - 0.5).max())
     share, what = (
         (2.0 * outermost, "interval") if sides is Sides.PAIRS else (0.5 + outermost, "bound")
     )
-    return [shortfall_note(sample.n_observed_windows, share, what)]
+    return [shortfall_note(forecast.n_observed_windows, share, what)]
 
 
-def width_floor(sample: Sample) -> float | None:
+def width_floor(forecast: Forecast) -> float | None:
     """Smallest width that counts as a unit, in target units; None if all widths are 0."""
-    mean_width = float(_widths(sample.forecast, sample.levels).mean())
+    mean_width = float(_widths(forecast).mean())
     return FLOOR_SHARE * mean_width if mean_width > 0.0 else None
 
 
-def unit_of_shifts(forecast: Floats, levels: Sequence[float], floor: float | None) -> Floats:
-    """What one unit of a shift is for each window and step, (N, H, 1), in target units."""
+def unit_of_shifts(forecast: Forecast, floor: float | None) -> Floats:
+    """One unit of a shift for each window and step, (N, H, 1), in target units."""
     if floor is None:
-        return np.ones((*forecast.shape[:2], 1))
-    return np.maximum(_widths(forecast, levels), floor)[..., None]
+        return np.ones((*forecast.observed.shape, 1))
+    return np.maximum(_widths(forecast), floor)[..., None]
 
 
-def _widths(forecast: Floats, levels: Sequence[float]) -> Floats:
-    low, high = (int(np.argmin(np.abs(np.asarray(levels) - level))) for level in SPAN)
-    widths: Floats = forecast[..., high] - forecast[..., low]
-    return widths
+def _widths(forecast: Forecast) -> Floats:
+    low, high = (forecast.nearest(level) for level in SPAN)
+    return high - low
 
 
 def _closed(moved: Floats, levels: Sequence[float]) -> Floats:

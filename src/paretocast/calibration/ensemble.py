@@ -1,8 +1,8 @@
-"""Several forecasts as one: quantiles averaged level by level.
+"""Ensembles of forecasts: quantiles averaged level by level.
 
 Averaging quantiles (Vincent 1912; Lichtendahl, Grushka-Cockayne & Winkler 2013, Management Science
 59(7), 1594-1611) keeps the shape of its members, where averaging probabilities would spread them
-out. The result is a forecast like any other: it can be calibrated, judged and handed over.
+out. The result is a forecast like any other: it can be calibrated, scored and handed over.
 
 Members are chosen by greedy selection with replacement (Caruana et al. 2004, ICML, section 2): the
 forecast that lowers the loss of the average most is added again and again; how often it was added
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from paretocast.metrics.forecast import Forecast
 
     Floats = NDArray[np.float64]
 
@@ -64,12 +66,12 @@ def average_levels(forecasts: Sequence[Floats], weights: Sequence[float] | None 
 
 @dataclass(frozen=True)
 class Members:
-    """An ensemble.
+    """Members of an ensemble with their weights.
 
     Attributes
     ----------
     indices : tuple of int
-        Of its members among the forecasts that were offered, each once, the first one chosen first.
+        Positions of the members among the forecasts to choose from, the first chosen first.
     weights : tuple of float
         Add up to 1.
     loss : float
@@ -81,29 +83,27 @@ class Members:
     loss: float
 
 
-def choose_members(
-    observed: Floats, forecasts: Sequence[Floats], *, levels: Sequence[float], most: int
-) -> Members:
+def choose_members(forecasts: Sequence[Forecast], *, most: int) -> Members:
     """The members of an ensemble and their weights.
 
     Parameters
     ----------
-    observed : ndarray of shape (N, H)
-        NaN where missing.
-    forecasts : sequence of ndarray of shape (N, H, Q)
-        At least one; ascending along the levels.
+    forecasts : sequence of Forecast
+        At least one; of the same windows and levels.
     most : int
         Different members at most: each has to be trained again.
     """
+    observed, levels = forecasts[0].observed, forecasts[0].levels
+    quantiles = [forecast.quantiles for forecast in forecasts]
     counts = np.zeros(len(forecasts), dtype=np.intp)
-    total = np.zeros_like(forecasts[0])
+    total = np.zeros_like(quantiles[0])
     order: list[int] = []
     loss = np.inf
     for n_chosen in range(MOST_ROUNDS):
         allowed = order if len(order) >= most else range(len(forecasts))
         losses = {
             i: float(
-                pinball(observed, (total + forecasts[i]) / (n_chosen + 1), levels=levels).mean()
+                pinball(observed, (total + quantiles[i]) / (n_chosen + 1), levels=levels).mean()
             )
             for i in allowed
         }
@@ -111,7 +111,7 @@ def choose_members(
         if losses[best] >= loss:
             break
         loss = losses[best]
-        total = total + forecasts[best]
+        total = total + quantiles[best]
         counts[best] += 1
         if best not in order:
             order.append(best)

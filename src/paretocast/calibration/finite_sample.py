@@ -26,7 +26,7 @@ PRIOR_WINDOWS = 5.0  # weight of the belief that hours stand or fall together, a
 
 
 def conformal_rank(share: float, *, n_points: int, design_effect: float = 1.0) -> int:
-    """How many of the points a bound must hold to hold `share` of new ones; may exceed them all.
+    """Points a bound must hold so that it holds `share` of new ones; may exceed all of them.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def points_needed(share: float) -> int:
 
 
 def design_effect(scores: Floats, bound: float) -> float:
-    """How much the points of a window share in whether they stay within a bound, unitless.
+    """Design effect: how much hours of a window stay within a bound together, unitless.
 
     Parameters
     ----------
@@ -83,59 +83,55 @@ def _design_effects(scores: Floats, bounds: Floats) -> Floats:
     n_points, n_windows = sizes.sum(axis=1), (sizes > 0).sum(axis=1)
     hits = (scores <= bounds[:, None, None]).sum(axis=2)
     most, share = n_points / n_windows, hits.sum(axis=1) / n_points
-    known = (share > 0.0) & (share < 1.0) & (n_windows > 1)
+    measurable = (share > 0.0) & (share < 1.0) & (n_windows > 1)
     variance = np.square(hits - share[:, None] * sizes).sum(axis=1)
     variance = variance * n_windows / np.maximum(n_windows - 1.0, 1.0)
-    independent = np.where(known, n_points * share * (1.0 - share), 1.0)
+    independent = np.where(measurable, n_points * share * (1.0 - share), 1.0)
     measured = np.clip(variance / independent, 1.0, most)
     weighed = (PRIOR_WINDOWS * most + n_windows * measured) / (PRIOR_WINDOWS + n_windows)
-    effects: Floats = np.where(known, weighed, most)
+    effects: Floats = np.where(measurable, weighed, most)
     return effects
 
 
-def upper_quantile(scores: Floats, share: float) -> tuple[float, bool]:
-    """Smallest score that at least `share` of new scores do not exceed.
+def upper_quantiles(scores: Floats, shares: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """Smallest scores that at least a share of new scores do not exceed, for sets of scores.
 
     Parameters
     ----------
-    scores : ndarray of shape (N, H)
-        NaN where nothing was observed; at least one is a number.
+    scores : ndarray of shape (B, N, H)
+        B sets; NaN where nothing was observed, at least one of each set is a number.
+    shares : ndarray of shape (B,)
+        Of each set, inside (0, 1).
 
     Returns
     -------
-    bound : float
-    reached : bool
+    bounds : ndarray of shape (B,)
+    reached : ndarray of bool of shape (B,)
         False if there are too few windows for the promise; the bound is then the largest score.
 
     Examples
     --------
-    >>> upper_quantile(np.arange(9.0)[:, None], 0.8)
-    (7.0, True)
-    >>> upper_quantile(np.arange(9.0)[:, None], 0.95)
-    (8.0, False)
+    >>> scores = np.broadcast_to(np.arange(9.0)[:, None], (2, 9, 1))
+    >>> bounds, reached = upper_quantiles(scores, np.array([0.8, 0.95]))
+    >>> bounds.tolist(), reached.tolist()
+    ([7.0, 8.0], [True, False])
     """
-    bounds, reached = upper_quantiles(scores[None], np.array([share]))
-    return float(bounds[0]), bool(reached[0])
-
-
-def upper_quantiles(scores: Floats, shares: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-    """`upper_quantile` of many sets of scores, (B, N, H), each with its share, (B,)."""
-    known = np.sort(scores.reshape(len(scores), -1), axis=1)  # NaN last
-    n_points = (~np.isnan(known)).sum(axis=1)
+    ascending = np.sort(scores.reshape(len(scores), -1), axis=1)  # NaN last
+    n_points = (~np.isnan(ascending)).sum(axis=1)
     sets = np.arange(len(scores))
 
     def ranked(design_effects: Floats) -> tuple[Floats, NDArray[np.bool_]]:
         ranks = np.ceil(shares * (n_points + design_effects) - ROUNDING).astype(np.int64)
-        return known[sets, np.clip(ranks, 1, n_points) - 1], ranks <= n_points
+        return ascending[sets, np.clip(ranks, 1, n_points) - 1], ranks <= n_points
 
     first, _ = ranked(np.ones(len(scores)))
     return ranked(_design_effects(scores, first))
 
 
-def sorted_quantile(known: Floats, share: float) -> tuple[float, bool]:
-    """`upper_quantile` of independent scores: ascending, without NaN, of shape (n,)."""
-    rank = conformal_rank(share, n_points=known.size)
-    return float(known[min(max(rank, 1), known.size) - 1]), rank <= known.size
+def sorted_quantile(scores: Floats, share: float) -> float:
+    """`upper_quantiles` of one set of independent scores: ascending, without NaN, of shape (n,)."""
+    rank = conformal_rank(share, n_points=scores.size)
+    return float(scores[min(max(rank, 1), scores.size) - 1])
 
 
 def level_quantiles(
@@ -148,14 +144,14 @@ def level_quantiles(
     Parameters
     ----------
     below, above : ndarray of shape (B, N, H)
-        Scores that judge a lower and an upper bound; the same array unless scores have ties.
+        Scores of a lower and of an upper bound; the same array unless scores have ties.
     levels : ndarray of shape (B,)
         Of each set of scores.
 
     Returns
     -------
     bounds, reached : ndarray of shape (B,)
-        As `upper_quantile` has them.
+        As of `upper_quantiles`.
     """
     lower, upper = np.flatnonzero(levels <= 0.5), np.flatnonzero(levels >= 0.5)
     bounds, reached = upper_quantiles(

@@ -1,8 +1,8 @@
-"""Calibrators that go on learning: after each issue, from what has been observed by then.
+"""Online calibrators: adaptive conformal inference (ACI) and conformal PID control.
 
-A window teaches once its last hour is known. Its hours stand or fall together, so it makes one
-step, with the share of its observed hours below each quantile as the error; a window without an
-observation makes none.
+They go on learning after each issue. A window is learned from once its last hour was observed. Its
+hours stand or fall together, so it makes one step, with the share of its observed hours below each
+quantile as the error; a window without an observation makes none.
 
 `AdaptiveCalibrator` follows Gibbs & Candès (2021), NeurIPS 34, section 2: each level is read at a
 quantile of all earlier observations' levels, and which quantile that is moves with the errors.
@@ -10,8 +10,8 @@ quantile of all earlier observations' levels, and which quantile that is moves w
 `PidCalibrator` follows Angelopoulos, Candès & Tibshirani (2023), NeurIPS 36, section 2: a quantile
 tracker (P), a saturating sum of errors (I) and a forecast of the next scores (D). Ours says that
 the days to come will be as hard as the last few were: errors in widths of the forecast, averaged
-with a half-life of a few windows, over what they usually are. What an hour of the day does is left
-to the calibrator below it, which is fitted once.
+with a half-life of a few windows, over what they usually are. Differences between hours of the day
+are left to the calibrator below it, which is fitted once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from paretocast.calibration.base import SCHEMA_VERSION, Calibrator
+from paretocast.calibration.base import Calibrator, check_observed
 from paretocast.calibration.conformal import (
     ShiftCalibrator,
     Sides,
@@ -39,7 +39,7 @@ from paretocast.metrics.quantile_curve import OUTERMOST_READING, level_bounds, q
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from paretocast.calibration.sample import Groups, Sample
+    from paretocast.metrics.forecast import Forecast
 
     Floats = NDArray[np.float64]
 
@@ -50,18 +50,18 @@ MOST_SCALE = 10.0  # days are at most so many times harder, or easier, than usua
 
 @dataclass(frozen=True)
 class IssuedForecasts:
-    """Windows whose forecasts have been issued, and what was issued.
+    """Forecasts that have been issued, before and after calibration.
 
     Attributes
     ----------
-    sample : Sample
-        Forecasts as the model made them, before calibration.
-    forecast : ndarray of shape (N, H, Q)
+    raw : Forecast
+        As the model made them, before calibration.
+    quantiles : ndarray of shape (N, H, Q)
         As they were issued.
     """
 
-    sample: Sample
-    forecast: Floats
+    raw: Forecast
+    quantiles: Floats
 
 
 class OnlineCalibrator(Calibrator):
@@ -70,7 +70,7 @@ class OnlineCalibrator(Calibrator):
     Attributes
     ----------
     learned_until : int or None
-        Issue hour of the last window it learned from, as `Sample.issues` counts.
+        Issue hour of the last window it learned from, as `Forecast.issues` counts.
     """
 
     learned_until: int | None
@@ -83,23 +83,23 @@ class OnlineCalibrator(Calibrator):
         DataError
             If a window is not later than all that were learned from before.
         """
-        sample = issued.sample
-        if not sample.n_windows:
+        raw = issued.raw
+        if not raw.n_windows:
             return self
-        first = int(sample.issues[0])
+        first = int(raw.issues[0])
         if self.learned_until is not None and first <= self.learned_until:
             raise DataError(
                 f"calibrator {self.name} has learned from the windows up to issue hour "
                 f"{self.learned_until} and was given that of {first} again"
             )
         learned = self
-        for i in range(sample.n_windows):
-            if not np.isnan(sample.observed[i]).all():
-                learned = learned._learn_window(sample.take(slice(i, i + 1)), issued.forecast[i])
-        return replace(learned, learned_until=int(sample.issues[-1]))  # type: ignore[type-var]
+        for i in range(raw.n_windows):
+            if not np.isnan(raw.observed[i]).all():
+                learned = learned._learn_window(raw.take(slice(i, i + 1)), issued.quantiles[i])
+        return replace(learned, learned_until=int(raw.issues[-1]))  # type: ignore[type-var]
 
     @abstractmethod
-    def _learn_window(self, window: Sample, issued: Floats) -> Self:
+    def _learn_window(self, window: Forecast, issued: Floats) -> Self:
         """The calibrator after one window with an observation; `issued` has shape (H, Q)."""
 
 
@@ -118,6 +118,7 @@ class AdaptiveCalibrator(OnlineCalibrator):
         Step of `adapted` per window and unit of error.
     """
 
+    kind = "adaptive"
     name: str
     levels: tuple[float, ...]
     adapted: tuple[float, ...]
@@ -127,24 +128,9 @@ class AdaptiveCalibrator(OnlineCalibrator):
     learned_until: int | None = None
     notes: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        """Everything it learned, as JSON values."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "adaptive",
-            "name": self.name,
-            "levels": list(self.levels),
-            "adapted": list(self.adapted),
-            "lowest": _without_nan(self.lowest),
-            "highest": _without_nan(self.highest),
-            "rate": self.rate,
-            "learned_until": self.learned_until,
-            "notes": list(self.notes),
-        }
-
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> AdaptiveCalibrator:
-        """What `as_json` gave."""
+        """The calibrator that `as_json` described."""
         return cls(
             name=stored["name"],
             levels=tuple(stored["levels"]),
@@ -156,26 +142,35 @@ class AdaptiveCalibrator(OnlineCalibrator):
             notes=tuple(stored["notes"]),
         )
 
-    def readings(self) -> Floats:
-        """Where each level is read now, (Q,)."""
-        seen = ~np.isnan(self.lowest)
-        ascending = np.sort(self.lowest[seen])
-        descending = np.sort(-self.highest[seen])
-        read = []
+    def remapped_levels(self) -> Floats:
+        """The level that each level is read at now, (Q,)."""
+        observed = ~np.isnan(self.lowest)
+        ascending = np.sort(self.lowest[observed])
+        descending = np.sort(-self.highest[observed])
+        remapped = []
         for level, adapted in zip(self.levels, np.clip(self.adapted, 0.0, 1.0), strict=True):
-            upper = sorted_quantile(ascending, adapted)[0]
-            lower = -sorted_quantile(descending, 1.0 - adapted)[0]
+            upper = sorted_quantile(ascending, adapted)
+            lower = -sorted_quantile(descending, 1.0 - adapted)
             side = np.sign(level - 0.5)  # outwards from the median, which is read between the two
-            read.append((lower + upper + side * (upper - lower)) / 2.0)
-        readings: Floats = np.clip(read, OUTERMOST_READING, 1.0 - OUTERMOST_READING)
-        return readings
+            remapped.append((lower + upper + side * (upper - lower)) / 2.0)
+        inside: Floats = np.clip(remapped, OUTERMOST_READING, 1.0 - OUTERMOST_READING)
+        return inside
 
-    def _correct(self, forecast: Floats, groups: Groups) -> Floats:  # noqa: ARG002
-        return quantiles_at(forecast, self.levels, self.readings())
+    def _state(self) -> dict[str, Any]:
+        return {
+            "adapted": list(self.adapted),
+            "lowest": _without_nan(self.lowest),
+            "highest": _without_nan(self.highest),
+            "rate": self.rate,
+            "learned_until": self.learned_until,
+        }
 
-    def _learn_window(self, window: Sample, issued: Floats) -> AdaptiveCalibrator:
+    def _correct(self, forecast: Forecast) -> Floats:
+        return quantiles_at(forecast.quantiles, self.levels, self.remapped_levels())
+
+    def _learn_window(self, window: Forecast, issued: Floats) -> AdaptiveCalibrator:
         error = np.asarray(self.levels) - _share_below(window.observed[0], issued)
-        lowest, highest = level_bounds(window.observed, window.forecast, self.levels)
+        lowest, highest = level_bounds(window.observed, window.quantiles, self.levels)
         return replace(
             self,
             adapted=tuple((np.asarray(self.adapted) + self.rate * error).tolist()),
@@ -186,7 +181,7 @@ class AdaptiveCalibrator(OnlineCalibrator):
 
 @dataclass(frozen=True)
 class PidGains:
-    """How fast a `PidCalibrator` follows.
+    """Gains of a `PidCalibrator`: how fast it follows errors.
 
     Attributes
     ----------
@@ -216,11 +211,12 @@ class PidCalibrator(OnlineCalibrator):
     usual_error, recent_error : float
         Mean absolute error of the median in widths of the forecast: in the fit, and of late.
     shifts, error_sums : tuple of float
-        For each level, the tracker's place in widths, and the sum of errors so far.
+        For each level, the shift of the tracker in widths, and the sum of errors so far.
     floor : float or None
         As of `ShiftCalibrator`, of the forecasts that `base` gives.
     """
 
+    kind = "pid"
     name: str
     levels: tuple[float, ...]
     base: ShiftCalibrator
@@ -234,28 +230,9 @@ class PidCalibrator(OnlineCalibrator):
     gains: PidGains = PidGains()
     notes: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        """Everything it learned, as JSON values."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "pid",
-            "name": self.name,
-            "levels": list(self.levels),
-            "base": self.base.as_json(),
-            "usual_error": self.usual_error,
-            "recent_error": self.recent_error,
-            "shifts": list(self.shifts),
-            "error_sums": list(self.error_sums),
-            "floor": self.floor,
-            "n_learned": self.n_learned,
-            "learned_until": self.learned_until,
-            "gains": asdict(self.gains),
-            "notes": list(self.notes),
-        }
-
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> PidCalibrator:
-        """What `as_json` gave."""
+        """The calibrator that `as_json` described."""
         return cls(
             name=stored["name"],
             levels=tuple(stored["levels"]),
@@ -273,18 +250,31 @@ class PidCalibrator(OnlineCalibrator):
 
     @property
     def scale(self) -> float:
-        """How much wider than usual the next forecasts are made, unitless."""
+        """Width of the next intervals over their usual width, unitless."""
         if self.usual_error == 0.0:
             return 1.0
         ratio = self.recent_error / self.usual_error
         return float(np.clip(ratio, 1.0 / MOST_SCALE, MOST_SCALE) ** self.gains.power)
 
-    def _correct(self, forecast: Floats, groups: Groups) -> Floats:
-        below = self.base.apply(forecast, groups)
-        middle = _middle(below, self.levels)[..., None]
+    def _state(self) -> dict[str, Any]:
+        return {
+            "base": self.base.as_json(),
+            "usual_error": self.usual_error,
+            "recent_error": self.recent_error,
+            "shifts": list(self.shifts),
+            "error_sums": list(self.error_sums),
+            "floor": self.floor,
+            "n_learned": self.n_learned,
+            "learned_until": self.learned_until,
+            "gains": asdict(self.gains),
+        }
+
+    def _correct(self, forecast: Forecast) -> Floats:
+        corrected = self.base.apply(forecast)
+        middle = corrected.nearest(0.5)[..., None]
         moves = (np.asarray(self.shifts) + self._integral()) * self.scale
-        spread: Floats = middle + (below - middle) * self.scale
-        return spread + moves * unit_of_shifts(below, self.levels, self.floor)
+        spread: Floats = middle + (corrected.quantiles - middle) * self.scale
+        return spread + moves * unit_of_shifts(corrected, self.floor)
 
     def _integral(self) -> Floats:
         """The saturating sum of errors, the tangent integrator of the paper, in widths."""
@@ -293,38 +283,38 @@ class PidCalibrator(OnlineCalibrator):
         pushed: Floats = self.gains.integral * np.tan(np.clip(angle, -1.5, 1.5))
         return pushed
 
-    def _learn_window(self, window: Sample, issued: Floats) -> PidCalibrator:
+    def _learn_window(self, window: Forecast, issued: Floats) -> PidCalibrator:
         error = np.asarray(self.levels) - _share_below(window.observed[0], issued)
-        seen = _error_in_widths(window, self.base, self.floor)
-        kept = 0.5 ** (1.0 / self.gains.half_life)
+        window_error = _error_in_widths(self.base.apply(window), self.floor)
+        memory = 0.5 ** (1.0 / self.gains.half_life)
         return replace(
             self,
-            recent_error=kept * self.recent_error + (1.0 - kept) * seen,
+            recent_error=memory * self.recent_error + (1.0 - memory) * window_error,
             shifts=tuple((np.asarray(self.shifts) + self.gains.rate * error).tolist()),
             error_sums=tuple((np.asarray(self.error_sums) + error).tolist()),
             n_learned=self.n_learned + 1,
         )
 
 
-def fit_adaptive(sample: Sample, *, name: str = "aci") -> AdaptiveCalibrator:
-    """Adaptive conformal inference whose memory is a sample.
+def fit_adaptive(forecast: Forecast, *, name: str = "aci") -> AdaptiveCalibrator:
+    """Adaptive conformal inference that remembers the windows of a forecast.
 
     Raises
     ------
     DataError
         If nothing was observed.
     """
-    if sample.n_observed_windows == 0:
-        raise DataError(f"calibrator {name} has nothing to learn from: no window was observed")
-    recent = sample.take(slice(-MEMORY_WINDOWS, None))
-    lowest, highest = level_bounds(recent.observed, recent.forecast, recent.levels)
+    check_observed(forecast, name)
+    levels = forecast.levels
+    recent = forecast.take(slice(-MEMORY_WINDOWS, None))
+    lowest, highest = level_bounds(recent.observed, recent.quantiles, levels)
     return AdaptiveCalibrator(
-        name=name, levels=sample.levels, adapted=sample.levels, lowest=lowest, highest=highest
+        name=name, levels=levels, adapted=levels, lowest=lowest, highest=highest
     )
 
 
 def fit_pid(
-    sample: Sample,
+    forecast: Forecast,
     *,
     name: str = "pid",
     group: tuple[str, ...] = ("hour",),
@@ -335,16 +325,16 @@ def fit_pid(
     Raises
     ------
     DataError
-        If nothing was observed, or a group is not in the sample.
+        If nothing was observed, or a group is missing.
     """
-    base = fit_conformal(sample, name=name, sides=Sides.LEVELS, unit=Unit.WIDTH, group=group)
-    below = sample.with_forecast(base.apply(sample.forecast, sample.groups))
-    floor = width_floor(below)
-    usual = _error_in_widths(sample, base, floor)
-    n_levels = len(sample.levels)
+    base = fit_conformal(forecast, name=name, sides=Sides.LEVELS, unit=Unit.WIDTH, group=group)
+    corrected = base.apply(forecast)
+    floor = width_floor(corrected)
+    usual = _error_in_widths(corrected, floor)
+    n_levels = len(forecast.levels)
     return PidCalibrator(
         name=name,
-        levels=sample.levels,
+        levels=forecast.levels,
         base=base,
         usual_error=usual,
         recent_error=usual,
@@ -356,22 +346,16 @@ def fit_pid(
     )
 
 
-def _error_in_widths(sample: Sample, base: ShiftCalibrator, floor: float | None) -> float:
+def _error_in_widths(forecast: Forecast, floor: float | None) -> float:
     """Mean absolute error of the median over what was observed, in widths of the forecast."""
-    below = base.apply(sample.forecast, sample.groups)
-    error = np.abs(sample.observed - _middle(below, sample.levels))
-    return float(np.nanmean(error / unit_of_shifts(below, sample.levels, floor)[..., 0]))
-
-
-def _middle(forecast: Floats, levels: tuple[float, ...]) -> Floats:
-    middle: Floats = forecast[..., int(np.argmin(np.abs(np.asarray(levels) - 0.5)))]
-    return middle
+    error = np.abs(forecast.observed - forecast.nearest(0.5))
+    return float(np.nanmean(error / unit_of_shifts(forecast, floor)[..., 0]))
 
 
 def _share_below(observed: Floats, issued: Floats) -> Floats:
     """Share of a window's observed hours at or below each quantile, (Q,)."""
-    seen = ~np.isnan(observed)
-    share: Floats = (observed[seen][:, None] <= issued[seen]).mean(axis=0)
+    there = ~np.isnan(observed)
+    share: Floats = (observed[there][:, None] <= issued[there]).mean(axis=0)
     return share
 
 

@@ -1,4 +1,4 @@
-"""Forecasts in the order in which they are issued: each calibrated with what was known by then."""
+"""Walk-forward calibration: each forecast corrected with what was known when it was issued."""
 
 from __future__ import annotations
 
@@ -13,72 +13,76 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paretocast.calibration.base import Calibrator
-    from paretocast.calibration.sample import Sample
-
-    Floats = NDArray[np.float64]
+    from paretocast.metrics.forecast import Forecast
 
 
 @dataclass(frozen=True)
 class RollingResult:
-    """What a walk issued, and where it can go on.
+    """The forecasts that walk-forward calibration issued, and the state to continue from.
 
     Attributes
     ----------
-    forecast : ndarray of shape (N, H, Q)
+    forecast : Forecast
         As it was issued, window by window.
     calibrator : Calibrator
         After the last window whose hours were all past when another one was issued.
     pending : IssuedForecasts
-        Windows it has issued and not learned from; the next walk takes them.
+        Windows that were issued and that the calibrator has not learned from yet; `walk_forward`
+        over later windows takes them.
     """
 
-    forecast: Floats
+    forecast: Forecast
     calibrator: Calibrator
     pending: IssuedForecasts
 
 
-def n_known(issues: NDArray[np.integer], horizon_steps: int, now: int) -> int:
-    """How many windows have their last hour behind them at an issue hour.
+def n_past_windows(issues: NDArray[np.integer], horizon_steps: int, now: int) -> int:
+    """Number of windows whose last hour is past at an issue hour.
 
     Examples
     --------
     At the issue of day 3 the first two windows of a day are past, and none of a week.
 
     >>> issues = np.array([0, 24, 48])
-    >>> n_known(issues, 24, 48), n_known(issues, 168, 48)
+    >>> n_past_windows(issues, 24, 48), n_past_windows(issues, 168, 48)
     (2, 0)
     """
     return int(np.searchsorted(issues + horizon_steps, now, side="right"))
 
 
 def walk_forward(
-    calibrator: Calibrator, sample: Sample, pending: IssuedForecasts | None = None
+    calibrator: Calibrator, forecast: Forecast, pending: IssuedForecasts | None = None
 ) -> RollingResult:
     """Calibrate windows one issue after the other, learning from each once it has been observed.
 
-    A calibrator that does not learn is applied to all windows at once. A walk over two stretches,
-    the second taking the first one's calibrator and `pending`, issues what one walk over both does.
+    A calibrator that does not learn is applied to all windows at once. Two calls for two periods,
+    the second with the first one's calibrator and `pending`, issue what one call for both does.
     """
     if not isinstance(calibrator, OnlineCalibrator):
-        forecast = calibrator.apply(sample.forecast, sample.groups)
+        calibrated = calibrator.apply(forecast)
+        nothing = slice(0, 0)
         return RollingResult(
-            forecast, calibrator, IssuedForecasts(sample.take(slice(0, 0)), forecast[:0])
+            calibrated,
+            calibrator,
+            IssuedForecasts(forecast.take(nothing), calibrated.quantiles[nothing]),
         )
     n_before = 0
-    issued = np.empty_like(sample.forecast)
+    issued = np.empty_like(forecast.quantiles)
+    raw = forecast
     if pending is not None:
-        n_before = pending.sample.n_windows
-        sample = pending.sample.followed_by(sample)
-        issued = np.concatenate((pending.forecast, issued))
-    horizon_steps, learned = sample.observed.shape[1], 0
-    for i in range(n_before, sample.n_windows):
-        known = n_known(sample.issues, horizon_steps, int(sample.issues[i]))
-        past = slice(learned, max(known, learned))
-        calibrator = calibrator.learn(IssuedForecasts(sample.take(past), issued[past]))
-        learned = past.stop
-        window = sample.take(slice(i, i + 1))
-        issued[i] = calibrator.apply(window.forecast, window.groups)[0]
-    left = slice(learned, None)
+        n_before = pending.raw.n_windows
+        raw = pending.raw.followed_by(forecast)
+        issued = np.concatenate((pending.quantiles, issued))
+    horizon_steps, n_learned = raw.observed.shape[1], 0
+    for i in range(n_before, raw.n_windows):
+        n_past = max(n_learned, n_past_windows(raw.issues, horizon_steps, int(raw.issues[i])))
+        past = slice(n_learned, n_past)
+        calibrator = calibrator.learn(IssuedForecasts(raw.take(past), issued[past]))
+        n_learned = n_past
+        issued[i] = calibrator.apply(raw.take(slice(i, i + 1))).quantiles[0]
+    rest = slice(n_learned, None)
     return RollingResult(
-        issued[n_before:], calibrator, IssuedForecasts(sample.take(left), issued[left])
+        forecast.with_quantiles(issued[n_before:]),
+        calibrator,
+        IssuedForecasts(raw.take(rest), issued[rest]),
     )

@@ -1,4 +1,4 @@
-"""`paretocast calibrate`: intervals that hold what they claim, from stored forecasts."""
+"""`paretocast calibrate`: fit a calibrator to the stored forecasts of a study."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from paretocast.calibration import IntervalScores
-    from paretocast.results.assessment import PairedComparison
+    from paretocast.results.assessment import EnsembleAssessment, PairedComparison
     from paretocast.results.forecasts import StoredForecast
 
 
@@ -59,7 +59,7 @@ def calibrate(
     """Fit a calibrator on the calibrate split of a trial and write it as JSON.
 
     The calibrate split served neither training nor selection. Calibrators are compared on four
-    stretches of it, each judged by a fit on the other three; the lowest Winkler score wins and is
+    parts of it, each scored under a fit on the other three; the lowest Winkler score wins and is
     fitted again on the whole split.
 
     How to read the table: PICP should be at the target, then narrower is better, and the Winkler
@@ -71,8 +71,8 @@ def calibrate(
 
     [bold]paretocast calibrate hpo/results/NHITS_Q_demo[/bold]
     """
-    from paretocast.calibration import METHODS, check_method
-    from paretocast.results.calibrator_file import fit_on, save_fitted
+    from paretocast.calibration import CALIBRATORS, check_method
+    from paretocast.results.calibrator_file import calibrate_stored
     from paretocast.workspace.progress import inspect_run
 
     check_method(calibrator)
@@ -85,29 +85,25 @@ def calibrate(
             "another trial",
             highlight=False,
         )
-    contest = _contest(opened) if ensemble else None
-    if ensemble:
-        print_ensemble(opened, contest)
-    sample = opened.sample("calibrate")
-    coverage = opened.settings.target_coverage
-    fitted = fit_on(sample, calibrator, coverage=coverage, static=static)
-    name = fitted.calibrator.name
-    if fitted.compared:
-        print_comparison(fitted.compared, chosen=name, opened=opened)
+    saved = calibrate_stored(opened, calibrator, static=static, path=output)
+    if saved.ensemble is not None:
+        print_ensemble(opened, saved.ensemble)
+    selection = saved.selection
+    name = selection.calibrator.name
+    if selection.compared:
+        print_comparison(selection.compared, selected=name, opened=opened)
     console = stdout_console()
-    console.print(f"[bold]{name}[/bold]: {METHODS[name].meaning}", highlight=False)
-    console.print(fitted.reason, highlight=False)
-    for note in fitted.calibrator.notes:
+    console.print(f"[bold]{name}[/bold]: {CALIBRATORS[name].meaning}", highlight=False)
+    console.print(selection.reason, highlight=False)
+    for note in selection.calibrator.notes:
         console.print(f"[yellow]{note}[/yellow]", highlight=False)
-    path = output or opened.run.calibrator(None if ensemble else opened.number)
-    save_fitted(path, fitted, opened, comparison=contest)
-    stderr_console().print(f"calibrator in {path}", highlight=False, soft_wrap=True)
+    stderr_console().print(f"calibrator in {saved.path}", highlight=False, soft_wrap=True)
 
 
 def print_comparison(
-    compared: tuple[IntervalScores, ...], *, chosen: str, opened: StoredForecast
+    compared: tuple[IntervalScores, ...], *, selected: str, opened: StoredForecast
 ) -> None:
-    """Every method on the same folds."""
+    """Print the scores of every method on the same folds."""
     from rich.markup import escape
 
     stdout_console().print(
@@ -116,14 +112,12 @@ def print_comparison(
         f"losses in {escape(opened.unit)}",
         highlight=False,
     )
-    _print_scores("calibrator", compared, marked=chosen)
+    _print_scores("calibrator", compared, marked=selected)
 
 
-def print_ensemble(opened: StoredForecast, contest: PairedComparison | None) -> None:
-    """The members with their weights, and what the chosen trial reaches on the same hours."""
+def print_ensemble(opened: StoredForecast, assessed: EnsembleAssessment) -> None:
+    """Print members with their weights, and the comparison with the chosen trial."""
     from rich.markup import escape
-
-    from paretocast.calibration import judge
 
     console = stdout_console()
     console.print(
@@ -131,40 +125,27 @@ def print_ensemble(opened: StoredForecast, contest: PairedComparison | None) -> 
         highlight=False,
     )
     table = _score_table("member", ("weight %", "pinball on tune"))
-    coverage = opened.settings.target_coverage
-    for member in opened.members:
-        alone = opened.trial(member.number)
-        loss = judge(alone.subject, alone.sample("tune"), coverage=coverage).pinball
-        table.add_row(alone.subject, f"{100.0 * member.weight:.0f}", significant(loss))
-    together = judge("ensemble", opened.sample("tune"), coverage=coverage).pinball
+    for member in assessed.members:
+        table.add_row(member.subject, f"{100.0 * member.weight:.0f}", significant(member.pinball))
     table.add_section()
-    table.add_row("together", "100", significant(together))
+    table.add_row("together", "100", significant(assessed.pinball))
     console.print(table)
-    if contest is None:
+    if assessed.against_trial is None:
         console.print("the forecasts of the chosen trial were removed: nothing to compare with")
         return
     console.print(
-        f"against the chosen trial on the calibrate split, which chose neither; {coverage:g} % "
-        "interval, not calibrated",
+        "against the chosen trial on the calibrate split, which chose neither; "
+        f"{opened.settings.target_coverage:g} % interval, not calibrated",
         highlight=False,
     )
-    _print_scores("", contest.rows)
-    console.print(_verdict(contest), highlight=False)
+    _print_scores("", assessed.against_trial.rows)
+    console.print(_verdict(assessed.against_trial), highlight=False)
 
 
-def _contest(opened: StoredForecast) -> PairedComparison | None:
-    from paretocast.results.assessment import compare_with_trial
-
-    chosen = opened.study.chosen_number
-    if not opened.run.forecasts(chosen).exists():
-        return None
-    return compare_with_trial(opened, opened.trial(chosen))
-
-
-def _verdict(contest: PairedComparison) -> str:
-    gap = contest.difference
+def _verdict(comparison: PairedComparison) -> str:
+    gap = comparison.difference
     side = "lower" if gap.mean < 0.0 else "higher"
-    sure = "more than" if gap.low > 0.0 or gap.high < 0.0 else "no more than"
+    sure = "more than" if comparison.beyond_chance else "no more than"
     return (
         f"the pinball loss of the ensemble is {significant(abs(gap.mean), 2)} {side} (95 % "
         f"interval of the difference {significant(gap.low, 2)} to {significant(gap.high, 2)}), "

@@ -99,7 +99,7 @@ def diagnose(
     if calibrator is None:
         opened = open_forecast(run, trial, ensemble=ensemble, most=members, data_dir=data_dir)
         opened = with_target_coverage(opened, target_coverage)
-        forecast, subject = opened.forecasts[split], f"{opened.subject}, {split} split"
+        forecast, subject = opened.forecast(split), f"{opened.subject}, {split} split"
     else:
         stored = load_fitted(calibrator)
         opened = _open_stored(stored, calibrator, run, data_dir=data_dir)
@@ -109,14 +109,12 @@ def diagnose(
                 f"{calibrator} belongs to {opened.subject}; leave out --trial and --ensemble"
             )
         opened = with_target_coverage(opened, target_coverage or stored.target_coverage)
-        forecast = walk_forward(stored.calibrator, opened.sample(split)).forecast
+        forecast = walk_forward(stored.calibrator, opened.forecast(split)).forecast
         subject = f"{opened.subject}, {split} split, calibrated by {stored.calibrator.name}"
     print_notes(opened.task.assumptions)
     diagnosis = diagnose_forecast(
-        opened.task.observed(split),
         forecast,
         task_groupings(opened.task, split, forecast),
-        levels=opened.task.shape.levels,
         target=opened.settings.target_coverage,
     )
     print_diagnosis(diagnosis, unit=opened.unit, subject=subject)

@@ -33,12 +33,15 @@ WORKERS_SHOWN = 4
 class LiveBar:
     """A bar on stderr while the context is open; it is drawn on a terminal only."""
 
-    def __init__(self, *columns: ProgressColumn, total: float | None, fields: Sequence[str]) -> None:
+    def __init__(
+        self, *columns: ProgressColumn, total: float | None, fields: Sequence[str]
+    ) -> None:
         self._console = stderr_console()
         self._live = self._console.is_terminal
         self._progress = Progress(*columns, console=self._console, disable=not self._live)
         self._bar = self._progress.add_task("", total=total)
-        self._progress.update(self._bar, **dict.fromkeys(fields, ""))
+        for name in fields:
+            self._progress.tasks[self._bar].fields[name] = ""
 
     def __enter__(self) -> Self:
         """Show the bar."""

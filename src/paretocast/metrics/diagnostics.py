@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.errors import DataError
-from paretocast.metrics.quantile_curve import curve_interval, level_bounds, quantiles_at
+from paretocast.metrics.quantile_curve import level_bounds
 from paretocast.metrics.scores import winkler
 from paretocast.metrics.uncertainty import picp_interval
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from paretocast.metrics.forecast import Forecast
 
     Floats = NDArray[np.float64]
 
@@ -149,28 +151,19 @@ class Diagnosis:
 
 
 def diagnose(
-    observed: Floats,
-    forecast: Floats,
-    groupings: Sequence[Grouping],
-    *,
-    levels: Sequence[float],
-    target: float,
-    seed: int = 0,
+    forecast: Forecast, groupings: Sequence[Grouping], *, target: float, seed: int = 0
 ) -> Diagnosis:
     """Coverage of the target interval by group, reliability of the levels, PIT histogram.
 
     Parameters
     ----------
-    observed : ndarray of shape (N, H)
-        Windows in time order; NaN where missing.
-    forecast : ndarray of shape (N, H, Q)
-        Sorted along the levels.
     target : float
         Coverage of the interval, percent.
     seed : int
         Of the resampling; the same for every group.
     """
-    lower, upper = curve_interval(forecast, levels, target)
+    observed = forecast.observed
+    lower, upper = forecast.interval(target)
     is_observed = ~np.isnan(observed)
     if not is_observed.any():
         raise DataError("observed holds no value to diagnose a forecast with")
@@ -207,8 +200,8 @@ def diagnose(
         overall=measure("all", is_observed),
         breakdowns=breakdowns,
         worst=_worst(groupings, breakdowns, observed, lower, upper, target=target, seed=seed),
-        reliability=_reliability(observed, forecast, levels, seed=seed),
-        pit=_pit(observed, forecast, levels, seed=seed),
+        reliability=_reliability(forecast, seed=seed),
+        pit=_pit(forecast, seed=seed),
     )
 
 
@@ -218,9 +211,9 @@ def lead_grouping(n_windows: int, horizon_steps: int) -> Grouping:
     return Grouping("lead time", members, tuple(str(step + 1) for step in range(horizon_steps)))
 
 
-def demand_grouping(forecast: Floats, levels: Sequence[float]) -> Grouping:
+def demand_grouping(forecast: Forecast) -> Grouping:
     """Target times by decile of the median forecast."""
-    median = quantiles_at(forecast, levels, [0.5])[..., 0]
+    median = forecast.median
     edges = np.quantile(median, np.arange(1, N_DECILES) / N_DECILES)
     members = np.searchsorted(edges, median, side="right")
     return Grouping("demand decile", members, tuple(str(i + 1) for i in range(N_DECILES)))
@@ -276,25 +269,19 @@ def _worst(
     return WorstGroup(grouping.name, group, low, high, n_looked_at)
 
 
-def _reliability(
-    observed: Floats, forecast: Floats, levels: Sequence[float], *, seed: int
-) -> tuple[Share, ...]:
-    return tuple(
-        _share(
-            100.0 * level,
-            observed,
-            np.fmin(forecast[..., i], observed) - 1.0,
-            forecast[..., i],
-            seed=seed,
-        )
-        for i, level in enumerate(levels)
-    )
+def _reliability(forecast: Forecast, *, seed: int) -> tuple[Share, ...]:
+    observed = forecast.observed
+    shares = []
+    for i, level in enumerate(forecast.levels):
+        quantile = forecast.quantiles[..., i]
+        below = np.fmin(quantile, observed) - 1.0
+        shares.append(_share(100.0 * level, observed, below, quantile, seed=seed))
+    return tuple(shares)
 
 
-def _pit(
-    observed: Floats, forecast: Floats, levels: Sequence[float], *, seed: int
-) -> tuple[Share, ...]:
-    lowest, highest = level_bounds(observed, forecast, levels)
+def _pit(forecast: Forecast, *, seed: int) -> tuple[Share, ...]:
+    observed = forecast.observed
+    lowest, highest = level_bounds(observed, forecast.quantiles, forecast.levels)
     on_curve = (lowest + highest) / 2.0
     edges = np.linspace(0.0, 1.0, N_BINS + 1)
     shares = []

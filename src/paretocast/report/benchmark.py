@@ -161,12 +161,12 @@ def _differences(comparison: Comparison, unit: str) -> str:
 
 def _days_figure(task: Task, row: Row) -> Figure:
     forecast = row.entry.forecasts[0]
-    days = example_days(task, forecast)
+    days = example_days(task, forecast.quantiles)
     issue_times = task.issue_times("test")[list(days)]
     return forecast_figure(
         issue_times.tz_convert(task.series.calendar.zone),
-        forecast[list(days)],
-        observed=task.observed("test")[list(days)],
+        forecast.quantiles[list(days)],
+        observed=forecast.observed[list(days)],
         levels=np.array(task.shape.levels),
         titles=[
             f"{t:%Y-%m-%d}, {name} day" for t, name in zip(issue_times, days.values(), strict=True)
@@ -200,13 +200,8 @@ def example_days(task: Task, forecast: NDArray[np.float64]) -> dict[int, str]:
 
 def _reliability(task: Task, row: Row, *, target: float) -> Figure:
     forecast = row.entry.forecasts[0]
-    diagnosis = diagnose(
-        task.observed("test"),
-        forecast,
-        task_groupings(task, "test", forecast)[:1],
-        levels=task.shape.levels,
-        target=target,
-    )
+    groupings = task_groupings(task, "test", forecast)[:1]
+    diagnosis = diagnose(forecast, groupings, target=target)
     return reliability_figure(
         diagnosis.reliability,
         n_observed=diagnosis.overall.n,

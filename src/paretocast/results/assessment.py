@@ -1,7 +1,6 @@
-"""Calibration quality of a trial on the calibrate split, and of calibrators fitted to it.
+"""Calibration quality on the calibrate split, which served neither training nor selection.
 
-The split was used neither for training nor for selection. Everything is read from its stored
-forecasts; nothing is trained.
+Everything is read from stored forecasts; nothing is trained.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.calibration import FEWEST_COMPARED_WINDOWS, choose_calibrator, judge
+from paretocast.calibration import FEWEST_COMPARED_WINDOWS, choose_calibrator, score_interval
 from paretocast.errors import ParetocastError
 from paretocast.metrics.diagnostics import diagnose
 from paretocast.metrics.scores import pinball
@@ -26,22 +25,23 @@ if TYPE_CHECKING:
     from paretocast.calibration import IntervalScores
     from paretocast.data.task import Task
     from paretocast.metrics.diagnostics import Diagnosis
+    from paretocast.metrics.forecast import Forecast
     from paretocast.settings import TuneSettings
     from paretocast.workspace.files import RunDirectory
 
     Floats = NDArray[np.float64]
 
-JUDGED_ON = "calibrate"
+SCORED_ON = "calibrate"
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """Calibration quality of a forecast on the calibrate split.
+    """Diagnosis of a forecast on the calibrate split, with calibrators compared on it.
 
     Attributes
     ----------
     subject : str
-        Name of the forecast, in words.
+        The forecast in words, such as "trial 3".
     compared : tuple of IntervalScores
         Every calibrator on rolled folds of the split; empty where its windows are too few.
     best : str
@@ -70,22 +70,17 @@ def assess(opened: StoredForecast) -> Assessment:
         If nothing was observed on the split.
     """
     target = opened.settings.target_coverage
-    sample = opened.sample(JUDGED_ON)
-    diagnosis = diagnose(
-        sample.observed,
-        sample.forecast,
-        task_groupings(opened.task, JUDGED_ON, sample.forecast),
-        levels=sample.levels,
-        target=target,
-    )
+    forecast = opened.forecast(SCORED_ON)
+    groupings = task_groupings(opened.task, SCORED_ON, forecast)
+    diagnosis = diagnose(forecast, groupings, target=target)
     compared: tuple[IntervalScores, ...] = ()
     best = ""
-    if sample.n_observed_windows >= FEWEST_COMPARED_WINDOWS:
-        choice = choose_calibrator(sample, coverage=target)
+    if forecast.n_observed_windows >= FEWEST_COMPARED_WINDOWS:
+        choice = choose_calibrator(forecast, coverage=target)
         compared, best, reason = choice.compared, choice.calibrator.name, choice.reason
     else:
         reason = (
-            f"{sample.n_observed_windows} windows of the calibrate split were observed, "
+            f"{forecast.n_observed_windows} windows of the calibrate split were observed, "
             f"{FEWEST_COMPARED_WINDOWS} are needed to compare calibrators"
         )
     return Assessment(
@@ -132,28 +127,85 @@ class PairedComparison:
     rows: tuple[IntervalScores, ...]
     difference: PairedDifference
 
+    @property
+    def beyond_chance(self) -> bool:
+        """True if the 95 % interval of the difference leaves out 0."""
+        return self.difference.low > 0.0 or self.difference.high < 0.0
+
+
+@dataclass(frozen=True)
+class MemberLoss:
+    """A member of an ensemble by itself.
+
+    Attributes
+    ----------
+    weight : float
+        Those of all members add up to 1.
+    pinball : float
+        Mean loss on the tune split over all levels, target units.
+    """
+
+    subject: str
+    weight: float
+    pinball: float
+
+
+@dataclass(frozen=True)
+class EnsembleAssessment:
+    """An ensemble beside its members and beside the chosen trial of the study.
+
+    Attributes
+    ----------
+    pinball : float
+        Mean loss of the ensemble on the tune split over all levels, target units.
+    against_trial : PairedComparison or None
+        On the calibrate split; None if the forecasts of the chosen trial were removed.
+    """
+
+    members: tuple[MemberLoss, ...]
+    pinball: float
+    against_trial: PairedComparison | None
+
+
+def assess_ensemble(ensemble: StoredForecast) -> EnsembleAssessment:
+    """Losses of an ensemble and its members where they were chosen, and a comparison elsewhere."""
+    coverage = ensemble.settings.target_coverage
+
+    def tune_loss(opened: StoredForecast) -> float:
+        return score_interval(opened.subject, opened.forecast("tune"), coverage=coverage).pinball
+
+    members = []
+    for member in ensemble.members:
+        trial = ensemble.trial(member.number)
+        members.append(MemberLoss(trial.subject, member.weight, tune_loss(trial)))
+    chosen = ensemble.study.chosen_number
+    comparison = None
+    if ensemble.run.forecasts(chosen).exists():
+        comparison = compare_with_trial(ensemble, ensemble.trial(chosen))
+    return EnsembleAssessment(tuple(members), tune_loss(ensemble), comparison)
+
 
 def compare_with_trial(ensemble: StoredForecast, trial: StoredForecast) -> PairedComparison:
     """An ensemble against a trial of the same study, both without calibration."""
     coverage = ensemble.settings.target_coverage
-    samples = [opened.sample(JUDGED_ON) for opened in (trial, ensemble)]
+    forecasts = [opened.forecast(SCORED_ON) for opened in (trial, ensemble)]
     rows = tuple(
-        judge(opened.subject, sample, coverage=coverage)
-        for opened, sample in zip((trial, ensemble), samples, strict=True)
+        score_interval(opened.subject, forecast, coverage=coverage)
+        for opened, forecast in zip((trial, ensemble), forecasts, strict=True)
     )
-    losses = [_daily_pinball(s.observed, s.forecast, s.levels) for s in samples]
+    losses = [_daily_pinball(forecast) for forecast in forecasts]
     return PairedComparison(
         rows, paired_difference(losses[1], losses[0], rng=np.random.default_rng(trial.number))
     )
 
 
-def _daily_pinball(observed: Floats, forecast: Floats, levels: tuple[float, ...]) -> Floats:
+def _daily_pinball(forecast: Forecast) -> Floats:
     """Mean loss of each window, (N,); NaN where nothing was observed."""
     return np.array(
         [
             np.nan
             if np.isnan(window).all()
-            else pinball(window[None], quantiles[None], levels=levels).mean()
-            for window, quantiles in zip(observed, forecast, strict=True)
+            else pinball(window[None], quantiles[None], levels=forecast.levels).mean()
+            for window, quantiles in zip(forecast.observed, forecast.quantiles, strict=True)
         ]
     )

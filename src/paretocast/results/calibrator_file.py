@@ -1,6 +1,7 @@
-"""The file of a fitted calibrator: its forecast, its scores, and those of other methods.
+"""Calibrators of stored forecasts, and their files.
 
-The members with their configs, seeds and weights and the calibrator are all that it takes to make
+A file holds the members of the forecast that the calibrator corrects, with their configs, seeds and
+weights, the calibrator and the scores it was chosen by. Members and calibrator suffice to make
 the calibrated forecast again, from stored forecasts or from models trained anew.
 """
 
@@ -17,30 +18,71 @@ from paretocast.calibration import (
     load_calibrator,
 )
 from paretocast.errors import StoreError
+from paretocast.results.assessment import assess_ensemble
 from paretocast.results.forecasts import Member
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from paretocast.calibration import Calibrator, CalibratorSelection, Sample
-    from paretocast.results.assessment import PairedComparison
+    from paretocast.calibration import Calibrator, CalibratorSelection
+    from paretocast.metrics.forecast import Forecast
+    from paretocast.results.assessment import EnsembleAssessment, PairedComparison
     from paretocast.results.forecasts import StoredForecast
 
 FILE_SCHEMA_VERSION = 1
 FITTED_ON = "calibrate"
 
 
-def fit_on(
-    sample: Sample, name: str, *, coverage: float, static: bool = False
+def fit_compared(
+    forecast: Forecast, name: str, *, coverage: float, static: bool = False
 ) -> CalibratorSelection:
-    """`choose_by_name`, and a named method compared with none where the windows suffice."""
-    choice = choose_by_name(sample, name, coverage=coverage, static=static)
-    if name == AUTO or sample.n_observed_windows < FEWEST_COMPARED_WINDOWS:
+    """`choose_by_name`, with a named method compared with none where the windows suffice."""
+    choice = choose_by_name(forecast, name, coverage=coverage, static=static)
+    if name == AUTO or forecast.n_observed_windows < FEWEST_COMPARED_WINDOWS:
         return choice
     names = list(dict.fromkeys(("none", name)))
-    compared = choose_calibrator(sample, coverage=coverage, names=names).compared
+    compared = choose_calibrator(forecast, coverage=coverage, names=names).compared
     return replace(choice, compared=compared)
+
+
+@dataclass(frozen=True)
+class SavedCalibrator:
+    """A calibrator that was fitted to a stored forecast and written.
+
+    Attributes
+    ----------
+    ensemble : EnsembleAssessment or None
+        None unless the forecast is that of an ensemble.
+    """
+
+    selection: CalibratorSelection
+    ensemble: EnsembleAssessment | None
+    path: Path
+
+
+def calibrate_stored(
+    opened: StoredForecast, name: str, *, static: bool = False, path: Path | None = None
+) -> SavedCalibrator:
+    """Fit a calibrator on the calibrate split of a stored forecast and write it as JSON.
+
+    Parameters
+    ----------
+    name : str
+        A method, or "auto" for the one with the lowest Winkler score on rolled folds.
+    static : bool
+        Leave online methods out of "auto".
+    path : Path, optional
+        Of the file; in the folder of the study without it.
+    """
+    alone = len(opened.members) == 1
+    ensemble = None if alone else assess_ensemble(opened)
+    coverage = opened.settings.target_coverage
+    selection = fit_compared(opened.forecast(FITTED_ON), name, coverage=coverage, static=static)
+    path = path or opened.run.calibrator(opened.number if alone else None)
+    against_trial = None if ensemble is None else ensemble.against_trial
+    save_fitted(path, selection, opened, against_trial=against_trial)
+    return SavedCalibrator(selection, ensemble, path)
 
 
 def save_fitted(
@@ -48,13 +90,13 @@ def save_fitted(
     fitted: CalibratorSelection,
     opened: StoredForecast,
     *,
-    comparison: PairedComparison | None = None,
+    against_trial: PairedComparison | None = None,
 ) -> None:
     """Write a calibrator with the forecast it belongs to, as JSON.
 
     Parameters
     ----------
-    comparison : PairedComparison, optional
+    against_trial : PairedComparison, optional
         An ensemble against the chosen trial.
     """
     alone = len(opened.members) == 1
@@ -71,11 +113,11 @@ def save_fitted(
         "reason": fitted.reason,
         "compared": [vars(scores) for scores in fitted.compared],
         "against_trial": None
-        if comparison is None
+        if against_trial is None
         else {
             "judged_on": FITTED_ON,
-            "rows": [vars(row) for row in comparison.rows],
-            "pinball_difference": vars(comparison.difference),
+            "rows": [vars(row) for row in against_trial.rows],
+            "pinball_difference": vars(against_trial.difference),
         },
         "calibrator": fitted.calibrator.as_json(),
     }
@@ -84,7 +126,7 @@ def save_fitted(
 
 @dataclass(frozen=True)
 class StoredCalibrator:
-    """A calibrator, and the members of the forecast it corrects.
+    """A calibrator read from its file, with the members of the forecast it corrects.
 
     Attributes
     ----------
@@ -99,7 +141,7 @@ class StoredCalibrator:
 
 
 def load_fitted(path: Path) -> StoredCalibrator:
-    """Read what `save_fitted` wrote.
+    """The calibrator that `save_fitted` wrote.
 
     Raises
     ------

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from paretocast.calibration.ensemble import MOST_MEMBERS, average_levels, choose_members
 from paretocast.errors import StoreError
-from paretocast.results.groups import sample_of
+from paretocast.results.groups import forecast_of
 from paretocast.results.stored_study import StoredStudy
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from paretocast.calibration import Sample
     from paretocast.data.task import Task
+    from paretocast.metrics.forecast import Forecast
     from paretocast.settings import TuneSettings
     from paretocast.workspace.files import RunDirectory
 
@@ -93,9 +93,9 @@ class StoredForecast:
         settings = self.settings.model_copy(update={"target_coverage": coverage})
         return replace(self, settings=settings)
 
-    def sample(self, split: str) -> Sample:
-        """Forecasts and observations of a stored split, with the groups calibrators know."""
-        return sample_of(self.task, split, self.forecasts[split])
+    def forecast(self, split: str) -> Forecast:
+        """Forecasts and observations of a stored split, with the groups of calibrators."""
+        return forecast_of(self.task, split, self.forecasts[split])
 
 
 def open_trial(
@@ -162,8 +162,8 @@ def open_ensemble(
             "chosen trial alone"
         )
     task = study.task(data_dir)
-    forecasts = [study.forecasts(number)["tune"] for number in numbers]
-    best = choose_members(task.observed("tune"), forecasts, levels=task.shape.levels, most=most)
+    forecasts = [forecast_of(task, "tune", study.forecasts(number)["tune"]) for number in numbers]
+    best = choose_members(forecasts, most=most)
     if len(best.indices) < 2:
         raise StoreError(
             f"trial {numbers[best.indices[0]]} alone is better on the tune split than its average "

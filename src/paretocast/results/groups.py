@@ -1,4 +1,4 @@
-"""Target times of a task divided by clock, calendar and weather, and as groups for calibrators."""
+"""Groups of target times by clock, calendar and weather, for diagnoses and calibrators."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from paretocast.calibration import Sample
 from paretocast.data.series import STEPS_PER_DAY
 from paretocast.data.task import HOUR
 from paretocast.metrics.diagnostics import Grouping, demand_grouping, lead_grouping
+from paretocast.metrics.forecast import Forecast
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,12 +27,12 @@ EPOCH = pd.Timestamp(0, tz="UTC")
 MONTHS_PER_SEASON = 3
 
 
-def sample_of(task: Task, split: str, forecast: Floats) -> Sample:
-    """A forecast of a split with what was observed."""
-    return Sample(
-        observed=task.observed(split),
-        forecast=forecast,
+def forecast_of(task: Task, split: str, quantiles: Floats) -> Forecast:
+    """A forecast of a split with its observations and groups."""
+    return Forecast(
+        quantiles=quantiles,
         levels=task.shape.levels,
+        observed=task.observed(split),
         issues=issue_hours(task, split),
         groups=calibration_groups(task, split),
     )
@@ -57,13 +57,13 @@ def issue_hours(task: Task, split: str) -> Integers:
     return hours
 
 
-def task_groupings(task: Task, split: str, forecast: Floats) -> tuple[Grouping, ...]:
-    """The divisions that a diagnosis looks at; by temperature only where there is one.
+def task_groupings(task: Task, split: str, forecast: Forecast) -> tuple[Grouping, ...]:
+    """Groupings of a diagnosis; by temperature only where there is one.
 
     Parameters
     ----------
-    forecast : ndarray of shape (N, H, Q)
-        Its median divides target times by demand.
+    forecast : Forecast
+        Of the split; its median divides target times by demand.
     """
     positions = task.horizon_positions(split)
     local = _local_times(task, split)
@@ -78,7 +78,7 @@ def task_groupings(task: Task, split: str, forecast: Floats) -> tuple[Grouping, 
             Grouping(name, members.to_numpy().reshape(positions.shape), labels)
             for name, members, labels in clock
         ),
-        demand_grouping(forecast, task.shape.levels),
+        demand_grouping(forecast),
     ]
     temperature = _temperature(task)
     if temperature is not None:

@@ -18,7 +18,7 @@ from paretocast.calibration.interval_levels import (
     best_levels,
     best_symmetric_levels,
     calibrated_quantiles,
-    prepare_replay,
+    measure_levels,
 )
 from paretocast.errors import StoreError
 from paretocast.results.forecasts import open_trial
@@ -110,10 +110,9 @@ def find_levels(
     study = StoredStudy.open(workspace / first["source"])
     opened = open_trial(study, int(first["best_trial_number"]), data_dir=data_dir)
     target = opened.settings.target_coverage if target_coverage is None else target_coverage
-    levels = opened.task.shape.levels
-    fitted, judged = opened.sample(FITTED_ON), opened.sample(JUDGED_ON)
-    coverage = prepare_replay(fitted.observed, fitted.forecast, levels=levels, target=target)
-    best = best_symmetric_levels(coverage) if symmetric else best_levels(coverage)
+    fitted = opened.forecast(FITTED_ON)
+    measured = measure_levels(fitted, target=target)
+    best = best_symmetric_levels(measured) if symmetric else best_levels(measured)
     content = {
         "model": model,
         "dataset": dataset,
@@ -122,10 +121,9 @@ def find_levels(
         "symmetric": symmetric,
         **calibrated_quantiles(
             best,
-            fitted=(fitted.observed, fitted.forecast),
-            judged=(judged.observed, judged.forecast),
+            fitted=fitted,
+            scored=opened.forecast(JUDGED_ON),
             splits=(FITTED_ON, JUDGED_ON),
-            levels=levels,
             target=target,
             rng=np.random.default_rng(opened.settings.seed),
         ),

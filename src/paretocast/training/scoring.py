@@ -8,6 +8,7 @@ import numpy as np
 
 from paretocast.calibration import cross_fitted
 from paretocast.errors import DataError
+from paretocast.metrics.forecast import Forecast
 from paretocast.metrics.resampling import N_RESAMPLES, draw_scores
 from paretocast.metrics.score_table import CALIBRATED_SCORES, score_forecast
 from paretocast.metrics.scores import interval
@@ -81,8 +82,8 @@ def _with_calibrated(
     if not plain:
         return plain
     try:
-        observed, levels = setup.task.observed("tune"), setup.task.shape.levels
-        calibrated = score(cross_fitted(observed, forecast, levels=levels))
+        tune = Forecast(forecast, setup.task.shape.levels, setup.task.observed("tune"))
+        calibrated = score(cross_fitted(tune).quantiles)
     except DataError:
         calibrated = dict.fromkeys(plain, missing)
     return plain | {name: calibrated[raw] for name, raw in CALIBRATED_SCORES.items()}

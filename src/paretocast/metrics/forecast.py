@@ -1,0 +1,181 @@
+"""A quantile forecast with what was observed: the object that calibrators and diagnoses work on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paretocast.errors import DataError
+from paretocast.metrics.quantile_curve import checked_levels, quantiles_at
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+Floats = NDArray[np.float64]
+Groups = Mapping[str, NDArray[np.integer]]  # group labels by name, each of shape (N, H)
+
+
+@dataclass(frozen=True, init=False, eq=False)
+class Forecast:
+    """Quantile forecasts of N windows of H hourly steps, in time order, with their observations.
+
+    Parameters
+    ----------
+    quantiles : array_like of shape (N, H, Q)
+        In target units, finite. They are sorted along the levels.
+    levels : array_like of shape (Q,)
+        Quantile levels, strictly ascending inside (0, 1).
+    observed : array_like of shape (N, H), optional
+        In target units; NaN where missing or not observed yet, which is everywhere without it.
+    issues : array_like of int of shape (N,), optional
+        First horizon hour of each window as a count of hours, ascending. It says which windows lie
+        wholly in the past when another one is issued. Without it the windows follow one another
+        without a gap.
+    groups : mapping of name to ndarray of int of shape (N, H), optional
+        What target times have in common, such as `hour`, the local hour. Calibrators can correct
+        each group by itself.
+
+    Raises
+    ------
+    DataError
+        If shapes do not agree, a quantile is not finite, an observation is infinite, or levels or
+        issues do not ascend.
+
+    Examples
+    --------
+    One day of two hours, with the quantiles of three levels for each.
+
+    >>> forecast = Forecast([[[8, 10, 13], [7, 9, 12]]], [0.1, 0.5, 0.9], [[12.0, np.nan]])
+    >>> lower, upper = forecast.interval(80)
+    >>> lower.tolist(), upper.tolist()
+    ([[8.0, 7.0]], [[13.0, 12.0]])
+    >>> forecast.median.tolist(), forecast.n_observed_windows
+    ([[10.0, 9.0]], 1)
+    """
+
+    quantiles: Floats
+    levels: tuple[float, ...]
+    observed: Floats
+    issues: NDArray[np.integer]
+    groups: Groups
+
+    def __init__(
+        self,
+        quantiles: ArrayLike,
+        levels: ArrayLike,
+        observed: ArrayLike | None = None,
+        issues: ArrayLike | None = None,
+        groups: Groups | None = None,
+    ) -> None:
+        predicted = np.asarray(quantiles, dtype=np.float64)
+        if observed is None:
+            observed = np.full(predicted.shape[:2], np.nan)
+        actual = np.asarray(observed, dtype=np.float64)
+        if issues is None:
+            issues = np.arange(len(actual)) * max(actual.shape[-1], 1)
+        for name, value in (
+            ("quantiles", predicted),
+            ("levels", tuple(checked_levels(levels).tolist())),
+            ("observed", actual),
+            ("issues", np.asarray(issues)),
+            ("groups", dict(groups or {})),
+        ):
+            object.__setattr__(self, name, value)
+        self._check()
+        object.__setattr__(self, "quantiles", np.sort(predicted, axis=-1))
+
+    def _check(self) -> None:
+        expected = (*self.observed.shape, len(self.levels))
+        if self.observed.ndim != 2 or self.quantiles.shape != expected:
+            raise DataError(
+                f"forecast has shape {self.quantiles.shape}, expected (N, H, Q) = {expected} "
+                "from observed and levels"
+            )
+        if not np.isfinite(self.quantiles).all():
+            where = tuple(int(i) for i in np.argwhere(~np.isfinite(self.quantiles))[0])
+            raise DataError(f"forecast is not finite at (window, step, level) = {where}")
+        if np.isinf(self.observed).any():
+            raise DataError("observed holds an infinite value; mark a missing one as NaN")
+        if self.issues.shape != (self.n_windows,) or (np.diff(self.issues) <= 0).any():
+            raise DataError(
+                f"issues have shape {self.issues.shape}, expected one ascending hour for each of "
+                f"{self.n_windows} windows"
+            )
+        for name, members in self.groups.items():
+            if members.shape != self.observed.shape:
+                raise DataError(
+                    f"group {name} has shape {members.shape}, expected {self.observed.shape}"
+                )
+
+    @property
+    def n_windows(self) -> int:
+        """Number of windows, those without an observation included."""
+        return len(self.observed)
+
+    @property
+    def n_observed_windows(self) -> int:
+        """Number of windows in which something was observed."""
+        return int((~np.isnan(self.observed)).any(axis=1).sum())
+
+    @property
+    def median(self) -> Floats:
+        """The quantile at level 0.5, of shape (N, H)."""
+        return self.quantile(0.5)
+
+    def quantile(self, level: float) -> Floats:
+        """The quantile at any level inside (0, 1), of shape (N, H), read from the quantile curve.
+
+        Examples
+        --------
+        >>> Forecast([[[10.0, 20.0]]], [0.2, 0.4]).quantile(0.3).tolist()
+        [[15.0]]
+        """
+        return quantiles_at(self.quantiles, self.levels, [level])[..., 0]
+
+    def nearest(self, level: float) -> Floats:
+        """The stored quantile whose level is nearest to a level, of shape (N, H)."""
+        quantile: Floats = self.quantiles[
+            ..., int(np.argmin(np.abs(np.array(self.levels) - level)))
+        ]
+        return quantile
+
+    def bounds(self, low: float, high: float) -> tuple[Floats, Floats]:
+        """The quantiles at two levels inside (0, 1), each of shape (N, H)."""
+        both = quantiles_at(self.quantiles, self.levels, [low, high])
+        return both[..., 0], both[..., 1]
+
+    def interval(self, coverage: float) -> tuple[Floats, Floats]:
+        """Lower and upper bound, each (N, H), of the central interval of a coverage in percent."""
+        tail = (1.0 - coverage / 100.0) / 2.0
+        return self.bounds(tail, 1.0 - tail)
+
+    def take(self, windows: NDArray[np.integer] | NDArray[np.bool_] | slice) -> Forecast:
+        """Some of the windows, in time order."""
+        return Forecast(
+            self.quantiles[windows],
+            self.levels,
+            self.observed[windows],
+            self.issues[windows],
+            {name: members[windows] for name, members in self.groups.items()},
+        )
+
+    def followed_by(self, later: Forecast) -> Forecast:
+        """These windows and later ones of the same levels and groups."""
+        return Forecast(
+            np.concatenate((self.quantiles, later.quantiles)),
+            self.levels,
+            np.concatenate((self.observed, later.observed)),
+            np.concatenate((self.issues, later.issues)),
+            {
+                name: np.concatenate((members, later.groups[name]))
+                for name, members in self.groups.items()
+            },
+        )
+
+    def with_quantiles(self, quantiles: Floats) -> Forecast:
+        """The same windows and observations under other quantiles."""
+        return replace(self, quantiles=quantiles)
