@@ -13,8 +13,8 @@ from typing import Any
 
 from harness import print_result, print_table, script_parser
 
-from paretocast.benchmark import calibrate_test
-from paretocast.benchmark.test_split import validation_stop
+from paretocast.benchmarking import calibrate_test
+from paretocast.benchmarking.test_split import validation_stop
 from paretocast.data.task import Task
 from paretocast.metrics.score_table import score_forecast
 from paretocast.models.baselines.catalogue import (

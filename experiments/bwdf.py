@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from paretocast.benchmark import ModelConfig
+    from paretocast.benchmarking import ModelConfig
     from paretocast.data.task import Task
     from paretocast.settings import TuneSettings
 
@@ -69,7 +69,7 @@ def performance(observed: Floats, point: Floats) -> dict[str, Floats]:
 
 def open_weeks(settings: TuneSettings, starts: pd.DatetimeIndex) -> Task:
     """The task of a zone whose test split is the four weeks."""
-    from paretocast.benchmark.test_split import load_test_task
+    from paretocast.benchmarking.test_split import load_test_task
 
     task = load_test_task(settings)
     weeks = task.series.index.get_indexer(starts)
@@ -82,7 +82,7 @@ def train_models(
     configs: list[ModelConfig], starts: pd.DatetimeIndex, arguments: argparse.Namespace
 ) -> list[Method]:
     """Every model, mean of the quantiles over its seeds; last, the mean over all models."""
-    from paretocast.benchmark import RetrainingPeriod, train_and_forecast
+    from paretocast.benchmarking import RetrainingPeriod, train_and_forecast
     from paretocast.calibration.ensemble import average_levels
     from paretocast.training.setup import TrainingSetup
 
@@ -144,7 +144,7 @@ def fit_baselines(task: Task, arguments: argparse.Namespace) -> list[Method]:
 
 def score_methods(task: Task, methods: list[Method], calibrator: str) -> dict[str, dict[str, Any]]:
     """Performance and coverage of every method in one zone, and which one validation chose."""
-    from paretocast.benchmark import calibrate_test
+    from paretocast.benchmarking import calibrate_test
     from paretocast.metrics.scores import interval, pinball
 
     observed, levels = task.observed("test"), task.shape.levels
@@ -209,8 +209,8 @@ def benchmark_zone(
     zone: str, arguments: argparse.Namespace, starts: pd.DatetimeIndex
 ) -> dict[str, dict[str, Any]]:
     """All methods in one zone."""
-    from paretocast.benchmark import find_config
-    from paretocast.benchmark.test_split import load_test_task, refuse_seen_test
+    from paretocast.benchmarking import find_config
+    from paretocast.benchmarking.test_split import load_test_task, refuse_seen_test
     from paretocast.settings import load_settings
 
     settings = load_settings(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from builders import make_dates, make_series
-from paretocast.benchmark import BenchmarkPlan, find_config, plan_benchmark
+from paretocast.benchmarking import BenchmarkPlan, find_config, plan_benchmark
 from paretocast.data import load_dataset
 from paretocast.data.series import Series
 from paretocast.data.task import plan_task

@@ -24,7 +24,7 @@ ORDER = (
     {"training"},
     {"study"},
     {"results"},
-    {"benchmark"},
+    {"benchmarking"},
     {"report"},
     {"api"},
     {"cli"},

@@ -9,7 +9,7 @@ import paretocast
 
 ROOT = Path(paretocast.__file__).parent
 # Where `plan_task(with_test=True)` may be written.
-GROUND = "benchmark/test_split.py"
+GROUND = "benchmarking/test_split.py"
 
 
 def test_only_the_ground_of_a_proof_asks_for_the_test_period() -> None:
@@ -26,7 +26,7 @@ def test_only_the_benchmark_opens_that_ground() -> None:
     for path in ROOT.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
-                "paretocast.benchmark"
+                "paretocast.benchmarking"
             ):
                 users.add(path.relative_to(ROOT).as_posix().split("/")[0])
-    assert users <= {"benchmark", "cli", "report"}
+    assert users <= {"api", "benchmarking", "cli", "report"}

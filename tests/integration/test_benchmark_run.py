@@ -14,7 +14,7 @@ import pytest
 
 from benchmark_cases import Silent, small_plan, small_settings, tune_small, write_dataset
 from builders import make_series, with_values
-from paretocast.benchmark import (
+from paretocast.benchmarking import (
     BenchmarkPlan,
     BenchmarkResult,
     append_history,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmark_cases import Silent, small_plan, tune_small, write_dataset
 from commands import exit_code
-from paretocast.benchmark import run_benchmark
+from paretocast.benchmarking import run_benchmark
 from paretocast.calibration import CALIBRATORS, Calibrator, register_calibrator, walk_forward
 from paretocast.errors import SettingsError
 from paretocast.metrics.forecast import Forecast

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from benchmark_cases import Silent, write_dataset
 from builders import make_task
-from paretocast.benchmark import find_config, plan_benchmark, run_benchmark
+from paretocast.benchmarking import find_config, plan_benchmark, run_benchmark
 from paretocast.cluster.collect import collect_status
 from paretocast.data import load_dataset
 from paretocast.data.task import Task, plan_task

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmark_cases import Silent, small_plan, write_dataset
-from paretocast.benchmark import describe_benchmark, run_benchmark
+from paretocast.benchmarking import describe_benchmark, run_benchmark
 from paretocast.data import load_dataset
 from paretocast.data.task import Task, plan_task
 from paretocast.metrics.score_table import SCORES, Points, Score, register_score

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from builders import make_series, make_task, with_values
-from paretocast.benchmark.retraining import RetrainingPeriod, train_and_forecast
+from paretocast.benchmarking.retraining import RetrainingPeriod, train_and_forecast
 from paretocast.data.scaling import Transform, scale_task
 from paretocast.data.task import Task
 from paretocast.errors import DataError

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from paretocast.benchmark.comparison import Comparison, Entry, compare
+from paretocast.benchmarking.comparison import Comparison, Entry, compare
 from paretocast.calibration.ensemble import choose_members
 from paretocast.metrics.forecast import Forecast
 from samples import LEVELS, NORMAL

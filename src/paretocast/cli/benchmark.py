@@ -14,7 +14,7 @@ from paretocast.models.baselines.catalogue import BASELINES
 from paretocast.search.models import MODELS
 
 if TYPE_CHECKING:
-    from paretocast.benchmark import BenchmarkPlan, BenchmarkResult, Comparison, Row
+    from paretocast.benchmarking import BenchmarkPlan, BenchmarkResult, Comparison, Row
     from paretocast.settings import TuneSettings
 
 WHAT, HOW, PLACE = "What is compared", "How it is done", "Data, place and device"
@@ -147,7 +147,7 @@ def benchmark(
 
       paretocast benchmark --dataset heat --models NHITS_Q --seeds 3 --methods tuned,ridge
     """
-    from paretocast.benchmark import plan_benchmark, run_benchmark
+    from paretocast.benchmarking import plan_benchmark, run_benchmark
     from paretocast.cli.display import print_note, print_notes
     from paretocast.cli.progress import BenchmarkProgress
     from paretocast.study.interruption import StopRequest
@@ -299,7 +299,7 @@ def _say_plan(plan: BenchmarkPlan) -> None:
 
 def _save(proof: BenchmarkResult, workspace: Path) -> None:
     """Write everything about a proof and say where."""
-    from paretocast.benchmark import append_history, save_benchmark
+    from paretocast.benchmarking import append_history, save_benchmark
     from paretocast.report import benchmark_page
     from paretocast.workspace import files
 
@@ -335,7 +335,7 @@ def _split(text: str) -> tuple[str, ...]:
 
 def _split_methods(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Groups of methods, and references by name: all that are installed, if none is named."""
-    from paretocast.benchmark import METHOD_GROUPS
+    from paretocast.benchmarking import METHOD_GROUPS
     from paretocast.models.baselines.catalogue import installed_baselines
 
     groups = [name for name in names if name in METHOD_GROUPS]
@@ -364,7 +364,7 @@ def _find_all(
     """Parameters of every model; in a rehearsal with a handful of steps."""
     from dataclasses import replace
 
-    from paretocast.benchmark import find_config
+    from paretocast.benchmarking import find_config
     from paretocast.data import find_spec
     from paretocast.results.stored_study import StoredStudy
     from paretocast.search.models import model_name

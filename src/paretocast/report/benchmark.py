@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from paretocast.benchmark import BenchmarkResult, Comparison, Row
+    from paretocast.benchmarking import BenchmarkResult, Comparison, Row
     from paretocast.data.task import Task
     from paretocast.report.figures import Figure
 

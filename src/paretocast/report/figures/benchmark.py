@@ -14,7 +14,7 @@ from paretocast.search.space import Choice
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from paretocast.benchmark import Row
+    from paretocast.benchmarking import Row
     from paretocast.results.repair import Exploration
     from paretocast.search.space import Parameter
 

@@ -10,18 +10,18 @@ before it. A calibrator that goes on learning sees, at each issue, what had been
 
 from __future__ import annotations
 
-from paretocast.benchmark.comparison import Comparison, Difference, Entry, Row
-from paretocast.benchmark.configs import ModelConfig, TrainedConfig, find_config
-from paretocast.benchmark.files import (
+from paretocast.benchmarking.comparison import Comparison, Difference, Entry, Row
+from paretocast.benchmarking.configs import ModelConfig, TrainedConfig, find_config
+from paretocast.benchmarking.files import (
     append_history,
     describe_benchmark,
     load_history,
     prediction_table,
     save_benchmark,
 )
-from paretocast.benchmark.plan import METHOD_GROUPS, BenchmarkPlan, plan_benchmark
-from paretocast.benchmark.retraining import RetrainingPeriod, plan_retraining, train_and_forecast
-from paretocast.benchmark.run import BenchmarkResult, Observer, calibrate_test, run_benchmark
+from paretocast.benchmarking.plan import METHOD_GROUPS, BenchmarkPlan, plan_benchmark
+from paretocast.benchmarking.retraining import RetrainingPeriod, plan_retraining, train_and_forecast
+from paretocast.benchmarking.run import BenchmarkResult, Observer, calibrate_test, run_benchmark
 
 __all__ = [
     "METHOD_GROUPS",

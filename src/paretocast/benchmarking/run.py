@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from paretocast.benchmark.comparison import Comparison, Entry, compare
-from paretocast.benchmark.configs import DEFAULT, NONE, TUNED, TrainedConfig
-from paretocast.benchmark.plan import ENSEMBLE, BenchmarkPlan
-from paretocast.benchmark.retraining import OUT_OF_SAMPLE, TEST, plan_retraining, train_and_forecast
-from paretocast.benchmark.test_split import hash_of_test
+from paretocast.benchmarking.comparison import Comparison, Entry, compare
+from paretocast.benchmarking.configs import DEFAULT, NONE, TUNED, TrainedConfig
+from paretocast.benchmarking.plan import ENSEMBLE, BenchmarkPlan
+from paretocast.benchmarking.retraining import OUT_OF_SAMPLE, TEST, plan_retraining, train_and_forecast
+from paretocast.benchmarking.test_split import hash_of_test
 from paretocast.calibration import OnlineCalibrator, choose_by_name, walk_forward
 from paretocast.calibration.ensemble import average_levels
 from paretocast.data.series import STEPS_PER_DAY
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from paretocast.benchmark.retraining import RetrainingPeriod
+    from paretocast.benchmarking.retraining import RetrainingPeriod
     from paretocast.calibration import Calibrator
     from paretocast.calibration.ensemble import Members
     from paretocast.data.task import Task

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paretocast.benchmark.configs import DEFAULT, NONE, TUNED
+from paretocast.benchmarking.configs import DEFAULT, NONE, TUNED
 from paretocast.metrics.score_table import per_window, score_forecast
 from paretocast.metrics.scores import interval
 from paretocast.metrics.uncertainty import diebold_mariano, paired_difference, picp_interval

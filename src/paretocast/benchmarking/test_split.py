@@ -15,7 +15,7 @@ from paretocast.data.task import Task, position_after
 from paretocast.errors import StoreError
 
 if TYPE_CHECKING:
-    from paretocast.benchmark.configs import ModelConfig
+    from paretocast.benchmarking.configs import ModelConfig
     from paretocast.settings import TuneSettings
 
 # What forecasts must share to be compared window by window.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from paretocast.benchmark.configs import DEFAULT, TUNED, ModelConfig, TrainedConfig
-from paretocast.benchmark.retraining import TEST
-from paretocast.benchmark.test_split import (
+from paretocast.benchmarking.configs import DEFAULT, TUNED, ModelConfig, TrainedConfig
+from paretocast.benchmarking.retraining import TEST
+from paretocast.benchmarking.test_split import (
     check_comparable,
     hash_of_test,
     load_test_task,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from paretocast.benchmark.retraining import TEST
+from paretocast.benchmarking.retraining import TEST
 from paretocast.data.task import installed_versions
 from paretocast.workspace import files
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from paretocast.benchmark.comparison import Row
-    from paretocast.benchmark.run import BenchmarkResult
+    from paretocast.benchmarking.comparison import Row
+    from paretocast.benchmarking.run import BenchmarkResult
 
 SCHEMA_VERSION = 1
 METRICS = "metrics.json"
