@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -89,8 +88,7 @@ class Calibrator(ABC):
                 f"{len(self.levels)}, the levels {list(self.levels)} that calibrator {self.name} "
                 "was fitted on"
             )
-        hidden = replace(forecast, observed=np.full_like(forecast.observed, np.nan))
-        return forecast.with_quantiles(self._correct(hidden))
+        return forecast.with_quantiles(self._correct(forecast.without_observations()))
 
     def as_json(self) -> dict[str, Any]:
         """Everything it learned, as JSON values; `methods.load_calibrator` reads it back."""

@@ -100,11 +100,7 @@ class Forecast:
             raise DataError(f"forecast is not finite at (window, step, level) = {where}")
         if np.isinf(self.observed).any():
             raise DataError("observed holds an infinite value; mark a missing one as NaN")
-        if self.issues.shape != (self.n_windows,) or (np.diff(self.issues) <= 0).any():
-            raise DataError(
-                f"issues have shape {self.issues.shape}, expected one ascending hour for each of "
-                f"{self.n_windows} windows"
-            )
+        _check_issues(self.issues, self.n_windows)
         for name, members in self.groups.items():
             if members.shape != self.observed.shape:
                 raise DataError(
@@ -155,12 +151,13 @@ class Forecast:
 
     def take(self, windows: NDArray[np.integer] | NDArray[np.bool_] | slice) -> Forecast:
         """Some of the windows, in time order."""
-        return Forecast(
-            self.quantiles[windows],
-            self.levels,
-            self.observed[windows],
-            self.issues[windows],
-            {name: members[windows] for name, members in self.groups.items()},
+        observed, issues = self.observed[windows], self.issues[windows]
+        _check_issues(issues, len(observed))
+        return self._derive(
+            quantiles=self.quantiles[windows],
+            observed=observed,
+            issues=issues,
+            groups={name: members[windows] for name, members in self.groups.items()},
         )
 
     def followed_by(self, later: Forecast) -> Forecast:
@@ -179,3 +176,22 @@ class Forecast:
     def with_quantiles(self, quantiles: Floats) -> Forecast:
         """The same windows and observations under other quantiles."""
         return replace(self, quantiles=quantiles)
+
+    def without_observations(self) -> Forecast:
+        """The same forecast as if nothing were observed yet."""
+        return self._derive(observed=np.full_like(self.observed, np.nan))
+
+    def _derive(self, **changes: object) -> Forecast:
+        """The same forecast with other values of fields, which need no check."""
+        derived = object.__new__(Forecast)
+        for name, value in {**vars(self), **changes}.items():
+            object.__setattr__(derived, name, value)
+        return derived
+
+
+def _check_issues(issues: NDArray[np.integer], n_windows: int) -> None:
+    if issues.shape != (n_windows,) or (np.diff(issues) <= 0).any():
+        raise DataError(
+            f"issues have shape {issues.shape}, expected one ascending hour for each of "
+            f"{n_windows} windows"
+        )
