@@ -176,6 +176,34 @@ class Comparison:
         key = (row.entry.label, other.entry.label, score)
         return next((d for d in self.differences if (d.method, d.other, d.score) == key), None)
 
+    def verdicts(self) -> list[str]:
+        """Sentences on the gain of the selected method and how sure it is; none without one."""
+        if self.chosen < 0:
+            return []
+        row = self.rows[self.chosen]
+        why = "lowest mean pinball loss of the tuned methods on the calibrate split, which decides"
+        lines = [f"★ {row.entry.label}: {why} before any test value is read"]
+        for score, name in (("mae", "MAE"), ("pinball", "mean pinball loss")):
+            best = self.best_reference(score, row.entry.wanted)
+            rivals = [best] if best is not None else []
+            rivals += [
+                rival
+                for rival in self.rows
+                if rival.entry.parameters == "default"
+                and row.entry.method in {rival.entry.method, "ensemble"}
+            ]
+            for rival in rivals:
+                gap = self.against(row, rival, score)
+                if gap is None:
+                    continue
+                to_percent = 100 / rival.scores[score]
+                lines.append(
+                    f"{name} against {rival.entry.label}: {gap.mean * to_percent:+.1f} % "
+                    f"[{gap.low * to_percent:+.1f}, {gap.high * to_percent:+.1f}], "
+                    f"p {gap.p_text}: {gap.verdict}"
+                )
+        return lines
+
 
 def compare(entries: Sequence[Entry], *, coverage: float, seasonal_scale: float) -> Comparison:
     """Scores of every method and the differences between them.

@@ -12,7 +12,12 @@ import numpy as np
 from paretocast.benchmarking.comparison import Comparison, Entry, compare
 from paretocast.benchmarking.configs import DEFAULT, NONE, TUNED, TrainedConfig
 from paretocast.benchmarking.plan import ENSEMBLE, BenchmarkPlan
-from paretocast.benchmarking.retraining import OUT_OF_SAMPLE, TEST, plan_retraining, train_and_forecast
+from paretocast.benchmarking.retraining import (
+    OUT_OF_SAMPLE,
+    TEST,
+    plan_retraining,
+    train_and_forecast,
+)
 from paretocast.benchmarking.test_split import hash_of_test
 from paretocast.calibration import OnlineCalibrator, choose_by_name, walk_forward
 from paretocast.calibration.ensemble import average_levels

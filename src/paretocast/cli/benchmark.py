@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,11 +13,10 @@ from paretocast.models.baselines.catalogue import BASELINES
 from paretocast.search.models import MODELS
 
 if TYPE_CHECKING:
-    from paretocast.benchmarking import BenchmarkPlan, BenchmarkResult, Comparison, Row
-    from paretocast.settings import TuneSettings
+    from paretocast.api.evaluation import SavedBenchmark
+    from paretocast.benchmarking import BenchmarkPlan, Row
 
 WHAT, HOW, PLACE = "What is compared", "How it is done", "Data, place and device"
-TEST_STEPS = 20
 
 
 def benchmark(
@@ -147,64 +145,70 @@ def benchmark(
 
       paretocast benchmark --dataset heat --models NHITS_Q --seeds 3 --methods tuned,ridge
     """
-    from paretocast.benchmarking import plan_benchmark, run_benchmark
+    from paretocast.api.evaluation import QUICK_STEPS, execute_benchmark, prepare_benchmark
     from paretocast.cli.display import print_note, print_notes
     from paretocast.cli.progress import BenchmarkProgress
     from paretocast.study.interruption import StopRequest
-    from paretocast.study.parallel import default_threads
-    from paretocast.training import TrainingInterrupted, use_threads
-    from paretocast.workspace.files import create_folder
+    from paretocast.training import TrainingInterrupted
 
     if refit not in {None, "train+validation"}:
         raise SettingsError(f"--refit is {refit!r}, expected train+validation")
     workspace = workspace / "test" if test else workspace
-    groups, references = _split_methods(_split(methods))
-    given = _given_settings(
-        settings, dataset=dataset, data_dir=data_dir, device=device, threads=threads
-    )
-    parameters = _find_all(given, _split(models), workspace=workspace, runs=run or [], test=test)
-    plan = plan_benchmark(
-        parameters,
-        groups=groups,
-        references=references,
-        calibrators=_split(calibrator),
-        static=static,
-        n_seeds=seeds,
+    plan = prepare_benchmark(
+        dataset,
+        _split(models),
+        methods=_split(methods),
+        runs=run or [],
+        seeds=seeds,
         refit=refit is not None,
         retrain_days=retrain_every,
-        most_members=members,
+        calibrators=_split(calibrator),
+        static=static,
+        members=members,
+        steps=QUICK_STEPS if test else None,
+        settings=settings,
+        data_dir=data_dir,
+        workspace=workspace,
+        device=device,
+        threads=threads,
     )
-    _say_plan(plan)
-    use_threads(threads or default_threads())
-    kept = workspace / "benchmarks" / "forecasts"
-    create_folder(kept)
-    if again:
-        _forget(kept)
+    _print_plan(plan)
     try:
         with (
             StopRequest(lambda text: print_note(text, kind="")) as stop,
             BenchmarkProgress() as progress,
         ):
-            proof = run_benchmark(
-                plan, kept_in=kept, device=device, observer=progress, should_stop=stop
+            saved = execute_benchmark(
+                plan,
+                workspace=workspace,
+                device=device,
+                threads=threads,
+                forget=again,
+                observer=progress,
+                should_stop=stop,
             )
     except TrainingInterrupted:
         stderr_console().print(
             "stopped; finished trainings are kept, the same command goes on from there"
         )
         raise typer.Exit(1) from None
-    print_benchmark(proof)
-    print_notes(proof.plan.task.assumptions)
-    _save(proof, workspace)
+    print_benchmark(saved)
+    print_notes(plan.task.assumptions)
+    stderr_console().print(
+        f"\nresults in {saved.folder}\n  metrics.json, metrics.csv, predictions.csv.gz, "
+        f"benchmark.html\nall benchmarks in {saved.history}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
-def print_benchmark(proof: BenchmarkResult) -> None:
-    """The table of scores, the differences that matter, and what was chosen."""
+def print_benchmark(saved: SavedBenchmark) -> None:
+    """Print the scores, the selected method and the differences that matter."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    plan, comparison = proof.plan, proof.comparison
+    plan, comparison = saved.result.plan, saved.result.comparison
     task, console = plan.task, stdout_console()
     n_points = int(comparison.rows[0].scores["n"])
     first, last = task.issue_times("test")[[0, -1]]
@@ -225,39 +229,10 @@ def print_benchmark(proof: BenchmarkResult) -> None:
         style = "bold green" if i == comparison.chosen else None
         table.add_row(*_cells(row, chosen=i == comparison.chosen), style=style)
     console.print(table)
-    for sentence in verdicts(comparison):
+    for sentence in saved.verdicts:
         console.print(escape(sentence), highlight=False)
-    for note in proof.notes:
+    for note in saved.result.notes:
         stderr_console().print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
-
-
-def verdicts(comparison: Comparison) -> list[str]:
-    """What the chosen method gains and how sure that is, in sentences."""
-    if comparison.chosen < 0:
-        return []
-    row = comparison.rows[comparison.chosen]
-    why = "lowest mean pinball loss of the tuned methods on the calibrate split, which decides"
-    lines = [f"★ {row.entry.label}: {why} before any test value is read"]
-    for score, name in (("mae", "MAE"), ("pinball", "mean pinball loss")):
-        best = comparison.best_reference(score, row.entry.wanted)
-        others = [best] if best is not None else []
-        others += [
-            other
-            for other in comparison.rows
-            if other.entry.parameters == "default"
-            and row.entry.method in {other.entry.method, "ensemble"}
-        ]
-        for other in others:
-            found = comparison.against(row, other, score)
-            if found is None:
-                continue
-            lines.append(
-                f"{name} against {other.entry.label}: {100 * found.mean / other.scores[score]:+.1f}"
-                f" % [{100 * found.low / other.scores[score]:+.1f}, "
-                f"{100 * found.high / other.scores[score]:+.1f}], "
-                f"p {found.p_text}: {found.verdict}"
-            )
-    return lines
 
 
 def _cells(row: Row, *, chosen: bool) -> list[str]:
@@ -282,13 +257,13 @@ def _cells(row: Row, *, chosen: bool) -> list[str]:
     ]
 
 
-def _say_plan(plan: BenchmarkPlan) -> None:
+def _print_plan(plan: BenchmarkPlan) -> None:
     from rich.markup import escape
 
     console = stderr_console()
-    for one in plan.configs:
+    for config in plan.configs:
         console.print(
-            f"[bold]{one.model}[/bold] {escape(one.source)}", highlight=False, soft_wrap=True
+            f"[bold]{config.model}[/bold] {escape(config.source)}", highlight=False, soft_wrap=True
         )
     if "ensemble" in plan.groups and plan.members is None:
         console.print(
@@ -297,102 +272,5 @@ def _say_plan(plan: BenchmarkPlan) -> None:
         )
 
 
-def _save(proof: BenchmarkResult, workspace: Path) -> None:
-    """Write everything about a proof and say where."""
-    from paretocast.benchmarking import append_history, save_benchmark
-    from paretocast.report import benchmark_page
-    from paretocast.workspace import files
-
-    task, now = proof.plan.task, datetime.now(UTC)
-    created = now.isoformat(timespec="seconds")
-    folder = workspace / "benchmarks" / f"{task.series.name}_{now:%Y%m%d-%H%M%S}"
-    notes = task.assumptions
-    files.save_text(
-        folder / "benchmark.html",
-        benchmark_page(proof, verdicts=verdicts(proof.comparison), notes=notes),
-    )
-    save_benchmark(folder, proof, created=created, assumptions=notes)
-    history = workspace / "benchmarks" / "history.csv"
-    append_history(
-        history,
-        proof.comparison.rows,
-        created=created,
-        folder=folder.name,
-        dataset=task.series.name,
-        test_sha256=proof.plan.as_json()["test"]["sha256"],
-    )
-    stderr_console().print(
-        f"\nresults in {folder}\n  metrics.json, metrics.csv, predictions.csv.gz, benchmark.html\n"
-        f"all benchmarks in {history}",
-        highlight=False,
-        soft_wrap=True,
-    )
-
-
 def _split(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _split_methods(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Groups of methods, and references by name: all that are installed, if none is named."""
-    from paretocast.benchmarking import METHOD_GROUPS
-    from paretocast.models.baselines.catalogue import installed_baselines
-
-    groups = [name for name in names if name in METHOD_GROUPS]
-    named = [name for name in names if name in BASELINES]
-    unknown = [name for name in names if name not in {*groups, *named}]
-    if unknown or not names:
-        raise SettingsError(
-            f"method {', '.join(unknown) or 'none'} is unknown, expected some of "
-            f"{', '.join((*METHOD_GROUPS, *BASELINES))}"
-        )
-    if named and "references" not in groups:
-        return (*groups, "references"), tuple(named)
-    return tuple(groups), installed_baselines()
-
-
-def _given_settings(file: Path | None, **options: Any) -> TuneSettings:  # noqa: ANN401
-    from paretocast.settings import load_settings
-
-    given = {key: str(v) if isinstance(v, Path) else v for key, v in options.items()}
-    return load_settings(file, given)
-
-
-def _find_all(
-    given: TuneSettings, models: tuple[str, ...], *, workspace: Path, runs: list[Path], test: bool
-) -> list[Any]:
-    """Parameters of every model; in a rehearsal with a handful of steps."""
-    from dataclasses import replace
-
-    from paretocast.benchmarking import find_config
-    from paretocast.data import find_spec
-    from paretocast.results.stored_study import StoredStudy
-    from paretocast.search.models import model_name
-
-    name = find_spec(given.dataset).name
-    wanted = tuple(dict.fromkeys(model_name(model) for model in models))
-    if not wanted:
-        raise SettingsError("--models names no model")
-    for path in runs:
-        if (model := StoredStudy.open(path).run.model) not in wanted:
-            raise SettingsError(f"--run {path} is a study of {model}, --models names none of it")
-    found = [
-        find_config(model, name, workspace=workspace, given=given, runs=runs) for model in wanted
-    ]
-    if not test:
-        return found
-    short = {"steps": TEST_STEPS, "epochs": None, "n_evaluations": 2}
-    return [
-        replace(
-            one,
-            settings=one.settings.model_copy(
-                update={"training": one.settings.training.model_copy(update=short)}
-            ),
-        )
-        for one in found
-    ]
-
-
-def _forget(kept: Path) -> None:
-    for path in kept.glob("*.npz"):
-        path.unlink()

@@ -15,10 +15,8 @@ from paretocast.cli.diagnose import (
     MembersOption,
     RunArgument,
     TrialOption,
-    open_forecast,
-    with_target_coverage,
 )
-from paretocast.cli.display import print_notes
+from paretocast.cli.display import print_note, print_notes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,21 +69,26 @@ def calibrate(
 
     [bold]paretocast calibrate hpo/results/NHITS_Q_demo[/bold]
     """
-    from paretocast.calibration import CALIBRATORS, check_method
-    from paretocast.results.calibrator_file import calibrate_stored
+    from paretocast.api.evaluation import calibrate as calibrate_study
+    from paretocast.calibration import CALIBRATORS
     from paretocast.workspace.progress import inspect_run
 
-    check_method(calibrator)
-    opened = open_forecast(run, trial, ensemble=ensemble, most=members, data_dir=data_dir)
-    opened = with_target_coverage(opened, target_coverage)
+    calibration = calibrate_study(
+        run,
+        calibrator,
+        trial=trial,
+        ensemble=ensemble,
+        members=members,
+        static=static,
+        target_coverage=target_coverage,
+        output=output,
+        data_dir=data_dir,
+        say=print_note,
+    )
+    opened, saved = calibration.opened, calibration.saved
     print_notes(opened.task.assumptions)
     if inspect_run(opened.run).n_running:
-        stderr_console().print(
-            f"[yellow]note[/yellow] {opened.run.study_name} is under way: it may still choose "
-            "another trial",
-            highlight=False,
-        )
-    saved = calibrate_stored(opened, calibrator, static=static, path=output)
+        print_note(f"{opened.run.study_name} is under way: it may still choose another trial")
     if saved.ensemble is not None:
         print_ensemble(opened, saved.ensemble)
     selection = saved.selection

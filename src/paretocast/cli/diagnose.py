@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paretocast.cli.console import stderr_console, stdout_console
-from paretocast.cli.display import print_notes
-from paretocast.errors import SettingsError
+from paretocast.cli.display import print_note, print_notes
 
 if TYPE_CHECKING:
     from paretocast.metrics.diagnostics import Diagnosis
-    from paretocast.results.calibrator_file import StoredCalibrator
-    from paretocast.results.forecasts import StoredForecast
 
 RunArgument = Annotated[
     Path,
@@ -87,50 +84,23 @@ def diagnose(
 
     [bold]paretocast diagnose hpo/results/NHITS_Q_demo[/bold]
     """
-    from paretocast.calibration import walk_forward
-    from paretocast.metrics.diagnostics import diagnose as diagnose_forecast
-    from paretocast.report import diagnosis_page
-    from paretocast.results.calibrator_file import load_fitted
-    from paretocast.results.groups import task_groupings
-    from paretocast.workspace import files
+    from paretocast.api.evaluation import diagnose as diagnose_study
 
-    if split not in {"tune", "calibrate"}:
-        raise SettingsError(f"split is {split!r}, expected tune or calibrate")
-    if calibrator is None:
-        opened = open_forecast(run, trial, ensemble=ensemble, most=members, data_dir=data_dir)
-        opened = with_target_coverage(opened, target_coverage)
-        forecast, subject = opened.forecast(split), f"{opened.subject}, {split} split"
-    else:
-        stored = load_fitted(calibrator)
-        opened = _open_stored(stored, calibrator, run, data_dir=data_dir)
-        alone = len(opened.members) == 1
-        if (ensemble and alone) or (trial is not None and not (alone and trial == opened.number)):
-            raise SettingsError(
-                f"{calibrator} belongs to {opened.subject}; leave out --trial and --ensemble"
-            )
-        opened = with_target_coverage(opened, target_coverage or stored.target_coverage)
-        forecast = walk_forward(stored.calibrator, opened.forecast(split)).forecast
-        subject = f"{opened.subject}, {split} split, calibrated by {stored.calibrator.name}"
-    print_notes(opened.task.assumptions)
-    diagnosis = diagnose_forecast(
-        forecast,
-        task_groupings(opened.task, split, forecast),
-        target=opened.settings.target_coverage,
+    diagnosed = diagnose_study(
+        run,
+        split=split,
+        trial=trial,
+        ensemble=ensemble,
+        members=members,
+        calibrator=calibrator,
+        target_coverage=target_coverage,
+        output=page,
+        data_dir=data_dir,
+        say=print_note,
     )
-    print_diagnosis(diagnosis, unit=opened.unit, subject=subject)
-    written = page or opened.run.page("diagnosis")
-    files.save_text(
-        written,
-        diagnosis_page(
-            diagnosis,
-            model=opened.run.model,
-            dataset=opened.run.dataset,
-            unit=opened.unit,
-            subject=subject,
-            notes=opened.task.assumptions,
-        ),
-    )
-    stderr_console().print(f"figures in {written}", highlight=False, soft_wrap=True)
+    print_notes(diagnosed.opened.task.assumptions)
+    print_diagnosis(diagnosed.diagnosis, unit=diagnosed.opened.unit, subject=diagnosed.subject)
+    stderr_console().print(f"figures in {diagnosed.path}", highlight=False, soft_wrap=True)
 
 
 def print_diagnosis(diagnosis: Diagnosis, *, unit: str, subject: str) -> None:
@@ -171,53 +141,3 @@ def print_diagnosis(diagnosis: Diagnosis, *, unit: str, subject: str) -> None:
     console.print(levels)
     if diagnosis.worst is not None:
         console.print(worst_sentence(diagnosis.worst, diagnosis.target), highlight=False)
-
-
-def open_forecast(
-    run: Path, trial: int | None, *, ensemble: bool, most: int | None, data_dir: Path | None
-) -> StoredForecast:
-    """The forecast that the options mean: of a trial, or of the ensemble."""
-    from paretocast.calibration.ensemble import MOST_MEMBERS
-    from paretocast.results.forecasts import open_ensemble, open_trial
-
-    if ensemble and trial is not None:
-        raise SettingsError("--trial and --ensemble exclude each other; give one of them")
-    if most is not None and not ensemble:
-        raise SettingsError("--members is for --ensemble")
-    if ensemble:
-        return open_ensemble(run, most=most or MOST_MEMBERS, data_dir=data_dir)
-    return open_trial(run, trial, data_dir=data_dir)
-
-
-def with_target_coverage(opened: StoredForecast, target_coverage: float | None) -> StoredForecast:
-    """The forecast with another interval to score; that of the study without one."""
-    from paretocast.metrics.scores import SAME_LEVEL, central_levels
-
-    if target_coverage is None:
-        return opened
-    if not 1.0 < target_coverage < 100.0:
-        raise SettingsError(f"target coverage is {target_coverage:g} %, expected between 1 and 100")
-    low, high = central_levels(target_coverage)
-    levels = opened.task.shape.levels
-    if low < levels[0] - SAME_LEVEL or high > levels[-1] + SAME_LEVEL:
-        stderr_console().print(
-            f"[yellow]note[/yellow] the {target_coverage:g} % interval lies beyond the stored "
-            f"levels, {levels[0]:g} to {levels[-1]:g}: its bounds are read from the tails that "
-            "these draw",
-            highlight=False,
-        )
-    return opened.with_target(target_coverage)
-
-
-def _open_stored(
-    stored: StoredCalibrator, path: Path, run: Path, *, data_dir: Path | None
-) -> StoredForecast:
-    """The forecast that a calibrator was fitted to."""
-    from paretocast.results.forecasts import open_members
-    from paretocast.results.stored_study import StoredStudy
-
-    study = StoredStudy.open(run)
-    study_name = study.run.study_name
-    if stored.study_name != study_name:
-        raise SettingsError(f"{path} belongs to {stored.study_name}, not to {study_name}")
-    return open_members(study, stored.members, data_dir=data_dir)

@@ -34,7 +34,10 @@ class LiveBar:
     """A bar on stderr while the context is open; it is drawn on a terminal only."""
 
     def __init__(
-        self, *columns: ProgressColumn, total: float | None, fields: Sequence[str]
+        self,
+        *columns: ProgressColumn,
+        total: float | None,
+        **fields: Any,  # noqa: ANN401 - of the columns
     ) -> None:
         self._console = stderr_console()
         self._live = self._console.is_terminal
@@ -71,9 +74,11 @@ class StudyProgress(LiveBar):
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
             total=n_trials,
-            fields=("best", "now", "left"),
+            completed=n_done,
+            best="",
+            now="",
+            left="",
         )
-        self._progress.update(self._bar, completed=n_done)
         self._n_trials = n_trials
         self._n_done = n_done
         self._limit = time_limit_seconds

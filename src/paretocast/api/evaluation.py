@@ -1,0 +1,585 @@
+"""Calibration, diagnosis and benchmark of tuned models, for notebooks and the command line."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from paretocast.api.study import Study
+from paretocast.benchmarking import (
+    METHOD_GROUPS,
+    append_history,
+    find_config,
+    plan_benchmark,
+    run_benchmark,
+    save_benchmark,
+)
+from paretocast.calibration import check_method, walk_forward
+from paretocast.calibration.ensemble import MOST_MEMBERS
+from paretocast.data import find_spec
+from paretocast.errors import SettingsError
+from paretocast.metrics import diagnostics
+from paretocast.metrics.scores import SAME_LEVEL, central_levels
+from paretocast.models.baselines.catalogue import BASELINES, installed_baselines
+from paretocast.report import benchmark_page, diagnosis_page
+from paretocast.results.calibrator_file import calibrate_stored, load_fitted
+from paretocast.results.forecasts import open_ensemble, open_members, open_trial
+from paretocast.results.groups import task_groupings
+from paretocast.results.stored_study import StoredStudy
+from paretocast.search.models import model_name
+from paretocast.settings import TuneSettings, load_settings
+from paretocast.study.parallel import default_threads
+from paretocast.training import use_threads
+from paretocast.workspace import files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from paretocast.benchmarking import BenchmarkPlan, BenchmarkResult, ModelConfig, Observer
+    from paretocast.calibration import Calibrator
+    from paretocast.metrics.diagnostics import Diagnosis
+    from paretocast.metrics.forecast import Forecast
+    from paretocast.results.calibrator_file import SavedCalibrator, StoredCalibrator
+    from paretocast.results.forecasts import StoredForecast
+
+QUICK_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A calibrator fitted to a stored forecast.
+
+    Attributes
+    ----------
+    opened : StoredForecast
+        The forecast that it corrects.
+    saved : SavedCalibrator
+        The choice among methods, and the file.
+    """
+
+    opened: StoredForecast
+    saved: SavedCalibrator
+
+    @property
+    def calibrator(self) -> Calibrator:
+        """The calibrator, fitted on the whole calibrate split."""
+        return self.saved.selection.calibrator
+
+    @property
+    def reason(self) -> str:
+        """Reason for this method, one sentence."""
+        return self.saved.selection.reason
+
+    @property
+    def path(self) -> Path:
+        """The JSON file that holds it."""
+        return self.saved.path
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Scores of the compared methods in cross-validation, `picp` in percent, a row each."""
+        return pd.DataFrame([asdict(row) for row in self.saved.selection.compared])
+
+    def forecast(self, split: str = "tune") -> Forecast:
+        """Return the corrected forecast; the tune split fitted no calibrator."""
+        return walk_forward(self.calibrator, self.opened.forecast(split)).forecast
+
+
+@dataclass(frozen=True)
+class DiagnosedForecast:
+    """A diagnosis with its page.
+
+    Attributes
+    ----------
+    subject : str
+        The forecast in words.
+    """
+
+    opened: StoredForecast
+    diagnosis: Diagnosis
+    subject: str
+    path: Path
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Coverage of every group, a row each: `grouping`, its `label`, `picp` with `low` and `high`
+        in percent, `mean_width` and `winkler` in target units, `n` and `n_windows`.
+        """
+        groups = [("all target times", self.diagnosis.overall)]
+        groups += [(b.name, group) for b in self.diagnosis.breakdowns for group in b.groups]
+        return pd.DataFrame([{"grouping": name, **asdict(group)} for name, group in groups])
+
+
+@dataclass(frozen=True)
+class SavedBenchmark:
+    """A benchmark with its files.
+
+    Attributes
+    ----------
+    folder : Path
+        Holds metrics.json, metrics.csv, predictions.csv.gz and benchmark.html.
+    history : Path
+        Table of all benchmarks of the workspace.
+    """
+
+    result: BenchmarkResult
+    folder: Path
+    history: Path
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Scores on the test split, a row for each method and calibrator; `chosen` without them."""
+        comparison = self.result.comparison
+        return pd.DataFrame(
+            [
+                {
+                    "method": row.entry.method,
+                    "parameters": row.entry.parameters,
+                    "calibrator": row.entry.calibrator,
+                    "chosen": i == comparison.chosen,
+                    **row.scores,
+                    "picp_low": row.picp_low,
+                    "picp_high": row.picp_high,
+                }
+                for i, row in enumerate(comparison.rows)
+            ]
+        )
+
+    @property
+    def verdicts(self) -> list[str]:
+        """Sentences on the gain of the chosen method and how sure it is."""
+        return self.result.comparison.verdicts()
+
+
+def calibrate(
+    study: Study | str | Path,
+    calibrator: str = "auto",
+    *,
+    trial: int | None = None,
+    ensemble: bool = False,
+    members: int | None = None,
+    static: bool = False,
+    target_coverage: float | None = None,
+    output: Path | None = None,
+    data_dir: str | Path | None = None,
+    say: Callable[[str], None] = lambda _text: None,
+) -> Calibration:
+    """Fit a calibrator on the calibrate split of a study and write it as JSON.
+
+    Parameters
+    ----------
+    study : Study or path
+        A study, its folder, or its `best_params_*.json`.
+    calibrator : str
+        "auto" for the lowest Winkler score in cross-validation, or the name of a method.
+    trial : int, optional
+        The chosen one without it.
+    ensemble : bool
+        Average trials on the front and tied with it, `members` at most.
+    static : bool
+        Leave methods that go on learning out of "auto".
+    target_coverage : float, optional
+        Percent; that of the study without it.
+    output : Path, optional
+        The file; in the folder of the study without it.
+    say : callable
+        Given sentences that a user should read.
+
+    Raises
+    ------
+    SettingsError
+        If an option is wrong.
+    StoreError
+        If the study, its forecasts or its data set are missing or have changed.
+
+    Examples
+    --------
+    >>> import paretocast
+    >>> calibration = paretocast.calibrate("hpo/results/NHITS_Q_demo")  # doctest: +SKIP
+    >>> calibration.table  # doctest: +SKIP
+    """
+    check_method(calibrator)
+    opened = open_forecast(study, trial, ensemble=ensemble, members=members, data_dir=data_dir)
+    opened = _aim(opened, target_coverage, say)
+    return Calibration(opened, calibrate_stored(opened, calibrator, static=static, path=output))
+
+
+def diagnose(
+    study: Study | str | Path,
+    *,
+    split: str = "calibrate",
+    trial: int | None = None,
+    ensemble: bool = False,
+    members: int | None = None,
+    calibrator: Path | None = None,
+    target_coverage: float | None = None,
+    output: Path | None = None,
+    data_dir: str | Path | None = None,
+    say: Callable[[str], None] = lambda _text: None,
+) -> DiagnosedForecast:
+    """Measure coverage and width by lead time, hour, weekday, month, demand and temperature.
+
+    Parameters
+    ----------
+    split : {"calibrate", "tune"}
+        The tune split chose the trial, the calibrate split did not.
+    calibrator : Path, optional
+        A file that `calibrate` wrote: its forecast is diagnosed as it corrects it.
+    output : Path, optional
+        The page; in the folder of the study without it.
+    study, trial, ensemble, members, target_coverage, data_dir, say
+        As of `calibrate`.
+
+    Raises
+    ------
+    SettingsError
+        If an option is wrong, or the calibrator belongs to another forecast.
+    StoreError
+        If the study, its forecasts or its data set are missing or have changed.
+
+    Examples
+    --------
+    >>> import paretocast
+    >>> paretocast.diagnose("hpo/results/NHITS_Q_demo").table  # doctest: +SKIP
+    """
+    if split not in {"tune", "calibrate"}:
+        raise SettingsError(f"split is {split!r}, expected tune or calibrate")
+    if calibrator is None:
+        opened = open_forecast(study, trial, ensemble=ensemble, members=members, data_dir=data_dir)
+        opened = _aim(opened, target_coverage, say)
+        forecast, subject = opened.forecast(split), f"{opened.subject}, {split} split"
+    else:
+        stored = load_fitted(calibrator)
+        opened = _open_calibrated(stored, calibrator, study, data_dir=data_dir)
+        alone = len(opened.members) == 1
+        if (ensemble and alone) or (trial is not None and not (alone and trial == opened.number)):
+            raise SettingsError(
+                f"{calibrator} belongs to {opened.subject}; leave out --trial and --ensemble"
+            )
+        opened = _aim(opened, target_coverage or stored.target_coverage, say)
+        forecast = walk_forward(stored.calibrator, opened.forecast(split)).forecast
+        subject = f"{opened.subject}, {split} split, calibrated by {stored.calibrator.name}"
+    diagnosis = diagnostics.diagnose(
+        forecast,
+        task_groupings(opened.task, split, forecast),
+        target=opened.settings.target_coverage,
+    )
+    path = output or opened.run.page("diagnosis")
+    page = diagnosis_page(
+        diagnosis,
+        model=opened.run.model,
+        dataset=opened.run.dataset,
+        unit=opened.unit,
+        subject=subject,
+        notes=opened.task.assumptions,
+    )
+    files.save_text(path, page)
+    return DiagnosedForecast(opened, diagnosis, subject, path)
+
+
+def benchmark(
+    dataset: str | Path = "demo",
+    models: Sequence[str] = ("NHITS_Q", "TFT_Q", "TIMESNET_Q"),
+    *,
+    methods: Sequence[str] = METHOD_GROUPS,
+    runs: Sequence[str | Path] = (),
+    seeds: int = 1,
+    refit: bool = False,
+    retrain_days: int | None = None,
+    calibrators: Sequence[str] = ("auto",),
+    static: bool = False,
+    members: int = MOST_MEMBERS,
+    steps: int | None = None,
+    settings: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    workspace: str | Path = "hpo",
+    device: str = "auto",
+    threads: int | None = None,
+) -> SavedBenchmark:
+    """Train tuned models again and score them on the test split, beside baselines.
+
+    Parameters
+    ----------
+    dataset : str or path
+        Name of a data set, or path of its TOML file.
+    models : sequence of str
+        The config of each comes from its newest study on the data set that nobody works on, else
+        from results/best_params_MODEL.json, else from the defaults.
+    methods : sequence of str
+        Some of "tuned", "default", "ensemble" and "references", or baselines by name.
+    runs : sequence of path
+        Studies to take configs from instead of the newest.
+    seeds : int
+        Trainings of each method; scores are their mean.
+    refit : bool
+        Learn from all hours before the test split.
+    retrain_days : int, optional
+        Train again after so many days of the test split.
+    calibrators : sequence of str
+        "auto" or names of methods; each gives rows of its own.
+    static : bool
+        Leave calibrators that go on learning out of "auto".
+    members : int
+        Trials in the ensemble at most.
+    steps : int, optional
+        Gradient steps of every training in place of those of the studies.
+    settings : path, optional
+        Settings file for models without a study.
+
+    Raises
+    ------
+    SettingsError
+        If an option is wrong.
+    StoreError
+        If a study has seen test hours or was made on other data.
+
+    Examples
+    --------
+    >>> import paretocast
+    >>> paretocast.benchmark("demo", models=["NHITS_Q"]).table  # doctest: +SKIP
+    """
+    plan = prepare_benchmark(
+        dataset,
+        models,
+        methods=methods,
+        runs=runs,
+        seeds=seeds,
+        refit=refit,
+        retrain_days=retrain_days,
+        calibrators=calibrators,
+        static=static,
+        members=members,
+        steps=steps,
+        settings=settings,
+        data_dir=data_dir,
+        workspace=workspace,
+        device=device,
+        threads=threads,
+    )
+    return execute_benchmark(plan, workspace=Path(workspace), device=device, threads=threads)
+
+
+def prepare_benchmark(
+    dataset: str | Path,
+    models: Sequence[str],
+    *,
+    methods: Sequence[str],
+    runs: Sequence[str | Path],
+    seeds: int,
+    refit: bool,
+    retrain_days: int | None,
+    calibrators: Sequence[str],
+    static: bool,
+    members: int,
+    steps: int | None,
+    settings: str | Path | None,
+    data_dir: str | Path | None,
+    workspace: str | Path,
+    device: str,
+    threads: int | None,
+) -> BenchmarkPlan:
+    """Find the configs of the models and say what a benchmark will do; arguments as there."""
+    groups, baselines = split_methods(methods)
+    options = {
+        "dataset": str(dataset),
+        "data_dir": None if data_dir is None else str(data_dir),
+        "device": device,
+        "threads": threads,
+    }
+    stated = load_settings(None if settings is None else Path(settings), options)
+    configs = _find_configs(stated, models, workspace=Path(workspace), runs=[*map(Path, runs)])
+    if steps is not None:
+        configs = [_with_steps(config, steps) for config in configs]
+    return plan_benchmark(
+        configs,
+        groups=groups,
+        references=baselines,
+        calibrators=calibrators,
+        static=static,
+        n_seeds=seeds,
+        refit=refit,
+        retrain_days=retrain_days,
+        most_members=members,
+    )
+
+
+def execute_benchmark(
+    plan: BenchmarkPlan,
+    *,
+    workspace: Path,
+    device: str = "auto",
+    threads: int | None = None,
+    forget: bool = False,
+    observer: Observer | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> SavedBenchmark:
+    """Train, score and write down what a plan says; finished trainings are not made again.
+
+    Parameters
+    ----------
+    forget : bool
+        Make the trainings of earlier benchmarks in this workspace again.
+
+    Raises
+    ------
+    TrainingInterrupted
+        If `should_stop` said so; finished trainings are kept.
+    """
+    use_threads(threads or default_threads())
+    stored = workspace / "benchmarks" / "forecasts"
+    files.create_folder(stored)
+    if forget:
+        for path in stored.glob("*.npz"):
+            path.unlink()
+    result = run_benchmark(
+        plan,
+        kept_in=stored,
+        device=device,
+        observer=observer or _Silent(),
+        should_stop=should_stop,
+    )
+    return _save(result, workspace)
+
+
+def open_forecast(
+    study: Study | str | Path,
+    trial: int | None = None,
+    *,
+    ensemble: bool = False,
+    members: int | None = None,
+    data_dir: str | Path | None = None,
+) -> StoredForecast:
+    """Return the stored forecast of a trial of a study, or of its ensemble."""
+    if ensemble and trial is not None:
+        raise SettingsError("--trial and --ensemble exclude each other; give one of them")
+    if members is not None and not ensemble:
+        raise SettingsError("--members is for --ensemble")
+    stored, folder = _stored(study, data_dir)
+    if ensemble:
+        return open_ensemble(stored, most=members or MOST_MEMBERS, data_dir=folder)
+    return open_trial(stored, trial, data_dir=folder)
+
+
+def split_methods(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return groups of methods, and baselines: those named, else all that are installed.
+
+    Raises
+    ------
+    SettingsError
+        If a name is neither, or there is none.
+    """
+    groups = tuple(name for name in names if name in METHOD_GROUPS)
+    named = tuple(name for name in names if name in BASELINES)
+    unknown = [name for name in names if name not in {*groups, *named}]
+    if unknown or not names:
+        raise SettingsError(
+            f"method {', '.join(unknown) or 'none'} is unknown, expected some of "
+            f"{', '.join((*METHOD_GROUPS, *BASELINES))}"
+        )
+    if named and "references" not in groups:
+        return (*groups, "references"), named
+    return groups, installed_baselines()
+
+
+def _stored(
+    study: Study | str | Path, data_dir: str | Path | None
+) -> tuple[StoredStudy, Path | None]:
+    folder = None if data_dir is None else Path(data_dir)
+    if isinstance(study, Study):
+        return study.stored, folder or study.data_dir
+    return StoredStudy.open(Path(study)), folder
+
+
+def _aim(
+    opened: StoredForecast, target_coverage: float | None, say: Callable[[str], None]
+) -> StoredForecast:
+    """Return the forecast with another target interval; that of the study for None."""
+    if target_coverage is None:
+        return opened
+    if not 1.0 < target_coverage < 100.0:
+        raise SettingsError(f"target coverage is {target_coverage:g} %, expected between 1 and 100")
+    low, high = central_levels(target_coverage)
+    levels = opened.task.shape.levels
+    if low < levels[0] - SAME_LEVEL or high > levels[-1] + SAME_LEVEL:
+        say(
+            f"the {target_coverage:g} % interval lies beyond the stored levels, {levels[0]:g} to "
+            f"{levels[-1]:g}: its bounds are read from the tails that these draw"
+        )
+    return opened.with_target(target_coverage)
+
+
+def _open_calibrated(
+    fitted: StoredCalibrator,
+    path: Path,
+    study: Study | str | Path,
+    *,
+    data_dir: str | Path | None,
+) -> StoredForecast:
+    """Return the forecast that a calibrator was fitted to."""
+    stored, folder = _stored(study, data_dir)
+    study_name = stored.run.study_name
+    if fitted.study_name != study_name:
+        raise SettingsError(f"{path} belongs to {fitted.study_name}, not to {study_name}")
+    return open_members(stored, fitted.members, data_dir=folder)
+
+
+def _find_configs(
+    stated: TuneSettings, models: Sequence[str], *, workspace: Path, runs: list[Path]
+) -> list[ModelConfig]:
+    dataset = find_spec(stated.dataset).name
+    names = tuple(dict.fromkeys(model_name(model) for model in models))
+    if not names:
+        raise SettingsError("--models names no model")
+    for path in runs:
+        if (model := StoredStudy.open(path).run.model) not in names:
+            raise SettingsError(f"--run {path} is a study of {model}, --models names none of it")
+    return [
+        find_config(name, dataset, workspace=workspace, given=stated, runs=runs) for name in names
+    ]
+
+
+def _with_steps(config: ModelConfig, steps: int) -> ModelConfig:
+    n_evaluations = min(config.settings.training.n_evaluations, max(1, steps // 10))
+    short = {"steps": steps, "epochs": None, "n_evaluations": n_evaluations}
+    training = config.settings.training.model_copy(update=short)
+    return replace(config, settings=config.settings.model_copy(update={"training": training}))
+
+
+def _save(result: BenchmarkResult, workspace: Path) -> SavedBenchmark:
+    task, now = result.plan.task, datetime.now(UTC)
+    created = now.isoformat(timespec="seconds")
+    folder = workspace / "benchmarks" / f"{task.series.name}_{now:%Y%m%d-%H%M%S}"
+    history = workspace / "benchmarks" / "history.csv"
+    saved = SavedBenchmark(result, folder, history)
+    page = benchmark_page(result, verdicts=saved.verdicts, notes=task.assumptions)
+    files.save_text(folder / "benchmark.html", page)
+    save_benchmark(folder, result, created=created, assumptions=task.assumptions)
+    append_history(
+        history,
+        result.comparison.rows,
+        created=created,
+        folder=folder.name,
+        dataset=task.series.name,
+        test_sha256=result.plan.as_json()["test"]["sha256"],
+    )
+    return saved
+
+
+class _Silent:
+    """An observer that shows nothing."""
+
+    def planned(self, n_steps: int) -> None:
+        pass
+
+    def began(self, what: str) -> None:
+        pass
+
+    def advanced(self, step: int) -> None:
+        pass
+
+    def ended(self, what: str, *, n_steps: int, kept: bool) -> None:
+        pass
