@@ -157,6 +157,7 @@ def test_a_registered_baseline_is_scored_beside_every_study(tmp_path: Path) -> N
     settings = toy_settings()
     setup = TrainingSetup.from_settings(settings, make_task(), device="cpu")
     result = optimise(Study(settings, RunDirectory(tmp_path, MODEL, "small", "1"), setup), Watch())
+    assert result.outcome is not None
     assert BASELINE in result.outcome.references
 
 
