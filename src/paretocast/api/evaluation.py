@@ -106,8 +106,10 @@ class DiagnosedForecast:
 
     @property
     def table(self) -> pd.DataFrame:
-        """Coverage of every group, a row each: `grouping`, its `label`, `picp` with `low` and `high`
-        in percent, `mean_width` and `winkler` in target units, `n` and `n_windows`.
+        """Coverage of every group, a row each.
+
+        `picp` with its interval `low` and `high` in percent, `mean_width` and `winkler` in target
+        units, `n` values in `n_windows`.
         """
         groups = [("all target times", self.diagnosis.overall)]
         groups += [(b.name, group) for b in self.diagnosis.breakdowns for group in b.groups]
