@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from paretocast.benchmarking import (
     run_benchmark,
     save_benchmark,
 )
-from paretocast.calibration import check_method, walk_forward
+from paretocast.calibration import IntervalScores, check_method, walk_forward
 from paretocast.calibration.ensemble import MOST_MEMBERS
 from paretocast.data import find_spec
 from paretocast.errors import SettingsError
@@ -81,8 +81,12 @@ class Calibration:
 
     @property
     def table(self) -> pd.DataFrame:
-        """Scores of the compared methods in cross-validation, `picp` in percent, a row each."""
-        return pd.DataFrame([asdict(row) for row in self.saved.selection.compared])
+        """Scores of the compared methods in cross-validation, `picp` in percent, a row each.
+
+        Empty where the split is too short to compare methods.
+        """
+        rows = [asdict(row) for row in self.saved.selection.compared]
+        return pd.DataFrame(rows, columns=[field.name for field in fields(IntervalScores)])
 
     def forecast(self, split: str = "tune") -> Forecast:
         """Return the corrected forecast; the tune split fitted no calibrator."""

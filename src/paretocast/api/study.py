@@ -14,10 +14,9 @@ from paretocast.results.stored_study import StoredStudy
 from paretocast.study.repeats import average_over_seeds
 
 if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
-
     from paretocast.data.task import Task
     from paretocast.metrics.forecast import Forecast
+    from paretocast.report.figures import Figure
     from paretocast.results.forecasts import StoredForecast
     from paretocast.search.space import Config
     from paretocast.training.trial import TrialRecord

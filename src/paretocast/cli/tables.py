@@ -9,7 +9,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from paretocast.cli.console import significant, stderr_console, stdout_console
-from paretocast.metrics.scores import central_levels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,6 +125,8 @@ def _score_cells(
 
 def print_levels(second: SecondStage) -> None:
     """The levels of the interval, and its scores where they were fitted and on fresh hours."""
+    from paretocast.metrics.scores import central_levels
+
     content = second.content
     console = stdout_console()
     console.print(

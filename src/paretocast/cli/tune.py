@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from paretocast.cluster.local_workers import STORAGE_VARIABLE
+from paretocast.cluster import STORAGE_VARIABLE
 from paretocast.errors import SettingsError
 from paretocast.search.models import MODELS
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from typing import Self
 
 PARENT_VARIABLE = "PARETOCAST_PARENT"
-STORAGE_VARIABLE = "PARETOCAST_STORAGE"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from paretocast.cluster.local_workers import STORAGE_VARIABLE, LocalWorkers, is_orphan
+from paretocast.cluster import STORAGE_VARIABLE
+from paretocast.cluster.local_workers import LocalWorkers, is_orphan
 from paretocast.errors import ExecutionError, StoreError
 from paretocast.study.study import Observer, Study
 from paretocast.study.worker_reports import Reporter, load_report
