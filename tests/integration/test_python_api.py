@@ -142,6 +142,7 @@ def test_it_is_calibrated_diagnosed_and_benchmarked(study: paretocast.Study) -> 
         next((workspace / "data").glob("north-*/north.toml")),
         ["NHITS_Q"],
         methods=["tuned", "ridge"],
+        calibrators=["cqr"],
         workspace=workspace,
         threads=1,
     )
