@@ -54,7 +54,7 @@ class Registry(Mapping[str, T]):
         self._entries[name] = entry
 
     def __contains__(self, name: object) -> bool:
-        """Whether there is an entry of this name; the mapping's own test would raise."""
+        """Return whether there is an entry of this name; the mapping's own test would raise."""
         return name in self._entries
 
     def __getitem__(self, name: str) -> T:

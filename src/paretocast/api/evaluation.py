@@ -17,6 +17,7 @@ from paretocast.benchmarking import (
     plan_benchmark,
     run_benchmark,
     save_benchmark,
+    split_methods,
 )
 from paretocast.calibration import IntervalScores, check_method, walk_forward
 from paretocast.calibration.ensemble import MOST_MEMBERS
@@ -24,7 +25,6 @@ from paretocast.data import find_spec
 from paretocast.errors import SettingsError
 from paretocast.metrics import diagnostics
 from paretocast.metrics.scores import SAME_LEVEL, central_levels
-from paretocast.models.baselines.catalogue import BASELINES, installed_baselines
 from paretocast.report import benchmark_page, diagnosis_page
 from paretocast.results.calibrator_file import calibrate_stored, load_fitted
 from paretocast.results.forecasts import open_ensemble, open_members, open_trial
@@ -468,27 +468,6 @@ def open_forecast(
     if ensemble:
         return open_ensemble(stored, most=members or MOST_MEMBERS, data_dir=folder)
     return open_trial(stored, trial, data_dir=folder)
-
-
-def split_methods(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return groups of methods, and baselines: those named, else all that are installed.
-
-    Raises
-    ------
-    SettingsError
-        If a name is neither, or there is none.
-    """
-    groups = tuple(name for name in names if name in METHOD_GROUPS)
-    named = tuple(name for name in names if name in BASELINES)
-    unknown = [name for name in names if name not in {*groups, *named}]
-    if unknown or not names:
-        raise SettingsError(
-            f"method {', '.join(unknown) or 'none'} is unknown, expected some of "
-            f"{', '.join((*METHOD_GROUPS, *BASELINES))}"
-        )
-    if named and "references" not in groups:
-        return (*groups, "references"), named
-    return groups, installed_baselines()
 
 
 def _stored(

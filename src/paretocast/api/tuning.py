@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paretocast.cluster.local_workers import has_parent
 from paretocast.data.spec import find_spec
 from paretocast.errors import ParetocastError, SettingsError, StoreError
 from paretocast.settings import TuneSettings, continue_settings, load_settings
@@ -246,7 +245,7 @@ def work(
 
         result = parallel.work(settings, run, task, index=index, should_stop=stop)
     goes_on = False
-    if result.ended_by in COMPLETE and not has_parent(os.environ):
+    if result.ended_by in COMPLETE and not parallel.has_parent(os.environ):
         with StudyLock(run.lock):
             if not _is_concluded(run, settings):
                 conclude(result, settings, run, task, display=display)

@@ -19,7 +19,7 @@ from paretocast.benchmarking.files import (
     prediction_table,
     save_benchmark,
 )
-from paretocast.benchmarking.plan import METHOD_GROUPS, BenchmarkPlan, plan_benchmark
+from paretocast.benchmarking.plan import METHOD_GROUPS, BenchmarkPlan, plan_benchmark, split_methods
 from paretocast.benchmarking.retraining import RetrainingPeriod, plan_retraining, train_and_forecast
 from paretocast.benchmarking.run import BenchmarkResult, Observer, calibrate_test, run_benchmark
 
@@ -45,5 +45,6 @@ __all__ = [
     "prediction_table",
     "run_benchmark",
     "save_benchmark",
+    "split_methods",
     "train_and_forecast",
 ]

@@ -17,6 +17,7 @@ from paretocast.benchmarking.test_split import (
 from paretocast.calibration import check_method
 from paretocast.calibration.ensemble import Members, choose_members
 from paretocast.errors import SettingsError, StoreError
+from paretocast.models.baselines.catalogue import BASELINES, installed_baselines
 from paretocast.results.groups import forecast_of
 
 if TYPE_CHECKING:
@@ -121,6 +122,27 @@ class BenchmarkPlan:
                 for i, weight in zip(self.members.indices, self.members.weights, strict=True)
             ],
         }
+
+
+def split_methods(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return groups of methods, and baselines: those named, else all that are installed.
+
+    Raises
+    ------
+    SettingsError
+        If a name is neither, or there is none.
+    """
+    groups = tuple(name for name in names if name in METHOD_GROUPS)
+    named = tuple(name for name in names if name in BASELINES)
+    unknown = [name for name in names if name not in {*groups, *named}]
+    if unknown or not names:
+        raise SettingsError(
+            f"method {', '.join(unknown) or 'none'} is unknown, expected some of "
+            f"{', '.join((*METHOD_GROUPS, *BASELINES))}"
+        )
+    if named and "references" not in groups:
+        return (*groups, "references"), named
+    return groups, installed_baselines()
 
 
 def plan_benchmark(

@@ -435,7 +435,7 @@ def parse_duration(text: str) -> float:
 
 
 def _n_workers(workers: int | None, per_device: int | None) -> int | None:
-    """How many processes share the study; None for the default."""
+    """Number of processes that share the study; None for the default."""
     if per_device is None:
         return workers
     if workers is not None:

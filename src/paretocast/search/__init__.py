@@ -1,1 +1,1 @@
-"""What is searched, by which objectives, which config comes next and which is chosen."""
+"""Spaces, objectives, samplers, the Pareto front and the selection of a trial."""

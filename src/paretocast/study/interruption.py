@@ -36,7 +36,7 @@ class StopRequest:
         self._earlier_hook = sys.unraisablehook
 
     def __call__(self) -> bool:
-        """Whether a stop was requested; raises KeyboardInterrupt if it was twice."""
+        """Return whether a stop was requested; raise KeyboardInterrupt if it was twice."""
         if self._at_once:
             raise KeyboardInterrupt
         return self._requested

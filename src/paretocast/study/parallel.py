@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from paretocast.cluster import STORAGE_VARIABLE
-from paretocast.cluster.local_workers import LocalWorkers, is_orphan
+from paretocast.cluster.local_workers import LocalWorkers, has_parent, is_orphan
 from paretocast.errors import ExecutionError, StoreError
 from paretocast.study.study import Observer, Study
 from paretocast.study.worker_reports import Reporter, load_report
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from paretocast.study.study import StudyResult
     from paretocast.study.worker_reports import WorkerReport
     from paretocast.workspace.files import RunDirectory
+
+__all__ = ["WorkersObserver", "default_threads", "has_parent", "open_study", "optimise", "work"]
 
 THREADS_VARIABLE = "OMP_NUM_THREADS"
 SECONDS_BETWEEN_LOOKS = 0.5
