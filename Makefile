@@ -8,6 +8,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DEVELOPED := $(VENV)/.installed-dev
 TUNE_DEMO ?= --settings examples/demo.toml
 PYTEST_ARGS ?=
 
@@ -21,31 +22,31 @@ help:  ## list what can be made
 demo: $(INSTALLED)  ## install, then tune N-HiTS on the generated demo series (a few minutes)
 	$(BIN)/paretocast tune $(TUNE_DEMO)
 
-test: $(INSTALLED)  ## install, then run the fast tests
+test: $(DEVELOPED)  ## install, then run the fast tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-slow: $(INSTALLED)  ## run the tests that take more than five seconds each
+test-slow: $(DEVELOPED)  ## run the tests that take more than five seconds each
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
-test-cluster: $(INSTALLED)  ## run the tests on a real Slurm and a real PostgreSQL, where there are any
+test-cluster: $(DEVELOPED)  ## run the tests on a real Slurm and a real PostgreSQL, where there are any
 	$(BIN)/python -m pytest $$(grep -rlE "mark\.(slurm|postgres)" tests --include="*.py") \
 		-m "(slurm or postgres) and not slow" $(PYTEST_ARGS) || [ $$? -eq 5 ]
 
-check: $(INSTALLED)  ## format, lint, types and the fast tests; changes nothing
+check: $(DEVELOPED)  ## format, lint, types and the fast tests; changes nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-format: $(INSTALLED)  ## format the code and apply the safe lint fixes
+format: $(DEVELOPED)  ## format the code and apply the safe lint fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-constraints: $(INSTALLED)  ## pin what is installed now in constraints.txt
+constraints: $(DEVELOPED)  ## pin what is installed now in constraints.txt
 	@{ sed '/^#/!d' constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable \
 		| grep -v '^pip==' | sed 's/+cpu$$//'; } > constraints.new
 	mv constraints.new constraints.txt
-	touch $(INSTALLED)
+	touch $(INSTALLED) $(DEVELOPED)
 
 clean:  ## remove the environment, builds and caches, never results
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -60,5 +61,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 		echo "Paretocast needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; exit 1; }
 	@[ -x $(BIN)/python ] || { echo "creating $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing the pinned dependencies (some minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(DEVELOPED): $(INSTALLED)
+	@echo "installing what development needs beside them"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@

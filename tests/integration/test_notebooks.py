@@ -14,7 +14,7 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "docs" / "notebooks").glob("*.ip
 def test_there_are_notebooks_and_every_cell_of_theirs_has_been_executed() -> None:
     assert len(NOTEBOOKS) >= 2
     for path in NOTEBOOKS:
-        cells = nbformat.read(path, as_version=4).cells
+        cells = nbformat.read(path, as_version=4).cells  # type: ignore[no-untyped-call]
         assert all(cell.execution_count for cell in cells if cell.cell_type == "code"), path.name
 
 
@@ -24,5 +24,5 @@ def test_there_are_notebooks_and_every_cell_of_theirs_has_been_executed() -> Non
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2] / "src"))
-    notebook = nbformat.read(path, as_version=4)
+    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": tmp_path}}).execute()

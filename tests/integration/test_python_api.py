@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from commands import exit_code
 from paretocast.errors import DataError, SettingsError
 from studies import SMALL_SPACE
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "trials": 3,
     "seed": 1,
     "threads": 1,
@@ -65,7 +66,7 @@ def test_the_public_names_are_those_that_are_documented() -> None:
         assert callable(getattr(paretocast, name))
         assert f"`{name}" in documented or f"{name}." in documented, name
     with pytest.raises(AttributeError, match="has no attribute 'tuna'"):
-        _ = paretocast.tuna  # type: ignore[attr-defined]
+        _ = paretocast.tuna
 
 
 def test_no_module_bears_a_public_name() -> None:
@@ -165,7 +166,7 @@ def test_a_polars_frame_is_read_as_a_pandas_frame() -> None:
     polars = pytest.importorskip("polars")
     frame = small_frame()
     other = polars.DataFrame({name: frame[name].to_list() for name in frame})
-    given = {"target": "MW", "time": "hour", "name": "north"}
+    given: dict[str, Any] = {"target": "MW", "time": "hour", "name": "north"}
     read = paretocast.Dataset.from_frame(other, **given)
     expected = paretocast.Dataset.from_frame(frame, **given)
     np.testing.assert_array_equal(read.series.values, expected.series.values)
