@@ -146,10 +146,27 @@ def test_it_is_calibrated_diagnosed_and_benchmarked(study: paretocast.Study) -> 
         calibrators=["cqr"],
         workspace=workspace,
         threads=1,
+        progress=False,
     )
     assert set(saved.table["method"]) == {"NHITS_Q", "ridge"}
     assert saved.table["chosen"].sum() == 1
     assert saved.verdicts
+
+
+def test_bars_move_with_trials_and_trainings(
+    study: paretocast.Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = study.folder.parents[1]
+    spec = next((workspace / "data").glob("north-*/north.toml"))
+    small = {key: SMALL[key] for key in ("seed", "threads", "device", "task", "training", "space")}
+    paretocast.tune(spec, trials=1, workspace=workspace / "bars", study_id="bar", **small)
+    paretocast.benchmark(
+        spec, ["NHITS_Q"], methods=["tuned"], calibrators=["none"], workspace=workspace / "bars"
+    )
+    said = capsys.readouterr().err
+    assert "trials: 100%" in said
+    assert "best MAE" in said
+    assert "benchmark: 100%" in said
 
 
 def test_the_same_frame_is_written_once(tmp_path: Path) -> None:

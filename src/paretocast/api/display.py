@@ -145,6 +145,44 @@ class TrialBar:
         self._bar.refresh()
 
 
+class TrainingBar:
+    """An observer of a benchmark that moves a bar over the gradient steps of all trainings."""
+
+    def __init__(self, *, visible: bool) -> None:
+        self._bar = _bar_class()(desc="benchmark", unit="step", disable=not visible)
+        self._n_before = self._n_of_config = self._last_step = 0
+
+    def planned(self, n_steps: int) -> None:
+        """Take the number of steps of all trainings."""
+        self._bar.total = n_steps
+
+    def began(self, what: str) -> None:
+        """Name the training."""
+        self._n_of_config = self._last_step = 0
+        self._bar.set_postfix_str(what)
+
+    def advanced(self, step: int) -> None:
+        """Move the bar; a later training of the same config counts from 0 again."""
+        if step < self._last_step:
+            self._n_of_config += self._last_step
+        self._last_step = step
+        self._move_to(self._n_before + self._n_of_config + step)
+
+    def ended(self, what: str, *, n_steps: int, kept: bool) -> None:
+        """Count the training."""
+        del what, kept
+        self._n_before += n_steps
+        self._move_to(self._n_before)
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        self._bar.close()
+
+    def _move_to(self, n_steps: int) -> None:
+        self._bar.n = n_steps
+        self._bar.refresh()
+
+
 def _bar_class() -> type[tqdm[Any]]:
     """Return the bar with widgets in a notebook that has them, the one in text elsewhere."""
     if importlib.util.find_spec("ipywidgets") is None:

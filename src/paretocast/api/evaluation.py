@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from paretocast.api.display import TrainingBar
 from paretocast.api.study import Study
 from paretocast.benchmarking import (
     METHOD_GROUPS,
@@ -305,6 +307,7 @@ def benchmark(
     workspace: str | Path = "hpo",
     device: str = "auto",
     threads: int | None = None,
+    progress: bool = True,
 ) -> SavedBenchmark:
     """Train tuned models again and score them on the test split, beside baselines.
 
@@ -335,6 +338,8 @@ def benchmark(
         Gradient steps of every training in place of those of the studies.
     settings : path, optional
         Settings file for models without a study.
+    progress : bool
+        Whether there is a progress bar.
 
     Raises
     ------
@@ -366,7 +371,10 @@ def benchmark(
         device=device,
         threads=threads,
     )
-    return execute_benchmark(plan, workspace=Path(workspace), device=device, threads=threads)
+    with closing(TrainingBar(visible=progress)) as bar:
+        return execute_benchmark(
+            plan, workspace=Path(workspace), device=device, threads=threads, observer=bar
+        )
 
 
 def prepare_benchmark(
@@ -419,8 +427,8 @@ def execute_benchmark(
     workspace: Path,
     device: str = "auto",
     threads: int | None = None,
+    observer: Observer,
     forget: bool = False,
-    observer: Observer | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> SavedBenchmark:
     """Train, score and write down what a plan says; finished trainings are not made again.
@@ -445,7 +453,7 @@ def execute_benchmark(
         plan,
         kept_in=stored,
         device=device,
-        observer=observer or _Silent(),
+        observer=observer,
         should_stop=should_stop,
     )
     return _save(result, workspace)
@@ -552,19 +560,3 @@ def _save(result: BenchmarkResult, workspace: Path) -> SavedBenchmark:
         test_sha256=result.plan.as_json()["test"]["sha256"],
     )
     return saved
-
-
-class _Silent:
-    """An observer that shows nothing."""
-
-    def planned(self, n_steps: int) -> None:
-        pass
-
-    def began(self, what: str) -> None:
-        pass
-
-    def advanced(self, step: int) -> None:
-        pass
-
-    def ended(self, what: str, *, n_steps: int, kept: bool) -> None:
-        pass
