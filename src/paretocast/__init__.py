@@ -16,7 +16,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from paretocast.api.evaluation import benchmark, calibrate, diagnose
+    from paretocast.api.evaluation import benchmark
+    from paretocast.api.intervals import calibrate, diagnose
     from paretocast.api.study import Study, load_study
     from paretocast.api.tuning import tune
     from paretocast.data.reading import Dataset, load_dataset
@@ -31,8 +32,8 @@ _HOMES = {
     "Study": "api.study",
     "TuneSettings": "settings",
     "benchmark": "api.evaluation",
-    "calibrate": "api.evaluation",
-    "diagnose": "api.evaluation",
+    "calibrate": "api.intervals",
+    "diagnose": "api.intervals",
     "load_dataset": "data.reading",
     "load_study": "api.study",
     "tune": "api.tuning",

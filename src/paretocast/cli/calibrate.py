@@ -69,7 +69,7 @@ def calibrate(
 
     [bold]paretocast calibrate hpo/results/NHITS_Q_demo[/bold]
     """
-    from paretocast.api.evaluation import calibrate as calibrate_study
+    from paretocast.api.intervals import calibrate as calibrate_study
     from paretocast.calibration import CALIBRATORS
     from paretocast.workspace.progress import inspect_run
 

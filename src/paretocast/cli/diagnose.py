@@ -84,7 +84,7 @@ def diagnose(
 
     [bold]paretocast diagnose hpo/results/NHITS_Q_demo[/bold]
     """
-    from paretocast.api.evaluation import diagnose as diagnose_study
+    from paretocast.api.intervals import diagnose as diagnose_study
 
     diagnosed = diagnose_study(
         run,

@@ -10,26 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import narwhals as nw
-import numpy as np
 import pandas as pd
 
 from paretocast.data.checks import Finding, Grid, check_grid
 from paretocast.data.demo import generate_demo
 from paretocast.data.parsing import examine_frame
-from paretocast.data.series import STEPS_PER_DAY, Calendar, Series, SplitDates
-from paretocast.data.spec import DatasetSpec, declare_dataset, find_spec, named_datasets
+from paretocast.data.series import Calendar, Series, SplitDates
+from paretocast.data.spec import DatasetSpec, declare_dataset, find_spec
 from paretocast.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from narwhals.typing import IntoDataFrame
-    from numpy.typing import NDArray
 
 DATA_DIR_VARIABLE = "PARETOCAST_DATA"
 DEMO_NAME = "demo"
-SEASONS = {"winter": (12, 1, 2), "spring": (3, 4, 5), "summer": (6, 7, 8), "autumn": (9, 10, 11)}
-PERIODS = ("train", "validation", "test")
 INDEX_COLUMN = "timestamp"
 DEFAULT_SPLITS = {"train": 0.6, "validation": 0.2}
 
@@ -132,45 +128,6 @@ class Dataset:
         return _accepted(spec, series, findings, place="the frame")
 
 
-@dataclass(frozen=True)
-class DatasetRow:
-    """A named set in a list.
-
-    Attributes
-    ----------
-    use_from, train_to, validation_to, test_to : str
-        As ISO dates; empty where the file or the shares of the split decide.
-    present : bool
-        The file is there; always so for a generated series.
-    """
-
-    name: str
-    target: str
-    unit: str
-    use_from: str
-    train_to: str
-    validation_to: str
-    test_to: str
-    file: str
-    present: bool
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One number or date that describes a data set.
-
-    Attributes
-    ----------
-    unit : str
-        Empty for a text and for a unitless number.
-    """
-
-    group: str
-    name: str
-    value: str | int | float
-    unit: str = ""
-
-
 def load_dataset(
     name_or_path: str | Path,
     *,
@@ -205,54 +162,6 @@ def check_dataset(
 ) -> tuple[Finding, ...]:
     """Every finding on a data set, errors first; arguments and refusals as `load_dataset`."""
     return _examine(name_or_path, data_dir=data_dir, covariates=covariates)[2]
-
-
-def list_datasets(data_dir: Path | None = None) -> tuple[DatasetRow, ...]:
-    """The named sets and whether their files are there."""
-    folder = _data_folder(data_dir)
-    rows = []
-    for name in named_datasets():
-        spec = find_spec(name)
-        splits = spec.splits
-        rows.append(
-            DatasetRow(
-                name=name,
-                target=spec.target,
-                unit=spec.unit,
-                use_from=_day(spec.use_from),
-                train_to=_day(splits.train_to),
-                validation_to=_day(splits.validation_to),
-                test_to=_day(splits.test_to or spec.use_to),
-                file="generated" if name == DEMO_NAME else str(spec.path),
-                present=name == DEMO_NAME
-                or (folder is not None and (folder / spec.path).is_file()),
-            )
-        )
-    return tuple(rows)
-
-
-def describe_dataset(dataset: Dataset) -> tuple[Fact, ...]:
-    """Range, target, seasons, autocorrelation, periods and covariates of a data set as facts."""
-    series = dataset.series
-    target, index, unit = series.values, series.index, series.unit
-    month = index.tz_convert(series.calendar.zone).month.to_numpy()
-    facts = [
-        Fact("range", "first hour", index[0].isoformat()),
-        Fact("range", "last hour", index[-1].isoformat()),
-        Fact("range", "hours", len(index)),
-        Fact("range", "time zone", series.calendar.zone),
-        Fact("target", "name", dataset.spec.target),
-        Fact("target", "missing", _percent_missing(target), "%"),
-        *(Fact("target", name, value, unit) for name, value in _moments(target).items()),
-    ]
-    for season, months in SEASONS.items():
-        in_season = target[np.isin(month, months)]
-        if not np.isnan(in_season).all():
-            moments = _moments(in_season)
-            facts += [Fact(season, name, moments[name], unit) for name in ("mean", "sd")]
-    for name, steps in (("24 h", STEPS_PER_DAY), ("168 h", 7 * STEPS_PER_DAY)):
-        facts.append(Fact("autocorrelation", name, _correlation(target[steps:], target[:-steps])))
-    return (*facts, *_describe_periods(dataset), *_describe_covariates(series))
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -395,7 +304,8 @@ def choose_covariates(spec: DatasetSpec, requested: Iterable[str] | None) -> tup
     return names
 
 
-def _data_folder(data_dir: Path | None) -> Path | None:
+def data_folder(data_dir: Path | None) -> Path | None:
+    """Return the folder of the data files: the one given, else that of the environment."""
     if data_dir is not None:
         return data_dir
     named = os.environ.get(DATA_DIR_VARIABLE)
@@ -410,7 +320,7 @@ def _locate(spec: DatasetSpec, data_dir: Path | None) -> Path:
     DataError
         If it is not there, with what was tried and where the data come from.
     """
-    folder = _data_folder(data_dir)
+    folder = data_folder(data_dir)
     origin = f" The data come from {spec.source}." if spec.source else ""
     if folder is None and not spec.path.is_absolute():
         raise DataError(
@@ -431,7 +341,7 @@ def _locate(spec: DatasetSpec, data_dir: Path | None) -> Path:
 def _load_calendar(spec: DatasetSpec, data_dir: Path | None) -> Calendar:
     school: tuple[tuple[dt.date, dt.date], ...] = ()
     if spec.school_holidays is not None:
-        folder = _data_folder(data_dir) or Path()
+        folder = data_folder(data_dir) or Path()
         school = load_school_holidays(folder / spec.school_holidays)
     return Calendar(zone=spec.zone, country=spec.holiday_country, school_holidays=school)
 
@@ -454,60 +364,3 @@ def _check_school_holidays(series: Series) -> tuple[Finding, ...]:
             "add the years to the file, or take school_holidays out of the set's TOML file",
         ),
     )
-
-
-def _describe_periods(dataset: Dataset) -> list[Fact]:
-    hour = pd.Timedelta(hours=1)
-    dates = dataset.dates
-    ends = (dates.train_to, dates.validation_to, dates.test_to)
-    starts = (dataset.series.index[0], ends[0] + hour, ends[1] + hour)
-    facts = []
-    for period, start, end in zip(PERIODS, starts, ends, strict=True):
-        facts += [
-            Fact(period, "first hour", start.isoformat()),
-            Fact(period, "last hour", end.isoformat()),
-            Fact(period, "hours", int((end - start) / hour) + 1),
-        ]
-    return facts
-
-
-def _describe_covariates(series: Series) -> list[Fact]:
-    facts = []
-    for covariate in series.covariates:
-        group = f"covariate {covariate.name}"
-        observed = ~np.isnan(covariate.values)
-        facts += [
-            Fact(group, "role", str(covariate.role)),
-            Fact(group, "missing", _percent_missing(covariate.values), "%"),
-            Fact(group, "last hour", series.index[np.flatnonzero(observed)[-1]].isoformat()),
-            Fact(group, "mean", float(covariate.values[observed].mean()), covariate.unit),
-            Fact(group, "correlation", _correlation(covariate.values, series.values)),
-        ]
-    return facts
-
-
-def _moments(values: NDArray[np.float64]) -> dict[str, float]:
-    observed = values[~np.isnan(values)]
-    return {
-        "mean": float(observed.mean()),
-        "sd": float(observed.std()),
-        "min": float(observed.min()),
-        "max": float(observed.max()),
-    }
-
-
-def _percent_missing(values: NDArray[np.float64]) -> float:
-    return float(100.0 * np.isnan(values).mean())
-
-
-def _correlation(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
-    """Pearson's correlation over the hours where both are observed; NaN if either is constant."""
-    both = ~np.isnan(left) & ~np.isnan(right)
-    a, b = left[both], right[both]
-    if len(a) < 2 or a.std() == 0.0 or b.std() == 0.0:
-        return float("nan")
-    return float(np.corrcoef(a, b)[0, 1])
-
-
-def _day(stamp: pd.Timestamp | None) -> str:
-    return "" if stamp is None else f"{stamp:%Y-%m-%d}"

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 DAY_SHARES = (0.1, 0.5, 0.9, 1.0)  # of the days from the easiest to the hardest
 
 
-def benchmark_page(proof: BenchmarkResult, *, verdicts: Sequence[str], notes: Sequence[str]) -> str:
+def benchmark_page(
+    benchmark: BenchmarkResult, *, verdicts: Sequence[str], notes: Sequence[str]
+) -> str:
     """A benchmark as one page.
 
     Parameters
@@ -48,12 +50,12 @@ def benchmark_page(proof: BenchmarkResult, *, verdicts: Sequence[str], notes: Se
     notes : sequence of str
         Assumptions under which the scores hold.
     """
-    plan, comparison, task = proof.plan, proof.comparison, proof.plan.task
+    plan, comparison, task = benchmark.plan, benchmark.comparison, benchmark.plan.task
     unit, dataset = task.series.unit, task.series.name
     shown = comparison.rows[comparison.chosen] if comparison.chosen >= 0 else comparison.rows[0]
     body = [
-        _facts(proof, shown),
-        *(warning(note) for note in (*notes, *proof.notes)),
+        _facts(benchmark, shown),
+        *(warning(note) for note in (*notes, *benchmark.notes)),
         bullets("What comes of it", verdicts) if verdicts else "",
         figure_box(
             scores_figure(
@@ -81,10 +83,10 @@ def benchmark_page(proof: BenchmarkResult, *, verdicts: Sequence[str], notes: Se
     )
 
 
-def _facts(proof: BenchmarkResult, shown: Row) -> str:
-    task, plan = proof.plan.task, proof.plan
+def _facts(benchmark: BenchmarkResult, shown: Row) -> str:
+    task, plan = benchmark.plan.task, benchmark.plan
     unit = task.series.unit
-    best = proof.comparison.best_reference("mae", shown.entry.wanted)
+    best = benchmark.comparison.best_reference("mae", shown.entry.wanted)
     facts = [
         ("Method", shown.entry.method, f"{shown.entry.parameters}, {shown.entry.calibrator}"),
         ("MAE", number(shown.scores["mae"]), unit),
