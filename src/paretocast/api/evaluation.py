@@ -25,7 +25,7 @@ from paretocast.data import find_spec
 from paretocast.errors import SettingsError
 from paretocast.report import benchmark_page
 from paretocast.results.stored_study import StoredStudy
-from paretocast.search.models import model_name
+from paretocast.search.models import MODELS, model_name
 from paretocast.settings import TuneSettings, load_settings
 from paretocast.study.parallel import default_threads
 from paretocast.training import use_threads
@@ -82,7 +82,7 @@ class SavedBenchmark:
 
 def benchmark(
     dataset: str | Path = "demo",
-    models: Sequence[str] = ("NHITS_Q", "TFT_Q", "TIMESNET_Q"),
+    models: Sequence[str] | None = None,
     *,
     methods: Sequence[str] = METHOD_GROUPS,
     runs: Sequence[str | Path] = (),
@@ -106,9 +106,10 @@ def benchmark(
     ----------
     dataset : str or path
         Name of a data set, or path of its TOML file.
-    models : sequence of str
-        The config of each comes from its newest study on the data set that nobody works on, else
-        from results/best_params_MODEL.json, else from the defaults.
+    models : sequence of str, optional
+        All that are registered without it. The config of each comes from its newest study on the
+        data set that nobody works on, else from results/best_params_MODEL.json, else from the
+        defaults.
     methods : sequence of str
         Some of "tuned", "default", "ensemble" and "references", or baselines by name.
     runs : sequence of path
@@ -146,7 +147,7 @@ def benchmark(
     """
     plan = prepare_benchmark(
         dataset,
-        models,
+        tuple(MODELS) if models is None else models,
         methods=methods,
         runs=runs,
         seeds=seeds,

@@ -11,7 +11,6 @@ import pandas as pd
 
 from paretocast.errors import DataError
 from paretocast.results.stored_study import StoredStudy
-from paretocast.study.repeats import average_over_seeds
 
 if TYPE_CHECKING:
     from paretocast.data.task import Task
@@ -74,7 +73,7 @@ class Study:
     @property
     def records(self) -> tuple[TrialRecord, ...]:
         """Finished trials by number, with the mean of their scores over their seeds."""
-        return average_over_seeds(tuple(self.stored.records.values()))
+        return self.stored.outcome.records
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -88,18 +87,16 @@ class Study:
             for a failed trial, errors and widths in target units, `picp` in percent; then the
             config, a column a parameter.
         """
-        result = self.stored.result
-        front = {row["trial"] for row in result["all_pareto_trials"]}
-        rows = []
+        outcome, rows = self.stored.outcome, []
         for record in self.records:
             scores = {name: record.scores.get(name, np.nan) for name in FIRST_SCORES}
             rows.append(
                 {
                     "trial": record.number,
                     "state": str(record.state),
-                    "on_front": record.number in front,
-                    "tied": record.number in self.stored.tied_front,
-                    "chosen": record.number == self.stored.chosen_number,
+                    "on_front": record.number in outcome.front,
+                    "tied": record.number in outcome.front_probability,
+                    "chosen": record.number == outcome.selection.number,
                     "n_seeds": record.n_seeds,
                     **scores,
                     **{name: score for name, score in record.scores.items() if name not in scores},

@@ -263,7 +263,7 @@ def load_task(settings: TuneSettings, display: Display) -> Task:
 
     dataset = load_dataset(
         settings.dataset,
-        data_dir=None if settings.data_dir is None else Path(settings.data_dir),
+        data_dir=settings.data_dir,
         covariates=settings.covariates,
     )
     for finding in dataset.findings:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -75,6 +73,7 @@ class ConsoleDisplay:
     ) -> None:
         """Print front, choice and files, and how the search goes on."""
         from paretocast.cli.tables import print_outcome
+        from paretocast.cluster.commands import resume_command
         from paretocast.workspace.progress import inspect_run
 
         console = stderr_console()
@@ -97,7 +96,7 @@ class ConsoleDisplay:
             console.print(
                 f"\nended by patience after {n_finished} of {settings.trials} trials: the last "
                 f"{settings.patience} have not moved the front by {settings.patience_growth:g} %; "
-                f"go on with a larger --patience:\n  {resume_command(settings, run)}",
+                f"go on with a larger --patience:\n  {resume_command(run, settings.dataset)}",
                 highlight=False,
                 soft_wrap=True,
             )
@@ -105,7 +104,7 @@ class ConsoleDisplay:
             left = ", repeats near the front are left" if n_finished >= settings.trials else ""
             console.print(
                 f"\nended by {result.ended_by} after {n_finished} of {settings.trials} "
-                f"trials{left}; continue with\n  {resume_command(settings, run)}",
+                f"trials{left}; continue with\n  {resume_command(run, settings.dataset)}",
                 highlight=False,
                 soft_wrap=True,
             )
@@ -115,12 +114,3 @@ class ConsoleDisplay:
         from paretocast.cli.tables import print_levels
 
         print_levels(second)
-
-
-def resume_command(settings: TuneSettings, run: RunDirectory) -> str:
-    """Return the command that continues a study."""
-    words = ["paretocast", "tune", "--model", settings.model, "--dataset", settings.dataset]
-    words += ["--job-id", run.job_id, "--resume"]
-    if run.workspace != Path("hpo"):
-        words += ["--workspace", str(run.workspace)]
-    return shlex.join(words)

@@ -131,14 +131,14 @@ class Dataset:
 def load_dataset(
     name_or_path: str | Path,
     *,
-    data_dir: Path | None = None,
+    data_dir: str | Path | None = None,
     covariates: Sequence[str] | None = None,
 ) -> Dataset:
     """A data set, checked.
 
     Parameters
     ----------
-    data_dir : Path, optional
+    data_dir : path, optional
         Folder of the files of named sets; the environment variable PARETOCAST_DATA without it.
     covariates : sequence of str, optional
         Names of declared covariates to use, possibly none; those with `use = true` without it.
@@ -157,7 +157,7 @@ def load_dataset(
 def check_dataset(
     name_or_path: str | Path,
     *,
-    data_dir: Path | None = None,
+    data_dir: str | Path | None = None,
     covariates: Sequence[str] | None = None,
 ) -> tuple[Finding, ...]:
     """Every finding on a data set, errors first; arguments and refusals as `load_dataset`."""
@@ -222,7 +222,7 @@ def load_school_holidays(path: Path) -> tuple[tuple[dt.date, dt.date], ...]:
 
 
 def _examine(
-    name_or_path: str | Path, *, data_dir: Path | None, covariates: Sequence[str] | None
+    name_or_path: str | Path, *, data_dir: str | Path | None, covariates: Sequence[str] | None
 ) -> tuple[DatasetSpec, Series | None, tuple[Finding, ...]]:
     """A set's series and every finding on it; no series where its hours are unknown."""
     spec = find_spec(name_or_path)
@@ -304,15 +304,15 @@ def choose_covariates(spec: DatasetSpec, requested: Iterable[str] | None) -> tup
     return names
 
 
-def data_folder(data_dir: Path | None) -> Path | None:
+def data_folder(data_dir: str | Path | None) -> Path | None:
     """Return the folder of the data files: the one given, else that of the environment."""
     if data_dir is not None:
-        return data_dir
+        return Path(data_dir)
     named = os.environ.get(DATA_DIR_VARIABLE)
     return Path(named) if named else None
 
 
-def _locate(spec: DatasetSpec, data_dir: Path | None) -> Path:
+def _locate(spec: DatasetSpec, data_dir: str | Path | None) -> Path:
     """The set's file.
 
     Raises
@@ -338,7 +338,7 @@ def _locate(spec: DatasetSpec, data_dir: Path | None) -> Path:
     raise DataError(f"data set {spec.name}: no file {path.absolute()}; {remedy}.{origin}")
 
 
-def _load_calendar(spec: DatasetSpec, data_dir: Path | None) -> Calendar:
+def _load_calendar(spec: DatasetSpec, data_dir: str | Path | None) -> Calendar:
     school: tuple[tuple[dt.date, dt.date], ...] = ()
     if spec.school_holidays is not None:
         folder = data_folder(data_dir) or Path()

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
 from itertools import cycle
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -208,7 +207,7 @@ class Task:
         """
         dataset = dataset or load_dataset(
             settings.dataset,
-            data_dir=None if settings.data_dir is None else Path(settings.data_dir),
+            data_dir=settings.data_dir,
             covariates=settings.covariates,
         )
         return plan_task(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from paretocast.errors import DataError
 from paretocast.metrics.quantile_curve import checked_levels, quantiles_at
+from paretocast.metrics.scores import central_levels
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -146,8 +147,7 @@ class Forecast:
 
     def interval(self, coverage: float) -> tuple[Floats, Floats]:
         """Lower and upper bound, each (N, H), of the central interval of a coverage in percent."""
-        tail = (1.0 - coverage / 100.0) / 2.0
-        return self.bounds(tail, 1.0 - tail)
+        return self.bounds(*central_levels(coverage))
 
     def take(self, windows: NDArray[np.integer] | NDArray[np.bool_] | slice) -> Forecast:
         """Some of the windows, in time order."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.errors import DataError
-from paretocast.metrics.scores import SAME_LEVEL, central_levels
+from paretocast.metrics.scores import SAME_LEVEL
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -69,15 +69,6 @@ def quantiles_at(forecast: Floats, levels: ArrayLike, new_levels: ArrayLike) -> 
     """
     read: Floats = forecast @ reading_weights(levels, new_levels)
     return read
-
-
-def curve_interval(forecast: Floats, levels: ArrayLike, coverage: float) -> tuple[Floats, Floats]:
-    """Lower and upper bound, each (N, H), of the central interval of a coverage in percent.
-
-    Bounds beyond the outermost levels are read from the tails; `scores.interval` refuses them.
-    """
-    bounds = quantiles_at(forecast, levels, central_levels(coverage))
-    return bounds[..., 0], bounds[..., 1]
 
 
 def reading_weights(levels: ArrayLike, new_levels: ArrayLike) -> Floats:

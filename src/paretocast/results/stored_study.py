@@ -7,7 +7,6 @@ work on is followed with a new object.
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +25,8 @@ from paretocast.workspace import files
 from paretocast.workspace.files import RunDirectory
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from paretocast.search.space import Config
@@ -135,7 +136,7 @@ class StoredStudy:
             )
         return content
 
-    @property
+    @cached_property
     def outcome(self) -> Outcome:
         """Front and chosen trial, without the standard errors of differences between trials."""
         result, settings = self.result, self.settings
@@ -226,9 +227,10 @@ class StoredStudy:
         """
         if data_dir not in self._tasks:
             settings = self.settings
-            folder = data_dir or (None if settings.data_dir is None else Path(settings.data_dir))
             dataset = load_dataset(
-                self._dataset(data_dir), data_dir=folder, covariates=settings.covariates
+                self._dataset(data_dir),
+                data_dir=data_dir or settings.data_dir,
+                covariates=settings.covariates,
             )
             task = Task.from_settings(settings, dataset=dataset)
             self._check_task(task.manifest())

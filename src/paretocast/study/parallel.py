@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from paretocast.cluster import STORAGE_VARIABLE
+from paretocast.cluster.commands import study_options
 from paretocast.cluster.local_workers import LocalWorkers, has_parent, is_orphan
 from paretocast.errors import ExecutionError, StoreError
 from paretocast.study.study import Observer, Study
@@ -144,9 +145,8 @@ def _with_workers(
 
 def _start_workers(settings: TuneSettings, run: RunDirectory) -> LocalWorkers:
     indices = range(settings.workers)
-    command = [sys.executable, "-m", "paretocast", "worker", "--model", settings.model]
-    command += ["--dataset", settings.dataset, "--workspace", str(run.workspace)]
-    command += ["--job-id", run.job_id, "--resume"]
+    command = [sys.executable, "-m", "paretocast", "worker"]
+    command += study_options(run, settings.dataset)
     threads = max(1, default_threads() // settings.workers)
     environment = {THREADS_VARIABLE: str(settings.threads or threads)}
     if settings.storage is not None:
