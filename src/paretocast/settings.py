@@ -15,7 +15,14 @@ from paretocast.data.spec import Zone
 from paretocast.data.task import DENSE_LEVELS, TaskShape
 from paretocast.errors import SettingsError
 from paretocast.metrics.scores import SAME_LEVEL, central_levels
-from paretocast.search.models import changed_space, model_name, possible_parameters
+from paretocast.search.models import (
+    changed_space,
+    default_config,
+    model_label,
+    model_name,
+    models_of,
+    possible_parameters,
+)
 from paretocast.search.objectives import (
     DEFAULT_OBJECTIVES,
     HONEST,
@@ -24,10 +31,13 @@ from paretocast.search.objectives import (
     parse_constraints,
     parse_objectives,
 )
+from paretocast.search.recipe import RECIPE
 from paretocast.search.selection import DEFAULT_POLICY, POLICIES
 from paretocast.search.space import (
     DEFAULT_SAMPLER,
+    MODEL,
     Choice,
+    Contest,
     FloatRange,
     IntRange,
     Parameter,
@@ -38,11 +48,11 @@ from paretocast.toml import ClosedModel, checked, parse_table, read_toml
 from paretocast.workspace.files import TWO_STAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
-    from paretocast.search.space import Space
+    from paretocast.search.space import AnySpace, Config, Space
 
 # A step per 48 training windows: neighbouring windows repeat each other. Below 600 steps the
 # schedule has no time to work, whatever the size of the series. A model that corrects an anchor is
@@ -192,6 +202,14 @@ def _check_storage(storage: str | None) -> str | None:
     return storage
 
 
+def _recipe_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    if unknown := sorted(set(names) - set(RECIPE)):
+        raise SettingsError(
+            f"recipe has no parameter {', '.join(unknown)}, expected some of {', '.join(RECIPE)}"
+        )
+    return tuple(name for name in RECIPE if name in names)
+
+
 def _check_device(device: str) -> str:
     if not _DEVICE.fullmatch(device):
         raise SettingsError(f"got {device!r}, expected auto, cpu, cuda or cuda:N")
@@ -215,7 +233,9 @@ def _constraint_texts(texts: tuple[str, ...]) -> tuple[str, ...]:
 class TuneSettings(ClosedModel):
     """Everything `paretocast tune` needs beside the data set."""
 
-    model: Annotated[str, checked(model_name)] = "NHITS_Q"
+    model: Annotated[
+        str, checked(model_label), Field(description="one model, several joined by commas, or all")
+    ] = "NHITS_Q"
     dataset: str = "demo"
     trials: Annotated[
         int, Field(ge=1, description="total trials of the study, earlier ones included")
@@ -249,6 +269,11 @@ class TuneSettings(ClosedModel):
     task: TaskSettings = TaskSettings()
     training: TrainingSettings = TrainingSettings()
     racing: RacingSettings = RacingSettings()
+    recipe: Annotated[
+        tuple[str, ...],
+        checked(_recipe_names),
+        Field(description="what is searched beside the architecture of a network"),
+    ] = tuple(RECIPE)
     space: dict[str, dict[str, RangeSettings]] = {}  # noqa: RUF012  (pydantic copies it)
 
     @model_validator(mode="before")
@@ -303,13 +328,36 @@ class TuneSettings(ClosedModel):
                 raise ValueError(f"space.{name}: {error}") from error
         return self
 
-    def search_space(self) -> Space:
-        """Ranges of the model, with those of `[space.MODEL]` in their place."""
+    def search_space(self) -> AnySpace:
+        """Ranges of the model, with those of `[space.MODEL]` in their place; of several a contest.
+
+        A setting that differs from its default is fixed: it is not searched.
+        """
+        models = models_of(self.model)
+        spaces = {name: self._space_of_model(name) for name in models}
+        return spaces[models[0]] if len(models) == 1 else Contest(spaces)
+
+    def default_of(self, config: Mapping[str, Value]) -> Config | None:
+        """The default config of a config's model, as this study would hold it."""
+        model = str(config.get(MODEL, self.model))
+        default = default_config(model, self._space_of_model(model))
+        return default if default is None or MODEL not in config else {MODEL: model, **default}
+
+    def _space_of_model(self, model: str) -> Space:
         ranges: dict[str, RangeSettings] = {}
         for name, changes in self.space.items():
-            if model_name(name) == self.model:
+            if model_name(name) == model:
                 ranges |= changes
-        return _space_of(self.model, ranges)
+        return _space_of(model, ranges, recipe=self._searched_recipe())
+
+    def _searched_recipe(self) -> tuple[str, ...]:
+        fixed = {
+            "input_steps": self.task.input_steps != TaskSettings().input_steps,
+            "transform": self.training.transform is not Transform.AUTO,
+            "anchor": self.training.anchor != "auto",
+            "steps_factor": (self.training.steps or self.training.epochs) is not None,
+        }
+        return tuple(name for name in self.recipe if not fixed.get(name, False))
 
 
 def load_settings(path: Path | None, overrides: Mapping[str, Any]) -> TuneSettings:
@@ -330,19 +378,27 @@ def load_settings(path: Path | None, overrides: Mapping[str, Any]) -> TuneSettin
     return parse_table(TuneSettings, _merged(table, overrides), origin=origin)
 
 
+def stored_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a study was stored with, completed where it is older than some of them."""
+    # Before there was a recipe, the architecture alone was searched.
+    return {"recipe": (), **stored}
+
+
 def continue_settings(
     stored: Mapping[str, Any], path: Path | None, overrides: Mapping[str, Any]
 ) -> TuneSettings:
     """Settings of an earlier run of a study with a file's and then the options' values on top."""
     changed = _merged(_read(path), overrides)
-    base = {**stored, "time_limit_seconds": None}
+    base = {**stored_settings(stored), "time_limit_seconds": None}
     budget = changed.get("training", {})
     if budget.get("epochs") is not None or budget.get("steps") is not None:
         base["training"] = {**base["training"], "steps": None, "epochs": None}
     return load_settings(None, _merged(base, changed))
 
 
-def _space_of(model: str, ranges: Mapping[str, RangeSettings]) -> Space:
+def _space_of(
+    model: str, ranges: Mapping[str, RangeSettings], *, recipe: Sequence[str] = ()
+) -> Space:
     parameters = possible_parameters(model)
     changes: Space = {}
     for key, value in ranges.items():
@@ -350,7 +406,7 @@ def _space_of(model: str, ranges: Mapping[str, RangeSettings]) -> Space:
             changes[key] = value.parameter(parameters[key]) if key in parameters else Choice(())
         except SettingsError as error:
             raise SettingsError(f"{key}: {error}") from error
-    return changed_space(model, changes)
+    return changed_space(model, changes, recipe=recipe)
 
 
 def _read(path: Path | None) -> dict[str, Any]:

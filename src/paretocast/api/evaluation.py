@@ -15,6 +15,7 @@ from paretocast.benchmarking import (
     METHOD_GROUPS,
     append_history,
     find_config,
+    find_contest,
     plan_benchmark,
     run_benchmark,
     save_benchmark,
@@ -25,7 +26,7 @@ from paretocast.data import find_spec
 from paretocast.errors import SettingsError
 from paretocast.report import benchmark_page
 from paretocast.results.stored_study import StoredStudy
-from paretocast.search.models import MODELS, model_name
+from paretocast.search.models import MODELS, model_name, models_of
 from paretocast.settings import TuneSettings, load_settings
 from paretocast.study.parallel import default_threads
 from paretocast.training import use_threads
@@ -147,7 +148,7 @@ def benchmark(
     """
     plan = prepare_benchmark(
         dataset,
-        tuple(MODELS) if models is None else models,
+        models,
         methods=methods,
         runs=runs,
         seeds=seeds,
@@ -171,7 +172,7 @@ def benchmark(
 
 def prepare_benchmark(
     dataset: str | Path,
-    models: Sequence[str],
+    models: Sequence[str] | None,
     *,
     methods: Sequence[str],
     runs: Sequence[str | Path],
@@ -252,17 +253,30 @@ def execute_benchmark(
 
 
 def _find_configs(
-    stated: TuneSettings, models: Sequence[str], *, workspace: Path, runs: list[Path]
+    stated: TuneSettings,
+    models: Sequence[str] | None,
+    *,
+    workspace: Path,
+    runs: list[Path],
 ) -> list[ModelConfig]:
+    """The configs of all models, or of those that are named; a study of several counts for each."""
     dataset = find_spec(stated.dataset).name
-    names = tuple(dict.fromkeys(model_name(model) for model in models))
+    names = tuple(dict.fromkeys(model_name(m) for m in (MODELS if models is None else models)))
     if not names:
         raise SettingsError("--models names no model")
     for path in runs:
-        if (model := StoredStudy.open(path).run.model) not in names:
-            raise SettingsError(f"--run {path} is a study of {model}, --models names none of it")
-    return [
-        find_config(name, dataset, workspace=workspace, given=stated, runs=runs) for name in names
+        held = models_of(StoredStudy.open(path).run.model)
+        if not set(held) & set(names):
+            raise SettingsError(
+                f"--run {path} is a study of {', '.join(held)}, --models names none of it"
+            )
+    shared = find_contest(dataset, workspace=workspace, given=stated, runs=runs)
+    found = [config for config in shared if config.model in names]
+    missing = [name for name in names if name not in {config.model for config in found}]
+    if found and models is None:
+        missing = []  # what was searched together is compared
+    return found + [
+        find_config(name, dataset, workspace=workspace, given=stated, runs=runs) for name in missing
     ]
 
 

@@ -11,7 +11,7 @@ before it. A calibrator that goes on learning sees, at each issue, what had been
 from __future__ import annotations
 
 from paretocast.benchmarking.comparison import Comparison, Difference, Entry, Row
-from paretocast.benchmarking.configs import ModelConfig, TrainedConfig, find_config
+from paretocast.benchmarking.configs import ModelConfig, TrainedConfig, find_config, find_contest
 from paretocast.benchmarking.files import (
     append_history,
     describe_benchmark,
@@ -39,6 +39,7 @@ __all__ = [
     "calibrate_test",
     "describe_benchmark",
     "find_config",
+    "find_contest",
     "load_history",
     "plan_benchmark",
     "plan_retraining",

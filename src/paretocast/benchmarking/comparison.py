@@ -150,8 +150,8 @@ class Comparison:
         Of every tuned or default method against each baseline, and of every tuned one against
         the default parameters of its model.
     chosen : int
-        Row of the tuned method with the lowest mean pinball loss on the calibrate split before
-        calibration; -1 without a tuned one. No test value has a say in it.
+        Row of the method, baselines among them, with the lowest mean pinball loss on the calibrate
+        split before calibration. No test value has a say in it.
     """
 
     rows: tuple[Row, ...]
@@ -181,7 +181,7 @@ class Comparison:
         if self.chosen < 0:
             return []
         row = self.rows[self.chosen]
-        why = "lowest mean pinball loss of the tuned methods on the calibrate split, which decides"
+        why = "lowest mean pinball loss of all methods on the calibrate split, which decides"
         lines = [f"★ {row.entry.label}: {why} before any test value is read"]
         for score, name in (("mae", "MAE"), ("pinball", "mean pinball loss")):
             best = self.best_reference(score, row.entry.wanted)
@@ -242,8 +242,7 @@ def _is_compared(entry: Entry, other: Entry) -> bool:
 
 
 def _choose(entries: Sequence[Entry]) -> int:
-    tuned = [i for i, entry in enumerate(entries) if entry.parameters == TUNED]
-    return min(tuned, key=lambda i: entries[i].validation["pinball"], default=-1)
+    return min(range(len(entries)), key=lambda i: entries[i].validation["pinball"], default=-1)
 
 
 def _window_losses(entry: Entry, *, coverage: float) -> dict[str, Floats]:

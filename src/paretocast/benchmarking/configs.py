@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from paretocast.errors import StoreError
 from paretocast.results.stored_study import StoredStudy
-from paretocast.search.models import MODELS, model_name
+from paretocast.search.models import ALL, JOIN, MODELS, model_name
+from paretocast.search.space import MODEL, without_model
 from paretocast.training.trial import trial_seed
 from paretocast.workspace import files
 from paretocast.workspace.claims import claim_owner
@@ -78,6 +79,11 @@ class ModelConfig:
         return self.chosen.model
 
     @property
+    def is_of_contest(self) -> bool:
+        """True if the study has other models too."""
+        return self.study is not None and self.study.run.model != self.model
+
+    @property
     def default(self) -> TrainedConfig:
         """The default config of the same model, in the same setting."""
         config = dict(MODELS[self.model].default)
@@ -122,6 +128,59 @@ def find_config(
         f"{workspace / 'results'} and no {general.name}"
     )
     return ModelConfig(candidate, DEFAULT, settings, source)
+
+
+def find_contest(
+    dataset: str, *, workspace: Path, given: TuneSettings, runs: Sequence[Path] = ()
+) -> tuple[ModelConfig, ...]:
+    """The best config of each model of a study that several models share.
+
+    The newest such study on the data set that nobody works on, or the one that was named; empty if
+    there is none. Parameters as of `find_config`.
+    """
+    labels = {
+        path.name.removesuffix(f"_{dataset}")
+        for path in (workspace / "results").glob(f"*_{dataset}")
+    }
+    contests = {label for label in labels if label == ALL or JOIN in label}
+    named = [StoredStudy.open(path) for path in runs]
+    studies = [study for study in named if study.run.model == ALL or JOIN in study.run.model]
+    if not named:
+        found = (_newest_finished(workspace, label, dataset) for label in sorted(contests))
+        studies = [
+            study for study in found if study is not None and study.result_file.get("choice")
+        ]
+    if not studies:
+        return ()
+    study = max(studies, key=_date_and_id)
+    settings = _settings_of(study, given)
+    best: dict[str, int] = study.result["choice"]["best_of_model"]
+    return tuple(
+        ModelConfig(
+            chosen=_trained(study, settings, number),
+            kind=TUNED,
+            settings=settings.model_copy(update={"model": model}),
+            source=f"tuned on this data set: trial {number} of {study.run.study_name}, the best "
+            f"of {model} on the tune split",
+            study=study,
+        )
+        for model, number in best.items()
+    )
+
+
+def contest_members(study: StoredStudy) -> tuple[tuple[TrainedConfig, ...], tuple[float, ...]]:
+    """Members of the average that a study of several models found, and their weights."""
+    members = study.result["choice"]["members"]
+    return (
+        tuple(_trained(study, study.settings, int(member["trial"])) for member in members),
+        tuple(float(member["weight"]) for member in members),
+    )
+
+
+def _trained(study: StoredStudy, settings: TuneSettings, number: int) -> TrainedConfig:
+    config = study.record(number).config
+    model = str(config.get(MODEL, study.run.model))
+    return TrainedConfig(model, without_model(config), settings.seed, number)
 
 
 def _named_study(model: str, dataset: str, runs: Sequence[Path]) -> StoredStudy | None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from paretocast.benchmarking.configs import DEFAULT, TUNED, ModelConfig, TrainedConfig
+from paretocast.benchmarking.configs import (
+    DEFAULT,
+    TUNED,
+    ModelConfig,
+    TrainedConfig,
+    contest_members,
+)
 from paretocast.benchmarking.retraining import TEST
 from paretocast.benchmarking.test_split import (
     check_comparable,
@@ -15,7 +22,7 @@ from paretocast.benchmarking.test_split import (
     validation_stop,
 )
 from paretocast.calibration import check_method
-from paretocast.calibration.ensemble import Members, choose_members
+from paretocast.calibration.ensemble import Members, weigh_members
 from paretocast.errors import SettingsError, StoreError
 from paretocast.models.baselines.catalogue import BASELINES, installed_baselines
 from paretocast.results.groups import forecast_of
@@ -199,7 +206,16 @@ def plan_benchmark(
 def _plan_ensemble(
     configs: Sequence[ModelConfig], tasks: Mapping[str, Task], *, most: int
 ) -> tuple[tuple[TrainedConfig, ...], Members | None]:
-    """Trials of the tied fronts of all studies, and which average best on the tune split."""
+    """Trials of the tied fronts of all studies, and which average best on the tune split.
+
+    Those of a study of several models are what that study has found.
+    """
+    contest = next((c.study for c in configs if c.study is not None and c.is_of_contest), None)
+    if contest is not None:
+        candidates, weights = contest_members(contest)
+        if len(candidates) < 2:
+            return candidates, None
+        return candidates, Members(tuple(range(len(candidates))), weights, math.nan)
     offered, forecasts = [], []
     for config in configs:
         if config.study is None:
@@ -214,5 +230,5 @@ def _plan_ensemble(
         return tuple(offered), None
     task = next(iter(tasks.values()))
     offers = [forecast_of(task, "tune", quantiles) for quantiles in forecasts]
-    members = choose_members(offers, most=most)
+    members = weigh_members(offers, most=most)
     return tuple(offered), members if len(members.indices) > 1 else None

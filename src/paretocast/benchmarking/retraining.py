@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from paretocast.models.base import imported
+from paretocast.search.models import MODELS
 from paretocast.training import forecast_positions
 from paretocast.training.setup import TrainingSetup, learned_until, start_training
 
@@ -88,6 +90,9 @@ def train_and_forecast(
     TrainingInterrupted
         If `should_stop` said so.
     """
+    setup = setup.prepared(config)
+    if not MODELS[setup.model].is_network:
+        return _fit_and_forecast(setup, config, periods)
     first = start_training(setup, config, seed=seed)
     first.advance(setup.budget_steps, on_progress=on_progress, should_stop=should_stop)
     forecasts = {
@@ -100,12 +105,29 @@ def train_and_forecast(
             later = _later_setup(setup, period.until)
             training = start_training(later, config, seed=seed)
             training.advance(first.best_step, on_progress=on_progress, should_stop=should_stop)
-        parts.append(_forecast(later, training, period.positions))
+        share = first.correction_share  # later ones have learned from the stop split
+        parts.append(_forecast(later, training, period.positions, share=share))
     return {**forecasts, TEST: np.concatenate(parts)}
 
 
-def _forecast(setup: TrainingSetup, training: Training, positions: Positions) -> Floats:
-    with training.best_model() as model:
+def _fit_and_forecast(
+    setup: TrainingSetup, config: Config, periods: Sequence[RetrainingPeriod]
+) -> dict[str, Floats]:
+    """The same of a model that is fitted at once."""
+    task, fit = setup.base_task, imported(MODELS[setup.model].fit)
+    first = fit(task, config, None)
+    forecasts = {split: first.forecast(task, task.issues[split]) for split in OUT_OF_SAMPLE}
+    parts = []
+    for period in periods:
+        fitted = first if period.until is None else fit(task, config, period.until)
+        parts.append(fitted.forecast(task, period.positions))
+    return {**forecasts, TEST: np.concatenate(parts)}
+
+
+def _forecast(
+    setup: TrainingSetup, training: Training, positions: Positions, *, share: float | None = None
+) -> Floats:
+    with training.best_model(share) as model:
         return setup.scaling.unscale(forecast_positions(model, setup.source, positions))
 
 

@@ -28,7 +28,7 @@ from paretocast.metrics.score_table import score_forecast
 from paretocast.metrics.scores import seasonal_scale
 from paretocast.models.baselines.catalogue import fit_baseline
 from paretocast.results.groups import forecast_of
-from paretocast.training.setup import TrainingSetup
+from paretocast.training.setup import Anchors, TrainingSetup
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
@@ -187,7 +187,9 @@ def _train_all(
 ) -> dict[tuple[int, int], Forecasts]:
     """Forecasts by (position among the plan's candidates, seed index)."""
     candidates = plan.candidates()
-    setups = {model: _setup(plan, model, device) for model in {c.model for c in candidates}}
+    anchors: Anchors = {}
+    models = dict.fromkeys(candidate.model for candidate in candidates)
+    setups = {model: _setup(plan, model, device, anchors) for model in models}
     periods = {model: _periods(plan, setup.task) for model, setup in setups.items()}
     n_steps = {
         model: setup.budget_steps * (1 + sum(p.until is not None for p in periods[model]))
@@ -217,10 +219,15 @@ def _train_all(
     return trained
 
 
-def _setup(plan: BenchmarkPlan, model: str, device: str) -> TrainingSetup:
+def _setup(plan: BenchmarkPlan, model: str, device: str, anchors: Anchors) -> TrainingSetup:
+    """The setup of a model; models whose tasks are alike share their anchors."""
+    shared = anchors if plan.tasks[model].manifest() == plan.task.manifest() else {}
     settings = next(config.settings for config in plan.configs if config.model == model)
     return TrainingSetup.from_settings(
-        settings.model_copy(update={"model": model}), plan.tasks[model], device=device
+        settings.model_copy(update={"model": model}),
+        plan.tasks[model],
+        device=device,
+        anchors=shared,
     )
 
 

@@ -6,7 +6,9 @@ out. The result is a forecast like any other: it can be calibrated, scored and h
 
 Members are chosen by greedy selection with replacement (Caruana et al. 2004, ICML, section 2): the
 forecast that lowers the loss of the average most is added again and again; how often it was added
-is its weight.
+is its weight. Weights learned on few weeks are uncertain, and equal ones are hard to beat (Bates &
+Granger 1969; Smith & Wallis 2009, Oxford Bulletin of Economics and Statistics 71(3), 331-355): they
+are shrunk towards equal ones, as far as serves weeks that were left out.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 MOST_ROUNDS = 12
 MOST_MEMBERS = 4
+SHRINKAGES = (0.0, 0.25, 0.5, 0.75, 1.0)  # 1 for equal weights
+WEEK_WINDOWS = 7
 
 
 def average_levels(forecasts: Sequence[Floats], weights: Sequence[float] | None = None) -> Floats:
@@ -117,3 +121,41 @@ def choose_members(forecasts: Sequence[Forecast], *, most: int) -> Members:
             order.append(best)
     weights = tuple(float(counts[i] / counts.sum()) for i in order)
     return Members(tuple(order), weights, loss)
+
+
+def weigh_members(forecasts: Sequence[Forecast], *, most: int) -> Members:
+    """The members of an ensemble, their weights shrunk towards equal ones.
+
+    How far is found on the same windows: members chosen on every other week are tried on the weeks
+    between, and the other way round. Parameters as of `choose_members`.
+    """
+    members = choose_members(forecasts, most=most)
+    observed = forecasts[0].observed
+    half = np.arange(len(observed)) // WEEK_WINDOWS % 2
+    halves = [half == part for part in (0, 1)]
+    if len(members.indices) == 1 or any(np.isnan(observed[part]).all() for part in halves):
+        return members
+    losses = np.zeros(len(SHRINKAGES))
+    for part in halves:
+        chosen = choose_members([forecast.take(~part) for forecast in forecasts], most=most)
+        held_out = [forecasts[i].take(part) for i in chosen.indices]
+        losses += [_loss(held_out, shrunk(chosen.weights, share)) for share in SHRINKAGES]
+    weights = shrunk(members.weights, SHRINKAGES[int(np.argmin(losses))])
+    loss = _loss([forecasts[i] for i in members.indices], weights)
+    return Members(members.indices, weights, loss)
+
+
+def shrunk(weights: Sequence[float], share: float) -> tuple[float, ...]:
+    """Weights moved a share of the way to equal ones.
+
+    >>> shrunk((0.75, 0.25), 0.5)
+    (0.625, 0.375)
+    """
+    return tuple((1.0 - share) * weight + share / len(weights) for weight in weights)
+
+
+def _loss(forecasts: Sequence[Forecast], weights: Sequence[float]) -> float:
+    """Mean pinball loss of a weighted average over all observed hours and levels."""
+    average = average_levels([forecast.quantiles for forecast in forecasts], weights)
+    losses = pinball(forecasts[0].observed, average, levels=forecasts[0].levels)
+    return float(np.nanmean(losses))

@@ -23,9 +23,14 @@ def benchmark(
     dataset: Annotated[
         str, typer.Option(help="A named data set, or a TOML file.", rich_help_panel=WHAT)
     ] = "demo",
-    models: Annotated[str, typer.Option(help="Joined by commas.", rich_help_panel=WHAT)] = ",".join(
-        MODELS
-    ),
+    models: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Some of {', '.join(MODELS)}, joined by commas. \\[default: those that the newest "
+            "study of several models has searched, else all]",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
     run: Annotated[
         list[Path] | None,
         typer.Option(
@@ -156,7 +161,7 @@ def benchmark(
     workspace = workspace / "test" if test else workspace
     plan = prepare_benchmark(
         dataset,
-        _split(models),
+        None if models is None else _split(models),
         methods=_split(methods),
         runs=run or [],
         seeds=seeds,

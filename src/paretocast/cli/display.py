@@ -72,13 +72,16 @@ class ConsoleDisplay:
         pages: Sequence[str],
     ) -> None:
         """Print front, choice and files, and how the search goes on."""
-        from paretocast.cli.tables import print_outcome
+        from paretocast.cli.tables import print_choice, print_default_gain, print_outcome
         from paretocast.cluster.commands import resume_command
         from paretocast.workspace.progress import inspect_run
 
         console = stderr_console()
         if result.outcome is not None:
             print_outcome(result.outcome, unit=unit)
+            print_default_gain(result.outcome, settings.default_of(result.outcome.chosen.config))
+            if result.choice is not None:
+                print_choice(result.choice, result.outcome, model=settings.model)
         console.print(f"\nresults in {run.folder}", highlight=False)
         if result.outcome is not None:
             console.print(f"  best parameters  {run.best_params.name}", highlight=False)

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from paretocast.cli.console import stderr_console
 from paretocast.errors import ExecutionError, ParetocastError, SettingsError
-from paretocast.search.models import MODELS
+from paretocast.search.models import MODELS, networks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -326,7 +326,7 @@ def _named(
         if positional or model or dataset:
             raise SettingsError("--all names the models and data sets itself")
         total = trials or DEFAULT_TRIALS
-        return [(name, series, total) for series in PRIORITY_DATASETS for name in MODELS]
+        return [(name, series, total) for series in PRIORITY_DATASETS for name in networks()]
     if len(positional) > 3:
         raise SettingsError(
             f"expected MODEL DATASET TRIALS, got {shlex.join(positional)}; "

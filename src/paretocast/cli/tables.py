@@ -9,17 +9,58 @@ from rich.markup import escape
 from rich.table import Table
 
 from paretocast.cli.console import significant, stderr_console, stdout_console
+from paretocast.search.space import MODEL
+from paretocast.study.choice import ENSEMBLE
+from paretocast.study.repeats import NORMAL_975
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from paretocast.results.two_stage import SecondStage
     from paretocast.search.objectives import Objective
+    from paretocast.search.space import Config
+    from paretocast.study.choice import Choice
     from paretocast.study.outcome import Outcome
     from paretocast.training.trial import TrialRecord
 
 SCORE_COLUMNS = ("mae", "picp", "mean_width", "pinball", "winkler")
 MOST_TIED_NAMED = 8
+
+
+def print_choice(choice: Choice, outcome: Outcome, *, model: str) -> None:
+    """The recommended method, and what a single model costs against it."""
+    models = {r.number: str(r.config.get(MODEL, model)) for r in outcome.records}
+    loss = choice.losses[choice.method]
+    named = {f"trial {number}": models[number] for number in choice.best_of_model.values()}
+    label = f"{choice.method} {named.get(choice.method, '')}".rstrip()
+    if choice.method == ENSEMBLE:
+        members = (f"{weight:.2f} × trial {n} {models[n]}" for n, weight in choice.members)
+        label = f"the average {' + '.join(members)}"
+    console = stdout_console()
+    console.print(
+        f"[bold]recommended: {label}[/bold] – lowest mean pinball loss on the calibrate split, "
+        f"which chose none of them: {significant(loss)}",
+        highlight=False,
+    )
+    others = sorted((other, name) for name, other in choice.losses.items() if name != choice.method)
+    alone = (
+        f"{name} {named.get(name, '')}".rstrip() + f" {100.0 * (other / loss - 1.0):+.1f} %"
+        for other, name in others
+    )
+    console.print(f"  alone: {', '.join(alone)}", highlight=False)
+
+
+def print_default_gain(outcome: Outcome, default: Config | None) -> None:
+    """One line on what tuning has gained on the default parameters of the chosen model."""
+    if default is None or outcome.chosen.config == default:
+        return
+    if (gained := outcome.gain_on(default)) is None:
+        return
+    gain, error = gained
+    told = "" if abs(gain) > NORMAL_975 * error else ": not told apart from chance"
+    stdout_console().print(
+        f"  against default parameters: MAE {-gain:+.1f} % ± {error:.1f}{told}", highlight=False
+    )
 
 
 def print_outcome(outcome: Outcome, *, unit: str) -> None:

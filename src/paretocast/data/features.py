@@ -7,7 +7,7 @@ Nothing is standardised here; `scaling` does that on the train period.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,6 +83,21 @@ class FeatureTable:
     def known(self) -> FeatureTable:
         """The columns that are known for the horizon too."""
         return self._columns([role.known_ahead for role in self.roles])
+
+    @property
+    def calendar(self) -> FeatureTable:
+        """The columns that are known for ever, without covariates and what is made of them."""
+        return self._columns([role is Role.CALENDAR for role in self.roles])
+
+    def joined(self, features: Sequence[Feature]) -> FeatureTable:
+        """The table with more columns at its end."""
+        if not features:
+            return self
+        return FeatureTable(
+            (*self.names, *(feature.name for feature in features)),
+            (*self.roles, *(feature.role for feature in features)),
+            np.column_stack([self.values, *(feature.values for feature in features)]),
+        )
 
     def column(self, name: str) -> NDArray[np.float64]:
         """One column, (T,), by its name."""
@@ -261,6 +276,12 @@ def _fill_distance(position: int, age: int) -> int:
     return 1
 
 
+def temperature_of(series: Series) -> str | None:
+    """Name of the first covariate that is a temperature, if there is one."""
+    covariate = _first_of_kind(series.covariates, "temperature")
+    return None if covariate is None else covariate.name
+
+
 def weakest_role(roles: Iterable[Role]) -> Role:
     """Role of a term made of several parts: past beats forecast, forecast beats calendar."""
     strength = (Role.CALENDAR, Role.FORECAST, Role.PAST)
@@ -307,6 +328,18 @@ def _lag_features(target: NDArray[np.float64]) -> list[Feature]:
         lagged[steps:] = filled[:-steps]
         features.append(Feature(f"lag_{steps}", Role.PAST, lagged))
     return features
+
+
+def weekly_lags(series: Series, horizon_steps: int) -> list[Feature]:
+    """Target of one and of two weeks before every hour, known ahead.
+
+    Only lags that are not shorter than the horizon: shorter ones would not be known at the issue.
+    """
+    return [
+        replace(feature, name=f"weekly_{feature.name}", role=Role.CALENDAR)
+        for steps, feature in zip(LAG_STEPS, _lag_features(series.values), strict=True)
+        if steps >= horizon_steps
+    ]
 
 
 def _rolling_features(target: NDArray[np.float64]) -> list[Feature]:

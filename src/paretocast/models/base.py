@@ -10,7 +10,7 @@ import importlib
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,12 @@ from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
 from paretocast.errors import SettingsError
 from paretocast.search.models import MODELS
+from paretocast.search.recipe import RECIPE
+from paretocast.search.space import MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     import numpy as np
     from numpy.typing import NDArray
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from paretocast.search.space import Value
 
 # Parameters of a config that belong to its training and not to the architecture.
-TRAINING_PARAMETERS = ("lr", "weight_decay")
+TRAINING_PARAMETERS = ("lr", "weight_decay", MODEL, *RECIPE)
 # Dropout rates are multiples of one over this.
 DRAWS = 1 << 16
 
@@ -101,6 +104,48 @@ class QuantileModel(nn.Module, ABC):
             nn.init.zeros_(layer.bias)
 
 
+class SeedAverage(QuantileModel):
+    """Several networks of one config that differ in their initial weights: their mean forecast.
+
+    They are trained side by side on the same batches, each by its own loss: in training the
+    forecasts come one network after the other, (S, B, H, Q).
+    """
+
+    def __init__(self, models: Sequence[QuantileModel]) -> None:
+        super().__init__()
+        self.models = nn.ModuleList(models)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Mean quantiles of shape (B, H, Q); those of each network, (S, B, H, Q), in training."""
+        forecasts = torch.stack([model(batch) for model in self.models])
+        return forecasts if self.training else forecasts.sort(dim=-1).values.mean(dim=0)
+
+    def output_layers(self) -> list[nn.Linear]:
+        """The last maps of every network."""
+        models = [cast("QuantileModel", model) for model in self.models]
+        return [layer for model in models for layer in model.output_layers()]
+
+    def start_at_anchor(self) -> None:
+        """Let every network correct nothing."""
+        for model in self.models:
+            cast("QuantileModel", model).start_at_anchor()
+
+
+class ShrunkModel(QuantileModel):
+    """A model of which only a share of its correction of the anchor is used."""
+
+    def __init__(self, model: QuantileModel, share: float) -> None:
+        super().__init__()
+        self.model, self.share = model, share
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Quantiles of shape (B, H, Q): anchor plus a share of what the model adds to it."""
+        forecast: Tensor = self.model(batch)
+        if batch.anchor is None:
+            return forecast
+        return torch.lerp(batch.anchor.to(forecast.dtype), forecast, self.share)
+
+
 def corrected(anchor: Tensor | None, correction: Tensor) -> Tensor:
     """The anchor with a correction added, both (B, H, Q); the correction alone without one."""
     return correction if anchor is None else anchor + correction
@@ -129,14 +174,28 @@ def build_model(
         If the model is unknown, or what its `build` gives is no `QuantileModel`.
     """
     architecture = {key: value for key, value in config.items() if key not in TRAINING_PARAMETERS}
-    build = MODELS[name].build
-    if isinstance(build, str):
-        module, _, function = build.partition(":")
-        build = getattr(importlib.import_module(module), function)
+    build = imported(MODELS[name].build)
     model = build(shape, architecture, train_history)
     if not isinstance(model, QuantileModel):
         raise SettingsError(f"model {name} builds a {type(model).__name__}, expected QuantileModel")
     return model
+
+
+def imported(function: Callable[..., Any] | str | None) -> Callable[..., Any]:
+    """A function, imported now if it is given as "module:function".
+
+    Raises
+    ------
+    SettingsError
+        If there is none.
+    """
+    if function is None:
+        raise SettingsError("a fitted model has no build, and a network no fit")
+    if not isinstance(function, str):
+        return function
+    module, _, name = function.partition(":")
+    imported_function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return imported_function
 
 
 def count_weights(build: Callable[[], QuantileModel]) -> int:

@@ -14,7 +14,7 @@ from paretocast.errors import ParetocastError, StoreError
 from paretocast.results.stored_study import StoredStudy
 from paretocast.search.objectives import parse_constraints, parse_objectives
 from paretocast.search.selection import Candidate, TrialState, select
-from paretocast.search.space import Choice, FloatRange, IntRange
+from paretocast.search.space import MODEL, Choice, Contest, FloatRange, IntRange, space_of
 from paretocast.study.outcome import summarise
 from paretocast.study.repeats import average_over_seeds
 from paretocast.study.study import Study
@@ -194,7 +194,12 @@ def explore(
     ordered = sorted(complete, key=lambda record: record.scores["mae"])
     leaders = ordered[: max(1, round(BEST_SHARE * len(ordered)))]
     explorations = []
-    for name, parameter in settings.search_space().items():
+    space = settings.search_space()
+    if isinstance(space, Contest):
+        model = best_config[MODEL]
+        trials = [trial for trial in trials if trial.config[MODEL] == model]
+        leaders = [leader for leader in leaders if leader.config[MODEL] == model]
+    for name, parameter in space_of(space, best_config).items():
         shares = tuple(position_in_range(parameter, trial.config[name]) for trial in trials)
         of_leaders = [leader.config[name] for leader in leaders]
         explorations.append(

@@ -17,7 +17,7 @@ from paretocast.data.task import Task
 from paretocast.errors import StoreError
 from paretocast.search.objectives import parse_constraints, parse_objectives
 from paretocast.search.selection import Selection
-from paretocast.settings import TuneSettings
+from paretocast.settings import TuneSettings, stored_settings
 from paretocast.study.outcome import Outcome
 from paretocast.study.repeats import average_over_seeds
 from paretocast.study.trial_store import TrainingId, TrialStore, load_record
@@ -106,7 +106,7 @@ class StoredStudy:
             If they are missing, or those of a version with other settings.
         """
         try:
-            return TuneSettings.model_validate(self.manifest["settings"])
+            return TuneSettings.model_validate(stored_settings(self.manifest["settings"]))
         except (ValidationError, KeyError, TypeError) as error:
             raise StoreError(
                 f"{self.run.manifest} holds settings that this version does not know: {error}"

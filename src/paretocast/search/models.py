@@ -1,4 +1,8 @@
-"""The models that can be searched: one specification each, in one registry."""
+"""The models that can be searched: one specification each, in one registry.
+
+A model is a network, which is trained step by step, or a fitted one such as the ridge, which is
+there at once.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from paretocast.errors import SettingsError
 from paretocast.registry import Registry
-from paretocast.search.space import Choice, FloatRange, IntRange, check_space
+from paretocast.search.recipe import AUTO, DEFAULT_RECIPE, NONE, OFF, ON, RECIPE
+from paretocast.search.space import MODEL, Choice, FloatRange, IntRange, check_space
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from paretocast.search.space import Config, Parameter, Space
 
@@ -24,12 +29,12 @@ class ModelSpec:
     ----------
     name : str
         As commands, settings and files call it; letters, digits, dots, hyphens and underscores.
-    build : callable or str
-        Called as ``build(shape, architecture, train_history)`` for a freshly initialised
-        `models.base.QuantileModel`; see `models.base.build_model` for the arguments. As
-        "module:function" it is imported when the first model is built, not before.
+    build : callable, str or None
+        Of a network. Called as ``build(shape, architecture, train_history)`` for a freshly
+        initialised `models.base.QuantileModel`; see `models.base.build_model` for the arguments.
+        As "module:function" it is imported when the first model is built, not before.
     space : dict of str to Parameter
-        Ranges to search. `lr`, the peak learning rate, is among them.
+        Ranges to search. Those of a network hold `lr`, the peak learning rate.
     default : dict of str to value
         The point of the space that a search starts with.
     optional_space : dict of str to Parameter
@@ -37,17 +42,33 @@ class ModelSpec:
     batch_sizes : mapping of str to int
         Windows per gradient step on "cpu" and "cuda". On a CPU a step costs what its windows cost;
         a GPU computes hundreds at the price of a few.
+    fit : callable, str or None
+        Of a fitted model, in place of `build`. Called as ``fit(task, config, until)`` for a
+        `models.baselines.base.Baseline`; `until` is the position after the last hour to learn
+        from, None for the end of the train split.
+    cost : float
+        Time of a default trial on a CPU, that of NHITS_Q being 1: models in one study share its
+        time.
     """
 
     name: str
-    build: Callable[..., Any] | str
+    build: Callable[..., Any] | str | None
     space: Space
     default: Config
     optional_space: Space = field(default_factory=dict)
     batch_sizes: Mapping[str, int] = field(default_factory=lambda: {"cpu": 32, "cuda": 128})
+    fit: Callable[..., Any] | str | None = None
+    cost: float = 1.0
+
+    @property
+    def is_network(self) -> bool:
+        """True for a model that is trained step by step."""
+        return self.build is not None
 
 
 MODELS: Registry[ModelSpec] = Registry("model")
+ALL = "ALL"  # the label of a study of every model
+JOIN = "+"  # between the names of several
 
 
 def register_model(spec: ModelSpec) -> None:
@@ -66,7 +87,11 @@ def register_model(spec: ModelSpec) -> None:
         )
     if taken := _names_by_case().get(spec.name.casefold()):
         raise SettingsError(f"model {taken!r} exists already, expected another name")
-    if "lr" not in spec.space:
+    if (spec.build is None) == (spec.fit is None):
+        raise SettingsError(f"model {spec.name} needs either build or fit")
+    if MODEL in spec.space or spec.name.casefold() == ALL.casefold():
+        raise SettingsError(f"model {spec.name}: {MODEL} and {ALL} are taken, expected other names")
+    if spec.is_network and "lr" not in spec.space:
         raise SettingsError(f"space of {spec.name} has no parameter lr, expected a range for it")
     check_space(spec.space)
     if not _holds(spec.space, spec.default):
@@ -88,13 +113,51 @@ def model_name(name: str) -> str:
     return MODELS[_names_by_case().get(name.casefold(), name)].name
 
 
+def networks() -> tuple[str, ...]:
+    """Names of the models that are trained step by step."""
+    return tuple(name for name, spec in MODELS.items() if spec.is_network)
+
+
+def model_label(text: str) -> str:
+    """The label of one model, of several or of all, in the order of the registry.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such model.
+
+    Examples
+    --------
+    >>> model_label("nhits_q"), model_label("all"), model_label("ridge,NHITS_Q")
+    ('NHITS_Q', 'ALL', 'NHITS_Q+RIDGE')
+    """
+    if text.casefold() == ALL.casefold():
+        return ALL
+    named = {model_name(part.strip()) for part in re.split(r"[,+]", text)}
+    return JOIN.join(name for name in MODELS if name in named)
+
+
+def models_of(label: str) -> tuple[str, ...]:
+    """The models of a label."""
+    return tuple(MODELS) if label == ALL else tuple(label.split(JOIN))
+
+
 def possible_parameters(model: str) -> Space:
     """Every parameter that a space of the model may have, the optional ones last."""
-    return {**MODELS[model].space, **MODELS[model].optional_space}
+    spec = MODELS[model]
+    recipe = RECIPE if spec.is_network else {}
+    return {**spec.space, **recipe, **spec.optional_space}
 
 
-def changed_space(model: str, changes: Mapping[str, Parameter]) -> Space:
+def changed_space(
+    model: str, changes: Mapping[str, Parameter], *, recipe: Sequence[str] = ()
+) -> Space:
     """The space of a model, narrowed, widened or extended.
+
+    Parameters
+    ----------
+    recipe : sequence of str
+        Parameters of `RECIPE` that are searched too, of a network.
 
     Raises
     ------
@@ -106,14 +169,18 @@ def changed_space(model: str, changes: Mapping[str, Parameter]) -> Space:
             f"space of {model} has no parameter {', '.join(unknown)}, expected some of "
             f"{', '.join(possible_parameters(model))}"
         )
-    changed = {**MODELS[model].space, **changes}
+    spec = MODELS[model]
+    searched = {name: RECIPE[name] for name in recipe} if spec.is_network else {}
+    changed = {**spec.space, **searched, **changes}
     check_space(changed)
     return changed
 
 
 def default_config(model: str, space: Space) -> Config | None:
     """The default config of a model, or None where the space has been changed past it."""
-    config = MODELS[model].default
+    spec = MODELS[model]
+    recipe = {name: value for name, value in DEFAULT_RECIPE.items() if name in space}
+    config = {**recipe, **spec.default} if spec.is_network else spec.default
     return dict(config) if _holds(space, config) else None
 
 
@@ -198,5 +265,58 @@ register_model(
             "num_kernels": IntRange(2, 8),
             "encoder_layers": IntRange(1, 4),
         },
+        cost=8.0,
+    )
+)
+_SHARE = Choice((0.5, 0.75, 1.0))
+
+register_model(
+    ModelSpec(
+        name="RIDGE",
+        build=None,
+        fit="paretocast.models.fitted:fit_linear",
+        space={
+            "penalty_factor": FloatRange(0.1, 10.0, log=True),
+            "lags": Choice((24, 48, 168, 336)),
+            "weather": Choice((ON, OFF)),
+            "transform": Choice((AUTO, NONE)),
+            "history_share": _SHARE,
+        },
+        default={
+            "penalty_factor": 1.0,
+            "lags": 168,
+            "weather": ON,
+            "transform": AUTO,
+            "history_share": 1.0,
+        },
+        cost=0.2,
+    )
+)
+register_model(
+    ModelSpec(
+        name="LIGHTGBM",
+        build=None,
+        fit="paretocast.models.fitted:fit_boosted",
+        space={
+            "learning_rate": FloatRange(0.02, 0.15, log=True),
+            "num_leaves": IntRange(6, 63),
+            "min_data_in_leaf": IntRange(20, 200),
+            "feature_fraction": FloatRange(0.3, 1.0),
+            "weather": Choice((ON, OFF)),
+            "transform": Choice((AUTO, NONE)),
+            "anchor": Choice((AUTO, NONE)),
+            "history_share": _SHARE,
+        },
+        default={
+            "learning_rate": 0.06,
+            "num_leaves": 31,
+            "min_data_in_leaf": 60,
+            "feature_fraction": 0.7,
+            "weather": ON,
+            "transform": AUTO,
+            "anchor": AUTO,
+            "history_share": 1.0,
+        },
+        cost=0.7,
     )
 )

@@ -129,6 +129,33 @@ class Choice:
 Parameter: TypeAlias = IntRange | FloatRange | Choice
 Space: TypeAlias = dict[str, Parameter]
 
+# The key of a config that names its model, where a study searches several.
+MODEL = "model"
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The spaces of several models that share a study; a config names its model under `MODEL`."""
+
+    spaces: Mapping[str, Space]
+
+    def of(self, config: Mapping[str, Value]) -> Space:
+        """The space that a config was taken from."""
+        return self.spaces[str(config[MODEL])]
+
+
+AnySpace: TypeAlias = Space | Contest
+
+
+def space_of(space: AnySpace, config: Mapping[str, Value]) -> Space:
+    """The ranges of a config's own parameters, without those of other models."""
+    return space.of(config) if isinstance(space, Contest) else space
+
+
+def without_model(config: Mapping[str, Value]) -> Config:
+    """The parameters of a config without the name of its model."""
+    return {name: value for name, value in config.items() if name != MODEL}
+
 
 def check_sampler(name: str) -> str:
     """Return the name of a sampler if there is one of that name.
@@ -160,8 +187,15 @@ def suggest_config(trial: Trial, space: Space) -> Config:
     return config
 
 
-def trial_parameters(config: Config, space: Space) -> Config:
-    """A config under the parameter names that `suggest_config` uses: the way to enqueue it."""
+def trial_parameters(config: Config, space: AnySpace) -> Config:
+    """A config under the parameter names that `suggest_config` uses: the way to enqueue it.
+
+    In a contest they carry the name of the model: models have ranges of their own.
+    """
+    if isinstance(space, Contest):
+        own = trial_parameters(without_model(config), space.of(config))
+        model = config[MODEL]
+        return {MODEL: model, **{f"{model}.{name}": value for name, value in own.items()}}
     if _head_choices(space) is None:
         return dict(config)
     return {
@@ -172,8 +206,13 @@ def trial_parameters(config: Config, space: Space) -> Config:
     }
 
 
-def parameter_ranges(space: Space, config: Config) -> Space:
+def parameter_ranges(space: AnySpace, config: Config) -> Space:
     """The ranges a config was taken from, under the names of `trial_parameters`."""
+    if isinstance(space, Contest):
+        own = parameter_ranges(space.of(config), without_model(config))
+        model = config[MODEL]
+        named = {f"{model}.{name}": parameter for name, parameter in own.items()}
+        return {MODEL: Choice(tuple(space.spaces)), **named}
     heads = _head_choices(space)
     if heads is None:
         return dict(space)

@@ -11,6 +11,7 @@ import numpy as np
 
 from paretocast.errors import StoreError
 from paretocast.models.baselines.catalogue import forecast_baselines
+from paretocast.search.models import MODELS
 from paretocast.search.objectives import (
     check_defined,
     parse_constraints,
@@ -20,6 +21,7 @@ from paretocast.search.objectives import (
 from paretocast.search.pruning import promotes
 from paretocast.search.samplers import Observation
 from paretocast.search.selection import TrialState
+from paretocast.search.space import MODEL
 from paretocast.study.outcome import Outcome, summarise
 from paretocast.study.repeats import average_over_seeds, plan_repeat
 from paretocast.study.stopping import has_stalled, worst_corner
@@ -127,7 +129,11 @@ class Evaluator:
             return None
         planned = plan_repeat(
             self._trials.trainings,
-            front_probability=outcome.front_probability,
+            front_probability={
+                number: chance
+                for number, chance in outcome.front_probability.items()
+                if self._is_network(number)
+            },
             front=outcome.front,
             under_way=[t.number for t in self._trials.open_trainings if t.seed_index > 0],
             steps_of_next=self._setup.budget_steps,
@@ -135,6 +141,11 @@ class Evaluator:
             share=limits.share,
         )
         return None if planned is None else TrainingId(*planned)
+
+    def _is_network(self, number: int) -> bool:
+        """Return whether another seed would give a trial another result."""
+        config = self._trials.config(number) or {}
+        return MODELS[str(config.get(MODEL, self._setup.model))].is_network
 
     def has_stalled(self) -> bool:
         """Return whether the front has stopped growing, if the settings say to end then."""
@@ -171,6 +182,8 @@ class Evaluator:
         # By index, not by its steps: a training that lost patience has fewer than its rung.
         budget = self._setup.budget_steps
         shares = [step / budget for step in self._setup.rung_steps[: len(rungs)]]
+        if rungs[-1].step == 0:
+            shares = [1.0]  # a model that is fitted at once is complete at its only rung
         scores = scores or rungs[-1].scores
         before = [self._values(rung.scores) for rung in rungs[:-1]]
         return Observation(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import optuna
 
+from paretocast.search.space import MODEL, Contest, without_model
 from paretocast.study.optuna_sync import frozen_trial
 
 if TYPE_CHECKING:
@@ -15,20 +18,28 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from paretocast.search.objectives import Objective
-    from paretocast.search.space import Space
+    from paretocast.search.space import AnySpace
     from paretocast.training.trial import TrialRecord
 
 FEWEST_TRIALS = 10
 
 
 def parameter_importances(
-    records: Sequence[TrialRecord], *, space: Space, objectives: Sequence[Objective]
+    records: Sequence[TrialRecord], *, space: AnySpace, objectives: Sequence[Objective]
 ) -> dict[str, dict[str, float]]:
     """Share of each parameter in the spread of each objective (PED-ANOVA), adding up to 1.
 
     As of the first rung, where all trials have had the same training. Empty while there are too
-    few.
+    few. Where several models share the study, of the one with the most trials.
     """
+    if isinstance(space, Contest):
+        tried = Counter(str(record.config[MODEL]) for record in records if record.rungs)
+        if not tried:
+            return {}
+        most = tried.most_common(1)[0][0]
+        space = space.spaces[most]
+        own = [record for record in records if record.config[MODEL] == most]
+        records = [replace(record, config=without_model(record.config)) for record in own]
     study = optuna.create_study(directions=["minimize"] * len(objectives))
     for record in records:
         if record.rungs:

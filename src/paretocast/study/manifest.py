@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from paretocast.data import own_file
 from paretocast.data.task import installed_versions, manifest_hash
 from paretocast.errors import StoreError
+from paretocast.search.space import Contest
 from paretocast.study.optuna_sync import without_secrets
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from paretocast.search.space import Config
+    from paretocast.search.space import AnySpace, Config
     from paretocast.settings import TuneSettings
     from paretocast.training.setup import TrainingSetup
     from paretocast.workspace.files import RunDirectory
@@ -44,7 +45,7 @@ def build_manifest(
         "require": list(settings.require),
         "strategy": settings.strategy,
         "target_coverage": settings.target_coverage,
-        "space": {name: repr(parameter) for name, parameter in settings.search_space().items()},
+        "space": _described(settings.search_space()),
         "seed": settings.seed,
     }
     plain = settings.model_dump(mode="json")
@@ -64,6 +65,12 @@ def build_manifest(
         "versions": installed_versions(),
         "device": str(setup.source.device),
     }
+
+
+def _described(space: AnySpace) -> dict[str, Any]:
+    if isinstance(space, Contest):
+        return {model: _described(own) for model, own in space.spaces.items()}
+    return {name: repr(parameter) for name, parameter in space.items()}
 
 
 def check_manifest(run: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from paretocast.search.objectives import Objective
-    from paretocast.search.space import Config, Space
+    from paretocast.search.space import AnySpace, Config
     from paretocast.study.trial_store import TrialStore
     from paretocast.workspace.files import RunDirectory
 
@@ -282,7 +282,7 @@ def without_secrets(url: str) -> str:
 
 
 def optuna_trial(
-    number: int, trials: TrialStore, *, space: Space, objectives: Sequence[Objective]
+    number: int, trials: TrialStore, *, space: AnySpace, objectives: Sequence[Objective]
 ) -> FrozenTrial | None:
     """A trial of a study in Optuna's form; None while it has no config."""
     if (config := trials.config(number)) is None:
@@ -298,7 +298,7 @@ def optuna_trial(
 
 def frozen_trial(
     config: Config,
-    space: Space,
+    space: AnySpace,
     *,
     state: OptunaState = OptunaState.COMPLETE,
     values: Sequence[float] | None = None,

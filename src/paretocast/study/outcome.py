@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from paretocast.search.space import Config
+    from paretocast.study.choice import Choice
     from paretocast.training.trial import TrialRecord
 
     DrawsOf = Callable[[TrialRecord], Mapping[str, NDArray[np.float64]]]
@@ -100,6 +102,21 @@ class Outcome:
         """Number of trials that ended in a state."""
         return sum(record.state is state for record in self.records)
 
+    def gain_on(self, config: Config) -> tuple[float, float] | None:
+        """Gain of the selected trial's MAE on that of the trial with a config, in percent of it.
+
+        Returns
+        -------
+        tuple of (gain, standard error) or None
+            None where no finished trial has the config, or the difference has no error.
+        """
+        for record in self.records:
+            if record.config == config and record.number in self.gap_errors:
+                mae = record.scores["mae"]
+                gain = 100.0 * (mae - self.chosen.scores["mae"]) / mae
+                return gain, 100.0 * self.gap_errors[record.number]["mae"] / mae
+        return None
+
     def beaten_by(self) -> tuple[str, ...]:
         """Baselines whose MAE on the tune split is not above that of the selected trial."""
         mae = self.chosen.scores["mae"]
@@ -158,6 +175,7 @@ def best_params(
     identity: Mapping[str, str],
     objectives: Sequence[str],
     optimization_date: str,
+    choice: Choice | None = None,
 ) -> dict[str, Any]:
     """The content of `best_params_*.json`.
 
@@ -198,6 +216,7 @@ def best_params(
         "best_picp": chosen.scores["picp"],
         "best_picp_interval": _interval(chosen),
         "best_params": chosen.config,
+        "choice": None if choice is None else choice.as_json(),
         "validation_metrics": _metrics(chosen.scores),
         "references": {name: _metrics(scores) for name, scores in outcome.baselines.items()},
         "training_time_hours": sum(record.fit_seconds for record in outcome.records) / 3600.0,

@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from paretocast.errors import ExecutionError
-from paretocast.search.samplers import Sampler
+from paretocast.errors import ExecutionError, SettingsError
+from paretocast.search.models import MODELS
+from paretocast.search.samplers import ContestSampler, Sampler
 from paretocast.search.selection import TrialState
+from paretocast.search.space import MODEL, Contest, without_model
+from paretocast.study.choice import Choice, choose_method
 from paretocast.study.evaluator import Evaluator
 from paretocast.study.importances import parameter_importances
 from paretocast.study.manifest import build_manifest, check_manifest
@@ -35,11 +38,11 @@ from paretocast.workspace import files
 from paretocast.workspace.claims import Claim, StudyLock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from optuna.trial import FrozenTrial
 
-    from paretocast.search.space import Config
+    from paretocast.search.space import Config, Space
     from paretocast.settings import TuneSettings
     from paretocast.workspace.files import RunDirectory
 
@@ -76,12 +79,15 @@ class StudyResult:
         Finished trials by number, each averaged over its seeds.
     importances : dict of objective to parameter to share
         Empty while there are too few trials.
+    choice : Choice or None
+        The recommended method; None if no trial is complete.
     """
 
     ended_by: str
     outcome: Outcome | None
     records: tuple[TrialRecord, ...]
     importances: dict[str, dict[str, float]]
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True)
@@ -129,15 +135,32 @@ class Study:
         warm_start = WarmStart(()) if run.manifest.exists() else self._plan_warm_start()
         self.notes = warm_start.notes
         self._optuna, self._manifest = self._open(warm_start)
-        self._sampler = Sampler(
-            self._space,
+        self._sampler = self._make_sampler(self._manifest["queue"])
+
+    def _make_sampler(self, queue: Sequence[Config]) -> Sampler | ContestSampler:
+        """The sampler of the study; of several models one for each."""
+        if isinstance(self._space, Contest):
+            samplers = {
+                name: self._sampler_of(
+                    name, space, [without_model(c) for c in queue if c[MODEL] == name]
+                )
+                for name, space in self._space.spaces.items()
+            }
+            return ContestSampler(samplers)
+        return self._sampler_of(self._settings.model, self._space, queue)
+
+    def _sampler_of(self, model: str, space: Space, queue: Sequence[Config]) -> Sampler:
+        settings, setup = self._settings, replace(self._setup, model=model)
+        # How the time of a step grows on a GPU was not measured.
+        learns_cost = MODELS[model].is_network and setup.source.device.type == "cpu"
+        return Sampler(
+            space,
             n_objectives=len(self._evaluator.objectives),
             sampler=settings.sampler,
             seed=settings.seed,
             n_trials=settings.trials,
-            queue=self._manifest["queue"],
-            # How the time of a step grows on a GPU was not measured.
-            cost=partial(step_cost, setup) if setup.source.device.type == "cpu" else None,
+            queue=queue,
+            cost=partial(step_cost, setup) if learns_cost else None,
         )
 
     @property
@@ -200,8 +223,15 @@ class Study:
         with self._lock_and_sync():
             self._trials.refresh()
         outcome = self.outcome()
+        choice = None
         if outcome is not None:
-            self._save_best_params(outcome)
+            choice = choose_method(
+                self._run,
+                self._trials.trainings,
+                task=self._setup.base_task,
+                model=self._settings.model,
+            )
+            self._save_best_params(outcome, choice)
         ended_by = "request" if asked else "time limit"
         if not self._trials.open_trainings:
             if len(self.records) >= self._settings.trials:
@@ -211,7 +241,8 @@ class Study:
         importances = parameter_importances(
             self.records, space=self._space, objectives=self._evaluator.objectives
         )
-        return StudyResult(ended_by, outcome, self._evaluator.averaged_records(), importances)
+        records = self._evaluator.averaged_records()
+        return StudyResult(ended_by, outcome, records, importances, choice)
 
     def _take_training(self) -> ClaimedTraining | None:
         """Claim the next training: an abandoned one, else a due repeat, else a new trial.
@@ -353,12 +384,19 @@ class Study:
         return self._sampler.suggest(number, self._evaluator.observations(without=number))
 
     def _plan_warm_start(self) -> WarmStart:
-        return plan_warm_start(
-            self._settings.model,
-            self._space,
-            [Path(run) for run in self._settings.warm_start],
-            n_trials=self._settings.trials,
-        )
+        runs = [Path(run) for run in self._settings.warm_start]
+        if not isinstance(self._space, Contest):
+            return plan_warm_start(
+                self._settings.model, self._space, runs, n_trials=self._settings.trials
+            )
+        if runs:
+            raise SettingsError("warm start is for a study of one model, this one has several")
+        configs = [
+            {MODEL: name, **config}
+            for name, space in self._space.spaces.items()
+            for config in plan_warm_start(name, space, n_trials=self._settings.trials).configs
+        ]
+        return WarmStart(tuple(configs))
 
     def _open(self, warm_start: WarmStart) -> tuple[OptunaSync, dict[str, Any]]:
         """Make or continue what a study has on disk; its Optuna study and its manifest."""
@@ -393,7 +431,7 @@ class Study:
             number, self._trials, space=self._space, objectives=self._evaluator.objectives
         )
 
-    def _save_best_params(self, outcome: Outcome) -> None:
+    def _save_best_params(self, outcome: Outcome, choice: Choice | None = None) -> None:
         """Write `best_params_*.json`, unless more has ended: the process that ended it will."""
         content = best_params(
             outcome,
@@ -408,6 +446,7 @@ class Study:
             },
             objectives=self._settings.objectives,
             optimization_date=datetime.now(UTC).isoformat(timespec="seconds"),
+            choice=choice,
         )
         with self._lock:
             if not self._trials.refresh():

@@ -20,6 +20,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim.lr_scheduler import OneCycleLR
 
 from paretocast.errors import ForecastError, StoreError
+from paretocast.models.base import ShrunkModel
 from paretocast.training.windows import EVALUATION_BATCH, WindowSource, pinball_loss, pinball_losses
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from paretocast.models.base import QuantileModel
 
 STEPS_PER_AVERAGING = 4  # reading all weights in every step costs more than it teaches
+# Shares of a correction that are compared on the stop split, the whole one first.
+CORRECTION_SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
 
 
 class TrainingDivergedError(ForecastError):
@@ -120,6 +123,7 @@ class Training:
         self._order = torch.empty(0, dtype=torch.long, device=source.device)
         self._cursor = 0
         self._averaged_step = 0
+        self._share_of_step = (-1, 1.0)  # best step and the share found for it
 
     @property
     def finished(self) -> bool:
@@ -160,10 +164,34 @@ class Training:
             self.fit_seconds += time.perf_counter() - started
 
     @contextmanager
-    def best_model(self) -> Iterator[QuantileModel]:
-        """Temporarily swap in the averaged weights that were best on the stop split."""
+    def best_model(self, share: float | None = None) -> Iterator[QuantileModel]:
+        """Temporarily swap in the averaged weights that were best on the stop split.
+
+        Parameters
+        ----------
+        share : float, optional
+            Of the correction of the anchor that is used; `correction_share` without it.
+        """
+        if share is None:
+            share = self.correction_share
         with self._with_weights(self._best):
-            yield self.model
+            yield self.model if share == 1.0 else ShrunkModel(self.model, share)
+
+    @property
+    def correction_share(self) -> float:
+        """Share of its correction of the anchor that serves best on the stop split, 0 to 1.
+
+        After a short train period a correction may do harm; at 0 the anchor alone is left. 1
+        without an anchor.
+        """
+        if self.source.anchor is None:
+            return 1.0
+        if self._share_of_step[0] != self.best_step:
+            with self._with_weights(self._best):
+                losses = [self._stop_loss(share) for share in CORRECTION_SHARES]
+            best = CORRECTION_SHARES[losses.index(min(losses))]
+            self._share_of_step = (self.best_step, best)
+        return self._share_of_step[1]
 
     def checkpoint(self, *, note: str = "") -> bytes:
         """Everything `restore` needs, in the safetensors format, with a note of the caller."""
@@ -324,15 +352,22 @@ class Training:
             torch._foreach_copy_(self._best, self._average)
         return loss
 
-    def _stop_loss(self) -> float:
-        """Mean pinball loss of the model on the stop split, crossing removed, scaled units."""
+    def _stop_loss(self, share: float = 1.0) -> float:
+        """Mean pinball loss on the stop split, crossing removed, scaled units.
+
+        Parameters
+        ----------
+        share : float
+            Of the correction of the anchor.
+        """
         self.model.eval()
+        model = self.model if share == 1.0 else ShrunkModel(self.model, share)
         total = torch.zeros((), device=self.source.device)
         weight = torch.zeros((), device=self.source.device)
         with torch.inference_mode():
             for chunk in torch.split(self._stop, EVALUATION_BATCH):
                 target, mask = self.source.targets(chunk)
-                forecast = self.model(self.source.inputs(chunk)).sort(dim=-1).values
+                forecast = model(self.source.inputs(chunk)).sort(dim=-1).values
                 total += pinball_loss(forecast, target, mask, self._levels) * mask.sum()
                 weight += mask.sum()
         return float(total / weight.clamp_min(1.0))

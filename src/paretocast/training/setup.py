@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from paretocast.data.scaling import ScaledArrays, TargetScaling, scale_task
+from paretocast.data.features import weekly_lags
+from paretocast.data.scaling import ScaledArrays, TargetScaling, Transform, scale_task
 from paretocast.data.series import STEPS_PER_DAY
-from paretocast.errors import DataError
+from paretocast.errors import DataError, SettingsError
 from paretocast.metrics.scores import seasonal_scale
-from paretocast.models.anchor import Anchor, fit_anchor, is_long_enough, refit_anchor
-from paretocast.models.base import build_model, count_weights
-from paretocast.search.models import MODELS
+from paretocast.models.anchor import (
+    Anchor,
+    LinearOptions,
+    fit_anchor,
+    is_long_enough,
+    refit_anchor,
+)
+from paretocast.models.base import SeedAverage, build_model, count_weights
+from paretocast.search.models import MODELS, models_of
 from paretocast.search.pruning import plan_rungs
+from paretocast.search.recipe import DataChoice
+from paretocast.search.space import MODEL
 from paretocast.training import Recipe, Training, WindowSource, seed_weights
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from paretocast.data.task import Task
     from paretocast.models.base import QuantileModel
     from paretocast.search.space import Config
@@ -27,6 +38,9 @@ if TYPE_CHECKING:
 
 # Seconds per step on a CPU grow with about this power of the number of weights.
 TIME_BY_WEIGHTS = 0.6
+Anchors: TypeAlias = dict[tuple[Transform, bool], Anchor]
+# Prepared setups that are kept: each holds the scaled series and its windows' anchors.
+MOST_PREPARED = 12
 
 
 @dataclass(frozen=True)
@@ -35,6 +49,12 @@ class TrainingSetup:
 
     Attributes
     ----------
+    model : str
+        A model, or the label of several; `prepared` says which one a config is of.
+    base_task : Task
+        The task as it was planned; `task` is what the networks of this setup see of it.
+    data : DataChoice
+        What they see.
     mase_scale : float
         Mean absolute daily difference of the train period, target units.
     """
@@ -46,10 +66,19 @@ class TrainingSetup:
     scaling: TargetScaling
     source: WindowSource
     mase_scale: float
+    base_task: Task
+    data: DataChoice = DataChoice()
+    _prepared: dict[DataChoice, TrainingSetup] = field(default_factory=dict, compare=False)
+    _anchors: Anchors = field(default_factory=dict, compare=False)
 
     @classmethod
     def from_settings(
-        cls, settings: TuneSettings, task: Task, *, device: str | None = None
+        cls,
+        settings: TuneSettings,
+        task: Task,
+        *,
+        device: str | None = None,
+        anchors: Anchors | None = None,
     ) -> TrainingSetup:
         """Scale a task and put it on a device.
 
@@ -57,9 +86,14 @@ class TrainingSetup:
         ----------
         device : str, optional
             "auto", "cpu", "cuda" or "cuda:N"; that of the settings without it.
+        anchors : dict, optional
+            Anchors of the same task that other setups have fitted, by transform and weather.
         """
         arrays, scaling = scale_task(task, settings.training.transform)
-        anchor = _anchor(task, arrays, settings.training.anchor)
+        anchors = {} if anchors is None else anchors
+        anchor = None
+        if any(MODELS[name].is_network for name in models_of(settings.model)):
+            anchor = _anchor(task, scaling, settings.training.anchor, anchors, weather=True)
         return cls(
             task=task,
             model=settings.model,
@@ -68,27 +102,90 @@ class TrainingSetup:
             scaling=scaling,
             source=_window_source(task, arrays, anchor, device=device or settings.device),
             mase_scale=seasonal_scale(task.series.values[: task.train_stop], STEPS_PER_DAY),
+            base_task=task,
+            _anchors=anchors,
         )
+
+    def prepared(self, config: Config) -> TrainingSetup:
+        """The setup of a config: its model, the data it sees, its budget.
+
+        What a config does not hold is as the settings say. The rungs of all configs are the same.
+        """
+        name = str(config.get(MODEL, self.model))
+        training = self.training.model_copy(update={"n_rungs": self.n_rungs})
+        data = DataChoice.of(config)
+        setup = self
+        if MODELS[name].is_network and data != self.data:
+            setup = self._prepared.get(data) or self._see(data)
+            while len(self._prepared) >= MOST_PREPARED:
+                del self._prepared[next(iter(self._prepared))]
+            self._prepared[data] = setup
+        setup = replace(setup, model=name, training=training)
+        if "steps_factor" in config:
+            steps = max(1, round(float(config["steps_factor"]) * setup.budget_steps))
+            budget = {"steps": steps, "epochs": None}
+            setup = replace(setup, training=training.model_copy(update=budget))
+        return setup
+
+    def _see(self, data: DataChoice) -> TrainingSetup:
+        """The setup whose networks see something else of the task."""
+        transform = Transform(data.transform or self.training.transform)
+        task = self.base_task
+        if not data.weather:
+            task = replace(task, features=task.features.calendar)
+        setting = data.anchor or self.training.anchor
+        _, scaling = scale_task(task, transform)
+        anchor = _anchor(task, scaling, setting, self._anchors, weather=data.weather)
+        task = _with_window(task, data)
+        arrays, _ = scale_task(task, transform)
+        source = _window_source(task, arrays, anchor, device=str(self.source.device))
+        return replace(self, task=task, scaling=scaling, source=source, data=data)
+
+    @property
+    def anchored(self) -> bool:
+        """True if models correct an anchor."""
+        return self.source.anchor is not None
+
+    @property
+    def train_positions(self) -> NDArray[np.intp]:
+        """Issue positions of the windows to train on, ascending.
+
+        Those that the anchor has a forecast for; of every hour without one.
+        """
+        train = self.task.issues["train"]
+        if self.source.anchor is not None:
+            train = np.intersect1d(train, self.source.anchor.positions)
+        n_skipped = round((1.0 - self.data.history_share) * len(train))
+        return train[n_skipped:]
 
     @property
     def batch_size(self) -> int:
         """Windows per gradient step: as set, else what suits the model on its device."""
         device = self.source.device.type
-        return self.training.batch_size or MODELS[self.model].batch_sizes[device]
+        models = models_of(self.model)
+        return self.training.batch_size or MODELS[models[0]].batch_sizes[device]
 
     @property
     def budget_steps(self) -> int:
         """Gradient steps of a full trial."""
         n_windows = len(self.task.issues["train"])
         return self.training.budget_steps(
-            n_windows, batch_size=self.batch_size, anchored=self.source.anchor is not None
+            n_windows, batch_size=self.batch_size, anchored=self.anchored
         )
+
+    @property
+    def n_rungs(self) -> int:
+        """Number of times that a trial is scored, its end included.
+
+        Once where several models share a study: their first steps are not alike.
+        """
+        several = len(models_of(self.model)) > 1
+        return 1 if several else self.training.rungs(anchored=self.anchored)
 
     @property
     def rung_steps(self) -> tuple[int, ...]:
         """Gradient steps at which a trial is scored; the last one is the budget."""
-        n_rungs = self.training.rungs(anchored=self.source.anchor is not None)
-        return plan_rungs(self.budget_steps, n_rungs=n_rungs)
+        return plan_rungs(self.budget_steps, n_rungs=self.n_rungs)
 
 
 def learned_until(setup: TrainingSetup, until: int) -> TrainingSetup:
@@ -98,8 +195,11 @@ def learned_until(setup: TrainingSetup, until: int) -> TrainingSetup:
     later = replace(task, issues={**task.issues, "train": windows})
     source = setup.source
     if source.anchor is not None:
-        arrays, _ = scale_task(task, setup.training.transform)
-        anchor = refit_anchor(source.anchor, later, arrays)
+        arrays, _ = scale_task(task, setup.scaling.transform)
+        base = setup.base_task
+        if not setup.data.weather:
+            base = replace(base, features=base.features.calendar)
+        anchor = refit_anchor(source.anchor, base, setup.scaling, until=until)
         source = _window_source(later, arrays, anchor, device=str(source.device))
     return replace(setup, task=later, source=source)
 
@@ -107,7 +207,9 @@ def learned_until(setup: TrainingSetup, until: int) -> TrainingSetup:
 def start_training(setup: TrainingSetup, config: Config, *, seed: int) -> Training:
     """A fresh model with its training at step 0."""
     seed_weights(seed)
-    model = _fresh_model(setup, config)
+    n_seeds = int(config.get("n_seeds", 1))
+    models = [_fresh_model(setup, config) for _ in range(n_seeds)]
+    model = models[0] if n_seeds == 1 else SeedAverage(models)
     if setup.source.anchor is not None:
         model.start_at_anchor()
     settings = setup.training
@@ -125,33 +227,67 @@ def start_training(setup: TrainingSetup, config: Config, *, seed: int) -> Traini
             patience=settings.patience,
         ),
         levels=setup.task.shape.levels,
-        train_positions=setup.task.issues["train"],
+        train_positions=setup.train_positions,
         stop_positions=setup.task.issues["stop"],
         seed=seed,
     )
 
 
 def step_cost(setup: TrainingSetup, config: Config) -> float:
-    """Duration of a gradient step of a config on a CPU, relative to others of its model.
+    """Duration of the trial of a config on a CPU, relative to others of its model.
 
-    It goes by the weights alone and not by a clock, so that what is made of it can be repeated.
-    NaN for a config whose model cannot be built; its trial will say why.
+    It goes by weights, steps and seeds alone and not by a clock, so that what is made of it can be
+    repeated. NaN for a config whose model cannot be built; its trial will say why.
     """
     try:
         n_weights = count_weights(lambda: _fresh_model(setup, config))
     except Exception:  # noqa: BLE001  (whatever it is: the trial is where failures are recorded)
         return math.nan
-    return math.pow(n_weights, TIME_BY_WEIGHTS)
+    n_trainings = float(config.get("n_seeds", 1)) * float(config.get("steps_factor", 1.0))
+    return n_trainings * math.pow(n_weights, TIME_BY_WEIGHTS)
 
 
-def _anchor(task: Task, arrays: ScaledArrays, setting: str) -> Anchor | None:
-    """The anchor that a setting asks for; `auto` goes without where it cannot be fitted."""
-    if setting == "ridge":
-        return fit_anchor(task, arrays)
-    if setting == "auto" and is_long_enough(task):
-        with contextlib.suppress(DataError):
-            return fit_anchor(task, arrays)
-    return None
+def _anchor(
+    task: Task,
+    scaling: TargetScaling,
+    setting: str,
+    fitted: Anchors,
+    *,
+    weather: bool,
+) -> Anchor | None:
+    """The anchor that a setting asks for; `auto` goes without where it cannot be fitted.
+
+    Parameters
+    ----------
+    fitted : dict
+        Anchors that were fitted before, by transform and weather; a new one is added.
+    """
+    if setting == "none" or (setting == "auto" and not is_long_enough(task)):
+        return None
+    key = scaling.transform, weather
+    if key not in fitted:
+        failure = DataError if setting == "auto" else ()
+        with contextlib.suppress(*([failure] if failure else [])):
+            fitted[key] = fit_anchor(task, scaling, LinearOptions(weather=weather))
+    return fitted.get(key)
+
+
+def _with_window(task: Task, data: DataChoice) -> Task:
+    """The task with windows and features as a choice of data says."""
+    steps = data.input_steps or task.shape.input_steps
+    features = task.features
+    if data.weekly_lags:
+        features = features.joined(weekly_lags(task.series, task.shape.horizon_steps))
+    train_stop = task.train_stop - task.shape.horizon_steps + 1
+    train = np.arange(steps, train_stop)
+    if not train.size:
+        raise SettingsError(f"input_steps {steps} leaves no window in the train period")
+    return replace(
+        task,
+        shape=replace(task.shape, input_steps=steps),
+        features=features,
+        issues={**task.issues, "train": train},
+    )
 
 
 def _window_source(

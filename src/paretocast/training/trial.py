@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ import numpy as np
 
 from paretocast.errors import ForecastError, ParetocastError, StoreError
 from paretocast.metrics.resampling import standard_errors
+from paretocast.models.base import imported
+from paretocast.search.models import MODELS
 from paretocast.search.selection import TrialState
 from paretocast.training import Training, TrainingInterrupted, forecast_positions
 from paretocast.training.memory import peak_memory_mib, reset_peak_memory
@@ -70,6 +73,10 @@ class TrialRecord:
         Largest resident memory of the process during the trial, libraries and data included.
     micro_batch : int or None
         Windows computed at once where memory ran out for the whole batch; None where it sufficed.
+    anchor : str
+        The linear forecast that the model corrects, in a few words; empty without one.
+    correction_share : float
+        Share of the correction that is used, as the stop split says; 0 leaves the anchor alone.
     stop_losses : tuple of (step, loss)
         Mean pinball loss of the averaged weights on the stop split, scaled units.
     forecasts : dict of str to ndarray
@@ -91,6 +98,8 @@ class TrialRecord:
     best_step: int = 0
     stop_losses: tuple[tuple[int, float], ...] = ()
     fit_seconds: float = 0.0
+    anchor: str = ""
+    correction_share: float = 1.0
     peak_memory_mib: float = 0.0
     micro_batch: int | None = None
     reason: str = ""
@@ -162,6 +171,9 @@ def run_trial(
     """
     reset_peak_memory()
     try:
+        setup = setup.prepared(config)
+        if not MODELS[setup.model].is_network:
+            return _fit_at_once(setup, config, number=number, seed=seed)
         training, rungs = _begin_or_continue(setup, config, seed=seed, checkpoint=checkpoint)
         state = TrialState.COMPLETE
         for index, step in enumerate(setup.rung_steps):
@@ -196,6 +208,8 @@ def run_trial(
             best_step=training.best_step,
             stop_losses=tuple(training.stop_losses),
             fit_seconds=training.fit_seconds,
+            anchor=anchor_label(setup),
+            correction_share=training.correction_share,
             peak_memory_mib=peak_memory_mib(),
             micro_batch=None if training.micro_batch == setup.batch_size else training.micro_batch,
             forecasts=stored,
@@ -213,6 +227,36 @@ def run_trial(
             reason=str(error) if deliberate else f"{type(error).__name__}: {error}",
             traceback=traceback.format_exc(),
         )
+
+
+def anchor_label(setup: TrainingSetup) -> str:
+    """The linear forecast that a setup's models correct, in a few words; empty without one."""
+    anchor = setup.source.anchor
+    return "" if anchor is None else anchor.model.form.label
+
+
+def _fit_at_once(setup: TrainingSetup, config: Config, *, number: int, seed: int) -> TrialRecord:
+    """The record of a model that is fitted and not trained; it has one rung and no steps."""
+    started = time.perf_counter()
+    task = setup.base_task
+    fitted = imported(MODELS[setup.model].fit)(task, config, None)
+    forecasts = {split: fitted.forecast(task, task.issues[split]) for split in STORED_SPLITS}
+    seconds = time.perf_counter() - started
+    scores, coverage_interval = score_on_tune(setup, forecasts["tune"], seed=seed)
+    stored = {split: forecast.astype(np.float32) for split, forecast in forecasts.items()}
+    return TrialRecord(
+        number=number,
+        state=TrialState.COMPLETE,
+        config=config,
+        seed=seed,
+        scores=scores,
+        picp_interval=coverage_interval,
+        standard_errors=standard_errors(draw_on_tune(setup, stored["tune"])),
+        rungs=(RungScores(0, scores, coverage_interval),),
+        fit_seconds=seconds,
+        peak_memory_mib=peak_memory_mib(),
+        forecasts=stored,
+    )
 
 
 def _checkpoint(training: Training, rungs: Sequence[RungScores]) -> bytes:

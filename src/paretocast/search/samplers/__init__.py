@@ -1,5 +1,6 @@
 """Samplers: suggestions of the next config to try."""
 
+from paretocast.search.samplers.contest import ContestSampler
 from paretocast.search.samplers.observation import Observation
 from paretocast.search.samplers.sampler import (
     N_STARTUP_TRIALS,
@@ -12,6 +13,7 @@ from paretocast.search.samplers.sampler import (
 __all__ = [
     "N_STARTUP_TRIALS",
     "N_STARTUP_TRIALS_MFGP",
+    "ContestSampler",
     "Observation",
     "Sampler",
     "design_point",

@@ -1,0 +1,509 @@
+"""Linear regression of every step ahead on what is known at the issue: the ridge of the package.
+
+One regression serves three purposes: in its reference form it is the baseline `ridge`, in the form
+that suits a series it is the anchor that networks correct (`anchor`) and the model `RIDGE`. It
+learns from windows issued within a few hours of the daily issue: there a lag is nearly always the
+same hour of the day, so its coefficients know the shape of the day.
+
+The form, which says what the regression sees and how strongly it is penalised, is chosen for each
+series by cross-validation on its train period: by the mean absolute error, at the hour of issue, on
+fifths of the period that were left out. N windows, F columns, H steps; scaled units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from paretocast.data.features import DAYS_PER_YEAR, temperature_of
+from paretocast.data.series import STEPS_PER_DAY, Role
+from paretocast.data.task import STEPS_PER_WEEK, daily_positions
+from paretocast.errors import DataError
+from paretocast.models.baselines.base import scaled_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from paretocast.data.scaling import TargetScaling
+    from paretocast.data.task import Task
+
+    Floats = NDArray[np.float64]
+    Positions = NDArray[np.intp]
+
+# Hours around the issue hour that are learned from: of 3, 6 and 12 these had the lowest MAE, or one
+# within 1 % of it, on the tune splits of heat and water_centrum.
+HOURS_BESIDE = 3
+MOST_MISSING_SHARE = 0.125  # of a window's horizon; the rest of it is filled from the past
+FEWEST_WINDOWS = 50
+N_FOLDS = 5
+N_WEEKS = 4  # whose same hours are averaged
+PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
+# Yearly terms need a second year: from one alone they learn one winter and one summer.
+YEARS_FOR_YEARLY_TERMS = 1.95
+# What is known of a long horizon is averaged over so many hours: thousands of columns otherwise.
+LONG_HORIZON, LONG_BLOCK = 48, 6
+# Heating and cooling start about there, °C (degree hours, as in VDI 4710 and EN ISO 15927-6).
+HEATING_BELOW, COOLING_ABOVE = 15.0, 22.0
+DAYS_OFF = ("holiday", "school_holiday", "weekend")
+
+
+@dataclass(frozen=True)
+class LinearForm:
+    """Columns and penalty of a regression.
+
+    Attributes
+    ----------
+    blocks : tuple of str
+        Names of `LinearTable` blocks.
+    level : bool
+        Whether lags and target are distances from the mean of the last week: a demand that has
+        grown beyond anything in the train period is then as easy as any.
+    penalty : float
+        Of the squared weights, for columns of unit variance.
+    lags : int
+        Hours of history among the columns.
+    """
+
+    blocks: tuple[str, ...]
+    level: bool = False
+    penalty: float = 3.0
+    lags: int = STEPS_PER_WEEK
+
+    @property
+    def history_steps(self) -> int:
+        """Hours before an issue that the columns read."""
+        weeks = N_WEEKS * STEPS_PER_WEEK if "weeks" in self.blocks else 0
+        return max(self.lags, weeks, STEPS_PER_WEEK)
+
+    @property
+    def label(self) -> str:
+        """The form in a few words."""
+        seen = ["last week's level"] if self.level else []
+        seen += [name for name in ("weeks", "weather", "year") if name in self.blocks]
+        return f"ridge ({', '.join([*seen, f'penalty {self.penalty:g}'])})"
+
+
+REFERENCE = LinearForm(("lags", "calendar", "year_by_step", "weather", "weather_day"))
+FULL = (
+    "lags",
+    "weeks",
+    "weekday",
+    "days_off",
+    "calendar",
+    "year",
+    "weather",
+    "weather_day",
+    "weather_week",
+    "degrees",
+    "past_means",
+)
+WEATHER_BLOCKS = ("weather", "weather_day", "weather_week", "degrees", "past_means")
+
+
+@dataclass(frozen=True)
+class LinearTable:
+    """Columns of the regression for the windows of a task, block by block.
+
+    Attributes
+    ----------
+    train_stop : int
+        Covariates are standardised on the hours before this position.
+    """
+
+    task: Task
+    scaling: TargetScaling
+    lags: int = STEPS_PER_WEEK
+
+    @cached_property
+    def target(self) -> Floats:
+        """The whole target in scaled units, gaps filled from the past, (T,)."""
+        return scaled_target(self.task, self.scaling)
+
+    def block(self, name: str, positions: Positions) -> Floats:
+        """Columns of one block, (N, F)."""
+        return self._blocks[name](positions)
+
+    def level(self, positions: Positions) -> Floats:
+        """Mean of the last week, (N, 1)."""
+        return _mean_before(self.target[:, None], positions, STEPS_PER_WEEK)
+
+    def outcomes(self, positions: Positions) -> Floats:
+        """Target of the horizon, (N, H), gaps filled."""
+        return np.asarray(self.target[self._horizon(positions)])
+
+    def columns(self, form: LinearForm, positions: Positions) -> Floats:
+        """All columns of a form, (N, F)."""
+        level = self.level(positions) if form.level else 0.0
+        return np.hstack(
+            [
+                self.block(name, positions) - (level if name in _OF_TARGET else 0.0)
+                for name in form.blocks
+            ]
+        )
+
+    @cached_property
+    def _blocks(self) -> dict[str, Callable[[Positions], Floats]]:
+        known, names = self.task.features.known, self.task.features.known.names
+        year = np.array([name.startswith("year_") for name in names], dtype=np.bool_)
+        weather = np.array([role is Role.FORECAST for role in known.roles], dtype=np.bool_)
+        days_off = np.array([name in DAYS_OFF for name in names], dtype=np.bool_)
+        table = self._standardised(known.values)
+        past = self._standardised(self.task.features.past.values)
+        forecast = table[:, weather]
+        degrees = self._standardised(_degree_hours(self.task))
+        middle = self.task.shape.horizon_steps // 2
+        return {
+            "lags": self._lags,
+            "weeks": self._weeks,
+            "weekday": lambda at: np.eye(7)[self._weekday[at + middle]],
+            "days_off": lambda at: _means_before(table[:, days_off], at),
+            "calendar": lambda at: self._ahead(table[:, ~year & ~weather], at),
+            "year": lambda at: table[:, year][at + middle],
+            "year_by_step": lambda at: self._ahead(table[:, year], at),
+            "weather": lambda at: self._ahead(forecast, at),
+            "weather_day": lambda at: _mean_before(forecast, at, STEPS_PER_DAY),
+            "weather_week": lambda at: _mean_before(forecast, at, STEPS_PER_WEEK),
+            "degrees": lambda at: np.hstack([self._ahead(degrees, at), _means_before(degrees, at)]),
+            "past_means": lambda at: _means_before(past, at),
+        }
+
+    def _standardised(self, columns: Floats) -> Floats:
+        train = columns[: self.task.train_stop]
+        spread = train.std(axis=0)
+        return np.asarray((columns - train.mean(axis=0)) / np.where(spread > 0.0, spread, 1.0))
+
+    @cached_property
+    def _weekday(self) -> Positions:
+        series = self.task.series
+        return np.asarray(series.index.tz_convert(series.calendar.zone).day_of_week, dtype=np.intp)
+
+    def _horizon(self, positions: Positions) -> Positions:
+        return np.asarray(positions[:, None] + np.arange(self.task.shape.horizon_steps))
+
+    def _lags(self, positions: Positions) -> Floats:
+        """Target from the latest hour to the oldest."""
+        return np.asarray(self.target[positions[:, None] - np.arange(1, self.lags + 1)])
+
+    def _weeks(self, positions: Positions) -> Floats:
+        """Means of the horizon's hours in the last weeks that lie before the issue."""
+        first = -(-self.task.shape.horizon_steps // STEPS_PER_WEEK)
+        weeks = [
+            self.target[np.maximum(self._horizon(positions) - STEPS_PER_WEEK * back, 0)]
+            for back in range(first, first + N_WEEKS)
+        ]
+        return np.asarray(np.mean(weeks, axis=0))
+
+    def _ahead(self, columns: Floats, positions: Positions) -> Floats:
+        """Features of the horizon, hour by hour or, of a long one, in means of a few hours."""
+        values = columns[self._horizon(positions)]  # (N, H, K)
+        n_steps = values.shape[1]
+        if n_steps > LONG_HORIZON:
+            starts = np.arange(0, n_steps, LONG_BLOCK)
+            sizes = np.diff(np.append(starts, n_steps))
+            values = np.add.reduceat(values, starts, axis=1) / sizes[:, None]
+        return np.asarray(values.reshape(len(positions), -1))
+
+
+_OF_TARGET = ("lags", "weeks")
+
+
+@dataclass(frozen=True)
+class LinearModel:
+    """A fitted regression.
+
+    Attributes
+    ----------
+    center : ndarray of shape (F,)
+        Means of the columns over the windows it was learned from.
+    weights : ndarray of shape (F + 1, H)
+        Of the centred columns; the last row is the intercept.
+    fold_weights : ndarray of shape (N_FOLDS, F + 1, H)
+        The same, learned without one fold of the windows.
+    first, last : int
+        Positions of the first and the last window that was learned from.
+    """
+
+    form: LinearForm
+    center: Floats
+    weights: Floats
+    fold_weights: Floats
+    first: int
+    last: int
+
+    def points(self, table: LinearTable, positions: Positions) -> Floats:
+        """Forecasts at issue positions, (N, H), by the regression on all windows."""
+        return self._forecast(table, positions, self.weights)
+
+    def cross_fitted(self, table: LinearTable, positions: Positions) -> Floats:
+        """Forecasts at issue positions, (N, H).
+
+        Those of a window inside the learned period come from a regression that has not learned
+        from its fold: its errors are those of later windows.
+        """
+        points = self.points(table, positions)
+        folds = _folds(positions, self.first, self.last)
+        for fold in range(N_FOLDS):
+            if (inside := folds == fold).any():
+                points[inside] = self._forecast(table, positions[inside], self.fold_weights[fold])
+        return points
+
+    def _forecast(self, table: LinearTable, positions: Positions, weights: Floats) -> Floats:
+        columns = table.columns(self.form, positions) - self.center
+        points = columns @ weights[:-1] + weights[-1]
+        return points + table.level(positions) if self.form.level else points
+
+
+@dataclass
+class _Sums:
+    """Sums of products by fold, of the windows to learn from, for one choice of `level`."""
+
+    columns: Floats  # (N, F + 1), centred, the last one is 1
+    outcomes: Floats  # (N, H)
+    center: Floats
+    folds: Positions
+    squares: Floats = field(init=False)  # (N_FOLDS, F + 1, F + 1)
+    products: Floats = field(init=False)  # (N_FOLDS, F + 1, H)
+
+    def __post_init__(self) -> None:
+        parts = [self.columns[self.folds == fold] for fold in range(N_FOLDS)]
+        self.squares = np.array([part.T @ part for part in parts])
+        self.products = np.array(
+            [part.T @ self.outcomes[self.folds == f] for f, part in enumerate(parts)]
+        )
+
+    def fold_weights(self, kept: Positions, penalty: float) -> Floats:
+        """Weights (N_FOLDS, F', H) of the kept columns, each learned without one fold."""
+        squares, products = self.squares.sum(axis=0), self.products.sum(axis=0)
+        grid = np.ix_(kept, kept)
+        return np.array(
+            [
+                _solve((squares - of_fold)[grid], (products - self.products[fold])[kept], penalty)
+                for fold, of_fold in enumerate(self.squares)
+            ]
+        )
+
+    def weights(self, kept: Positions, penalty: float) -> Floats:
+        """Weights (F', H) of the kept columns, learned from all windows."""
+        squares, products = self.squares.sum(axis=0), self.products.sum(axis=0)
+        return _solve(squares[np.ix_(kept, kept)], products[kept], penalty)
+
+    def error(self, kept: Positions, penalty: float, counted: NDArray[np.bool_]) -> float:
+        """Mean absolute error of the counted windows, each by a fit without its fold."""
+        total, number = 0.0, 0
+        for fold, weights in enumerate(self.fold_weights(kept, penalty)):
+            inside = counted & (self.folds == fold)
+            errors = self.columns[np.ix_(inside, kept)] @ weights - self.outcomes[inside]
+            total, number = total + float(np.abs(errors).sum()), number + errors.size
+        return total / number if number else np.inf
+
+
+class _Fitter:
+    """The windows of a table that may be learned from, and regressions on them."""
+
+    def __init__(self, table: LinearTable, blocks: Sequence[str], positions: Positions) -> None:
+        self.table, self.blocks, self.positions = table, tuple(blocks), positions
+        self._sums: dict[bool, _Sums] = {}
+        daily = daily_positions(table.task.series.index, table.task.shape)
+        self._daily = np.isin(positions, daily)
+
+    def error(self, form: LinearForm) -> float:
+        """Cross-validated mean absolute error of a form at the hour of issue."""
+        return self.sums(form.level).error(self._kept(form), form.penalty, self._daily)
+
+    def fit(self, form: LinearForm) -> LinearModel:
+        """The regression of a form."""
+        sums, kept = self.sums(form.level), self._kept(form)
+        return LinearModel(
+            form=form,
+            center=sums.center[kept[:-1]],
+            weights=sums.weights(kept, form.penalty),
+            fold_weights=sums.fold_weights(kept, form.penalty),
+            first=int(self.positions[0]),
+            last=int(self.positions[-1]),
+        )
+
+    def sums(self, level: bool) -> _Sums:  # noqa: FBT001  (the key of a cache)
+        """Sums of products with or without the level taken off."""
+        if level not in self._sums:
+            form = LinearForm(self.blocks, level=level, lags=self.table.lags)
+            columns = self.table.columns(form, self.positions)
+            center = columns.mean(axis=0)
+            outcomes = self.table.outcomes(self.positions)
+            if level:
+                outcomes = outcomes - self.table.level(self.positions)
+            self._sums[level] = _Sums(
+                columns=np.hstack([columns - center, np.ones((len(columns), 1))]),
+                outcomes=outcomes,
+                center=center,
+                folds=_folds(self.positions, int(self.positions[0]), int(self.positions[-1])),
+            )
+        return self._sums[level]
+
+    def _kept(self, form: LinearForm) -> Positions:
+        """Columns of a form among those of all blocks, and the intercept."""
+        kept: list[int] = []
+        start = 0
+        for name in self.blocks:
+            width = self.table.block(name, self.positions[:1]).shape[1]
+            if name in form.blocks:
+                kept.extend(range(start, start + width))
+            start += width
+        return np.array([*kept, start], dtype=np.intp)
+
+
+def fit_form(
+    table: LinearTable, form: LinearForm, *, until: int | None = None, share: float = 1.0
+) -> LinearModel:
+    """The regression of a given form; see `choose_form` for the parameters.
+
+    Raises
+    ------
+    DataError
+        If there are too few windows.
+    """
+    positions = windows_to_learn(table.task, form.history_steps, until=until, share=share)
+    return _Fitter(table, form.blocks, positions).fit(form)
+
+
+def choose_form(
+    table: LinearTable,
+    blocks: Sequence[str] = FULL,
+    *,
+    until: int | None = None,
+    share: float = 1.0,
+    penalty_factor: float = 1.0,
+) -> LinearModel:
+    """The regression in the form that suits the series best.
+
+    The penalty is found with all blocks; then each of level, weeks and yearly terms is dropped or
+    added where that lowers the error, and the penalty is found again.
+
+    Parameters
+    ----------
+    blocks : sequence of str
+        Blocks to choose from.
+    until : int, optional
+        Position after the last hour that may be learned from; the end of the train period
+        without it.
+    share : float
+        Share of the past to learn from, the newest, 0 to 1.
+    penalty_factor : float
+        The penalty that was found is multiplied by it.
+
+    Raises
+    ------
+    DataError
+        If there are too few windows.
+    """
+    task = table.task
+    form = LinearForm(tuple(blocks), lags=table.lags)
+    positions = windows_to_learn(task, form.history_steps, until=until, share=share)
+    years = (positions[-1] - positions[0]) / (DAYS_PER_YEAR * STEPS_PER_DAY)
+    if years < YEARS_FOR_YEARLY_TERMS:
+        blocks = tuple(name for name in blocks if name != "year")
+        form = replace(form, blocks=blocks)
+    fitter = _Fitter(table, blocks, positions)
+    errors: dict[LinearForm, float] = {}
+
+    def best_of(forms: Sequence[LinearForm]) -> LinearForm:
+        errors.update({form: fitter.error(form) for form in forms if form not in errors})
+        return min(forms, key=lambda form: errors[form])
+
+    form = best_of([replace(form, penalty=penalty) for penalty in PENALTIES])
+    for _ in range(2):
+        before = form
+        without = [
+            replace(form, blocks=tuple(name for name in form.blocks if name != dropped))
+            for dropped in ("weeks", "year")
+            if dropped in form.blocks
+        ]
+        form = best_of([form, replace(form, level=not form.level), *without])
+        near = np.abs(np.log(np.array(PENALTIES) / form.penalty)) < 1.3
+        form = best_of([replace(form, penalty=p) for p in np.array(PENALTIES)[near].tolist()])
+        if form == before:
+            break
+    return fitter.fit(replace(form, penalty=form.penalty * penalty_factor))
+
+
+def windows_to_learn(
+    task: Task, history_steps: int, *, until: int | None = None, share: float = 1.0
+) -> Positions:
+    """Issue positions to learn from, ascending: near the daily issue, mostly observed.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than `FEWEST_WINDOWS`.
+    """
+    stop = task.train_stop if until is None else until
+    positions = positions_near_issue(task, history_steps)
+    positions = positions[positions + task.shape.horizon_steps <= stop]
+    if positions.size:
+        first = positions[-1] - share * (positions[-1] - positions[0])
+        positions = positions[positions >= first]
+    hours = positions[:, None] + np.arange(task.shape.horizon_steps)
+    usable = np.isnan(task.series.values[hours]).mean(axis=1) <= MOST_MISSING_SHARE
+    if usable.sum() < FEWEST_WINDOWS:
+        raise DataError(
+            f"{usable.sum()} of {len(usable)} windows with {history_steps} hours of history before "
+            f"{task.series.index[min(stop, len(task.series)) - 1]:%Y-%m-%d} were observed, a ridge "
+            f"needs {FEWEST_WINDOWS}; bring a longer train period or use --anchor none"
+        )
+    return np.asarray(positions[usable])
+
+
+def positions_near_issue(task: Task, history_steps: int) -> Positions:
+    """Positions within `HOURS_BESIDE` hours of a daily issue that have history and a horizon."""
+    daily = daily_positions(task.series.index, task.shape)
+    beside = np.arange(-HOURS_BESIDE, HOURS_BESIDE + 1)
+    positions = np.unique((daily[:, None] + beside).ravel())
+    last = len(task.series) - task.shape.horizon_steps
+    return np.asarray(positions[(positions >= history_steps) & (positions <= last)])
+
+
+def _folds(positions: Positions, first: int, last: int) -> Positions:
+    """Number of the fold of the learned windows that each position lies in; -1 outside."""
+    folds = (positions - first) * N_FOLDS // (last + 1 - first)
+    folds[(positions < first) | (positions > last)] = -1
+    return folds
+
+
+def _solve(squares: Floats, products: Floats, penalty: float) -> Floats:
+    """Weights (F + 1, H); the last column is the intercept, which is not penalised."""
+    from scipy.linalg import solve  # half a second to import
+
+    diagonal = np.full(len(squares), penalty)
+    diagonal[-1] = 1e-9
+    return np.asarray(solve(squares + np.diag(diagonal), products, assume_a="pos"))
+
+
+def _means_before(columns: Floats, positions: Positions) -> Floats:
+    """Means over the last day and over the last week, (N, 2 K)."""
+    lengths = (STEPS_PER_DAY, STEPS_PER_WEEK)
+    return np.hstack([_mean_before(columns, positions, n_hours) for n_hours in lengths])
+
+
+def _mean_before(columns: Floats, positions: Positions, n_hours: int) -> Floats:
+    """Means of columns (T, K) over the hours before each position, (N, K)."""
+    hours = positions[:, None] - np.arange(1, n_hours + 1)
+    return np.asarray(columns[hours].mean(axis=1))
+
+
+def _degree_hours(task: Task) -> Floats:
+    """Degrees below the heating and above the cooling limit, (T, 2); (T, 0) without temperature.
+
+    Only of a temperature that is known ahead; the means of one that is not are in `past_means`.
+    """
+    temperature = temperature_of(task.series)
+    if temperature is None or temperature not in task.features.known.names:
+        return np.empty((len(task.series), 0))
+    celsius = task.features.known.column(temperature)
+    return np.stack(
+        [np.maximum(HEATING_BELOW - celsius, 0.0), np.maximum(celsius - COOLING_ABOVE, 0.0)],
+        axis=1,
+    )
