@@ -176,9 +176,11 @@ def _neural_rows(data: Exported, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def train_autogluon(data: Exported, arguments: argparse.Namespace) -> Forecaster:
-    """AutoGluon's high-quality preset without the models that need downloaded weights.
+    """A preset of AutoGluon, named by the method, without models that need downloaded weights.
 
-    Its weighted ensemble is chosen on the last seven days before `learn_stop`, a window each; its
+    `autogluon_medium` has statistical models and trees; `autogluon_high` adds TFT and DeepAR, for
+    which five minutes on two cores are short.
+    The weighted ensemble is chosen on the last seven days before `learn_stop`, a window each; its
     default is a single day. The item has the name it had in training and all its history, because
     the tabular models scale by an item's mean and keep the errors of an item by its name.
     """
@@ -198,11 +200,11 @@ def train_autogluon(data: Exported, arguments: argparse.Namespace) -> Forecaster
         eval_metric="WQL",
         quantile_levels=list(data.levels),
         known_covariates_names=list(data.known),
-        path=str(arguments.folder / "autogluon"),
+        path=str(arguments.folder / arguments.method),
     )
     predictor.fit(
         frame(data.observed_rows(data.learn_stop), ["target", *data.features]),
-        presets="high_quality",
+        presets=f"{arguments.method.removeprefix('autogluon_')}_quality",
         excluded_model_types=["Chronos", "Chronos2", "Toto", "Toto2"],
         num_val_windows=7,
         refit_every_n_windows=None,
@@ -228,7 +230,11 @@ def train_autogluon(data: Exported, arguments: argparse.Namespace) -> Forecaster
     return forecast
 
 
-TRAINERS = {"autogluon": train_autogluon, "autonhits": train_autonhits}
+TRAINERS = {
+    "autogluon_medium": train_autogluon,
+    "autogluon_high": train_autogluon,
+    "autonhits": train_autonhits,
+}
 
 
 def main() -> None:

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-METHODS = ("autogluon", "autonhits")
+METHODS = ("autogluon_medium", "autogluon_high", "autonhits")
+DEFAULT_METHODS = ("autogluon_medium", "autonhits")
 WORKER = Path(__file__).with_name("rival_methods.py")
 STAMP = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -183,7 +184,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--python", type=Path, required=True, help="of the rivals' environment")
     parser.add_argument("--folder", type=Path, default=Path("rivals"), help="of what is exchanged")
-    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
+    parser.add_argument("--methods", nargs="+", default=DEFAULT_METHODS, choices=METHODS)
     parser.add_argument("--minutes", type=float, default=5.0, help="of training, for each")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
