@@ -179,6 +179,31 @@ def test_the_same_frame_is_written_once(tmp_path: Path) -> None:
     assert stored.dates == small_dataset().dates
 
 
+def test_storing_a_set_of_the_users_own_files_leaves_them_as_they_are(tmp_path: Path) -> None:
+    from paretocast.api.frames import save_dataset
+
+    hours = pd.date_range("2022-01-01", periods=24 * 100, freq="h", tz="UTC")
+    stamps = hours.strftime("%Y-%m-%dT%H:%M:%SZ")
+    frame = pd.DataFrame({"timestamp": stamps, "MW": 1.0 + hours.hour, "mast": 2.0, "note": "x"})
+    frame.to_csv(tmp_path / "mine.csv", index=False)
+    (tmp_path / "free.csv").write_text("start_date,end_date\n2022-02-07,2022-02-11\n")
+    (tmp_path / "mine.toml").write_text(
+        'name = "mine"\npath = "mine.csv"\ntarget = "MW"\nunit = "MW"\n'
+        'school_holidays = "free.csv"\n[splits]\ntrain = 0.6\nvalidation = 0.3\n'
+        '[covariates.mast]\nrole = "past"\nkind = "wind"\nuse = false\n'
+        '[covariates.note]\nrole = "past"\nuse = false\n'
+    )
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    given = paretocast.load_dataset(tmp_path / "mine.toml", covariates=["mast"])
+    stored = paretocast.load_dataset(save_dataset(given, tmp_path / "workspace"))
+    assert before == {name: (tmp_path / name).read_bytes() for name in before}
+    np.testing.assert_array_equal(stored.series.values, given.series.values)
+    assert [covariate.name for covariate in stored.series.covariates] == ["wind_mast"]
+    assert stored.series.calendar == given.series.calendar
+    assert stored.series.calendar.school_holidays
+    assert stored.dates == given.dates
+
+
 def test_a_polars_frame_is_read_as_a_pandas_frame() -> None:
     polars = pytest.importorskip("polars")
     frame = small_frame()

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import tomli_w
 
-from paretocast.data.reading import choose_covariates
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from paretocast.data import Dataset
+    from paretocast.data.series import Calendar
+
+SCHOOL_HOLIDAYS = "school_holidays.csv"
 
 
 def save_dataset(dataset: Dataset, workspace: Path) -> Path:
@@ -31,17 +32,53 @@ def save_dataset(dataset: Dataset, workspace: Path) -> Path:
         The TOML file, which every command takes as ``--dataset``.
     """
     series, spec = dataset.series, dataset.spec
-    table = pd.DataFrame({spec.target: series.values}, index=series.index)
-    for name, covariate in zip(choose_covariates(spec, None), series.covariates, strict=True):
-        table[spec.column_of(name)] = covariate.values
-    rows = table.to_csv(date_format="%Y-%m-%dT%H:%M:%SZ", index_label=spec.time_column)
-    declared = spec.model_copy(update={"stamp_zone": None})
+    rows = _rows(dataset)
+    holidays = _school_holidays(series.calendar)
+    used = _used_covariates(dataset)
+    # The set may have been read from a user's own file: nothing of it is written to that path.
+    declared = spec.model_copy(
+        update={
+            "path": Path(f"{spec.name}.csv"),
+            "stamp_zone": None,
+            "school_holidays": Path(SCHOOL_HOLIDAYS) if holidays else None,
+            "covariates": {
+                name: spec.covariates[name].model_copy(update={"use": True}) for name in used
+            },
+        }
+    )
     content = declared.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
     text = tomli_w.dumps(content)
-    mark = hashlib.sha256(f"{text}\n{rows}".encode()).hexdigest()[:8]
+    mark = hashlib.sha256(f"{text}\n{holidays}{rows}".encode()).hexdigest()[:8]
     folder = workspace / "data" / f"{spec.name}-{mark}"
     declaration = folder / f"{spec.name}.toml"
     if not declaration.exists():
-        files.save_text(folder / spec.path, rows)
+        files.save_text(folder / declared.path, rows)
+        if holidays:
+            files.save_text(folder / SCHOOL_HOLIDAYS, holidays)
         files.save_text(declaration, text)
     return declaration
+
+
+def _rows(dataset: Dataset) -> str:
+    """Return target and covariates as CSV, in the columns that the declaration names."""
+    series, spec = dataset.series, dataset.spec
+    table = pd.DataFrame({spec.target: series.values}, index=series.index)
+    for name, covariate in zip(_used_covariates(dataset), series.covariates, strict=True):
+        table[spec.column_of(name)] = covariate.values
+    return table.to_csv(date_format="%Y-%m-%dT%H:%M:%SZ", index_label=spec.time_column)
+
+
+def _used_covariates(dataset: Dataset) -> tuple[str, ...]:
+    """Return the declared names of the covariates of the series, in their order there."""
+    declared = {
+        covariate.series_name(name): name for name, covariate in dataset.spec.covariates.items()
+    }
+    return tuple(declared[covariate.name] for covariate in dataset.series.covariates)
+
+
+def _school_holidays(calendar: Calendar) -> str:
+    """Return the school holidays as CSV; empty if there are none."""
+    if not calendar.school_holidays:
+        return ""
+    days = [f"{first.isoformat()},{last.isoformat()}" for first, last in calendar.school_holidays]
+    return "\n".join(["start_date,end_date", *days, ""])
