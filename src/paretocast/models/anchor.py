@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.data.series import STEPS_PER_DAY
+from paretocast.models.baselines.base import POOLED_STEPS
 from paretocast.models.linear import (
     FEWEST_WINDOWS,
     FULL,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 MONTHS = 12
 INFLATIONS = 0.5, 4.0  # beyond them the stop split is another series
+COMPARED_SHARE = 0.8  # of the errors: the largest ones say little about an 80 % interval
 FEWEST_DAYS = 180  # of a train split, for an anchor that the settings leave to `auto`
 
 
@@ -92,14 +94,14 @@ class Anchor:
         Issue positions that it forecasts, ascending: those near the daily issue.
     points : ndarray of shape (T, H)
         Row t is for the window issued at position t; 0 where it is not among `positions`.
-    spread : ndarray of shape (288, H, Q)
-        What is added for each level, by month and hour of issue: quantiles of the errors at that
-        hour and time of the year, on the windows it was learned from, times `inflation`.
+    spread : ndarray of shape (12, H, Q)
+        What is added for each level, by month of issue: quantiles of the errors at that time of
+        the year, on the windows it was learned from, times `inflation`.
     group : ndarray of shape (T,)
         Row of `spread` that belongs to the window issued at each position.
     inflation : float
-        Mean absolute error on the stop split over that on the train split at the same hours and
-        times of the year.
+        Size of the errors on the stop split over that on the train split at the same times of the
+        year.
     """
 
     model: LinearModel
@@ -173,12 +175,14 @@ def _with_spread(table: LinearTable, model: LinearModel) -> Anchor:
     task = table.task
     positions = positions_near_issue(task, model.form.history_steps)
     points = _points(table, model, positions)
-    group = month_and_hour(task)
+    months, stop = months_of(task), task.issues["stop"]
     learned = positions[(positions >= model.first) & (positions <= model.last)]
-    spread, size = _spread_by_group(task, _errors(table, points, learned), group[learned])
-    inflation = _inflation(_errors(table, points, task.issues["stop"]), size, group, task)
+    errors = _errors(table, points, learned)
+    spread, size = _spread_by_month(task, errors, months[learned])
+    stop_errors = _errors(table, points, stop)
+    inflation = _inflation(stop_errors, size[months[stop]], errors, size[months[learned]])
     scaled = (inflation * spread).astype(np.float32)
-    return Anchor(model, positions, points, scaled, group, inflation)
+    return Anchor(model, positions, points, scaled, months, inflation)
 
 
 def _points(table: LinearTable, model: LinearModel, positions: Positions) -> NDArray[np.float32]:
@@ -194,54 +198,67 @@ def _errors(table: LinearTable, points: NDArray[np.float32], positions: Position
     return np.asarray(table.scaling.scale(table.task.series.values[hours]) - points[positions])
 
 
-def month_and_hour(task: Task) -> Positions:
-    """Month and hour of issue of every position as one number, (T,)."""
-    months = task.series.index.month.to_numpy().astype(np.intp) - 1
-    return months * STEPS_PER_DAY + np.arange(len(months)) % STEPS_PER_DAY
+def months_of(task: Task) -> Positions:
+    """Month of every position, 0 to 11, (T,)."""
+    return np.asarray(task.series.index.month, dtype=np.intp) - 1
 
 
-def _inflation(stop_errors: Floats, size: Floats, group: Positions, task: Task) -> float:
-    """Ratio of errors (N, H) of the stop split to the usual ones; 1 if there is none to compare."""
-    usual = np.broadcast_to(size[group[task.issues["stop"]]][:, None], stop_errors.shape)
-    observed = ~np.isnan(stop_errors)
-    if not observed.any() or not usual[observed].mean() > 0.0:
+def _inflation(stop_errors: Floats, usual: Floats, errors: Floats, sizes: Floats) -> float:
+    """How much larger errors are on the stop split than on the train split.
+
+    Parameters
+    ----------
+    stop_errors, errors : ndarray of shape (N, H)
+        Of both splits; NaN where nothing was observed.
+    usual, sizes : ndarray of shape (N,)
+        Mean absolute error at the time of the year of each window.
+
+    Returns
+    -------
+    float
+        Ratio of the sizes that four fifths of the errors do not exceed; 1 if there is none.
+    """
+    relative = [
+        np.abs(e / np.where(size > 0.0, size, np.nan)[:, None])
+        for e, size in ((stop_errors, usual), (errors, sizes))
+    ]
+    if any(np.isnan(part).all() for part in relative):
         return 1.0
+    of_stop, of_train = (np.nanquantile(part, COMPARED_SHARE) for part in relative)
     low, high = INFLATIONS
-    ratio = np.abs(stop_errors[observed]).mean() / usual[observed].mean()
-    return float(np.clip(ratio, low, high))
+    return float(np.clip(of_stop / of_train, low, high)) if of_train > 0.0 else 1.0
 
 
-def _spread_by_group(task: Task, errors: Floats, group: Positions) -> tuple[Floats, Floats]:
-    """Quantiles (288, H, Q) and mean size (288,) of errors, by month and hour of issue.
+def _spread_by_month(task: Task, errors: Floats, months: Positions) -> tuple[Floats, Floats]:
+    """Quantiles (12, H, Q) and mean size (12,) of errors.
 
-    A month takes its neighbours along, and all months where these have too few windows; an hour
-    without any takes all hours.
+    A month takes its neighbours along, and all months where these have too few windows.
     """
     usable = np.isnan(errors).mean(axis=1) <= MOST_MISSING_SHARE
-    errors, group = errors[usable], group[usable]
-    months, hours = group // STEPS_PER_DAY, group % STEPS_PER_DAY
-    spread = np.empty((MONTHS * STEPS_PER_DAY, errors.shape[1], len(task.shape.levels)))
-    size = np.empty(len(spread))
-    for hour in range(STEPS_PER_DAY):
-        at_hour = hours == hour
-        if not at_hour.any():
-            at_hour = np.ones(len(hours), dtype=np.bool_)
-        for month in range(MONTHS):
-            in_season = at_hour & np.isin(months, [(month + i) % MONTHS for i in (-1, 0, 1)])
-            pooled = errors[in_season if in_season.sum() >= FEWEST_WINDOWS else at_hour]
-            row = month * STEPS_PER_DAY + hour
-            spread[row] = _quantiles(pooled, task.shape.levels)
-            size[row] = np.nanmean(np.abs(pooled))
+    errors, months = errors[usable], months[usable]
+    spread = np.empty((MONTHS, errors.shape[1], len(task.shape.levels)))
+    size = np.empty(MONTHS)
+    for month in range(MONTHS):
+        in_season = np.isin(months, [(month + i) % MONTHS for i in (-1, 0, 1)])
+        pooled = errors[in_season] if in_season.sum() >= FEWEST_WINDOWS else errors
+        spread[month] = _quantiles(pooled, task.shape.levels)
+        size[month] = np.nanmean(np.abs(pooled))
     return spread, size
 
 
 def _quantiles(errors: Floats, levels: Sequence[float]) -> Floats:
-    """Quantiles of errors (N, H) by step, (H, Q); those of all steps where one has no error."""
+    """Quantiles of errors (N, H) by step, (H, Q); those of all steps where one has no error.
+
+    The steps beside one are pooled with it: the outermost levels of a season are uncertain.
+    """
+    steps, last = np.arange(errors.shape[1]), errors.shape[1] - 1
+    beside = range(-POOLED_STEPS, POOLED_STEPS + 1)
+    errors = np.concatenate([errors[:, np.clip(steps + shift, 0, last)] for shift in beside])
     missing = np.isnan(errors)
     if not missing.any():
         return np.asarray(np.quantile(errors, levels, axis=0).T)
     empty = missing.all(axis=0)
-    quantiles = np.empty((errors.shape[1], len(levels)))
+    quantiles = np.empty((len(steps), len(levels)))
     quantiles[~empty] = np.nanquantile(errors[:, ~empty], levels, axis=0).T
     quantiles[empty] = np.nanquantile(errors, levels)
     return quantiles

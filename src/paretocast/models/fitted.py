@@ -19,7 +19,7 @@ from paretocast.models.anchor import (
     Anchor,
     LinearOptions,
     fit_anchor,
-    month_and_hour,
+    months_of,
     refit_anchor,
 )
 from paretocast.models.baselines.base import (
@@ -71,7 +71,7 @@ class LinearForecaster(Baseline):
         form = self.anchor.model.form
         check_history(positions, needed=form.history_steps, name="RIDGE")
         points = self.anchor.model.points(LinearTable(task, self.scaling, form.lags), positions)
-        spread = self.anchor.spread[month_and_hour(task)[positions]]
+        spread = self.anchor.spread[months_of(task)[positions]]
         quantiles = self.scaling.unscale(points[:, :, None] + spread)
         return np.asarray(np.sort(quantiles, axis=-1))
 

@@ -265,7 +265,7 @@ register_model(
             "num_kernels": IntRange(2, 8),
             "encoder_layers": IntRange(1, 4),
         },
-        cost=8.0,
+        cost=20.0,
     )
 )
 _SHARE = Choice((0.5, 0.75, 1.0))

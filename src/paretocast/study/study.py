@@ -146,7 +146,7 @@ class Study:
                 )
                 for name, space in self._space.spaces.items()
             }
-            return ContestSampler(samplers)
+            return ContestSampler(samplers, n_trials=self._settings.trials)
         return self._sampler_of(self._settings.model, self._space, queue)
 
     def _sampler_of(self, model: str, space: Space, queue: Sequence[Config]) -> Sampler:
