@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from paretocast.calibration import (
     IssuedForecasts,
     OnlineCalibrator,
+    choose_calibrator,
     fit_calibrator,
     load_calibrator,
     walk_forward,
@@ -293,4 +294,23 @@ def test_a_pid_calibrator_of_the_first_version_goes_on_from_its_shifts() -> None
     assert loaded.gains.rate == 0.05
     sample = later_sample(32, 5)
     rolled = walk_forward(loaded, sample).forecast
-    assert (rolled.median == sample.median).all()
+    assert (rolled.median == loaded.base.apply(sample).median).all()
+
+
+def test_pid_may_take_the_median_of_its_fit_and_never_moves_it_further() -> None:
+    biased = draw_sample(np.random.default_rng(33), n_windows=60, bias=0.8)
+    chosen = choose_calibrator(biased, coverage=80.0, names=["none", "pid"]).calibrator
+    assert isinstance(chosen, PidCalibrator)
+    assert chosen.moves_median
+    sample = month_of_shocks(34, level=5.0)
+    rolled = walk_forward(load_calibrator(json.loads(json.dumps(chosen.as_json()))), sample)
+    assert rolled.calibrator.moves_median
+    assert (rolled.forecast.median == chosen.base.apply(sample).median).all()
+    assert (rolled.forecast.median != sample.median).any()
+
+
+def test_aci_never_moves_the_median() -> None:
+    biased = draw_sample(np.random.default_rng(35), n_windows=60, bias=0.8)
+    fitted = fit_calibrator(biased, "aci")
+    assert not fitted.moving_median().moves_median
+    assert not choose_calibrator(biased, coverage=80.0, names=["aci"]).calibrator.moves_median

@@ -104,11 +104,11 @@ class Calibrator(ABC):
             )
         corrected = self._correct(forecast.without_observations())
         if not self.moves_median:
-            corrected = _around_median(corrected, forecast)
+            corrected = around_median(corrected, forecast)
         return forecast.with_quantiles(corrected)
 
     def moving_median(self) -> Self:
-        """The same calibrator, free to move the median too; for one that does not learn on."""
+        """The same calibrator, free to move the median too."""
         free = copy.copy(self)
         object.__setattr__(free, "moves_median", True)  # its class is frozen
         return free
@@ -139,8 +139,8 @@ class Calibrator(ABC):
         """Corrected quantiles, (N, H, Q), in any order; `forecast` comes without observations."""
 
 
-def _around_median(corrected: Floats, forecast: Forecast) -> Floats:
-    """Corrected quantiles with the forecast's own median, each side kept on its side of it."""
+def around_median(corrected: Floats, forecast: Forecast) -> Floats:
+    """Corrected quantiles with the median of a forecast, each side kept on its side of it."""
     middle = int(np.argmin(np.abs(np.asarray(forecast.levels) - 0.5)))
     median = forecast.quantiles[..., middle, None]
     below, above = corrected[..., :middle], corrected[..., middle + 1 :]

@@ -13,7 +13,8 @@ looked best by a percent, they were off by five points of coverage afterwards, a
 point. Without `pid` the lowest Winkler score wins; of equal ones the first in the list, which goes
 from simple to involved.
 
-A fixed method may move the median where that lowers the absolute error on the folds beyond chance.
+A method may move the median by what its fit says, not by what it learns later, where that lowers
+the absolute error on the folds beyond chance.
 """
 
 from __future__ import annotations
@@ -197,9 +198,7 @@ def load_calibrator(stored: dict[str, Any]) -> Calibrator:
         moves_median = version == FIRST_SCHEMA_VERSION or bool(stored["moves_median"])
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"the calibrator of kind {kind!r} is damaged: {error}") from error
-    if moves_median and not isinstance(loaded, OnlineCalibrator):
-        return loaded.moving_median()
-    return loaded
+    return loaded.moving_median() if moves_median else loaded
 
 
 @dataclass(frozen=True)
@@ -358,8 +357,8 @@ def _judge(
 ) -> _Judged:
     """A method on all folds; it moves the median only where that has proved better on them."""
     fitted = _fit_around(method, forecast, folds)
-    if not method.online:
-        free = [calibrator.moving_median() for calibrator in fitted]
+    free = [calibrator.moving_median() for calibrator in fitted]
+    if all(calibrator.moves_median for calibrator in free):
         moved = _rolled(free, forecast, folds)
         errors = (np.abs(f.observed - f.nearest(0.5)) for f in (moved, forecast))
         if _lower_beyond_chance(*errors):

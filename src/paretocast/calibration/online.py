@@ -15,7 +15,8 @@ it, which is fitted once. The paper's sum of all errors (I) is left out: the tra
 already, and a sum without a bound takes months to forget a bad month.
 
 Every state is bounded, and what would push it further is not summed up, so that a month of shocks
-is forgotten within weeks. Neither moves the median.
+is forgotten within weeks. No state moves the median; `PidCalibrator.moving_median` takes that of
+the calibrator below it, which is fitted once.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from paretocast.calibration.base import Calibrator, check_observed
+from paretocast.calibration.base import Calibrator, around_median, check_observed
 from paretocast.calibration.conformal import (
     ShiftCalibrator,
     Sides,
@@ -69,7 +70,7 @@ class IssuedForecasts:
 
 
 class OnlineCalibrator(Calibrator):
-    """A calibrator with a state; `learn` gives one with the next state. It keeps the median.
+    """A calibrator with a state that never moves the median; `learn` gives one with the next state.
 
     Attributes
     ----------
@@ -100,7 +101,12 @@ class OnlineCalibrator(Calibrator):
         for i in range(raw.n_windows):
             if not np.isnan(raw.observed[i]).all():
                 learned = learned._learn_window(raw.take(slice(i, i + 1)), issued.quantiles[i])
-        return replace(learned, learned_until=int(raw.issues[-1]))  # type: ignore[type-var]
+        learned = replace(learned, learned_until=int(raw.issues[-1]))  # type: ignore[type-var]
+        return learned.moving_median() if self.moves_median else learned
+
+    def moving_median(self) -> Self:
+        """Itself: a state that moves the median can carry it anywhere."""
+        return self
 
     @abstractmethod
     def _learn_window(self, window: Forecast, issued: Floats) -> Self:
@@ -222,7 +228,7 @@ class PidCalibrator(OnlineCalibrator):
     ----------
     base : ShiftCalibrator
         It moves the median: errors are told from shifts only where a lasting bias is gone. What is
-        issued has the median of the forecast all the same.
+        issued has the median of the forecast all the same, unless `moves_median`.
     usual_error, recent_error : float
         Mean absolute error of the median of `base` in widths: in the fit, and of late.
     shifts : tuple of float
@@ -294,7 +300,12 @@ class PidCalibrator(OnlineCalibrator):
         middle = corrected.nearest(0.5)[..., None]
         moves = self._bounded_shifts(np.asarray(self.shifts)) * self.scale
         spread: Floats = middle + (corrected.quantiles - middle) * self.scale
-        return spread + moves * unit_of_shifts(corrected, self.floor)
+        issued: Floats = spread + moves * unit_of_shifts(corrected, self.floor)
+        return around_median(issued, corrected) if self.moves_median else issued
+
+    def moving_median(self) -> Self:
+        """The same calibrator with the median of `base`, which stays where the fit has moved it."""
+        return Calibrator.moving_median(self)
 
     def _learn_window(self, window: Forecast, issued: Floats) -> PidCalibrator:
         error = np.asarray(self.levels) - _share_below(window.observed[0], issued)
