@@ -373,7 +373,7 @@ def test_a_calibrator_of_the_first_version_moves_the_median_as_it_did(name: str)
 
 
 def test_a_lasting_bias_lets_auto_move_the_median_and_no_bias_does_not() -> None:
-    for bias, moves in ((0.8, True), (0.0, False)):
+    for bias, moves in ((2.0, True), (0.5, False), (0.0, False)):
         sample, later = (
             draw_sample(np.random.default_rng(seed), n_windows=60, bias=bias) for seed in (31, 32)
         )
@@ -383,12 +383,12 @@ def test_a_lasting_bias_lets_auto_move_the_median_and_no_bias_does_not() -> None
             for f in (later, choice.calibrator.apply(later))
         ]
         assert choice.calibrator.moves_median == moves
-        assert (errors[1] < 0.95 * errors[0]) == moves
+        assert (errors[1] < 0.8 * errors[0]) == moves
         assert ("moving the median lowers the absolute error" in choice.reason) == moves
 
 
 def test_a_named_calibrator_keeps_the_median_even_where_it_is_biased() -> None:
-    sample = draw_sample(np.random.default_rng(33), n_windows=60, bias=0.8)
+    sample = draw_sample(np.random.default_rng(33), n_windows=60, bias=2.0)
     named = choose_by_name(sample, "cqr-asymmetric", coverage=80.0).calibrator
     assert (named.apply(sample).median == sample.median).all()
     kept = compare_calibrators(sample, coverage=80.0, names=["cqr-asymmetric"])

@@ -298,7 +298,7 @@ def test_a_pid_calibrator_of_the_first_version_goes_on_from_its_shifts() -> None
 
 
 def test_pid_may_take_the_median_of_its_fit_and_never_moves_it_further() -> None:
-    biased = draw_sample(np.random.default_rng(33), n_windows=60, bias=0.8)
+    biased = draw_sample(np.random.default_rng(33), n_windows=60, bias=2.0)
     chosen = choose_calibrator(biased, coverage=80.0, names=["none", "pid"]).calibrator
     assert isinstance(chosen, PidCalibrator)
     assert chosen.moves_median
@@ -310,7 +310,7 @@ def test_pid_may_take_the_median_of_its_fit_and_never_moves_it_further() -> None
 
 
 def test_aci_never_moves_the_median() -> None:
-    biased = draw_sample(np.random.default_rng(35), n_windows=60, bias=0.8)
+    biased = draw_sample(np.random.default_rng(35), n_windows=60, bias=2.0)
     fitted = fit_calibrator(biased, "aci")
     assert not fitted.moving_median().moves_median
     assert not choose_calibrator(biased, coverage=80.0, names=["aci"]).calibrator.moves_median

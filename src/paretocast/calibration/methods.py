@@ -14,7 +14,7 @@ point. Without `pid` the lowest Winkler score wins; of equal ones the first in t
 from simple to involved.
 
 A method may move the median by what its fit says, not by what it learns later, where that lowers
-the absolute error on the folds beyond chance.
+the absolute error on the folds by a tenth beyond chance.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ Fit = Callable[[Forecast], Calibrator]
 N_FOLDS = 4
 FEWEST_COMPARED_WINDOWS = 14  # a fit on three quarters of them knows the 90 % interval
 AUTO = "auto"
+LEAST_MEDIAN_GAIN = 0.1  # of the absolute error; smaller gains on folds became losses later
 PREFERRED = "pid"  # by "auto", unless another one is better beyond chance
 
 
@@ -361,7 +362,7 @@ def _judge(
     if all(calibrator.moves_median for calibrator in free):
         moved = _rolled(free, forecast, folds)
         errors = (np.abs(f.observed - f.nearest(0.5)) for f in (moved, forecast))
-        if _lower_beyond_chance(*errors):
+        if _lower_beyond_chance(*errors, least_gain=LEAST_MEDIAN_GAIN):
             return _Judged(method, moved, coverage, moves_median=True)
     return _Judged(method, _rolled(fitted, forecast, folds), coverage, moves_median=False)
 
@@ -384,11 +385,12 @@ def _rolled(
     return forecast.with_quantiles(np.concatenate(parts))
 
 
-def _lower_beyond_chance(losses: Floats, others: Floats) -> bool:
-    """True if the 95 % interval of the difference of losses, (N, H), lies below 0."""
+def _lower_beyond_chance(losses: Floats, others: Floats, *, least_gain: float = 0.0) -> bool:
+    """True if losses, (N, H), are lower by a share of the others beyond their 95 % interval."""
     observed = ~np.isnan(losses).all(axis=1)
     mine, theirs = (np.nanmean(part[observed], axis=1) for part in (losses, others))
-    return paired_difference(mine, theirs, rng=np.random.default_rng(0)).high < 0.0
+    gap = paired_difference(mine, (1.0 - least_gain) * theirs, rng=np.random.default_rng(0))
+    return gap.high < 0.0
 
 
 def _best(judged: Sequence[_Judged]) -> _Judged:
@@ -411,7 +413,9 @@ def _reason(best: _Judged, judged: Sequence[_Judged]) -> str:
         return f"{covers}, nearest to the target of {best.coverage:g} %"
     else:
         why = "has the lowest Winkler score of those that do"
-    moved = "; moving the median lowers the absolute error beyond chance" * best.moves_median
+    moved = (
+        "; moving the median lowers the absolute error by a tenth beyond chance" * best.moves_median
+    )
     return f"{covers}, which agrees with the target of {best.coverage:g} %, and {why}{moved}"
 
 

@@ -61,7 +61,7 @@ def calibrate(
     comes first, then pid, unless another one has a Winkler score that is lower beyond chance. The
     best one is fitted again on the whole split.
 
-    No calibrator moves the median, unless that lowers the error on the folds beyond chance.
+    No calibrator moves the median, unless that lowers the error on the folds by a tenth and more.
 
     How to read the table: PICP should be at the target, then narrower is better, and the Winkler
     score weighs both. A calibrator can narrow intervals as well as widen them.
