@@ -21,7 +21,7 @@ from paretocast.workspace.files import (
     save_json,
 )
 
-ERROR = 10.0  # standard deviation of every trial's own error, target units
+ERROR = 0.05  # standard deviation of every trial's own error, target units: far from negative
 
 
 def write_run(folder: Path, *, n_trials: int = 3, spread: float = 1.0, job_id: str = "a") -> Path:

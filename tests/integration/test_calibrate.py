@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from commands import exit_code
-from paretocast.calibration import CALIBRATORS, load_calibrator, walk_forward
+from paretocast.calibration import CALIBRATORS, choose_calibrator, load_calibrator, walk_forward
 from paretocast.calibration.ensemble import average_levels
 from paretocast.cli.calibrate import calibrate
 from paretocast.errors import StoreError
@@ -50,9 +50,10 @@ def test_the_best_calibrator_is_written_with_what_it_was_compared_with(
     assert "★" in out
     stored = load_json(path)
     assert stored["fitted_on"] == "calibrate"
-    scores = {row["name"]: row["winkler"] for row in stored["compared"]}
+    assert [row["name"] for row in stored["compared"]] == list(CALIBRATORS)
     fitted = load_calibrator(stored["calibrator"])
-    assert fitted.name == min(scores, key=lambda name: scores[name])
+    assert fitted.name == "pid"
+    assert "agrees with the target of 80 %" in stored["reason"]
     forecast = open_trial(study).forecast("tune")
     calibrated = walk_forward(fitted, forecast).forecast
     assert (np.diff(calibrated.quantiles, axis=-1) >= 0.0).all()
@@ -264,8 +265,8 @@ def test_the_honesty_of_a_trial_is_that_of_its_calibrate_split(study: Path) -> N
         forecast.observed <= forecast.quantiles[..., 9]
     )
     assert found.diagnosis.overall.picp == pytest.approx(100.0 * inside.mean())
-    scores = {row.name: row.winkler for row in found.compared}
-    assert found.best == min(scores, key=lambda name: scores[name])
+    choice = choose_calibrator(forecast, coverage=80.0)
+    assert (found.best, found.compared) == (choice.calibrator.name, choice.compared)
 
 
 def test_the_part_of_the_page_shows_coverage_where_it_fails_and_what_calibration_does(

@@ -90,6 +90,18 @@ def test_the_choice_follows_validation_and_not_the_test_score() -> None:
     assert comparison.chosen == 0
 
 
+def test_a_choice_whose_coverage_excludes_the_target_says_so_and_another_one_does_not() -> None:
+    said = [
+        [line for line in comparison.verdicts() if "lies outside" in line]
+        for comparison in (
+            compared(entry("A", "tuned", calibrated(spread=spread))) for spread in (0.7, 1.0)
+        )
+    ]
+    assert [len(lines) for lines in said] == [1, 0]
+    assert said[0][0].startswith("its coverage on the test split is 6")
+    assert said[0][0].endswith("the target of 80 % lies outside")
+
+
 def test_without_a_tuned_method_nothing_is_chosen() -> None:
     assert compared(entry("ridge", "none", calibrated())).chosen == -1
 

@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 
 from paretocast.calibration import (
     CALIBRATORS,
+    choose_by_name,
     choose_calibrator,
+    compare_calibrators,
     cross_fitted,
     fit_calibrator,
     load_calibrator,
+    walk_forward,
 )
 from paretocast.calibration.conformal import ShiftCalibrator, Sides, Unit, fit_conformal
 from paretocast.calibration.finite_sample import conformal_rank, design_effect, upper_quantiles
@@ -58,8 +61,10 @@ def test_an_interval_that_is_too_wide_becomes_narrower() -> None:
 
 def test_an_asymmetric_bound_moves_by_its_own_errors() -> None:
     sample = small_sample([float(value) for value in range(1, 10)], -1.0, 1.0)
-    calibrated = fit_calibrator(sample, "cqr-asymmetric").apply(sample.take(slice(0, 1)))
-    assert calibrated.quantiles.tolist() == [[[1.0, 5.0, 9.0]]]
+    fitted = fit_calibrator(sample, "cqr-asymmetric")
+    first = sample.take(slice(0, 1))
+    assert fitted.moving_median().apply(first).quantiles.tolist() == [[[1.0, 5.0, 9.0]]]
+    assert fitted.apply(first).quantiles.tolist() == [[[0.0, 0.0, 9.0]]]
 
 
 @pytest.mark.parametrize("name", MOVING)
@@ -324,6 +329,94 @@ def test_a_forecast_of_other_levels_is_refused() -> None:
         fitted.apply(Forecast(np.zeros((1, 24, 3)), (0.1, 0.5, 0.9)))
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(sorted(CALIBRATORS)),
+    arrays(np.float64, (16, 2), elements=st.integers(-9, 9).map(float) | st.just(float("nan"))),
+    arrays(np.float64, (16, 2, 4), elements=st.integers(-9, 9).map(float)),
+    st.sampled_from([(0.1, 0.25, 0.5, 0.9), (0.1, 0.45, 0.6, 0.9), (0.5, 0.6, 0.7, 0.9)]),
+)
+def test_whatever_is_learned_the_median_stays(
+    name: str,
+    observed: NDArray[np.float64],
+    quantiles: NDArray[np.float64],
+    levels: tuple[float, ...],
+) -> None:
+    observed[0, 0] = 1.0
+    groups = clock_groups(16, 2)
+    sample = Forecast(quantiles, levels, observed, 24 * np.arange(16), groups)
+    fitted = fit_calibrator(sample, name)
+    for calibrated in (fitted.apply(sample), walk_forward(fitted, sample).forecast):
+        assert (calibrated.nearest(0.5) == sample.nearest(0.5)).all()
+        assert (np.diff(calibrated.quantiles, axis=-1) >= 0.0).all()
+
+
+def test_a_quantile_that_would_pass_the_median_stops_there_and_no_other_one_moves() -> None:
+    wound = ShiftCalibrator("x", (0.1, 0.4, 0.5, 0.9), (0.0, 50.0, 7.0, 1.0))
+    forecast = Forecast([[[1.0, 4.0, 5.0, 9.0]]], wound.levels)
+    assert wound.apply(forecast).quantiles.tolist() == [[[1.0, 5.0, 5.0, 10.0]]]
+
+
+@pytest.mark.parametrize("name", STATIC)
+def test_a_calibrator_of_the_first_version_moves_the_median_as_it_did(name: str) -> None:
+    sample = draw_sample(np.random.default_rng(30), n_windows=40, bias=0.8)
+    fitted = fit_calibrator(sample, name)
+    stored = fitted.as_json() | {"schema_version": 1}
+    del stored["moves_median"]
+    loaded = load_calibrator(json.loads(json.dumps(stored)))
+    moved = fitted.moving_median().apply(sample)
+    assert (loaded.apply(sample).quantiles == moved.quantiles).all()
+    again = load_calibrator(loaded.as_json())
+    assert (again.apply(sample).quantiles == moved.quantiles).all()
+    if name == "isotonic":
+        assert (moved.median != sample.median).any()
+
+
+def test_a_lasting_bias_lets_auto_move_the_median_and_no_bias_does_not() -> None:
+    for bias, moves in ((2.0, True), (0.5, False), (0.0, False)):
+        sample, later = (
+            draw_sample(np.random.default_rng(seed), n_windows=60, bias=bias) for seed in (31, 32)
+        )
+        choice = choose_calibrator(sample, coverage=80.0, names=["none", "cqr-asymmetric"])
+        errors = [
+            float(np.abs(later.observed - f.median).mean())
+            for f in (later, choice.calibrator.apply(later))
+        ]
+        assert choice.calibrator.moves_median == moves
+        assert (errors[1] < 0.8 * errors[0]) == moves
+        assert ("moving the median lowers the absolute error" in choice.reason) == moves
+
+
+def test_a_named_calibrator_keeps_the_median_even_where_it_is_biased() -> None:
+    sample = draw_sample(np.random.default_rng(33), n_windows=60, bias=2.0)
+    named = choose_by_name(sample, "cqr-asymmetric", coverage=80.0).calibrator
+    assert (named.apply(sample).median == sample.median).all()
+    kept = compare_calibrators(sample, coverage=80.0, names=["cqr-asymmetric"])
+    moved = choose_calibrator(sample, coverage=80.0, names=["cqr-asymmetric"]).compared
+    assert kept[0].pinball > moved[0].pinball
+
+
+def test_coverage_that_disagrees_with_the_target_comes_after_one_that_agrees() -> None:
+    # Whatever is scored, a lower Winkler score does not make up for a coverage far off.
+    sample = draw_sample(np.random.default_rng(34), n_windows=200, spread=0.75)
+    choice = choose_calibrator(sample, coverage=80.0, names=["none", "cqr-relative"])
+    raw, _ = (row.picp for row in choice.compared)
+    assert raw < 70.0
+    assert choice.calibrator.name == "cqr-relative"
+    assert "agrees with the target of 80 %" in choice.reason
+
+
+def test_auto_takes_pid_unless_another_one_is_better_beyond_chance() -> None:
+    rng = np.random.default_rng(35)
+    honest = draw_sample(rng, n_windows=60)
+    names = ["none", "cqr", "pid"]
+    choice = choose_calibrator(honest, coverage=80.0, names=names)
+    scores = {row.name: row.winkler for row in choice.compared}
+    assert min(scores, key=lambda name: scores[name]) == "none"
+    assert choice.calibrator.name == "pid"
+    assert "lower by chance" in choice.reason
+
+
 def test_the_choice_is_the_lowest_winkler_score_on_windows_that_were_not_fitted_on() -> None:
     sample = draw_sample(np.random.default_rng(19), n_windows=60, spread=0.3)
     choice = choose_calibrator(sample, coverage=80.0, names=["none", "cqr", "cqr-relative"])
@@ -334,6 +427,7 @@ def test_the_choice_is_the_lowest_winkler_score_on_windows_that_were_not_fitted_
     whole = fit_calibrator(sample, "cqr-relative")
     assert choice.calibrator.as_json() == whole.as_json()
     assert "of 3 methods on 4 rolled folds of 60 windows" in choice.reason
+    assert "cqr-relative covers" in choice.reason
 
 
 def test_each_fold_is_judged_by_a_fit_on_the_others() -> None:
@@ -367,10 +461,11 @@ def test_calibrated_scores_do_not_see_what_calibration_removes() -> None:
     spoiled = sample.with_quantiles(10.0 + 3.0 * (sample.quantiles - 10.0))
     honest = calibrated_scores(sample)
     narrow = 0.2 * sample.quantiles + 0.8 * sample.quantiles[..., 5:6]
-    for quantiles in (narrow, sample.quantiles + 1.0):
-        scores = calibrated_scores(sample.with_quantiles(quantiles))
-        for name, value in honest.items():
-            assert scores[name] == pytest.approx(value, rel=0.03)
+    scores = calibrated_scores(sample.with_quantiles(narrow))
+    for name, value in honest.items():
+        assert scores[name] == pytest.approx(value, rel=0.03)
+    biased = calibrated_scores(sample.with_quantiles(sample.quantiles + 1.0))
+    assert biased["calibrated_pinball"] > 1.05 * honest["calibrated_pinball"]  # the median stays
     worse = calibrated_scores(spoiled)
     assert worse["calibrated_winkler"] > 1.2 * honest["calibrated_winkler"]
 

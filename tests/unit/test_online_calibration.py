@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from paretocast.calibration import (
     IssuedForecasts,
     OnlineCalibrator,
+    choose_calibrator,
     fit_calibrator,
     load_calibrator,
     walk_forward,
@@ -144,7 +145,9 @@ def test_adaptive_levels_move_by_the_rate_times_the_error() -> None:
     assert isinstance(fitted, AdaptiveCalibrator)
     window = with_observed(later_sample(15, 1), 0, -1e6)  # below every quantile
     moved = fitted.learn(IssuedForecasts(window, window.quantiles)).adapted
-    assert moved == pytest.approx([level + 0.02 * (level - 1.0) for level in sample.levels])
+    assert moved == pytest.approx(
+        [max(0.0, level + 0.04 * (level - 1.0)) for level in sample.levels]
+    )
 
 
 def test_an_adapted_level_beyond_1_is_read_at_the_outermost_observation() -> None:
@@ -208,3 +211,106 @@ def test_the_next_forecast_does_not_look_at_its_own_observations(name: str) -> N
     unknown = sample.observed.copy()
     unknown[-1] = np.nan
     assert (last_issued(sample.observed) == last_issued(unknown)).all()
+
+
+def month_of_shocks(seed: int, *, level: float = 0.0, spread: float = 1.0) -> Forecast:
+    """Thirty days as in the fit, thirty off by a level and a factor of the error, 100 as before."""
+    sample = later_sample(seed, 160)
+    error = sample.observed - sample.median
+    error[30:60] = spread * error[30:60] + level
+    return replace(sample, observed=sample.median + error)
+
+
+@pytest.mark.parametrize("name", ONLINE)
+@pytest.mark.parametrize("shock", [{"level": 5.0}, {"level": -5.0}, {"spread": 4.0}])
+def test_after_a_month_of_shocks_intervals_hold_again_within_weeks(
+    name: str, shock: dict[str, float]
+) -> None:
+    fitted = fit_calibrator(draw_sample(np.random.default_rng(22), n_windows=80), name)
+    rolled = walk_forward(fitted, month_of_shocks(23, **shock)).forecast
+    assert coverage(rolled.take(slice(30, 34)), 0.1, 0.9) < 50.0
+    for day in (81, 95, 109, 123):  # from three weeks after it
+        assert 70.0 < coverage(rolled.take(slice(day, day + 14)), 0.1, 0.9) < 90.0
+    width = np.ptp(rolled.quantiles[..., [1, 9]], axis=-1).mean(axis=1)
+    assert width[100:].mean() < 1.35 * width[:30].mean()
+
+
+def test_pid_widens_no_interval_beyond_its_bound_and_forgets_its_state() -> None:
+    sample = draw_sample(np.random.default_rng(24), n_windows=80)
+    fitted = fit_pid(sample)
+    shocked = month_of_shocks(25, level=1e6)
+    base = fitted.base.apply(shocked)
+    rolled = walk_forward(fitted, shocked)
+    assert isinstance(rolled.calibrator, PidCalibrator)
+    raw, issued = (np.ptp(f.quantiles[..., [1, 9]], axis=-1) for f in (base, rolled.forecast))
+    outwards = np.abs(base.median - shocked.median)  # from the moved median to the one that stays
+    assert (issued <= fitted.gains.most_widening * raw + outwards).all()
+    assert issued[59].mean() > 2.0 * raw[59].mean()
+    assert rolled.calibrator.scale < 1.3
+
+
+@pytest.mark.parametrize("name", ONLINE)
+def test_a_season_in_which_errors_grow_slowly_is_followed(name: str) -> None:
+    fitted = fit_calibrator(draw_sample(np.random.default_rng(26), n_windows=80), name)
+    sample = later_sample(27, 240)
+    grown = np.linspace(1.0, 3.0, 240)[:, None] * (sample.observed - sample.median)
+    season = replace(sample, observed=sample.median + grown)
+    rolled = walk_forward(fitted, season).forecast
+    for start in range(0, 240, 30):
+        assert 70.0 < coverage(rolled.take(slice(start, start + 30)), 0.1, 0.9) < 90.0
+    assert (
+        coverage(fit_calibrator(sample, "cqr").apply(season).take(slice(180, 240)), 0.1, 0.9) < 45
+    )
+
+
+def test_adapted_levels_never_leave_0_to_1_and_come_back_at_once() -> None:
+    fitted = fit_calibrator(draw_sample(np.random.default_rng(28), n_windows=40), "aci")
+    rolled = walk_forward(fitted, month_of_shocks(29, level=1e3).take(slice(0, 61))).calibrator
+    assert isinstance(rolled, AdaptiveCalibrator)
+    assert min(rolled.adapted) >= 0.0
+    assert max(rolled.adapted) == 1.0
+    window = with_observed(later_sample(30, 62).take(slice(61, 62)), 0, -1e6)
+    learned = rolled.learn(IssuedForecasts(window, window.quantiles))
+    assert max(learned.adapted) < 1.0
+
+
+def test_a_pid_calibrator_of_the_first_version_goes_on_from_its_shifts() -> None:
+    fitted = fit_pid(draw_sample(np.random.default_rng(31), n_windows=40))
+    stored = replace(fitted, shifts=tuple(np.linspace(-0.2, 0.2, 11))).as_json()
+    stored["schema_version"] = 1
+    stored |= {"error_sums": [0.5] * 11, "n_learned": 7}
+    stored["gains"] = {
+        "rate": 0.05,
+        "integral": 0.05,
+        "saturation": 1.0,
+        "half_life": 3.0,
+        "power": 0.6,
+    }
+    for place in (stored, stored["base"]):
+        del place["moves_median"]
+    loaded = load_calibrator(json.loads(json.dumps(stored)))
+    assert isinstance(loaded, PidCalibrator)
+    assert loaded.shifts == pytest.approx(np.linspace(-0.2, 0.2, 11))
+    assert loaded.gains.rate == 0.05
+    sample = later_sample(32, 5)
+    rolled = walk_forward(loaded, sample).forecast
+    assert (rolled.median == loaded.base.apply(sample).median).all()
+
+
+def test_pid_may_take_the_median_of_its_fit_and_never_moves_it_further() -> None:
+    biased = draw_sample(np.random.default_rng(33), n_windows=60, bias=2.0)
+    chosen = choose_calibrator(biased, coverage=80.0, names=["none", "pid"]).calibrator
+    assert isinstance(chosen, PidCalibrator)
+    assert chosen.moves_median
+    sample = month_of_shocks(34, level=5.0)
+    rolled = walk_forward(load_calibrator(json.loads(json.dumps(chosen.as_json()))), sample)
+    assert rolled.calibrator.moves_median
+    assert (rolled.forecast.median == chosen.base.apply(sample).median).all()
+    assert (rolled.forecast.median != sample.median).any()
+
+
+def test_aci_never_moves_the_median() -> None:
+    biased = draw_sample(np.random.default_rng(35), n_windows=60, bias=2.0)
+    fitted = fit_calibrator(biased, "aci")
+    assert not fitted.moving_median().moves_median
+    assert not choose_calibrator(biased, coverage=80.0, names=["aci"]).calibrator.moves_median

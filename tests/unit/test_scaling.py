@@ -21,7 +21,20 @@ def test_the_train_target_is_standardised() -> None:
 @pytest.mark.parametrize("transform", list(Transform))
 def test_ascending_quantiles_stay_ascending(transform: Transform) -> None:
     scaling = fit_target_scaling(np.array([0.5, 1.0, 9.0]), transform)
-    assert (np.diff(scaling.unscale(np.linspace(-4.0, 4.0, 50))) > 0).all()
+    unscaled = scaling.unscale(np.linspace(-4.0, 4.0, 50))
+    assert (np.diff(unscaled) >= 0).all()
+    assert (np.diff(unscaled[unscaled > 0.0]) > 0).all()
+
+
+@pytest.mark.parametrize("transform", list(Transform))
+def test_demand_that_was_never_negative_is_not_forecast_below_zero(transform: Transform) -> None:
+    scaling = fit_target_scaling(np.array([0.0, 1.0, 9.0, np.nan]), transform)
+    assert scaling.unscale(np.array([-30.0, -5.0])).tolist() == [0.0, 0.0]
+
+
+def test_a_target_that_goes_below_zero_has_no_bound() -> None:
+    scaling = fit_target_scaling(np.array([-1.0, 1.0, 9.0]), Transform.AUTO)
+    assert (scaling.unscale(np.array([-30.0, -5.0])) < -1.0).all()
 
 
 def test_log1p_refuses_a_negative_train_target() -> None:

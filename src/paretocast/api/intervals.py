@@ -122,7 +122,7 @@ def calibrate(
     study : Study or path
         A study, its folder, or its `best_params_*.json`.
     calibrator : str
-        "auto" for the lowest Winkler score in cross-validation, or the name of a method.
+        "auto" for the best one in cross-validation, or the name of a method.
     trial : int, optional
         The chosen one without it.
     ensemble : bool

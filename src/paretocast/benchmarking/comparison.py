@@ -152,11 +152,14 @@ class Comparison:
     chosen : int
         Row of the method, baselines among them, with the lowest mean pinball loss on the calibrate
         split before calibration. No test value has a say in it.
+    coverage : float
+        Percent that the scored interval promises.
     """
 
     rows: tuple[Row, ...]
     differences: tuple[Difference, ...]
     chosen: int
+    coverage: float
 
     def best_reference(self, score: str, wanted: str) -> Row | None:
         """The baseline with the lowest score *on the test split*: the hardest one to beat.
@@ -183,6 +186,12 @@ class Comparison:
         row = self.rows[self.chosen]
         why = "lowest mean pinball loss of all methods on the calibrate split, which decides"
         lines = [f"★ {row.entry.label}: {why} before any test value is read"]
+        if not row.picp_low <= self.coverage <= row.picp_high:
+            lines.append(
+                f"its coverage on the test split is {row.scores['picp']:.1f} % "
+                f"[{row.picp_low:.1f}, {row.picp_high:.1f}]: the target of {self.coverage:g} % "
+                "lies outside"
+            )
         for score, name in (("mae", "MAE"), ("pinball", "mean pinball loss")):
             best = self.best_reference(score, row.entry.wanted)
             rivals = [best] if best is not None else []
@@ -225,7 +234,7 @@ def compare(entries: Sequence[Entry], *, coverage: float, seasonal_scale: float)
         if _is_compared(entry, other)
         for score in COMPARED_SCORES
     ]
-    return Comparison(rows, tuple(differences), _choose(entries))
+    return Comparison(rows, tuple(differences), _choose(entries), coverage)
 
 
 def _is_compared(entry: Entry, other: Entry) -> bool:

@@ -155,7 +155,7 @@ def calibrate_test(
     forecasts : mapping of split to ndarray of shape (N, H, Q)
         Of calibrate, out of sample, and of test.
     name : str
-        A method, or "auto" for the one with the lowest Winkler score on folds of calibrate.
+        A method, or "auto" for the one that is best on folds of calibrate.
     coverage : float
         Of the interval that "auto" compares by, percent.
     static : bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -17,12 +18,16 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-SCHEMA_VERSION = 1
+FIRST_SCHEMA_VERSION = 1  # in which every calibrator moved the median
+SCHEMA_VERSION = 2
 LEAD = "lead"  # the group that needs no clock: the step ahead
 
 
 class Calibrator(ABC):
     """A fitted calibrator, frozen: corrections learned from forecasts and their observations.
+
+    It corrects intervals and not the point forecast: whatever `_correct` gives, `apply` returns the
+    median that came in, lower quantiles not above it and upper ones not below it.
 
     Attributes
     ----------
@@ -34,6 +39,8 @@ class Calibrator(ABC):
         Quantile levels of the forecasts it was fitted on, and of those it returns.
     notes : tuple of str
         Shortcomings of the fit, in sentences for people.
+    moves_median : bool
+        True for one whose `moving_median` was taken: its median is that of `_correct`.
 
     Examples
     --------
@@ -58,18 +65,25 @@ class Calibrator(ABC):
     ...
     ...     def _correct(self, forecast):
     ...         return forecast.quantiles + self.shift
-    >>> forecast = Forecast([[[1.0, 2.0]]], [0.4, 0.6])
-    >>> Shift("my-shift", forecast.levels, 3.0).apply(forecast).quantiles.tolist()
-    [[[4.0, 5.0]]]
+    >>> forecast = Forecast([[[1.0, 2.0, 3.0]]], [0.4, 0.5, 0.6])
+    >>> shift = Shift("my-shift", forecast.levels, 3.0)
+    >>> shift.apply(forecast).quantiles.tolist()
+    [[[2.0, 2.0, 6.0]]]
+    >>> shift.moving_median().apply(forecast).quantiles.tolist()
+    [[[4.0, 5.0, 6.0]]]
     """
 
     kind: ClassVar[str]
     name: str
     levels: tuple[float, ...]
     notes: tuple[str, ...]
+    moves_median: bool = False
 
     def apply(self, forecast: Forecast) -> Forecast:
         """The forecast, calibrated; nothing is fitted again.
+
+        The median is that of the forecast, the level nearest to 0.5 where none is 0.5, unless
+        `moves_median`.
 
         Parameters
         ----------
@@ -88,7 +102,16 @@ class Calibrator(ABC):
                 f"{len(self.levels)}, the levels {list(self.levels)} that calibrator {self.name} "
                 "was fitted on"
             )
-        return forecast.with_quantiles(self._correct(forecast.without_observations()))
+        corrected = self._correct(forecast.without_observations())
+        if not self.moves_median:
+            corrected = around_median(corrected, forecast)
+        return forecast.with_quantiles(corrected)
+
+    def moving_median(self) -> Self:
+        """The same calibrator, free to move the median too."""
+        free = copy.copy(self)
+        object.__setattr__(free, "moves_median", True)  # its class is frozen
+        return free
 
     def as_json(self) -> dict[str, Any]:
         """Everything it learned, as JSON values; `methods.load_calibrator` reads it back."""
@@ -97,6 +120,7 @@ class Calibrator(ABC):
             "kind": self.kind,
             "name": self.name,
             "levels": list(self.levels),
+            "moves_median": self.moves_median,
             **self._state(),
             "notes": list(self.notes),
         }
@@ -108,11 +132,19 @@ class Calibrator(ABC):
 
     @abstractmethod
     def _state(self) -> dict[str, Any]:
-        """Values of `as_json` besides kind, name, levels and notes."""
+        """Values of `as_json` that are the method's own."""
 
     @abstractmethod
     def _correct(self, forecast: Forecast) -> Floats:
         """Corrected quantiles, (N, H, Q), in any order; `forecast` comes without observations."""
+
+
+def around_median(corrected: Floats, forecast: Forecast) -> Floats:
+    """Corrected quantiles with the median of a forecast, each side kept on its side of it."""
+    middle = int(np.argmin(np.abs(np.asarray(forecast.levels) - 0.5)))
+    median = forecast.quantiles[..., middle, None]
+    below, above = corrected[..., :middle], corrected[..., middle + 1 :]
+    return np.concatenate((np.minimum(below, median), median, np.maximum(above, median)), axis=-1)
 
 
 def group_members(names: tuple[str, ...], forecast: Forecast) -> NDArray[np.int64]:

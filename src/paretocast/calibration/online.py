@@ -8,22 +8,27 @@ quantile as the error; a window without an observation makes none.
 quantile of all earlier observations' levels, and which quantile that is moves with the errors.
 
 `PidCalibrator` follows Angelopoulos, Candès & Tibshirani (2023), NeurIPS 36, section 2: a quantile
-tracker (P), a saturating sum of errors (I) and a forecast of the next scores (D). Ours says that
-the days to come will be as hard as the last few were: errors in widths of the forecast, averaged
-with a half-life of a few windows, over what they usually are. Differences between hours of the day
-are left to the calibrator below it, which is fitted once.
+tracker (P) and a forecast of the next scores (D). Ours says that the days to come will be as hard
+as the last few were: errors in widths of the forecast, averaged with a half-life of a few windows,
+over what they usually are. Differences between hours of the day are left to the calibrator below
+it, which is fitted once. The paper's sum of all errors (I) is left out: the tracker sums them up
+already, and a sum without a bound takes months to forget a bad month.
+
+Every state is bounded, and what would push it further is not summed up, so that a month of shocks
+is forgotten within weeks. No state moves the median; `PidCalibrator.moving_median` takes that of
+the calibrator below it, which is fitted once.
 """
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from paretocast.calibration.base import Calibrator, check_observed
+from paretocast.calibration.base import Calibrator, around_median, check_observed
 from paretocast.calibration.conformal import (
     ShiftCalibrator,
     Sides,
@@ -34,7 +39,7 @@ from paretocast.calibration.conformal import (
 )
 from paretocast.calibration.finite_sample import sorted_quantile
 from paretocast.errors import DataError
-from paretocast.metrics.quantile_curve import OUTERMOST_READING, level_bounds, quantiles_at
+from paretocast.metrics.quantile_curve import level_bounds, quantiles_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,8 +49,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 MEMORY_WINDOWS = 365  # earlier windows whose levels ACI looks at
-ADAPTIVE_RATE = 0.02  # gamma of ACI, per window
-MOST_SCALE = 10.0  # days are at most so many times harder, or easier, than usual
+ADAPTIVE_RATE = 0.04  # gamma of ACI, per window
+OUTERMOST_ADAPTED = 1e-4  # 4.2 times as far from the median as the level 0.1, by their logits
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class IssuedForecasts:
 
 
 class OnlineCalibrator(Calibrator):
-    """A calibrator with a state; `learn` gives one with the next state.
+    """A calibrator with a state that never moves the median; `learn` gives one with the next state.
 
     Attributes
     ----------
@@ -96,7 +101,12 @@ class OnlineCalibrator(Calibrator):
         for i in range(raw.n_windows):
             if not np.isnan(raw.observed[i]).all():
                 learned = learned._learn_window(raw.take(slice(i, i + 1)), issued.quantiles[i])
-        return replace(learned, learned_until=int(raw.issues[-1]))  # type: ignore[type-var]
+        learned = replace(learned, learned_until=int(raw.issues[-1]))  # type: ignore[type-var]
+        return learned.moving_median() if self.moves_median else learned
+
+    def moving_median(self) -> Self:
+        """Itself: a state that moves the median can carry it anywhere."""
+        return self
 
     @abstractmethod
     def _learn_window(self, window: Forecast, issued: Floats) -> Self:
@@ -110,8 +120,8 @@ class AdaptiveCalibrator(OnlineCalibrator):
     Attributes
     ----------
     adapted : tuple of float
-        For each level, the quantile of earlier observations' levels it is read at; beyond 0
-        and 1 it is read at the outermost of them, where the paper issues the whole line.
+        For each level, the quantile of earlier observations' levels it is read at, from 0 to 1.
+        At both ends it is the outermost of them, where the paper issues the whole line.
     lowest, highest : ndarray of shape (M, H)
         `quantile_curve.level_bounds` of earlier windows.
     rate : float
@@ -153,7 +163,7 @@ class AdaptiveCalibrator(OnlineCalibrator):
             lower = -sorted_quantile(descending, 1.0 - adapted)
             side = np.sign(level - 0.5)  # outwards from the median, which is read between the two
             remapped.append((lower + upper + side * (upper - lower)) / 2.0)
-        inside: Floats = np.clip(remapped, OUTERMOST_READING, 1.0 - OUTERMOST_READING)
+        inside: Floats = np.clip(remapped, OUTERMOST_ADAPTED, 1.0 - OUTERMOST_ADAPTED)
         return inside
 
     def _state(self) -> dict[str, Any]:
@@ -170,10 +180,11 @@ class AdaptiveCalibrator(OnlineCalibrator):
 
     def _learn_window(self, window: Forecast, issued: Floats) -> AdaptiveCalibrator:
         error = np.asarray(self.levels) - _share_below(window.observed[0], issued)
+        adapted = np.clip(np.asarray(self.adapted) + self.rate * error, 0.0, 1.0)
         lowest, highest = level_bounds(window.observed, window.quantiles, self.levels)
         return replace(
             self,
-            adapted=tuple((np.asarray(self.adapted) + self.rate * error).tolist()),
+            adapted=tuple(adapted.tolist()),
             lowest=np.concatenate((self.lowest, lowest))[-MEMORY_WINDOWS:],
             highest=np.concatenate((self.highest, highest))[-MEMORY_WINDOWS:],
         )
@@ -181,25 +192,32 @@ class AdaptiveCalibrator(OnlineCalibrator):
 
 @dataclass(frozen=True)
 class PidGains:
-    """Gains of a `PidCalibrator`: how fast it follows errors.
+    """Gains of a `PidCalibrator`: how fast and how far it follows errors.
 
     Attributes
     ----------
     rate : float
         P: widths that a quantile moves per window and unit of error.
-    integral, saturation : float
-        I: widths, and the mean error at which the tangent has its pole.
+    most_shift : float
+        P: widths that a quantile moves at most.
     half_life : float
         D: windows after which an error counts half.
     power : float
         D: how much of a change in the errors the widths follow, 0 to 1.
+    most_scale : float
+        D: a window counts as at most so many times harder, or easier, than usual.
     """
 
-    rate: float = 0.05
-    integral: float = 0.05
-    saturation: float = 1.0
+    rate: float = 0.1
+    most_shift: float = 0.75
     half_life: float = 3.0
     power: float = 0.6
+    most_scale: float = 3.0
+
+    @property
+    def most_widening(self) -> float:
+        """Largest factor by which an interval that measures widths is widened, unitless."""
+        return float(self.most_scale**self.power * (1.0 + 2.0 * self.most_shift))
 
 
 @dataclass(frozen=True)
@@ -208,10 +226,13 @@ class PidCalibrator(OnlineCalibrator):
 
     Attributes
     ----------
+    base : ShiftCalibrator
+        It moves the median: errors are told from shifts only where a lasting bias is gone. What is
+        issued has the median of the forecast all the same, unless `moves_median`.
     usual_error, recent_error : float
-        Mean absolute error of the median in widths of the forecast: in the fit, and of late.
-    shifts, error_sums : tuple of float
-        For each level, the shift of the tracker in widths, and the sum of errors so far.
+        Mean absolute error of the median of `base` in widths: in the fit, and of late.
+    shifts : tuple of float
+        For each level, the shift of the tracker in widths.
     floor : float or None
         As of `ShiftCalibrator`, of the forecasts that `base` gives.
     """
@@ -223,28 +244,25 @@ class PidCalibrator(OnlineCalibrator):
     usual_error: float
     recent_error: float
     shifts: tuple[float, ...]
-    error_sums: tuple[float, ...]
     floor: float | None
-    n_learned: int = 0
     learned_until: int | None = None
     gains: PidGains = PidGains()
     notes: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> PidCalibrator:
-        """The calibrator that `as_json` described."""
+        """The calibrator that `as_json` described; of version 1 the sum of errors is left out."""
+        known = {gain.name for gain in fields(PidGains)}
         return cls(
             name=stored["name"],
             levels=tuple(stored["levels"]),
-            base=ShiftCalibrator.from_json(stored["base"]),
+            base=ShiftCalibrator.from_json(stored["base"]).moving_median(),
             usual_error=stored["usual_error"],
             recent_error=stored["recent_error"],
             shifts=tuple(stored["shifts"]),
-            error_sums=tuple(stored["error_sums"]),
             floor=stored["floor"],
-            n_learned=stored["n_learned"],
             learned_until=stored["learned_until"],
-            gains=PidGains(**stored["gains"]),
+            gains=PidGains(**{k: v for k, v in stored["gains"].items() if k in known}),
             notes=tuple(stored["notes"]),
         )
 
@@ -253,8 +271,8 @@ class PidCalibrator(OnlineCalibrator):
         """Width of the next intervals over their usual width, unitless."""
         if self.usual_error == 0.0:
             return 1.0
-        ratio = self.recent_error / self.usual_error
-        return float(np.clip(ratio, 1.0 / MOST_SCALE, MOST_SCALE) ** self.gains.power)
+        ratio = self._bounded(self.recent_error) / self.usual_error
+        return float(ratio**self.gains.power)
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -262,37 +280,42 @@ class PidCalibrator(OnlineCalibrator):
             "usual_error": self.usual_error,
             "recent_error": self.recent_error,
             "shifts": list(self.shifts),
-            "error_sums": list(self.error_sums),
             "floor": self.floor,
-            "n_learned": self.n_learned,
             "learned_until": self.learned_until,
             "gains": asdict(self.gains),
         }
 
+    def _bounded(self, error: float) -> float:
+        """An error as it counts: at most `most_scale` times larger or smaller than usual."""
+        most = self.gains.most_scale
+        return float(np.clip(error, self.usual_error / most, self.usual_error * most))
+
+    def _bounded_shifts(self, shifts: Floats) -> Floats:
+        most = self.gains.most_shift
+        bounded: Floats = np.clip(shifts, -most, most)
+        return bounded
+
     def _correct(self, forecast: Forecast) -> Floats:
         corrected = self.base.apply(forecast)
         middle = corrected.nearest(0.5)[..., None]
-        moves = (np.asarray(self.shifts) + self._integral()) * self.scale
+        moves = self._bounded_shifts(np.asarray(self.shifts)) * self.scale
         spread: Floats = middle + (corrected.quantiles - middle) * self.scale
-        return spread + moves * unit_of_shifts(corrected, self.floor)
+        issued: Floats = spread + moves * unit_of_shifts(corrected, self.floor)
+        return around_median(issued, corrected) if self.moves_median else issued
 
-    def _integral(self) -> Floats:
-        """The saturating sum of errors, the tangent integrator of the paper, in widths."""
-        weight = math.log(self.n_learned + 1.0) / (self.n_learned + 1.0)
-        angle = np.asarray(self.error_sums) * weight / self.gains.saturation
-        pushed: Floats = self.gains.integral * np.tan(np.clip(angle, -1.5, 1.5))
-        return pushed
+    def moving_median(self) -> Self:
+        """The same calibrator with the median of `base`, which stays where the fit has moved it."""
+        return Calibrator.moving_median(self)
 
     def _learn_window(self, window: Forecast, issued: Floats) -> PidCalibrator:
         error = np.asarray(self.levels) - _share_below(window.observed[0], issued)
-        window_error = _error_in_widths(self.base.apply(window), self.floor)
+        window_error = self._bounded(_error_in_widths(self.base.apply(window), self.floor))
         memory = 0.5 ** (1.0 / self.gains.half_life)
+        shifts = self._bounded_shifts(np.asarray(self.shifts) + self.gains.rate * error)
         return replace(
             self,
             recent_error=memory * self.recent_error + (1.0 - memory) * window_error,
-            shifts=tuple((np.asarray(self.shifts) + self.gains.rate * error).tolist()),
-            error_sums=tuple((np.asarray(self.error_sums) + error).tolist()),
-            n_learned=self.n_learned + 1,
+            shifts=tuple(shifts.tolist()),
         )
 
 
@@ -327,7 +350,8 @@ def fit_pid(
     DataError
         If nothing was observed, or a group is missing.
     """
-    base = fit_conformal(forecast, name=name, sides=Sides.LEVELS, unit=Unit.WIDTH, group=group)
+    fitted = fit_conformal(forecast, name=name, sides=Sides.LEVELS, unit=Unit.WIDTH, group=group)
+    base = fitted.moving_median()
     corrected = base.apply(forecast)
     floor = width_floor(corrected)
     usual = _error_in_widths(corrected, floor)
@@ -339,7 +363,6 @@ def fit_pid(
         usual_error=usual,
         recent_error=usual,
         shifts=(0.0,) * n_levels,
-        error_sums=(0.0,) * n_levels,
         floor=floor,
         gains=gains or PidGains(),
         notes=base.notes,

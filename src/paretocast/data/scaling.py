@@ -43,12 +43,15 @@ class TargetScaling:
         In target units; `log1p` works on `y / offset`.
     center, spread : float
         Mean and standard deviation of the transformed train target, unitless for `log1p`.
+    lower_bound : float or None
+        0 in target units where no train value was negative, else None: demand that flows one way.
     """
 
     transform: Transform  # never auto
     offset: float
     center: float
     spread: float
+    lower_bound: float | None = None
 
     def scale(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scaled units from target units; NaN stays NaN."""
@@ -59,11 +62,14 @@ class TargetScaling:
         return (values - self.center) / self.spread
 
     def unscale(self, scaled: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Target units from scaled units, any shape; ascending quantiles stay ascending."""
+        """Target units from scaled units, any shape, not below `lower_bound`.
+
+        Ascending quantiles stay ascending.
+        """
         values = scaled * self.spread + self.center
         if self.transform is Transform.LOG1P:
-            return np.expm1(values) * self.offset
-        return values
+            values = np.expm1(values) * self.offset
+        return values if self.lower_bound is None else np.maximum(values, self.lower_bound)
 
 
 def fit_target_scaling(train_values: NDArray[np.float64], transform: Transform) -> TargetScaling:
@@ -89,7 +95,13 @@ def fit_target_scaling(train_values: NDArray[np.float64], transform: Transform) 
     positive = observed[observed > 0.0]
     offset = LOG_OFFSET_SHARE * float(np.median(positive)) if positive.size else 1.0
     raw = TargetScaling(transform, offset, center=0.0, spread=1.0).scale(observed)
-    return TargetScaling(transform, offset, float(raw.mean()), float(raw.std()) or 1.0)
+    return TargetScaling(
+        transform,
+        offset,
+        center=float(raw.mean()),
+        spread=float(raw.std()) or 1.0,
+        lower_bound=None if observed.min() < 0.0 else 0.0,
+    )
 
 
 @dataclass(frozen=True)

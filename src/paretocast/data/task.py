@@ -228,6 +228,13 @@ class Task:
         """Position after the last hour of the train period; scalers see nothing at or beyond it."""
         return position_after(self.series.index, self.dates.train_to)
 
+    @cached_property
+    def lower_bound(self) -> float | None:
+        """0 in target units where no value of the train period is negative, else None."""
+        train = self.series.values[: self.train_stop]
+        observed = train[~np.isnan(train)]
+        return 0.0 if observed.size and observed.min() >= 0.0 else None
+
     def observed(self, split: str) -> NDArray[np.float64]:
         """Target of every horizon of a split, (N, H), in target units; NaN where missing."""
         return self.series.values[self.horizon_positions(split)]

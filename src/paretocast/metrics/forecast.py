@@ -39,12 +39,15 @@ class Forecast:
     groups : mapping of name to ndarray of int of shape (N, H), optional
         What target times have in common, such as `hour`, the local hour. Calibrators can correct
         each group by itself.
+    lower_bound : float, optional
+        Value that the target never falls below, target units, such as 0 for demand that only
+        flows one way. Quantiles below it are raised to it, those of every derived forecast too.
 
     Raises
     ------
     DataError
-        If shapes do not agree, a quantile is not finite, an observation is infinite, or levels or
-        issues do not ascend.
+        If shapes do not agree, a quantile or the lower bound is not finite, an observation is
+        infinite, or levels or issues do not ascend.
 
     Examples
     --------
@@ -63,6 +66,7 @@ class Forecast:
     observed: Floats
     issues: NDArray[np.integer]
     groups: Groups
+    lower_bound: float | None
 
     def __init__(
         self,
@@ -71,6 +75,8 @@ class Forecast:
         observed: ArrayLike | None = None,
         issues: ArrayLike | None = None,
         groups: Groups | None = None,
+        *,
+        lower_bound: float | None = None,
     ) -> None:
         predicted = np.asarray(quantiles, dtype=np.float64)
         if observed is None:
@@ -84,9 +90,12 @@ class Forecast:
             ("observed", actual),
             ("issues", np.asarray(issues)),
             ("groups", dict(groups or {})),
+            ("lower_bound", lower_bound),
         ):
             object.__setattr__(self, name, value)
         self._check()
+        if lower_bound is not None:
+            predicted = np.maximum(predicted, lower_bound)
         object.__setattr__(self, "quantiles", np.sort(predicted, axis=-1))
 
     def _check(self) -> None:
@@ -99,6 +108,8 @@ class Forecast:
         if not np.isfinite(self.quantiles).all():
             where = tuple(int(i) for i in np.argwhere(~np.isfinite(self.quantiles))[0])
             raise DataError(f"forecast is not finite at (window, step, level) = {where}")
+        if self.lower_bound is not None and not np.isfinite(self.lower_bound):
+            raise DataError(f"lower_bound is {self.lower_bound}, expected a number or None")
         if np.isinf(self.observed).any():
             raise DataError("observed holds an infinite value; mark a missing one as NaN")
         _check_issues(self.issues, self.n_windows)
@@ -126,12 +137,14 @@ class Forecast:
     def quantile(self, level: float) -> Floats:
         """The quantile at any level inside (0, 1), of shape (N, H), read from the quantile curve.
 
+        Levels beyond the outermost one are not read below `lower_bound` either.
+
         Examples
         --------
         >>> Forecast([[[10.0, 20.0]]], [0.2, 0.4]).quantile(0.3).tolist()
         [[15.0]]
         """
-        return quantiles_at(self.quantiles, self.levels, [level])[..., 0]
+        return self._read([level])[..., 0]
 
     def nearest(self, level: float) -> Floats:
         """The stored quantile whose level is nearest to a level, of shape (N, H)."""
@@ -142,7 +155,7 @@ class Forecast:
 
     def bounds(self, low: float, high: float) -> tuple[Floats, Floats]:
         """The quantiles at two levels inside (0, 1), each of shape (N, H)."""
-        both = quantiles_at(self.quantiles, self.levels, [low, high])
+        both = self._read([low, high])
         return both[..., 0], both[..., 1]
 
     def interval(self, coverage: float) -> tuple[Floats, Floats]:
@@ -171,15 +184,20 @@ class Forecast:
                 name: np.concatenate((members, later.groups[name]))
                 for name, members in self.groups.items()
             },
+            lower_bound=self.lower_bound,
         )
 
     def with_quantiles(self, quantiles: Floats) -> Forecast:
-        """The same windows and observations under other quantiles."""
+        """The same windows and observations under other quantiles, not below `lower_bound`."""
         return replace(self, quantiles=quantiles)
 
     def without_observations(self) -> Forecast:
         """The same forecast as if nothing were observed yet."""
         return self._derive(observed=np.full_like(self.observed, np.nan))
+
+    def _read(self, levels: list[float]) -> Floats:
+        read = quantiles_at(self.quantiles, self.levels, levels)
+        return read if self.lower_bound is None else np.maximum(read, self.lower_bound)
 
     def _derive(self, **changes: object) -> Forecast:
         """The same forecast with other values of fields, which need no check."""

@@ -110,9 +110,7 @@ def _calibration(assessment: Assessment, folder: str) -> str:
         return section(heading, f"{assessment.reason}.")
     raw, best = _before_and_after(assessment)
     if best.name == raw.name:
-        verdict = (
-            "No calibrator lowers the Winkler score on the folds: leave the forecast as it is."
-        )
+        verdict = "No calibrator does better on the folds: leave the forecast as it is."
     else:
         verdict = (
             f"On the folds {best.name} takes the Winkler score from {number(raw.winkler)} to "
@@ -135,7 +133,8 @@ def _before_and_after(assessment: Assessment) -> tuple[IntervalScores, IntervalS
 
 def _gain(raw: IntervalScores, best: IntervalScores) -> str:
     if best.name == raw.name:
-        return "no calibrator lowers the Winkler score"
+        return "no calibrator does better"
     percent = 100.0 * (1.0 - best.winkler / raw.winkler)
-    lower = f"{percent:.1f} %" if percent >= LEAST_SHOWN_PERCENT else "hardly"
-    return f"on rolled folds; Winkler score {lower} lower"
+    side = "lower" if percent >= 0.0 else "higher"
+    much = f"{abs(percent):.1f} %" if abs(percent) >= LEAST_SHOWN_PERCENT else "hardly"
+    return f"on rolled folds; Winkler score {much} {side}"

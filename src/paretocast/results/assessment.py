@@ -45,7 +45,7 @@ class Assessment:
     compared : tuple of IntervalScores
         Every calibrator on rolled folds of the split; empty where its windows are too few.
     best : str
-        The calibrator with the lowest Winkler score on the folds; empty without a comparison.
+        The calibrator that "auto" takes; empty without a comparison.
     reason : str
         Reason for the best one, or for comparing none.
     repeated : bool

@@ -14,7 +14,7 @@ from paretocast.calibration import (
     AUTO,
     FEWEST_COMPARED_WINDOWS,
     choose_by_name,
-    choose_calibrator,
+    compare_calibrators,
     load_calibrator,
 )
 from paretocast.errors import StoreError
@@ -42,7 +42,7 @@ def fit_compared(
     if name == AUTO or forecast.n_observed_windows < FEWEST_COMPARED_WINDOWS:
         return choice
     names = list(dict.fromkeys(("none", name)))
-    compared = choose_calibrator(forecast, coverage=coverage, names=names).compared
+    compared = compare_calibrators(forecast, coverage=coverage, names=names)
     return replace(choice, compared=compared)
 
 
@@ -69,7 +69,7 @@ def calibrate_stored(
     Parameters
     ----------
     name : str
-        A method, or "auto" for the one with the lowest Winkler score on rolled folds.
+        A method, or "auto" for the one that is best on rolled folds.
     static : bool
         Leave online methods out of "auto".
     path : Path, optional

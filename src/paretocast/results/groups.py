@@ -28,13 +28,14 @@ MONTHS_PER_SEASON = 3
 
 
 def forecast_of(task: Task, split: str, quantiles: Floats) -> Forecast:
-    """A forecast of a split with its observations and groups."""
+    """A forecast of a split with its observations and groups, not below the task's lower bound."""
     return Forecast(
         quantiles=quantiles,
         levels=task.shape.levels,
         observed=task.observed(split),
         issues=issue_hours(task, split),
         groups=calibration_groups(task, split),
+        lower_bound=task.lower_bound,
     )
 
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from paretocast.errors import DataError
 from paretocast.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from paretocast.data.task import Task
@@ -96,7 +97,9 @@ def fit_baseline(name: str, task: Task, *, until: int | None = None) -> Baseline
 def forecast_baselines(
     task: Task, split: str, names: Sequence[str] | None = None
 ) -> dict[str, NDArray[np.float64]]:
-    """Forecasts of a split by name, (N, H, Q); a baseline that lacks history is left out.
+    """Forecasts of a split by name, (N, H, Q), not below the task's lower bound.
+
+    A baseline that lacks history is left out.
 
     Parameters
     ----------
@@ -106,9 +109,11 @@ def forecast_baselines(
     forecasts = {}
     for name in study_baselines() if names is None else names:
         try:
-            forecasts[name] = fit_baseline(name, task).forecast(task, task.issues[split])
+            forecast = fit_baseline(name, task).forecast(task, task.issues[split])
         except DataError:
             continue
+        bound = task.lower_bound
+        forecasts[name] = forecast if bound is None else np.maximum(forecast, bound)
     return forecasts
 
 
