@@ -20,6 +20,10 @@ from paretocast.search.pruning import plan_rungs
 from paretocast.training import Recipe, Training, WindowSource, seed_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
     from paretocast.data.task import Task
     from paretocast.models.base import QuantileModel
     from paretocast.search.space import Config
@@ -27,6 +31,9 @@ if TYPE_CHECKING:
 
 # Seconds per step on a CPU grow with about this power of the number of weights.
 TIME_BY_WEIGHTS = 0.6
+# Of the budget and of the peak learning rate, for a model that learns on from its last weights:
+# docs/benchmarks.md says what was compared, before the test split.
+RELEARNING_SHARE, RELEARNING_RATE = 0.05, 0.3
 
 
 @dataclass(frozen=True)
@@ -110,20 +117,59 @@ def start_training(setup: TrainingSetup, config: Config, *, seed: int) -> Traini
     model = _fresh_model(setup, config)
     if setup.source.anchor is not None:
         model.start_at_anchor()
+    return _training(setup, model, recipe=_recipe(setup, config), seed=seed)
+
+
+def relearning_steps(setup: TrainingSetup) -> int:
+    """Gradient steps of `continue_training`."""
+    return max(1, round(RELEARNING_SHARE * setup.budget_steps))
+
+
+def continue_training(
+    setup: TrainingSetup, config: Config, *, weights: Mapping[str, Tensor], seed: int
+) -> Training:
+    """A training at step 0 of a model with given weights: few steps, at a low learning rate.
+
+    The optimizer starts anew and the stop split is looked at once, after the last step.
+
+    Parameters
+    ----------
+    weights : mapping of str to Tensor
+        State of a model of the same config and setup, as `Training.best_weights` gives it.
+    """
+    seed_weights(seed)
+    model = _fresh_model(setup, config)
+    model.load_state_dict(weights)
+    full = _recipe(setup, config)
+    recipe = replace(
+        full,
+        steps=relearning_steps(setup),
+        lr=RELEARNING_RATE * full.lr,
+        n_evaluations=1,
+    )
+    return _training(setup, model, recipe=recipe, seed=seed)
+
+
+def _recipe(setup: TrainingSetup, config: Config) -> Recipe:
+    """The recipe of a full trial."""
     settings = setup.training
+    return Recipe(
+        steps=setup.budget_steps,
+        lr=float(config["lr"]),
+        weight_decay=float(config.get("weight_decay", settings.weight_decay)),
+        batch_size=setup.batch_size,
+        clip_norm=settings.clip_norm,
+        average_share=settings.average_share,
+        n_evaluations=settings.n_evaluations,
+        patience=settings.patience,
+    )
+
+
+def _training(setup: TrainingSetup, model: QuantileModel, *, recipe: Recipe, seed: int) -> Training:
     return Training(
         model,
         setup.source,
-        recipe=Recipe(
-            steps=setup.budget_steps,
-            lr=float(config["lr"]),
-            weight_decay=float(config.get("weight_decay", settings.weight_decay)),
-            batch_size=setup.batch_size,
-            clip_norm=settings.clip_norm,
-            average_share=settings.average_share,
-            n_evaluations=settings.n_evaluations,
-            patience=settings.patience,
-        ),
+        recipe=recipe,
         levels=setup.task.shape.levels,
         train_positions=setup.task.issues["train"],
         stop_positions=setup.task.issues["stop"],
