@@ -122,7 +122,11 @@ def benchmark(
     ] = "auto",
     threads: Annotated[
         int | None,
-        typer.Option(help="CPU threads. \\[default: all cores]", min=1, rich_help_panel=PLACE),
+        typer.Option(
+            help="CPU threads. \\[default: $OMP_NUM_THREADS, else all cores]",
+            min=1,
+            rich_help_panel=PLACE,
+        ),
     ] = None,
     test: Annotated[
         bool,

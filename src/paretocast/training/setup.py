@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # Seconds per step on a CPU grow with about this power of the number of weights.
 TIME_BY_WEIGHTS = 0.6
 # Of the budget and of the peak learning rate, for a model that learns on from its last weights:
-# docs/benchmarks.md says what was compared, before the test split.
+# compared by experiments/relearning.py, on hours before the test split.
 RELEARNING_SHARE, RELEARNING_RATE = 0.05, 0.3
 
 
@@ -120,13 +120,19 @@ def start_training(setup: TrainingSetup, config: Config, *, seed: int) -> Traini
     return _training(setup, model, recipe=_recipe(setup, config), seed=seed)
 
 
-def relearning_steps(setup: TrainingSetup) -> int:
+def relearning_steps(setup: TrainingSetup, share: float = RELEARNING_SHARE) -> int:
     """Gradient steps of `continue_training`."""
-    return max(1, round(RELEARNING_SHARE * setup.budget_steps))
+    return max(1, round(share * setup.budget_steps))
 
 
 def continue_training(
-    setup: TrainingSetup, config: Config, *, weights: Mapping[str, Tensor], seed: int
+    setup: TrainingSetup,
+    config: Config,
+    *,
+    weights: Mapping[str, Tensor],
+    seed: int,
+    share: float = RELEARNING_SHARE,
+    rate: float = RELEARNING_RATE,
 ) -> Training:
     """A training at step 0 of a model with given weights: few steps, at a low learning rate.
 
@@ -136,17 +142,15 @@ def continue_training(
     ----------
     weights : mapping of str to Tensor
         State of a model of the same config and setup, as `Training.best_weights` gives it.
+    share, rate : float
+        Of the steps and of the peak learning rate of a full trial.
     """
     seed_weights(seed)
     model = _fresh_model(setup, config)
     model.load_state_dict(weights)
     full = _recipe(setup, config)
-    recipe = replace(
-        full,
-        steps=relearning_steps(setup),
-        lr=RELEARNING_RATE * full.lr,
-        n_evaluations=1,
-    )
+    steps = relearning_steps(setup, share)
+    recipe = replace(full, steps=steps, lr=rate * full.lr, n_evaluations=1)
     return _training(setup, model, recipe=recipe, seed=seed)
 
 
