@@ -50,7 +50,7 @@ ALONE = CASES[0].name
 
 
 class Trainer:
-    """A process of its own that trains when it is told to."""
+    """A process of its own that trains when it is told to; its first answer says it is ready."""
 
     def __init__(self, data_dir: Path | None, *, passive: bool) -> None:
         command = [sys.executable, __file__, "--as-trainer"]
@@ -62,7 +62,6 @@ class Trainer:
             text=True,
             env={**os.environ, **(PASSIVE if passive else {})},
         )
-        self.answer()  # it is ready
 
     def order(self, *, n_threads: int, n_steps: int) -> None:
         """Begin a training; `answer` waits for its end."""
@@ -127,6 +126,8 @@ def measure(arguments: argparse.Namespace) -> tuple[dict[str, list[float]], bool
         for passive in (False, True)
     }
     try:
+        for trainer in (*trainers[False], *trainers[True]):
+            trainer.answer()  # it is ready
         equal = equal_weights(trainers[False][0], n_steps=arguments.steps)  # and warms up
         turns = {
             case.name: lambda case=case: run_case(case, trainers, n_steps=arguments.steps)

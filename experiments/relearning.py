@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from paretocast.search.space import Config
     from paretocast.training import Training
     from paretocast.training.setup import TrainingSetup
 
@@ -63,7 +64,7 @@ def learn_again(
 
 
 def ways(
-    config: dict[str, float], first: Training, *, seed: int, quick: bool
+    config: Config, first: Training, *, seed: int, quick: bool
 ) -> dict[str, Callable[[TrainingSetup, Training], tuple[Training, int]]]:
     """Every way to learn again, by name."""
     from paretocast.training.setup import continue_training, start_training
