@@ -334,16 +334,16 @@ class TuneSettings(ClosedModel):
         A setting that differs from its default is fixed: it is not searched.
         """
         models = models_of(self.model)
-        spaces = {name: self._space_of_model(name) for name in models}
+        spaces = {name: self.space_of_model(name) for name in models}
         return spaces[models[0]] if len(models) == 1 else Contest(spaces)
 
     def default_of(self, config: Mapping[str, Value]) -> Config | None:
         """The default config of a config's model, as this study would hold it."""
         model = str(config.get(MODEL, self.model))
-        default = default_config(model, self._space_of_model(model))
+        default = default_config(model, self.space_of_model(model))
         return default if default is None or MODEL not in config else {MODEL: model, **default}
 
-    def _space_of_model(self, model: str) -> Space:
+    def space_of_model(self, model: str) -> Space:
         ranges: dict[str, RangeSettings] = {}
         for name, changes in self.space.items():
             if model_name(name) == model:

@@ -57,6 +57,20 @@ def test_benchmark_says_which_parameters_it_uses_and_writes_its_files(
     assert "its forecasts were kept" in err
 
 
+def test_ways_of_learning_again_are_tabled_and_a_number_of_days_is_enough(
+    capsys: pytest.CaptureFixture[str], base: Path
+) -> None:
+    options = ("--methods", "default,ridge", "--calibrator", "none")
+    code, out, err = benchmark(capsys, base, *options, "--retrain-every", "never,10d,20d")
+    assert code == 0, err
+    table = out[out.index("Learning again in the test split") :]
+    assert [table.count(every) for every in ("10 days", "20 days")] == [2, 2]
+    assert "against never" in table
+    code, out, _ = benchmark(capsys, base, *options, "--retrain-every", "20")
+    assert code == 0
+    assert "Learning again" not in out
+
+
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
@@ -64,6 +78,9 @@ def test_benchmark_says_which_parameters_it_uses_and_writes_its_files(
         ("--calibrator", "hope", "calibrator 'hope' is unknown"),
         ("--refit", "everything", "expected train+validation"),
         ("--models", "ARIMA", "model 'ARIMA' is unknown"),
+        ("--retrain-every", "never,0d", "expected never or days such as 7d"),
+        ("--retrain-every", "weekly", "expected never or days such as 7d"),
+        ("--retrain-every", "", "retrain_days is empty"),
     ],
 )
 def test_a_wrong_option_is_answered_with_the_choices(

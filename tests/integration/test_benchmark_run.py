@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from benchmark_cases import Silent, small_plan, small_settings, tune_small, write_dataset
 from builders import make_series, with_values
@@ -26,13 +27,20 @@ from paretocast.benchmarking import (
     run_benchmark,
     save_benchmark,
     train_and_forecast,
+    train_schedules,
 )
+from paretocast.benchmarking.retraining import retraining_steps
 from paretocast.errors import SettingsError, StoreError
 from paretocast.report import benchmark_page
 from paretocast.search.models import MODELS
 from paretocast.settings import TuneSettings
 from paretocast.training import TrainingInterrupted
-from paretocast.training.setup import TrainingSetup
+from paretocast.training.setup import (
+    TrainingSetup,
+    continue_training,
+    relearning_steps,
+    start_training,
+)
 from paretocast.workspace import files
 
 CREATED = "2026-01-01T00:00:00+00:00"
@@ -279,11 +287,15 @@ def test_retraining_cuts_the_test_split_and_learns_up_to_each_cut(plan: Benchmar
     assert together.tolist() == issues.tolist()
 
 
-def test_a_retrained_model_changes_the_forecasts_behind_its_cut_alone(plan: BenchmarkPlan) -> None:
-    settings = plan.configs[0].settings
-    setup = TrainingSetup.from_settings(
-        TuneSettings(model="NHITS_Q", training=settings.training), plan.task, device="cpu"
-    )
+@pytest.fixture(scope="module")
+def setup(plan: BenchmarkPlan) -> TrainingSetup:
+    settings = TuneSettings(model="NHITS_Q", training=plan.configs[0].settings.training)
+    return TrainingSetup.from_settings(settings, plan.task, device="cpu")
+
+
+def test_a_retrained_model_changes_the_forecasts_behind_its_cut_alone(
+    plan: BenchmarkPlan, setup: TrainingSetup
+) -> None:
     config = plan.configs[0].chosen.config
 
     def forecast(retrain_days: int | None) -> np.ndarray:
@@ -293,3 +305,89 @@ def test_a_retrained_model_changes_the_forecasts_behind_its_cut_alone(plan: Benc
     once, twice = forecast(None), forecast(20)
     np.testing.assert_array_equal(once[:20], twice[:20])
     assert not np.array_equal(once[20:], twice[20:])
+    np.testing.assert_array_equal(twice, forecast(20))
+
+
+def test_schedules_share_a_training_and_are_what_each_is_alone(
+    plan: BenchmarkPlan, setup: TrainingSetup
+) -> None:
+    config, until = plan.configs[0].chosen.config, int(plan.task.issues["test"][0])
+    schedules = [
+        plan_retraining(plan.task, refit_until=until, retrain_days=days) for days in (None, 10, 20)
+    ]
+    steps: list[int] = []
+    together = list(
+        train_schedules(
+            setup,
+            config,
+            seed=1,
+            schedules=schedules,
+            on_progress=lambda step, _loss: steps.append(step),
+        )
+    )
+    for periods, trained in zip(schedules, together, strict=True):
+        alone = train_and_forecast(setup, config, seed=1, periods=periods)
+        for split, forecast in alone.items():
+            np.testing.assert_array_equal(trained.forecasts[split], forecast)
+    assert together[0].relearning_seconds == 0.0
+    assert together[2].relearning_seconds > 0.0
+    n_warm = sum(len(periods) - 1 for periods in schedules)
+    full = retraining_steps(setup, schedules[:1])
+    assert full == 2 * setup.budget_steps
+    assert retraining_steps(setup, schedules) == full + n_warm * relearning_steps(setup)
+    assert steps[-n_warm:] == [relearning_steps(setup)] * n_warm
+
+
+def test_a_later_model_starts_from_the_weights_before_and_moves_a_little(
+    plan: BenchmarkPlan, setup: TrainingSetup
+) -> None:
+    config = plan.configs[0].chosen.config
+    first = start_training(setup, config, seed=1)
+    first.advance(setup.budget_steps)
+    weights = first.best_weights()
+    later = continue_training(setup, config, weights=weights, seed=1)
+    for name, tensor in later.best_weights().items():
+        assert torch.equal(tensor, weights[name])
+    later.advance(later.recipe.steps)
+    assert later.step == relearning_steps(setup) < setup.budget_steps
+    moved = [(later.best_weights()[n] - weights[n]).abs().max().item() for n in weights]
+    assert 0.0 < max(moved) <= 2.0 * later.recipe.lr * later.step  # of AdamW, a step is about lr
+    for name, tensor in first.best_weights().items():
+        assert torch.equal(tensor, weights[name])  # a copy was trained
+
+
+def test_ways_of_learning_again_are_compared_with_the_first(
+    base: Path, settings: TuneSettings
+) -> None:
+    def run(*ways: int | None) -> tuple[BenchmarkResult, Silent]:
+        plan = small_plan(base / "hpo", settings, groups=("default", "references"))
+        plan = replace(plan, retrain_days=ways)
+        observer = Silent()
+        kept = base / "kept_ways"
+        return run_benchmark(plan, kept_in=kept, device="cpu", observer=observer), observer
+
+    result, _ = run(None, 20)
+    rows = {(row.method, row.days): row for row in result.relearning}
+    assert {method for method, _ in rows} == {r.entry.label for r in result.comparison.rows}
+    for row in result.comparison.rows:
+        never, later = rows[row.entry.label, None], rows[row.entry.label, 20]
+        assert never.scores["mae"] == pytest.approx(row.scores["mae"])
+        assert never.scores["pinball"] == pytest.approx(row.scores["pinball"])
+        assert (never.changes, never.seconds) == ({}, 0.0)
+        change = 100.0 * (later.scores["mae"] / never.scores["mae"] - 1.0)
+        assert later.changes["mae"].mean == pytest.approx(change, abs=1e-6)
+        assert later.changes["mae"].low <= change <= later.changes["mae"].high
+    assert rows["ridge, cqr", 20].changes["mae"].mean != 0.0
+    assert rows["ridge, cqr", 20].seconds > 0.0
+    assert rows["seasonal_naive_24, cqr", 20].changes["mae"].mean == 0.0
+    described = describe_benchmark(result, created=CREATED, assumptions=())
+    assert described["retrain_days"] is None
+    assert [row["retrain_days"] for row in described["relearning"]][:2] == [None, 20]
+    page = benchmark_page(result, verdicts=[], notes=[])
+    assert "What learning again is worth" in page
+    alone, observer = run(20)
+    assert observer.kept == ["NHITS_Q default, seed 1"]  # a way is kept by itself
+    assert alone.relearning == ()
+    mae = next(r for r in alone.comparison.rows if r.entry.method == "ridge").scores["mae"]
+    assert mae == pytest.approx(rows["ridge, cqr", 20].scores["mae"])
+    assert "What learning again is worth" not in benchmark_page(alone, verdicts=[], notes=[])

@@ -76,6 +76,11 @@ class SavedBenchmark:
         )
 
     @property
+    def relearning(self) -> pd.DataFrame:
+        """Scores and cost of every way of learning again; no rows where there is but one."""
+        return pd.json_normalize([row.as_json() for row in self.result.relearning])
+
+    @property
     def verdicts(self) -> list[str]:
         """Sentences on the gain of the chosen method and how sure it is."""
         return self.result.comparison.verdicts()
@@ -89,7 +94,7 @@ def benchmark(
     runs: Sequence[str | Path] = (),
     seeds: int = 1,
     refit: bool = False,
-    retrain_days: int | None = None,
+    retrain_days: int | Sequence[int | None] | None = None,
     calibrators: Sequence[str] = ("auto",),
     static: bool = False,
     members: int = MOST_MEMBERS,
@@ -119,8 +124,9 @@ def benchmark(
         Trainings of each method; scores are their mean.
     refit : bool
         Learn from all hours before the test split.
-    retrain_days : int, optional
-        Train again after so many days of the test split.
+    retrain_days : int, None or sequence of them
+        Learn again after so many days of the test split; None for never. Of several ways, the first
+        gives the scores; what the others gain and cost is in `SavedBenchmark.relearning`.
     calibrators : sequence of str
         "auto" or names of methods; each gives rows of its own.
     static : bool
@@ -153,7 +159,7 @@ def benchmark(
         runs=runs,
         seeds=seeds,
         refit=refit,
-        retrain_days=retrain_days,
+        retrain_days=_as_ways(retrain_days),
         calibrators=calibrators,
         static=static,
         members=members,
@@ -178,7 +184,7 @@ def prepare_benchmark(
     runs: Sequence[str | Path],
     seeds: int,
     refit: bool,
-    retrain_days: int | None,
+    retrain_days: Sequence[int | None],
     calibrators: Sequence[str],
     static: bool,
     members: int,
@@ -250,6 +256,12 @@ def execute_benchmark(
         should_stop=should_stop,
     )
     return _save(result, workspace)
+
+
+def _as_ways(retrain_days: int | Sequence[int | None] | None) -> tuple[int | None, ...]:
+    if retrain_days is None or isinstance(retrain_days, int):
+        return (retrain_days,)
+    return tuple(retrain_days)
 
 
 def _find_configs(

@@ -2,7 +2,8 @@
 
 `configs` finds the configs, `test_split` opens the task with its test period and refuses studies
 that have seen it, `plan` decides what is made; `retraining` trains and forecasts, `comparison`
-scores and compares, `run` goes through all of it and calibrates; `files` keeps it.
+scores and compares, `relearning` says what learning again gains, `run` goes through all of it and
+calibrates; `files` keeps it.
 
 No choice depends on a test value: configs, members of the ensemble and calibrators come from splits
 before it. A calibrator that goes on learning sees, at each issue, what had been observed by then.
@@ -20,7 +21,14 @@ from paretocast.benchmarking.files import (
     save_benchmark,
 )
 from paretocast.benchmarking.plan import METHOD_GROUPS, BenchmarkPlan, plan_benchmark, split_methods
-from paretocast.benchmarking.retraining import RetrainingPeriod, plan_retraining, train_and_forecast
+from paretocast.benchmarking.relearning import RelearningRow, compare_relearning
+from paretocast.benchmarking.retraining import (
+    RetrainingPeriod,
+    Trained,
+    plan_retraining,
+    train_and_forecast,
+    train_schedules,
+)
 from paretocast.benchmarking.run import BenchmarkResult, Observer, calibrate_test, run_benchmark
 
 __all__ = [
@@ -32,11 +40,14 @@ __all__ = [
     "Entry",
     "ModelConfig",
     "Observer",
+    "RelearningRow",
     "RetrainingPeriod",
     "Row",
+    "Trained",
     "TrainedConfig",
     "append_history",
     "calibrate_test",
+    "compare_relearning",
     "describe_benchmark",
     "find_config",
     "find_contest",
@@ -48,4 +59,5 @@ __all__ = [
     "save_benchmark",
     "split_methods",
     "train_and_forecast",
+    "train_schedules",
 ]

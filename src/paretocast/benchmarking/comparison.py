@@ -47,6 +47,8 @@ class Entry:
         Scores on the calibrate split before calibration, mean over seeds.
     source : str
         Origin of config and calibrator, for people.
+    relearning_seconds : float
+        Spent on learning again in the test split, mean over seeds.
     """
 
     method: str
@@ -57,6 +59,7 @@ class Entry:
     validation: dict[str, float]
     source: str
     training_seconds: float = 0.0
+    relearning_seconds: float = 0.0
 
     @property
     def label(self) -> str:
@@ -222,7 +225,7 @@ def compare(entries: Sequence[Entry], *, coverage: float, seasonal_scale: float)
     coverage : float
         Percent of the interval that is scored.
     """
-    windows = [_window_losses(entry, coverage=coverage) for entry in entries]
+    windows = [window_losses(entry, coverage=coverage) for entry in entries]
     rows = tuple(
         _score(entry, losses=losses, coverage=coverage, seasonal_scale=seasonal_scale)
         for entry, losses in zip(entries, windows, strict=True)
@@ -254,8 +257,14 @@ def _choose(entries: Sequence[Entry]) -> int:
     return min(range(len(entries)), key=lambda i: entries[i].validation["pinball"], default=-1)
 
 
-def _window_losses(entry: Entry, *, coverage: float) -> dict[str, Floats]:
-    """Losses by window, each (N,), mean over seeds; and n, the observed points of each window."""
+def window_losses(entry: Entry, *, coverage: float) -> dict[str, Floats]:
+    """Losses by window, each (N,), mean over seeds; and n, the observed points of each window.
+
+    Parameters
+    ----------
+    coverage : float
+        Percent of the interval that is scored.
+    """
     by_seed = [
         per_window(forecast.observed, forecast.quantiles, levels=forecast.levels, coverage=coverage)
         for forecast in entry.forecasts

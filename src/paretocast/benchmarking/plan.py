@@ -53,6 +53,9 @@ class BenchmarkPlan:
         Of the ensemble, indices into `offered`.
     offered : tuple of TrainedConfig
         Trials of the tied fronts, that the ensemble was chosen from.
+    retrain_days : tuple of int or None
+        Days of the test split after which methods learn again, None for never. The first gives
+        the scores that are compared; what the others gain and cost is told against it.
     """
 
     task: Task
@@ -64,7 +67,7 @@ class BenchmarkPlan:
     static: bool
     n_seeds: int
     refit: bool
-    retrain_days: int | None
+    retrain_days: tuple[int | None, ...]
     members: Members | None
     offered: tuple[TrainedConfig, ...]
 
@@ -105,7 +108,7 @@ class BenchmarkPlan:
             "levels": list(self.task.shape.levels),
             "n_seeds": self.n_seeds,
             "refit": "train+validation" if self.refit else None,
-            "retrain_days": self.retrain_days,
+            "retrain_days": self.retrain_days[0],
             "calibrators": list(self.calibrators),
             "static": self.static,
             "parameters": [
@@ -161,7 +164,7 @@ def plan_benchmark(
     static: bool = False,
     n_seeds: int = 1,
     refit: bool = False,
-    retrain_days: int | None = None,
+    retrain_days: Sequence[int | None] = (None,),
     most_members: int = 4,
 ) -> BenchmarkPlan:
     """A plan, once every study is known to have seen no test hour.
@@ -175,6 +178,8 @@ def plan_benchmark(
     """
     for name in calibrators:
         check_method(name)
+    if not retrain_days:
+        raise SettingsError("retrain_days is empty, expected some of days and None for never")
     if unknown := [group for group in groups if group not in METHOD_GROUPS]:
         raise SettingsError(
             f"method {unknown[0]!r} is unknown, expected some of {', '.join(METHOD_GROUPS)}"
@@ -197,7 +202,7 @@ def plan_benchmark(
         static=static,
         n_seeds=n_seeds,
         refit=refit,
-        retrain_days=retrain_days,
+        retrain_days=tuple(dict.fromkeys(retrain_days)),
         members=members,
         offered=offered,
     )

@@ -1,11 +1,16 @@
 """Configs trained again with the full budget, and their forecasts on every split.
 
+In the test split a model may learn again and again. The first one is trained in full; a later one
+starts from the weights of the one before and takes few steps, on all windows up to its date.
+
 N windows, H horizon steps, Q levels; forecasts are in target units.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,14 +18,21 @@ import numpy as np
 from paretocast.models.base import imported
 from paretocast.search.models import MODELS
 from paretocast.training import forecast_positions
-from paretocast.training.setup import TrainingSetup, learned_until, start_training
+from paretocast.training.setup import (
+    TrainingSetup,
+    continue_training,
+    learned_until,
+    relearning_steps,
+    start_training,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from paretocast.data.task import Task
+    from paretocast.models.baselines.base import Baseline
     from paretocast.search.space import Config
     from paretocast.training import Training
 
@@ -43,10 +55,29 @@ class RetrainingPeriod:
     until : int or None
         Position after the last hour that model has learned from; None for the model of the
         train split, stopped by the stop split.
+    warm : bool
+        True if it starts from the weights of the period before and takes few steps.
     """
 
     positions: Positions
     until: int | None = None
+    warm: bool = False
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Forecasts of one training and of all that learned on from it.
+
+    Attributes
+    ----------
+    forecasts : dict of str to ndarray of shape (N, H, Q)
+        By split: tune and calibrate by the model of the train split, and test.
+    relearning_seconds : float
+        Spent on periods that start from the weights before; 0 without any.
+    """
+
+    forecasts: dict[str, Floats]
+    relearning_seconds: float
 
 
 def plan_retraining(
@@ -67,23 +98,43 @@ def plan_retraining(
     parts = [issues[i : i + retrain_days] for i in range(0, len(issues), retrain_days)]
     return (
         RetrainingPeriod(parts[0], refit_until),
-        *(RetrainingPeriod(p, int(p[0])) for p in parts[1:]),
+        *(RetrainingPeriod(p, int(p[0]), warm=True) for p in parts[1:]),
     )
 
 
+def retraining_steps(setup: TrainingSetup, schedules: Sequence[Sequence[RetrainingPeriod]]) -> int:
+    """Gradient steps at most of `train_and_forecast` with some schedules."""
+    periods = [period for periods in schedules for period in periods]
+    n_full = 1 + len({p.until for p in periods if p.until is not None and not p.warm})
+    n_warm = sum(period.warm for period in periods)
+    return n_full * setup.budget_steps + n_warm * relearning_steps(setup)
+
+
 def train_and_forecast(
+    setup: TrainingSetup, config: Config, *, seed: int, periods: Sequence[RetrainingPeriod]
+) -> dict[str, Floats]:
+    """Forecasts of a config by split, (N, H, Q), on one schedule; see `train_schedules`."""
+    return next(train_schedules(setup, config, seed=seed, schedules=[periods])).forecasts
+
+
+def train_schedules(
     setup: TrainingSetup,
     config: Config,
     *,
     seed: int,
-    periods: Sequence[RetrainingPeriod],
+    schedules: Sequence[Sequence[RetrainingPeriod]],
     on_progress: Callable[[int, float], None] = lambda _step, _loss: None,
     should_stop: Callable[[], bool] = lambda: False,
-) -> dict[str, Floats]:
-    """Forecasts of a config on tune, calibrate and the periods of the test split.
+) -> Iterator[Trained]:
+    """Forecasts of a config on tune, calibrate and the test split, a set for each schedule.
 
-    The first training is that of a trial. A later one repeats its schedule up to the step that was
-    best for it, on more hours; nothing is held back to stop it.
+    The first training is that of a trial. One in full on more hours repeats its schedule up to the
+    step that was best for it; nothing is held back to stop it. Schedules share trainings in full.
+
+    Parameters
+    ----------
+    schedules : sequence of sequence of RetrainingPeriod
+        Each covers the test split.
 
     Raises
     ------
@@ -92,43 +143,81 @@ def train_and_forecast(
     """
     setup = setup.prepared(config)
     if not MODELS[setup.model].is_network:
-        return _fit_and_forecast(setup, config, periods)
-    first = start_training(setup, config, seed=seed)
-    first.advance(setup.budget_steps, on_progress=on_progress, should_stop=should_stop)
-    forecasts = {
-        split: _forecast(setup, first, setup.task.issues[split]) for split in OUT_OF_SAMPLE
+        yield from _fit_schedules(setup, config, schedules)
+        return
+
+    def advanced(training: Training, to_step: int) -> Training:
+        training.advance(to_step, on_progress=on_progress, should_stop=should_stop)
+        return training
+
+    first = advanced(start_training(setup, config, seed=seed), setup.budget_steps)
+
+    @cache
+    def in_full(until: int | None) -> _Model:
+        if until is None:
+            return _Model(setup, first)
+        later = _later_setup(setup, until)
+        return _Model(later, advanced(start_training(later, config, seed=seed), first.best_step))
+
+    def learned_on(model: _Model, until: int | None) -> _Model:
+        later = setup if until is None else _later_setup(setup, until)
+        weights = model.training.best_weights()
+        training = continue_training(later, config, weights=weights, seed=seed)
+        return _Model(later, advanced(training, training.recipe.steps))
+
+    out_of_sample = {
+        split: in_full(None).forecast(setup.task.issues[split]) for split in OUT_OF_SAMPLE
     }
-    parts = []
-    for period in periods:
-        later, training = setup, first
-        if period.until is not None:
-            later = _later_setup(setup, period.until)
-            training = start_training(later, config, seed=seed)
-            training.advance(first.best_step, on_progress=on_progress, should_stop=should_stop)
-        share = first.correction_share  # later ones have learned from the stop split
-        parts.append(_forecast(later, training, period.positions, share=share))
-    return {**forecasts, TEST: np.concatenate(parts)}
+    for periods in schedules:
+        model, parts, seconds = in_full(None), [], 0.0
+        for period in periods:
+            if period.warm:
+                started = time.perf_counter()
+                model = learned_on(model, period.until)
+                seconds += time.perf_counter() - started
+            else:
+                model = in_full(period.until)
+            # Later ones have learned from the stop split, which says how far to correct.
+            parts.append(model.forecast(period.positions, share=first.correction_share))
+        yield Trained({**out_of_sample, TEST: np.concatenate(parts)}, seconds)
 
 
-def _fit_and_forecast(
-    setup: TrainingSetup, config: Config, periods: Sequence[RetrainingPeriod]
-) -> dict[str, Floats]:
+def _fit_schedules(
+    setup: TrainingSetup, config: Config, schedules: Sequence[Sequence[RetrainingPeriod]]
+) -> Iterator[Trained]:
     """The same of a model that is fitted at once."""
     task, fit = setup.base_task, imported(MODELS[setup.model].fit)
-    first = fit(task, config, None)
-    forecasts = {split: first.forecast(task, task.issues[split]) for split in OUT_OF_SAMPLE}
-    parts = []
-    for period in periods:
-        fitted = first if period.until is None else fit(task, config, period.until)
-        parts.append(fitted.forecast(task, period.positions))
-    return {**forecasts, TEST: np.concatenate(parts)}
+
+    @cache
+    def fitted(until: int | None) -> Baseline:
+        model: Baseline = fit(task, config, until)
+        return model
+
+    out_of_sample = {
+        split: fitted(None).forecast(task, task.issues[split]) for split in OUT_OF_SAMPLE
+    }
+    for periods in schedules:
+        parts, seconds = [], 0.0
+        for period in periods:
+            started = time.perf_counter()
+            model = fitted(period.until)
+            seconds += time.perf_counter() - started if period.warm else 0.0
+            parts.append(model.forecast(task, period.positions))
+        yield Trained({**out_of_sample, TEST: np.concatenate(parts)}, seconds)
 
 
-def _forecast(
-    setup: TrainingSetup, training: Training, positions: Positions, *, share: float | None = None
-) -> Floats:
-    with training.best_model(share) as model:
-        return setup.scaling.unscale(forecast_positions(model, setup.source, positions))
+@dataclass(frozen=True)
+class _Model:
+    """A training that has ended, with the setup it learned from."""
+
+    setup: TrainingSetup
+    training: Training
+
+    def forecast(self, positions: Positions, *, share: float | None = None) -> Floats:
+        """Quantiles at issue positions, (N, H, Q), target units."""
+        with self.training.best_model(share) as model:
+            scaled = forecast_positions(model, self.setup.source, positions)
+        return self.setup.scaling.unscale(scaled)
 
 
 def _later_setup(setup: TrainingSetup, until: int) -> TrainingSetup:

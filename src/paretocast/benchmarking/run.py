@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,11 +13,14 @@ import numpy as np
 from paretocast.benchmarking.comparison import Comparison, Entry, compare
 from paretocast.benchmarking.configs import DEFAULT, NONE, TUNED, TrainedConfig
 from paretocast.benchmarking.plan import ENSEMBLE, BenchmarkPlan
+from paretocast.benchmarking.relearning import RelearningRow, compare_relearning
 from paretocast.benchmarking.retraining import (
     OUT_OF_SAMPLE,
     TEST,
+    Trained,
     plan_retraining,
-    train_and_forecast,
+    retraining_steps,
+    train_schedules,
 )
 from paretocast.benchmarking.test_split import hash_of_test
 from paretocast.calibration import OnlineCalibrator, choose_by_name, walk_forward
@@ -28,11 +32,16 @@ from paretocast.metrics.score_table import score_forecast
 from paretocast.metrics.scores import seasonal_scale
 from paretocast.models.baselines.catalogue import fit_baseline
 from paretocast.results.groups import forecast_of
-from paretocast.training.setup import Anchors, TrainingSetup
+from paretocast.training.setup import (
+    RELEARNING_RATE,
+    RELEARNING_SHARE,
+    Anchors,
+    TrainingSetup,
+)
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -45,6 +54,10 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Forecasts = Mapping[str, Floats]
+    # By position among the plan's candidates, seed index, days between learning.
+    _TrainedBy = Mapping[tuple[int, int, int | None], Trained]
+
+RELEARNING_SECONDS = "relearning_seconds"  # among the arrays of a kept training
 
 
 class Observer(Protocol):
@@ -73,12 +86,15 @@ class BenchmarkResult:
         As fitted on the calibrate split, by the entries of the comparison, first seed.
     notes : tuple of str
         Baselines that could not be made, and why.
+    relearning : tuple of RelearningRow
+        What learning again gains and costs; empty where the plan has but one way.
     """
 
     plan: BenchmarkPlan
     comparison: Comparison
     calibrators: tuple[tuple[str, Calibrator], ...]
     notes: tuple[str, ...]
+    relearning: tuple[RelearningRow, ...] = ()
 
 
 def run_benchmark(
@@ -105,20 +121,22 @@ def run_benchmark(
     trained = _train_all(
         plan, kept_in=kept_in, device=device, observer=observer, should_stop=should_stop
     )
-    methods, notes = _methods(plan, trained, observer)
-    entries, calibrators = [], []
-    for method in methods:
-        for name in plan.calibrators:
-            entry, calibrator = _calibrated_entry(plan, method, name)
-            entries.append(entry)
-            calibrators.append((entry.label, calibrator))
+    methods = {days: _methods(plan, trained, observer, days=days) for days in plan.retrain_days}
+    calibrated = {
+        days: [_calibrated_entry(plan, m, name) for m in made for name in plan.calibrators]
+        for days, (made, _) in methods.items()
+    }
+    first = plan.retrain_days[0]
+    entries = {days: [entry for entry, _ in pairs] for days, pairs in calibrated.items()}
     task = plan.task
     comparison = compare(
-        entries,
+        entries[first],
         coverage=plan.coverage,
         seasonal_scale=seasonal_scale(task.series.values[: task.train_stop], STEPS_PER_DAY),
     )
-    return BenchmarkResult(plan, comparison, tuple(calibrators), notes)
+    calibrators = tuple((entry.label, calibrator) for entry, calibrator in calibrated[first])
+    relearning = compare_relearning(entries, coverage=plan.coverage)
+    return BenchmarkResult(plan, comparison, calibrators, methods[first][1], relearning)
 
 
 @dataclass(frozen=True)
@@ -169,12 +187,13 @@ def calibrate_test(
 
 @dataclass(frozen=True)
 class _Method:
-    """Forecasts of every split for each seed."""
+    """Forecasts of every split for each seed, and what learning again in the test split took."""
 
     name: str
     parameters: str
     forecasts: tuple[Forecasts, ...]
     source: str
+    relearning_seconds: float = 0.0
 
 
 def _train_all(
@@ -184,39 +203,52 @@ def _train_all(
     device: str,
     observer: Observer,
     should_stop: Callable[[], bool],
-) -> dict[tuple[int, int], Forecasts]:
-    """Forecasts by (position among the plan's candidates, seed index)."""
+) -> _TrainedBy:
+    """Every training of the plan, made or kept."""
     candidates = plan.candidates()
     anchors: Anchors = {}
     models = dict.fromkeys(candidate.model for candidate in candidates)
     setups = {model: _setup(plan, model, device, anchors) for model in models}
-    periods = {model: _periods(plan, setup.task) for model, setup in setups.items()}
     n_steps = {
-        model: setup.budget_steps * (1 + sum(p.until is not None for p in periods[model]))
+        model: retraining_steps(setup, [_periods(plan, setup.task, d) for d in plan.retrain_days])
         for model, setup in setups.items()
     }
     observer.planned(plan.n_seeds * sum(n_steps[candidate.model] for candidate in candidates))
-    trained: dict[tuple[int, int], Forecasts] = {}
+    trained: dict[tuple[int, int, int | None], Trained] = {}
     for index in range(plan.n_seeds):
         for i, candidate in enumerate(candidates):
             setup = setups[candidate.model]
             what = f"{candidate.model} {_name_of(candidate)}, seed {index + 1}"
-            path = kept_in / f"{_key(plan, setup, candidate, index)}.npz"
-            if kept := path.exists():
-                trained[i, index] = files.load_arrays(path)
-            else:
+            paths = {
+                days: kept_in / f"{_key(plan, setup, candidate, index, days=days)}.npz"
+                for days in plan.retrain_days
+            }
+            missing = [days for days, path in paths.items() if not path.exists()]
+            if missing:
                 observer.began(what)
-                trained[i, index] = train_and_forecast(
+                made = train_schedules(
                     setup,
                     candidate.config,
                     seed=candidate.seed(index),
-                    periods=periods[candidate.model],
+                    schedules=[_periods(plan, setup.task, days) for days in missing],
                     on_progress=lambda step, _loss: observer.advanced(step),
                     should_stop=should_stop,
                 )
-                files.save_arrays(path, trained[i, index])
-            observer.ended(what, n_steps=n_steps[candidate.model], kept=kept)
+                for days, training in zip(missing, made, strict=True):
+                    _save_trained(paths[days], training)
+            trained |= {(i, index, days): _load_trained(path) for days, path in paths.items()}
+            observer.ended(what, n_steps=n_steps[candidate.model], kept=not missing)
     return trained
+
+
+def _save_trained(path: Path, trained: Trained) -> None:
+    seconds = np.array(trained.relearning_seconds)
+    files.save_arrays(path, {**trained.forecasts, RELEARNING_SECONDS: seconds})
+
+
+def _load_trained(path: Path) -> Trained:
+    arrays = files.load_arrays(path)
+    return Trained(arrays, float(arrays.pop(RELEARNING_SECONDS)))
 
 
 def _setup(plan: BenchmarkPlan, model: str, device: str, anchors: Anchors) -> TrainingSetup:
@@ -231,15 +263,22 @@ def _setup(plan: BenchmarkPlan, model: str, device: str, anchors: Anchors) -> Tr
     )
 
 
-def _periods(plan: BenchmarkPlan, task: Task) -> tuple[RetrainingPeriod, ...]:
-    return plan_retraining(task, refit_until=plan.refit_until, retrain_days=plan.retrain_days)
+def _periods(plan: BenchmarkPlan, task: Task, days: int | None) -> tuple[RetrainingPeriod, ...]:
+    return plan_retraining(task, refit_until=plan.refit_until, retrain_days=days)
 
 
 def _name_of(candidate: TrainedConfig) -> str:
     return "default" if candidate.number is None else f"trial {candidate.number}"
 
 
-def _key(plan: BenchmarkPlan, setup: TrainingSetup, candidate: TrainedConfig, index: int) -> str:
+def _key(
+    plan: BenchmarkPlan,
+    setup: TrainingSetup,
+    candidate: TrainedConfig,
+    index: int,
+    *,
+    days: int | None,
+) -> str:
     """Part of a file name: a hash of all that a training depends on."""
     content = {
         "model": candidate.model,
@@ -250,7 +289,8 @@ def _key(plan: BenchmarkPlan, setup: TrainingSetup, candidate: TrainedConfig, in
         "task": setup.task.manifest(),
         "test": hash_of_test(setup.task),
         "refit_until": plan.refit_until,
-        "retrain_days": plan.retrain_days,
+        "retrain_days": days,
+        "relearning": None if days is None else [RELEARNING_SHARE, RELEARNING_RATE],
         "device": setup.source.device.type,
         "versions": installed_versions(),
     }
@@ -259,17 +299,17 @@ def _key(plan: BenchmarkPlan, setup: TrainingSetup, candidate: TrainedConfig, in
 
 
 def _methods(
-    plan: BenchmarkPlan, trained: Mapping[tuple[int, int], Forecasts], observer: Observer
+    plan: BenchmarkPlan, trained: _TrainedBy, observer: Observer, *, days: int | None
 ) -> tuple[list[_Method], tuple[str, ...]]:
-    """Every method of the plan with its forecasts, the tuned ones first."""
+    """Every method of the plan that learns again after some days, the tuned ones first."""
     candidates = plan.candidates()
 
-    def seeds_of(candidate: TrainedConfig) -> tuple[Forecasts, ...]:
+    def seeds_of(candidate: TrainedConfig) -> tuple[Trained, ...]:
         i = candidates.index(candidate)
-        return tuple(trained[i, index] for index in range(plan.n_seeds))
+        return tuple(trained[i, index, days] for index in range(plan.n_seeds))
 
     methods = [
-        _Method(config.model, TUNED, seeds_of(config.chosen), config.source)
+        _network(config.model, TUNED, seeds_of(config.chosen), config.source)
         for config in plan.configs
         if TUNED in plan.groups and config.kind == TUNED
     ]
@@ -278,27 +318,35 @@ def _methods(
     for config in plan.configs:
         if DEFAULT in plan.groups or config.kind == DEFAULT:
             source = "default parameters" if config.kind == TUNED else config.source
-            methods.append(_Method(config.model, DEFAULT, seeds_of(config.default), source))
+            methods.append(_network(config.model, DEFAULT, seeds_of(config.default), source))
     notes = []
     for name in plan.references:
         observer.began(name)
         try:
-            methods.append(_baseline(plan, name))
+            methods.append(_baseline(plan, name, days=days))
         except DataError as error:
             notes.append(f"{name} is left out: {error}")
     return methods, tuple(notes)
 
 
+def _network(name: str, parameters: str, trained: Sequence[Trained], source: str) -> _Method:
+    seconds = float(np.mean([training.relearning_seconds for training in trained]))
+    forecasts = tuple(training.forecasts for training in trained)
+    return _Method(name, parameters, forecasts, source, seconds)
+
+
 def _ensemble(
     plan: BenchmarkPlan,
     members: Members,
-    seeds_of: Callable[[TrainedConfig], tuple[Forecasts, ...]],
+    seeds_of: Callable[[TrainedConfig], tuple[Trained, ...]],
 ) -> _Method:
     candidates = [plan.offered[i] for i in members.indices]
     by_member = [seeds_of(candidate) for candidate in candidates]
     forecasts = tuple(
         {
-            split: average_levels([seeds[index][split] for seeds in by_member], members.weights)
+            split: average_levels(
+                [seeds[index].forecasts[split] for seeds in by_member], members.weights
+            )
             for split in (*OUT_OF_SAMPLE, TEST)
         }
         for index in range(plan.n_seeds)
@@ -308,20 +356,24 @@ def _ensemble(
         for candidate, weight in zip(candidates, members.weights, strict=True)
     )
     source = f"quantiles of front trials averaged, chosen on the tune split: {named}"
-    return _Method(ENSEMBLE, TUNED, forecasts, source)
+    seconds = sum(training.relearning_seconds for seeds in by_member for training in seeds)
+    return _Method(ENSEMBLE, TUNED, forecasts, source, seconds / plan.n_seeds)
 
 
-def _baseline(plan: BenchmarkPlan, name: str) -> _Method:
+def _baseline(plan: BenchmarkPlan, name: str, *, days: int | None) -> _Method:
     task = plan.task
     fitted = fit_baseline(name, task)
     forecasts = {split: fitted.forecast(task, task.issues[split]) for split in OUT_OF_SAMPLE}
-    parts = []
-    for period in _periods(plan, task):
-        later = fitted
+    parts, seconds = [], 0.0
+    for period in _periods(plan, task, days):
+        later, started = fitted, time.perf_counter()
         if period.until is not None:
             later = fit_baseline(name, task, until=period.until)
+        if period.warm:
+            seconds += time.perf_counter() - started
         parts.append(later.forecast(task, period.positions))
-    return _Method(name, NONE, ({**forecasts, TEST: np.concatenate(parts)},), "reference")
+    by_split = {**forecasts, TEST: np.concatenate(parts)}
+    return _Method(name, NONE, (by_split,), "reference", seconds)
 
 
 def _calibrated_entry(plan: BenchmarkPlan, method: _Method, name: str) -> tuple[Entry, Calibrator]:
@@ -352,5 +404,6 @@ def _calibrated_entry(plan: BenchmarkPlan, method: _Method, name: str) -> tuple[
             for score in ("mae", "pinball", "winkler", "picp")
         },
         source=f"{method.source}; calibrator {'/'.join(names)}{learns}",
+        relearning_seconds=method.relearning_seconds,
     )
     return entry, by_seed[0].calibrator

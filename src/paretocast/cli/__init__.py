@@ -6,6 +6,7 @@ are imported inside the commands, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -71,6 +72,8 @@ def _options(
 
 def main() -> None:
     """Run the command line; deliberate errors become a message and an exit code."""
+    if "torch" not in sys.modules:  # it asks but once whether threads that wait sleep or spin
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         load_plugins()
         app()

@@ -13,10 +13,13 @@ from paretocast.models.baselines.catalogue import BASELINES
 from paretocast.search.models import MODELS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from paretocast.api.evaluation import SavedBenchmark
-    from paretocast.benchmarking import BenchmarkPlan, Row
+    from paretocast.benchmarking import BenchmarkPlan, RelearningRow, Row
 
 WHAT, HOW, PLACE = "What is compared", "How it is done", "Data, place and device"
+NEVER = "never"
 
 
 def benchmark(
@@ -26,8 +29,8 @@ def benchmark(
     models: Annotated[
         str | None,
         typer.Option(
-            help=f"Some of {', '.join(MODELS)}, joined by commas. \\[default: those that the newest "
-            "study of several models has searched, else all]",
+            help=f"Some of {', '.join(MODELS)}, joined by commas. \\[default: those of the newest "
+            "study of several models, else all]",
             rich_help_panel=WHAT,
         ),
     ] = None,
@@ -72,13 +75,13 @@ def benchmark(
         ),
     ] = None,
     retrain_every: Annotated[
-        int | None,
+        str,
         typer.Option(
-            help="Train again after so many days of the test split. \\[default: never]",
-            min=1,
+            help="Learn again after so many days of the test split. Several ways joined by commas, "
+            "such as never,30d,7d,1d, are compared with the first.",
             rich_help_panel=HOW,
         ),
-    ] = None,
+    ] = NEVER,
     calibrator: Annotated[
         str,
         typer.Option(
@@ -124,7 +127,11 @@ def benchmark(
     ] = "auto",
     threads: Annotated[
         int | None,
-        typer.Option(help="CPU threads. \\[default: all cores]", min=1, rich_help_panel=PLACE),
+        typer.Option(
+            help="CPU threads. \\[default: $OMP_NUM_THREADS, else all cores]",
+            min=1,
+            rich_help_panel=PLACE,
+        ),
     ] = None,
     test: Annotated[
         bool,
@@ -149,6 +156,8 @@ def benchmark(
       paretocast benchmark --dataset heat --data-dir data --refit train+validation
 
       paretocast benchmark --dataset heat --models NHITS_Q --seeds 3 --methods tuned,ridge
+
+      paretocast benchmark --dataset heat --retrain-every never,30d,7d,1d
     """
     from paretocast.api.evaluation import QUICK_STEPS, execute_benchmark, prepare_benchmark
     from paretocast.cli.display import print_note, print_notes
@@ -166,7 +175,7 @@ def benchmark(
         runs=run or [],
         seeds=seeds,
         refit=refit is not None,
-        retrain_days=retrain_every,
+        retrain_days=_ways(retrain_every),
         calibrators=_split(calibrator),
         static=static,
         members=members,
@@ -236,6 +245,8 @@ def print_benchmark(saved: SavedBenchmark) -> None:
     console.print(table)
     for sentence in saved.verdicts:
         console.print(escape(sentence), highlight=False)
+    if saved.result.relearning:
+        _print_relearning(saved.result.relearning, unit=task.series.unit)
     for note in saved.result.notes:
         stderr_console().print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
 
@@ -262,6 +273,29 @@ def _cells(row: Row, *, chosen: bool) -> list[str]:
     ]
 
 
+def _print_relearning(rows: Sequence[RelearningRow], *, unit: str) -> None:
+    """Print what learning again gains and costs."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    first = rows[0].every
+    table = Table(
+        title=f"Learning again in the test split; MAE and pinball in {escape(unit)}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column("method")
+    for name in ("every", "MAE", f"against {first}", "pinball", f"against {first}", "seconds"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        cells = []
+        for score in ("mae", "pinball"):
+            cells += [significant(row.scores[score]), escape(row.change_text(score))]
+        table.add_row(escape(row.method), row.every, *cells, f"{row.seconds:.0f}")
+    stdout_console().print(table)
+
+
 def _print_plan(plan: BenchmarkPlan) -> None:
     from rich.markup import escape
 
@@ -275,6 +309,20 @@ def _print_plan(plan: BenchmarkPlan) -> None:
             "no ensemble: fewer than two front trials, or no average better than one of them",
             highlight=False,
         )
+
+
+def _ways(text: str) -> tuple[int | None, ...]:
+    """Days after which methods learn again, None for never."""
+    ways: list[int | None] = []
+    for part in _split(text):
+        days = part.removesuffix("d")
+        if part != NEVER and not (days.isdecimal() and int(days) > 0):
+            raise SettingsError(
+                f"--retrain-every is {text!r}, expected {NEVER} or days such as 7d, or several "
+                "of them joined by commas"
+            )
+        ways.append(None if part == NEVER else int(days))
+    return tuple(ways)
 
 
 def _split(text: str) -> tuple[str, ...]:

@@ -281,7 +281,8 @@ def tune(
     threads: Annotated[
         int | None,
         typer.Option(
-            help="CPU threads of each process. \\[default: all cores, shared among the workers]",
+            help="CPU threads of each process. \\[default: $OMP_NUM_THREADS, else all cores, "
+            "shared among the workers]",
             min=1,
             rich_help_panel=PLACE,
         ),

@@ -26,9 +26,18 @@ if TYPE_CHECKING:
     from paretocast.study.worker_reports import WorkerReport
     from paretocast.workspace.files import RunDirectory
 
-__all__ = ["WorkersObserver", "default_threads", "has_parent", "open_study", "optimise", "work"]
+__all__ = [
+    "WorkersObserver",
+    "available_cores",
+    "default_threads",
+    "has_parent",
+    "open_study",
+    "optimise",
+    "work",
+]
 
 THREADS_VARIABLE = "OMP_NUM_THREADS"
+WAITING_VARIABLE = "OMP_WAIT_POLICY"  # read once, when torch is loaded
 SECONDS_BETWEEN_LOOKS = 0.5
 
 
@@ -88,13 +97,27 @@ def work(
 
 
 def default_threads() -> int:
-    """CPU threads: as the environment says, else the cores that this process may use."""
-    from_environment = os.environ.get(THREADS_VARIABLE, "")
-    if from_environment.isdigit() and int(from_environment) > 0:
-        return int(from_environment)
+    """CPU threads: as the environment says, else all cores, or one where threads would spin.
+
+    Threads wait for each other at every step. Those that spin meanwhile keep their cores from
+    other processes and from the thread they wait for: docs/performance.md has the measurement.
+    """
+    if (stated := _stated_threads()) is not None:
+        return stated
+    sleep = os.environ.get(WAITING_VARIABLE, "").upper() == "PASSIVE"
+    return available_cores() if sleep else 1
+
+
+def available_cores() -> int:
+    """CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _stated_threads() -> int | None:
+    stated = os.environ.get(THREADS_VARIABLE, "")
+    return int(stated) if stated.isdigit() and int(stated) > 0 else None
 
 
 def _with_workers(
@@ -147,7 +170,7 @@ def _start_workers(settings: TuneSettings, run: RunDirectory) -> LocalWorkers:
     indices = range(settings.workers)
     command = [sys.executable, "-m", "paretocast", "worker"]
     command += study_options(run, settings.dataset)
-    threads = max(1, default_threads() // settings.workers)
+    threads = max(1, (_stated_threads() or available_cores()) // settings.workers)
     environment = {THREADS_VARIABLE: str(settings.threads or threads)}
     if settings.storage is not None:
         environment[STORAGE_VARIABLE] = settings.storage  # its password is on no disk and no list

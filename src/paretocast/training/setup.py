@@ -29,7 +29,10 @@ from paretocast.search.space import MODEL
 from paretocast.training import Recipe, Training, WindowSource, seed_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from paretocast.data.task import Task
     from paretocast.models.base import QuantileModel
@@ -41,6 +44,9 @@ TIME_BY_WEIGHTS = 0.6
 Anchors: TypeAlias = dict[tuple[Transform, bool], Anchor]
 # Prepared setups that are kept: each holds the scaled series and its windows' anchors.
 MOST_PREPARED = 12
+# Of the budget and of the peak learning rate, for a model that learns on from its last weights:
+# compared by experiments/relearning.py, on hours before the test split.
+RELEARNING_SHARE, RELEARNING_RATE = 0.05, 0.3
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class TrainingSetup:
     source: WindowSource
     mase_scale: float
     base_task: Task
-    data: DataChoice = DataChoice()
+    data: DataChoice = field(default_factory=DataChoice)
     _prepared: dict[DataChoice, TrainingSetup] = field(default_factory=dict, compare=False)
     _anchors: Anchors = field(default_factory=dict, compare=False)
 
@@ -207,25 +213,66 @@ def learned_until(setup: TrainingSetup, until: int) -> TrainingSetup:
 def start_training(setup: TrainingSetup, config: Config, *, seed: int) -> Training:
     """A fresh model with its training at step 0."""
     seed_weights(seed)
-    n_seeds = int(config.get("n_seeds", 1))
-    models = [_fresh_model(setup, config) for _ in range(n_seeds)]
-    model = models[0] if n_seeds == 1 else SeedAverage(models)
+    model = _fresh_models(setup, config)
     if setup.source.anchor is not None:
         model.start_at_anchor()
+    return _training(setup, model, recipe=_recipe(setup, config), seed=seed)
+
+
+def relearning_steps(setup: TrainingSetup, share: float = RELEARNING_SHARE) -> int:
+    """Gradient steps of `continue_training`."""
+    return max(1, round(share * setup.budget_steps))
+
+
+def continue_training(
+    setup: TrainingSetup,
+    config: Config,
+    *,
+    weights: Mapping[str, Tensor],
+    seed: int,
+    share: float = RELEARNING_SHARE,
+    rate: float = RELEARNING_RATE,
+) -> Training:
+    """A training at step 0 of a model with given weights: few steps, at a low learning rate.
+
+    The optimizer starts anew and the stop split is looked at once, after the last step.
+
+    Parameters
+    ----------
+    weights : mapping of str to Tensor
+        State of a model of the same config and setup, as `Training.best_weights` gives it.
+    share, rate : float
+        Of the steps and of the peak learning rate of a full trial.
+    """
+    seed_weights(seed)
+    model = _fresh_models(setup, config)
+    model.load_state_dict(weights)
+    full = _recipe(setup, config)
+    steps = relearning_steps(setup, share)
+    recipe = replace(full, steps=steps, lr=rate * full.lr, n_evaluations=1)
+    return _training(setup, model, recipe=recipe, seed=seed)
+
+
+def _recipe(setup: TrainingSetup, config: Config) -> Recipe:
+    """The recipe of a full trial."""
     settings = setup.training
+    return Recipe(
+        steps=setup.budget_steps,
+        lr=float(config["lr"]),
+        weight_decay=float(config.get("weight_decay", settings.weight_decay)),
+        batch_size=setup.batch_size,
+        clip_norm=settings.clip_norm,
+        average_share=settings.average_share,
+        n_evaluations=settings.n_evaluations,
+        patience=settings.patience,
+    )
+
+
+def _training(setup: TrainingSetup, model: QuantileModel, *, recipe: Recipe, seed: int) -> Training:
     return Training(
         model,
         setup.source,
-        recipe=Recipe(
-            steps=setup.budget_steps,
-            lr=float(config["lr"]),
-            weight_decay=float(config.get("weight_decay", settings.weight_decay)),
-            batch_size=setup.batch_size,
-            clip_norm=settings.clip_norm,
-            average_share=settings.average_share,
-            n_evaluations=settings.n_evaluations,
-            patience=settings.patience,
-        ),
+        recipe=recipe,
         levels=setup.task.shape.levels,
         train_positions=setup.train_positions,
         stop_positions=setup.task.issues["stop"],
@@ -300,6 +347,12 @@ def _window_source(
         device=device,
         anchor=anchor,
     )
+
+
+def _fresh_models(setup: TrainingSetup, config: Config) -> QuantileModel:
+    """A model, or the average of as many as a config asks for."""
+    models = [_fresh_model(setup, config) for _ in range(int(config.get("n_seeds", 1)))]
+    return models[0] if len(models) == 1 else SeedAverage(models)
 
 
 def _fresh_model(setup: TrainingSetup, config: Config) -> QuantileModel:

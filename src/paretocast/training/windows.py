@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from paretocast.errors import ForecastError, SettingsError
 from paretocast.models.base import Batch, QuantileModel, WindowShape
@@ -62,8 +63,9 @@ def cuda_devices() -> tuple[str, ...]:
 
 
 def use_threads(n_threads: int) -> None:
-    """Let this process compute on `n_threads` cores."""
+    """Let this process compute on `n_threads` cores, in networks and in linear algebra."""
     torch.set_num_threads(n_threads)
+    threadpool_limits(n_threads, user_api="blas")
 
 
 def seed_weights(seed: int) -> None:
