@@ -343,7 +343,9 @@ class TuneSettings(ClosedModel):
         default = default_config(model, self.space_of_model(model))
         return default if default is None or MODEL not in config else {MODEL: model, **default}
 
-    def space_of_model(self, model: str) -> Space:
+    def space_of_model(self, model: str | None = None) -> Space:
+        """Ranges of one model of the study, or of its only one."""
+        model = self.model if model is None else model
         ranges: dict[str, RangeSettings] = {}
         for name, changes in self.space.items():
             if model_name(name) == model:
