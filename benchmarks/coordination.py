@@ -143,7 +143,7 @@ def fill(run: RunDirectory, settings: TuneSettings, n_trials: int, *, seed: int)
     from paretocast.workspace import files
 
     rng = np.random.default_rng(seed)
-    space = settings.search_space()
+    space = settings.space_of_model()
     template = load_record(run, 0)
     if template is None:
         raise SystemExit("the study has no first trial")

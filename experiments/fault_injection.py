@@ -315,7 +315,7 @@ def run_test(folder: Path, *, n_kills: int, n_workers: int, seed: int) -> dict[s
     run, log = RunDirectory(folder, "NHITS_Q", "demo", "faults"), folder / "events.log"
     # What a first use imports. No gradient: torch forbids a fork after one.
     Study(settings, run, setup, shared=True)
-    start_training(setup, design_point(settings.search_space(), 1, seed=seed), seed=seed)
+    start_training(setup, design_point(settings.space_of_model(), 1, seed=seed), seed=seed)
     started = time.perf_counter()
     tally = inject(
         run,

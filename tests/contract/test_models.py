@@ -10,7 +10,7 @@ from safetensors.torch import load, save
 
 from batches import make_batch, parts_of, window_of
 from paretocast.models.base import Batch, QuantileModel, WindowShape, build_model
-from paretocast.search.models import MODELS
+from paretocast.search.models import MODELS, networks
 from paretocast.training import seed_weights
 
 SHAPE = WindowShape(input_steps=48, horizon_steps=24, n_past=2, n_known=3, n_levels=5)
@@ -38,7 +38,7 @@ def make_model(name: str, shape: WindowShape = SHAPE, *, seed: int = 1) -> Quant
     return build_model(name, shape, MODELS[name].default, train_history=history)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", networks())
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_a_forecast_has_a_finite_value_per_window_step_and_level(
     name: str, shape: WindowShape
@@ -48,7 +48,7 @@ def test_a_forecast_has_a_finite_value_per_window_step_and_level(
     assert torch.isfinite(forecast).all()
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", networks())
 def test_a_model_that_starts_at_the_anchor_forecasts_it_and_then_learns(name: str) -> None:
     model = make_model(name)
     anchor = torch.linspace(-1.0, 1.0, 6 * 24 * SHAPE.n_levels).reshape(6, 24, -1)
@@ -62,7 +62,7 @@ def test_a_model_that_starts_at_the_anchor_forecasts_it_and_then_learns(name: st
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", networks())
 def test_one_window_alone_is_forecast_as_in_a_batch(name: str, device: str) -> None:
     model, batch = make_model(name).eval().to(device), on(make_batch(SHAPE), device)
     with torch.inference_mode():
@@ -72,7 +72,7 @@ def test_one_window_alone_is_forecast_as_in_a_batch(name: str, device: str) -> N
 
 
 @pytest.mark.parametrize("shape", [WindowShape(48, 24, 2, 3, 5), WindowShape(48, 24, 1, 0, 5)])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", networks())
 def test_hours_that_windows_share_do_not_change_a_forecast(name: str, shape: WindowShape) -> None:
     draw = torch.Generator().manual_seed(0)
     target = torch.randn(400, generator=draw)
@@ -89,7 +89,7 @@ def test_hours_that_windows_share_do_not_change_a_forecast(name: str, shape: Win
     torch.testing.assert_close(shared, apart, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", networks())
 def test_a_seed_fixes_weights_and_dropout(name: str) -> None:
     first, second = (make_model(name, seed=5)(make_batch(SHAPE)) for _ in range(2))
     torch.testing.assert_close(first, second, rtol=0, atol=0)
@@ -97,7 +97,7 @@ def test_a_seed_fixes_weights_and_dropout(name: str) -> None:
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", networks())
 def test_weights_survive_safetensors(name: str) -> None:
     model = make_model(name, seed=1).eval()
     copy = make_model(name, seed=2).eval()
@@ -106,7 +106,7 @@ def test_weights_survive_safetensors(name: str) -> None:
     torch.testing.assert_close(copy(batch), model(batch), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", networks())
 def test_every_parameter_learns(name: str) -> None:
     model = make_model(name)
     model(make_batch(SHAPE)).square().mean().backward()
@@ -114,7 +114,7 @@ def test_every_parameter_learns(name: str) -> None:
     assert idle == []
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", networks())
 @pytest.mark.parametrize("part", ["past", "known"])
 def test_every_covariate_reaches_the_forecast(name: str, part: str) -> None:
     model, batch = make_model(name).eval(), make_batch(SHAPE)
@@ -125,7 +125,7 @@ def test_every_covariate_reaches_the_forecast(name: str, part: str) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", networks())
 def test_the_gpu_forecasts_like_the_cpu(name: str) -> None:
     model, batch = make_model(name).eval(), make_batch(SHAPE)
     with torch.inference_mode():

@@ -16,7 +16,7 @@ from paretocast.data.task import TaskShape, plan_task
 from paretocast.models.anchor import fit_anchor
 from paretocast.models.base import build_model
 from paretocast.models.baselines.naive import POINT_FORECASTS, forecast_naive
-from paretocast.search.models import MODELS
+from paretocast.search.models import MODELS, networks
 from paretocast.training import WindowSource, forecast_positions, seed_weights
 
 N_LEVELS = 11
@@ -27,8 +27,8 @@ def forecast(model: str, series: Series) -> NDArray[np.float64]:
     """The forecast of a seeded, untrained model at one issue time, with its anchor."""
     shape = TaskShape(input_steps=48, horizon_steps=24)
     task = plan_task(series, make_dates(series), shape=shape, with_test=True)
-    arrays, _ = scale_task(task, Transform.NONE)
-    anchor = fit_anchor(task, arrays)
+    arrays, scaling = scale_task(task, Transform.NONE)
+    anchor = fit_anchor(task, scaling)
     source = WindowSource(arrays, input_steps=48, horizon_steps=24, device="cpu", anchor=anchor)
     seed_weights(3)
     module = build_model(
@@ -50,7 +50,7 @@ def with_covariate_changed(series: Series, name: str, first: int, last: int) -> 
     return replace(series, covariates=tuple(covariates))
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", networks())
 def test_a_target_after_the_issue_time_changes_no_forecast(model: str) -> None:
     series = make_series()
     values = series.values.copy()
@@ -59,7 +59,7 @@ def test_a_target_after_the_issue_time_changes_no_forecast(model: str) -> None:
     np.testing.assert_array_equal(forecast(model, changed), forecast(model, series))
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", networks())
 def test_a_target_just_before_the_issue_time_changes_the_forecast(model: str) -> None:
     series = make_series()
     values = series.values.copy()
@@ -68,7 +68,7 @@ def test_a_target_just_before_the_issue_time_changes_the_forecast(model: str) ->
     assert not np.array_equal(forecast(model, changed), forecast(model, series))
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", networks())
 def test_a_past_role_value_counts_up_to_the_issue_time_and_not_after_it(model: str) -> None:
     series = make_series()
     after = with_covariate_changed(series, "pressure", ISSUE, ISSUE + 48)
@@ -77,7 +77,7 @@ def test_a_past_role_value_counts_up_to_the_issue_time_and_not_after_it(model: s
     assert not np.array_equal(forecast(model, before), forecast(model, series))
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", networks())
 def test_a_forecast_role_value_counts_in_the_horizon_and_not_beyond_it(model: str) -> None:
     series = make_series()
     inside = with_covariate_changed(series, "temperature", ISSUE + 20, ISSUE + 21)
@@ -86,7 +86,7 @@ def test_a_forecast_role_value_counts_in_the_horizon_and_not_beyond_it(model: st
     np.testing.assert_array_equal(forecast(model, beyond), forecast(model, series))
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", networks())
 def test_a_calendar_value_counts_in_the_horizon(model: str) -> None:
     series = make_series()
     local_day = series.index[ISSUE + 12].tz_convert(series.calendar.zone).date()

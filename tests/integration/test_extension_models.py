@@ -111,7 +111,7 @@ def tune_toy(workspace: Path, spec: Path) -> TuneSettings:
 def test_a_registered_model_has_all_that_the_shipped_ones_have() -> None:
     settings = toy_settings(space={MODEL: {"width": {"values": [8]}}})
     assert settings.model == model_name("TOY-NET") == MODEL
-    assert settings.search_space()["width"] == Choice((8,))
+    assert settings.space_of_model()["width"] == Choice((8,))
     setup = TrainingSetup.from_settings(settings, make_task(), device="cpu")
     assert setup.batch_size == 16
     with pytest.raises(SettingsError, match=f"expected one of NHITS_Q, .*{MODEL}"):

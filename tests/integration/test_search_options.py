@@ -188,7 +188,7 @@ def test_a_study_begins_with_the_front_of_an_earlier_one_and_keeps_its_queue(
 def test_every_sampler_makes_a_study_that_stays_in_its_space(tmp_path: Path, sampler: str) -> None:
     settings = make_settings(12, sampler=sampler, racing={"max_seeds": 1})
     result = search(tmp_path, settings)
-    space = settings.search_space()
+    space = settings.space_of_model()
     assert len(result.records) == 12
     for record in result.records:
         assert all(space[name].holds(value) for name, value in record.config.items())

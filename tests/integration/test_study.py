@@ -60,7 +60,7 @@ def test_a_study_ends_with_its_trials_and_a_choice_from_the_front(
 def test_the_default_config_comes_first(finished: tuple[Path, StudyResult]) -> None:
     # Width 256 is outside this narrowed space, so here the first trial is sampled.
     settings = make_settings(1, space={})
-    assert settings.search_space()["layer_widths"].holds(256)
+    assert settings.space_of_model()["layer_widths"].holds(256)
     assert finished[1].records[0].config["layer_widths"] in (16, 32)
 
 

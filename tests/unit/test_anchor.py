@@ -12,7 +12,8 @@ from paretocast.benchmarking.retraining import RetrainingPeriod, train_and_forec
 from paretocast.data.scaling import Transform, scale_task
 from paretocast.data.task import Task
 from paretocast.errors import DataError
-from paretocast.models.anchor import N_FOLDS, Anchor, fit_anchor, is_long_enough, refit_anchor
+from paretocast.models.anchor import Anchor, fit_anchor, is_long_enough, refit_anchor
+from paretocast.models.linear import N_FOLDS
 from paretocast.search.models import MODELS
 from paretocast.settings import TrainingSettings, TuneSettings
 from paretocast.training import forecast_positions
@@ -20,13 +21,9 @@ from paretocast.training.setup import TrainingSetup, learned_until, start_traini
 
 
 def anchor_of(task: Task, *, until: int | None = None) -> Anchor:
-    arrays, _ = scale_task(task, Transform.NONE)
-    anchor = fit_anchor(task, arrays)
-    if until is None:
-        return anchor
-    windows = np.arange(task.shape.input_steps, until - task.shape.horizon_steps + 1)
-    later = replace(task, issues={**task.issues, "train": windows})
-    return refit_anchor(anchor, later, arrays)
+    _, scaling = scale_task(task, Transform.NONE)
+    anchor = fit_anchor(task, scaling)
+    return anchor if until is None else refit_anchor(anchor, task, scaling, until=until)
 
 
 def points_of(task: Task, *, until: int | None = None) -> np.ndarray:
@@ -35,19 +32,19 @@ def points_of(task: Task, *, until: int | None = None) -> np.ndarray:
 
 def middle_of_a_fold(task: Task) -> int:
     """A train position whose window and horizon lie in one fold."""
-    first, last = task.issues["train"][[0, -1]]
-    return int(first + 1.5 * (last - first) / N_FOLDS)
+    learned = anchor_of(task).model
+    middle = learned.first + 1.5 * (learned.last - learned.first) / N_FOLDS
+    return int(24 * (middle // 24))
 
 
 def test_a_guess_is_right_where_demand_repeats_itself() -> None:
     series = make_series(with_covariates=False)
     day = np.sin(2.0 * np.pi * np.arange(len(series.values)) / 24.0)
     task = make_task(with_values(series, 10.0 + day))
-    arrays, _ = scale_task(task, Transform.NONE)
-    guesses = fit_anchor(task, arrays).points
-    for split in ("train", "tune"):
-        hours = task.issues[split][:, None] + np.arange(24)
-        errors = guesses[task.issues[split]] - arrays.history[hours]
+    arrays, scaling = scale_task(task, Transform.NONE)
+    anchor = fit_anchor(task, scaling)
+    for positions in (anchor.windows(task.train_stop), task.issues["tune"]):
+        errors = anchor.points[positions] - arrays.history[positions[:, None] + np.arange(24)]
         assert np.abs(errors).mean() < 0.1  # of a standard deviation
 
 
@@ -62,17 +59,24 @@ def test_a_guess_for_a_train_window_does_not_come_from_its_own_outcome() -> None
     assert np.abs(after - before).max() > 0.05  # others learn from it
 
 
-def test_what_comes_after_the_train_split_changes_no_earlier_guess() -> None:
+def after_stop(task: Task) -> int:
+    """Position after the last hour that the fit of an anchor may read."""
+    return int(task.issues["stop"][-1]) + task.shape.horizon_steps
+
+
+def test_what_comes_after_the_stop_split_changes_no_earlier_guess() -> None:
     series, task = make_series(), make_task()
+    stop = after_stop(task)
     values = series.values.copy()
-    values[task.train_stop + 200 :] = 99.0
+    values[stop:] = 99.0
     before, after = points_of(task), points_of(make_task(with_values(series, values)))
-    np.testing.assert_array_equal(after[: task.train_stop + 200], before[: task.train_stop + 200])
+    np.testing.assert_array_equal(after[:stop], before[:stop])
+    assert not np.array_equal(after, before)
 
 
 def test_a_guess_fitted_again_reads_nothing_from_where_it_was_told_to_stop() -> None:
     series, task = make_series(), make_task()
-    until = task.train_stop + 24 * 20
+    until = after_stop(task)
     values = series.values.copy()
     values[until:] = 99.0
     before = points_of(task, until=until)
@@ -93,11 +97,11 @@ def test_a_long_horizon_and_a_gap_leave_finite_guesses() -> None:
 
 def test_the_spread_covers_the_errors_it_was_learned_from_and_more_where_they_grew() -> None:
     task, series = make_task(), make_series()
-    arrays, _ = scale_task(task, Transform.NONE)
-    anchor = fit_anchor(task, arrays)
-    assert anchor.spread.shape == (12 * 24, 24, len(task.shape.levels))
+    arrays, scaling = scale_task(task, Transform.NONE)
+    anchor = fit_anchor(task, scaling)
+    assert anchor.spread.shape == (12, 24, len(task.shape.levels))
     assert (np.diff(anchor.spread, axis=2) >= 0.0).all()
-    issued = task.issues["train"]
+    issued = anchor.windows(task.train_stop)
     errors = arrays.history[issued[:, None] + np.arange(24)] - anchor.points[issued]
     spread = anchor.spread[anchor.group[issued]] / anchor.inflation
     inside = (spread[:, :, 1] <= errors) & (errors <= spread[:, :, -2])
@@ -171,8 +175,10 @@ def test_a_model_that_learns_again_forecasts_from_the_anchor_it_learned_with() -
 
 
 def test_too_few_windows_are_an_error_that_says_what_to_do() -> None:
-    task = make_task()
-    short = replace(task, issues={**task.issues, "train": task.issues["train"][:100]})
+    series = make_series(with_covariates=False)
+    values = series.values.copy()
+    values[24 * 9 : 24 * 58] = np.nan
+    short = make_task(with_values(series, values))
     with pytest.raises(DataError, match="use --anchor none"):
         anchor_of(short)
     assert not is_long_enough(short)

@@ -88,7 +88,7 @@ def test_a_range_in_the_file_replaces_the_published_one(tmp_path: Path) -> None:
     lr = {low = 1e-4, high = 1e-2, log = true}
     layer_widths = {values = [64, 128]}
     """
-    space = load_settings(write(tmp_path, text), {}).search_space()
+    space = load_settings(write(tmp_path, text), {}).space_of_model()
     assert space["num_stacks"] == IntRange(2, 3)
     assert space["lr"] == FloatRange(1e-4, 1e-2, log=True)
     assert space["layer_widths"] == Choice((64, 128))
@@ -102,7 +102,7 @@ def test_a_range_stays_of_the_kind_it_replaces(tmp_path: Path) -> None:
     num_stacks = {low = 2.0, high = 3.0}
     lr = {low = 1e-4, high = 1e-3}
     """
-    space = load_settings(write(tmp_path, text), {}).search_space()
+    space = load_settings(write(tmp_path, text), {}).space_of_model()
     assert space["dropout"] == FloatRange(0.0, 1.0)
     assert space["num_stacks"] == IntRange(2, 3)
     assert space["lr"] == FloatRange(1e-4, 1e-3, log=True)
@@ -116,14 +116,14 @@ def test_a_fraction_of_a_stack_is_refused(tmp_path: Path) -> None:
 
 def test_a_space_is_extended_by_a_parameter_that_is_fixed_otherwise(tmp_path: Path) -> None:
     text = 'model = "TFT_Q"\n[space.TFT_Q]\nweight_decay = {low = 1e-6, high = 1e-2}'
-    space = load_settings(write(tmp_path, text), {}).search_space()
+    space = load_settings(write(tmp_path, text), {}).space_of_model()
     assert space["weight_decay"] == FloatRange(1e-6, 1e-2, log=True)
 
 
 def test_a_range_of_another_model_changes_nothing(tmp_path: Path) -> None:
-    plain = load_settings(None, {}).search_space()
+    plain = load_settings(None, {}).space_of_model()
     text = "[space.TFT_Q]\nlstm_layers = {low = 1, high = 2}"
-    assert load_settings(write(tmp_path, text), {}).search_space() == plain
+    assert load_settings(write(tmp_path, text), {}).space_of_model() == plain
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,8 @@ class Anchor:
 
     def windows(self, stop: int) -> Positions:
         """Positions of windows to train on, whose last hour lies before `stop`."""
-        return self.positions[self.positions + self.points.shape[1] <= stop]
+        inside = self.positions + self.points.shape[1] <= stop
+        return np.asarray(self.positions[inside])
 
 
 def fit_anchor(task: Task, scaling: TargetScaling, options: LinearOptions | None = None) -> Anchor:

@@ -255,7 +255,7 @@ class LinearModel:
     def _forecast(self, table: LinearTable, positions: Positions, weights: Floats) -> Floats:
         columns = table.columns(self.form, positions) - self.center
         points = columns @ weights[:-1] + weights[-1]
-        return points + table.level(positions) if self.form.level else points
+        return np.asarray(points + table.level(positions) if self.form.level else points)
 
 
 @dataclass
