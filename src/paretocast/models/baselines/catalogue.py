@@ -144,5 +144,5 @@ def _fit_theta(task: Task, until: int | None) -> Baseline:
 for _name in ("seasonal_naive_24", "seasonal_naive_168", "weekday_hour_mean"):
     register_baseline(_name, partial(_fit_naive, _name), cheap=True)
 register_baseline("ridge", _fit_ridge, cheap=True)
-register_baseline("lightgbm", _fit_lightgbm, library="lightgbm")
+register_baseline("lightgbm", _fit_lightgbm)
 register_baseline("theta", _fit_theta, library="statsforecast")

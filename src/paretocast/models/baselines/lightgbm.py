@@ -1,12 +1,11 @@
 """Gradient-boosted quantile trees: one model per level, the step ahead among its features.
 
-Needs the extra `trees` (LightGBM). Demand is divided by its mean over the last week, so that trees,
+Demand is divided by its mean over the last week, so that trees,
 which cannot extrapolate, meet the same numbers at every level of demand.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from paretocast.data.gaps import fill_from_past
 from paretocast.data.series import STEPS_PER_DAY
-from paretocast.errors import DataError, SettingsError
+from paretocast.errors import DataError
 from paretocast.models.baselines.base import (
     Baseline,
     check_history,
@@ -78,15 +77,9 @@ def fit_trees(task: Task, until: int | None = None) -> Trees:
 
     Raises
     ------
-    SettingsError
-        If LightGBM is not installed.
     DataError
         If the target goes below 0: its level is no scale then.
     """
-    if importlib.util.find_spec("lightgbm") is None:
-        raise SettingsError(
-            "lightgbm is not installed; install the extra: pip install 'paretocast[trees]'"
-        )
     if np.nanmin(task.series.values[: task.train_stop]) < 0.0:
         raise DataError("reference lightgbm needs a target that is never negative")
     import lightgbm
