@@ -190,5 +190,5 @@ def test_too_few_windows_are_refused_with_their_number() -> None:
     series = make_series()
     values = series.values.copy()
     values[24 * 10 : 24 * 55] = np.nan
-    with pytest.raises(DataError, match="18 of 330 windows .* were observed, a ridge needs 50"):
+    with pytest.raises(DataError, match=r"18 of 330 windows .* were observed, a ridge needs 50"):
         fit_baseline("ridge", make_task(with_values(series, values)))

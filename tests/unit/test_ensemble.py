@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from paretocast.calibration import fit_calibrator
-from paretocast.calibration.ensemble import average_levels
+from paretocast.calibration.ensemble import average_levels, choose_members, weigh_members
 from paretocast.errors import DataError
 from paretocast.metrics.scores import pinball
 from samples import LEVELS, coverage, draw_sample
@@ -55,3 +55,23 @@ def test_what_cannot_be_averaged_is_refused(
 ) -> None:
     with pytest.raises(DataError, match=message):
         average_levels([np.zeros(shape) for shape in shapes], weights)
+
+
+def test_weights_are_shrunk_to_equal_ones_where_members_are_alike() -> None:
+    rng = np.random.default_rng(3)
+    sample = draw_sample(rng, n_windows=42)
+    offers = [
+        sample.with_quantiles(sample.quantiles + rng.normal(scale=0.5, size=(42, 24, 1)))
+        for _ in range(4)
+    ]
+    members = weigh_members(offers, most=4)
+    plain = choose_members(offers, most=4)
+    assert sum(members.weights) == pytest.approx(1.0)
+    assert np.ptp(members.weights) <= np.ptp(plain.weights)
+
+
+def test_a_bad_member_gets_no_weight() -> None:
+    rng = np.random.default_rng(4)
+    sample = draw_sample(rng, n_windows=42)
+    offers = [sample, sample.with_quantiles(sample.quantiles + 50.0)]
+    assert weigh_members(offers, most=4).indices == (0,)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 MOST_ROUNDS = 12
 MOST_MEMBERS = 4
 SHRINKAGES = (0.0, 0.25, 0.5, 0.75, 1.0)  # 1 for equal weights
+ABOUT_AS_WELL = 0.002  # relative difference of two losses that a few weeks do not tell apart
+LEAST_WEIGHT = 0.04  # every member has to be trained again
 WEEK_WINDOWS = 7
 
 
@@ -123,35 +125,66 @@ def choose_members(forecasts: Sequence[Forecast], *, most: int) -> Members:
     return Members(tuple(order), weights, loss)
 
 
-def weigh_members(forecasts: Sequence[Forecast], *, most: int) -> Members:
-    """The members of an ensemble, their weights shrunk towards equal ones.
+def weigh_members(
+    forecasts: Sequence[Forecast], *, most: int, prior: Sequence[float] | None = None
+) -> Members:
+    """The members of an ensemble, their weights shrunk towards a prior.
 
-    How far is found on the same windows: members chosen on every other week are tried on the weeks
-    between, and the other way round. Parameters as of `choose_members`.
+    How far is found on the same windows: weights learned on every other week are tried on the weeks
+    between, and the other way round. Of shares that serve about as well the largest is taken.
+
+    Parameters
+    ----------
+    forecasts, most
+        As of `choose_members`.
+    prior : sequence of float, optional
+        A weight for each forecast, adding up to 1; equal ones for the chosen members without it.
     """
-    members = choose_members(forecasts, most=most)
     observed = forecasts[0].observed
     half = np.arange(len(observed)) // WEEK_WINDOWS % 2
     halves = [half == part for part in (0, 1)]
-    if len(members.indices) == 1 or any(np.isnan(observed[part]).all() for part in halves):
-        return members
+    learned = _learned_weights(forecasts, most)
+    if any(np.isnan(observed[part]).all() for part in halves):
+        return _members_of(learned, forecasts)
     losses = np.zeros(len(SHRINKAGES))
     for part in halves:
-        chosen = choose_members([forecast.take(~part) for forecast in forecasts], most=most)
-        held_out = [forecasts[i].take(part) for i in chosen.indices]
-        losses += [_loss(held_out, shrunk(chosen.weights, share)) for share in SHRINKAGES]
-    weights = shrunk(members.weights, SHRINKAGES[int(np.argmin(losses))])
-    loss = _loss([forecasts[i] for i in members.indices], weights)
-    return Members(members.indices, weights, loss)
+        weights = _learned_weights([forecast.take(~part) for forecast in forecasts], most)
+        held_out = [forecast.take(part) for forecast in forecasts]
+        losses += [_loss(held_out, shrunk(weights, share, prior)) for share in SHRINKAGES]
+    serving = np.flatnonzero(losses <= (1.0 + ABOUT_AS_WELL) * losses.min())
+    return _members_of(shrunk(learned, SHRINKAGES[int(serving[-1])], prior), forecasts)
 
 
-def shrunk(weights: Sequence[float], share: float) -> tuple[float, ...]:
-    """Weights moved a share of the way to equal ones.
+def shrunk(
+    weights: Sequence[float], share: float, prior: Sequence[float] | None = None
+) -> tuple[float, ...]:
+    """Weights moved a share of the way to a prior, to equal weights of those above 0 without one.
 
-    >>> shrunk((0.75, 0.25), 0.5)
-    (0.625, 0.375)
+    >>> shrunk((0.75, 0.25, 0.0), 0.5)
+    (0.625, 0.375, 0.0)
     """
-    return tuple((1.0 - share) * weight + share / len(weights) for weight in weights)
+    if prior is None:
+        n_members = sum(weight > 0.0 for weight in weights)
+        prior = [float(weight > 0.0) / n_members for weight in weights]
+    both = zip(weights, prior, strict=True)
+    return tuple((1.0 - share) * weight + share * goal for weight, goal in both)
+
+
+def _learned_weights(forecasts: Sequence[Forecast], most: int) -> tuple[float, ...]:
+    """A weight for each forecast, 0 for those that `choose_members` leaves out."""
+    members = choose_members(forecasts, most=most)
+    weights = [0.0] * len(forecasts)
+    for i, weight in zip(members.indices, members.weights, strict=True):
+        weights[i] = weight
+    return tuple(weights)
+
+
+def _members_of(weights: Sequence[float], forecasts: Sequence[Forecast]) -> Members:
+    """Members with more than a negligible weight, the heaviest first."""
+    order = [i for i in np.argsort(weights)[::-1].tolist() if weights[i] >= LEAST_WEIGHT]
+    total = sum(weights[i] for i in order)
+    kept = tuple(weights[i] / total for i in order)
+    return Members(tuple(order), kept, _loss([forecasts[i] for i in order], kept))
 
 
 def _loss(forecasts: Sequence[Forecast], weights: Sequence[float]) -> float:

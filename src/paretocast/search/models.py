@@ -240,6 +240,7 @@ register_model(
             "lr": 3e-3,
         },
         optional_space={"weight_decay": _WEIGHT_DECAY},
+        cost=7.0,
     )
 )
 register_model(

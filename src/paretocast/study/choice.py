@@ -1,8 +1,8 @@
 """The method that a study recommends: a trial, an average of trials, or a baseline.
 
-An average is made of the best trials on the tune split, with weights that are learned there. All
-candidates are then judged on the calibrate split, which has chosen none of them, by their mean
-pinball loss over all levels.
+An average is made of the best trials on the tune split, with weights that are learned there and
+shrunk towards equal ones of the best trial of each model. All candidates are then judged on the
+calibrate split, which has chosen none of them, by their mean pinball loss over all levels.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 ENSEMBLE = "ensemble"
 # Of each model so many trials may become members: the rest differ little from them.
 CANDIDATES_PER_MODEL = 4
-MOST_MEMBERS = 5
+MOST_MEMBERS = 4
+NEAR = 0.1  # of the lowest loss: models beyond are left out of the equal weights
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def choose_method(
         if set(numbers) & set(offered)
     }
     candidates = {f"trial {number}": offered[number]["calibrate"] for number in best.values()}
-    members = _members(offered, task)
+    members = _members(offered, task, list(best.values()))
     if len(members) > 1:
         average = average_levels(
             [offered[number]["calibrate"] for number, _ in members], [w for _, w in members]
@@ -116,12 +117,24 @@ def choose_method(
 
 
 def _members(
-    offered: Mapping[int, Mapping[str, Floats]], task: Task
+    offered: Mapping[int, Mapping[str, Floats]], task: Task, best: Sequence[int]
 ) -> tuple[tuple[int, float], ...]:
+    """Trials of the average with their weights, shrunk towards the best trial of each model.
+
+    A model that is far behind on the tune split has no part in these equal weights.
+    """
     numbers = list(offered)
     observed, levels = task.observed("tune"), task.shape.levels
-    forecasts = [Forecast(offered[number]["tune"], levels, observed) for number in numbers]
-    chosen = weigh_members(forecasts, most=MOST_MEMBERS)
+    losses = {
+        number: float(np.nanmean(pinball(observed, offered[number]["tune"], levels=levels)))
+        for number in best
+    }
+    near = [n for n in best if losses[n] <= (1.0 + NEAR) * min(losses.values())]
+    chosen = weigh_members(
+        [Forecast(offered[number]["tune"], levels, observed) for number in numbers],
+        most=MOST_MEMBERS,
+        prior=[float(number in near) / len(near) for number in numbers],
+    )
     return tuple(
         (numbers[i], weight) for i, weight in zip(chosen.indices, chosen.weights, strict=True)
     )

@@ -30,6 +30,8 @@ LEAST_PROMISE = 0.05
 # The first trial of a model may cost this share of what was spent before.
 FIRST_TRIAL_SHARE = 0.25
 USUAL_COST = 1.0  # up to here a model is tried at once
+# What every trial costs beside its training; also, the tenth variant of a ridge finds little new.
+COST_OF_ANY_TRIAL = 0.3
 
 
 class ContestSampler:
@@ -82,9 +84,9 @@ def next_model(trials: Mapping[str, Sequence[Observation]], *, n_left: int) -> s
     overall = min(best.values(), default=math.nan)
 
     def spent_over_promise(name: str) -> float:
-        promise = LEAST_PROMISE
+        promise, n_trials = LEAST_PROMISE, len(trials[name])
         if name in best and overall > 0.0:
             promise = max(promise, math.exp(-(best[name] / overall - 1.0) / PATIENCE))
-        return spent[name] / promise
+        return (spent[name] + COST_OF_ANY_TRIAL * n_trials) / promise
 
     return min((name for name in trials if trials[name]), key=spent_over_promise)
