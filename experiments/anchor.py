@@ -1,100 +1,76 @@
-"""The worth of the anchor and of the transform of the target, with the default config of a model.
+"""The anchor against the reference ridge, on the panel of series.
 
-    python experiments/anchor.py --data-dir DATA [--datasets heat water_centrum] [--models NHITS_Q]
+    python experiments/anchor.py --data-dir DATA [--series heat bwdf_b_12]
 
-Each is trained once with its default budget, then scored on the tune and the calibrate split, on
-neither of which anything was fitted. `ridge alone` is the baseline. The test split is not read.
+Both are fitted on the train split. Ratios are of mean absolute errors; the stop split has a say in
+the anchor, tune and calibrate have none. The test split is not read.
 """
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import forecast_splits, print_result, print_table, script_parser
+import numpy as np
+from harness import print_result, print_table, script_parser
+from panel_series import DEFAULT_PANEL, panel_dataset
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from paretocast.data.task import Task
-    from paretocast.settings import TuneSettings
 
-DATASETS = ("heat", "water_centrum", "water_tommerby")
-VARIANTS = (("none", "none"), ("none", "log1p"), ("ridge", "none"), ("ridge", "log1p"))
-SPLITS = ("tune", "calibrate")
-SCORES = ("mae", "pinball", "picp")
-QUICK_STEPS = 5
+SPLITS = ("stop", "tune", "calibrate")
+QUICK_SERIES = 2
 
 
-def score(task: Task, split: str, forecast: NDArray[np.float64]) -> list[float]:
-    """MAE, pinball loss and PICP on a split."""
-    from paretocast.metrics.score_table import score_forecast
+def compare(task: Task) -> list[Any]:
+    """Form of the anchor, seconds of its fit, and its ratios on the splits."""
+    from paretocast.models.anchor import fit_anchor
+    from paretocast.models.baselines.base import train_scaling
+    from paretocast.models.baselines.catalogue import fit_baseline
 
-    scores = score_forecast(task.observed(split), forecast, levels=task.shape.levels, coverage=80.0)
-    return [scores[name] for name in SCORES]
-
-
-def train(settings: TuneSettings, task: Task, *, seed: int) -> tuple[list[Any], dict[str, Any]]:
-    """Steps, best step, seconds in all, and forecasts of both splits."""
-    from paretocast.search.models import MODELS
-    from paretocast.training.setup import TrainingSetup, start_training
-
+    scaling = train_scaling(task)
     started = time.perf_counter()
-    setup = TrainingSetup.from_settings(settings, task, device="cpu")
-    training = start_training(setup, MODELS[settings.model].default, seed=seed)
-    training.advance(setup.budget_steps)
+    anchor = fit_anchor(task, scaling)
     seconds = time.perf_counter() - started
-    forecasts = forecast_splits(training, setup, SPLITS)
-    return [setup.budget_steps, training.best_step, seconds], forecasts
+    ridge = fit_baseline("ridge", task)
+    median = task.shape.levels.index(0.5)
+    ratios = []
+    for split in SPLITS:
+        positions, observed = task.issues[split], task.observed(split)
+        errors = [
+            np.nanmean(np.abs(points - observed))
+            for points in (
+                scaling.unscale(anchor.points[positions]),
+                ridge.forecast(task, positions)[..., median],
+            )
+        ]
+        ratios.append(float(errors[0] / errors[1]))
+    return [anchor.model.form.label, seconds, *ratios]
 
 
 def main() -> None:
-    """Print a table with a row for each training."""
+    """Print a row for each series and the medians."""
     parser = script_parser(__doc__)
-    parser.add_argument("--data-dir", default=None)
-    parser.add_argument("--datasets", nargs="+", default=list(DATASETS))
-    parser.add_argument("--models", nargs="+", default=["NHITS_Q"])
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--series", nargs="+", default=list(DEFAULT_PANEL))
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="a few steps: a rehearsal")
+    parser.add_argument("--quick", action="store_true", help="the first two series: a rehearsal")
     arguments = parser.parse_args()
 
-    from paretocast.data.task import Task
-    from paretocast.models.baselines.catalogue import fit_baseline
-    from paretocast.settings import TuneSettings
+    from paretocast.data.task import plan_task
     from paretocast.training import use_threads
 
     use_threads(arguments.threads)
     rows: list[list[Any]] = []
-    for dataset in arguments.datasets:
-        source = {"dataset": dataset, "data_dir": arguments.data_dir, "covariates": ()}
-        task = Task.from_settings(TuneSettings.model_validate(source))
-        for model in arguments.models:
-            for anchor, transform in VARIANTS:
-                recipe = {"anchor": anchor, "transform": transform}
-                settings = TuneSettings.model_validate(
-                    {
-                        **source,
-                        "model": model,
-                        "training": {**recipe, "steps": QUICK_STEPS if arguments.quick else None},
-                    }
-                )
-                effort, forecasts = train(settings, task, seed=arguments.seed)
-                scores = [x for split in SPLITS for x in score(task, split, forecasts[split])]
-                rows.append([dataset, model, anchor, transform, *effort, *scores])
-        ridge = fit_baseline("ridge", task)
-        scores = [
-            x
-            for split in SPLITS
-            for x in score(task, split, ridge.forecast(task, task.issues[split]))
-        ]
-        rows.append([dataset, "ridge alone", "", "", "", "", "", *scores])
-    columns = [f"{split} {score}" for split in SPLITS for score in ("MAE", "pinball", "PICP %")]
-    print_table(
-        ["data", "model", "anchor", "transform", "steps", "best", "seconds", *columns], rows
-    )
-    print_result({"rows": rows, "threads": arguments.threads}, seed=arguments.seed)
+    for name in arguments.series[: QUICK_SERIES if arguments.quick else None]:
+        dataset = panel_dataset(name, arguments.data_dir)
+        rows.append([name, *compare(plan_task(dataset.series, dataset.dates))])
+    numbers = np.array([row[2:] for row in rows], dtype=np.float64)
+    rows.append(["median", "", *np.median(numbers, axis=0).tolist()])
+    rows.append(["worst", "", *numbers.max(axis=0).tolist()])
+    print_table(["series", "form", "seconds", *(f"{split} MAE" for split in SPLITS)], rows)
+    print_result({"rows": rows, "threads": arguments.threads})
 
 
 if __name__ == "__main__":

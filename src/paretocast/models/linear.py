@@ -83,6 +83,8 @@ class LinearForm:
     @property
     def label(self) -> str:
         """The form in a few words."""
+        if self == REFERENCE:
+            return "the reference ridge"
         seen = ["last week's level"] if self.level else []
         seen += [name for name in ("weeks", "weather", "year") if name in self.blocks]
         return f"ridge ({', '.join([*seen, f'penalty {self.penalty:g}'])})"
@@ -403,6 +405,8 @@ def choose_form(
     task = table.task
     form = LinearForm(tuple(blocks), lags=table.lags)
     positions = windows_to_learn(task, form.history_steps, until=until, share=share)
+    blocks = tuple(name for name in blocks if table.block(name, positions[:1]).size)
+    form = replace(form, blocks=blocks)
     years = (positions[-1] - positions[0]) / (DAYS_PER_YEAR * STEPS_PER_DAY)
     if years < YEARS_FOR_YEARLY_TERMS:
         blocks = tuple(name for name in blocks if name != "year")
