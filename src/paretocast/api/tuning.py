@@ -281,7 +281,7 @@ def search(
     """Run the trials of a study, alone or with `settings.workers` processes."""
     display.begin(settings, run, task)
     with StopRequest(lambda text: display.note(text, kind="")) as stop:
-        with display.waiting("loading the model library"):
+        with display.waiting("loading the model library, fitting the ridge that models correct"):
             from paretocast.study import parallel
 
             study = parallel.open_study(settings, run, task, shared=settings.workers > 1)

@@ -10,8 +10,6 @@ from rich.table import Table
 
 from paretocast.cli.console import significant, stderr_console, stdout_console
 from paretocast.search.space import MODEL
-from paretocast.study.choice import ENSEMBLE
-from paretocast.study.repeats import NORMAL_975
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +27,8 @@ MOST_TIED_NAMED = 8
 
 def print_choice(choice: Choice, outcome: Outcome, *, model: str) -> None:
     """The recommended method, and what a single model costs against it."""
+    from paretocast.study.choice import ENSEMBLE
+
     models = {r.number: str(r.config.get(MODEL, model)) for r in outcome.records}
     loss = choice.losses[choice.method]
     named = {f"trial {number}": models[number] for number in choice.best_of_model.values()}
@@ -52,6 +52,8 @@ def print_choice(choice: Choice, outcome: Outcome, *, model: str) -> None:
 
 def print_default_gain(outcome: Outcome, default: Config | None) -> None:
     """One line on what tuning has gained on the default parameters of the chosen model."""
+    from paretocast.study.repeats import NORMAL_975
+
     if default is None or outcome.chosen.config == default:
         return
     if (gained := outcome.gain_on(default)) is None:
@@ -110,10 +112,16 @@ def print_outcome(outcome: Outcome, *, unit: str) -> None:
         for name, value in chosen.config.items()
     )
     console.print(f"  {settings}", highlight=False)
+    if chosen.anchor:
+        console.print(
+            f"  corrects {chosen.anchor}; {100.0 * chosen.correction_share:.0f} % of the correction "
+            "serves the stop split best",
+            highlight=False,
+        )
     if better := outcome.beaten_by():
         console.print(
-            f"[yellow]the chosen trial does not beat {', '.join(better)} on MAE: use that instead, "
-            "or search longer[/yellow]",
+            f"[yellow]the chosen trial does not beat {', '.join(better)} on MAE of the tune split"
+            "[/yellow]",
             highlight=False,
         )
 

@@ -28,7 +28,11 @@ SEARCH, DATA, BUDGET, PLACE = "What is searched", "Data", "Budget", "Where and h
 def tune(
     model: Annotated[
         str | None,
-        typer.Option(help=f"{', '.join(MODELS)}; case does not matter.", rich_help_panel=SEARCH),
+        typer.Option(
+            help=f"{', '.join(MODELS)}; several joined by commas, or all, share one study. Case "
+            "does not matter.",
+            rich_help_panel=SEARCH,
+        ),
     ] = None,
     dataset: Annotated[
         str | None,
@@ -296,17 +300,17 @@ def tune(
         ),
     ] = False,
 ) -> None:
-    """Search the hyperparameters of a model for accuracy and coverage at once.
+    """Search the hyperparameters of one or more models for accuracy and coverage at once.
 
     Every trial is trained on the train split, stopped early on the stop split and judged on every
     daily forecast of the tune split. The result is a Pareto front, a chosen configuration with the
-    reason for it, and pages to look at.
+    reason for it, the method that serves hours best which chose nothing, and pages to look at.
 
     [bold]Examples[/bold]
 
       paretocast tune --model NHITS_Q --dataset demo --trials 8
 
-      paretocast tune --model NHITS_Q --dataset heat --data-dir data --trials 50 --time-limit 30m
+      paretocast tune --model all --dataset heat --data-dir data --trials 50 --time-limit 30m
 
       paretocast tune --model NHITS_Q --dataset heat --data-dir data --workers 4 --patience 15
 
