@@ -45,11 +45,18 @@ class Watch:
 
 
 def make_settings(trials: int = 4, **changes: object) -> TuneSettings:
-    """Twelve gradient steps in three rungs."""
+    """Twelve gradient steps in three rungs; the architecture alone is searched."""
     training = {"steps": 12, "batch_size": 32, "n_evaluations": 3, "n_rungs": 3}
     return load_settings(
         None,
-        {"trials": trials, "space": SMALL_SPACE, "training": training, "device": "cpu", **changes},
+        {
+            "trials": trials,
+            "space": SMALL_SPACE,
+            "recipe": (),
+            "training": training,
+            "device": "cpu",
+            **changes,
+        },
     )
 
 

@@ -114,8 +114,8 @@ def print_outcome(outcome: Outcome, *, unit: str) -> None:
     console.print(f"  {settings}", highlight=False)
     if chosen.anchor:
         console.print(
-            f"  corrects {chosen.anchor}; {100.0 * chosen.correction_share:.0f} % of the correction "
-            "serves the stop split best",
+            f"  corrects {chosen.anchor}; {100.0 * chosen.correction_share:.0f} % of the "
+            "correction serves the stop split best",
             highlight=False,
         )
     if better := outcome.beaten_by():

@@ -200,6 +200,8 @@ def explore(
         trials = [trial for trial in trials if trial.config[MODEL] == model]
         leaders = [leader for leader in leaders if leader.config[MODEL] == model]
     for name, parameter in space_of(space, best_config).items():
+        if name not in best_config:
+            continue  # a study of an earlier version did not search it
         shares = tuple(position_in_range(parameter, trial.config[name]) for trial in trials)
         of_leaders = [leader.config[name] for leader in leaders]
         explorations.append(

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from paretocast.errors import DataError
 from paretocast.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from paretocast.data.task import Task
@@ -113,7 +112,7 @@ def forecast_baselines(
         except DataError:
             continue
         bound = task.lower_bound
-        forecasts[name] = forecast if bound is None else np.maximum(forecast, bound)
+        forecasts[name] = forecast if bound is None else forecast.clip(min=bound)
     return forecasts
 
 
