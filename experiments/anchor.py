@@ -41,7 +41,7 @@ def compare(task: Task) -> list[Any]:
         errors = [
             np.nanmean(np.abs(points - observed))
             for points in (
-                scaling.unscale(anchor.points[positions]),
+                scaling.unscale(anchor.points[positions].astype(np.float64)),
                 ridge.forecast(task, positions)[..., median],
             )
         ]

@@ -13,7 +13,12 @@ from benchmark_cases import write_dataset
 from paretocast.workspace.files import RunDirectory
 
 MODELS = ("NHITS_Q", "RIDGE", "LIGHTGBM")
-SMALL = {"task": {"input_steps": 48}, "training": {"steps": 12}, "seed": 1, "threads": 1}
+SMALL: dict[str, Any] = {
+    "task": {"input_steps": 48},
+    "training": {"steps": 12},
+    "seed": 1,
+    "threads": 1,
+}
 
 
 @pytest.fixture(scope="module")

@@ -85,7 +85,7 @@ def test_the_choice_follows_validation_and_not_the_test_score() -> None:
     comparison = compared(
         entry("A", "tuned", calibrated(bias=3.0), pinball=0.1),
         entry("B", "tuned", calibrated(), pinball=0.2),
-        entry("C", "default", calibrated(), pinball=0.01),
+        entry("C", "default", calibrated(), pinball=0.3),
     )
     assert comparison.chosen == 0
 
@@ -102,8 +102,11 @@ def test_a_choice_whose_coverage_excludes_the_target_says_so_and_another_one_doe
     assert said[0][0].endswith("the target of 80 % lies outside")
 
 
-def test_without_a_tuned_method_nothing_is_chosen() -> None:
-    assert compared(entry("ridge", "none", calibrated())).chosen == -1
+def test_default_parameters_and_baselines_can_be_chosen_too() -> None:
+    tuned = entry("A", "tuned", calibrated(), pinball=0.2)
+    for other in ("default", "none"):
+        better = entry("B", other, calibrated(bias=3.0), pinball=0.1)
+        assert compared(tuned, better).chosen == 1
 
 
 def test_methods_with_different_calibrators_are_not_compared() -> None:

@@ -25,14 +25,14 @@ def task_of(series: Series) -> Task:
     return plan_task(series, make_dates(series), with_test=True)
 
 
-def fit(name: str, task: Task, until: int | None = None, **changes: object) -> Baseline:
+def fit(name: str, task: Task, until: int | None = None, **changes: str) -> Baseline:
     fitted: Baseline = imported(MODELS[name].fit)(task, {**MODELS[name].default, **changes}, until)
     return fitted
 
 
-def forecast(name: str, series: Series, **changes: object) -> np.ndarray:
+def forecast(name: str, series: Series, **changes: str) -> np.ndarray:
     task = task_of(series)
-    return fit(name, task, **changes).forecast(task, np.array([ISSUE]))
+    return fit(name, task, None, **changes).forecast(task, np.array([ISSUE]))
 
 
 @pytest.mark.parametrize("name", FITTED)

@@ -27,7 +27,7 @@ from paretocast.models.linear import (
 def task_of(values: np.ndarray, *, temperature: np.ndarray | None = None, days: int) -> Task:
     """A task on given demand, the last fifth of it validation."""
     index = pd.date_range("2021-01-01", periods=len(values), freq="h", tz="UTC")
-    covariates = ()
+    covariates: tuple[Covariate, ...] = ()
     if temperature is not None:
         covariates = (Covariate("temperature", temperature, Role.FORECAST, "°C"),)
     series = Series("own", values, index, "MW", Calendar("UTC", None), covariates)

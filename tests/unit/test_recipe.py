@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ import torch
 from builders import make_series, make_task
 from paretocast.data.features import weekly_lags
 from paretocast.data.scaling import Transform
-from paretocast.models.base import ShrunkModel
+from paretocast.models.base import QuantileModel, SeedAverage, ShrunkModel
 from paretocast.search.models import MODELS, default_config
 from paretocast.search.recipe import DEFAULT_RECIPE, RECIPE
 from paretocast.settings import TrainingSettings, TuneSettings, stored_settings
@@ -87,7 +89,9 @@ def test_an_average_over_seeds_is_the_mean_of_networks_trained_side_by_side(
     positions = setup.task.issues["tune"]
     with training.best_model(1.0) as model:
         both = forecast_positions(model, prepared.source, positions)
-        alone = [forecast_positions(m, prepared.source, positions) for m in model.models]
+        assert isinstance(model, SeedAverage)
+        networks = [cast("QuantileModel", network) for network in model.models]
+        alone = [forecast_positions(m, prepared.source, positions) for m in networks]
     assert not np.allclose(alone[0], alone[1], atol=1e-3)
     np.testing.assert_allclose(both, np.mean(alone, axis=0), atol=1e-5)
 

@@ -183,9 +183,7 @@ class Comparison:
         return next((d for d in self.differences if (d.method, d.other, d.score) == key), None)
 
     def verdicts(self) -> list[str]:
-        """Sentences on the gain of the selected method and how sure it is; none without one."""
-        if self.chosen < 0:
-            return []
+        """Sentences on the gain of the selected method and how sure it is."""
         row = self.rows[self.chosen]
         why = "lowest mean pinball loss of all methods on the calibrate split, which decides"
         lines = [f"★ {row.entry.label}: {why} before any test value is read"]
@@ -254,7 +252,7 @@ def _is_compared(entry: Entry, other: Entry) -> bool:
 
 
 def _choose(entries: Sequence[Entry]) -> int:
-    return min(range(len(entries)), key=lambda i: entries[i].validation["pinball"], default=-1)
+    return min(range(len(entries)), key=lambda i: entries[i].validation["pinball"])
 
 
 def window_losses(entry: Entry, *, coverage: float) -> dict[str, Floats]:

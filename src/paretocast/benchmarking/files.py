@@ -73,7 +73,7 @@ def describe_benchmark(
 ) -> dict[str, Any]:
     """The content of metrics.json."""
     comparison, plan = benchmark.comparison, benchmark.plan
-    chosen = comparison.rows[comparison.chosen] if comparison.chosen >= 0 else None
+    chosen = comparison.rows[comparison.chosen]
     return {
         "schema_version": SCHEMA_VERSION,
         "dataset": plan.task.series.name,

@@ -52,7 +52,7 @@ def benchmark_page(
     """
     plan, comparison, task = benchmark.plan, benchmark.comparison, benchmark.plan.task
     unit, dataset = task.series.unit, task.series.name
-    shown = comparison.rows[comparison.chosen] if comparison.chosen >= 0 else comparison.rows[0]
+    shown = comparison.rows[comparison.chosen]
     body = [
         _facts(benchmark, shown),
         *(warning(note) for note in (*notes, *benchmark.notes)),
