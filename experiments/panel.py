@@ -3,8 +3,9 @@
     python experiments/panel.py --data-dir DATA [--series heat bwdf_a_24] [--minutes 4] [--out DIR]
 
 Each series is tuned (`tune --model all`) for a few minutes on one core, then benchmarked with all
-models learning from everything before the test split. What is there already is not made again:
-several processes may share the work, each with its own `--series`. `--table` prints what is there.
+models learning from everything before the test split. What is there already is not made again, and
+a study without figures is concluded and benchmarked again but not searched: several processes may
+share the work, each with its own `--series`. `--table` prints what is there.
 
 Ratios are of mean pinball losses over all levels on the test split, after the calibrator that
 `auto` chose for each method on the calibrate split. `ridge` and `lightgbm` are the baselines of the
@@ -41,14 +42,17 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     declared = write_declaration(name, arguments.data_dir, folder)
     started = time.perf_counter()
+    searched = sorted(folder.glob("hpo/results/*/best_params_*.json"))
+    n_trials = len(paretocast.load_study(searched[0]).trials) if searched else MANY_TRIALS
     study = paretocast.tune(
         declared,
         arguments.model,
-        trials=MANY_TRIALS,
+        trials=n_trials,
         time_limit=60.0 * arguments.minutes,
         seed=arguments.seed,
         threads=1,
         workspace=folder / "hpo",
+        resume=bool(searched),
         progress=False,
     )
     tuned = time.perf_counter()

@@ -41,6 +41,7 @@ def entry(
         wanted=wanted,
         calibrator=wanted,
         forecasts=tuple(Forecast(q, LEVELS, observations()) for q in forecasts),
+        validation_losses=np.full(28, pinball),
         validation={"mae": 1.0, "pinball": pinball, "winkler": 1.0, "picp": 80.0},
         source="",
     )

@@ -14,9 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretocast.benchmarking.configs import DEFAULT, NONE, TUNED
+from paretocast.calibration.ensemble import ENSEMBLE
 from paretocast.metrics.score_table import per_window, score_forecast
 from paretocast.metrics.scores import interval
-from paretocast.metrics.uncertainty import diebold_mariano, paired_difference, picp_interval
+from paretocast.metrics.uncertainty import (
+    diebold_mariano,
+    paired_difference,
+    picp_interval,
+    preferred_or_better,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +51,8 @@ class Entry:
         One for each seed, of the same windows.
     validation : dict of str to float
         Scores on the calibrate split before calibration, mean over seeds.
+    validation_losses : ndarray of shape (N,)
+        Mean pinball loss of each window of the calibrate split before calibration, mean over seeds.
     source : str
         Origin of config and calibrator, for people.
     relearning_seconds : float
@@ -57,6 +65,7 @@ class Entry:
     calibrator: str
     forecasts: tuple[Forecast, ...]
     validation: dict[str, float]
+    validation_losses: Floats
     source: str
     training_seconds: float = 0.0
     relearning_seconds: float = 0.0
@@ -153,8 +162,9 @@ class Comparison:
         Of every tuned or default method against each baseline, and of every tuned one against
         the default parameters of its model.
     chosen : int
-        Row of the method, baselines among them, with the lowest mean pinball loss on the calibrate
-        split before calibration. No test value has a say in it.
+        Row of the average of trials, or of the method, baselines among them, whose mean pinball
+        loss on the calibrate split before calibration is lower beyond chance; of the lowest one
+        without an average. No test value has a say in it.
     coverage : float
         Percent that the scored interval promises.
     """
@@ -185,8 +195,10 @@ class Comparison:
     def verdicts(self) -> list[str]:
         """Sentences on the gain of the selected method and how sure it is."""
         row = self.rows[self.chosen]
-        why = "lowest mean pinball loss of all methods on the calibrate split, which decides"
-        lines = [f"★ {row.entry.label}: {why} before any test value is read"]
+        why = (
+            "chosen by the mean pinball loss on the calibrate split, before any test value is read"
+        )
+        lines = [f"★ {row.entry.label}: {why}"]
         if not row.picp_low <= self.coverage <= row.picp_high:
             lines.append(
                 f"its coverage on the test split is {row.scores['picp']:.1f} % "
@@ -200,7 +212,7 @@ class Comparison:
                 rival
                 for rival in self.rows
                 if rival.entry.parameters == "default"
-                and row.entry.method in {rival.entry.method, "ensemble"}
+                and row.entry.method in {rival.entry.method, ENSEMBLE}
             ]
             for rival in rivals:
                 gap = self.against(row, rival, score)
@@ -247,12 +259,19 @@ def _is_compared(entry: Entry, other: Entry) -> bool:
     return (
         entry.parameters == TUNED
         and other.parameters == DEFAULT
-        and entry.method in {other.method, "ensemble"}
+        and entry.method in {other.method, ENSEMBLE}
     )
 
 
 def _choose(entries: Sequence[Entry]) -> int:
-    return min(range(len(entries)), key=lambda i: entries[i].validation["pinball"])
+    """The row of the average, or the best row where that is better beyond chance or none is there.
+
+    Judged on the calibrate split before calibration.
+    """
+    losses = [entry.validation_losses for entry in entries]
+    best = min(range(len(entries)), key=lambda i: entries[i].validation["pinball"])
+    average = next((i for i, entry in enumerate(entries) if entry.method == ENSEMBLE), best)
+    return preferred_or_better(losses, average)
 
 
 def window_losses(entry: Entry, *, coverage: float) -> dict[str, Floats]:

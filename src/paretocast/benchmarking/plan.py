@@ -22,7 +22,7 @@ from paretocast.benchmarking.test_split import (
     validation_stop,
 )
 from paretocast.calibration import check_method
-from paretocast.calibration.ensemble import Members, weigh_members
+from paretocast.calibration.ensemble import ENSEMBLE, Members, weigh_members
 from paretocast.errors import SettingsError, StoreError
 from paretocast.models.baselines.catalogue import BASELINES, installed_baselines
 from paretocast.results.groups import forecast_of
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from paretocast.data.task import Task
 
-ENSEMBLE, REFERENCES = "ensemble", "references"
+REFERENCES = "references"
 METHOD_GROUPS = (TUNED, DEFAULT, ENSEMBLE, REFERENCES)
 
 

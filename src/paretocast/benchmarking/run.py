@@ -12,7 +12,6 @@ import numpy as np
 
 from paretocast.benchmarking.comparison import Comparison, Entry, compare
 from paretocast.benchmarking.configs import DEFAULT, NONE, TUNED, TrainedConfig
-from paretocast.benchmarking.plan import ENSEMBLE, BenchmarkPlan
 from paretocast.benchmarking.relearning import RelearningRow, compare_relearning
 from paretocast.benchmarking.retraining import (
     OUT_OF_SAMPLE,
@@ -24,11 +23,11 @@ from paretocast.benchmarking.retraining import (
 )
 from paretocast.benchmarking.test_split import hash_of_test
 from paretocast.calibration import OnlineCalibrator, choose_by_name, walk_forward
-from paretocast.calibration.ensemble import average_levels
+from paretocast.calibration.ensemble import ENSEMBLE, average_levels
 from paretocast.data.series import STEPS_PER_DAY
 from paretocast.data.task import installed_versions
 from paretocast.errors import DataError
-from paretocast.metrics.score_table import score_forecast
+from paretocast.metrics.score_table import per_window, score_forecast
 from paretocast.metrics.scores import seasonal_scale
 from paretocast.models.baselines.catalogue import fit_baseline
 from paretocast.results.groups import forecast_of
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from paretocast.benchmarking.plan import BenchmarkPlan
     from paretocast.benchmarking.retraining import RetrainingPeriod
     from paretocast.calibration import Calibrator
     from paretocast.calibration.ensemble import Members
@@ -383,13 +383,13 @@ def _calibrated_entry(plan: BenchmarkPlan, method: _Method, name: str) -> tuple[
         for forecasts in method.forecasts
     ]
     names = dict.fromkeys(calibrated.calibrator.name for calibrated in by_seed)
+    observed, levels, coverage = task.observed("calibrate"), task.shape.levels, plan.coverage
     validation = [
-        score_forecast(
-            task.observed("calibrate"),
-            forecasts["calibrate"],
-            levels=task.shape.levels,
-            coverage=plan.coverage,
-        )
+        score_forecast(observed, forecasts["calibrate"], levels=levels, coverage=coverage)
+        for forecasts in method.forecasts
+    ]
+    window_losses = [
+        per_window(observed, forecasts["calibrate"], levels=levels)["pinball"]
         for forecasts in method.forecasts
     ]
     learns = " and goes on learning" if any(calibrated.online for calibrated in by_seed) else ""
@@ -403,6 +403,7 @@ def _calibrated_entry(plan: BenchmarkPlan, method: _Method, name: str) -> tuple[
             score: float(np.mean([scores[score] for scores in validation]))
             for score in ("mae", "pinball", "winkler", "picp")
         },
+        validation_losses=np.mean(window_losses, axis=0),
         source=f"{method.source}; calibrator {'/'.join(names)}{learns}",
         relearning_seconds=method.relearning_seconds,
     )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+ENSEMBLE = "ensemble"  # as tables and files call an average of forecasts
 MOST_ROUNDS = 12
 MOST_MEMBERS = 4
 SHRINKAGES = (0.0, 0.25, 0.5, 0.75, 1.0)  # 1 for equal weights

@@ -27,7 +27,7 @@ MOST_TIED_NAMED = 8
 
 def print_choice(choice: Choice, outcome: Outcome, *, model: str) -> None:
     """The recommended method, and what a single model costs against it."""
-    from paretocast.study.choice import ENSEMBLE
+    from paretocast.calibration.ensemble import ENSEMBLE
 
     models = {r.number: str(r.config.get(MODEL, model)) for r in outcome.records}
     loss = choice.losses[choice.method]
@@ -38,8 +38,8 @@ def print_choice(choice: Choice, outcome: Outcome, *, model: str) -> None:
         label = f"the average {' + '.join(members)}"
     console = stdout_console()
     console.print(
-        f"[bold]recommended: {label}[/bold] – lowest mean pinball loss on the calibrate split, "
-        f"which chose none of them: {significant(loss)}",
+        f"[bold]recommended: {label}[/bold] – mean pinball loss {significant(loss)} on the "
+        "calibrate split, which chose none of these",
         highlight=False,
     )
     others = sorted((other, name) for name, other in choice.losses.items() if name != choice.method)

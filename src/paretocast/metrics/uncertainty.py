@@ -18,6 +18,8 @@ from scipy.special import stdtr, stdtrit
 from paretocast.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -229,6 +231,25 @@ def paired_difference(
     half = float(stdtrit(df, (1.0 + level) / 2.0)) * error
     mean = float(difference.mean())
     return PairedDifference(mean=mean, low=mean - half, high=mean + half)
+
+
+def preferred_or_better(losses: Sequence[Floats], preferred: int) -> int:
+    """Index of the forecast with the lowest mean loss, or of a preferred one that it ties with.
+
+    Parameters
+    ----------
+    losses : sequence of ndarray of shape (N,)
+        Mean loss of each window, in time order, of forecasts of the same windows; NaN where nothing
+        was observed.
+    preferred : int
+        Stays unless the best one is better beyond chance: above the 95 % bound of their paired
+        difference.
+    """
+    best = min(range(len(losses)), key=lambda i: float(np.nanmean(losses[i])))
+    gap = paired_difference(
+        losses[best], losses[preferred], level=0.9, rng=np.random.default_rng(0)
+    )
+    return best if gap.high < 0.0 else preferred
 
 
 def diebold_mariano(loss_a: Floats, loss_b: Floats, *, lags: int) -> tuple[float, float]:

@@ -1,8 +1,10 @@
 """The method that a study recommends: a trial, an average of trials, or a baseline.
 
 An average is made of the best trials on the tune split, with weights that are learned there and
-shrunk towards equal ones of the best trial of each model. All candidates are then judged on the
-calibrate split, which has chosen none of them, by their mean pinball loss over all levels.
+shrunk towards equal ones of models and of the best trials of each. All candidates are then judged
+on the calibrate split, which has chosen none of them, by their mean pinball loss. What is likely to
+be good stays unless something else is better beyond chance: the average before single methods, and
+the first trial of a model, its default config, before the others.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paretocast.calibration.ensemble import average_levels, weigh_members
+from paretocast.calibration.ensemble import ENSEMBLE, average_levels, weigh_members
 from paretocast.errors import StoreError
 from paretocast.metrics.forecast import Forecast
-from paretocast.metrics.scores import pinball
+from paretocast.metrics.score_table import per_window
+from paretocast.metrics.uncertainty import preferred_or_better
 from paretocast.models.baselines.catalogue import forecast_baselines
 from paretocast.search.selection import TrialState
 from paretocast.search.space import MODEL
@@ -33,10 +36,10 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-ENSEMBLE = "ensemble"
 # Of each model so many trials may become members: the rest differ little from them.
 CANDIDATES_PER_MODEL = 4
 MOST_MEMBERS = 4
+STANDING_FOR_A_MODEL = 3  # trials of a model that share its part of the equal weights
 NEAR = 0.1  # of the lowest loss: models beyond are left out of the equal weights
 
 
@@ -51,7 +54,7 @@ class Choice:
     members : tuple of (trial number, weight)
         Of the ensemble; its weights add up to 1. Empty where there is none.
     best_of_model : mapping of model to trial number
-        The trial with the lowest loss on the tune split.
+        The trial with the lowest loss on the tune split, or the first one if they are tied.
     losses : mapping of method to float
         Mean pinball loss on the calibrate split, target units.
     """
@@ -89,51 +92,73 @@ def choose_method(
         name = str(trainings[number][0].config.get(MODEL, model))
         by_model.setdefault(name, []).append(number)
     offered: dict[int, dict[str, Floats]] = {}
-    for numbers in by_model.values():
-        for number in numbers[:CANDIDATES_PER_MODEL]:
+    of_model: dict[str, list[int]] = {}  # the first trial of each model, then the best ones
+    for name, numbers in by_model.items():
+        for number in dict.fromkeys([min(numbers), *numbers[:CANDIDATES_PER_MODEL]]):
             if forecasts := _mean_forecasts(run, trainings[number]):
                 offered[number] = forecasts
+                of_model.setdefault(name, []).append(number)
     if not offered:
         return None
+    on_tune = {n: _window_losses(task, "tune", f["tune"]) for n, f in offered.items()}
     best = {
-        name: next(n for n in numbers if n in offered)
-        for name, numbers in by_model.items()
-        if set(numbers) & set(offered)
+        name: numbers[preferred_or_better([on_tune[n] for n in numbers], 0)]
+        for name, numbers in of_model.items()
     }
-    candidates = {f"trial {number}": offered[number]["calibrate"] for number in best.values()}
-    members = _members(offered, task, list(best.values()))
+    members = _members(offered, task, _prior(of_model, best, on_tune))
+    candidates = {}
     if len(members) > 1:
-        average = average_levels(
+        candidates[ENSEMBLE] = average_levels(
             [offered[number]["calibrate"] for number, _ in members], [w for _, w in members]
         )
-        candidates[ENSEMBLE] = average
+    candidates |= {f"trial {number}": offered[number]["calibrate"] for number in best.values()}
     candidates |= forecast_baselines(task, "calibrate")
-    observed, levels = task.observed("calibrate"), task.shape.levels
-    losses = {
-        name: float(np.nanmean(pinball(observed, forecast, levels=levels)))
-        for name, forecast in candidates.items()
-    }
-    return Choice(min(losses, key=lambda name: losses[name]), members, best, losses)
+    losses = {name: _window_losses(task, "calibrate", f) for name, f in candidates.items()}
+    means = {name: float(np.nanmean(loss)) for name, loss in losses.items()}
+    names = list(losses)
+    lowest = min(names, key=lambda name: means[name])
+    preferred = ENSEMBLE if ENSEMBLE in names else lowest
+    chosen = preferred_or_better(list(losses.values()), names.index(preferred))
+    return Choice(names[chosen], members, best, means)
+
+
+def _window_losses(task: Task, split: str, forecast: Floats) -> Floats:
+    """Mean pinball loss of each window, (N,)."""
+    observed, levels = task.observed(split), task.shape.levels
+    return per_window(observed, forecast, levels=levels)["pinball"]
+
+
+def _prior(
+    of_model: Mapping[str, Sequence[int]],
+    best: Mapping[str, int],
+    on_tune: Mapping[int, Floats],
+) -> dict[int, float]:
+    """Weights by trial that need little evidence: equal ones for models, and for their best trials.
+
+    A model far behind on the tune split has no part. Several trials of a model stand for it: which
+    one is best is known less well than that they are good.
+    """
+    means = {number: float(np.nanmean(losses)) for number, losses in on_tune.items()}
+    lowest = min(means[number] for number in best.values())
+    near = [name for name, number in best.items() if means[number] <= (1.0 + NEAR) * lowest]
+    prior: dict[int, float] = {}
+    for name in near:
+        others = sorted(set(of_model[name]) - {best[name]}, key=lambda number: means[number])
+        standing = [best[name], *others][:STANDING_FOR_A_MODEL]
+        prior |= {number: 1.0 / (len(near) * len(standing)) for number in standing}
+    return prior
 
 
 def _members(
-    offered: Mapping[int, Mapping[str, Floats]], task: Task, best: Sequence[int]
+    offered: Mapping[int, Mapping[str, Floats]], task: Task, prior: Mapping[int, float]
 ) -> tuple[tuple[int, float], ...]:
-    """Trials of the average with their weights, shrunk towards the best trial of each model.
-
-    A model that is far behind on the tune split has no part in these equal weights.
-    """
+    """Trials of the average with their weights, learned on the tune split."""
     numbers = list(offered)
     observed, levels = task.observed("tune"), task.shape.levels
-    losses = {
-        number: float(np.nanmean(pinball(observed, offered[number]["tune"], levels=levels)))
-        for number in best
-    }
-    near = [n for n in best if losses[n] <= (1.0 + NEAR) * min(losses.values())]
     chosen = weigh_members(
         [Forecast(offered[number]["tune"], levels, observed) for number in numbers],
         most=MOST_MEMBERS,
-        prior=[float(number in near) / len(near) for number in numbers],
+        prior=[prior.get(number, 0.0) for number in numbers],
     )
     return tuple(
         (numbers[i], weight) for i, weight in zip(chosen.indices, chosen.weights, strict=True)
