@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
@@ -120,6 +119,8 @@ class TrainingSetup:
         name = str(config.get(MODEL, self.model))
         training = self.training.model_copy(update={"n_rungs": self.n_rungs})
         data = DataChoice.of(config)
+        if data.input_steps == self.base_task.shape.input_steps:
+            data = replace(data, input_steps=None)
         setup = self
         if MODELS[name].is_network and data != self.data:
             setup = self._prepared.get(data) or self._see(data)
@@ -313,10 +314,13 @@ def _anchor(
         return None
     key = scaling.transform, weather
     if key not in fitted:
-        failure = DataError if setting == "auto" else ()
-        with contextlib.suppress(*([failure] if failure else [])):
+        try:
             fitted[key] = fit_anchor(task, scaling, LinearOptions(weather=weather))
-    return fitted.get(key)
+        except DataError:
+            if setting != "auto":
+                raise
+            return None
+    return fitted[key]
 
 
 def _with_window(task: Task, data: DataChoice) -> Task:
