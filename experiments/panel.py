@@ -70,7 +70,7 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
         "trials": len(study.trials),
         "tune_seconds": tuned - started,
         "benchmark_seconds": time.perf_counter() - tuned,
-        "recommended": study.stored.result["choice"],
+        "recommended": study.choice,
         **figures(saved),
     }
 

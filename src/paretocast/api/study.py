@@ -124,6 +124,15 @@ class Study:
         return config
 
     @property
+    def choice(self) -> dict[str, Any] | None:
+        """The recommended method: `method`, `members`, `best_of_model`, `pinball_on_calibrate`.
+
+        None of a study that an earlier version made; docs/results.md has the fields.
+        """
+        choice: dict[str, Any] | None = self.stored.result.get("choice")
+        return choice
+
+    @property
     def baselines(self) -> pd.DataFrame:
         """Scores of the baselines on the tune split, a row each."""
         return pd.DataFrame(self.stored.result["references"]).T

@@ -56,7 +56,8 @@ def tune(
         `frame` describes. The rows of a frame are written into the workspace, so that the study can
         be continued from anywhere.
     model : str, optional
-        "NHITS_Q" (the default), "TFT_Q", "TIMESNET_Q" or a registered one.
+        "NHITS_Q" (the default), "TFT_Q", "TIMESNET_Q", "RIDGE", "LIGHTGBM" or a registered one;
+        several joined by commas, or "all", share the study.
     trials : int, optional
         Total trials of the study, those of earlier calls included; 20 without it.
     time_limit : float, optional
