@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 CANDIDATES_PER_MODEL = 4
 MOST_MEMBERS = 4
 STANDING_FOR_A_MODEL = 3  # trials of a model that share its part of the equal weights
+AS_GOOD = 0.01  # of the loss of its best one: trials beyond do not stand for a model
 NEAR = 0.1  # of the lowest loss: models beyond are left out of the equal weights
 
 
@@ -143,7 +144,9 @@ def _prior(
     near = [name for name, number in best.items() if means[number] <= (1.0 + NEAR) * lowest]
     prior: dict[int, float] = {}
     for name in near:
-        others = sorted(set(of_model[name]) - {best[name]}, key=lambda number: means[number])
+        as_good = (1.0 + AS_GOOD) * means[best[name]]
+        others = [n for n in of_model[name] if n != best[name] and means[n] <= as_good]
+        others.sort(key=lambda number: means[number])
         standing = [best[name], *others][:STANDING_FOR_A_MODEL]
         prior |= {number: 1.0 / (len(near) * len(standing)) for number in standing}
     return prior
