@@ -92,6 +92,6 @@ def print_studies(studies: list[Consolidated]) -> None:
             if parameter.advice:
                 console.print(
                     f"[bold]{escape(study.run.study_name)}[/bold] {escape(parameter.advice)} "
-                    f"{escape(f'in [space.{study.run.model}]')}",
+                    f"{escape(f'in [space.{study.model}]')}",
                     highlight=False,
                 )

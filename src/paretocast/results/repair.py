@@ -14,7 +14,7 @@ from paretocast.errors import ParetocastError, StoreError
 from paretocast.results.stored_study import StoredStudy
 from paretocast.search.objectives import parse_constraints, parse_objectives
 from paretocast.search.selection import Candidate, TrialState, select
-from paretocast.search.space import MODEL, Choice, Contest, FloatRange, IntRange, space_of
+from paretocast.search.space import MODEL, Choice, FloatRange, IntRange, space_of
 from paretocast.study.outcome import summarise
 from paretocast.study.repeats import average_over_seeds
 from paretocast.study.study import Study
@@ -83,7 +83,9 @@ class Consolidated:
     problems : tuple of str
         Faults that were found, repaired ones included, in sentences.
     losses : tuple of float
-        MAE of the trials with scores, complete and pruned, in the order of every `shares`.
+        MAE of the explored trials, complete and pruned, in the order of every `shares`.
+    model : str
+        Of the chosen trial: its trials with scores are the explored ones.
     rebuilt : Rebuilt or None
         Given where the result was made anew.
     """
@@ -93,6 +95,7 @@ class Consolidated:
     problems: tuple[str, ...] = ()
     explorations: tuple[Exploration, ...] = ()
     losses: tuple[float, ...] = ()
+    model: str = ""
     result: dict[str, Any] | None = None
     rebuilt: Rebuilt | None = None
 
@@ -133,13 +136,19 @@ def consolidate_run(
     if state == "faulty":
         return Consolidated(study, state, tuple(problems))
     result = study.result
-    trials = [record for record in average_over_seeds(records) if record.scores]
+    model = str(result["best_params"].get(MODEL, run.model))
+    trials = [
+        record
+        for record in average_over_seeds(records)
+        if record.scores and record.config.get(MODEL, run.model) == model
+    ]
     return Consolidated(
         study,
         state,
         tuple(problems),
         explorations=explore(trials, settings, result["best_params"]),
         losses=tuple(record.scores["mae"] for record in trials),
+        model=model,
         result=result,
         rebuilt=rebuilt,
     )
@@ -189,17 +198,12 @@ def save_best(studies: Sequence[Consolidated], workspace: Path) -> list[Path]:
 def explore(
     trials: Sequence[TrialRecord], settings: TuneSettings, best_config: dict[str, Value]
 ) -> tuple[Exploration, ...]:
-    """Exploration of every parameter by the trials of a study with scores, pruned ones too."""
+    """Exploration of every parameter by the trials of a model with scores, pruned ones too."""
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     ordered = sorted(complete, key=lambda record: record.scores["mae"])
     leaders = ordered[: max(1, round(BEST_SHARE * len(ordered)))]
     explorations = []
-    space = settings.search_space()
-    if isinstance(space, Contest):
-        model = best_config[MODEL]
-        trials = [trial for trial in trials if trial.config[MODEL] == model]
-        leaders = [leader for leader in leaders if leader.config[MODEL] == model]
-    for name, parameter in space_of(space, best_config).items():
+    for name, parameter in space_of(settings.search_space(), best_config).items():
         if name not in best_config:
             continue  # a study of an earlier version did not search it
         shares = tuple(position_in_range(parameter, trial.config[name]) for trial in trials)
