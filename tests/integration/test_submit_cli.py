@@ -88,6 +88,13 @@ def test_options_say_the_same_as_places(capsys: pytest.CaptureFixture[str], queu
     )
 
 
+def test_several_models_are_one_job(capsys: pytest.CaptureFixture[str], queue: Path) -> None:
+    code, out, _ = run_cli(capsys, "submit", "ridge,nhits_q", "demo", "7", "--dry-run")
+    assert code == 0
+    assert "--job-name=hpo_NHITS_Q+RIDGE_demo" in out
+    assert re.search(r"--model NHITS_Q\+RIDGE\b", out)
+
+
 def test_a_dry_run_touches_nothing(capsys: pytest.CaptureFixture[str], queue: Path) -> None:
     code, out, _ = run_cli(capsys, "submit", "NHITS_Q", "demo", "--dry-run")
     assert code == 0

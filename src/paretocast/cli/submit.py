@@ -85,7 +85,10 @@ def submit(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help=f"{', '.join(MODELS)}.", rich_help_panel=SEARCH),
+        typer.Option(
+            help=f"{', '.join(MODELS)}; several joined by commas, or all, share one study.",
+            rich_help_panel=SEARCH,
+        ),
     ] = None,
     dataset: Annotated[
         str | None,
@@ -369,7 +372,7 @@ def _requests(
 ) -> list[SearchRequest]:
     from paretocast.cluster.script import SearchRequest
     from paretocast.data import find_spec
-    from paretocast.search.models import model_name
+    from paretocast.search.models import model_label
 
     if workers > 1 and stage == "2":
         raise SettingsError("stage 2 computes on stored forecasts: one worker is all it can use")
@@ -378,7 +381,7 @@ def _requests(
     stages = {None: (None,), "1": (1,), "2": (2,), "all": (1, 2)}[stage]
     return [
         SearchRequest(
-            model=model_name(model),
+            model=model_label(model),
             dataset=find_spec(source).name,
             source=source,
             trials=total,
