@@ -59,6 +59,8 @@ def test_what_is_recommended_has_the_lowest_loss_on_the_calibrate_split(place: P
     assert set(choice["best_of_model"]) == set(MODELS)
     assert {f"trial {n}" for n in choice["best_of_model"].values()} < set(losses)
     assert {"ridge", "seasonal_naive_24"} < set(losses)
+    (page,) = place.glob("hpo/results/*/pareto_front_*.html")
+    assert "<h2>Recommended</h2>" in page.read_text(encoding="utf-8")
     if choice["members"]:
         assert sum(member["weight"] for member in choice["members"]) == pytest.approx(1.0)
 

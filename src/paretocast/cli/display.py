@@ -81,7 +81,7 @@ class ConsoleDisplay:
             print_outcome(result.outcome, unit=unit)
             print_default_gain(result.outcome, settings.default_of(result.outcome.chosen.config))
             if result.choice is not None:
-                print_choice(result.choice, result.outcome, model=settings.model)
+                print_choice(result.choice)
         console.print(f"\nresults in {run.folder}", highlight=False)
         if result.outcome is not None:
             console.print(f"  best parameters  {run.best_params.name}", highlight=False)

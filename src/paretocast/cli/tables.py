@@ -9,7 +9,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from paretocast.cli.console import significant, stderr_console, stdout_console
-from paretocast.search.space import MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,29 +24,17 @@ SCORE_COLUMNS = ("mae", "picp", "mean_width", "pinball", "winkler")
 MOST_TIED_NAMED = 8
 
 
-def print_choice(choice: Choice, outcome: Outcome, *, model: str) -> None:
+def print_choice(choice: Choice) -> None:
     """The recommended method, and what a single model costs against it."""
-    from paretocast.calibration.ensemble import ENSEMBLE
-
-    models = {r.number: str(r.config.get(MODEL, model)) for r in outcome.records}
-    loss = choice.losses[choice.method]
-    named = {f"trial {number}": models[number] for number in choice.best_of_model.values()}
-    label = f"{choice.method} {named.get(choice.method, '')}".rstrip()
-    if choice.method == ENSEMBLE:
-        members = (f"{weight:.2f} × trial {n} {models[n]}" for n, weight in choice.members)
-        label = f"the average {' + '.join(members)}"
     console = stdout_console()
     console.print(
-        f"[bold]recommended: {label}[/bold] – mean pinball loss {significant(loss)} on the "
-        "calibrate split, which chose none of these",
+        f"[bold]recommended: {choice.label}[/bold] – mean pinball loss "
+        f"{significant(choice.losses[choice.method])} on the calibrate split, which chose none "
+        "of these",
         highlight=False,
     )
-    others = sorted((other, name) for name, other in choice.losses.items() if name != choice.method)
-    alone = (
-        f"{name} {named.get(name, '')}".rstrip() + f" {100.0 * (other / loss - 1.0):+.1f} %"
-        for other, name in others
-    )
-    console.print(f"  alone: {', '.join(alone)}", highlight=False)
+    others = (f"{name} {percent:+.1f} %" for name, percent in choice.others())
+    console.print(f"  instead: {', '.join(others)}", highlight=False)
 
 
 def print_default_gain(outcome: Outcome, default: Config | None) -> None:

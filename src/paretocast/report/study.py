@@ -121,7 +121,7 @@ def pareto_page(study: StudyReport) -> str:
     else:
         body = [_front_facts(study, outcome), _infeasible_warning(study, outcome)]
         body += [_beaten_warning(outcome), figure_box(figure), _tradeoffs(study)]
-        body += [_choice_text(study, outcome)]
+        body += [_choice_text(study, outcome), _recommended_section(study)]
         body += [section("The front"), _table_of(front_records(outcome), study)]
         body += [_tied_section(study, outcome), _reference_section(study, outcome)]
         names = {"model": study.model, "dataset": study.dataset, "folder": study.folder}
@@ -236,8 +236,8 @@ def _beaten_warning(outcome: Outcome) -> str:
     if not better:
         return ""
     return warning(
-        f"The chosen trial does not beat {_enumerated(better)} on MAE. Use that instead, or search "
-        "longer."
+        f"The chosen trial does not beat {_enumerated(better)} on MAE of the tune split. What is "
+        "recommended stands further down."
     )
 
 
@@ -267,6 +267,25 @@ def _choice_text(study: StudyReport, outcome: Outcome) -> str:
             "than chance. The choice is made among all of these."
         )
     return section(f"Why trial {selection.number}", *paragraphs)
+
+
+def _recommended_section(study: StudyReport) -> str:
+    """The method that serves hours best which chose nothing, beside the others."""
+    choice = study.result.choice
+    if choice is None:
+        return ""
+    text = (
+        f"{choice.label[:1].upper()}{choice.label[1:]}. All were judged on the calibrate split, "
+        "which chose none of them, by their mean pinball loss there."
+    )
+    rows = [("recommended", number(choice.losses[choice.method]), "")]
+    lowest = choice.losses[choice.method]
+    rows += [
+        (name, number(lowest * (1.0 + percent / 100.0)), f"{percent:+.1f} %")
+        for name, percent in choice.others()
+    ]
+    header = ("method", with_unit("mean pinball loss", study.unit), "against the recommended")
+    return section("Recommended", text) + table(header, rows, marked=frozenset({0}))
 
 
 def _front_meaning(study: StudyReport) -> str:

@@ -58,12 +58,35 @@ class Choice:
         The trial with the lowest loss on the tune split, or the first one if they are tied.
     losses : mapping of method to float
         Mean pinball loss on the calibrate split, target units.
+    models : mapping of trial number to model
+        Of the trials that are named above.
     """
 
     method: str
     members: tuple[tuple[int, float], ...]
     best_of_model: Mapping[str, int]
     losses: Mapping[str, float]
+    models: Mapping[int, str]
+
+    @property
+    def label(self) -> str:
+        """The recommended method in words."""
+        if self.method != ENSEMBLE:
+            return self._named(self.method)
+        parts = (f"{weight:.2f} × trial {n} {self.models[n]}" for n, weight in self.members)
+        return f"the average {' + '.join(parts)}"
+
+    def others(self) -> list[tuple[str, float]]:
+        """The other candidates, best first, each with its loss above the recommended, percent."""
+        lowest = self.losses[self.method]
+        above = {n: 100.0 * (loss / lowest - 1.0) for n, loss in self.losses.items()}
+        names = sorted(set(above) - {self.method}, key=lambda name: above[name])
+        return [(self._named(name), above[name]) for name in names]
+
+    def _named(self, method: str) -> str:
+        """A method with the model of a trial behind it."""
+        of_trials = {f"trial {number}": model for number, model in self.models.items()}
+        return f"{method} {of_trials[method]}" if method in of_trials else method
 
     def as_json(self) -> dict[str, Any]:
         """The choice for `best_params_*.json`."""
@@ -120,7 +143,9 @@ def choose_method(
     lowest = min(names, key=lambda name: means[name])
     preferred = ENSEMBLE if ENSEMBLE in names else lowest
     chosen = preferred_or_better(list(losses.values()), names.index(preferred))
-    return Choice(names[chosen], members, best, means)
+    named = {*best.values(), *(number for number, _ in members)}
+    models = {number: name for name, own in of_model.items() for number in own if number in named}
+    return Choice(names[chosen], members, best, means, models)
 
 
 def _window_losses(task: Task, split: str, forecast: Floats) -> Floats:
