@@ -52,10 +52,10 @@ def test_trials_front_and_result_file_hold_all_models(place: Path) -> None:
     assert all(record["state"] == "complete" for record in records)
 
 
-def test_what_is_recommended_has_the_lowest_loss_on_the_calibrate_split(place: Path) -> None:
+def test_the_average_or_what_is_best_on_the_calibrate_split_is_recommended(place: Path) -> None:
     choice = result_of(place)["choice"]
     losses = choice["pinball_on_calibrate"]
-    assert losses[choice["method"]] == min(losses.values())
+    assert choice["method"] in {"ensemble", min(losses, key=losses.get)}
     assert set(choice["best_of_model"]) == set(MODELS)
     assert {f"trial {n}" for n in choice["best_of_model"].values()} < set(losses)
     assert {"ridge", "seasonal_naive_24"} < set(losses)
@@ -79,8 +79,9 @@ def test_the_benchmark_takes_up_all_models_and_stars_over_all_rows(place: Path) 
     comparison = saved.result.comparison
     tuned = {r.entry.method for r in comparison.rows if r.entry.parameters == "tuned"}
     assert set(MODELS) <= tuned
-    losses = [row.entry.validation["pinball"] for row in comparison.rows]
-    assert losses[comparison.chosen] == min(losses)
+    best = min(comparison.rows, key=lambda row: row.entry.validation["pinball"])
+    starred = comparison.rows[comparison.chosen].entry.method
+    assert starred in {"ensemble", best.entry.method}
     members = result_of(place)["choice"]["members"]
     if len(members) > 1:
         planned = saved.result.plan.as_json()["ensemble"]

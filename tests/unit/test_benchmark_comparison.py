@@ -103,6 +103,17 @@ def test_a_choice_whose_coverage_excludes_the_target_says_so_and_another_one_doe
     assert said[0][0].endswith("the target of 80 % lies outside")
 
 
+def test_an_average_stays_unless_something_is_better_beyond_chance() -> None:
+    average = entry("ensemble", "tuned", calibrated(), pinball=0.2)
+    near = replace(entry("A", "tuned", calibrated(), pinball=0.199))
+    noise = np.random.default_rng(0).normal(scale=0.1, size=28)
+    near = replace(near, validation_losses=near.validation_losses + noise - noise.mean())
+    assert compared(near, average).chosen == 1
+    better = replace(near, validation_losses=near.validation_losses - 0.15)
+    better = replace(better, validation={**better.validation, "pinball": 0.049})
+    assert compared(better, average).chosen == 0
+
+
 def test_default_parameters_and_baselines_can_be_chosen_too() -> None:
     tuned = entry("A", "tuned", calibrated(), pinball=0.2)
     for other in ("default", "none"):
