@@ -43,6 +43,7 @@ from paretocast.search.space import (
     Parameter,
     Value,
     check_sampler,
+    model_in,
 )
 from paretocast.toml import ClosedModel, checked, parse_table, read_toml
 from paretocast.workspace.files import TWO_STAGE
@@ -339,7 +340,7 @@ class TuneSettings(ClosedModel):
 
     def default_of(self, config: Mapping[str, Value]) -> Config | None:
         """The default config of a config's model, as this study would hold it."""
-        model = str(config.get(MODEL, self.model))
+        model = model_in(config, self.model)
         default = default_config(model, self.space_of_model(model))
         return default if default is None or MODEL not in config else {MODEL: model, **default}
 

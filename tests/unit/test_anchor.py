@@ -28,6 +28,11 @@ def points_of(task: Task, *, until: int | None = None) -> np.ndarray:
     return anchor_of(task, until=until).points
 
 
+def train_windows(anchor: Anchor, task: Task) -> np.ndarray:
+    """Windows that the anchor forecasts and whose last hour is in the train period."""
+    return anchor.positions[anchor.positions + task.shape.horizon_steps <= task.train_stop]
+
+
 def middle_of_a_fold(task: Task) -> int:
     """A train position whose window and horizon lie in one fold."""
     learned = anchor_of(task).model
@@ -41,7 +46,7 @@ def test_a_guess_is_right_where_demand_repeats_itself() -> None:
     task = make_task(with_values(series, 10.0 + day))
     arrays, scaling = scale_task(task, Transform.NONE)
     anchor = fit_anchor(task, scaling)
-    for positions in (anchor.windows(task.train_stop), task.issues["tune"]):
+    for positions in (train_windows(anchor, task), task.issues["tune"]):
         errors = anchor.points[positions] - arrays.history[positions[:, None] + np.arange(24)]
         assert np.abs(errors).mean() < 0.1  # of a standard deviation
 
@@ -99,7 +104,7 @@ def test_the_spread_covers_the_errors_it_was_learned_from_and_more_where_they_gr
     anchor = fit_anchor(task, scaling)
     assert anchor.spread.shape == (12, 24, len(task.shape.levels))
     assert (np.diff(anchor.spread, axis=2) >= 0.0).all()
-    issued = anchor.windows(task.train_stop)
+    issued = train_windows(anchor, task)
     errors = arrays.history[issued[:, None] + np.arange(24)] - anchor.points[issued]
     spread = anchor.spread[anchor.group[issued]] / anchor.inflation
     inside = (spread[:, :, 1] <= errors) & (errors <= spread[:, :, -2])

@@ -13,15 +13,8 @@ from paretocast.data.series import Calendar, Covariate, Role, Series, SplitDates
 from paretocast.data.task import Task, plan_task
 from paretocast.models.anchor import LinearOptions, fit_anchor
 from paretocast.models.baselines.base import train_scaling
-from paretocast.models.linear import (
-    FULL,
-    HOURS_BESIDE,
-    REFERENCE,
-    LinearTable,
-    choose_form,
-    fit_form,
-    positions_near_issue,
-)
+from paretocast.models.linear import HOURS_BESIDE, choose_form, fit_form, positions_near_issue
+from paretocast.models.linear_table import FULL, REFERENCE, LinearTable
 
 
 def task_of(values: np.ndarray, *, temperature: np.ndarray | None = None, days: int) -> Task:

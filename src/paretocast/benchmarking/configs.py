@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from paretocast.errors import StoreError
 from paretocast.results.stored_study import StoredStudy
-from paretocast.search.models import ALL, JOIN, MODELS, model_name
-from paretocast.search.space import MODEL, without_model
+from paretocast.search.models import MODELS, has_several, model_name
+from paretocast.search.space import model_in, without_model
 from paretocast.training.trial import trial_seed
 from paretocast.workspace import files
 from paretocast.workspace.claims import claim_owner
@@ -142,9 +142,9 @@ def find_contest(
         path.name.removesuffix(f"_{dataset}")
         for path in (workspace / "results").glob(f"*_{dataset}")
     }
-    contests = {label for label in labels if label == ALL or JOIN in label}
+    contests = filter(has_several, labels)
     named = [StoredStudy.open(path) for path in runs]
-    studies = [study for study in named if study.run.model == ALL or JOIN in study.run.model]
+    studies = [study for study in named if has_several(study.run.model)]
     if not named:
         found = (_newest_finished(workspace, label, dataset) for label in sorted(contests))
         studies = [
@@ -179,7 +179,7 @@ def contest_members(study: StoredStudy) -> tuple[tuple[TrainedConfig, ...], tupl
 
 def _trained(study: StoredStudy, settings: TuneSettings, number: int) -> TrainedConfig:
     config = study.record(number).config
-    model = str(config.get(MODEL, study.run.model))
+    model = model_in(config, study.run.model)
     return TrainedConfig(model, without_model(config), settings.seed, number)
 
 

@@ -21,16 +21,13 @@ from paretocast.data.series import STEPS_PER_DAY
 from paretocast.models.baselines.base import POOLED_STEPS
 from paretocast.models.linear import (
     FEWEST_WINDOWS,
-    FULL,
     MOST_MISSING_SHARE,
-    REFERENCE,
-    WEATHER_BLOCKS,
     LinearModel,
-    LinearTable,
     choose_form,
     fit_form,
     positions_near_issue,
 )
+from paretocast.models.linear_table import FULL, REFERENCE, WEATHER_BLOCKS, LinearTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,11 +113,6 @@ class Anchor:
         spread = self.spread[self.group[positions]]
         return np.sort(self.points[positions][:, :, None] + spread, axis=-1).astype(np.float64)
 
-    def windows(self, stop: int) -> Positions:
-        """Positions of windows to train on, whose last hour lies before `stop`."""
-        inside = self.positions + self.points.shape[1] <= stop
-        return np.asarray(self.positions[inside])
-
 
 def fit_anchor(task: Task, scaling: TargetScaling, options: LinearOptions | None = None) -> Anchor:
     """The anchor of a task, fitted on its train split.
@@ -205,7 +197,7 @@ def months_of(task: Task) -> Positions:
 
 
 def _inflation(stop_errors: Floats, usual: Floats, errors: Floats, sizes: Floats) -> float:
-    """How much larger errors are on the stop split than on the train split.
+    """Size of the errors on the stop split over that on the train split.
 
     Parameters
     ----------

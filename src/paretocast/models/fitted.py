@@ -28,7 +28,9 @@ from paretocast.models.baselines.base import (
     same_hour_before,
     train_scaling,
 )
-from paretocast.models.linear import LinearTable, windows_to_learn
+from paretocast.models.baselines.lightgbm import DAYS_BACK, LATEST_STEPS, boost_levels
+from paretocast.models.linear import windows_to_learn
+from paretocast.models.linear_table import LinearTable
 from paretocast.search.recipe import NONE, ON
 
 if TYPE_CHECKING:
@@ -43,10 +45,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Positions = NDArray[np.intp]
 
-DAYS_BACK = 7
-LATEST_STEPS = 3
 MOST_ROUNDS = 400
-PATIENCE_ROUNDS = 30
 BOOSTING = {
     "objective": "quantile",
     "bagging_fraction": 0.7,
@@ -120,13 +119,7 @@ class BoostedForecaster(Baseline):
         """Quantiles at issue positions, (N, H, Q)."""
         check_history(positions, needed=4 * STEPS_PER_WEEK, name="LIGHTGBM")
         table = LinearTable(task, self.scaling)
-        points = (
-            None
-            if self.anchor is None
-            else self.anchor.model.points(
-                LinearTable(task, self.scaling, self.anchor.model.form.lags), positions
-            )
-        )
+        points = None if self.anchor is None else self.anchor.model.points(table, positions)
         rows, guess = _rows(table, positions, points, weather=self.weather)
         shape = (len(positions), task.shape.horizon_steps)
         distances = [
@@ -149,16 +142,17 @@ def fit_boosted(
     DataError
         If there are too few windows.
     """
-    import lightgbm
-
     scaling = train_scaling(task, Transform(str(config["transform"])))
     weather, share = config["weather"] == ON, float(config["history_share"])
+    table = LinearTable(task, scaling)
     anchor = None
     if config["anchor"] != NONE:
         anchor = fit_anchor(task, scaling, LinearOptions(weather=weather))
+    final = anchor
+    if anchor is not None and until is not None:
+        final = refit_anchor(anchor, task, scaling, until=until)
 
     def examples(positions: Positions, anchor: Anchor | None) -> tuple[Floats, Floats]:
-        table = LinearTable(task, scaling)
         points = None if anchor is None else anchor.points[positions].astype(np.float64)
         rows, guess = _rows(table, positions, points, weather=weather)
         hours = positions[:, None] + np.arange(task.shape.horizon_steps)
@@ -166,33 +160,21 @@ def fit_boosted(
         observed = ~np.isnan(distances)
         return rows[observed], distances[observed]
 
-    def learned(until: int | None, anchor: Anchor | None) -> lightgbm.Dataset:
+    def learned(until: int | None, anchor: Anchor | None) -> tuple[Floats, Floats]:
         positions = windows_to_learn(task, 4 * STEPS_PER_WEEK, until=until, share=share)
         daily = daily_positions(task.series.index, task.shape)
-        rows, distances = examples(positions[np.isin(positions, daily)], anchor)
-        return lightgbm.Dataset(rows, distances, params={"verbosity": -1})
+        return examples(positions[np.isin(positions, daily)], anchor)
 
-    train, late = learned(None, anchor), None
-    stop = lightgbm.Dataset(*examples(task.issues["stop"], anchor), reference=train)
-    final = anchor
-    if until is not None:
-        final = anchor and refit_anchor(anchor, task, scaling, until=until)
-        late = learned(until, final)
-    boosters = []
-    for level in task.shape.levels:
-        searched = {name: config[name] for name in SEARCHED}
-        settings = {**BOOSTING, **searched, "alpha": level, "num_threads": _n_threads()}
-        booster = lightgbm.train(
-            settings,
-            train,
-            num_boost_round=MOST_ROUNDS,
-            valid_sets=[stop],
-            callbacks=[lightgbm.early_stopping(PATIENCE_ROUNDS, verbose=False)],
-        )
-        if late is not None:
-            booster = lightgbm.train(settings, late, num_boost_round=max(1, booster.best_iteration))
-        boosters.append(booster)
-    return BoostedForecaster(tuple(boosters), scaling, final, weather)
+    searched = {name: config[name] for name in SEARCHED}
+    boosters = boost_levels(
+        task.shape.levels,
+        {**BOOSTING, **searched, "num_threads": _n_threads()},
+        learned(None, anchor),
+        examples(task.issues["stop"], anchor),
+        None if until is None else learned(until, final),
+        most_rounds=MOST_ROUNDS,
+    )
+    return BoostedForecaster(boosters, scaling, final, weather)
 
 
 def _rows(

@@ -14,7 +14,7 @@ from paretocast.errors import ParetocastError, StoreError
 from paretocast.results.stored_study import StoredStudy
 from paretocast.search.objectives import parse_constraints, parse_objectives
 from paretocast.search.selection import Candidate, TrialState, select
-from paretocast.search.space import MODEL, Choice, FloatRange, IntRange, space_of
+from paretocast.search.space import Choice, FloatRange, IntRange, model_in, space_of
 from paretocast.study.outcome import summarise
 from paretocast.study.repeats import average_over_seeds
 from paretocast.study.study import Study
@@ -136,11 +136,11 @@ def consolidate_run(
     if state == "faulty":
         return Consolidated(study, state, tuple(problems))
     result = study.result
-    model = str(result["best_params"].get(MODEL, run.model))
+    model = model_in(result["best_params"], run.model)
     trials = [
         record
         for record in average_over_seeds(records)
-        if record.scores and record.config.get(MODEL, run.model) == model
+        if record.scores and model_in(record.config, run.model) == model
     ]
     return Consolidated(
         study,

@@ -142,6 +142,11 @@ def models_of(label: str) -> tuple[str, ...]:
     return tuple(MODELS) if label == ALL else tuple(label.split(JOIN))
 
 
+def has_several(label: str) -> bool:
+    """Return True if a label is that of several models."""
+    return len(models_of(label)) > 1
+
+
 def possible_parameters(model: str) -> Space:
     """Every parameter that a space of the model may have, the optional ones last."""
     spec = MODELS[model]

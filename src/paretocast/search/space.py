@@ -152,6 +152,11 @@ def space_of(space: AnySpace, config: Mapping[str, Value]) -> Space:
     return space.of(config) if isinstance(space, Contest) else space
 
 
+def model_in(config: Mapping[str, Value], only: str) -> str:
+    """The model that a config names; the only one of its study where it names none."""
+    return str(config.get(MODEL, only))
+
+
 def without_model(config: Mapping[str, Value]) -> Config:
     """The parameters of a config without the name of its model."""
     return {name: value for name, value in config.items() if name != MODEL}

@@ -21,7 +21,7 @@ from paretocast.metrics.score_table import per_window
 from paretocast.metrics.uncertainty import preferred_or_better
 from paretocast.models.baselines.catalogue import forecast_baselines
 from paretocast.search.selection import TrialState
-from paretocast.search.space import MODEL
+from paretocast.search.space import model_in
 from paretocast.study.repeats import complete_trainings
 from paretocast.workspace import files
 
@@ -113,7 +113,7 @@ def choose_method(
     trainings = complete_trainings([r for r in records if r.state is TrialState.COMPLETE])
     by_model: dict[str, list[int]] = {}
     for number in sorted(trainings, key=lambda n: trainings[n][0].scores["pinball"]):
-        name = str(trainings[number][0].config.get(MODEL, model))
+        name = model_in(trainings[number][0].config, model)
         by_model.setdefault(name, []).append(number)
     offered: dict[int, dict[str, Floats]] = {}
     of_model: dict[str, list[int]] = {}  # the first trial of each model, then the best ones

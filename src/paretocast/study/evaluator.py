@@ -21,7 +21,7 @@ from paretocast.search.objectives import (
 from paretocast.search.pruning import promotes
 from paretocast.search.samplers import Observation
 from paretocast.search.selection import TrialState
-from paretocast.search.space import MODEL
+from paretocast.search.space import model_in
 from paretocast.study.outcome import Outcome, summarise
 from paretocast.study.repeats import average_over_seeds, plan_repeat
 from paretocast.study.stopping import has_stalled, worst_corner
@@ -145,7 +145,7 @@ class Evaluator:
     def _is_network(self, number: int) -> bool:
         """Return whether another seed would give a trial another result."""
         config = self._trials.config(number) or {}
-        return MODELS[str(config.get(MODEL, self._setup.model))].is_network
+        return MODELS[model_in(config, self._setup.model)].is_network
 
     def has_stalled(self) -> bool:
         """Return whether the front has stopped growing, if the settings say to end then."""

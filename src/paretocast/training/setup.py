@@ -21,10 +21,11 @@ from paretocast.models.anchor import (
     refit_anchor,
 )
 from paretocast.models.base import SeedAverage, build_model, count_weights
-from paretocast.search.models import MODELS, models_of
+from paretocast.models.baselines.base import train_scaling
+from paretocast.search.models import MODELS, has_several, models_of
 from paretocast.search.pruning import plan_rungs
 from paretocast.search.recipe import DataChoice
-from paretocast.search.space import MODEL
+from paretocast.search.space import model_in
 from paretocast.training import Recipe, Training, WindowSource, seed_weights
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class TrainingSetup:
 
         What a config does not hold is as the settings say. The rungs of all configs are the same.
         """
-        name = str(config.get(MODEL, self.model))
+        name = model_in(config, self.model)
         training = self.training.model_copy(update={"n_rungs": self.n_rungs})
         data = DataChoice.of(config)
         if data.input_steps == self.base_task.shape.input_steps:
@@ -137,11 +138,9 @@ class TrainingSetup:
     def _see(self, data: DataChoice) -> TrainingSetup:
         """The setup whose networks see something else of the task."""
         transform = Transform(data.transform or self.training.transform)
-        task = self.base_task
-        if not data.weather:
-            task = replace(task, features=task.features.calendar)
+        task = _visible(self.base_task, data)
         setting = data.anchor or self.training.anchor
-        _, scaling = scale_task(task, transform)
+        scaling = train_scaling(task, transform)
         anchor = _anchor(task, scaling, setting, self._anchors, weather=data.weather)
         task = _with_window(task, data)
         arrays, _ = scale_task(task, transform)
@@ -186,8 +185,7 @@ class TrainingSetup:
 
         Once where several models share a study: their first steps are not alike.
         """
-        several = len(models_of(self.model)) > 1
-        return 1 if several else self.training.rungs(anchored=self.anchored)
+        return 1 if has_several(self.model) else self.training.rungs(anchored=self.anchored)
 
     @property
     def rung_steps(self) -> tuple[int, ...]:
@@ -203,10 +201,8 @@ def learned_until(setup: TrainingSetup, until: int) -> TrainingSetup:
     source = setup.source
     if source.anchor is not None:
         arrays, _ = scale_task(task, setup.scaling.transform)
-        base = setup.base_task
-        if not setup.data.weather:
-            base = replace(base, features=base.features.calendar)
-        anchor = refit_anchor(source.anchor, base, setup.scaling, until=until)
+        seen = _visible(setup.base_task, setup.data)
+        anchor = refit_anchor(source.anchor, seen, setup.scaling, until=until)
         source = _window_source(later, arrays, anchor, device=str(source.device))
     return replace(setup, task=later, source=source)
 
@@ -321,6 +317,11 @@ def _anchor(
                 raise
             return None
     return fitted[key]
+
+
+def _visible(task: Task, data: DataChoice) -> Task:
+    """The task with the covariates that a choice of data allows."""
+    return task if data.weather else replace(task, features=task.features.calendar)
 
 
 def _with_window(task: Task, data: DataChoice) -> Task:

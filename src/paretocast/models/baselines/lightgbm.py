@@ -1,7 +1,7 @@
 """Gradient-boosted quantile trees: one model per level, the step ahead among its features.
 
-Demand is divided by its mean over the last week, so that trees,
-which cannot extrapolate, meet the same numbers at every level of demand.
+Demand is divided by its mean over the last week, so that trees, which cannot extrapolate, meet the
+same numbers at every level of demand.
 """
 
 from __future__ import annotations
@@ -22,12 +22,15 @@ from paretocast.models.baselines.base import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
     from paretocast.data.task import Task
 
     Floats = NDArray[np.float64]
     Positions = NDArray[np.intp]
+    Examples = tuple[Floats, Floats]
 
 STEPS_PER_WEEK = 7 * STEPS_PER_DAY
 HISTORY_STEPS = 2 * STEPS_PER_WEEK
@@ -82,29 +85,55 @@ def fit_trees(task: Task, until: int | None = None) -> Trees:
     """
     if np.nanmin(task.series.values[: task.train_stop]) < 0.0:
         raise DataError("reference lightgbm needs a target that is never negative")
-    import lightgbm
-
     train = _examples(task, learning_positions(task, history_steps=HISTORY_STEPS))
     stop = _examples(task, task.issues["stop"])
     late = None
     if until is not None:
         positions = learning_positions(task, history_steps=HISTORY_STEPS, until=until)
         late = _examples(task, positions)
+    boosters = boost_levels(
+        task.shape.levels, PARAMETERS, train, stop, late, most_rounds=MOST_ROUNDS
+    )
+    return Trees(boosters)
+
+
+def boost_levels(
+    levels: Sequence[float],
+    parameters: Mapping[str, Any],
+    train: Examples,
+    stop: Examples,
+    late: Examples | None,
+    *,
+    most_rounds: int,
+) -> tuple[Any, ...]:
+    """A booster for each level, stopped by its loss on the stop examples.
+
+    Parameters
+    ----------
+    train, stop, late : tuple of (rows (M, F), targets (M,))
+        With `late` as many rounds are boosted again on it.
+    """
+    import lightgbm
+
+    quiet = {"verbosity": -1}
+    learned = lightgbm.Dataset(*train, params=quiet)
+    judged = lightgbm.Dataset(*stop, reference=learned)
+    final = None if late is None else lightgbm.Dataset(*late, params=quiet)
     boosters = []
-    for level in task.shape.levels:
-        settings = {**PARAMETERS, "alpha": level}
+    for level in levels:
+        settings = {**parameters, "alpha": level}
         booster = lightgbm.train(
             settings,
-            lightgbm.Dataset(*train),
-            num_boost_round=MOST_ROUNDS,
-            valid_sets=[lightgbm.Dataset(*stop)],
+            learned,
+            num_boost_round=most_rounds,
+            valid_sets=[judged],
             callbacks=[lightgbm.early_stopping(PATIENCE_ROUNDS, verbose=False)],
         )
-        if late is not None:
+        if final is not None:
             rounds = max(1, booster.best_iteration)
-            booster = lightgbm.train(settings, lightgbm.Dataset(*late), num_boost_round=rounds)
+            booster = lightgbm.train(settings, final, num_boost_round=rounds)
         boosters.append(booster)
-    return Trees(tuple(boosters))
+    return tuple(boosters)
 
 
 def _examples(task: Task, positions: Positions) -> tuple[Floats, Floats]:

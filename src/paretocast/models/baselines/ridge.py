@@ -17,7 +17,8 @@ from paretocast.models.baselines.base import (
     measure_spread,
     train_scaling,
 )
-from paretocast.models.linear import REFERENCE, LinearModel, LinearTable, fit_form
+from paretocast.models.linear import LinearModel, fit_form
+from paretocast.models.linear_table import REFERENCE, LinearTable
 
 if TYPE_CHECKING:
     import numpy as np

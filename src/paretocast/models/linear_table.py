@@ -1,0 +1,222 @@
+"""What the ridge sees: columns of every window, in blocks that a form of it names.
+
+N windows, F columns, H steps; scaled units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from paretocast.data.features import temperature_of
+from paretocast.data.series import STEPS_PER_DAY, Role
+from paretocast.data.task import STEPS_PER_WEEK
+from paretocast.models.baselines.base import scaled_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from paretocast.data.scaling import TargetScaling
+    from paretocast.data.task import Task
+
+    Floats = NDArray[np.float64]
+    Positions = NDArray[np.intp]
+
+N_WEEKS = 4  # whose same hours are averaged
+# What is known of a long horizon is averaged over so many hours: thousands of columns otherwise.
+LONG_HORIZON, LONG_BLOCK = 48, 6
+# Heating and cooling start about there, °C (degree hours, as in VDI 4710 and EN ISO 15927-6).
+HEATING_BELOW, COOLING_ABOVE = 15.0, 22.0
+DAYS_OFF = ("holiday", "school_holiday", "weekend")
+_OF_TARGET = ("lags", "weeks")  # blocks that a level is taken off
+
+
+@dataclass(frozen=True)
+class LinearForm:
+    """Columns and penalty of a regression.
+
+    Attributes
+    ----------
+    blocks : tuple of str
+        Names of `LinearTable` blocks.
+    level : bool
+        Whether lags and target are distances from the mean of the last week: a demand that has
+        grown beyond anything in the train period is then as easy as any.
+    penalty : float
+        Of the squared weights, for columns of unit variance.
+    lags : int
+        Hours of history among the columns.
+    """
+
+    blocks: tuple[str, ...]
+    level: bool = False
+    penalty: float = 3.0
+    lags: int = STEPS_PER_WEEK
+
+    @property
+    def history_steps(self) -> int:
+        """Hours before an issue that the columns read."""
+        weeks = N_WEEKS * STEPS_PER_WEEK if "weeks" in self.blocks else 0
+        return max(self.lags, weeks, STEPS_PER_WEEK)
+
+    @property
+    def label(self) -> str:
+        """The form in a few words."""
+        if self == REFERENCE:
+            return "the reference ridge"
+        seen = ["last week's level"] if self.level else []
+        seen += [name for name in ("weeks", "weather", "year") if name in self.blocks]
+        return f"ridge ({', '.join([*seen, f'penalty {self.penalty:g}'])})"
+
+
+REFERENCE = LinearForm(("lags", "calendar", "year_by_step", "weather", "weather_day"))
+FULL = (
+    "lags",
+    "weeks",
+    "weekday",
+    "days_off",
+    "calendar",
+    "year",
+    "weather",
+    "weather_day",
+    "weather_week",
+    "degrees",
+    "past_means",
+)
+WEATHER_BLOCKS = ("weather", "weather_day", "weather_week", "degrees", "past_means")
+
+
+@dataclass(frozen=True)
+class LinearTable:
+    """Columns of the regression for the windows of a task, block by block.
+
+    Attributes
+    ----------
+    train_stop : int
+        Covariates are standardised on the hours before this position.
+    """
+
+    task: Task
+    scaling: TargetScaling
+    lags: int = STEPS_PER_WEEK
+
+    @cached_property
+    def target(self) -> Floats:
+        """The whole target in scaled units, gaps filled from the past, (T,)."""
+        return scaled_target(self.task, self.scaling)
+
+    def block(self, name: str, positions: Positions) -> Floats:
+        """Columns of one block, (N, F)."""
+        return self._blocks[name](positions)
+
+    def level(self, positions: Positions) -> Floats:
+        """Mean of the last week, (N, 1)."""
+        return _mean_before(self.target[:, None], positions, STEPS_PER_WEEK)
+
+    def outcomes(self, positions: Positions) -> Floats:
+        """Target of the horizon, (N, H), gaps filled."""
+        return np.asarray(self.target[self._horizon(positions)])
+
+    def columns(self, form: LinearForm, positions: Positions) -> Floats:
+        """All columns of a form, (N, F)."""
+        level = self.level(positions) if form.level else 0.0
+        return np.hstack(
+            [
+                self.block(name, positions) - (level if name in _OF_TARGET else 0.0)
+                for name in form.blocks
+            ]
+        )
+
+    @cached_property
+    def _blocks(self) -> dict[str, Callable[[Positions], Floats]]:
+        known, names = self.task.features.known, self.task.features.known.names
+        year = np.array([name.startswith("year_") for name in names], dtype=np.bool_)
+        weather = np.array([role is Role.FORECAST for role in known.roles], dtype=np.bool_)
+        days_off = np.array([name in DAYS_OFF for name in names], dtype=np.bool_)
+        table = self._standardised(known.values)
+        past = self._standardised(self.task.features.past.values)
+        forecast = table[:, weather]
+        degrees = self._standardised(_degree_hours(self.task))
+        middle = self.task.shape.horizon_steps // 2
+        return {
+            "lags": self._lags,
+            "weeks": self._weeks,
+            "weekday": lambda at: np.eye(7)[self._weekday[at + middle]],
+            "days_off": lambda at: _means_before(table[:, days_off], at),
+            "calendar": lambda at: self._ahead(table[:, ~year & ~weather], at),
+            "year": lambda at: table[:, year][at + middle],
+            "year_by_step": lambda at: self._ahead(table[:, year], at),
+            "weather": lambda at: self._ahead(forecast, at),
+            "weather_day": lambda at: _mean_before(forecast, at, STEPS_PER_DAY),
+            "weather_week": lambda at: _mean_before(forecast, at, STEPS_PER_WEEK),
+            "degrees": lambda at: np.hstack([self._ahead(degrees, at), _means_before(degrees, at)]),
+            "past_means": lambda at: _means_before(past, at),
+        }
+
+    def _standardised(self, columns: Floats) -> Floats:
+        train = columns[: self.task.train_stop]
+        spread = train.std(axis=0)
+        return np.asarray((columns - train.mean(axis=0)) / np.where(spread > 0.0, spread, 1.0))
+
+    @cached_property
+    def _weekday(self) -> Positions:
+        series = self.task.series
+        return np.asarray(series.index.tz_convert(series.calendar.zone).day_of_week, dtype=np.intp)
+
+    def _horizon(self, positions: Positions) -> Positions:
+        return np.asarray(positions[:, None] + np.arange(self.task.shape.horizon_steps))
+
+    def _lags(self, positions: Positions) -> Floats:
+        """Target from the latest hour to the oldest."""
+        return np.asarray(self.target[positions[:, None] - np.arange(1, self.lags + 1)])
+
+    def _weeks(self, positions: Positions) -> Floats:
+        """Means of the horizon's hours in the last weeks that lie before the issue."""
+        first = -(-self.task.shape.horizon_steps // STEPS_PER_WEEK)
+        weeks = [
+            self.target[np.maximum(self._horizon(positions) - STEPS_PER_WEEK * back, 0)]
+            for back in range(first, first + N_WEEKS)
+        ]
+        return np.asarray(np.mean(weeks, axis=0))
+
+    def _ahead(self, columns: Floats, positions: Positions) -> Floats:
+        """Features of the horizon, hour by hour or, of a long one, in means of a few hours."""
+        values = columns[self._horizon(positions)]  # (N, H, K)
+        n_steps = values.shape[1]
+        if n_steps > LONG_HORIZON:
+            starts = np.arange(0, n_steps, LONG_BLOCK)
+            sizes = np.diff(np.append(starts, n_steps))
+            values = np.add.reduceat(values, starts, axis=1) / sizes[:, None]
+        return np.asarray(values.reshape(len(positions), -1))
+
+
+def _means_before(columns: Floats, positions: Positions) -> Floats:
+    """Means over the last day and over the last week, (N, 2 K)."""
+    lengths = (STEPS_PER_DAY, STEPS_PER_WEEK)
+    return np.hstack([_mean_before(columns, positions, n_hours) for n_hours in lengths])
+
+
+def _mean_before(columns: Floats, positions: Positions, n_hours: int) -> Floats:
+    """Means of columns (T, K) over the hours before each position, (N, K)."""
+    hours = positions[:, None] - np.arange(1, n_hours + 1)
+    return np.asarray(columns[hours].mean(axis=1))
+
+
+def _degree_hours(task: Task) -> Floats:
+    """Degrees below the heating and above the cooling limit, (T, 2); (T, 0) without temperature.
+
+    Only of a temperature that is known ahead; the means of one that is not are in `past_means`.
+    """
+    temperature = temperature_of(task.series)
+    if temperature is None or temperature not in task.features.known.names:
+        return np.empty((len(task.series), 0))
+    celsius = task.features.known.column(temperature)
+    return np.stack(
+        [np.maximum(HEATING_BELOW - celsius, 0.0), np.maximum(celsius - COOLING_ABOVE, 0.0)],
+        axis=1,
+    )
