@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 CALIBRATORS = ("auto", "none", "aci", "pid")
 BASELINES = ("ridge", "lightgbm")
+DEFAULTS = ("RIDGE", "LIGHTGBM", "NHITS_Q")
 MANY_TRIALS = 1000
 
 
@@ -150,7 +151,10 @@ def table(results: list[dict[str, Any]]) -> dict[str, Any]:
                 against["ridge"]["ratio"],
                 against["ridge"]["verdict"],
                 against["lightgbm"]["ratio"] if "lightgbm" in against else "",
+                *(_default_against_ridge(r, model) for model in DEFAULTS),
                 min(r["tuned_against_default"].values(), default=float("nan")),
+                r["scores"]["mae"],
+                r["scores"]["pinball"],
                 r["scores"]["mae"] / r["mae_before"],
                 r["scores"]["picp"],
                 r["online"]["aci"],
@@ -160,8 +164,18 @@ def table(results: list[dict[str, Any]]) -> dict[str, Any]:
         )
     print_table(
         [
-            *("series", "chosen", "/ ridge", "", "/ lightgbm", "/ default"),
-            *("MAE after / before", "PICP %", "aci", "pid", "trials"),
+            *("series", "chosen", "/ ridge", "", "/ lightgbm"),
+            *(f"{model} / ridge" for model in DEFAULTS),
+            *(
+                "tuned / default",
+                "MAE",
+                "pinball",
+                "MAE after / before",
+                "PICP %",
+                "aci",
+                "pid",
+                "trials",
+            ),
         ],
         rows,
     )
@@ -189,6 +203,16 @@ def table(results: list[dict[str, Any]]) -> dict[str, Any]:
     }
     print_table(["measure", "value"], [[key, value] for key, value in summary.items()])
     return summary
+
+
+def _default_against_ridge(result: dict[str, Any], model: str) -> float:
+    """Ratio of the mean pinball loss of a model's default parameters to that of the ridge."""
+    losses = {
+        row["label"].split(",")[0]: row["pinball"]
+        for row in result["rows"]
+        if row["wanted"] == "auto"
+    }
+    return float(losses[f"{model} default"] / losses["ridge"])
 
 
 def main() -> None:
