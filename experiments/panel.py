@@ -192,6 +192,16 @@ def table(results: list[dict[str, Any]]) -> dict[str, Any]:
         "lightgbm_median": float(np.median(trees)),
         "lightgbm_worst": float(trees.max()),
         "default_median": float(np.median(gains)),
+        "default_lowest": min(gains),
+        "default_highest": max(gains),
+        "against_default_nhits_median": float(
+            np.median(
+                [
+                    r["against"]["ridge"]["ratio"] / _default_against_ridge(r, "NHITS_Q")
+                    for r in results
+                ]
+            )
+        ),
         "mae_after_before_worst": max(r["scores"]["mae"] / r["mae_before"] for r in results),
         **{
             f"{name}_within_{low}_{high}": float(
