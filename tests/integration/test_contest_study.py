@@ -65,6 +65,13 @@ def test_the_average_or_what_is_best_on_the_calibrate_split_is_recommended(place
         assert sum(member["weight"] for member in choice["members"]) == pytest.approx(1.0)
 
 
+def test_the_importance_page_counts_the_trials_of_one_model(place: Path) -> None:
+    (page,) = place.glob("hpo/results/*/param_importance_*.html")
+    text = page.read_text(encoding="utf-8")
+    assert "which has the most trials here" in text
+    assert "No parameter varied" not in text
+
+
 def test_the_same_seed_tries_the_same(place: Path, tmp_path: Path) -> None:
     again = tune(tmp_path, trials=7)
     before = paretocast.load_study(next(place.glob("hpo/results/*/best_params_*.json")))

@@ -161,12 +161,15 @@ def history_page(study: StudyReport) -> str:
 
 def importance_page(study: StudyReport) -> str:
     """The share of each objective's variation that goes with a parameter, and how to read it."""
-    n_scored = sum("mae" in record.scores for record in study.records)
+    from paretocast.study.importances import most_tried  # Optuna, which pages do without
+
+    model, judged = most_tried(study.records, study.model)
+    n_scored = len(judged)
     shares, objectives = study.result.importances, known_objectives()
     figure = importance_figure(
         {objectives[name].label: of_parameter for name, of_parameter in shares.items()},
         n_trials=n_scored,
-        model=study.model,
+        model=model,
         dataset=study.dataset,
     )
     body = []
@@ -187,6 +190,8 @@ def importance_page(study: StudyReport) -> str:
     )
     body.append(bullets("How to read it", reading))
     lede = "How much of the difference between configurations goes with each of their parameters."
+    if model != study.model:
+        lede += f" Of {model}, which has the most trials here."
     return _study_page("Importance of the parameters", study, lede=lede, body=body)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import optuna
 
-from paretocast.search.space import MODEL, Contest, without_model
+from paretocast.search.space import Contest, model_in, without_model
 from paretocast.study.optuna_sync import frozen_trial
 
 if TYPE_CHECKING:
@@ -33,12 +33,10 @@ def parameter_importances(
     few. Where several models share the study, of the one with the most trials.
     """
     if isinstance(space, Contest):
-        tried = Counter(str(record.config[MODEL]) for record in records if record.rungs)
-        if not tried:
+        model, own = most_tried(records, "")
+        if not own:
             return {}
-        most = tried.most_common(1)[0][0]
-        space = space.spaces[most]
-        own = [record for record in records if record.config[MODEL] == most]
+        space = space.spaces[model]
         records = [replace(record, config=without_model(record.config)) for record in own]
     study = optuna.create_study(directions=["minimize"] * len(objectives))
     for record in records:
@@ -54,6 +52,20 @@ def parameter_importances(
             objective.name: optuna.importance.get_param_importances(study, target=_value_at(i))
             for i, objective in enumerate(objectives)
         }
+
+
+def most_tried(records: Sequence[TrialRecord], only: str) -> tuple[str, list[TrialRecord]]:
+    """The model with the most trials that have scores, and these trials.
+
+    Parameters
+    ----------
+    only : str
+        The model where configs name none.
+    """
+    judged = [record for record in records if record.scores]
+    tried = Counter(model_in(record.config, only) for record in judged)
+    model = tried.most_common(1)[0][0] if tried else only
+    return model, [record for record in judged if model_in(record.config, only) == model]
 
 
 def _value_at(index: int) -> Callable[[FrozenTrial], float]:
