@@ -2,15 +2,21 @@
 
     python benchmarks/gpu_throughput.py [--data-dir DATA] [--quick]
 
-First table: windows per second of our training steps in float32 and under bf16 autocast, which is
-what training uses on CUDA, and of `NeuralForecast.fit` with its defaults on the same device; in
-turns, medians over rounds. Float32 is PyTorch's default, without TF32 in matrix products. The batch
-is the one that training chooses for the device.
+First table: windows per second of our training steps, in turns, medians over rounds. *bf16* is what
+training uses on CUDA: bf16 autocast, the gradients of a step captured as one CUDA graph. *float32*
+is the same without autocast, PyTorch's default without TF32 in matrix products; *eager* is bf16
+without a graph; *fit* is `NeuralForecast.fit` with its defaults on the same device (`--no-fit`
+leaves it out). The batch is the one that training chooses for the device. `--compile` adds what
+`torch.compile` makes of the eager step, and the seconds until its first step has ended.
 
-Second table: n small trials (N-HiTS, default config) in n processes on one device, all training at
+Second table: one full training of each model with its default config, anchor and transform, as a
+trial has it: its seconds and its loss on the stop split, scaled units, in both precisions.
+
+Third table: n small trials (N-HiTS, default config) in n processes on one device, all training at
 once, against the same trials one after the other. Every process has imported, built and warmed up
 before the clock starts, as workers have after their first trial. No CUDA MPS is needed; where it
-runs, it is used.
+runs, it is used. A graph leaves little of the device idle: where steps are captured, expect a gain
+of about 1.
 
 Without a CUDA device nothing is measured and the script ends well. --device cpu rehearses it.
 """
@@ -38,6 +44,7 @@ if TYPE_CHECKING:
     from paretocast.data.task import Task
     from paretocast.training import Training
 
+STEPS_BEFORE_CAPTURE = 3  # as in training/graph.py, which needs torch
 TRIAL_MODEL = "NHITS_Q"
 CONCURRENT = (1, 4, 16)
 GOAL, AIM = 4.0, 8.0
@@ -65,14 +72,39 @@ def wait_for(device_type: str) -> None:
         torch.cuda.synchronize()
 
 
-def run_steps(match: Match, *, in_float32: bool) -> Callable[[int], float]:
+def run_steps(
+    match: Match, *, in_float32: bool = False, captures: bool = True
+) -> Callable[[int], float]:
     """Seconds per step of our training, in the precision of the device or in float32."""
     from library_match import InFloat32
 
     training = match.start_ours()
+    training.captures &= captures
     if in_float32:
         training.model = InFloat32(training.model)
-    return lambda n_steps: clocked_steps(training, n_steps) / n_steps
+
+    def run(n_steps: int) -> float:
+        if training.step == 0:
+            clocked_steps(training, STEPS_BEFORE_CAPTURE + 1)
+        seconds = clocked_steps(training, n_steps) / n_steps
+        if captures and training.source.device.type == "cuda" and not training.captures:
+            raise RuntimeError(f"the steps of {match.setup.model} could not be captured")
+        return seconds
+
+    return run
+
+
+def run_compiled(match: Match) -> tuple[Callable[[int], float], float]:
+    """Seconds per step of the compiled model without a graph, and those until its first step."""
+    import torch
+
+    training = match.start_ours()
+    training.captures = False
+    started = time.perf_counter()
+    training.model = torch.compile(training.model)  # type: ignore[assignment]
+    clocked_steps(training, 2)
+    seconds = time.perf_counter() - started
+    return lambda n_steps: clocked_steps(training, n_steps) / n_steps, seconds
 
 
 def measure_precision(case: Case, task: Task, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -84,10 +116,15 @@ def measure_precision(case: Case, task: Task, arguments: argparse.Namespace) -> 
     match = make_match(task, case.model, config, device=arguments.device)
     accelerator = "gpu" if match.setup.source.device.type == "cuda" else "cpu"
     runs = {
+        "bf16": run_steps(match),
         "float32": run_steps(match, in_float32=True),
-        "bf16": run_steps(match, in_float32=False),
-        "fit": run_library(match, accelerator=accelerator),
+        "eager": run_steps(match, captures=False),
     }
+    compiling = None
+    if arguments.compile:
+        runs["compiled"], compiling = run_compiled(match)
+    if arguments.fit:
+        runs["fit"] = run_library(match, accelerator=accelerator)
     turns = {
         name: paced(run, seconds=arguments.seconds, fewest=1 if arguments.quick else 10)
         for name, run in runs.items()
@@ -103,9 +140,35 @@ def measure_precision(case: Case, task: Task, arguments: argparse.Namespace) -> 
         },
         **{
             f"{name}/bf16": median_ratio(measured[name], measured["bf16"])
-            for name in ("float32", "fit")
+            for name in runs
+            if name != "bf16"
         },
+        "seconds_to_compile": compiling,
         "rounds": measured,
+    }
+
+
+def measure_training(task: Task, model: str, device: str, *, in_float32: bool) -> dict[str, Any]:
+    """Seconds and stop-split loss of one full training with the default config."""
+    from library_match import InFloat32, config_with
+
+    from paretocast.settings import TuneSettings
+    from paretocast.training.setup import TrainingSetup, start_training
+
+    config = config_with(model)
+    setup = TrainingSetup.from_settings(TuneSettings(model=model, device=device), task)
+    training = start_training(setup.prepared(config), config, seed=1)
+    if in_float32:
+        training.model = InFloat32(training.model)
+    training.advance(training.recipe.steps)
+    return {
+        "model": model,
+        "precision": "float32" if in_float32 else "bf16",
+        "steps": training.step,
+        "seconds": training.fit_seconds,
+        "stop_loss": training.best_stop_loss,
+        "best_step": training.best_step,
+        "captured": training.captures,
     }
 
 
@@ -202,10 +265,13 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, default=None, help="heat; else the demo series")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--models", nargs="+", default=None, help="some of the models, first table")
+    parser.add_argument("--with-goal", action="store_true", help="only sizes with a goal on a CPU")
+    parser.add_argument("--no-fit", dest="fit", action="store_false", help="without the library")
+    parser.add_argument("--compile", action="store_true", help="torch.compile takes part")
     parser.add_argument("--rounds", type=int, default=5, help="of the first table")
     parser.add_argument("--seconds", type=float, default=2.0, help="of one turn, roughly")
-    parser.add_argument("--trial-steps", type=int, default=1000, help="of a trial, second table")
-    parser.add_argument("--trial-rounds", type=int, default=3, help="of the second table")
+    parser.add_argument("--trial-steps", type=int, default=1000, help="of a trial, third table")
+    parser.add_argument("--trial-rounds", type=int, default=3, help="of the third table")
     parser.add_argument(
         "--quick", action="store_true", help="one size of each model, 1 and 4 trials"
     )
@@ -217,7 +283,8 @@ def main() -> None:
     from library_match import load_task, silence_library
     from train_throughput import CASES, quick_cases
 
-    cases, counts = CASES, list(CONCURRENT)
+    cases = tuple(case for case in CASES if case.goal is not None or not arguments.with_goal)
+    counts = list(CONCURRENT)
     if arguments.quick:
         cases, counts = quick_cases(CASES), counts[:2]
         arguments.rounds, arguments.seconds = 1, 0.5
@@ -228,20 +295,26 @@ def main() -> None:
     sizes = {(case.model, case.size): case for case in cases}
     selected = [case for case in sizes.values() if not models or case.model in models]
     rows = [measure_precision(case, task, arguments) for case in selected]
+    names = list(rows[0]["windows_per_second"])
     print_table(
+        ["model", "size", "batch"]
+        + [f"{name} windows/s" for name in names]
+        + [f"{name}/bf16" for name in names[1:]]
+        + (["compiling s"] if arguments.compile else []),
         [
-            *("model", "size", "batch", "float32 windows/s", "bf16 windows/s", "fit windows/s"),
-            *("float32/bf16", "fit/bf16"),
-        ],
-        [
-            [
-                *(row[name] for name in ("model", "size", "batch_size")),
-                *row["windows_per_second"].values(),
-                *(row[f"{name}/bf16"] for name in ("float32", "fit")),
-            ]
+            [row["model"], row["size"], row["batch_size"], *row["windows_per_second"].values()]
+            + [row[f"{name}/bf16"] for name in names[1:]]
+            + ([row["seconds_to_compile"]] if arguments.compile else [])
             for row in rows
         ],
     )
+    full = [
+        measure_training(task, name, arguments.device, in_float32=in_float32)
+        for name in dict.fromkeys(case.model for case in selected)
+        for in_float32 in (False, True)
+    ]
+    columns = ["model", "precision", "steps", "seconds", "stop_loss", "best_step", "captured"]
+    print_table(columns, [[row[name] for name in columns] for row in full])
     trials = measure_concurrency(counts, arguments)
     print_table(
         ["trials at once", "seconds", "gain", "goal (aim)"],
@@ -255,7 +328,9 @@ def main() -> None:
             for n, value in trials["gains"].items()
         ],
     )
-    print_result({"precision": rows, "trials": trials, "dataset": task.series.name}, seed=1)
+    print_result(
+        {"precision": rows, "full": full, "trials": trials, "dataset": task.series.name}, seed=1
+    )
 
 
 if __name__ == "__main__":

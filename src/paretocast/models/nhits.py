@@ -103,6 +103,8 @@ def build_nhits(
 class _Block(nn.Module):
     """An MLP from pooled residual and covariates to backcast (B, L) and forecast (B, H, Q)."""
 
+    lines: Tensor  # forecasts (H) of knots that are 1 one after the other, (K, H)
+
     def __init__(
         self,
         shape: WindowShape,
@@ -130,6 +132,9 @@ class _Block(nn.Module):
         self.covariate_weight = nn.Parameter(of_covariates.clone())
         self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(n_layers))
         self.output = nn.Linear(width, shape.input_steps + shape.n_levels * n_knots)
+        unit_knots = torch.eye(n_knots, device="cpu").unsqueeze(0)
+        lines = F.interpolate(unit_knots, size=shape.horizon_steps, mode="linear").squeeze(0)
+        self.register_buffer("lines", lines.to(joint.weight.device), persistent=False)
 
     def forward(self, residual: Tensor, covariates: Tensor) -> tuple[Tensor, Tensor]:
         pooled = F.max_pool1d(
@@ -142,12 +147,16 @@ class _Block(nn.Module):
             x = dropped_out(F.relu(layer(x)), self.dropout, training=self.training)
         theta = self.output(x)
         backcast, knots = theta.tensor_split([self._shape.input_steps], dim=-1)
-        forecast = F.interpolate(
-            knots.reshape(len(knots), self._shape.n_levels, -1),
-            size=self._shape.horizon_steps,
-            mode="linear",
-        )
+        forecast = self._interpolated(knots.reshape(len(knots), self._shape.n_levels, -1))
         return backcast, forecast.transpose(1, 2)
+
+    def _interpolated(self, knots: Tensor) -> Tensor:
+        """Knots (B, Q, K) joined by lines over the horizon, (B, Q, H)."""
+        if knots.device.type == "cpu":
+            return F.interpolate(knots, size=self._shape.horizon_steps, mode="linear")
+        # CUDA's own kernel has one thread per step of the horizon, a hundred times slower.
+        with torch.autocast(knots.device.type, enabled=False):
+            return knots.float() @ self.lines
 
 
 def _pooled_steps(n_steps: int, pool_size: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from paretocast.errors import ForecastError, StoreError
 from paretocast.models.base import ShrunkModel
+from paretocast.training.graph import STEPS_BEFORE_CAPTURE, GradientGraph
 from paretocast.training.windows import EVALUATION_BATCH, WindowSource, pinball_loss, pinball_losses
 
 if TYPE_CHECKING:
@@ -82,7 +84,13 @@ class Recipe:
 
 
 class Training:
-    """Training of one model up to its budget of gradient steps."""
+    """Training of one model up to its budget of gradient steps.
+
+    Attributes
+    ----------
+    captures : bool
+        True where steps run as a CUDA graph; false on a CPU and where capturing has failed.
+    """
 
     def __init__(
         self,
@@ -104,6 +112,8 @@ class Training:
         self.best_stop_loss = math.inf
         self.stop_losses: list[tuple[int, float]] = []
         self.fit_seconds = 0.0
+        self.captures = source.device.type == "cuda"
+        self._graph: GradientGraph | None = None
         self._levels = torch.tensor(levels, dtype=torch.float32, device=source.device)
         self._train = torch.from_numpy(train_positions).to(source.device)
         self._stop = torch.from_numpy(stop_positions).to(source.device)
@@ -277,6 +287,35 @@ class Training:
     def _take_step(self) -> None:
         self.model.train()
         positions = self._next_positions()
+        if len(positions) < self.recipe.batch_size:  # fewer windows than a batch asks for
+            self.captures, self._graph = False, None
+        if self._graph is None and self.captures and self.step >= STEPS_BEFORE_CAPTURE:
+            self._capture(positions)
+        if self._graph is None:
+            self._compute_gradients(positions)
+        else:
+            self._graph.replay(positions)
+        self._optimizer.step()
+        self._schedule.step()
+        self.step += 1
+        if self.step - self._averaged_step == STEPS_PER_AVERAGING:
+            self._update_average()
+
+    def _capture(self, positions: torch.Tensor) -> None:
+        """Make a graph of what a step computes; go on without one where that fails."""
+
+        def compute(batch: torch.Tensor) -> None:
+            self._accumulate_gradients(batch)
+            self._clip_gradients()
+
+        self._optimizer.zero_grad(set_to_none=True)
+        try:
+            self._graph = GradientGraph(compute, positions)
+        except RuntimeError:
+            self.captures = False
+
+    def _compute_gradients(self, positions: torch.Tensor) -> None:
+        """Clipped gradients of a batch, kernel by kernel."""
         while True:
             self._optimizer.zero_grad(set_to_none=True)
             try:
@@ -286,11 +325,6 @@ class Training:
                 # torch.OutOfMemoryError is one; the CPU has none of its own.
                 self._halve_micro_batch(error)
         self._clip_gradients()
-        self._optimizer.step()
-        self._schedule.step()
-        self.step += 1
-        if self.step - self._averaged_step == STEPS_PER_AVERAGING:
-            self._update_average()
 
     def _clip_gradients(self) -> None:
         gradients = [weight.grad for weight in self.model.parameters() if weight.grad is not None]
@@ -383,7 +417,10 @@ class Training:
         for parameter, weight in zip(self.model.parameters(), weights, strict=True):
             parameter.data = weight
         try:
-            yield
+            with warnings.catch_warnings():
+                # Weights that lie apart cost a recurrent network of cuDNN one copy per call.
+                warnings.filterwarnings("ignore", "RNN module weights are not part of single")
+                yield
         finally:
             for parameter, weight in zip(self.model.parameters(), self._weights, strict=True):
                 parameter.data = weight
