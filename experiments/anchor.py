@@ -46,7 +46,7 @@ def compare(task: Task) -> list[Any]:
             )
         ]
         ratios.append(float(errors[0] / errors[1]))
-    return [anchor.model.form.label, seconds, *ratios]
+    return [anchor.model.label, seconds, *ratios]
 
 
 def main() -> None:

@@ -34,8 +34,8 @@ def train_windows(anchor: Anchor, task: Task) -> np.ndarray:
 
 
 def middle_of_a_fold(task: Task) -> int:
-    """A train position whose window and horizon lie in one fold."""
-    learned = anchor_of(task).model
+    """A train position whose window and horizon lie in one fold of every member."""
+    learned = anchor_of(task).model.members[0]
     middle = learned.first + 1.5 * (learned.last - learned.first) / N_FOLDS
     return int(24 * (middle // 24))
 

@@ -1,6 +1,6 @@
 """The anchor: a linear forecast of every window, which a model then has only to correct.
 
-It is the regression of `linear`, in the form that suits the series, with the spread of its errors.
+It is the regression of `linear`, in forms that suit the series, with the spread of its errors.
 Most of what a day-ahead forecast can know is linear, and a network takes thousands of steps to find
 what the normal equations give in a second; what it adds is the rest, and the spread. (Residual
 learning, as in Zhang 2003, Neurocomputing 50, 159-175.)
@@ -22,8 +22,8 @@ from paretocast.models.baselines.base import POOLED_STEPS
 from paretocast.models.linear import (
     FEWEST_WINDOWS,
     MOST_MISSING_SHARE,
-    LinearModel,
-    choose_form,
+    LinearMean,
+    choose_forms,
     fit_form,
     positions_near_issue,
 )
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 MONTHS = 12
 INFLATIONS = 0.5, 4.0  # beyond them the stop split is another series
 COMPARED_SHARE = 0.8  # of the errors: the largest ones say little about an 80 % interval
+FAR_BEHIND = (
+    1.25  # in cross-validated error: a mean with a form so much worse is worse than without
+)
 FEWEST_DAYS = 180  # of a train split, for an anchor that the settings leave to `auto`
 
 
@@ -85,8 +88,8 @@ class Anchor:
 
     Attributes
     ----------
-    model : LinearModel
-        The regression.
+    model : LinearMean
+        The regressions.
     positions : ndarray of shape (P,)
         Issue positions that it forecasts, ascending: those near the daily issue.
     points : ndarray of shape (T, H)
@@ -101,7 +104,7 @@ class Anchor:
         year.
     """
 
-    model: LinearModel
+    model: LinearMean
     positions: Positions
     points: NDArray[np.float32]
     spread: NDArray[np.float32]
@@ -117,7 +120,8 @@ class Anchor:
 def fit_anchor(task: Task, scaling: TargetScaling, options: LinearOptions | None = None) -> Anchor:
     """The anchor of a task, fitted on its train split.
 
-    Where its form is worse on the stop split than the reference ridge, it is that ridge.
+    It is the mean of the two regressions that suit the series and, unless that is far behind, the
+    reference ridge. Where the mean is worse on the stop split than that ridge, it is that ridge.
 
     Parameters
     ----------
@@ -131,31 +135,33 @@ def fit_anchor(task: Task, scaling: TargetScaling, options: LinearOptions | None
     """
     options = options or LinearOptions()
     table = LinearTable(task, scaling, options.lags)
-    model = choose_form(
+    model = choose_forms(
         table, options.blocks, share=options.share, penalty_factor=options.penalty_factor
     )
     if options == LinearOptions():
-        model = _better_on_stop(table, model)
+        reference = fit_form(table, REFERENCE)
+        if reference.error <= FAR_BEHIND * min(member.error for member in model.members):
+            model = LinearMean((*model.members, reference))
+        model = _better_on_stop(table, model, LinearMean((reference,)))
     return _with_spread(table, model)
 
 
 def refit_anchor(
     anchor: Anchor, task: Task, scaling: TargetScaling, *, until: int, share: float = 1.0
 ) -> Anchor:
-    """The anchor in the same form with weights learned from every window before a position.
+    """The anchor in the same forms with weights learned from every window before a position.
 
     The spread stays: nothing is held back to measure it on.
     """
-    form = anchor.model.form
-    table = LinearTable(task, scaling, form.lags)
-    model = fit_form(table, form, until=until, share=share)
+    table = LinearTable(task, scaling, anchor.model.lags)
+    forms = anchor.model.forms
+    model = LinearMean(tuple(fit_form(table, f, until=until, share=share) for f in forms))
     return replace(anchor, model=model, points=_points(table, model, anchor.positions))
 
 
-def _better_on_stop(table: LinearTable, model: LinearModel) -> LinearModel:
-    """The model, or the reference ridge where that has the lower error on the stop split."""
+def _better_on_stop(table: LinearTable, model: LinearMean, reference: LinearMean) -> LinearMean:
+    """The model, or the reference where that has the lower error on the stop split."""
     stop = table.task.issues["stop"]
-    reference = fit_form(table, REFERENCE)
     observed = table.scaling.scale(table.task.observed("stop"))
     errors = [np.abs(m.points(table, stop) - observed) for m in (model, reference)]
     if np.isnan(observed).all() or np.nanmean(errors[0]) <= np.nanmean(errors[1]):
@@ -163,13 +169,13 @@ def _better_on_stop(table: LinearTable, model: LinearModel) -> LinearModel:
     return reference
 
 
-def _with_spread(table: LinearTable, model: LinearModel) -> Anchor:
-    """A regression with its forecasts and the spread of its errors on the train split."""
+def _with_spread(table: LinearTable, model: LinearMean) -> Anchor:
+    """Regressions with their forecasts and the spread of their errors on the train split."""
     task = table.task
-    positions = positions_near_issue(task, model.form.history_steps)
+    positions = positions_near_issue(task, model.history_steps)
     points = _points(table, model, positions)
     months, stop = months_of(task), task.issues["stop"]
-    learned = positions[(positions >= model.first) & (positions <= model.last)]
+    learned = model.learned(positions)
     errors = _errors(table, points, learned)
     spread, size = _spread_by_month(task, errors, months[learned])
     stop_errors = _errors(table, points, stop)
@@ -178,7 +184,7 @@ def _with_spread(table: LinearTable, model: LinearModel) -> Anchor:
     return Anchor(model, positions, points, scaled, months, inflation)
 
 
-def _points(table: LinearTable, model: LinearModel, positions: Positions) -> NDArray[np.float32]:
+def _points(table: LinearTable, model: LinearMean, positions: Positions) -> NDArray[np.float32]:
     """Forecasts (T, H): of windows it has learned from by the regression without their fold."""
     points = np.zeros((len(table.target), table.task.shape.horizon_steps), dtype=np.float32)
     points[positions] = model.cross_fitted(table, positions)

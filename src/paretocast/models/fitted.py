@@ -67,9 +67,9 @@ class LinearForecaster(Baseline):
 
     def forecast(self, task: Task, positions: Positions) -> Floats:
         """Quantiles at issue positions, (N, H, Q)."""
-        form = self.anchor.model.form
-        check_history(positions, needed=form.history_steps, name="RIDGE")
-        points = self.anchor.model.points(LinearTable(task, self.scaling, form.lags), positions)
+        model = self.anchor.model
+        check_history(positions, needed=model.history_steps, name="RIDGE")
+        points = model.points(LinearTable(task, self.scaling, model.lags), positions)
         spread = self.anchor.spread[months_of(task)[positions]]
         quantiles = self.scaling.unscale(points[:, :, None] + spread)
         return np.asarray(np.sort(quantiles, axis=-1))

@@ -1,12 +1,12 @@
 """Linear regression of every step ahead on what is known at the issue: the ridge of the package.
 
-One regression serves three purposes: in its reference form it is the baseline `ridge`, in the form
-that suits a series it is the anchor that networks correct (`anchor`) and the model `RIDGE`. It
-learns from windows issued within a few hours of the daily issue: there a lag is nearly always the
-same hour of the day, so its coefficients know the shape of the day.
+In its reference form it is the baseline `ridge`; the mean of forms that suit a series is the anchor
+that networks correct (`anchor`) and the model `RIDGE`. It learns from windows issued within a few
+hours of the daily issue: there a lag is nearly always the same hour of the day, so its coefficients
+know the shape of the day.
 
-The form, which says what the regression sees and how strongly it is penalised, is chosen for each
-series by cross-validation on its train period: by the mean absolute error, at the hour of issue, on
+A form says what the regression sees and how strongly it is penalised. It is chosen for each series
+by cross-validation on its train period: by the mean absolute error, at the hour of issue, on
 fifths of the period that were left out. N windows, F columns, H steps; scaled units.
 """
 
@@ -58,6 +58,8 @@ class LinearModel:
         The same, learned without one fold of the windows.
     first, last : int
         Positions of the first and the last window that was learned from.
+    error : float
+        Cross-validated mean absolute error at the hour of issue.
     """
 
     form: LinearForm
@@ -66,6 +68,7 @@ class LinearModel:
     fold_weights: Floats
     first: int
     last: int
+    error: float
 
     def points(self, table: LinearTable, positions: Positions) -> Floats:
         """Forecasts at issue positions, (N, H), by the regression on all windows."""
@@ -88,6 +91,56 @@ class LinearModel:
         columns = table.columns(self.form, positions) - self.center
         points = columns @ weights[:-1] + weights[-1]
         return np.asarray(points + table.level(positions) if self.form.level else points)
+
+
+@dataclass(frozen=True)
+class LinearMean:
+    """The mean of regressions of different forms.
+
+    Which of several good forms is best changes from one part of a series to the next; the mean is
+    never the worst of them and mostly near the best.
+    """
+
+    members: tuple[LinearModel, ...]
+
+    @property
+    def forms(self) -> tuple[LinearForm, ...]:
+        """Forms of the members."""
+        return tuple(member.form for member in self.members)
+
+    @property
+    def label(self) -> str:
+        """The forms in a few words."""
+        labels = [form.label for form in self.forms]
+        return labels[0] if len(labels) == 1 else f"the mean of {', '.join(labels)}"
+
+    @property
+    def lags(self) -> int:
+        """Hours of history among the columns, alike in all members."""
+        return self.forms[0].lags
+
+    @property
+    def history_steps(self) -> int:
+        """Hours before an issue that the columns read."""
+        return max(form.history_steps for form in self.forms)
+
+    def learned(self, positions: Positions) -> Positions:
+        """Those of the positions that lie in the period which all members have learned from."""
+        first = max(member.first for member in self.members)
+        last = min(member.last for member in self.members)
+        return positions[(positions >= first) & (positions <= last)]
+
+    def points(self, table: LinearTable, positions: Positions) -> Floats:
+        """Forecasts at issue positions, (N, H), by the regressions on all windows."""
+        return self._mean([m.points(table, positions) for m in self.members])
+
+    def cross_fitted(self, table: LinearTable, positions: Positions) -> Floats:
+        """Forecasts at issue positions, (N, H); see `LinearModel.cross_fitted`."""
+        return self._mean([m.cross_fitted(table, positions) for m in self.members])
+
+    @staticmethod
+    def _mean(parts: list[Floats]) -> Floats:
+        return np.asarray(np.mean(parts, axis=0))
 
 
 @dataclass
@@ -124,10 +177,10 @@ class _Sums:
         squares, products = self.squares.sum(axis=0), self.products.sum(axis=0)
         return _solve(squares[np.ix_(kept, kept)], products[kept], penalty)
 
-    def error(self, kept: Positions, penalty: float, counted: NDArray[np.bool_]) -> float:
+    def error(self, kept: Positions, fold_weights: Floats, counted: NDArray[np.bool_]) -> float:
         """Mean absolute error of the counted windows, each by a fit without its fold."""
         total, number = 0.0, 0
-        for fold, weights in enumerate(self.fold_weights(kept, penalty)):
+        for fold, weights in enumerate(fold_weights):
             inside = counted & (self.folds == fold)
             errors = self.columns[np.ix_(inside, kept)] @ weights - self.outcomes[inside]
             total, number = total + float(np.abs(errors).sum()), number + errors.size
@@ -140,23 +193,44 @@ class _Fitter:
     def __init__(self, table: LinearTable, blocks: Sequence[str], positions: Positions) -> None:
         self.table, self.blocks, self.positions = table, tuple(blocks), positions
         self._sums: dict[bool, _Sums] = {}
+        self._errors: dict[LinearForm, float] = {}
         daily = daily_positions(table.task.series.index, table.task.shape)
         self._daily = np.isin(positions, daily)
 
-    def error(self, form: LinearForm) -> float:
+    def best(self, form: LinearForm) -> LinearForm:
+        """The form with the penalty, and without the blocks, that make its error the lowest."""
+        form = self._best_of([replace(form, penalty=penalty) for penalty in PENALTIES])
+        without = [
+            replace(form, blocks=tuple(name for name in form.blocks if name != dropped))
+            for dropped in ("weeks", "year")
+            if dropped in form.blocks
+        ]
+        form = self._best_of([form, *without])
+        near = np.abs(np.log(np.array(PENALTIES) / form.penalty)) < 1.3
+        return self._best_of([replace(form, penalty=p) for p in np.array(PENALTIES)[near].tolist()])
+
+    def _best_of(self, forms: Sequence[LinearForm]) -> LinearForm:
+        new = [form for form in forms if form not in self._errors]
+        self._errors.update({form: self._error(form) for form in new})
+        return min(forms, key=lambda form: self._errors[form])
+
+    def _error(self, form: LinearForm) -> float:
         """Cross-validated mean absolute error of a form at the hour of issue."""
-        return self.sums(form.level).error(self._kept(form), form.penalty, self._daily)
+        sums, kept = self.sums(form.level), self._kept(form)
+        return sums.error(kept, sums.fold_weights(kept, form.penalty), self._daily)
 
     def fit(self, form: LinearForm) -> LinearModel:
         """The regression of a form."""
         sums, kept = self.sums(form.level), self._kept(form)
+        fold_weights = sums.fold_weights(kept, form.penalty)
         return LinearModel(
             form=form,
             center=sums.center[kept[:-1]],
             weights=sums.weights(kept, form.penalty),
-            fold_weights=sums.fold_weights(kept, form.penalty),
+            fold_weights=fold_weights,
             first=int(self.positions[0]),
             last=int(self.positions[-1]),
+            error=sums.error(kept, fold_weights, self._daily),
         )
 
     def sums(self, level: bool) -> _Sums:  # noqa: FBT001  (the key of a cache)
@@ -191,7 +265,7 @@ class _Fitter:
 def fit_form(
     table: LinearTable, form: LinearForm, *, until: int | None = None, share: float = 1.0
 ) -> LinearModel:
-    """The regression of a given form; see `choose_form` for the parameters.
+    """The regression of a given form; see `choose_forms` for the parameters.
 
     Raises
     ------
@@ -202,18 +276,18 @@ def fit_form(
     return _Fitter(table, form.blocks, positions).fit(form)
 
 
-def choose_form(
+def choose_forms(
     table: LinearTable,
     blocks: Sequence[str] = FULL,
     *,
     until: int | None = None,
     share: float = 1.0,
     penalty_factor: float = 1.0,
-) -> LinearModel:
-    """The regression in the form that suits the series best.
+) -> LinearMean:
+    """The mean of two regressions, with and without last week's level, each in its best form.
 
-    The penalty is found with all blocks; then each of level, weeks and yearly terms is dropped or
-    added where that lowers the error, and the penalty is found again.
+    The penalty is found with all blocks; then each of weeks and yearly terms is dropped where that
+    lowers the error, and the penalty is found again.
 
     Parameters
     ----------
@@ -236,32 +310,14 @@ def choose_form(
     form = LinearForm(tuple(blocks), lags=table.lags)
     positions = windows_to_learn(task, form.history_steps, until=until, share=share)
     blocks = tuple(name for name in blocks if table.block(name, positions[:1]).size)
-    form = replace(form, blocks=blocks)
     years = (positions[-1] - positions[0]) / (DAYS_PER_YEAR * STEPS_PER_DAY)
     if years < YEARS_FOR_YEARLY_TERMS:
         blocks = tuple(name for name in blocks if name != "year")
-        form = replace(form, blocks=blocks)
     fitter = _Fitter(table, blocks, positions)
-    errors: dict[LinearForm, float] = {}
-
-    def best_of(forms: Sequence[LinearForm]) -> LinearForm:
-        errors.update({form: fitter.error(form) for form in forms if form not in errors})
-        return min(forms, key=lambda form: errors[form])
-
-    form = best_of([replace(form, penalty=penalty) for penalty in PENALTIES])
-    for _ in range(2):
-        before = form
-        without = [
-            replace(form, blocks=tuple(name for name in form.blocks if name != dropped))
-            for dropped in ("weeks", "year")
-            if dropped in form.blocks
-        ]
-        form = best_of([form, replace(form, level=not form.level), *without])
-        near = np.abs(np.log(np.array(PENALTIES) / form.penalty)) < 1.3
-        form = best_of([replace(form, penalty=p) for p in np.array(PENALTIES)[near].tolist()])
-        if form == before:
-            break
-    return fitter.fit(replace(form, penalty=form.penalty * penalty_factor))
+    chosen = [fitter.best(replace(form, blocks=blocks, level=level)) for level in (False, True)]
+    return LinearMean(
+        tuple(fitter.fit(replace(f, penalty=f.penalty * penalty_factor)) for f in chosen)
+    )
 
 
 def windows_to_learn(

@@ -232,7 +232,7 @@ def run_trial(
 def anchor_label(setup: TrainingSetup) -> str:
     """The linear forecast that a setup's models correct, in a few words; empty without one."""
     anchor = setup.source.anchor
-    return "" if anchor is None else anchor.model.form.label
+    return "" if anchor is None else anchor.model.label
 
 
 def _fit_at_once(setup: TrainingSetup, config: Config, *, number: int, seed: int) -> TrialRecord:
