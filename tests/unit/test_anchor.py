@@ -34,10 +34,14 @@ def train_windows(anchor: Anchor, task: Task) -> np.ndarray:
 
 
 def middle_of_a_fold(task: Task) -> int:
-    """A train position whose window and horizon lie in one fold of every member."""
-    learned = anchor_of(task).model.members[0]
-    middle = learned.first + 1.5 * (learned.last - learned.first) / N_FOLDS
-    return int(24 * (middle // 24))
+    """A train position whose window lies deep in one fold of every member."""
+    members = anchor_of(task).model.members
+    around = np.arange(-48, 49)
+    for position in range(members[0].first, members[0].last, 24):
+        folds = [(position + around - m.first) * N_FOLDS // (m.last + 1 - m.first) for m in members]
+        if all(len(set(fold.tolist())) == 1 for fold in folds):
+            return position
+    raise AssertionError("no position lies in one fold of all members")
 
 
 def test_a_guess_is_right_where_demand_repeats_itself() -> None:
