@@ -14,6 +14,8 @@ import numpy as np
 from paretocast.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from paretocast.data.task import Task
@@ -130,18 +132,46 @@ class ScaledArrays:
 def scale_task(task: Task, transform: Transform) -> tuple[ScaledArrays, TargetScaling]:
     """Scaled arrays of a task with scalers fitted on its train period."""
     scaling = fit_target_scaling(task.series.values[: task.train_stop], transform)
+    return scaled_arrays(task, scaling), scaling
+
+
+def scaled_arrays(task: Task, scaling: TargetScaling) -> ScaledArrays:
+    """Scaled arrays of a task in given units of the target."""
     filled, usable = task.filled
     history = np.where(usable, scaling.scale(filled), 0.0)
-    table = task.features.values
-    center = table[: task.train_stop].mean(axis=0)
-    spread = table[: task.train_stop].std(axis=0)
-    table = (table - center) / np.where(spread > 0.0, spread, 1.0)
+    table = standardised(task, task.features.names, task.features.values)
     ahead = np.array([role.known_ahead for role in task.features.roles], dtype=bool)
-    arrays = ScaledArrays(
+    return ScaledArrays(
         history=history.astype(np.float32),
         history_mask=usable.astype(np.float32),
         observed_mask=(~np.isnan(task.series.values)).astype(np.float32),
         past=table[:, ~ahead].astype(np.float32),
         known=table[:, ahead].astype(np.float32),
     )
-    return arrays, scaling
+
+
+def standardised(
+    task: Task, names: Sequence[str], columns: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Columns (T, F) with mean 0 and standard deviation 1, by the task's standards."""
+    center, spread = column_standards(task, names, columns)
+    return np.asarray((columns - center) / np.where(spread > 0.0, spread, 1.0))
+
+
+def column_standards(
+    task: Task, names: Sequence[str], columns: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of columns (T, F), both (F,): the task's, or of its train period.
+
+    Raises
+    ------
+    DataError
+        If the task brings standards, and none for a column.
+    """
+    if task.standards is None:
+        train = columns[: task.train_stop]
+        return train.mean(axis=0), train.std(axis=0)
+    if unknown := [name for name in names if name not in task.standards]:
+        raise DataError(f"no mean and deviation are stored for {', '.join(unknown)}")
+    pairs = np.array([task.standards[name] for name in names], dtype=np.float64).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1]

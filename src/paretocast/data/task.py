@@ -178,6 +178,9 @@ class Task:
         unless the test split is asked for.
     issues : mapping of str to ndarray
         Issue positions of the splits train (hourly), stop, tune, calibrate and test (daily).
+    standards : mapping of str to (float, float), optional
+        Mean and standard deviation by column that features are standardised with; those of the
+        train period without it. A deployed model brings its own.
     """
 
     series: Series
@@ -186,6 +189,7 @@ class Task:
     dates: SplitDates
     blocks: tuple[Block, ...]
     issues: Mapping[str, NDArray[np.intp]]
+    standards: Mapping[str, tuple[float, float]] | None = None
 
     @classmethod
     def from_settings(

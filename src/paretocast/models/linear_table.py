@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.data.features import temperature_of
+from paretocast.data.scaling import standardised
 from paretocast.data.series import STEPS_PER_DAY, Role
 from paretocast.data.task import STEPS_PER_WEEK
 from paretocast.models.baselines.base import scaled_target
@@ -32,6 +33,7 @@ N_WEEKS = 4  # whose same hours are averaged
 LONG_HORIZON, LONG_BLOCK = 48, 6
 # Heating and cooling start about there, °C (degree hours, as in VDI 4710 and EN ISO 15927-6).
 HEATING_BELOW, COOLING_ABOVE = 15.0, 22.0
+DEGREES = "heating_degrees", "cooling_degrees"
 DAYS_OFF = ("holiday", "school_holiday", "weekend")
 _OF_TARGET = ("lags", "weeks")  # blocks that a level is taken off
 
@@ -93,13 +95,7 @@ WEATHER_BLOCKS = ("weather", "weather_day", "weather_week", "degrees", "past_mea
 
 @dataclass(frozen=True)
 class LinearTable:
-    """Columns of the regression for the windows of a task, block by block.
-
-    Attributes
-    ----------
-    train_stop : int
-        Covariates are standardised on the hours before this position.
-    """
+    """Columns of the regression for the windows of a task, block by block."""
 
     task: Task
     scaling: TargetScaling
@@ -138,10 +134,12 @@ class LinearTable:
         year = np.array([name.startswith("year_") for name in names], dtype=np.bool_)
         weather = np.array([role is Role.FORECAST for role in known.roles], dtype=np.bool_)
         days_off = np.array([name in DAYS_OFF for name in names], dtype=np.bool_)
-        table = self._standardised(known.values)
-        past = self._standardised(self.task.features.past.values)
+        table = standardised(self.task, names, known.values)
+        past_features = self.task.features.past
+        past = standardised(self.task, past_features.names, past_features.values)
         forecast = table[:, weather]
-        degrees = self._standardised(_degree_hours(self.task))
+        degree_hours = degree_hours_of(self.task)
+        degrees = standardised(self.task, DEGREES[: degree_hours.shape[1]], degree_hours)
         middle = self.task.shape.horizon_steps // 2
         return {
             "lags": self._lags,
@@ -157,11 +155,6 @@ class LinearTable:
             "degrees": lambda at: np.hstack([self._ahead(degrees, at), _means_before(degrees, at)]),
             "past_means": lambda at: _means_before(past, at),
         }
-
-    def _standardised(self, columns: Floats) -> Floats:
-        train = columns[: self.task.train_stop]
-        spread = train.std(axis=0)
-        return np.asarray((columns - train.mean(axis=0)) / np.where(spread > 0.0, spread, 1.0))
 
     @cached_property
     def _weekday(self) -> Positions:
@@ -207,7 +200,7 @@ def _mean_before(columns: Floats, positions: Positions, n_hours: int) -> Floats:
     return np.asarray(columns[hours].mean(axis=1))
 
 
-def _degree_hours(task: Task) -> Floats:
+def degree_hours_of(task: Task) -> Floats:
     """Degrees below the heating and above the cooling limit, (T, 2); (T, 0) without temperature.
 
     Only of a temperature that is known ahead; the means of one that is not are in `past_means`.

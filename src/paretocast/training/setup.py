@@ -106,7 +106,7 @@ class TrainingSetup:
             training=settings.training,
             target_coverage=settings.target_coverage,
             scaling=scaling,
-            source=_window_source(task, arrays, anchor, device=device or settings.device),
+            source=window_source(task, arrays, anchor, device=device or settings.device),
             mase_scale=seasonal_scale(task.series.values[: task.train_stop], STEPS_PER_DAY),
             base_task=task,
             _anchors=anchors,
@@ -138,13 +138,13 @@ class TrainingSetup:
     def _see(self, data: DataChoice) -> TrainingSetup:
         """The setup whose networks see something else of the task."""
         transform = Transform(data.transform or self.training.transform)
-        task = _visible(self.base_task, data)
+        task = visible(self.base_task, data)
         setting = data.anchor or self.training.anchor
         scaling = train_scaling(task, transform)
         anchor = _anchor(task, scaling, setting, self._anchors, weather=data.weather)
-        task = _with_window(task, data)
+        task = _with_train_windows(with_window(task, data))
         arrays, _ = scale_task(task, transform)
-        source = _window_source(task, arrays, anchor, device=str(self.source.device))
+        source = window_source(task, arrays, anchor, device=str(self.source.device))
         return replace(self, task=task, scaling=scaling, source=source, data=data)
 
     @property
@@ -201,9 +201,9 @@ def learned_until(setup: TrainingSetup, until: int) -> TrainingSetup:
     source = setup.source
     if source.anchor is not None:
         arrays, _ = scale_task(task, setup.scaling.transform)
-        seen = _visible(setup.base_task, setup.data)
+        seen = visible(setup.base_task, setup.data)
         anchor = refit_anchor(source.anchor, seen, setup.scaling, until=until)
-        source = _window_source(later, arrays, anchor, device=str(source.device))
+        source = window_source(later, arrays, anchor, device=str(source.device))
     return replace(setup, task=later, source=source)
 
 
@@ -319,30 +319,30 @@ def _anchor(
     return fitted[key]
 
 
-def _visible(task: Task, data: DataChoice) -> Task:
+def visible(task: Task, data: DataChoice) -> Task:
     """The task with the covariates that a choice of data allows."""
     return task if data.weather else replace(task, features=task.features.calendar)
 
 
-def _with_window(task: Task, data: DataChoice) -> Task:
-    """The task with windows and features as a choice of data says."""
+def with_window(task: Task, data: DataChoice) -> Task:
+    """The task with the length of the window and the features that a choice of data says."""
     steps = data.input_steps or task.shape.input_steps
     features = task.features
     if data.weekly_lags:
         features = features.joined(weekly_lags(task.series, task.shape.horizon_steps))
-    train_stop = task.train_stop - task.shape.horizon_steps + 1
-    train = np.arange(steps, train_stop)
+    return replace(task, shape=replace(task.shape, input_steps=steps), features=features)
+
+
+def _with_train_windows(task: Task) -> Task:
+    """The task with the train issues that its window length leaves."""
+    steps = task.shape.input_steps
+    train = np.arange(steps, task.train_stop - task.shape.horizon_steps + 1)
     if not train.size:
         raise SettingsError(f"input_steps {steps} leaves no window in the train period")
-    return replace(
-        task,
-        shape=replace(task.shape, input_steps=steps),
-        features=features,
-        issues={**task.issues, "train": train},
-    )
+    return replace(task, issues={**task.issues, "train": train})
 
 
-def _window_source(
+def window_source(
     task: Task, arrays: ScaledArrays, anchor: Anchor | None, *, device: str
 ) -> WindowSource:
     return WindowSource(
