@@ -128,8 +128,7 @@ def train_schedules(
 ) -> Iterator[Trained]:
     """Forecasts of a config on tune, calibrate and the test split, a set for each schedule.
 
-    The first training is that of a trial. One in full on more hours repeats its schedule up to the
-    step that was best for it; nothing is held back to stop it. Schedules share trainings in full.
+    Schedules share trainings in full; see `train_first` and `train_until`.
 
     Parameters
     ----------
@@ -145,29 +144,22 @@ def train_schedules(
     if not MODELS[setup.model].is_network:
         yield from _fit_schedules(setup, config, schedules)
         return
-
-    def advanced(training: Training, to_step: int) -> Training:
-        training.advance(to_step, on_progress=on_progress, should_stop=should_stop)
-        return training
-
-    first = advanced(start_training(setup, config, seed=seed), setup.budget_steps)
+    first = train_first(setup, config, seed=seed, on_progress=on_progress, should_stop=should_stop)
 
     @cache
-    def in_full(until: int | None) -> _Model:
-        if until is None:
-            return _Model(setup, first)
-        later = _later_setup(setup, until)
-        return _Model(later, advanced(start_training(later, config, seed=seed), first.best_step))
+    def in_full(until: int | None) -> TrainedModel:
+        return train_until(
+            first, config, until, seed=seed, on_progress=on_progress, should_stop=should_stop
+        )
 
-    def learned_on(model: _Model, until: int | None) -> _Model:
+    def learned_on(model: TrainedModel, until: int | None) -> TrainedModel:
         later = setup if until is None else _later_setup(setup, until)
         weights = model.training.best_weights()
         training = continue_training(later, config, weights=weights, seed=seed)
-        return _Model(later, advanced(training, training.recipe.steps))
+        training.advance(training.recipe.steps, on_progress=on_progress, should_stop=should_stop)
+        return TrainedModel(later, training, first.share)
 
-    out_of_sample = {
-        split: in_full(None).forecast(setup.task.issues[split]) for split in OUT_OF_SAMPLE
-    }
+    out_of_sample = {split: first.forecast(setup.task.issues[split]) for split in OUT_OF_SAMPLE}
     for periods in schedules:
         model, parts, seconds = in_full(None), [], 0.0
         for period in periods:
@@ -177,8 +169,7 @@ def train_schedules(
                 seconds += time.perf_counter() - started
             else:
                 model = in_full(period.until)
-            # Later ones have learned from the stop split, which says how far to correct.
-            parts.append(model.forecast(period.positions, share=first.correction_share))
+            parts.append(model.forecast(period.positions))
         yield Trained({**out_of_sample, TEST: np.concatenate(parts)}, seconds)
 
 
@@ -207,17 +198,68 @@ def _fit_schedules(
 
 
 @dataclass(frozen=True)
-class _Model:
-    """A training that has ended, with the setup it learned from."""
+class TrainedModel:
+    """A training that has ended, with the setup it learned from.
+
+    Attributes
+    ----------
+    share : float
+        Of its correction of the anchor that is used, 0 to 1. A model that has learned from the
+        stop split has that of the first training, to which the split has said how far to correct.
+    """
 
     setup: TrainingSetup
     training: Training
+    share: float
 
-    def forecast(self, positions: Positions, *, share: float | None = None) -> Floats:
+    def forecast(self, positions: Positions) -> Floats:
         """Quantiles at issue positions, (N, H, Q), target units."""
-        with self.training.best_model(share) as model:
+        with self.training.best_model(self.share) as model:
             scaled = forecast_positions(model, self.setup.source, positions)
         return self.setup.scaling.unscale(scaled)
+
+
+def train_first(
+    setup: TrainingSetup,
+    config: Config,
+    *,
+    seed: int,
+    on_progress: Callable[[int, float], None] = lambda _step, _loss: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> TrainedModel:
+    """A network trained on the train split and stopped by the stop split, as a trial is.
+
+    Parameters
+    ----------
+    setup : TrainingSetup
+        Prepared for the config.
+    """
+    training = start_training(setup, config, seed=seed)
+    training.advance(setup.budget_steps, on_progress=on_progress, should_stop=should_stop)
+    return TrainedModel(setup, training, training.correction_share)
+
+
+def train_until(
+    first: TrainedModel,
+    config: Config,
+    until: int | None,
+    *,
+    seed: int,
+    on_progress: Callable[[int, float], None] = lambda _step, _loss: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> TrainedModel:
+    """The same network trained in full on every window that ends before a position.
+
+    It repeats the schedule up to the step that was best for the first training: nothing is held
+    back to stop it. `first` itself where `until` is None.
+    """
+    if until is None:
+        return first
+    setup = _later_setup(first.setup, until)
+    training = start_training(setup, config, seed=seed)
+    last_step = first.training.best_step
+    training.advance(last_step, on_progress=on_progress, should_stop=should_stop)
+    return TrainedModel(setup, training, first.share)
 
 
 def _later_setup(setup: TrainingSetup, until: int) -> TrainingSetup:

@@ -35,6 +35,21 @@ def examine_frame(
     The grid is None where the hours of the rows are not known. With an error among the findings it
     serves for further findings only.
     """
+    grid, findings = lay_frame(frame, spec, covariates=covariates)
+    if grid is not None:
+        findings = (*findings, *check_grid(grid, spec, covariates=covariates))
+    return grid, tuple(
+        sorted(findings, key=lambda f: ("error", "warning", "note").index(f.severity))
+    )
+
+
+def lay_frame(
+    frame: pd.DataFrame, spec: DatasetSpec, *, covariates: Sequence[str]
+) -> tuple[Grid | None, tuple[Finding, ...]]:
+    """Hourly grid of a table, None where the hours of the rows are not known, and what is wrong.
+
+    Columns, stamps, numbers and order are looked at, neither values nor periods.
+    """
     findings = _check_columns(frame, spec, covariates)
     if findings:
         return None, tuple(findings)
@@ -57,10 +72,7 @@ def examine_frame(
     grid = _lay_grid(
         index[rows], {name: values[rows] for name, values in columns.items()}, spec, covariates
     )
-    findings += check_grid(grid, spec, covariates=covariates)
-    return grid, tuple(
-        sorted(findings, key=lambda f: ("error", "warning", "note").index(f.severity))
-    )
+    return grid, tuple(findings)
 
 
 def parse_stamps(

@@ -80,6 +80,12 @@ def _hourly(frequency: str) -> str:
     return frequency
 
 
+def _hours(delay: str) -> str:
+    if re.fullmatch(r"\d{1,3}h", delay) is None:
+        raise ValueError("expected full hours such as 6h")
+    return delay
+
+
 Stamp = Annotated[pd.Timestamp, BeforeValidator(_read_stamp)]
 Zone = Annotated[str, AfterValidator(_known_zone)]
 Country = Annotated[str, AfterValidator(_known_country)]
@@ -183,6 +189,9 @@ class DatasetSpec(ClosedModel):
         Zone of time stamps that carry none. Stamps with an offset need none.
     use_from, use_to : Timestamp or None
         First and last used hour, both included; the file's own without them.
+    available_after : str
+        Delay until a value of the target can be read, such as "6h". A deployed model reads none
+        that would not have been there.
     holiday_country : str or None
         ISO code that the `holidays` package knows.
     school_holidays : Path or None
@@ -199,6 +208,7 @@ class DatasetSpec(ClosedModel):
     frequency: Annotated[str, AfterValidator(_hourly)] = "1h"
     use_from: Stamp | None = None
     use_to: Stamp | None = None
+    available_after: Annotated[str, AfterValidator(_hours)] = "0h"
     holiday_country: Country | None = None
     school_holidays: Path | None = None
     covariates: dict[Name, CovariateSpec] = Field(default_factory=dict)

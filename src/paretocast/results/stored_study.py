@@ -228,7 +228,7 @@ class StoredStudy:
         if data_dir not in self._tasks:
             settings = self.settings
             dataset = load_dataset(
-                self._dataset(data_dir),
+                self.dataset_path(data_dir),
                 data_dir=data_dir or settings.data_dir,
                 covariates=settings.covariates,
             )
@@ -237,7 +237,7 @@ class StoredStudy:
             self._tasks[data_dir] = task
         return self._tasks[data_dir]
 
-    def _dataset(self, data_dir: Path | None) -> str:
+    def dataset_path(self, data_dir: Path | None) -> str:
         """Name or TOML file of the data set; a file in a given folder precedes the old path."""
         name = self.settings.dataset
         file = own_file(name)

@@ -345,6 +345,7 @@ def _with_train_windows(task: Task) -> Task:
 def window_source(
     task: Task, arrays: ScaledArrays, anchor: Anchor | None, *, device: str
 ) -> WindowSource:
+    """The windows of a task on a device."""
     return WindowSource(
         arrays,
         input_steps=task.shape.input_steps,

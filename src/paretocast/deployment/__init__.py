@@ -1,0 +1,1 @@
+"""From a study to tomorrow's forecast: bundles, their journal, monitoring and retraining."""

@@ -1,0 +1,524 @@
+"""From a finished study to a bundle: the recommended method is fitted once more and written.
+
+The models are trained as the trials were, on the train split, or with a refit on every hour up to a
+date. Calibrators are fitted on the calibrate split, which none of the models of the train split
+has seen: one for each rung of degradation.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pandas as pd
+import tomli_w
+from safetensors.numpy import save as save_tensors
+
+from paretocast.benchmarking.configs import TrainedConfig
+from paretocast.benchmarking.retraining import train_first, train_until
+from paretocast.calibration import choose_by_name
+from paretocast.calibration.ensemble import ENSEMBLE, average_levels
+from paretocast.data import load_dataset
+from paretocast.data.features import build_features, weekly_lags
+from paretocast.data.reading import choose_covariates
+from paretocast.data.scaling import column_standards
+from paretocast.data.spec import find_spec
+from paretocast.data.task import Task, installed_versions, plan_task, position_after
+from paretocast.deployment.bundle import (
+    CALIBRATORS,
+    CLIMATOLOGY,
+    DATASET,
+    FALLBACK,
+    FULL,
+    GOLDEN,
+    MANIFEST,
+    NAME_LENGTH,
+    NO_WEATHER,
+    SCHEMA_VERSION,
+    Bundle,
+    load_bundle,
+    load_contract,
+    write_sums,
+)
+from paretocast.deployment.card import write_card
+from paretocast.deployment.climatology import forecast_climatology
+from paretocast.deployment.inputs import LiveInputs
+from paretocast.deployment.members import (
+    BoostedMember,
+    LinearMember,
+    Member,
+    NetworkMember,
+    RidgeMember,
+)
+from paretocast.errors import SettingsError, StoreError
+from paretocast.models.base import imported
+from paretocast.models.baselines.catalogue import fit_baseline
+from paretocast.models.baselines.ridge import Ridge
+from paretocast.models.fitted import BoostedForecaster, LinearForecaster
+from paretocast.models.linear_table import DEGREES, degree_hours_of
+from paretocast.results.groups import forecast_of
+from paretocast.search.models import MODELS
+from paretocast.search.recipe import OFF
+from paretocast.search.space import model_in, without_model
+from paretocast.training.setup import TrainingSetup
+from paretocast.workspace import files
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from paretocast.calibration import CalibratorSelection
+    from paretocast.results.stored_study import StoredStudy
+
+    Floats = NDArray[np.float64]
+
+RIDGE = "ridge"
+N_GOLDEN = 3
+GOLDEN_LIKE_TRAINED = 1e-3  # of the width, between a forecast in a batch and a live one
+# A hole at the start of the window is filled from what lies before it.
+MARGIN_STEPS = 336 + 72
+CLIMATOLOGY_STEPS = 8 * 168
+
+
+class Observer(Protocol):
+    """Receiver of the progress of a deployment."""
+
+    def began(self, what: str) -> None:
+        """A step begins."""
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A model of a bundle, ready to be written.
+
+    Attributes
+    ----------
+    member : Member
+        Of the model that will forecast.
+    calibrate : ndarray of shape (N, H, Q)
+        Its forecasts of the calibrate split by the model of the train split.
+    trained : str
+        What it is, for people.
+    """
+
+    member: Member
+    weight: float
+    calibrate: Floats
+    trained: str
+
+
+@dataclass(frozen=True)
+class BundlePlan:
+    """What is deployed.
+
+    Attributes
+    ----------
+    method : str
+        "ensemble", "trial N" or "ridge".
+    configs : tuple of (TrainedConfig, weight)
+        Empty for the ridge.
+    until : Timestamp or None
+        Last hour that the models learn from; None for the train split alone.
+    """
+
+    study: StoredStudy
+    method: str
+    configs: tuple[tuple[TrainedConfig, float], ...]
+    calibrator: str
+    until: pd.Timestamp | None
+    task: Task
+    device: str
+
+
+def plan_bundle(
+    study: StoredStudy,
+    *,
+    method: str | None = None,
+    calibrator: str = "auto",
+    refit: bool = False,
+    refit_until: pd.Timestamp | None = None,
+    data_dir: Path | None = None,
+    device: str = "cpu",
+) -> BundlePlan:
+    """The method, its configs and the task.
+
+    Parameters
+    ----------
+    method : str, optional
+        "ensemble", "trial N" or "ridge"; what the study recommends without it.
+    refit : bool
+        Learn from every hour of the data, or up to `refit_until`.
+
+    Raises
+    ------
+    SettingsError
+        If the study has no such method.
+    """
+    choice = study.result.get("choice") or {}
+    method = method or str(choice.get("method", f"trial {study.chosen_number}"))
+    configs = _configs(study, method, choice)
+    task = study.task(data_dir)
+    until = refit_until
+    if refit or refit_until is not None:
+        task = _whole_task(study, data_dir)
+        until = refit_until or pd.Timestamp(task.series.index[-1])
+    return BundlePlan(study, method, configs, calibrator, until, task, device)
+
+
+def _configs(
+    study: StoredStudy, method: str, choice: dict[str, Any]
+) -> tuple[tuple[TrainedConfig, float], ...]:
+    if method == RIDGE:
+        return ()
+    if method == ENSEMBLE:
+        members = [(int(m["trial"]), float(m["weight"])) for m in choice.get("members", ())]
+        if not members:
+            raise SettingsError(
+                f"{study.run.study_name} has no average of trials; name one with --trial"
+            )
+        return tuple((_config(study, number), weight) for number, weight in members)
+    if method.startswith("trial "):
+        return ((_config(study, int(method.removeprefix("trial "))), 1.0),)
+    raise SettingsError(
+        f"{study.run.study_name} recommends {method}, which is a reference and has no weights; "
+        "deploy the ridge with --method ridge, or a trial with --trial N"
+    )
+
+
+def _config(study: StoredStudy, number: int) -> TrainedConfig:
+    config = study.record(number).config
+    model = model_in(config, study.run.model)
+    return TrainedConfig(model, without_model(config), study.settings.seed, number)
+
+
+def _whole_task(study: StoredStudy, data_dir: Path | None) -> Task:
+    """The task of a study with every hour that the data hold now."""
+    planned = study.task(data_dir)
+    settings = study.settings
+    dataset = load_dataset(
+        study.dataset_path(data_dir),
+        data_dir=data_dir or settings.data_dir,
+        covariates=settings.covariates,
+    )
+    last = pd.Timestamp(dataset.series.index[-1])
+    return plan_task(
+        dataset.series,
+        replace(planned.dates, test_to=last),
+        shape=settings.task.shape(),
+        feature_groups=settings.task.features,
+        with_test=True,
+    )
+
+
+def build_bundle(plan: BundlePlan, bundles: Path, *, observer: Observer) -> Bundle:
+    """Fit, calibrate and write a bundle; the folder gets the hash of its content as its name.
+
+    Parameters
+    ----------
+    bundles : Path
+        Folder of the bundles.
+
+    Raises
+    ------
+    StoreError
+        If a live forecast differs from that of the trained model, which would be a defect.
+    """
+    models = _Models(plan, observer)
+    deployed = models.deployed()
+    fallback = models.fallback()
+    folder = bundles / f".new-{uuid.uuid4().hex}"
+    files.create_folder(folder)
+    try:
+        _write(plan, deployed, fallback, folder, observer)
+        digest = write_sums(folder)
+        final = bundles / digest[:NAME_LENGTH]
+        if final.exists():
+            shutil.rmtree(folder)
+        else:
+            folder.rename(final)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return load_bundle(final)
+
+
+@dataclass(frozen=True)
+class _Models:
+    """The models of a plan, fitted."""
+
+    plan: BundlePlan
+    observer: Observer
+
+    @cached_property
+    def until(self) -> int | None:
+        """Position after the last hour that the models learn from."""
+        if self.plan.until is None:
+            return None
+        return position_after(self.plan.task.series.index, self.plan.until)
+
+    def deployed(self) -> list[Deployed]:
+        """The models whose quantiles are averaged."""
+        if not self.plan.configs:
+            return [self._ridge()]
+        return [self._fit(config, weight) for config, weight in self.plan.configs]
+
+    def fallback(self) -> Deployed:
+        """The ridge that sees no covariate."""
+        self.observer.began("ridge without weather")
+        config = {**MODELS["RIDGE"].default, "weather": OFF}
+        return self._fitted("RIDGE", config, 1.0, "RIDGE without weather")
+
+    def _ridge(self) -> Deployed:
+        self.observer.began(RIDGE)
+        task = self.plan.task
+        fitted = fit_baseline(RIDGE, task)
+        later = fitted if self.until is None else fit_baseline(RIDGE, task, until=self.until)
+        if not isinstance(later, Ridge):
+            raise StoreError(f"the baseline {RIDGE} is a {type(later).__name__}, expected Ridge")
+        calibrate = fitted.forecast(task, task.issues["calibrate"])
+        return Deployed(RidgeMember(later), 1.0, calibrate, RIDGE)
+
+    def _fit(self, trained: TrainedConfig, weight: float) -> Deployed:
+        what = f"trial {trained.number} {trained.model}"
+        self.observer.began(what)
+        if not MODELS[trained.model].is_network:
+            return self._fitted(trained.model, trained.config, weight, what)
+        settings = self.plan.study.settings.model_copy(update={"model": trained.model})
+        setup = TrainingSetup.from_settings(settings, self.plan.task, device=self.plan.device)
+        setup = setup.prepared(trained.config)
+        first = train_first(setup, trained.config, seed=trained.seed(0))
+        final = train_until(first, trained.config, self.until, seed=trained.seed(0))
+        calibrate = first.forecast(setup.task.issues["calibrate"])
+        return Deployed(NetworkMember.of(final, trained.config), weight, calibrate, what)
+
+    def _fitted(self, model: str, config: dict[str, Any], weight: float, what: str) -> Deployed:
+        task, fit = self.plan.task, imported(MODELS[model].fit)
+        first = fit(task, config, None)
+        final = first if self.until is None else fit(task, config, self.until)
+        calibrate = first.forecast(task, task.issues["calibrate"])
+        if isinstance(final, LinearForecaster):
+            return Deployed(LinearMember(final), weight, calibrate, what)
+        if isinstance(final, BoostedForecaster):
+            return Deployed(BoostedMember(final), weight, calibrate, what)
+        raise SettingsError(
+            f"{model} is fitted as a {type(final).__name__}, which a bundle cannot hold; deploy "
+            "another trial with --trial N"
+        )
+
+
+def _write(
+    plan: BundlePlan,
+    deployed: Sequence[Deployed],
+    fallback: Deployed,
+    folder: Path,
+    observer: Observer,
+) -> None:
+    """Write all files of a bundle but its checksums."""
+    task, study = plan.task, plan.study
+    observer.began("calibrators")
+    members = [
+        _write_member(folder, f"member_{i}", d) | {"weight": d.weight, "trained": d.trained}
+        for i, d in enumerate(deployed)
+    ]
+    last = _write_member(folder, FALLBACK, fallback)
+    _write_dataset(study, folder)
+    raw = average_levels([d.calibrate for d in deployed], [d.weight for d in deployed])
+    choices = {
+        FULL: _choose(plan, raw),
+        NO_WEATHER: _choose(plan, fallback.calibrate),
+        CLIMATOLOGY: _choose(plan, _climatology(task)),
+    }
+    files.save_json(
+        folder / CALIBRATORS,
+        {rung: choice.calibrator.as_json() for rung, choice in choices.items()},
+    )
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "series": task.series.name,
+        "unit": task.series.unit,
+        "method": plan.method,
+        "study": study.run.study_name,
+        "target_coverage": study.settings.target_coverage,
+        "lower_bound": task.lower_bound,
+        "members": members,
+        FALLBACK: last,
+        "calibrators": {
+            rung: {"name": choice.calibrator.name, "reason": choice.reason}
+            for rung, choice in choices.items()
+        },
+        "learned_until": (plan.until or task.dates.train_to).isoformat(),
+        "refit": plan.until is not None,
+        "task": study.task_manifest,
+        "scores": _scores(study),
+        "assumptions": list(task.assumptions),
+        "versions": installed_versions(),
+        "input": _contract_json(plan, [*deployed, fallback]),
+    }
+    files.save_json(folder / MANIFEST, manifest)
+    constraints = [f"{name}=={version}" for name, version in installed_versions().items()]
+    files.save_text(folder / "constraints.txt", "\n".join(constraints) + "\n")
+    observer.began("golden windows")
+    _write_golden(plan, raw, folder)
+    write_card(folder, manifest)
+
+
+def _choose(plan: BundlePlan, raw: Floats) -> CalibratorSelection:
+    forecast = forecast_of(plan.task, "calibrate", raw)
+    coverage = plan.study.settings.target_coverage
+    return choose_by_name(forecast, plan.calibrator, coverage=coverage)
+
+
+def _write_member(folder: Path, name: str, deployed: Deployed) -> dict[str, Any]:
+    """Write the arrays of a member and describe it."""
+    member = deployed.member
+    file = f"{name}.safetensors"
+    arrays = {key: np.ascontiguousarray(array) for key, array in member.arrays().items()}
+    files.save_bytes(folder / file, save_tensors(arrays))
+    return {"kind": member.kind, "file": file, **member.as_json()}
+
+
+def _write_dataset(study: StoredStudy, folder: Path) -> None:
+    """Write the description of the data set; its files are named without their folders."""
+    spec = find_spec(study.settings.dataset)
+    content = spec.model_dump(mode="json", exclude_none=True)
+    for key in ("path", "school_holidays"):
+        if getattr(spec, key) is not None:
+            content[key] = getattr(spec, key).name
+    for stamp in ("use_from", "use_to"):
+        if getattr(spec, stamp) is not None:
+            content[stamp] = getattr(spec, stamp).isoformat()
+    content["splits"] = {
+        key: value.isoformat() if isinstance(value, pd.Timestamp) else value
+        for key, value in spec.splits
+        if value is not None
+    }
+    files.save_text(folder / DATASET, tomli_w.dumps(content))
+
+
+def _climatology(task: Task) -> Floats:
+    steps, levels = task.shape.horizon_steps, task.shape.levels
+    return np.array(
+        [
+            forecast_climatology(task.series, position, horizon_steps=steps, levels=levels)
+            for position in task.issues["calibrate"].tolist()
+        ]
+    )
+
+
+def _contract_json(plan: BundlePlan, deployed: Sequence[Deployed]) -> dict[str, Any]:
+    """The inputs that the models need, as the manifest holds them."""
+    task, settings = plan.task, plan.study.settings
+    spec = find_spec(settings.dataset)
+    train = slice(0, task.train_stop)
+    history = max(d.member.history_steps for d in deployed)
+    declared = choose_covariates(spec, settings.covariates)
+    columns = [
+        {
+            "name": covariate.name,
+            "declared": name,
+            "role": str(covariate.role),
+            "unit": covariate.unit,
+            "low": float(np.nanmin(covariate.values[train])),
+            "high": float(np.nanmax(covariate.values[train])),
+        }
+        for name, covariate in zip(declared, task.series.covariates, strict=True)
+    ]
+    shape = {**asdict(task.shape), "levels": list(task.shape.levels)}
+    groups = settings.task.features
+    return {
+        "calendar": task.manifest()["calendar"],
+        "columns": columns,
+        "shape": shape,
+        "feature_groups": None if groups is None else list(groups),
+        "history_steps": max(history + MARGIN_STEPS, CLIMATOLOGY_STEPS),
+        "window_steps": task.shape.input_steps,
+        "low": float(np.nanmin(task.series.values[train])),
+        "high": float(np.nanmax(task.series.values[train])),
+        "delay_hours": int(spec.available_after.removesuffix("h")),
+        "standards": _standards(task),
+    }
+
+
+def _standards(task: Task) -> dict[str, list[float]]:
+    """Mean and deviation of every column that a member standardises."""
+    lagged = task.features.joined(weekly_lags(task.series, task.shape.horizon_steps))
+    calendar = build_features(task.series, groups=("calendar",))
+    degrees = degree_hours_of(task)
+    standards = {}
+    for names, columns in (
+        (calendar.names, calendar.values),
+        (lagged.names, lagged.values),
+        # In these arrays the ridge and the trees have them: another order of the sum changes the
+        # last digit, and a tree may then turn elsewhere.
+        *((part.names, part.values) for part in (task.features.known, task.features.past)),
+        (DEGREES[: degrees.shape[1]], degrees),
+    ):
+        centers, spreads = column_standards(task, names, columns)
+        standards |= {
+            name: [float(center), float(spread)]
+            for name, center, spread in zip(names, centers, spreads, strict=True)
+        }
+    return standards
+
+
+def _scores(study: StoredStudy) -> dict[str, Any]:
+    """Scores of the validation, as the study has them."""
+    result = study.result
+    return {
+        "validation": result["validation_metrics"],
+        "references": result["references"],
+        "calibrate_pinball": (result.get("choice") or {}).get("pinball_on_calibrate"),
+    }
+
+
+def _write_golden(plan: BundlePlan, raw: Floats, folder: Path) -> None:
+    """Write windows with their forecasts, made from the files; refuse if training forecasts others.
+
+    The windows are of the calibrate split. With a refit the models are others than those whose
+    forecasts are at hand, and there is nothing to compare with.
+    """
+    task = plan.task
+    bundle = Bundle(folder, files.load_json(folder / MANIFEST), "")
+    contract = load_contract(bundle.manifest["input"], folder / DATASET)
+    columns = {contract.spec.target: task.series.values}
+    columns |= {covariate.name: covariate.values for covariate in task.series.covariates}
+    inputs = LiveInputs(contract, pd.DataFrame(columns, index=task.series.index), None, None)
+    issues = task.issues["calibrate"]
+    fits = np.flatnonzero(issues >= contract.history_steps)
+    if not fits.size:
+        raise StoreError(
+            f"no calibrate issue has the {contract.history_steps} hours of history that the "
+            "models read; deploy a trial with a shorter window"
+        )
+    chosen = fits[np.linspace(0, len(fits) - 1, N_GOLDEN).astype(int)]
+    windows = [inputs.cut(pd.Timestamp(task.series.index[issues[i]])) for i in chosen]
+    forecasts = [bundle.raw_forecast(window) for window in windows]
+    if plan.until is None:
+        for i, (rung, live, flags) in zip(chosen, forecasts, strict=True):
+            _compare_with_training(live, raw[i], rung, flags)
+    files.save_arrays(
+        folder / GOLDEN,
+        {
+            "issues": np.array([int(w.issue_time.timestamp()) // 3600 for w in windows]),
+            "target": np.array([w.series.values for w in windows]),
+            "covariates": np.array([[c.values for c in w.series.covariates] for w in windows]),
+            "raw": np.array([live for _, live, _ in forecasts]),
+        },
+    )
+
+
+def _compare_with_training(live: Floats, trained: Floats, rung: str, flags: Sequence[str]) -> None:
+    width = float(np.mean(trained[:, -1] - trained[:, 0])) or 1.0
+    difference = float(np.abs(live - trained).max()) / width
+    if rung == FULL and difference > GOLDEN_LIKE_TRAINED:
+        raise StoreError(
+            f"the bundle forecasts a window of the calibrate split differently from the trained "
+            f"model, by {difference:.2g} of its width ({', '.join(flags) or 'no flag'}); nothing "
+            "was deployed"
+        )

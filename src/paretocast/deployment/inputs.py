@@ -1,0 +1,416 @@
+"""What a bundle needs to be given, and how it is cut: by what was available at the issue.
+
+The target before the issue, covariates up to the issue or beyond it by their role. Nothing later
+than the issue reaches a forecast except covariates that are known ahead, and of weather runs only
+those issued by then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from paretocast.data.features import build_features
+from paretocast.data.parsing import HOUR, lay_frame, parse_stamps
+from paretocast.data.series import Calendar, Covariate, Series, SplitDates
+from paretocast.data.task import Task, TaskShape
+from paretocast.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from paretocast.data.spec import DatasetSpec
+
+    Floats = NDArray[np.float64]
+
+ISSUED_COLUMN = "issued_at"
+AVAILABLE_COLUMN = "available_at"
+OLDEST_RUN_HOURS = 24  # older weather is no weather
+MOST_MISSING_SHARE = 0.1  # of the input window
+LONGEST_HOLE_HOURS = 6  # filled as in training
+FLAT_HOURS = 12
+
+
+@dataclass(frozen=True)
+class InputColumn:
+    """A covariate that a bundle needs.
+
+    Attributes
+    ----------
+    name : str
+        As the series calls it.
+    declared : str
+        As the data set calls it.
+    low, high : float
+        Range seen in the train period, in its unit.
+    """
+
+    name: str
+    declared: str
+    role: str
+    unit: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class InputContract:
+    """Columns, hours and ranges that a bundle was made for.
+
+    Attributes
+    ----------
+    history_steps : int
+        Hours before the issue that are read.
+    window_steps : int
+        Of them, those that the models look at hour by hour.
+    low, high : float
+        Range of the target in the train period.
+    delay_hours : int
+        Hours after which a value of the target is available.
+    standards : mapping of str to (float, float)
+        Mean and deviation of every feature column.
+    """
+
+    spec: DatasetSpec
+    calendar: Calendar
+    columns: tuple[InputColumn, ...]
+    shape: TaskShape
+    feature_groups: tuple[str, ...] | None
+    history_steps: int
+    window_steps: int
+    low: float
+    high: float
+    delay_hours: int
+    standards: Mapping[str, tuple[float, float]]
+
+    @property
+    def weather(self) -> tuple[InputColumn, ...]:
+        """Covariates that must be given for the horizon."""
+        return tuple(column for column in self.columns if column.role == "forecast")
+
+    def read(self, history: pd.DataFrame, weather: pd.DataFrame | None = None) -> LiveInputs:
+        """The rows of a user's tables on the hourly grid.
+
+        Parameters
+        ----------
+        history : DataFrame
+            Columns as the data set declares them, or a time index; rows after the issue may follow.
+            A column `available_at` says when a row was there.
+        weather : DataFrame, optional
+            The time column and covariates; a column `issued_at` tells runs apart.
+
+        Raises
+        ------
+        DataError
+            With everything that keeps the tables from being read.
+        """
+        history = self._with_time(history)
+        declared = [column.declared for column in self.columns]
+        there = [d for d in declared if self.spec.column_of(d) in history.columns]
+        if weather is None and (missing := sorted(set(declared) - set(there))):
+            named = ", ".join(self.spec.column_of(d) for d in missing)
+            raise DataError(
+                f"the data have no column {named}; the model needs it. Give it, or a weather table "
+                "with it"
+            )
+        values = self._laid(history, there, "data")
+        available = None
+        if AVAILABLE_COLUMN in history.columns:
+            available = self._available(history, values.index)
+        runs = None if weather is None else self._runs(self._with_time(weather))
+        return LiveInputs(self, values, available, runs)
+
+    def _with_time(self, frame: pd.DataFrame) -> pd.DataFrame:
+        column = self.spec.time_column
+        if column in frame.columns or not isinstance(frame.index, pd.DatetimeIndex):
+            return frame
+        return frame.rename_axis(column).reset_index()
+
+    def _laid(self, frame: pd.DataFrame, declared: list[str], what: str) -> pd.DataFrame:
+        """Target and covariates by their names in the series, on the hourly grid."""
+        grid, findings = lay_frame(frame, self.spec, covariates=declared)
+        errors = [finding for finding in findings if finding.severity == "error"]
+        if errors or grid is None:
+            listed = "\n".join(f"  {error}" for error in errors)
+            raise DataError(f"the {what} cannot be used:\n{listed}")
+        columns = {self.spec.target: grid.target, **{c.name: c.values for c in grid.covariates}}
+        return pd.DataFrame(columns, index=grid.index)
+
+    def _available(self, frame: pd.DataFrame, index: pd.DatetimeIndex) -> pd.Series[Any]:
+        """Time from which on the row of each hour was there; NaT where the row says nothing."""
+        stamps, _ = parse_stamps(frame[self.spec.time_column], self.spec)
+        arrived = pd.to_datetime(frame[AVAILABLE_COLUMN], errors="coerce", utc=True)
+        series = pd.Series(arrived.to_numpy(), index=stamps)
+        return series[~series.index.duplicated()].reindex(index).dt.tz_localize("UTC")
+
+    def _runs(self, frame: pd.DataFrame) -> WeatherRuns:
+        names = {column.declared: column for column in self.columns if column.role != "calendar"}
+        declared = [d for d in names if self.spec.column_of(d) in frame.columns]
+        if not declared:
+            wanted = ", ".join(self.spec.column_of(c.declared) for c in self.weather) or "none"
+            raise DataError(f"the weather table has no covariate of the model, expected {wanted}")
+        parts: dict[pd.Timestamp | None, pd.DataFrame] = {}
+        frame = frame.assign(**{self.spec.target: np.nan})
+        if ISSUED_COLUMN not in frame.columns:
+            parts[None] = self._laid(frame, declared, "weather")
+        else:
+            issued = pd.to_datetime(frame[ISSUED_COLUMN], errors="coerce", utc=True)
+            if issued.isna().any():
+                row = int(np.flatnonzero(issued.isna())[0]) + 1
+                raise DataError(f"the weather table's {ISSUED_COLUMN} is no time in row {row}")
+            for stamp, rows in frame.groupby(issued):
+                parts[pd.Timestamp(stamp)] = self._laid(rows, declared, f"weather run {stamp}")
+        return WeatherRuns(parts, tuple(names[d].name for d in declared))
+
+
+@dataclass(frozen=True)
+class WeatherRuns:
+    """Weather forecasts by the time they were issued.
+
+    Attributes
+    ----------
+    runs : dict of Timestamp or None to DataFrame
+        Values by hour; None for a table that does not say when it was issued.
+    """
+
+    runs: dict[pd.Timestamp | None, pd.DataFrame]
+    names: tuple[str, ...]
+
+    def known_at(self, at: pd.Timestamp, hours: pd.DatetimeIndex) -> Weather:
+        """Values of hours by the newest run issued by a time, holes filled from older runs."""
+        if None in self.runs:
+            return Weather(self.runs[None].reindex(hours)[list(self.names)], None, filled=False)
+        stamps = sorted(stamp for stamp in self.runs if stamp is not None and stamp <= at)
+        if not stamps:
+            nothing = pd.DataFrame(np.nan, index=hours, columns=list(self.names))
+            return Weather(nothing, None, filled=False)
+        newest = self.runs[stamps[-1]].reindex(hours)[list(self.names)]
+        values = newest
+        oldest = at - OLDEST_RUN_HOURS * HOUR
+        for stamp in reversed(stamps[:-1]):
+            if stamp < oldest and not values.loc[hours < at].isna().to_numpy().any():
+                break
+            older = self.runs[stamp].reindex(hours)[list(self.names)]
+            if stamp < oldest:
+                older = older.where(np.asarray(hours < at)[:, None])
+            values = values.combine_first(older)[list(self.names)]
+        if stamps[-1] < oldest:
+            values = values.where(np.asarray(hours < at)[:, None])
+        ahead = np.asarray(hours >= at)
+        filled = bool((newest[ahead].isna() & values[ahead].notna()).to_numpy().any())
+        return Weather(values, stamps[-1], filled=filled)
+
+
+@dataclass(frozen=True)
+class Weather:
+    """Weather as it was known at an issue.
+
+    Attributes
+    ----------
+    issued : Timestamp or None
+        Of the newest run; None where no run says so.
+    filled : bool
+        True if hours of the horizon come from an older run.
+    """
+
+    values: pd.DataFrame
+    issued: pd.Timestamp | None
+    filled: bool
+
+
+@dataclass(frozen=True)
+class LiveInputs:
+    """A user's tables on the hourly grid, to be cut at any issue.
+
+    Attributes
+    ----------
+    values : DataFrame
+        Target and covariates by hour, UTC.
+    available : Series or None
+        Time from which on each hour's row was there.
+    """
+
+    contract: InputContract
+    values: pd.DataFrame
+    available: pd.Series[Any] | None
+    runs: WeatherRuns | None
+
+    @property
+    def observed_until(self) -> pd.Timestamp:
+        """The last hour with a value of the target."""
+        observed = self.values.index[self.values[self.contract.spec.target].notna()]
+        if not len(observed):
+            raise DataError("the data hold no value of the target")
+        return pd.Timestamp(observed[-1])
+
+    def target_known_at(self, at: pd.Timestamp) -> pd.Series[Any]:
+        """Values of the target that were there at a time, by hour; NaN where missing."""
+        target = self.values[self.contract.spec.target]
+        there = self.values.index < at - self.contract.delay_hours * HOUR
+        if self.available is not None:
+            there &= np.asarray((self.available <= at) | self.available.isna())
+        return target.where(there)[self.values.index < at]
+
+    def cut(self, at: pd.Timestamp) -> LiveWindow:
+        """Everything that a forecast issued at a time may read.
+
+        Raises
+        ------
+        DataError
+            If the issue is no full hour.
+        """
+        if at != at.floor("h"):
+            raise SettingsError(f"the issue time is {at}, expected a full hour")
+        contract = self.contract
+        n_hours = contract.history_steps + contract.shape.horizon_steps
+        first = at - contract.history_steps * HOUR
+        hours = pd.date_range(first, periods=n_hours, freq="h", unit="ns")
+        target = self.target_known_at(at).reindex(hours).to_numpy(np.float64, copy=True)
+        weather = None if self.runs is None else self.runs.known_at(at, hours)
+        laid = self.values.reindex(hours)
+        past = np.asarray(hours < at)
+        covariates = []
+        for column in contract.columns:
+            values = np.full(n_hours, np.nan)
+            if column.name in laid.columns:
+                values = laid[column.name].to_numpy(np.float64, copy=True)
+            if weather is not None and column.name in weather.values.columns:
+                ahead = weather.values[column.name].to_numpy(np.float64)
+                values = np.where(past & ~np.isnan(values), values, ahead)
+            if column.role == "past":
+                values[~past] = np.nan
+            covariates.append(replace(_blank(column), values=values))
+        series = Series(
+            name=contract.spec.name,
+            values=target,
+            index=hours,
+            unit=contract.spec.unit,
+            calendar=contract.calendar,
+            covariates=tuple(covariates),
+        )
+        return LiveWindow(contract, series, contract.history_steps, weather)
+
+
+@dataclass(frozen=True)
+class LiveWindow:
+    """The hours that one forecast reads, and those it is for.
+
+    Attributes
+    ----------
+    series : Series
+        `position` hours of history and then the horizon, whose target is unknown.
+    """
+
+    contract: InputContract
+    series: Series
+    position: int
+    weather: Weather | None
+
+    @property
+    def issue_time(self) -> pd.Timestamp:
+        """First hour of the horizon."""
+        return pd.Timestamp(self.series.index[self.position])
+
+    @property
+    def history(self) -> Floats:
+        """Target of the input window, (window_steps,); NaN where missing."""
+        start = self.position - self.contract.window_steps
+        return self.series.values[start : self.position]
+
+    @property
+    def hours_since_observed(self) -> int:
+        """Missing hours right before the issue."""
+        observed = np.flatnonzero(~np.isnan(self.series.values[: self.position]))
+        return self.position if not observed.size else self.position - 1 - int(observed[-1])
+
+    @property
+    def lacks_weather(self) -> bool:
+        """True if a covariate of the horizon is missing for longer than training fills it."""
+        for column, covariate in zip(self.contract.columns, self.series.covariates, strict=True):
+            ahead = np.isnan(covariate.values[self.position :])
+            limit = self.contract.spec.covariates[column.declared].fill_hours
+            if column.role == "forecast" and int(ahead.sum()) > limit:
+                return True
+        return False
+
+    def flags(self) -> tuple[str, ...]:
+        """Shortcomings of the inputs, by stable names."""
+        flags = []
+        if self.hours_since_observed > self.contract.delay_hours:
+            flags.append("late_data")
+        if np.isnan(self.history).mean() > MOST_MISSING_SHARE:
+            flags.append("incomplete_history")
+        if _longest_run(np.diff(self.history) == 0.0) + 1 >= FLAT_HOURS:
+            flags.append("flatline")
+        if _outside(self.history, self.contract.low, self.contract.high):
+            flags.append("out_of_range")
+        for column, covariate in zip(self.contract.columns, self.series.covariates, strict=True):
+            if _outside(covariate.values, column.low, column.high):
+                flags.append(f"out_of_range:{column.name}")
+            ahead = covariate.values[self.position :]
+            if column.role == "forecast" and np.isnan(ahead).any():
+                flags.append(f"weather_missing:{column.name}")
+        if self.weather is not None and self.weather.filled:
+            flags.append("previous_weather_run")
+        return tuple(flags)
+
+    def task(self, *, weather: bool = True) -> Task:
+        """The task of this one window, for a model's forecast at `position`.
+
+        Parameters
+        ----------
+        weather : bool
+            With False, models that see no covariates can forecast whatever is missing.
+
+        Raises
+        ------
+        DataError
+            If a covariate is missing from the first hour on.
+        """
+        series = self.series
+        groups = self.contract.feature_groups
+        if not weather:
+            series = replace(series, covariates=())
+            groups = ("calendar",)
+        last = pd.Timestamp(series.index[-1])
+        return Task(
+            series=series,
+            features=build_features(series, groups=groups),
+            shape=self.contract.shape,
+            dates=SplitDates(last, last, last),
+            blocks=(),
+            issues={},
+            standards=self.contract.standards,
+        )
+
+    def content(self) -> bytes:
+        """Everything that the forecast depends on here, for a hash."""
+        parts = [self.series.values, *(c.values for c in self.series.covariates)]
+        stamps = self.series.index.asi8.tobytes()
+        return stamps + b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
+
+
+def _blank(column: InputColumn) -> Covariate:
+    from paretocast.data.series import Role
+
+    return Covariate(column.name, np.empty(0), Role(column.role), column.unit)
+
+
+def _longest_run(mask: NDArray[np.bool_]) -> int:
+    """Length of the longest run of True."""
+    longest = run = 0
+    for value in mask.tolist():
+        run = run + 1 if value else 0
+        longest = max(longest, run)
+    return longest
+
+
+def _outside(values: Floats, low: float, high: float) -> bool:
+    """True if a value lies outside a range by more than a tenth of its width."""
+    margin = 0.1 * (high - low)
+    return bool(((values < low - margin) | (values > high + margin)).any())

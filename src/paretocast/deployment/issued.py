@@ -1,0 +1,228 @@
+"""A forecast that was issued: its quantiles, and what it was made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from paretocast import __version__
+from paretocast.errors import StoreError
+from paretocast.metrics.scores import central_levels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from paretocast.deployment.bundle import Bundle
+    from paretocast.deployment.inputs import LiveWindow
+    from paretocast.metrics.forecast import Forecast
+
+    Floats = NDArray[np.float64]
+
+SCHEMA_VERSION = 1
+DEGRADED_RUNGS = ("no_weather", "climatology")
+
+
+@dataclass(frozen=True, eq=False)
+class LiveForecast:
+    """Quantiles of one issue, calibrated, with all that says how they came about.
+
+    Attributes
+    ----------
+    issue_time : Timestamp
+        First hour of the horizon, UTC.
+    rung : str
+        "full", "no_weather" or "climatology".
+    raw, quantiles : ndarray of shape (H, Q)
+        Before and after calibration, target units.
+    lower, upper : ndarray of shape (H,)
+        The central interval of `coverage` percent.
+    flags : tuple of str
+        Shortcomings; empty where all was as in training.
+    forecast_id : str
+        Hash of bundle, issue, inputs and state of calibration: the same id, the same forecast.
+    calibration : str
+        Hash of the calibrator's state.
+    revision : int
+        1 for the first forecast of an issue.
+    """
+
+    issue_time: pd.Timestamp
+    rung: str
+    levels: tuple[float, ...]
+    raw: Floats
+    quantiles: Floats
+    lower: Floats
+    upper: Floats
+    coverage: float
+    flags: tuple[str, ...]
+    unit: str
+    zone: str
+    bundle: str
+    data_hash: str
+    weather_issue_time: str | None
+    calibration: str
+    forecast_id: str
+    revision: int = 1
+    observations: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        bundle: Bundle,
+        window: LiveWindow,
+        *,
+        rung: str,
+        raw: Floats,
+        calibrated: Forecast,
+        flags: tuple[str, ...],
+        calibration: str,
+    ) -> LiveForecast:
+        """The forecast of a window."""
+        lower, upper = calibrated.bounds(*central_levels(bundle.coverage))
+        weather = None if window.weather is None else window.weather.issued
+        data_hash = hashlib.sha256(window.content()).hexdigest()
+        parts = (bundle.name, window.issue_time.isoformat(), data_hash, str(weather), calibration)
+        return cls(
+            issue_time=window.issue_time,
+            rung=rung,
+            levels=bundle.levels,
+            raw=raw,
+            quantiles=calibrated.quantiles[0],
+            lower=lower[0],
+            upper=upper[0],
+            coverage=bundle.coverage,
+            flags=flags,
+            unit=window.series.unit,
+            zone=window.series.calendar.zone,
+            bundle=bundle.name,
+            data_hash=data_hash,
+            weather_issue_time=None if weather is None else weather.isoformat(),
+            calibration=calibration,
+            forecast_id=hashlib.sha256("|".join(parts).encode()).hexdigest(),
+        )
+
+    @property
+    def degraded(self) -> bool:
+        """True if a lower rung had to do, or an older run of the weather."""
+        return self.rung in DEGRADED_RUNGS or "previous_weather_run" in self.flags
+
+    @property
+    def target_times(self) -> pd.DatetimeIndex:
+        """Hours that are forecast, UTC."""
+        return pd.date_range(self.issue_time, periods=len(self.raw), freq="h")
+
+    @property
+    def median(self) -> Floats:
+        """Quantile at the level nearest to 0.5, (H,)."""
+        return np.asarray(self.quantiles[:, self._middle])
+
+    @property
+    def _middle(self) -> int:
+        return int(np.argmin(np.abs(np.asarray(self.levels) - 0.5)))
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row per hour: times in UTC and local, quantiles, interval, unit, rung and flags."""
+        times = self.target_times
+        local = times.tz_convert(self.zone)
+        quantiles = {
+            f"q{100.0 * level:g}".replace(".", "_"): self.quantiles[:, i]
+            for i, level in enumerate(self.levels)
+        }
+        return pd.DataFrame(
+            {
+                "issue_time": self.issue_time.isoformat(),
+                "target_time": [time.isoformat() for time in times],
+                "target_time_local": [time.isoformat() for time in local],
+                "step": np.arange(1, len(times) + 1),
+                **quantiles,
+                "median": self.median,
+                "lower": self.lower,
+                "upper": self.upper,
+                "unit": self.unit,
+                "method": self.rung,
+                "flags": ";".join(self.flags),
+                "forecast_id": self.forecast_id[:16],
+                "revision": self.revision,
+            }
+        )
+
+    def with_revision(self, revision: int, *, observations: int) -> LiveForecast:
+        """The forecast as the journal holds it.
+
+        Parameters
+        ----------
+        observations : int
+            Rows of the journal's observations when it was issued.
+        """
+        return replace(self, revision=revision, observations=observations)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, as JSON values; no time of a clock is among them."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "forecast_id": self.forecast_id,
+            "revision": self.revision,
+            "bundle": self.bundle,
+            "paretocast": __version__,
+            "issue_time": self.issue_time.isoformat(),
+            "weather_issue_time": self.weather_issue_time,
+            "method": self.rung,
+            "flags": list(self.flags),
+            "data_hash": self.data_hash,
+            "calibration": self.calibration,
+            "observations": self.observations,
+            "unit": self.unit,
+            "zone": self.zone,
+            "coverage": self.coverage,
+            "levels": list(self.levels),
+            "raw": self.raw.tolist(),
+            "quantiles": self.quantiles.tolist(),
+            "lower": self.lower.tolist(),
+            "upper": self.upper.tolist(),
+        }
+
+    def content(self) -> bytes:
+        """The bytes of its file."""
+        return (json.dumps(self.as_json(), indent=1) + "\n").encode()
+
+    @classmethod
+    def restore(cls, stored: Mapping[str, Any], origin: object) -> LiveForecast:
+        """The forecast of a file.
+
+        Raises
+        ------
+        StoreError
+            If it is damaged or of another version.
+        """
+        try:
+            if stored["schema_version"] != SCHEMA_VERSION:
+                raise ValueError(f"schema version {stored['schema_version']}")
+            arrays = {
+                name: np.array(stored[name], dtype=np.float64)
+                for name in ("raw", "quantiles", "lower", "upper")
+            }
+            plain = {
+                name: stored[name]
+                for name in (
+                    *("forecast_id", "revision", "bundle", "weather_issue_time", "data_hash"),
+                    *("calibration", "observations", "unit", "zone", "coverage"),
+                )
+            }
+            return cls(
+                issue_time=pd.Timestamp(stored["issue_time"]),
+                rung=stored["method"],
+                levels=tuple(stored["levels"]),
+                flags=tuple(stored["flags"]),
+                **plain,
+                **arrays,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{origin} is no issued forecast: {error!r}") from error

@@ -1,0 +1,298 @@
+"""A deployment on disk: a pointer to the bundle in use, and a journal that only grows.
+
+The journal is the truth: forecasts as they were issued, observations as they arrived, events. Files
+appear whole or not at all; an observation that changes becomes a revision. A lock keeps the
+processes of a deployment apart.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from paretocast.deployment.bundle import Bundle, load_bundle
+from paretocast.deployment.issued import LiveForecast
+from paretocast.errors import StoreError
+from paretocast.workspace import files
+from paretocast.workspace.claims import StudyLock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+POINTER = "current"
+STAMP = "%Y-%m-%dT%HZ"
+OBSERVED_COLUMNS = ("target_time", "value", "known_at", "revision")
+HOUR = pd.Timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A value of the target as it arrived.
+
+    Attributes
+    ----------
+    hour : int
+        Start of its hour, in hours since 1970.
+    known_at : str
+        Issue or time of day at which it was known, ISO 8601.
+    revision : int
+        1 for the first value of the hour.
+    """
+
+    hour: int
+    value: float
+    known_at: str
+    revision: int
+
+
+class Deployment:
+    """The folder of a deployed model.
+
+    Parameters
+    ----------
+    folder : Path
+        With `current`, `bundles/` and `journal/`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._issued: list[LiveForecast] | None = None
+        self._observations: list[Observation] | None = None
+
+    @classmethod
+    def open(cls, folder: Path) -> Deployment:
+        """A deployment that exists.
+
+        Raises
+        ------
+        StoreError
+            If nothing is deployed there.
+        """
+        if not (folder / POINTER).is_file():
+            raise StoreError(
+                f"nothing is deployed in {folder}; `paretocast deploy STUDY --to {folder}` does it"
+            )
+        return cls(folder)
+
+    @property
+    def bundles(self) -> Path:
+        """Folder of all bundles, one of them in use."""
+        return self.folder / "bundles"
+
+    @property
+    def name(self) -> str:
+        """Name of the deployment: that of its folder."""
+        return self.folder.absolute().name
+
+    @cached_property
+    def bundle(self) -> Bundle:
+        """The bundle in use when it was first asked for."""
+        return load_bundle(self.folder)
+
+    def bundle_named(self, name: str) -> Bundle:
+        """Another bundle of the deployment."""
+        return self.bundle if name == self.bundle.name else load_bundle(self.bundles / name)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out; what they have written before is read anew."""
+        files.create_folder(self.folder)
+        with StudyLock(self.folder / ".lock"):
+            self._issued = self._observations = None
+            self.__dict__.pop("bundle", None)
+            yield
+
+    # The pointer
+
+    def point_to(self, name: str, *, event: str, reason: str) -> None:
+        """Put a bundle into use; the pointer changes at once or not at all."""
+        before = self.current
+        files.save_text(self.folder / POINTER, f"{name}\n")
+        self.__dict__.pop("bundle", None)
+        self.note(event, bundle=name, before=before, reason=reason)
+
+    @property
+    def current(self) -> str | None:
+        """Name of the bundle in use."""
+        path = self.folder / POINTER
+        return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+
+    # Events
+
+    def note(self, event: str, **facts: Any) -> None:  # noqa: ANN401  (JSON values)
+        """Add an event, with the time of the clock."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        line = json.dumps({"time": now, "event": event, **facts}, ensure_ascii=False)
+        path = self.folder / "journal" / "events.jsonl"
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        files.save_text(path, f"{before}{line}\n")
+
+    def events(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """Events in their order, all or those of one kind."""
+        path = self.folder / "journal" / "events.jsonl"
+        if not path.exists():
+            return []
+        try:
+            events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        except ValueError as error:
+            raise StoreError(f"{path} is damaged: {error}") from error
+        return [event for event in events if kind in {None, event.get("event")}]
+
+    # Observations
+
+    @property
+    def observed_path(self) -> Path:
+        """File of the observations."""
+        return self.folder / "journal" / "observed.csv"
+
+    def observations(self) -> list[Observation]:
+        """Observations in the order in which they arrived.
+
+        Raises
+        ------
+        StoreError
+            If the file is damaged.
+        """
+        if self._observations is None:
+            self._observations = self._read_observations()
+        return self._observations
+
+    def _read_observations(self) -> list[Observation]:
+        if not self.observed_path.exists():
+            return []
+        rows = csv.DictReader(io.StringIO(self.observed_path.read_text(encoding="utf-8")))
+        try:
+            return [
+                Observation(
+                    hour=hour_of(pd.Timestamp(row["target_time"])),
+                    value=float(row["value"]),
+                    known_at=row["known_at"],
+                    revision=int(row["revision"]),
+                )
+                for row in rows
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{self.observed_path} is damaged: {error!r}") from error
+
+    def observe(self, target: pd.Series[Any], *, known_at: pd.Timestamp) -> tuple[int, int]:
+        """Add values of the target; a value that is there already changes nothing.
+
+        Parameters
+        ----------
+        target : Series
+            By hour, UTC; NaN is not observed.
+
+        Returns
+        -------
+        tuple of (int, int)
+            New hours and corrected ones.
+        """
+        rows = self.observations()
+        latest = {row.hour: row for row in rows}
+        new, corrected = [], 0
+        stamp = known_at.isoformat()
+        observed = target.dropna()
+        for time, value in zip(observed.index, observed.to_numpy(float).tolist(), strict=True):
+            hour = hour_of(time)
+            before = latest.get(hour)
+            if before is not None and before.value == value:
+                continue
+            revision = 1 if before is None else before.revision + 1
+            corrected += before is not None
+            new.append(Observation(hour, value, stamp, revision))
+        if new:
+            self._write_observations([*rows, *new])
+        return len(new) - corrected, corrected
+
+    def _write_observations(self, rows: Sequence[Observation]) -> None:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(OBSERVED_COLUMNS)
+        for row in rows:
+            time = pd.Timestamp(row.hour, unit="h", tz="UTC").isoformat()
+            writer.writerow([time, repr(row.value), row.known_at, row.revision])
+        files.save_text(self.observed_path, text.getvalue())
+        self._observations = list(rows)
+
+    # Forecasts
+
+    @property
+    def issued_folder(self) -> Path:
+        """Folder of the forecasts."""
+        return self.folder / "journal" / "issued"
+
+    def issued_path(self, issue: pd.Timestamp, revision: int) -> Path:
+        """File of a forecast."""
+        name = f"{issue.strftime(STAMP)}.r{revision}.json"
+        return self.issued_folder / f"{issue.year:04d}" / name
+
+    def revisions(self, issue: pd.Timestamp) -> list[LiveForecast]:
+        """Forecasts of one issue, the first one first."""
+        return [forecast for forecast in self.issued() if forecast.issue_time == issue]
+
+    def keep(self, forecast: LiveForecast, *, observations: int) -> LiveForecast:
+        """Write a forecast as the next revision of its issue; the same one is kept once."""
+        before = self.revisions(forecast.issue_time)
+        for earlier in before:
+            if earlier.forecast_id == forecast.forecast_id:
+                return earlier
+        kept = forecast.with_revision(len(before) + 1, observations=observations)
+        files.save_bytes(self.issued_path(kept.issue_time, kept.revision), kept.content())
+        if self._issued is not None:
+            self._issued = sorted([*self._issued, kept], key=_order)
+        self.note(
+            "forecast",
+            issue=kept.issue_time.isoformat(),
+            revision=kept.revision,
+            method=kept.rung,
+            flags=list(kept.flags),
+        )
+        return kept
+
+    def issued(self) -> list[LiveForecast]:
+        """Every forecast, by issue and revision."""
+        if self._issued is None:
+            paths = self.issued_folder.glob("*/*.json")
+            forecasts = [LiveForecast.restore(files.load_json(path), path) for path in paths]
+            self._issued = sorted(forecasts, key=_order)
+        return self._issued
+
+    def counted(self) -> list[LiveForecast]:
+        """The forecast of each issue that calibration learns from and scores are of.
+
+        The last revision that was made before its first hour, so that a later one cannot flatter;
+        the first one where all were made later, as in a backtest.
+        """
+        made = {
+            (event["issue"], event["revision"]): event["time"] for event in self.events("forecast")
+        }
+        chosen: dict[pd.Timestamp, LiveForecast] = {}
+        for forecast in self.issued():
+            time = made.get((forecast.issue_time.isoformat(), forecast.revision))
+            in_time = time is not None and pd.Timestamp(time) <= forecast.issue_time
+            if forecast.revision == 1 or in_time:
+                chosen[forecast.issue_time] = forecast
+        return [chosen[issue] for issue in sorted(chosen)]
+
+
+def latest_values(rows: Sequence[Observation]) -> Mapping[int, float]:
+    """The value of every observed hour after all revisions, by hours since 1970."""
+    return {row.hour: row.value for row in rows}
+
+
+def hour_of(time: pd.Timestamp) -> int:
+    """Hours since 1970 of a full hour."""
+    return int(time.timestamp()) // 3600
+
+
+def _order(forecast: LiveForecast) -> tuple[pd.Timestamp, int]:
+    return forecast.issue_time, forecast.revision

@@ -1,0 +1,149 @@
+"""Forecasts into the journal: one, or many in the past by the same path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from paretocast.deployment.bundle import issue_time
+from paretocast.deployment.calibration_state import CalibrationState
+from paretocast.deployment.journal import latest_values
+from paretocast.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from paretocast.deployment.inputs import LiveInputs
+    from paretocast.deployment.issued import LiveForecast
+    from paretocast.deployment.journal import Deployment
+
+OFF_SCHEDULE = "off_schedule"
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What `observe` has added."""
+
+    n_new: int
+    n_corrected: int
+
+
+def issue_forecast(
+    deployment: Deployment,
+    inputs: LiveInputs,
+    at: pd.Timestamp | str | None = None,
+    *,
+    dry_run: bool = False,
+) -> LiveForecast:
+    """Issue one forecast and keep it in the journal.
+
+    The target before the issue is observed on the way. The same inputs give the forecast that is
+    there already; others give its next revision.
+
+    Parameters
+    ----------
+    at : Timestamp or str, optional
+        First hour to forecast; the hour after the last observation without it.
+    dry_run : bool
+        Write nothing.
+    """
+    stamp = issue_time(at, inputs)
+    with deployment.locked():
+        state = CalibrationState.load(deployment)
+        forecast = _issue(deployment, inputs, stamp, state, dry_run=dry_run)
+        if not dry_run:
+            state.save()
+    return forecast
+
+
+def issue_forecasts(
+    deployment: Deployment,
+    inputs: LiveInputs,
+    first: pd.Timestamp,
+    last: pd.Timestamp,
+    *,
+    on_progress: Callable[[LiveForecast], None] = lambda _: None,
+) -> list[LiveForecast]:
+    """Issue the forecast of every day of a period, as if each were made on its day.
+
+    Raises
+    ------
+    DataError
+        If no daily issue lies in the period.
+    """
+    issues = [
+        time
+        for time in pd.date_range(first.ceil("h"), last, freq="h")
+        if is_on_schedule(deployment, time)
+    ]
+    if not issues:
+        shape = deployment.bundle.contract.shape
+        raise DataError(
+            f"no issue lies between {first} and {last}; forecasts are issued daily at "
+            f"{shape.issue_hour:02d}:00 {shape.issue_zone}"
+        )
+    forecasts = []
+    with deployment.locked():
+        state = CalibrationState.load(deployment)
+        for time in issues:
+            forecast = _issue(deployment, inputs, time, state, dry_run=False)
+            state.save()
+            forecasts.append(forecast)
+            on_progress(forecast)
+    return forecasts
+
+
+def observe(deployment: Deployment, inputs: LiveInputs) -> Observed:
+    """Add the observations of a table to the journal; the same table twice changes nothing."""
+    until = inputs.observed_until + pd.Timedelta(hours=1)
+    with deployment.locked():
+        new, corrected = deployment.observe(_since_first(deployment, inputs, until), known_at=until)
+        if new or corrected:
+            deployment.note("observe", new=new, corrected=corrected)
+    return Observed(new, corrected)
+
+
+def is_on_schedule(deployment: Deployment, time: pd.Timestamp) -> bool:
+    """Return True if a time is a daily issue; of a doubled hour in autumn, the first one."""
+    shape = deployment.bundle.contract.shape
+    local = time.tz_convert(shape.issue_zone)
+    if local.hour != shape.issue_hour:
+        return False
+    before = (time - pd.Timedelta(hours=1)).tz_convert(shape.issue_zone)
+    return not (before.hour == shape.issue_hour and before.date() == local.date())
+
+
+def _issue(
+    deployment: Deployment,
+    inputs: LiveInputs,
+    at: pd.Timestamp,
+    state: CalibrationState,
+    *,
+    dry_run: bool,
+) -> LiveForecast:
+    if at > inputs.values.index[-1] + pd.Timedelta(days=31):
+        raise SettingsError(
+            f"--at is {at.isoformat()}, more than a month after the last row of the data, "
+            f"{inputs.values.index[-1].isoformat()}; bring newer data"
+        )
+    rows = deployment.observations()
+    if not dry_run:
+        deployment.observe(_since_first(deployment, inputs, at), known_at=at)
+        rows = deployment.observations()
+    known = latest_values(rows)
+    calibrators = state.at(at, [f for f in deployment.counted() if f.issue_time < at], known)
+    forecast = deployment.bundle.forecast_from(inputs, at, calibrators=calibrators)
+    if not is_on_schedule(deployment, at):
+        forecast = replace(forecast, flags=(*forecast.flags, OFF_SCHEDULE))
+    if dry_run:
+        return forecast
+    return deployment.keep(forecast, observations=len(rows))
+
+
+def _since_first(deployment: Deployment, inputs: LiveInputs, at: pd.Timestamp) -> pd.Series[float]:
+    """Observations known at a time, from the first issue of the journal on."""
+    target = inputs.target_known_at(at)
+    first = next((f.issue_time for f in deployment.issued()), at)
+    return target[target.index >= first]
