@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import narwhals as nw
 import pandas as pd
 
 from paretocast.data.checks import Finding, Grid, check_grid
@@ -265,6 +264,8 @@ def _as_pandas(frame: IntoDataFrame, time: str | None) -> pd.DataFrame:
     """Return the columns of a frame of any library, with the index of a pandas frame as one."""
     if isinstance(frame, pd.DataFrame):
         return frame if time else frame.rename_axis(INDEX_COLUMN).reset_index()
+    import narwhals as nw
+
     try:
         columns = nw.from_native(frame, eager_only=True)
     except TypeError as error:

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from paretocast.errors import DataError
 
@@ -191,7 +190,7 @@ def picp_interval(
     sample = effective_sample(
         observed, lower, upper, block_days=block_days, n_resamples=n_resamples, rng=rng
     )
-    t = float(stdtrit(sample.df, (1.0 + level) / 2.0))
+    t = float(_student().stdtrit(sample.df, (1.0 + level) / 2.0))
     spread = t * t / sample.size
     middle = (sample.share + spread / 2.0) / (1.0 + spread)
     variance = sample.share * (1.0 - sample.share) / sample.size
@@ -228,7 +227,7 @@ def paired_difference(
     n = difference.size
     error = standard_error(difference, np.ones(n), block=block, n_resamples=n_resamples, rng=rng)
     df = _degrees_of_freedom(n, block_length(block, n))
-    half = float(stdtrit(df, (1.0 + level) / 2.0)) * error
+    half = float(_student().stdtrit(df, (1.0 + level) / 2.0)) * error
     mean = float(difference.mean())
     return PairedDifference(mean=mean, low=mean - half, high=mean + half)
 
@@ -309,7 +308,7 @@ def diebold_mariano(loss_a: Floats, loss_b: Floats, *, lags: int) -> tuple[float
     ahead = lags + 1
     factor = (n + 1 - 2 * ahead + ahead * (ahead - 1) / n) / n
     statistic = float(difference.mean() / math.sqrt(variance / n) * math.sqrt(factor))
-    return statistic, 2.0 * float(stdtr(n - 1, -abs(statistic)))
+    return statistic, 2.0 * float(_student().stdtr(n - 1, -abs(statistic)))
 
 
 @dataclass(frozen=True)
@@ -417,3 +416,10 @@ def _paired(losses_a: Floats, losses_b: Floats) -> Floats:
     if not np.isfinite(difference).all():
         raise DataError("a loss is infinite")
     return difference
+
+
+def _student() -> Any:  # noqa: ANN401  (scipy has no types)
+    """Module with Student's distribution, half a second to import."""
+    from scipy import special
+
+    return special
