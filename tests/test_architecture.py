@@ -25,6 +25,7 @@ ORDER = (
     {"study"},
     {"results"},
     {"benchmarking"},
+    {"deployment"},
     {"report"},
     {"api"},
     {"cli"},

@@ -1,0 +1,250 @@
+"""How often `monitor` raises an alarm without a reason, and how long it takes where there is one.
+
+    python experiments/monitor_alarms.py [--years 200] [--quick]
+
+Simulated years of daily forecasts of 24 hours. The error of an hour is an effect of its day plus a
+first-order autoregression over the hours; an 80 % interval of the right width holds it. The first
+105 days are the validation. Coverage is then what the first column says: for the whole year, or, in
+the second table, from a random day between day 30 and day 200 on. Days are counted from that day,
+which is 1, in years without an earlier alarm. The third table has losses whose ratio to the ridge's
+varies from day to day with the standard deviation given.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from harness import print_result, print_table, script_parser
+from picp_interval import draw_autoregression
+
+from paretocast.deployment.health import (
+    ALARM_EVIDENCE,
+    IssueScores,
+    Level,
+    check_skill,
+    coverage_evidence,
+    usual_skill,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+HOURS = 24
+VALIDATION_DAYS = 105
+YEAR = 365
+TARGET = 80.0
+TOLERANCES = (0.0, 2.0)
+LOSSES = (10.0, 15.0, 20.0)
+CHANGES = (30, 200)
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """How errors hang together: share of variance of the day, persistence of days and of hours."""
+
+    name: str
+    day_share: float
+    day_persistence: float
+    hourly_persistence: float
+
+
+PLAIN = Dependence("mild", 0.52, 0.3, 0.8)
+DEPENDENCES = (
+    PLAIN,
+    Dependence("none between days", 0.52, 0.0, 0.0),
+    Dependence("long within days", 0.3, 0.3, 0.9),
+    Dependence("strong between days", 0.52, 0.6, 0.8),
+)
+
+
+def draw_errors(rng: np.random.Generator, n_years: int, dependence: Dependence) -> Floats:
+    """Standard normal errors of validation and a year, (years, days, 24)."""
+    size = (n_years, VALIDATION_DAYS + YEAR)
+    days = draw_autoregression(rng, size, dependence.day_persistence)[:, :, None]
+    hours = draw_autoregression(rng, (n_years, size[1] * HOURS), dependence.hourly_persistence)
+    share = dependence.day_share
+    errors: Floats = math.sqrt(share) * days + math.sqrt(1.0 - share) * hours.reshape(*size, HOURS)
+    return errors
+
+
+def scores_of(inside: NDArray[np.bool_], *, first_day: int = 0) -> IssueScores:
+    """Scores of days (N, 24) of which all hours are observed; losses are left out."""
+    days = inside.shape[0]
+    hits = inside.astype(np.float64)
+    unknown = np.full(days, np.nan)
+    return IssueScores(
+        issues=(first_day + np.arange(days)) * HOURS,
+        n_observed=np.full(days, float(HOURS)),
+        n_inside=hits.sum(axis=1),
+        loss=unknown,
+        reference_loss=unknown,
+        step_inside=hits,
+        step_observed=np.ones_like(hits),
+    )
+
+
+def within(errors: Floats, coverage: float | Floats) -> NDArray[np.bool_]:
+    """Whether errors lie in the central interval of a coverage in percent."""
+    levels = np.atleast_1d(np.asarray(coverage)) / 200.0 + 0.5
+    bounds = np.array([NormalDist().inv_cdf(level) for level in levels])
+    held: NDArray[np.bool_] = np.abs(errors) < bounds[:, None]
+    return held
+
+
+def evidence_of(
+    errors: Floats, coverage: float | Floats, tolerance: float
+) -> tuple[Floats, Floats]:
+    """Evidence of narrow and of wide intervals in a year of forecasts of a coverage by day."""
+    validation = scores_of(within(errors[:VALIDATION_DAYS], TARGET))
+    year = scores_of(within(errors[VALIDATION_DAYS:], coverage), first_day=VALIDATION_DAYS)
+    evidence = coverage_evidence(year, validation, target=TARGET, tolerance=tolerance)
+    return evidence.narrow, evidence.wide
+
+
+def wilson(n_hits: int, n: int) -> tuple[float, float]:
+    """95 % score interval of a share, percent (Wilson, 1927)."""
+    z = NormalDist().inv_cdf(0.975)
+    middle = (n_hits + z * z / 2.0) / (n + z * z)
+    half = z / (n + z * z) * math.sqrt(n_hits * (n - n_hits) / n + z * z / 4.0)
+    return 100.0 * (middle - half), 100.0 * (middle + half)
+
+
+def alarm_rows(rng: np.random.Generator, n_years: int) -> list[list[Any]]:
+    """Share of years with an alarm: years as promised, and years somewhat off."""
+    season = TARGET + 5.0 * np.cos(2.0 * np.pi * np.arange(YEAR) / YEAR)
+    cases: list[tuple[str, Dependence, float | Floats]] = [
+        *(("80", dependence, TARGET) for dependence in DEPENDENCES),
+        ("78", PLAIN, 78.0),
+        ("75 to 85 by season", PLAIN, season),
+    ]
+    rows: list[list[Any]] = []
+    for label, dependence, coverage in cases:
+        errors = draw_errors(rng, n_years, dependence)
+        shares = within(errors, TARGET).mean(axis=2)
+        effect = float(shares.var() / (TARGET / 100.0 * (1.0 - TARGET / 100.0)) * HOURS)
+        neighbours = float(np.corrcoef(shares[:, 1:].ravel(), shares[:, :-1].ravel())[0, 1])
+        for tolerance in TOLERANCES:
+            paths = [evidence_of(year, coverage, tolerance) for year in errors]
+            alarms = sum(bool(narrow.max() >= ALARM_EVIDENCE) for narrow, _ in paths)
+            watches = sum(bool(wide.max() >= ALARM_EVIDENCE) for _, wide in paths)
+            low, high = wilson(alarms, n_years)
+            share = 100.0 * alarms / n_years
+            rows.append(
+                [label, dependence.name, effect, neighbours, tolerance, share, low, high]
+                + [100.0 * watches / n_years]
+            )
+    return rows
+
+
+def delay_rows(rng: np.random.Generator, n_years: int) -> list[list[Any]]:
+    """Days until a loss of coverage raises an alarm; infinite where the year ends before."""
+    rows: list[list[Any]] = []
+    for dependence in (PLAIN, *DEPENDENCES[2:]):
+        errors = draw_errors(rng, n_years, dependence)
+        changes = rng.integers(*CHANGES, size=n_years)
+        for loss in LOSSES:
+            for tolerance in TOLERANCES:
+                delays = [
+                    delay
+                    for year, change in zip(errors, changes, strict=True)
+                    if (delay := delay_of(year, int(change), loss, tolerance)) is not None
+                ]
+                median, late = np.quantile(delays, (0.5, 0.9), method="higher")
+                seen = 100.0 * float(np.isfinite(delays).mean())
+                rows.append(
+                    [
+                        loss,
+                        dependence.name,
+                        tolerance,
+                        len(delays),
+                        float(median),
+                        float(late),
+                        seen,
+                    ]
+                )
+    return rows
+
+
+def delay_of(errors: Floats, change: int, loss: float, tolerance: float) -> float | None:
+    """Days from a change until the alarm, the day of the change being 1; None if it came before."""
+    coverage = np.where(np.arange(YEAR) >= change, TARGET - loss, TARGET)
+    narrow, _ = evidence_of(errors, coverage, tolerance)
+    alarms = np.flatnonzero(narrow >= ALARM_EVIDENCE)
+    if not alarms.size:
+        return math.inf
+    return float(alarms[0] - change + 1) if alarms[0] >= change else None
+
+
+def skill_rows(rng: np.random.Generator, n_years: int) -> list[list[Any]]:
+    """Share of years with an alarm, and of days with a watch, for forecasts of constant skill."""
+    rows: list[list[Any]] = []
+    n_years = min(n_years, 100)  # each week of each is a bootstrap
+    for spread in (0.15, 0.3):
+        for skill in (0.1, 0.05, 0.0, -0.1, -0.2):
+            levels = [skill_levels(rng, skill=skill, spread=spread) for _ in range(n_years)]
+            alarms = [np.flatnonzero(level == Level.ALARM) for level in levels]
+            share = 100.0 * sum(bool(days.size) for days in alarms) / n_years
+            first = [7.0 * (days[0] + 1) if days.size else math.inf for days in alarms]
+            median = float(np.quantile(first, 0.5, method="higher"))
+            watched = 100.0 * float(np.mean([level == Level.WATCH for level in levels]))
+            rows.append([100.0 * skill, spread, share, median, watched])
+    return rows
+
+
+def skill_levels(rng: np.random.Generator, *, skill: float, spread: float) -> NDArray[np.int64]:
+    """Levels of the check of skill, looked at every week of a year after a validation of 10 %."""
+    days = VALIDATION_DAYS + YEAR
+    reference = np.exp(0.5 * draw_autoregression(rng, (days,), 0.5))
+    skills = np.where(np.arange(days) < VALIDATION_DAYS, 0.1, skill)
+    relative = np.exp(spread * draw_autoregression(rng, (days,), 0.3) - spread**2 / 2.0)
+    scored = scores_of(np.ones((days, HOURS), dtype=bool))
+    scored = replace(scored, loss=reference * (1.0 - skills) * relative, reference_loss=reference)
+    usual = usual_skill(scored.until(VALIDATION_DAYS * HOURS), rng=rng)
+    deployed = scored.since(VALIDATION_DAYS * HOURS)
+    ends = range(VALIDATION_DAYS + 7, days + 1, 7)
+    levels = [check_skill(deployed.until(end * HOURS), usual=usual, rng=rng).level for end in ends]
+    return np.array(levels)
+
+
+def main() -> None:
+    """Print the table of false alarms, that of delays and that of the skill."""
+    parser = script_parser(__doc__)
+    parser.add_argument("--years", type=int, default=200, help="simulated years per row")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="40 years per row")
+    arguments = parser.parse_args()
+    n_years = 40 if arguments.quick else arguments.years
+    rng = np.random.default_rng(arguments.seed)
+    tables = {
+        "alarms": (
+            ["coverage %", "dependence", "design effect", "day to day", "tolerance"]
+            + ["years with alarm %", "low", "high", "called wide %"],
+            alarm_rows(rng, n_years),
+        ),
+        "delays": (
+            ["loss, points", "dependence", "tolerance", "years", "median days", "90 % days"]
+            + ["seen %"],
+            delay_rows(rng, n_years),
+        ),
+        "skill": (
+            ["skill %", "spread", "years with alarm %", "median days", "weeks with watch %"],
+            skill_rows(rng, n_years),
+        ),
+    }
+    for columns, rows in tables.values():
+        print_table(columns, rows)
+        print()
+    print_result(
+        {name: {"columns": columns, "rows": rows} for name, (columns, rows) in tables.items()},
+        seed=arguments.seed,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Deployed forecasters: what is issued every day, and whether it still holds."""
