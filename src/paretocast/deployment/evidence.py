@@ -84,7 +84,7 @@ def excess_evidence(shares: Floats, follows: Bools, *, most: float, persistence:
     ...     np.ones(2), np.array([False, True]), most=0.5, persistence=np.zeros(2)
     ... )
     >>> (path * 365).round(2)
-    array([1.7 , 4.6 ])
+    array([1.7, 4.6])
     """
     if not 0.0 < most < 1.0:
         raise DataError(f"most is {most}, expected inside (0, 1)")
