@@ -1,6 +1,6 @@
 """How often `monitor` raises an alarm without a reason, and how long it takes where there is one.
 
-    python experiments/monitor_alarms.py [--years 200] [--quick]
+    python experiments/monitor_alarms.py [--years 200] [--quick] [--data-dir DATA]
 
 Simulated years of daily forecasts of 24 hours. The error of an hour is an effect of its day plus a
 first-order autoregression over the hours; an 80 % interval of the right width holds it. The first
@@ -9,6 +9,10 @@ the second table, from a random day between day 30 and day 200 on. Days are coun
 which is 1, in years without an earlier alarm. The third table has losses whose ratio to the ridge's
 varies by a fifth from day to day, of a forecaster that was 10 % better on validation. Where the
 year ends before, days are nan.
+
+With `--data-dir`, a last table replays the 80 % intervals of the ridge on the test splits of the
+published data sets, corrected by a fixed calibrator (`cqr`) and by one that goes on learning
+(`pid`); days are counted from the first.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ import numpy as np
 from harness import print_result, print_table, script_parser
 from picp_interval import draw_autoregression
 
+from paretocast.benchmarking import calibrate_test
+from paretocast.data.task import Task
 from paretocast.deployment.health import (
     ALARM_EVIDENCE,
     IssueScores,
@@ -30,12 +36,16 @@ from paretocast.deployment.health import (
     coverage_evidence,
     usual_skill,
 )
+from paretocast.models.baselines.catalogue import fit_baseline
+from paretocast.results.groups import issue_hours
+from paretocast.settings import TuneSettings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
+DATASETS = ("heat", "water_centrum", "water_tommerby")
 HOURS = 24
 VALIDATION_DAYS = 105
 YEAR = 365
@@ -64,6 +74,16 @@ DELAY_COLUMNS = [
     "median days",
     "90 % days",
     "seen %",
+]
+REPLAY_COLUMNS = [
+    "data set",
+    "calibrator",
+    "days",
+    "coverage %",
+    "design effect",
+    "day to day",
+    "tolerance",
+    "alarm on day",
 ]
 SKILL_COLUMNS = ["skill %", "years with alarm %", "median days", "weeks with watch %"]
 
@@ -99,17 +119,24 @@ def draw_errors(rng: np.random.Generator, n_years: int, dependence: Dependence) 
 
 def scores_of(inside: NDArray[np.bool_], *, first_day: int = 0) -> IssueScores:
     """Scores of days (N, 24) of which all hours are observed; losses are left out."""
-    days = inside.shape[0]
-    hits = inside.astype(np.float64)
-    unknown = np.full(days, np.nan)
+    issues = (first_day + np.arange(inside.shape[0])) * HOURS
+    return scores_at(issues, inside, np.ones_like(inside))
+
+
+def scores_at(
+    issues: NDArray[np.integer], inside: NDArray[np.bool_], observed: NDArray[np.bool_]
+) -> IssueScores:
+    """Scores of issues without their losses."""
+    hits, counted = (inside & observed).astype(np.float64), observed.astype(np.float64)
+    unknown = np.full(issues.size, np.nan)
     return IssueScores(
-        issues=(first_day + np.arange(days)) * HOURS,
-        n_observed=np.full(days, float(HOURS)),
+        issues=issues,
+        n_observed=counted.sum(axis=1),
         n_inside=hits.sum(axis=1),
         loss=unknown,
         reference_loss=unknown,
         step_inside=hits,
-        step_observed=np.ones_like(hits),
+        step_observed=counted,
     )
 
 
@@ -136,7 +163,7 @@ def wilson(n_hits: int, n: int) -> tuple[float, float]:
     z = NormalDist().inv_cdf(0.975)
     middle = (n_hits + z * z / 2.0) / (n + z * z)
     half = z / (n + z * z) * math.sqrt(n_hits * (n - n_hits) / n + z * z / 4.0)
-    return 100.0 * (middle - half), 100.0 * (middle + half)
+    return round(100.0 * (middle - half), 3), round(100.0 * (middle + half), 3)
 
 
 def alarm_rows(rng: np.random.Generator, n_years: int) -> list[list[Any]]:
@@ -151,8 +178,7 @@ def alarm_rows(rng: np.random.Generator, n_years: int) -> list[list[Any]]:
     for label, dependence, coverage in cases:
         errors = draw_errors(rng, n_years, dependence)
         shares = within(errors, TARGET).mean(axis=2)
-        effect = float(shares.var() / (TARGET / 100.0 * (1.0 - TARGET / 100.0)) * HOURS)
-        neighbours = float(np.corrcoef(shares[:, 1:].ravel(), shares[:, :-1].ravel())[0, 1])
+        effect, neighbours = dependence_of(shares)
         for tolerance in TOLERANCES if dependence is PLAIN else TOLERANCES[:1]:
             paths = [evidence_of(year, coverage, tolerance) for year in errors]
             alarms = sum(bool(narrow.max() >= ALARM_EVIDENCE) for narrow, _ in paths)
@@ -163,6 +189,13 @@ def alarm_rows(rng: np.random.Generator, n_years: int) -> list[list[Any]]:
                 [label, dependence.name, effect, neighbours, tolerance, share, low, high, wide]
             )
     return rows
+
+
+def dependence_of(shares: Floats) -> tuple[float, float]:
+    """Design effect of daily shares (years, days), and their correlation from day to day."""
+    mean = shares.mean()
+    correlation = np.corrcoef(shares[:, 1:].ravel(), shares[:, :-1].ravel())[0, 1]
+    return float(shares.var() / (mean * (1.0 - mean)) * HOURS), float(correlation)
 
 
 def delay_rows(rng: np.random.Generator, n_years: int) -> list[list[Any]]:
@@ -242,12 +275,40 @@ def skill_levels(rng: np.random.Generator, skill: float) -> list[Level]:
     return levels
 
 
+def replay_rows(dataset_name: str, data_dir: str) -> list[list[Any]]:
+    """The intervals of the ridge on the test split of a data set, by calibrator and tolerance."""
+    settings = TuneSettings(dataset=dataset_name, data_dir=data_dir, covariates=())
+    task = Task.from_settings(settings, with_test=True)
+    ridge = fit_baseline("ridge", task)
+    splits = ("tune", "calibrate", "test")
+    forecasts = {split: ridge.forecast(task, task.issues[split]) for split in splits}
+    rows: list[list[Any]] = []
+    for calibrator in ("cqr", "pid"):
+        issued = calibrate_test(task, forecasts, calibrator, coverage=TARGET).forecast
+        lower, upper = issued.interval(TARGET)
+        inside = (lower <= issued.observed) & (issued.observed <= upper)
+        scores = scores_at(issue_hours(task, "test"), inside, ~np.isnan(issued.observed))
+        coverage = 100.0 * float(scores.n_inside.sum() / scores.n_observed.sum())
+        shares = scores.shares[~np.isnan(scores.shares)]
+        for tolerance in TOLERANCES:
+            evidence = coverage_evidence(
+                scores, scores.until(0), target=TARGET, tolerance=tolerance
+            )
+            alarms = np.flatnonzero(evidence.narrow >= ALARM_EVIDENCE)
+            day = float(alarms[0] + 1) if alarms.size else math.nan
+            dependence = dependence_of(shares[None])
+            about = (dataset_name, calibrator, shares.size)
+            rows.append([*about, coverage, *dependence, tolerance, day])
+    return rows
+
+
 def main() -> None:
     """Print the table of false alarms, that of delays and that of the skill."""
     parser = script_parser(__doc__)
     parser.add_argument("--years", type=int, default=200, help="simulated years per row")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="40 years per row")
+    parser.add_argument("--data-dir", default=None)
     arguments = parser.parse_args()
     n_years = 40 if arguments.quick else arguments.years
     rng = np.random.default_rng(arguments.seed)
@@ -256,6 +317,9 @@ def main() -> None:
         "delays": (DELAY_COLUMNS, delay_rows(rng, n_years)),
         "skill": (SKILL_COLUMNS, skill_rows(rng, n_years)),
     }
+    if arguments.data_dir:
+        replayed = [row for name in DATASETS for row in replay_rows(name, arguments.data_dir)]
+        tables["replay"] = (REPLAY_COLUMNS, replayed)
     for columns, rows in tables.values():
         print_table(columns, rows)
         print()
