@@ -208,6 +208,15 @@ def test_an_alarm_stays_until_evidence_is_counted_anew() -> None:
     assert health.check_coverage(year, anew).level == Level.FINE
 
 
+def test_an_alarm_without_recent_observations_names_no_share() -> None:
+    year = with_hits([4] * 9 + [0] * 40)
+    counted = np.repeat([24.0, 0.0], [9, 40])
+    year = replace(year, n_observed=counted)
+    check = health.check_coverage(year, health.coverage_evidence(year, nothing(), target=80.0))
+    assert check.level == Level.ALARM
+    assert "nan" not in check.reason
+
+
 def test_wide_intervals_are_a_watch_and_no_alarm() -> None:
     year = with_hits([24] * 120)
     check = health.check_coverage(year, health.coverage_evidence(year, nothing(), target=80.0))

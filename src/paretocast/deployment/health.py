@@ -61,6 +61,8 @@ class Level(IntEnum):
 class IssueScores:
     """Scores of issued forecasts whose hours were observed, one row per issue.
 
+    Of those whose horizon has ended: a day counts as one bet, so half a day is none.
+
     Attributes
     ----------
     issues : ndarray of int of shape (N,)
@@ -301,8 +303,9 @@ def check_coverage(scores: IssueScores, evidence: CoverageEvidence) -> Check:
         "evidence_too_narrow": narrow,
         "evidence_too_wide": wide,
     }
+    share = f"{coverage:.0f} %" if n else "none"
     seen = (
-        f"{coverage:.0f} % of the steps of the last {RECENT_DAYS} days were inside, "
+        f"{share} of the {n:.0f} steps observed in the last {RECENT_DAYS} days were inside, "
         f"{evidence.target:g} % are promised"
     )
     alarms = np.flatnonzero(evidence.narrow >= ALARM_EVIDENCE)
