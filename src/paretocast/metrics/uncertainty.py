@@ -51,6 +51,7 @@ def block_bootstrap(
     block: int,
     n_resamples: int,
     rng: np.random.Generator,
+    n_drawn: int | None = None,
 ) -> Floats:
     """Ratios of sums over windows, resampled in circular blocks.
 
@@ -63,6 +64,8 @@ def block_bootstrap(
         Number of observed points of each window; where 0, the window is left out.
     block : int
         Windows that are drawn together, from 1 to the number of windows that are left.
+    n_drawn : int, optional
+        Windows of a resample, at least `block`; without it as many as are left.
 
     Returns
     -------
@@ -72,7 +75,7 @@ def block_bootstrap(
     Notes
     -----
     The circular block bootstrap [1]_: blocks start anywhere and wrap around the end, the last
-    one is cut so that a resample has as many windows as the original.
+    one is cut so that a resample has as many windows as the original, or `n_drawn`.
 
     References
     ----------
@@ -93,8 +96,11 @@ def block_bootstrap(
         raise DataError(f"block is {block} windows, expected 1 to {n}, the windows observed")
     if n_resamples < 2:
         raise DataError(f"n_resamples is {n_resamples}, expected at least 2")
-    n_blocks = -(-n // block)
-    last = n - (n_blocks - 1) * block
+    n_drawn = n if n_drawn is None else n_drawn
+    if n_drawn < block:
+        raise DataError(f"n_drawn is {n_drawn} windows, expected at least a block of {block}")
+    n_blocks = -(-n_drawn // block)
+    last = n_drawn - (n_blocks - 1) * block
     starts = rng.integers(n, size=(n_resamples, n_blocks))
     whole, cut = starts[:, :-1], starts[:, -1]
     above, below = (
