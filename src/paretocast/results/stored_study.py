@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from paretocast.data import load_dataset, own_file
+from paretocast.data import own_file
 from paretocast.data.task import Task
 from paretocast.errors import StoreError
 from paretocast.search.objectives import parse_constraints, parse_objectives
@@ -90,11 +90,7 @@ class StoredStudy:
     @property
     def task_manifest(self) -> dict[str, Any]:
         """The task as the manifest describes it, see `Task.manifest`."""
-        try:
-            content: dict[str, Any] = self.manifest["comparable"]["task"]
-        except (KeyError, TypeError) as error:
-            raise StoreError(f"{self.run.manifest} describes no task; it is damaged") from error
-        return content
+        return files.described_task(self.manifest, self.run)
 
     @cached_property
     def settings(self) -> TuneSettings:
@@ -212,7 +208,7 @@ class StoredStudy:
         return {name: np.sort(array.astype(np.float64), axis=-1) for name, array in arrays.items()}
 
     def task(self, data_dir: Path | None = None) -> Task:
-        """The task, from the data set as it is now.
+        """The task, from the data set as it is now, up to the end of the study's test period.
 
         Parameters
         ----------
@@ -226,13 +222,11 @@ class StoredStudy:
             If the data set is not there, cannot be used, or is not the one of the study.
         """
         if data_dir not in self._tasks:
-            settings = self.settings
-            dataset = load_dataset(
-                self._dataset(data_dir),
-                data_dir=data_dir or settings.data_dir,
-                covariates=settings.covariates,
-            )
-            task = Task.from_settings(settings, dataset=dataset)
+            here = {"dataset": self._dataset(data_dir)}
+            if data_dir is not None:
+                here["data_dir"] = str(data_dir)
+            settings = self.settings.model_copy(update=here)
+            task = Task.from_settings(settings, remembered=self.task_manifest)
             self._check_task(task.manifest())
             self._tasks[data_dir] = task
         return self._tasks[data_dir]
