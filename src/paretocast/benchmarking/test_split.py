@@ -72,8 +72,8 @@ def refuse_seen_test(config: ModelConfig, task: Task) -> None:
     if changed == ["data_sha256"]:
         raise StoreError(
             f"study {study} was made on other data: values before the test split have changed "
-            "since. Give the folder of the data it was made on with --data-dir, tune again, or "
-            "name another study with --run"
+            f"since{config.study.first_change(task)}. Give the folder of the data it was made on "
+            "with --data-dir, tune again, or name another study with --run"
         )
     if changed:
         raise StoreError(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pandas as pd
 
+from paretocast.data.checks import at
 from paretocast.data.features import FeatureTable, build_features
 from paretocast.data.gaps import fill_from_past
 from paretocast.data.parsing import LATER_HOURS
@@ -39,6 +40,7 @@ PURGE_STEPS = STEPS_PER_DAY
 STEPS_PER_WEEK = 7 * STEPS_PER_DAY
 HOUR = pd.Timedelta(hours=1)
 MANIFEST_SCHEMA_VERSION = 1
+MARK_DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -321,6 +323,13 @@ class Task:
             "data_sha256": self._data_hash(),
         }
 
+    def day_marks(self) -> str:
+        """Six hexadecimal digits for every 24 hours before the test period, from its values."""
+        series = self.series.before(self.dates.validation_to + HOUR)
+        hours = np.column_stack([series.values, *(c.values for c in series.covariates)])
+        days = (hours[i : i + STEPS_PER_DAY] for i in range(0, len(hours), STEPS_PER_DAY))
+        return "".join(hashlib.sha256(day.tobytes()).hexdigest()[:MARK_DIGITS] for day in days)
+
     def _data_hash(self) -> str:
         digest = hashlib.sha256()
         development = self.series.before(self.dates.validation_to + HOUR)
@@ -377,6 +386,20 @@ def _keep_holidays(calendar: Calendar, remembered: Mapping[str, Any]) -> Calenda
 
     same = within(then) == within(calendar.school_holidays)
     return replace(calendar, school_holidays=then) if same else calendar
+
+
+def first_change(then: str, now: str, *, start: pd.Timestamp) -> str:
+    """Words on the first change between two `Task.day_marks`; none if a mark is missing.
+
+    >>> first_change("aaaaaabbbbbb", "aaaaaacccccc", start=pd.Timestamp("2021-01-01T00Z"))
+    ', first in the 24 hours from 2021-01-02 00:00Z'
+    """
+    if len(then) != len(now):
+        return ""
+    for day, position in enumerate(range(0, len(now), MARK_DIGITS)):
+        if then[position : position + MARK_DIGITS] != now[position : position + MARK_DIGITS]:
+            return f", first in the 24 hours from {at(start + day * STEPS_PER_DAY * HOUR)}"
+    return ""
 
 
 def manifest_hash(manifest: Mapping[str, Any]) -> str:

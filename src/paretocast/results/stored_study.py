@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from paretocast.data import own_file
-from paretocast.data.task import Task
+from paretocast.data.task import Task, first_change
 from paretocast.errors import StoreError
 from paretocast.search.objectives import parse_constraints, parse_objectives
 from paretocast.search.selection import Selection
@@ -227,7 +227,7 @@ class StoredStudy:
                 here["data_dir"] = str(data_dir)
             settings = self.settings.model_copy(update=here)
             task = Task.from_settings(settings, remembered=self.task_manifest)
-            self._check_task(task.manifest())
+            self._check_task(task)
             self._tasks[data_dir] = task
         return self._tasks[data_dir]
 
@@ -246,14 +246,20 @@ class StoredStudy:
             )
         return name
 
-    def _check_task(self, now: dict[str, Any]) -> None:
-        then = self.task_manifest
+    def first_change(self, task: Task) -> str:
+        """Words on where the data of a task first differ from those of the study, if known."""
+        marks = self.manifest.get("day_marks", "")
+        return first_change(marks, task.day_marks(), start=task.series.index[0])
+
+    def _check_task(self, task: Task) -> None:
+        then, now = self.task_manifest, task.manifest()
         changed = sorted(key for key in {*now, *then} if now.get(key) != then.get(key))
         if changed:
+            where = self.first_change(task) if changed == ["data_sha256"] else ""
             raise StoreError(
                 f"the data set is not what {self.run.study_name} was made on: "
-                f"{', '.join(changed)} differ; give the folder of the original data, and of the "
-                "data set's TOML file if it is your own, with --data-dir"
+                f"{', '.join(changed)} differ{where}; give the folder of the original data, "
+                "and of the data set's TOML file if it is your own, with --data-dir"
             )
 
 
