@@ -13,7 +13,7 @@ import pytest
 
 import paretocast
 from commands import ZONE, run_cli
-from paretocast.api.evaluation import prepare_benchmark
+from paretocast.api.evaluation import SavedBenchmark, prepare_benchmark
 from paretocast.benchmarking.test_split import hash_of_test
 from paretocast.data import generate_demo
 from paretocast.errors import DataError, StoreError
@@ -58,11 +58,13 @@ class Place:
     def write(self, n_days: int, *, shift: dict[str, int] | None = None) -> None:
         """Write the first days of one and the same series; `shift` adds 1 to an hour of columns."""
         series, _ = generate_demo(days=365)
-        table = pd.DataFrame({"heat": series.values, "temperature": series.covariates[0].values})
+        columns = {"heat": series.values, "temperature": series.covariates[0].values}
         for column, row in (shift or {}).items():
-            table.loc[row, column] += 1.0
-        table.insert(0, "timestamp", series.index.strftime("%Y-%m-%dT%H:%M:%SZ"))
-        table[: 24 * n_days].to_csv(self.folder / "my_zone.csv", index=False)
+            columns[column][row] += 1.0
+        stamps = series.index.strftime("%Y-%m-%dT%H:%M:%SZ")
+        pd.DataFrame({"timestamp": stamps, **columns})[: 24 * n_days].to_csv(
+            self.folder / "my_zone.csv", index=False
+        )
 
     def append(self, *rows: str) -> None:
         with (self.folder / "my_zone.csv").open("a", encoding="utf-8") as file:
@@ -79,9 +81,7 @@ class Place:
     def task_manifest(self) -> dict[str, Any]:
         return files.described_task(files.load_json(self.run.manifest), self.run)
 
-    def benchmark(
-        self, models: list[str] | None = None
-    ) -> paretocast.api.evaluation.SavedBenchmark:
+    def benchmark(self, models: list[str] | None = None) -> SavedBenchmark:
         return paretocast.benchmark(
             self.toml,
             models or ["NHITS_Q"],
