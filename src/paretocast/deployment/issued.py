@@ -205,18 +205,18 @@ class LiveForecast:
         try:
             if stored["schema_version"] != SCHEMA_VERSION:
                 raise ValueError(f"schema version {stored['schema_version']}")
-            arrays = {
+            arrays: dict[str, Any] = {
                 name: np.array(stored[name], dtype=np.float64)
                 for name in ("raw", "quantiles", "lower", "upper")
             }
-            plain = {
+            plain: dict[str, Any] = {
                 name: stored[name]
                 for name in (
                     *("forecast_id", "revision", "bundle", "weather_issue_time", "data_hash"),
                     *("calibration", "number", "observations", "unit", "zone", "coverage"),
                 )
             }
-            return cls(  # type: ignore[arg-type]  # mypy takes each mapping for all arguments
+            return cls(
                 issue_time=pd.Timestamp(stored["issue_time"]),
                 rung=stored["method"],
                 levels=tuple(stored["levels"]),
