@@ -38,7 +38,9 @@ from paretocast.deployment.bundle import (
     MANIFEST,
     NAME_LENGTH,
     NO_WEATHER,
+    REFERENCE,
     SCHEMA_VERSION,
+    VALIDATION,
     Bundle,
     load_bundle,
     load_contract,
@@ -47,6 +49,7 @@ from paretocast.deployment.bundle import (
 from paretocast.deployment.card import write_card
 from paretocast.deployment.climatology import forecast_climatology
 from paretocast.deployment.inputs import LiveInputs
+from paretocast.deployment.issue_scores import score_issues
 from paretocast.deployment.members import (
     BoostedMember,
     LinearMember,
@@ -231,11 +234,11 @@ def build_bundle(plan: BundlePlan, bundles: Path, *, observer: Observer) -> Bund
     """
     models = _Models(plan, observer)
     deployed = models.deployed()
-    fallback = models.fallback()
+    fallback, reference = models.fallback(), models.reference()
     folder = bundles / f".new-{uuid.uuid4().hex}"
     files.create_folder(folder)
     try:
-        _write(plan, deployed, fallback, folder, observer)
+        _write(plan, deployed, (fallback, reference), folder, observer)
         digest = write_sums(folder)
         final = bundles / digest[:NAME_LENGTH]
         if final.exists():
@@ -265,7 +268,7 @@ class _Models:
     def deployed(self) -> list[Deployed]:
         """The models whose quantiles are averaged."""
         if not self.plan.configs:
-            return [self._ridge()]
+            return [self.reference()]
         return [self._fit(config, weight) for config, weight in self.plan.configs]
 
     def fallback(self) -> Deployed:
@@ -274,7 +277,8 @@ class _Models:
         config = {**MODELS["RIDGE"].default, "weather": OFF}
         return self._fitted("RIDGE", config, 1.0, "RIDGE without weather")
 
-    def _ridge(self) -> Deployed:
+    def reference(self) -> Deployed:
+        """The reference ridge."""
         self.observer.began(RIDGE)
         task = self.plan.task
         fitted = fit_baseline(RIDGE, task)
@@ -315,18 +319,24 @@ class _Models:
 def _write(
     plan: BundlePlan,
     deployed: Sequence[Deployed],
-    fallback: Deployed,
+    ridges: tuple[Deployed, Deployed],
     folder: Path,
     observer: Observer,
 ) -> None:
-    """Write all files of a bundle but its checksums."""
+    """Write all files of a bundle but its checksums.
+
+    Parameters
+    ----------
+    ridges : tuple of Deployed
+        The fallback without covariates, and the reference.
+    """
     task, study = plan.task, plan.study
+    fallback, reference = ridges
     observer.began("calibrators")
     members = [
         _write_member(folder, f"member_{i}", d) | {"weight": d.weight, "trained": d.trained}
         for i, d in enumerate(deployed)
     ]
-    last = _write_member(folder, FALLBACK, fallback)
     _write_dataset(study, folder)
     raw = average_levels([d.calibrate for d in deployed], [d.weight for d in deployed])
     choices = {
@@ -338,6 +348,7 @@ def _write(
         folder / CALIBRATORS,
         {rung: choice.calibrator.as_json() for rung, choice in choices.items()},
     )
+    _write_validation(plan, choices[FULL], raw, reference, folder)
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "series": task.series.name,
@@ -347,7 +358,8 @@ def _write(
         "target_coverage": study.settings.target_coverage,
         "lower_bound": task.lower_bound,
         "members": members,
-        FALLBACK: last,
+        FALLBACK: _write_member(folder, FALLBACK, fallback),
+        REFERENCE: _write_member(folder, REFERENCE, reference),
         "calibrators": {
             rung: {"name": choice.calibrator.name, "reason": choice.reason}
             for rung, choice in choices.items()
@@ -358,7 +370,7 @@ def _write(
         "scores": _scores(study),
         "assumptions": list(task.assumptions),
         "versions": installed_versions(),
-        "input": _contract_json(plan, [*deployed, fallback]),
+        "input": _contract_json(plan, [*deployed, *ridges]),
     }
     files.save_json(folder / MANIFEST, manifest)
     constraints = [f"{name}=={version}" for name, version in installed_versions().items()]
@@ -475,6 +487,24 @@ def _scores(study: StoredStudy) -> dict[str, Any]:
         "references": result["references"],
         "calibrate_pinball": (result.get("choice") or {}).get("pinball_on_calibrate"),
     }
+
+
+def _write_validation(
+    plan: BundlePlan, full: CalibratorSelection, raw: Floats, reference: Deployed, folder: Path
+) -> None:
+    """Write the scores of the calibrate split that a monitor compares with."""
+    forecast = forecast_of(plan.task, "calibrate", raw)
+    calibrated = full.calibrator.apply(forecast)
+    lower, upper = calibrated.interval(plan.study.settings.target_coverage)
+    scores = score_issues(
+        forecast.issues,
+        forecast.observed,
+        calibrated.quantiles,
+        reference=reference.calibrate,
+        interval=(lower, upper),
+        levels=forecast.levels,
+    )
+    files.save_arrays(folder / VALIDATION, vars(scores))
 
 
 def _write_golden(plan: BundlePlan, raw: Floats, folder: Path) -> None:
