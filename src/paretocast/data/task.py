@@ -20,8 +20,9 @@ import pandas as pd
 
 from paretocast.data.features import FeatureTable, build_features
 from paretocast.data.gaps import fill_from_past
+from paretocast.data.issue_weather import with_issue_weather
 from paretocast.data.reading import Dataset, load_dataset
-from paretocast.data.series import STEPS_PER_DAY, Role, SplitDates
+from paretocast.data.series import STEPS_PER_DAY, SplitDates
 from paretocast.errors import DataError
 
 if TYPE_CHECKING:
@@ -255,7 +256,7 @@ class Task:
     @property
     def assumptions(self) -> tuple[str, ...]:
         """Sentences on what the scores take for granted; empty if nothing."""
-        ahead = [c.name for c in self.series.covariates if c.role is Role.FORECAST]
+        ahead = self.series.measured_ahead
         if not ahead:
             return ()
         sentence = (
@@ -267,9 +268,10 @@ class Task:
     def manifest(self) -> dict[str, Any]:
         """Everything that makes two runs comparable, as JSON values.
 
-        The data hash covers the hours before the test period: what a search may read.
+        The hashes of data and weather runs cover the hours before the test period: what a search
+        may read.
         """
-        return {
+        content: dict[str, Any] = {
             "schema_version": MANIFEST_SCHEMA_VERSION,
             "series": self.series.name,
             "unit": self.series.unit,
@@ -314,10 +316,17 @@ class Task:
             ],
             "data_sha256": self._data_hash(),
         }
+        if self._development.runs is not None:
+            content["weather_sha256"] = self._development.runs.sha256
+        return content
+
+    @property
+    def _development(self) -> Series:
+        return self.series.before(self.dates.validation_to + HOUR)
 
     def _data_hash(self) -> str:
         digest = hashlib.sha256()
-        development = self.series.before(self.dates.validation_to + HOUR)
+        development = self._development
         digest.update(development.index.asi8.tobytes())
         digest.update(development.values.tobytes())
         for covariate in development.covariates:
@@ -388,9 +397,10 @@ def plan_task(
         )
     last_issue = len(series) - shape.horizon_steps
     issues["test"] = daily[(daily >= validation_stop) & (daily <= last_issue)]
+    features = build_features(series, groups=feature_groups)
     return Task(
         series=series,
-        features=build_features(series, groups=feature_groups),
+        features=with_issue_weather(features, series, shape.horizon_steps),
         shape=shape,
         dates=dates,
         blocks=blocks,

@@ -59,7 +59,7 @@ from paretocast.models.base import imported
 from paretocast.models.baselines.catalogue import fit_baseline
 from paretocast.models.baselines.ridge import Ridge
 from paretocast.models.fitted import BoostedForecaster, LinearForecaster
-from paretocast.models.linear_table import DEGREES, degree_hours_of
+from paretocast.models.linear_table import degree_hours_of
 from paretocast.results.groups import forecast_of
 from paretocast.search.models import MODELS
 from paretocast.search.recipe import OFF
@@ -449,20 +449,15 @@ def _standards(task: Task) -> dict[str, list[float]]:
     """Mean and deviation of every column that a member standardises."""
     lagged = task.features.joined(weekly_lags(task.series, task.shape.horizon_steps))
     calendar = build_features(task.series, groups=("calendar",))
-    degrees = degree_hours_of(task)
+    # In these arrays the ridge and the trees have them: another order of the sum changes the last
+    # digit, and a tree may then turn elsewhere.
+    parts = (task.features.known, task.features.past, degree_hours_of(task))
     standards = {}
-    for names, columns in (
-        (calendar.names, calendar.values),
-        (lagged.names, lagged.values),
-        # In these arrays the ridge and the trees have them: another order of the sum changes the
-        # last digit, and a tree may then turn elsewhere.
-        *((part.names, part.values) for part in (task.features.known, task.features.past)),
-        (DEGREES[: degrees.shape[1]], degrees),
-    ):
-        centers, spreads = column_standards(task, names, columns)
+    for table in (calendar, lagged, *parts):
+        centers, spreads = column_standards(task, table.names, table.values)
         standards |= {
             name: [float(center), float(spread)]
-            for name, center, spread in zip(names, centers, spreads, strict=True)
+            for name, center, spread in zip(table.names, centers, spreads, strict=True)
         }
     return standards
 
