@@ -51,12 +51,12 @@ def make_runs(
             if hour == 0 or (0 < hour < len(series) and rng.random() >= drop):
                 celsius = truth[hour] + 0.1 * lead * error
                 rows.append((issued, series.index[0] + hour * HOUR, celsius, 5.0 + error))
-    issued, valid, celsius, wind = zip(*rows, strict=True)
+    table = pd.DataFrame(rows, columns=["issued", "valid", "temperature", "wind"])
     return WeatherRuns(
         ("temperature", "wind"),
-        pd.DatetimeIndex(issued).as_unit("ns"),
-        pd.DatetimeIndex(valid).as_unit("ns"),
-        np.column_stack([celsius, wind]),
+        pd.DatetimeIndex(table["issued"]).as_unit("ns"),
+        pd.DatetimeIndex(table["valid"]).as_unit("ns"),
+        table[["temperature", "wind"]].to_numpy(),
     )
 
 
@@ -197,10 +197,10 @@ def test_the_network_reads_each_columns_own_value() -> None:
     np.testing.assert_allclose(seen[:, 48:], expected, atol=1e-5)
     calendar = [i for i, role in enumerate(known.roles) if role is Role.CALENDAR]
     hours = positions[:, None] + np.arange(H)
-    assert np.array_equal(known.horizon(positions, H)[..., calendar], known.values[hours][..., calendar])
+    ahead = known.horizon(positions, H)
+    assert np.array_equal(ahead[..., calendar], known.values[hours][..., calendar])
     squared = known.names.index("temperature_squared")
     celsius = known.names.index("temperature")
-    ahead = known.horizon(positions, H)
     np.testing.assert_allclose(ahead[..., squared], ahead[..., celsius] ** 2)
     assert np.abs(ahead[..., celsius] - known.values[hours][..., celsius]).max() > 0.5
 
@@ -317,7 +317,8 @@ def test_a_frame_of_runs_is_a_file_of_runs(tmp_path: Path) -> None:
         },
         weather=runs_frame(runs),
     )
-    assert framed.series.runs is not None and written.series.runs is not None
+    assert framed.series.runs is not None
+    assert written.series.runs is not None
     assert framed.series.runs.sha256 == written.series.runs.sha256
 
 

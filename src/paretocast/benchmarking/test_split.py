@@ -61,7 +61,7 @@ def refuse_seen_test(config: ModelConfig, task: Task) -> None:
             "study with --run"
         )
     changed = sorted(key for key in {*then, *now} if then.get(key) != now.get(key))
-    if changed == ["data_sha256"]:
+    if set(changed) <= {"data_sha256", "weather_sha256"} and changed:
         raise StoreError(
             f"study {study} was made on other data: values before the test split have changed "
             "since. Give the folder of the data it was made on with --data-dir, tune again, or "
@@ -105,4 +105,13 @@ def hash_of_test(task: Task) -> str:
     digest = hashlib.sha256()
     digest.update(task.series.index[stop:].asi8.tobytes())
     digest.update(task.series.values[stop:].tobytes())
+    return digest.hexdigest()
+
+
+def hash_of_test_features(task: Task) -> str:
+    """SHA-256 of the features of the test period, and of their values by issue."""
+    table = task.features
+    digest = hashlib.sha256(table.values[validation_stop(task) :].tobytes())
+    for part in () if table.ahead is None else (table.ahead.values, table.ahead.first):
+        digest.update(part.tobytes())
     return digest.hexdigest()

@@ -66,8 +66,7 @@ def known_at(
     runs = _checked_runs(series, runs)
     if at != at.floor("h") or at <= series.index[0]:
         raise DataError(
-            f"issue time {at} of series {series.name}: expected a full hour after "
-            f"{series.index[0]}"
+            f"issue time {at} of series {series.name}: expected a full hour after {series.index[0]}"
         )
     index = pd.date_range(series.index[0], at + (horizon_steps - 1) * HOUR, freq="h", unit="ns")
     n_known = len(index) - horizon_steps
@@ -123,6 +122,25 @@ def with_issue_weather(table: FeatureTable, series: Series, horizon_steps: int) 
     return _with_horizon(table, series, hours=cells.hours, first=cells.first, values=filled)
 
 
+def measured_temperatures(series: Series) -> tuple[str, ...]:
+    """Temperatures of a series without weather runs that stand in for their own forecast.
+
+    Raises
+    ------
+    SettingsError
+        If there is none, or the series has weather runs.
+    """
+    names = tuple(name for name in series.measured_ahead if is_of_kind(name, "temperature"))
+    if series.runs is None and names:
+        return names
+    raise SettingsError(
+        f"a weather error was asked for, but series {series.name} has no temperature that stands "
+        "in for its own forecast"
+        + (": its weather runs have their own error" if series.runs is not None else "")
+        + "; leave --weather-error out, or use a covariate temperature of role forecast"
+    )
+
+
 def with_weather_error(
     table: FeatureTable, series: Series, positions: Positions, horizon_steps: int, *, error: float
 ) -> FeatureTable:
@@ -141,19 +159,9 @@ def with_weather_error(
     Raises
     ------
     SettingsError
-        If no temperature of the series stands in for its own forecast.
+        See `measured_temperatures`.
     """
-    names = [name for name in series.measured_ahead if is_of_kind(name, "temperature")]
-    if not names:
-        raise SettingsError(
-            f"series {series.name} has no temperature that stands in for its own forecast: "
-            "declare one with role forecast and no weather runs, or leave --weather-error out"
-        )
-    if table.ahead is not None:
-        raise SettingsError(
-            f"series {series.name} has weather runs beside measured weather; leave --weather-error "
-            "out"
-        )
+    names = measured_temperatures(series)
     errors = error * _persistent_errors((len(positions), horizon_steps))
     steps = np.arange(horizon_steps)
     hours = np.concatenate([np.arange(len(series)), (positions[:, None] + steps).ravel()])

@@ -110,7 +110,7 @@ def parse_stamps(
             pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True), tz="UTC"
         )
     if stamps.isna().any():
-        return None, [_unparsable(raw, np.asarray(stamps.isna()), spec)]
+        return None, [_unparsable(raw, np.asarray(stamps.isna()))]
     if zoned.any() and not zoned.all():
         row = int(np.flatnonzero(~zoned)[0])
         return None, [
@@ -171,7 +171,7 @@ def parse_numbers(raw: pd.Series) -> tuple[NDArray[np.float64], list[Finding]]:
     ]
 
 
-def _unparsable(raw: pd.Series, bad: NDArray[np.bool_], spec: DatasetSpec) -> Finding:
+def _unparsable(raw: pd.Series, bad: NDArray[np.bool_]) -> Finding:
     row = int(np.flatnonzero(bad)[0])
     return Finding(
         "error",

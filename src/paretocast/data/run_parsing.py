@@ -85,9 +85,7 @@ def check_reach(runs: WeatherRuns, index: pd.DatetimeIndex) -> list[Finding]:
     ]
 
 
-def _parse_utc(
-    raw: pd.Series, spec: DatasetSpec
-) -> tuple[pd.DatetimeIndex | None, list[Finding]]:
+def _parse_utc(raw: pd.Series, spec: DatasetSpec) -> tuple[pd.DatetimeIndex | None, list[Finding]]:
     """UTC stamps; those without a zone are taken only where the set says they are UTC.
 
     An hour stands in many runs, so the doubled hour of autumn cannot be told from its rows.
