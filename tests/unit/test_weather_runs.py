@@ -266,6 +266,11 @@ validation = 0.3
 """
 
 
+def file_runs(*, n_leads: int = 49) -> WeatherRuns:
+    """A run a day, the next one before the last ends."""
+    return make_runs(make_series(), every=24, n_leads=n_leads)
+
+
 def write_files(folder: Path, runs: WeatherRuns, *, spec: str = SPEC) -> Path:
     series = make_series()
     folder.mkdir(exist_ok=True)
@@ -283,7 +288,7 @@ def runs_frame(runs: WeatherRuns) -> pd.DataFrame:
 
 
 def test_a_declared_file_of_runs_is_read_and_written_again_alike(tmp_path: Path) -> None:
-    runs = make_runs(make_series())
+    runs = file_runs()
     shuffled = np.random.default_rng(0).permutation(len(runs.issued))
     mixed = replace(
         runs,
@@ -304,7 +309,7 @@ def test_a_declared_file_of_runs_is_read_and_written_again_alike(tmp_path: Path)
 
 
 def test_a_frame_of_runs_is_a_file_of_runs(tmp_path: Path) -> None:
-    series, runs = make_series(), make_runs(make_series())
+    series, runs = make_series(), file_runs()
     written = load_dataset(write_files(tmp_path, runs))
     frame = pd.DataFrame({"demand": series.values}, index=series.index)
     source = {"role": "forecast", "source": "weather"}
@@ -323,7 +328,7 @@ def test_a_frame_of_runs_is_a_file_of_runs(tmp_path: Path) -> None:
 
 
 def test_without_its_covariates_no_runs_are_needed(tmp_path: Path) -> None:
-    spec = write_files(tmp_path, make_runs(make_series()))
+    spec = write_files(tmp_path, file_runs())
     (tmp_path / "nwp.csv").unlink()
     assert load_dataset(spec, covariates=[]).series.runs is None
     with pytest.raises(DataError, match=r"no file .*nwp\.csv"):
@@ -353,15 +358,15 @@ def spoilt(runs: WeatherRuns, how: str) -> WeatherRuns:
     ],
 )
 def test_runs_that_cannot_be_used_are_refused(tmp_path: Path, how: str, message: str) -> None:
-    spec = write_files(tmp_path, spoilt(make_runs(make_series()), how))
+    spec = write_files(tmp_path, spoilt(file_runs(), how))
     with pytest.raises(DataError, match=f"weather runs: .*{message}"):
         load_dataset(spec)
 
 
 def test_what_the_newest_run_lacks_is_told(tmp_path: Path) -> None:
-    whole = check_dataset(write_files(tmp_path, make_runs(make_series())))
+    whole = check_dataset(write_files(tmp_path, file_runs()))
     assert "run_holes" not in {finding.code for finding in whole}
-    short = make_runs(make_series(), n_leads=20)
+    short = file_runs(n_leads=30)
     (finding,) = (f for f in check_dataset(write_files(tmp_path, short)) if f.code == "run_holes")
     assert finding.severity == "warning"
     late = replace(short, issued=short.issued + pd.Timedelta(hours=3))
@@ -381,6 +386,6 @@ def test_what_the_newest_run_lacks_is_told(tmp_path: Path) -> None:
 def test_a_half_declared_file_of_runs_is_refused(
     tmp_path: Path, old: str, new: str, message: str
 ) -> None:
-    spec = write_files(tmp_path, make_runs(make_series()), spec=SPEC.replace(old, new))
+    spec = write_files(tmp_path, file_runs(), spec=SPEC.replace(old, new))
     with pytest.raises(SettingsError, match=message):
         load_dataset(spec)

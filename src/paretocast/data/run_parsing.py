@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from paretocast.data.checks import Finding, at
 from paretocast.data.parsing import by_severity, check_columns, parse_numbers, parse_stamps
@@ -18,7 +19,6 @@ from paretocast.data.weather_runs import WeatherRuns
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
     from numpy.typing import NDArray
 
     from paretocast.data.spec import DatasetSpec, WeatherSpec
@@ -90,8 +90,13 @@ def _parse_utc(raw: pd.Series, spec: DatasetSpec) -> tuple[pd.DatetimeIndex | No
 
     An hour stands in many runs, so the doubled hour of autumn cannot be told from its rows.
     """
-    zone = "UTC" if spec.stamp_zone == "UTC" else None
-    index, findings = parse_stamps(raw, spec.model_copy(update={"stamp_zone": zone}))
+    spec = spec.model_copy(update={"stamp_zone": "UTC" if spec.stamp_zone == "UTC" else None})
+    # Each stamp stands in many rows; only a message needs to know in which.
+    codes, stamps = pd.factorize(raw)
+    index, findings = parse_stamps(pd.Series(stamps, name=raw.name), spec)
+    if index is not None and (codes >= 0).all():
+        return index[codes], findings
+    index, findings = parse_stamps(raw, spec)
     advice = 'write UTC stamps with a Z at the end; only stamp_zone = "UTC" counts for them'
     naive = {"naive_times", "daylight_saving"}
     return index, [replace(f, advice=advice) if f.code in naive else f for f in findings]
