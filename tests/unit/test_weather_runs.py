@@ -20,6 +20,8 @@ from paretocast.data.series import Covariate, Role, Series
 from paretocast.data.task import Task, TaskShape, plan_task
 from paretocast.data.weather_runs import WeatherRuns
 from paretocast.errors import DataError, SettingsError
+from paretocast.models import fitted
+from paretocast.models.baselines import lightgbm
 from paretocast.models.baselines.base import train_scaling
 from paretocast.models.baselines.catalogue import fit_baseline
 from paretocast.models.linear_table import FULL, LinearForm, LinearTable
@@ -164,11 +166,18 @@ def network_inputs(task: Task, position: int) -> Floats:
     return source.inputs(torch.tensor([position])).known.numpy()
 
 
+def tree_rows(task: Task, position: int) -> Floats:
+    at = np.array([position])
+    table = LinearTable(task, train_scaling(task))
+    rows = (lightgbm._rows(task, at)[0], fitted._rows(table, at, None, weather=True)[0])
+    return np.hstack(rows)
+
+
 def ridge_forecast(task: Task, position: int) -> Floats:
     return fit_baseline("ridge", task).forecast(task, np.array([position]))
 
 
-@pytest.mark.parametrize("see", [linear_columns, network_inputs, ridge_forecast])
+@pytest.mark.parametrize("see", [linear_columns, network_inputs, tree_rows, ridge_forecast])
 def test_a_later_run_changes_nothing_and_the_newest_one_does(
     see: Callable[[Task, int], Floats],
 ) -> None:
@@ -216,6 +225,15 @@ def test_runs_take_away_the_assumption_and_are_in_the_manifest() -> None:
     late = make_runs_task(changed(runs, np.asarray(runs.issued >= development)))
     assert early.manifest()["weather_sha256"] != task.manifest()["weather_sha256"]
     assert late.manifest() == task.manifest()
+
+
+def test_a_task_without_its_test_period_holds_no_run_of_it() -> None:
+    series = make_runs_task().series
+    dates = make_dates(series)
+    task = plan_task(series, dates, shape=TaskShape(input_steps=48, horizon_steps=H))
+    assert task.series.runs is not None
+    assert task.series.runs.issued.max() <= dates.validation_to + HOUR
+    assert task.series.runs.valid.max() <= dates.validation_to
 
 
 def make_task_of(series: Series) -> Task:
