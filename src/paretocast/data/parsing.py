@@ -351,9 +351,7 @@ def _lay_grid(
     )
 
 
-def _with_runs(
-    grid: Grid, spec: DatasetSpec, covariates: Sequence[str], runs: WeatherRuns
-) -> Grid:
+def _with_runs(grid: Grid, spec: DatasetSpec, covariates: Sequence[str], runs: WeatherRuns) -> Grid:
     """The grid with the covariates of weather runs too, all in the order of `covariates`."""
     by_name = {covariate.name: covariate for covariate in grid.covariates}
     shortest = runs.shortest_lead(grid.index)
