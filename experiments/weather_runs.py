@@ -130,8 +130,10 @@ def compare(rows: dict[str, Row], method: str) -> list[dict[str, Any]]:
                 "method": method,
                 "weather": variant,
                 **{name: row.scores[name] for name in ("mae", "pinball", "picp")},
-                **{f"{s}_ratio": row.scores[s] / honest[s] for s in ("mae", "pinball")},
-                **{f"{s}_change": change_text(changes[s]) for s in ("mae", "pinball")},
+                "mae_ratio": row.scores["mae"] / honest["mae"],
+                "pinball_ratio": row.scores["pinball"] / honest["pinball"],
+                "mae_change": change_text(changes["mae"]),
+                "pinball_change": change_text(changes["pinball"]),
             }
         )
     return results

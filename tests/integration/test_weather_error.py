@@ -76,8 +76,8 @@ def test_an_error_costs_those_who_look_at_the_weather_and_nobody_else(
             assert change.low > 0.0, (name, score)
     rows = {row.entry.label: row.scores for row in result.comparison.rows}
     for row in result.weather_error:
-        change = 100.0 * (row.scores["mae"] / rows[row.method]["mae"] - 1.0)
-        assert row.changes["mae"].mean == pytest.approx(change, abs=1e-9)
+        percent = 100.0 * (row.scores["mae"] / rows[row.method]["mae"] - 1.0)
+        assert row.changes["mae"].mean == pytest.approx(percent, abs=1e-9)
 
 
 def test_the_scores_without_the_error_are_as_they_were(

@@ -14,11 +14,12 @@ from builders import START, make_dates, make_series
 from paretocast.api.frames import save_dataset
 from paretocast.data import Dataset, check_dataset, load_dataset
 from paretocast.data.features import build_features
-from paretocast.data.issue_weather import known_at, with_issue_weather, with_weather_error
+from paretocast.data.issue_weather import with_issue_weather, with_weather_error
 from paretocast.data.scaling import Transform, scale_task
 from paretocast.data.series import Covariate, Role, Series
 from paretocast.data.task import Task, TaskShape, plan_task
 from paretocast.data.weather_runs import WeatherRuns
+from paretocast.deployment.inputs import InputColumn, InputContract, WeatherTable
 from paretocast.errors import DataError, SettingsError
 from paretocast.models import fitted
 from paretocast.models.baselines import lightgbm
@@ -140,6 +141,26 @@ def test_a_run_older_than_a_day_stands_in_for_nothing() -> None:
         np.testing.assert_equal(found, [np.nan, 2.0, expected])
 
 
+def live_series(series: Series, position: int) -> Series:
+    """The series as it was known at an issue, up to the end of the horizon."""
+    index = series.index[: position + H]
+    values = series.values[: position + H].copy()
+    values[position:] = np.nan
+    assert series.runs is not None
+    column = series.runs.issued_by(index[position]).shortest_lead(index)
+    return replace(
+        series,
+        values=values,
+        index=index,
+        covariates=(
+            replace(series.covariates[0], values=column[:, 0]),
+            replace(series.covariates[1], values=column[:, 1]),
+            replace(series.covariates[2], values=series.covariates[2].values[: position + H]),
+        ),
+        runs=None,
+    )
+
+
 @pytest.mark.parametrize("drop", [0.0, 0.7])
 def test_features_of_a_backtest_are_those_of_a_live_series(drop: float) -> None:
     series = make_series(20)
@@ -147,9 +168,7 @@ def test_features_of_a_backtest_are_those_of_a_live_series(drop: float) -> None:
     series = with_runs(series, runs)
     table = with_issue_weather(build_features(series), series, H)
     for position in (50, 95, 96, 200, 301):
-        live = known_at(series, series.index[position], H)
-        assert np.isnan(live.values[position:]).all()
-        expected = build_features(live).known.values
+        expected = build_features(live_series(series, position)).known.values
         seen = table.known.horizon(np.array([position]), H)[0]
         np.testing.assert_array_equal(seen, expected[position:])
         np.testing.assert_array_equal(table.known.values[:position], expected[:position])
@@ -407,3 +426,63 @@ def test_a_half_declared_file_of_runs_is_refused(
     spec = write_files(tmp_path, file_runs(), spec=SPEC.replace(old, new))
     with pytest.raises(SettingsError, match=message):
         load_dataset(spec)
+
+
+def make_contract(dataset: Dataset) -> InputContract:
+    columns = (
+        InputColumn("temperature", "temperature", "forecast", "°C", -20.0, 40.0),
+        InputColumn("wind_mast", "mast", "forecast", "m/s", 0.0, 30.0),
+    )
+    return InputContract(
+        spec=dataset.spec,
+        calendar=dataset.series.calendar,
+        columns=columns,
+        shape=TaskShape(input_steps=48, horizon_steps=H),
+        feature_groups=None,
+        history_steps=96,
+        window_steps=48,
+        low=0.0,
+        high=50.0,
+        delay_hours=0,
+        standards={},
+    )
+
+
+@pytest.mark.parametrize("drop", [0.0, 0.2])
+def test_a_live_window_reads_what_a_backtest_reads(tmp_path: Path, drop: float) -> None:
+    runs = make_runs(make_series(), every=24, n_leads=73, drop=drop)
+    dataset = load_dataset(write_files(tmp_path, runs))
+    series = dataset.series
+    table = with_issue_weather(build_features(series), series, H).known
+    history = pd.read_csv(tmp_path / "small.csv")
+    # Measured weather beside the target is no forecast: it must not be taken for one.
+    history["t2m"] = 99.0
+    inputs = make_contract(dataset).read(history, pd.read_csv(tmp_path / "nwp.csv"))
+    for position in (24 * 50, 24 * 60 + 7):
+        window = inputs.cut(series.index[position])
+        assert window.weather is not None
+        assert window.weather.filled == (drop > 0.0)
+        live = window.task().features.known
+        assert live.names == table.names
+        np.testing.assert_array_equal(live.values[:96], table.values[position - 96 : position])
+        expected = table.horizon(np.array([position]), H)[0]
+        np.testing.assert_array_equal(live.values[96:], expected)
+
+
+def test_a_live_run_that_is_a_day_old_is_no_weather(tmp_path: Path) -> None:
+    dataset = load_dataset(write_files(tmp_path, make_runs(make_series(), every=24, n_leads=72)))
+    runs = pd.read_csv(tmp_path / "nwp.csv")
+    at = dataset.series.index[24 * 50]
+    runs = runs[pd.to_datetime(runs["issued_at"]) <= at - pd.Timedelta(hours=25)]
+    window = make_contract(dataset).read(pd.read_csv(tmp_path / "small.csv"), runs).cut(at)
+    assert window.lacks_weather
+    assert "weather_missing:temperature" in window.flags()
+
+
+def test_models_of_measured_weather_take_the_past_from_any_run() -> None:
+    hours = pd.date_range(START, periods=6, freq="h")
+    issued = pd.DatetimeIndex([hours[4]] * 6)
+    runs = WeatherRuns(("t",), issued, hours, np.arange(6.0)[:, None])
+    for learned, expected in ((False, [0, 1, 2, 3, 4, 5]), (True, [np.nan] * 4 + [4, 5])):
+        known = WeatherTable(None, runs, learned=learned).known_at(hours[4], hours)
+        np.testing.assert_equal(known.values["t"].to_numpy(), expected)

@@ -1,6 +1,6 @@
-"""Weather over the horizon as it was known at each issue.
+"""Weather over the horizon as it was known at each issue, for all issues of a series at once.
 
-T hours of the grid, M cells (`weather_runs.IssueCells`), N windows, H horizon steps.
+Of one issue alone the same values are `runs.issued_by(at).shortest_lead(hours)`. T hours of the grid, M cells (`weather_runs.IssueCells`), N windows, H horizon steps.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from paretocast.data.features import (
     Feature,
@@ -22,7 +21,7 @@ from paretocast.data.features import (
 )
 from paretocast.data.gaps import missing_hours
 from paretocast.data.series import Role
-from paretocast.errors import DataError, SettingsError
+from paretocast.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,72 +30,13 @@ if TYPE_CHECKING:
 
     from paretocast.data.features import FeatureTable
     from paretocast.data.series import Covariate, Series
-    from paretocast.data.weather_runs import IssueCells, WeatherRuns
+    from paretocast.data.weather_runs import IssueCells
 
     Floats = NDArray[np.float64]
     Positions = NDArray[np.intp]
 
-HOUR = pd.Timedelta(hours=1)
 # Of an error of temperature from one hour to the next: it forgets itself within half a day.
 ERROR_PERSISTENCE = 0.9
-
-
-def known_at(
-    series: Series, at: pd.Timestamp, horizon_steps: int, *, runs: WeatherRuns | None = None
-) -> Series:
-    """The series as it was known at an issue, up to the end of the horizon.
-
-    Target and covariates of role `past` are NaN from the issue on. A covariate with weather runs
-    has in every hour the value of the newest run issued by then, and over the horizon that of the
-    newest run issued at or before the issue. Other covariates keep what the series holds. Features
-    of the result are those of a backtest at that issue.
-
-    Parameters
-    ----------
-    at : Timestamp
-        First hour of the horizon, UTC: a full hour, not before the second hour of the series.
-    runs : WeatherRuns, optional
-        In place of those of the series, with the same names; rows issued after `at` are not read.
-
-    Raises
-    ------
-    DataError
-        If `at` is no such hour, or the names of the runs are not those of the series.
-    """
-    runs = _checked_runs(series, runs)
-    if at != at.floor("h") or at <= series.index[0]:
-        raise DataError(
-            f"issue time {at} of series {series.name}: expected a full hour after {series.index[0]}"
-        )
-    index = pd.date_range(series.index[0], at + (horizon_steps - 1) * HOUR, freq="h", unit="ns")
-    n_known = len(index) - horizon_steps
-
-    def laid(values: Floats, n_hours: int) -> Floats:
-        laid = np.full(len(index), np.nan)
-        n_hours = min(n_hours, len(values))
-        laid[:n_hours] = values[:n_hours]
-        return laid
-
-    by_run: dict[str, Floats] = {}
-    if runs is not None:
-        columns = runs.issued_by(at).shortest_lead(index)
-        by_run = {name: columns[:, i] for i, name in enumerate(runs.names)}
-    covariates = [
-        replace(
-            c,
-            values=by_run[c.name]
-            if c.name in by_run
-            else laid(c.values, len(index) if c.role.known_ahead else n_known),
-        )
-        for c in series.covariates
-    ]
-    return replace(
-        series,
-        values=laid(series.values, n_known),
-        index=index,
-        covariates=tuple(covariates),
-        runs=None,
-    )
 
 
 def with_issue_weather(table: FeatureTable, series: Series, horizon_steps: int) -> FeatureTable:
@@ -173,16 +113,6 @@ def with_weather_error(
             values[covariate.name] = fill_covariate(covariate)[hours]
             values[covariate.name][len(series) :] += errors.ravel()
     return _with_horizon(table, series, hours=hours, first=first, values=values)
-
-
-def _checked_runs(series: Series, runs: WeatherRuns | None) -> WeatherRuns | None:
-    declared = () if series.runs is None else series.runs.names
-    if runs is not None and set(runs.names) != set(declared):
-        raise DataError(
-            f"the weather runs have {', '.join(runs.names)}, series {series.name} expects "
-            f"{', '.join(declared) or 'none'}; name the same columns in the data set's TOML file"
-        )
-    return series.runs if runs is None else runs
 
 
 def _fill_cells(covariate: Covariate, values: Floats, cells: IssueCells) -> Floats:

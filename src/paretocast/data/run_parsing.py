@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from paretocast.data.spec import DatasetSpec, WeatherSpec
 
-# A file of forecasts that are mostly of hours gone by is one whose columns were mistaken.
-MOST_PAST_SHARE = 0.5
-
 
 def examine_runs(
     frame: pd.DataFrame, spec: DatasetSpec, *, covariates: Sequence[str]
@@ -136,16 +133,16 @@ def _check_rows(
     late = np.asarray(valid < issued.floor("h"))
     if late.any():
         row = _first(late)
-        many = late.mean() > MOST_PAST_SHARE
+        no_forecast = not (valid > issued).any()
         findings.append(
             Finding(
-                "error" if many else "note",
+                "error" if no_forecast else "note",
                 "issued_late",
                 f"{int(late.sum())} of {len(late)} rows were issued after their hour, the first is "
                 f"{at(valid[row])} issued at {at(issued[row])} in row {row + 1}",
                 f"check whether {weather.issued_column} and {weather.time_column} are mistaken for "
                 "each other"
-                if many
+                if no_forecast
                 else "they are not used",
             )
         )

@@ -78,7 +78,7 @@ class WeatherRuns:
 
     def issued_by(self, stamp: pd.Timestamp) -> WeatherRuns:
         """Rows issued at or before `stamp`."""
-        return self._rows(self.issued <= stamp)
+        return self._rows(slice(int(self.issued.searchsorted(stamp, side="right"))))
 
     @property
     def sha256(self) -> str:
@@ -150,7 +150,7 @@ class WeatherRuns:
         """
         return self.at(index, self.cells(index, 1))
 
-    def _rows(self, kept: NDArray[np.bool_]) -> WeatherRuns:
+    def _rows(self, kept: NDArray[np.bool_] | slice) -> WeatherRuns:
         return replace(
             self, issued=self.issued[kept], valid=self.valid[kept], values=self.values[kept]
         )

@@ -452,7 +452,7 @@ def _standards(task: Task) -> dict[str, list[float]]:
     # In these arrays the ridge and the trees have them: another order of the sum changes the last
     # digit, and a tree may then turn elsewhere.
     parts = (task.features.known, task.features.past, degree_hours_of(task))
-    standards = {}
+    standards: dict[str, list[float]] = {}
     for table in (calendar, lagged, *parts):
         centers, spreads = column_standards(task, table.names, table.values)
         standards |= {
