@@ -1,6 +1,8 @@
 """Weather over the horizon as it was known at each issue, for all issues of a series at once.
 
-Of one issue alone the same values are `runs.issued_by(at).shortest_lead(hours)`. T hours of the grid, M cells (`weather_runs.IssueCells`), N windows, H horizon steps.
+Of one issue alone the same values are `runs.issued_by(at).shortest_lead(hours)`.
+
+T hours of the grid, M cells (`weather_runs.IssueCells`), N windows, H horizon steps.
 """
 
 from __future__ import annotations
