@@ -46,7 +46,7 @@ from paretocast.deployment.bundle import (
 )
 from paretocast.deployment.card import write_card
 from paretocast.deployment.climatology import forecast_climatology
-from paretocast.deployment.inputs import LiveInputs
+from paretocast.deployment.inputs import LiveInputs, WeatherTable
 from paretocast.deployment.members import (
     BoostedMember,
     LinearMember,
@@ -390,6 +390,8 @@ def _write_dataset(study: StoredStudy, folder: Path) -> None:
     for key in ("path", "school_holidays"):
         if getattr(spec, key) is not None:
             content[key] = getattr(spec, key).name
+    if spec.weather is not None:
+        content["weather"]["path"] = spec.weather.path.name
     for stamp in ("use_from", "use_to"):
         if getattr(spec, stamp) is not None:
             content[stamp] = getattr(spec, stamp).isoformat()
@@ -481,9 +483,15 @@ def _write_golden(plan: BundlePlan, raw: Floats, folder: Path) -> None:
     task = plan.task
     bundle = Bundle(folder, files.load_json(folder / MANIFEST), "")
     contract = load_contract(bundle.manifest["input"], folder / DATASET)
+    runs = task.series.runs
     columns = {contract.spec.target: task.series.values}
-    columns |= {covariate.name: covariate.values for covariate in task.series.covariates}
-    inputs = LiveInputs(contract, pd.DataFrame(columns, index=task.series.index), None, None)
+    columns |= {
+        covariate.name: covariate.values
+        for covariate in task.series.covariates
+        if runs is None or covariate.name not in runs.names
+    }
+    weather = None if runs is None else WeatherTable(None, runs, learned=True)
+    inputs = LiveInputs(contract, pd.DataFrame(columns, index=task.series.index), None, weather)
     issues = task.issues["calibrate"]
     fits = np.flatnonzero(issues >= contract.history_steps)
     if not fits.size:
