@@ -195,7 +195,7 @@ def prepare_benchmark(
     seeds: int,
     refit: bool,
     retrain_days: Sequence[int | None],
-    weather_error: float | None,
+    weather_error: float | None = None,
     calibrators: Sequence[str],
     static: bool,
     members: int,

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import narwhals as nw
 import pandas as pd
 
 from paretocast.data.checks import Finding, Grid, check_grid
@@ -144,6 +143,7 @@ def load_dataset(
     *,
     data_dir: str | Path | None = None,
     covariates: Sequence[str] | None = None,
+    until: pd.Timestamp | None = None,
 ) -> Dataset:
     """A data set, checked.
 
@@ -153,6 +153,9 @@ def load_dataset(
         Folder of the files of named sets; the environment variable PARETOCAST_DATA without it.
     covariates : sequence of str, optional
         Names of declared covariates to use, possibly none; those with `use = true` without it.
+    until : Timestamp, optional
+        Last hour of an earlier study, UTC: periods and checks are as if the file ended there, and a
+        note says what follows.
 
     Raises
     ------
@@ -161,7 +164,9 @@ def load_dataset(
     DataError
         If a file is absent or unreadable, or with every error that the checks found.
     """
-    spec, series, findings = _examine(name_or_path, data_dir=data_dir, covariates=covariates)
+    spec, series, findings = _examine(
+        name_or_path, data_dir=data_dir, covariates=covariates, until=until
+    )
     return _accepted(spec, series, findings, place=str(spec.path))
 
 
@@ -233,7 +238,11 @@ def load_school_holidays(path: Path) -> tuple[tuple[dt.date, dt.date], ...]:
 
 
 def _examine(
-    name_or_path: str | Path, *, data_dir: str | Path | None, covariates: Sequence[str] | None
+    name_or_path: str | Path,
+    *,
+    data_dir: str | Path | None,
+    covariates: Sequence[str] | None,
+    until: pd.Timestamp | None = None,
 ) -> tuple[DatasetSpec, Series | None, tuple[Finding, ...]]:
     """A set's series and every finding on it; no series where its hours are unknown."""
     spec = find_spec(name_or_path)
@@ -246,7 +255,9 @@ def _examine(
         runs_path = _locate(spec.weather.path, spec, data_dir)
     calendar = _load_calendar(spec, data_dir)
     tables = _Tables(read_table(path), None if runs_path is None else read_table(runs_path))
-    series, findings = _examine_tables(tables, spec, used, calendar)
+    series, findings = _examine_tables(tables, spec, used, calendar, until)
+    if until is not None:
+        spec = spec.cut_after(until)
     if series is not None:
         findings += _check_school_holidays(series)
     return spec, series, findings
@@ -261,11 +272,15 @@ class _Tables:
 
 
 def _examine_tables(
-    tables: _Tables, spec: DatasetSpec, used: Sequence[str], calendar: Calendar
+    tables: _Tables,
+    spec: DatasetSpec,
+    used: Sequence[str],
+    calendar: Calendar,
+    until: pd.Timestamp | None = None,
 ) -> tuple[Series | None, tuple[Finding, ...]]:
     """The series of some tables and every finding on them; no series where no hour is known."""
-    runs, findings = _runs_of(tables.weather, spec, used)
-    grid, of_rows = examine_frame(tables.rows, spec, covariates=used, runs=runs)
+    runs, findings = _runs_of(tables.weather, spec, used, until)
+    grid, of_rows = examine_frame(tables.rows, spec, covariates=used, runs=runs, until=until)
     if grid is None:
         return None, by_severity([*of_rows, *findings])
     if runs is not None:
@@ -283,13 +298,16 @@ def _examine_tables(
 
 
 def _runs_of(
-    table: pd.DataFrame | None, spec: DatasetSpec, used: Sequence[str]
+    table: pd.DataFrame | None,
+    spec: DatasetSpec,
+    used: Sequence[str],
+    until: pd.Timestamp | None,
 ) -> tuple[WeatherRuns | None, tuple[Finding, ...]]:
     """The weather runs that the used covariates need, and every finding on them."""
     names = spec.from_runs(used)
     if table is None or not names:
         return None, ()
-    runs, findings = examine_runs(table, spec, covariates=names)
+    runs, findings = examine_runs(table, spec, covariates=names, until=until)
     return runs, _of_runs(findings)
 
 
@@ -313,6 +331,8 @@ def _as_pandas(frame: IntoDataFrame, time: str | None) -> pd.DataFrame:
     """Return the columns of a frame of any library, with the index of a pandas frame as one."""
     if isinstance(frame, pd.DataFrame):
         return frame if time else frame.rename_axis(INDEX_COLUMN).reset_index()
+    import narwhals as nw
+
     try:
         columns = nw.from_native(frame, eager_only=True)
     except TypeError as error:

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
 
 def examine_runs(
-    frame: pd.DataFrame, spec: DatasetSpec, *, covariates: Sequence[str]
+    frame: pd.DataFrame,
+    spec: DatasetSpec,
+    *,
+    covariates: Sequence[str],
+    until: pd.Timestamp | None = None,
 ) -> tuple[WeatherRuns | None, tuple[Finding, ...]]:
     """Weather runs of a table and every finding, errors first; no runs with an error.
 
@@ -33,6 +37,8 @@ def examine_runs(
     ----------
     covariates : sequence of str
         Declared names of those that the file holds.
+    until : Timestamp, optional
+        Last hour of a study; rows for later hours are left out, whatever their values are.
     """
     assert spec.weather is not None
     columns = [spec.column_of(name) for name in covariates]
@@ -45,14 +51,16 @@ def examine_runs(
         index, problems = _parse_utc(frame[column], spec)
         stamps.append(index)
         findings += problems
+    issued, valid = stamps
+    if issued is None or valid is None:
+        return None, by_severity(findings)
+    rows = np.flatnonzero(np.ones(len(valid)) if until is None else valid <= until)
+    frame, issued, valid = frame.iloc[rows], issued[rows], valid[rows]
     values = np.empty((len(frame), len(columns)))
     for i, column in enumerate(columns):
         values[:, i], problems = parse_numbers(frame[column])
         findings += problems
-    issued, valid = stamps
-    if issued is None or valid is None or findings:
-        return None, by_severity(findings)
-    findings = _check_rows(issued, valid, spec.weather)
+    findings += _check_rows(issued, valid, spec.weather)
     if any(finding.severity == "error" for finding in findings):
         return None, by_severity(findings)
     order = np.lexsort((valid.asi8, issued.asi8))

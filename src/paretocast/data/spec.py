@@ -248,6 +248,14 @@ class DatasetSpec(ClosedModel):
     licence: str = ""
     note: str = ""
 
+    def cut_after(self, until: pd.Timestamp) -> DatasetSpec:
+        """The declaration without hours after `until`, which then ends the test period."""
+        splits, use_to = self.splits, self.use_to
+        if splits.test_to is not None and splits.test_to > until:
+            splits = splits.model_copy(update={"test_to": None})
+        use_to = until if use_to is None else min(use_to, until)
+        return self.model_copy(update={"use_to": use_to, "splits": splits})
+
     @model_validator(mode="after")
     def _weather_is_used(self) -> DatasetSpec:
         sourced = [name for name, covariate in self.covariates.items() if covariate.source]
