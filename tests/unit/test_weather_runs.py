@@ -486,3 +486,21 @@ def test_models_of_measured_weather_take_the_past_from_any_run() -> None:
     for learned, expected in ((False, [0, 1, 2, 3, 4, 5]), (True, [np.nan] * 4 + [4, 5])):
         known = WeatherTable(None, runs, learned=learned).known_at(hours[4], hours)
         np.testing.assert_equal(known.values["t"].to_numpy(), expected)
+
+
+def test_runs_after_the_end_of_a_study_change_nothing(tmp_path: Path) -> None:
+    runs = file_runs()
+    until = make_series().index[24 * 120 - 1]
+    spec = write_files(tmp_path, runs)
+    table = pd.read_csv(tmp_path / "nwp.csv", dtype=str)
+    later = pd.to_datetime(table["valid_at"]) > until
+    table[~later].to_csv(tmp_path / "nwp.csv", index=False)
+    before = load_dataset(spec, until=until)
+    table.loc[later, "t2m"] = "broken"
+    table.to_csv(tmp_path / "nwp.csv", index=False)
+    after = load_dataset(spec, until=until)
+    assert before.series.runs is not None
+    assert after.series.runs is not None
+    assert before.series.runs.sha256 == after.series.runs.sha256
+    with pytest.raises(DataError, match="broken"):
+        load_dataset(spec)

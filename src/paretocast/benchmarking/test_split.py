@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from paretocast.data.task import Task, position_after
+from paretocast.data.task import DATA_HASHES, Task, position_after
 from paretocast.errors import StoreError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def refuse_seen_test(config: ModelConfig, task: Task) -> None:
             "study with --run"
         )
     changed = sorted(key for key in {*then, *now} if then.get(key) != now.get(key))
-    if set(changed) <= {"data_sha256", "weather_sha256"} and changed:
+    if changed and set(changed) <= set(DATA_HASHES):
         raise StoreError(
             f"study {study} was made on other data: values before the test split have changed "
             f"since{config.study.first_change(task)}. Give the folder of the data it was made on "
