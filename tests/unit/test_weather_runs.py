@@ -504,3 +504,14 @@ def test_runs_after_the_end_of_a_study_change_nothing(tmp_path: Path) -> None:
     assert before.series.runs.sha256 == after.series.runs.sha256
     with pytest.raises(DataError, match="broken"):
         load_dataset(spec)
+
+
+def test_a_model_of_runs_needs_runs(tmp_path: Path) -> None:
+    contract = make_contract(load_dataset(write_files(tmp_path, file_runs())))
+    history, runs = pd.read_csv(tmp_path / "small.csv"), pd.read_csv(tmp_path / "nwp.csv")
+    with pytest.raises(DataError, match="needs mast, t2m from weather runs"):
+        contract.read(history.assign(t2m=1.0, mast=1.0))
+    with pytest.raises(DataError, match="no column issued_at; the model has learned from"):
+        contract.read(history, runs.drop(columns="issued_at"))
+    with pytest.raises(DataError, match="1 hours stand in more than one row"):
+        contract.read(history, pd.concat([runs, runs.tail(1)]))

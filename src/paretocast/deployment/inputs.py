@@ -121,6 +121,11 @@ class InputContract:
         ]
         if weather is None and (missing := sorted(set(declared) - set(there))):
             named = ", ".join(self.spec.column_of(d) for d in missing)
+            if set(missing) & set(by_run):
+                raise DataError(
+                    f"the model needs {named} from weather runs, as in training; give a weather "
+                    "table with the time of issue of each row"
+                )
             raise DataError(
                 f"the data have no column {named}; the model needs it. Give it, or a weather table "
                 "with it"
@@ -174,6 +179,11 @@ class InputContract:
             path=Path("weather"), issued_column=ISSUED_COLUMN, time_column=self.spec.time_column
         )
         if columns.issued_column not in frame.columns:
+            if self.spec.weather is not None:
+                raise DataError(
+                    f"the weather table has no column {columns.issued_column}; the model has "
+                    "learned from weather runs and needs the time of issue of each row"
+                )
             frame = frame.rename(columns={columns.time_column: self.spec.time_column})
             plain = self._laid(frame.assign(**{self.spec.target: np.nan}), declared, "weather")
             return WeatherTable(plain[[names[d].name for d in declared]], None)
