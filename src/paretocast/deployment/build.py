@@ -48,7 +48,7 @@ from paretocast.deployment.bundle import (
 )
 from paretocast.deployment.card import write_card
 from paretocast.deployment.climatology import forecast_climatology
-from paretocast.deployment.inputs import LiveInputs
+from paretocast.deployment.inputs import LiveInputs, WeatherTable
 from paretocast.deployment.issue_scores import score_issues
 from paretocast.deployment.members import (
     BoostedMember,
@@ -62,7 +62,7 @@ from paretocast.models.base import imported
 from paretocast.models.baselines.catalogue import fit_baseline
 from paretocast.models.baselines.ridge import Ridge
 from paretocast.models.fitted import BoostedForecaster, LinearForecaster
-from paretocast.models.linear_table import DEGREES, degree_hours_of
+from paretocast.models.linear_table import degree_hours_of
 from paretocast.results.groups import forecast_of
 from paretocast.search.models import MODELS
 from paretocast.search.recipe import OFF
@@ -402,6 +402,8 @@ def _write_dataset(study: StoredStudy, folder: Path) -> None:
     for key in ("path", "school_holidays"):
         if getattr(spec, key) is not None:
             content[key] = getattr(spec, key).name
+    if spec.weather is not None:
+        content["weather"]["path"] = spec.weather.path.name
     for stamp in ("use_from", "use_to"):
         if getattr(spec, stamp) is not None:
             content[stamp] = getattr(spec, stamp).isoformat()
@@ -461,20 +463,15 @@ def _standards(task: Task) -> dict[str, list[float]]:
     """Mean and deviation of every column that a member standardises."""
     lagged = task.features.joined(weekly_lags(task.series, task.shape.horizon_steps))
     calendar = build_features(task.series, groups=("calendar",))
-    degrees = degree_hours_of(task)
+    # In these arrays the ridge and the trees have them: another order of the sum changes the last
+    # digit, and a tree may then turn elsewhere.
+    parts = (task.features.known, task.features.past, degree_hours_of(task))
     standards: dict[str, list[float]] = {}
-    for names, columns in (
-        (calendar.names, calendar.values),
-        (lagged.names, lagged.values),
-        # In these arrays the ridge and the trees have them: another order of the sum changes the
-        # last digit, and a tree may then turn elsewhere.
-        *((part.names, part.values) for part in (task.features.known, task.features.past)),
-        (DEGREES[: degrees.shape[1]], degrees),
-    ):
-        centers, spreads = column_standards(task, names, columns)
+    for table in (calendar, lagged, *parts):
+        centers, spreads = column_standards(task, table.names, table.values)
         standards |= {
             name: [float(center), float(spread)]
-            for name, center, spread in zip(names, centers, spreads, strict=True)
+            for name, center, spread in zip(table.names, centers, spreads, strict=True)
         }
     return standards
 
@@ -516,9 +513,15 @@ def _write_golden(plan: BundlePlan, raw: Floats, folder: Path) -> None:
     task = plan.task
     bundle = Bundle(folder, files.load_json(folder / MANIFEST), "")
     contract = load_contract(bundle.manifest["input"], folder / DATASET)
+    runs = task.series.runs
     columns = {contract.spec.target: task.series.values}
-    columns |= {covariate.name: covariate.values for covariate in task.series.covariates}
-    inputs = LiveInputs(contract, pd.DataFrame(columns, index=task.series.index), None, None)
+    columns |= {
+        covariate.name: covariate.values
+        for covariate in task.series.covariates
+        if runs is None or covariate.name not in runs.names
+    }
+    weather = None if runs is None else WeatherTable(None, runs, learned=True)
+    inputs = LiveInputs(contract, pd.DataFrame(columns, index=task.series.index), None, weather)
     issues = task.issues["calibrate"]
     fits = np.flatnonzero(issues >= contract.history_steps)
     if not fits.size:
