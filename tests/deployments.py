@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,7 +57,7 @@ def write_dataset(folder: Path, frame: pd.DataFrame | None = None) -> Path:
     return path
 
 
-def tuned_study(folder: Path, **settings: object) -> Path:
+def tuned_study(folder: Path, **settings: Any) -> Path:
     """Folder of a study of the series, its data beside it."""
     import paretocast
 
