@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-NAN = float("nan")
 OPSET = 18
 # Columns of the input `calendar`, in local time. Those of holidays exist where the calendar has any.
 HOUR, WEEKDAY, DAY_OF_YEAR = "hour", "weekday", "day_of_year"
@@ -106,8 +105,10 @@ class _Window:
     ----------
     target, short : Tensor of shape (P,)
         Target in its unit, every gap filled, and only the first hours of each; NaN elsewhere.
-    raw : dict of str to Tensor of shape (T,)
-        Feature columns, not standardised.
+    names : tuple of str
+        Of the columns of `features`.
+    features : Tensor of shape (T, F)
+        Standardised.
     weekday : Tensor of shape (T,)
         0 for Monday.
     month : Tensor
@@ -117,19 +118,14 @@ class _Window:
     columns: WindowColumns
     target: Tensor
     short: Tensor
-    raw: dict[str, Tensor]
+    names: tuple[str, ...]
+    features: Tensor
     weekday: Tensor
     month: Tensor
 
     def table(self, names: Sequence[str]) -> Tensor:
-        """Standardised columns, (T, F)."""
-        if not names:
-            return self.target.new_empty(self.columns.steps, 0)
-        standardised = []
-        for name in names:
-            center, spread = self.columns.standards[name]
-            standardised.append((self.raw[name] - center) / (spread if spread > 0.0 else 1.0))
-        return torch.stack(standardised, dim=1)
+        """Standardised columns by name, (T, F)."""
+        return self.features[:, [self.names.index(name) for name in names]]
 
 
 class ForecastGraph(nn.Module):
@@ -337,7 +333,7 @@ class _LinearColumns:
         return (torch.arange(7, dtype=torch.float64) == weekday).double()
 
     def _degrees(self) -> Tensor:
-        if DEGREES[0] not in self.window.raw or self.window.columns.temperature not in self.known:
+        if self.window.columns.temperature not in self.known:
             return self.target.new_empty(0)
         return torch.cat([self._ahead(DEGREES), self._means(DEGREES)])
 
@@ -361,70 +357,65 @@ def _window(
     columns: WindowColumns, history: Tensor, calendar: Tensor, covariates: Tensor, month: Tensor
 ) -> _Window:
     """Gaps filled, features made."""
-    old = _older_than(history.isnan(), LONGEST_FILL_STEPS)
-    keep = torch.stack([torch.zeros_like(old), old], dim=1)
-    both = _fill_target(torch.stack([history, history], dim=1), keep)
-    filled = _fill_covariates(covariates) if columns.covariates else covariates
+    target = _filled(history, _sources_of_target(history))
+    short = _filled(history, _sources_of_target(history, longest_steps=LONGEST_FILL_STEPS))
     local = {name: calendar[:, i] for i, name in enumerate(columns.calendar)}
-    weather = {name: filled[:, i] for i, name in enumerate(columns.covariates)}
-    raw = {
+    weather = {
+        name: _filled(covariates[:, i], _sources_of_covariate(covariates[:, i]))
+        for i, name in enumerate(columns.covariates)
+    }
+    made = {
         **_calendar_features(local),
         **weather,
         **_weather_features(columns, weather, local[WEEKDAY]),
-        **_target_features(both[:, 0].nan_to_num(nan=0.0), columns.steps),
+        **_target_features(_or_zero(target), columns.steps),
     }
-    return _Window(columns, both[:, 0], both[:, 1], raw, local[WEEKDAY], month)
+    names = tuple(name for name in made if name in columns.standards)
+    standards = torch.tensor([columns.standards[name] for name in names], dtype=torch.float64)
+    spreads = torch.where(standards[:, 1] > 0.0, standards[:, 1], 1.0)
+    features = (torch.stack([made[name] for name in names], dim=1) - standards[:, 0]) / spreads
+    return _Window(columns, target, short, names, features, local[WEEKDAY], month)
+
+
+def _filled(values: Tensor, sources: Tensor) -> Tensor:
+    """Values (T,) with every hour's taken from its source, and that one's from its own."""
+    for _ in range(len(values).bit_length()):  # a chain of sources is twice as long each time
+        sources = sources[sources]
+    return values[sources]
+
+
+def _sources_of_target(values: Tensor, longest_steps: int | None = None) -> Tensor:
+    """Hour that each hour is filled from by `gaps.fill_from_past`, (T,); its own if from none.
+
+    From the first observation on, the rule fills every hour that it may fill: what is known can be
+    told before anything is filled.
+    """
+    missing = values.isnan()
+    known = (~missing).long().cumsum(0) > 0
+    fillable = missing & known
+    if longest_steps is not None:
+        old = _older_than(missing, longest_steps)
+        known, fillable = known & ~old, fillable & ~old
+    hours = torch.arange(len(values))
+    before = hours - 1
+    for lag in reversed(SEASONS_STEPS):
+        back = (hours - lag).clamp(min=0)
+        before = torch.where(known[back] & (hours >= lag), back, before)
+    return torch.where(fillable, before, hours)
+
+
+def _sources_of_covariate(values: Tensor) -> Tensor:
+    """Hour that each hour is filled from by `features.fill_covariate`, (T,), T under a year."""
+    missing, hours = values.isnan(), torch.arange(len(values))
+    repeats = _older_than(missing, HOLD_STEPS) & (hours >= STEPS_PER_DAY)
+    before = torch.where(repeats, hours - STEPS_PER_DAY, hours - 1).clamp(min=0)
+    return torch.where(missing, before, hours)
 
 
 def _older_than(missing: Tensor, n_steps: int) -> Tensor:
-    """True at hours before which so many are missing too; of shape (T, ...)."""
-    old = missing
-    for shift in range(1, n_steps + 1):
-        before = torch.cat([torch.zeros_like(missing[:shift]), missing[:-shift]])
-        old = old & before
-    return old
-
-
-def _fill_target(values: Tensor, keep: Tensor) -> Tensor:
-    """`gaps.fill_from_past` of columns (T, C), left missing where `keep` says so.
-
-    Days one after the other: a day's fills come from the days before, and what these leave is the
-    last value known.
-    """
-    days: list[Tensor] = []
-    for start in range(0, len(values), STEPS_PER_DAY):
-        day = values[start : start + STEPS_PER_DAY]
-        for lag in SEASONS_STEPS:
-            if start >= lag:
-                earlier = days[(start - lag) // STEPS_PER_DAY][: len(day)]
-                day = torch.where(day.isnan(), earlier, day)
-        day = _carried_on(day, days[-1][-1:] if days else None)
-        days.append(torch.where(keep[start : start + len(day)], NAN, day))
-    return torch.cat(days)
-
-
-def _fill_covariates(values: Tensor) -> Tensor:
-    """`features.fill_covariate` of columns (T, K) that are shorter than a year."""
-    repeats = _older_than(values.isnan(), HOLD_STEPS)
-    days: list[Tensor] = []
-    for start in range(0, len(values), STEPS_PER_DAY):
-        day = values[start : start + STEPS_PER_DAY]
-        if days:
-            repeat = repeats[start : start + len(day)]
-            day = torch.where(repeat, days[-1][: len(day)], day)
-        days.append(_carried_on(day, days[-1][-1:] if days else None))
-    return torch.cat(days)
-
-
-def _carried_on(day: Tensor, before: Tensor | None) -> Tensor:
-    """Values of a day (S, C) with the last known one, or that of the day before, where missing."""
-    first = torch.full_like(day[:1], NAN) if before is None else before
-    values = torch.cat([first, day])
-    rows = torch.arange(len(values))
-    at = torch.where(values.isnan(), 0, rows.unsqueeze(1))  # (S + 1, C)
-    earlier = (rows.unsqueeze(1) >= rows).unsqueeze(-1)
-    latest = torch.where(earlier, at.unsqueeze(0), 0).amax(dim=1)
-    return values.gather(0, latest)[1:]
+    """True at missing hours before which so many are missing too, (T,)."""
+    counts = torch.cat([missing.new_zeros(n_steps + 1), missing]).long().cumsum(0)
+    return counts[n_steps + 1 :] - counts[: len(missing)] == n_steps + 1
 
 
 def _calendar_features(local: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -484,7 +475,7 @@ def _target_features(target: Tensor, steps: int) -> dict[str, Tensor]:
 def _scaled(values: Tensor, scaling: TargetScaling) -> Tensor:
     """Scaled units; 0 where missing."""
     missing = values.isnan()
-    values = values.nan_to_num(nan=0.0)
+    values = _or_zero(values)
     if scaling.transform is Transform.LOG1P:
         values = (values.clamp(min=0.0) / scaling.offset).log1p()
     return torch.where(missing, 0.0, (values - scaling.center) / scaling.spread)
@@ -495,6 +486,10 @@ def _unscaled(scaled: Tensor, scaling: TargetScaling) -> Tensor:
     if scaling.transform is Transform.LOG1P:
         values = values.expm1() * scaling.offset
     return values if scaling.lower_bound is None else values.clamp(min=scaling.lower_bound)
+
+
+def _or_zero(values: Tensor) -> Tensor:
+    return torch.where(values.isnan(), 0.0, values)
 
 
 def _constant(module: nn.Module, name: str, values: NDArray[np.floating]) -> Tensor:
