@@ -10,7 +10,9 @@ columns, Q levels. Everything outside the networks is in float64.
 
 from __future__ import annotations
 
-import json
+import logging
+import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -42,8 +44,7 @@ from paretocast.models.linear_table import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -509,13 +510,14 @@ def run_graph(graph: ForecastGraph, inputs: Mapping[str, NDArray[np.generic]]) -
 def to_onnx(
     graph: ForecastGraph,
     example: Mapping[str, NDArray[np.generic]],
-    metadata: Mapping[str, object],
+    metadata: Mapping[str, str],
 ) -> bytes:
-    """A graph as the content of an ONNX file, its metadata as JSON."""
+    """A graph as the content of an ONNX file."""
     import onnx
 
     tensors = tuple(torch.from_numpy(np.ascontiguousarray(example[name])) for name in INPUTS)
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings(), _quiet():
+        warnings.simplefilter("ignore")  # of torch and onnx about their own insides
         program = torch.onnx.export(
             graph,
             tensors,
@@ -528,5 +530,17 @@ def to_onnx(
     if program is None:
         raise SettingsError("torch exported nothing")
     model = program.model_proto
-    onnx.helper.set_model_props(model, {k: json.dumps(v) for k, v in metadata.items()})
+    onnx.helper.set_model_props(model, dict(metadata))
     return bytes(model.SerializeToString())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter from listing which libraries it has not found."""
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -6,7 +6,6 @@ the calendar, as whole numbers that any language has, and the calibrator, which 
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,21 +18,16 @@ from paretocast.data.features import (
     temperature_of,
 )
 from paretocast.data.series import Role
-from paretocast.deployment.bundle import GOLDEN, golden_window
 from paretocast.deployment.members import (
     BoostedMember,
     LinearMember,
     NetworkMember,
     RidgeMember,
 )
-from paretocast.errors import SettingsError, StoreError
+from paretocast.errors import SettingsError
 from paretocast.training.setup import visible, with_window
-from paretocast.workspace import files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from paretocast.data.task import Task
@@ -42,66 +36,9 @@ if TYPE_CHECKING:
     from paretocast.deployment.members import Member
     from paretocast.models.forecast_graph import ForecastGraph, MemberGraph, WindowColumns
 
-    Floats = NDArray[np.float64]
     Inputs = dict[str, NDArray[Any]]
 
-AT_MOST = 1e-5  # of the interval's width that a golden window may differ by
-METADATA = "paretocast"  # key in the file
-EXTRA = "pip install 'paretocast[onnx]'"
-
-
-def export_onnx(bundle: Bundle, file: Path) -> float:
-    """Write a bundle as an ONNX file, and beside it a JSON file that describes its inputs.
-
-    Parameters
-    ----------
-    file : Path
-        Ends in `.onnx`; the description gets the ending `.json`.
-
-    Returns
-    -------
-    float
-        Largest difference of a golden window between ONNX Runtime and the bundle, as a share of the
-        width of its interval.
-
-    Raises
-    ------
-    SettingsError
-        If a member is no regression and no network, or the extra is not installed.
-    StoreError
-        If ONNX Runtime forecasts a golden window differently; no file is left then.
-    """
-    check_exportable(bundle)
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-    except ImportError as error:
-        raise SettingsError(f"--onnx needs {error.name}, which is not installed; {EXTRA}") from error
-    from paretocast.models.forecast_graph import to_onnx
-
-    windows = golden_windows(bundle)
-    columns = columns_of(bundle, windows[0])
-    inputs = [inputs_of(columns, window) for window in windows]
-    described = describe(bundle, columns)
-    content = to_onnx(graph_of(bundle, columns, windows[0]), inputs[0], {METADATA: described})
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    outputs = []
-    worst = 0.0
-    for given, window in zip(inputs, windows, strict=True):
-        used = {i.name for i in session.get_inputs()}
-        outputs.append(session.run(None, {k: v for k, v in given.items() if k in used})[0][0])
-        worst = max(worst, difference(outputs[-1], bundle.raw_forecast(window)[1]))
-    if worst > AT_MOST:
-        raise StoreError(
-            f"ONNX Runtime {onnxruntime.__version__} forecasts a golden window differently from "
-            f"the bundle, by {worst:.2g} of the interval's width, expected at most {AT_MOST:g}; "
-            "nothing was written"
-        )
-    example = {**inputs[0], "quantiles": outputs[0][None]}
-    listed = {name: files.without_nan(array.tolist()) for name, array in example.items()}
-    files.save_bytes(file, content)
-    files.save_json(file.with_suffix(".json"), {**described, "example": listed})
-    return worst
+SCHEMA_VERSION = 1
 
 
 def check_exportable(bundle: Bundle) -> None:
@@ -119,19 +56,6 @@ def check_exportable(bundle: Bundle) -> None:
                 "cannot hold yet; deploy a network or RIDGE with --trial N or --method ridge, or "
                 "export with --mlflow"
             )
-
-
-def golden_windows(bundle: Bundle) -> list[LiveWindow]:
-    """The windows that a bundle was checked with."""
-    golden = files.load_arrays(bundle.folder / GOLDEN)
-    return [golden_window(bundle.contract, golden, i) for i in range(len(golden["issues"]))]
-
-
-def difference(forecast: Floats, expected: Floats) -> float:
-    """Largest difference of quantiles (H, Q) as a share of their mean width; NaN differs by inf."""
-    width = float(np.mean(expected[:, -1] - expected[:, 0])) or 1.0
-    distance = np.abs(forecast - expected) / width
-    return float(distance.max()) if np.isfinite(distance).all() else np.inf
 
 
 def columns_of(bundle: Bundle, window: LiveWindow) -> WindowColumns:
@@ -229,7 +153,7 @@ def describe(bundle: Bundle, columns: WindowColumns) -> dict[str, Any]:
         "school_holiday": "1 on local days of school holidays, else 0",
     }
     return {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "paretocast": __version__,
         "bundle": bundle.name,
         "series": bundle.manifest["series"],
