@@ -73,13 +73,13 @@ def export_onnx(bundle: Bundle, file: Path) -> float:
     windows = _golden_windows(bundle)
     columns = columns_of(bundle, windows[0])
     described = describe(bundle, columns)
-    example = inputs_of(columns, windows[0])
+    example = inputs_of(columns, windows[0].series, windows[0].position)
     graph = graph_of(bundle, columns, windows[0])
     content = to_onnx(graph, example, {METADATA: json.dumps(described)})
     run = _onnx_runner(content)
     worst = _largest_difference(
         windows,
-        lambda window: run(inputs_of(columns, window)),
+        lambda window: run(inputs_of(columns, window.series, window.position)),
         lambda window: bundle.raw_forecast(window)[1],
         what="ONNX Runtime",
     )

@@ -30,6 +30,7 @@ from paretocast.training.setup import visible, with_window
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from paretocast.data.series import Series
     from paretocast.data.task import Task
     from paretocast.deployment.bundle import Bundle
     from paretocast.deployment.inputs import LiveWindow
@@ -82,11 +83,10 @@ def columns_of(bundle: Bundle, window: LiveWindow) -> WindowColumns:
     )
 
 
-def inputs_of(columns: WindowColumns, window: LiveWindow) -> Inputs:
-    """Arrays that a graph reads, for one window."""
+def inputs_of(columns: WindowColumns, series: Series, position: int) -> Inputs:
+    """Arrays that a graph reads, for the window of a series that is issued at a position."""
     from paretocast.models import forecast_graph as graph
 
-    series, n_rows = window.series, columns.steps
     local = series.index.tz_convert(series.calendar.zone)
     made = {
         graph.HOUR: local.hour,
@@ -98,10 +98,10 @@ def inputs_of(columns: WindowColumns, window: LiveWindow) -> Inputs:
     calendar = [np.asarray(made[name], dtype=np.float64) for name in columns.calendar]
     covariates = [covariate.values for covariate in series.covariates]
     return {
-        "history": series.values[None, : window.position],
+        "history": series.values[None, :position],
         "calendar": np.stack(calendar, axis=-1)[None],
-        "covariates": np.reshape(np.array(covariates).T, (1, n_rows, len(covariates))),
-        "month": np.array([window.issue_time.month], dtype=np.int64),
+        "covariates": np.reshape(np.array(covariates).T, (1, columns.steps, -1)),
+        "month": np.array([series.index[position].month], dtype=np.int64),
     }
 
 
@@ -110,11 +110,12 @@ def graph_of(bundle: Bundle, columns: WindowColumns, window: LiveWindow) -> Fore
     from paretocast.models.forecast_graph import ForecastGraph
 
     task = window.task()
-    members = [(_member(member, columns, task), weight) for member, weight in bundle.members]
+    members = [(member_graph(member, columns, task), weight) for member, weight in bundle.members]
     return ForecastGraph(columns, members).eval()
 
 
-def _member(member: Member, columns: WindowColumns, task: Task) -> MemberGraph:
+def member_graph(member: Member, columns: WindowColumns, task: Task) -> MemberGraph:
+    """A member as a module; the task says which features there are."""
     from paretocast.models import forecast_graph as graph
 
     if isinstance(member, RidgeMember):
