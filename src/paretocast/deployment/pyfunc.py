@@ -54,10 +54,7 @@ def make_model() -> Any:  # noqa: ANN401  (a PythonModel; mlflow is an extra)
             self.bundle = load_bundle(context.artifacts[ARTIFACT])
 
         def predict(
-            self,
-            context: Any,  # noqa: ANN401, ARG002  (the interface of MLflow)
-            model_input: pd.DataFrame,
-            params: dict[str, Any] | None = None,
+            self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
         ) -> pd.DataFrame:
             at = (params or {}).get(AT) or None
             return self.bundle.forecast(model_input, at=at).frame
@@ -69,10 +66,10 @@ def save_pyfunc(bundle: Bundle, folder: Path) -> Any:  # noqa: ANN401  (a PyFunc
     """Write the model of a bundle, and return it as MLflow loads it."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    import mlflow
-
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*input example")
+        warnings.simplefilter("ignore")  # of MLflow about type hints of its own, and examples
+        import mlflow
+
         script = Path(scratch) / "model.py"
         script.write_text(SCRIPT, encoding="utf-8")
         mlflow.pyfunc.save_model(
@@ -83,7 +80,7 @@ def save_pyfunc(bundle: Bundle, folder: Path) -> Any:  # noqa: ANN401  (a PyFunc
             pip_requirements=[f"paretocast=={__version__}", *_constraints(bundle)],
             metadata={"bundle": bundle.name, "series": bundle.manifest["series"]},
         )
-    return mlflow.pyfunc.load_model(str(folder))
+        return mlflow.pyfunc.load_model(str(folder))
 
 
 def predict_window(model: Any, bundle: Bundle, window: LiveWindow) -> Floats:  # noqa: ANN401

@@ -166,7 +166,7 @@ class ForecastGraph(nn.Module):
             return cast("Tensor", forecasts[0]).unsqueeze(0)
         total = torch.zeros_like(forecasts[0])
         for weight, forecast in zip(self.weights, forecasts, strict=True):
-            total = total + weight * forecast.sort(dim=-1).values
+            total = total + _number(weight) * forecast.sort(dim=-1).values
         return total.unsqueeze(0)
 
 
@@ -310,7 +310,8 @@ class _LinearColumns:
             "degrees": self._degrees,
             "past_means": lambda: self._means(self.past),
         }
-        return torch.cat([made[name]() for name in blocks])
+        parts = [made[name]() for name in blocks]
+        return torch.cat([part for part in parts if part.numel()])
 
     @property
     def _year(self) -> list[str]:
@@ -347,6 +348,8 @@ class _LinearColumns:
         return values.reshape(-1)
 
     def _means(self, names: Sequence[str]) -> Tensor:
+        if not names:
+            return self.target.new_empty(0)
         return torch.cat([self._mean(names, n) for n in (STEPS_PER_DAY, STEPS_PER_WEEK)])
 
     def _mean(self, names: Sequence[str], n_hours: int) -> Tensor:
@@ -421,9 +424,9 @@ def _older_than(missing: Tensor, n_steps: int) -> Tensor:
 
 def _calendar_features(local: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """`features.calendar_features`."""
-    hour = 2.0 * np.pi * local[HOUR] / STEPS_PER_DAY
-    weekday = 2.0 * np.pi * local[WEEKDAY] / 7.0
-    day_of_year = 2.0 * np.pi * (local[DAY_OF_YEAR] - 1.0) / DAYS_PER_YEAR
+    hour = local[HOUR] * _number(2.0 * np.pi / STEPS_PER_DAY)
+    weekday = local[WEEKDAY] * _number(2.0 * np.pi / 7.0)
+    day_of_year = (local[DAY_OF_YEAR] - 1.0) * _number(2.0 * np.pi / DAYS_PER_YEAR)
     return {
         "hour_sin": hour.sin(),
         "hour_cos": hour.cos(),
@@ -478,15 +481,21 @@ def _scaled(values: Tensor, scaling: TargetScaling) -> Tensor:
     missing = values.isnan()
     values = _or_zero(values)
     if scaling.transform is Transform.LOG1P:
-        values = (values.clamp(min=0.0) / scaling.offset).log1p()
-    return torch.where(missing, 0.0, (values - scaling.center) / scaling.spread)
+        values = (values.clamp(min=0.0) / _number(scaling.offset)).log1p()
+    scaled = (values - _number(scaling.center)) / _number(scaling.spread)
+    return torch.where(missing, 0.0, scaled)
 
 
 def _unscaled(scaled: Tensor, scaling: TargetScaling) -> Tensor:
-    values = scaled * scaling.spread + scaling.center
+    values = scaled * _number(scaling.spread) + _number(scaling.center)
     if scaling.transform is Transform.LOG1P:
-        values = values.expm1() * scaling.offset
+        values = values.expm1() * _number(scaling.offset)
     return values if scaling.lower_bound is None else values.clamp(min=scaling.lower_bound)
+
+
+def _number(value: float) -> Tensor:
+    """A float64 tensor: the exporter writes a Python float in single precision."""
+    return torch.tensor(value, dtype=torch.float64)
 
 
 def _or_zero(values: Tensor) -> Tensor:
