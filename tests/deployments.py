@@ -65,14 +65,13 @@ def tune_with_weather(folder: Path) -> StoredStudy:
     folder.mkdir(parents=True, exist_ok=True)
     weather_table().to_csv(folder / "small.csv", index=False)
     dates = {
-        name: f"{stamp:%Y-%m-%dT%H:%M:%SZ}" for name, stamp in vars(make_dates(make_series())).items()
+        name: f"{stamp:%Y-%m-%dT%H:%M:%SZ}"
+        for name, stamp in vars(make_dates(make_series())).items()
     }
     spec = folder / "small.toml"
     spec.write_text(SPEC.format(**dates), encoding="utf-8")
     training = {"steps": 12, "batch_size": 32, "n_evaluations": 3, "anchor": "ridge"}
-    settings = make_settings(
-        1, dataset=str(spec), task={"input_steps": 48}, training=training
-    )
+    settings = make_settings(1, dataset=str(spec), task={"input_steps": 48}, training=training)
     dataset = load_dataset(settings.dataset)
     task = plan_task(dataset.series, dataset.dates, shape=settings.task.shape())
     optimise(make_study(folder / "hpo", settings, task=task))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -168,7 +167,7 @@ def test_what_forecasts_differently_is_not_left_behind(
     monkeypatch.setattr(exporting, "_onnx_runner", lambda _: lambda _: wrong)
     monkeypatch.setattr(exporting, "predict_window", lambda *_: wrong)
     written = {"onnx": exporting.export_onnx, "mlflow": exporting.export_mlflow}[option]
-    with pytest.raises(StoreError, match="differently from the bundle, by .* nothing was written"):
+    with pytest.raises(StoreError, match=r"differently from the bundle, by .* nothing was written"):
         written(bundle, tmp_path / "out.onnx")
     assert list(tmp_path.iterdir()) == []
 

@@ -147,7 +147,7 @@ def test_features_are_those_of_a_training() -> None:
 @pytest.mark.parametrize("level", [False, True])
 @pytest.mark.parametrize("weather", [False, True])
 def test_regressions_see_the_columns_they_were_fitted_on(
-    horizon_steps: int, level: bool, weather: bool
+    *, horizon_steps: int, level: bool, weather: bool
 ) -> None:
     task = task_of(horizon_steps=horizon_steps)
     seen = visible(task, DataChoice(weather=weather))
@@ -177,7 +177,7 @@ def linear_model(task: Task, *, level: bool, lags: int) -> LinearModel:
 
 @pytest.mark.parametrize("weather", [False, True])
 @pytest.mark.parametrize("name", networks())
-def test_networks_forecast_as_in_a_bundle(name: str, weather: bool) -> None:
+def test_networks_forecast_as_in_a_bundle(name: str, *, weather: bool) -> None:
     task = task_of()
     member = network_member(name, task, weather=weather)
     own = member_graph(member, columns_of(task), task)

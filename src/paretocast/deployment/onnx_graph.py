@@ -17,7 +17,6 @@ from paretocast.data.features import (
     is_school_holiday,
     temperature_of,
 )
-from paretocast.data.series import Role
 from paretocast.deployment.members import (
     BoostedMember,
     LinearMember,
@@ -120,7 +119,9 @@ def member_graph(member: Member, columns: WindowColumns, task: Task) -> MemberGr
 
     if isinstance(member, RidgeMember):
         points = graph.PointsGraph([member.ridge.model], columns, member.ridge.errors.scaling)
-        spread = np.broadcast_to(member.ridge.errors.quantiles, (12, *member.ridge.errors.quantiles.shape))
+        spread = np.broadcast_to(
+            member.ridge.errors.quantiles, (12, *member.ridge.errors.quantiles.shape)
+        )
         return graph.SpreadGraph(points, spread, member.ridge.errors.scaling)
     if isinstance(member, LinearMember):
         own = member.forecaster
@@ -129,7 +130,7 @@ def member_graph(member: Member, columns: WindowColumns, task: Task) -> MemberGr
     if isinstance(member, NetworkMember):
         features = with_window(visible(task, member.data), member.data).features
         return graph.NetworkGraph(
-            member._network,
+            member._network,  # noqa: SLF001  (built once for both)
             member.anchor,
             columns=columns,
             scaling=member.scaling,
@@ -144,13 +145,14 @@ def member_graph(member: Member, columns: WindowColumns, task: Task) -> MemberGr
 def describe(bundle: Bundle, columns: WindowColumns) -> dict[str, Any]:
     """What somebody without this package needs to fill the inputs and to read the output."""
     contract = bundle.contract
+    country = contract.calendar.country
     history, steps = columns.history_steps, columns.steps
     hours = f"hours -{history} to {columns.horizon_steps - 1} after the issue"
     texts = {
         "hour": "local hour of the day, 0 to 23",
         "weekday": "local day of the week, 0 for Monday to 6 for Sunday",
         "day_of_year": "local day of the year, 1 to 366",
-        "holiday": f"1 on local days that are public holidays of {contract.calendar.country}, else 0",
+        "holiday": f"1 on local days that are public holidays in {country}, else 0",
         "school_holiday": "1 on local days of school holidays, else 0",
     }
     return {
@@ -192,7 +194,11 @@ def describe(bundle: Bundle, columns: WindowColumns) -> dict[str, Any]:
                     for c in contract.columns
                 ],
             },
-            "month": {"shape": [1], "dtype": "int64", "meaning": "month of the issue in UTC, 1 to 12"},
+            "month": {
+                "shape": [1],
+                "dtype": "int64",
+                "meaning": "month of the issue in UTC, 1 to 12",
+            },
         },
         "output": {
             "name": "quantiles",

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 OPSET = 18
-# Columns of the input `calendar`, in local time. Those of holidays exist where the calendar has any.
+# Columns of the input `calendar`, in local time; those of holidays where the calendar has any.
 HOUR, WEEKDAY, DAY_OF_YEAR = "hour", "weekday", "day_of_year"
 HOLIDAY, SCHOOL_HOLIDAY = "holiday", "school_holiday"
 INPUTS = "history", "calendar", "covariates", "month"
@@ -147,7 +147,9 @@ class ForecastGraph(nn.Module):
         total = sum(weight for _, weight in members)
         self.weights = [weight / total for _, weight in members]
 
-    def forward(self, history: Tensor, calendar: Tensor, covariates: Tensor, month: Tensor) -> Tensor:
+    def forward(
+        self, history: Tensor, calendar: Tensor, covariates: Tensor, month: Tensor
+    ) -> Tensor:
         """Quantiles (1, H, Q) in target units, ascending.
 
         Parameters
