@@ -129,9 +129,7 @@ def test_an_onnx_file_forecasts_without_the_package(
 
 
 @pytest.mark.slow
-def test_an_average_with_the_reference_ridge_has_a_graph(
-    study: StoredStudy, tmp_path: Path
-) -> None:
+def test_the_reference_ridge_has_a_graph(study: StoredStudy, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     bundle = deploy_small(study, tmp_path / "bundles", "ridge")
     assert exporting.export_onnx(bundle, tmp_path / "ridge.onnx") <= 1e-9

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from builders import make_series
+from paretocast.calibration.ensemble import average_levels
 from paretocast.data.features import build_features, fill_covariate
 from paretocast.data.gaps import fill_from_past
 from paretocast.data.scaling import TargetScaling, Transform, standardised
@@ -128,8 +129,8 @@ def columns_of(task: Task) -> graph.WindowColumns:
 
 def window_of(task: Task) -> graph._Window:
     window = inputs_of(columns_of(task), task.series, HISTORY)
-    tensors = [torch.from_numpy(window[name][0:1])[0] for name in graph.INPUTS]
-    return graph._window(columns_of(task), *tensors[:3], tensors[3] - 1)
+    history, calendar, covariates, month = (torch.from_numpy(window[n])[0] for n in graph.INPUTS)
+    return graph._window(columns_of(task), history, calendar, covariates, month - 1)
 
 
 def test_features_are_those_of_a_training() -> None:
@@ -165,12 +166,30 @@ def test_a_series_without_covariates_has_a_graph_too() -> None:
     np.testing.assert_allclose(points(window_of(task)).numpy(), expected, atol=1e-11)
 
 
+def test_the_quantiles_of_members_are_averaged_by_their_weights() -> None:
+    task = task_of()
+    columns = columns_of(task)
+    rng = np.random.default_rng(4)
+    members, expected = [], []
+    for lags, scaling in ((24, LOG), (168, PLAIN)):
+        model = linear_model(task, level=False, lags=lags)
+        spread = np.sort(rng.normal(size=(12, 24, 11)), axis=-1)
+        points = graph.PointsGraph([model], columns, scaling)
+        members.append(graph.SpreadGraph(points, spread, scaling))
+        middle = model.points(LinearTable(task, scaling, lags), np.array([HISTORY]))[0]
+        month = task.series.index[HISTORY].month - 1
+        expected.append(scaling.unscale(middle[:, None] + spread[month]))
+    both = graph.ForecastGraph(columns, [(members[0], 3.0), (members[1], 1.0)])
+    forecast = graph.run_graph(both, inputs_of(columns, task.series, HISTORY))
+    np.testing.assert_allclose(forecast, average_levels(expected, [3.0, 1.0]), atol=1e-9)
+
+
 def linear_model(task: Task, *, level: bool, lags: int) -> LinearModel:
     """Weights at random for every block that there is."""
     form = LinearForm((*FULL, "year_by_step"), level=level, lags=lags)
     n_columns = LinearTable(task, LOG, lags).columns(form, np.array([HISTORY])).shape[1]
     rng = np.random.default_rng(1)
-    weights = rng.normal(size=(n_columns + 1, task.shape.horizon_steps)) / 30.0
+    weights = rng.normal(scale=0.03, size=(n_columns + 1, task.shape.horizon_steps))
     center = rng.normal(size=n_columns)
     return LinearModel(form, center, weights, np.empty((0, *weights.shape)), 0, 1, 1.0)
 

@@ -62,7 +62,7 @@ def export_onnx(bundle: Bundle, file: Path) -> float:
     SettingsError
         If a member is made of trees, or the extra is not installed.
     StoreError
-        If ONNX Runtime forecasts a golden window differently.
+        If the bundle is damaged, or ONNX Runtime forecasts a golden window differently.
     """
     if file.suffix != ".onnx":
         raise SettingsError(f"--onnx is {file}, expected a file that ends in .onnx")
@@ -112,20 +112,21 @@ def export_mlflow(bundle: Bundle, folder: Path) -> float:
     SettingsError
         If the folder exists, or the extra is not installed.
     StoreError
-        If the loaded model forecasts a golden window differently.
+        If the bundle is damaged, or the loaded model forecasts a golden window differently.
     """
     if folder.exists():
         raise SettingsError(f"--mlflow is {folder}, which exists; name a folder that does not")
     _require("mlflow", "mlflow")
+    windows = _golden_windows(bundle)
+
+    def calibrated(window: LiveWindow) -> Floats:
+        raw = forecast_of_window(bundle, window, bundle.raw_forecast(window)[1])
+        return np.asarray(bundle.calibrators[FULL].apply(raw).quantiles[0])
+
     try:
         model = save_pyfunc(bundle, folder)
-
-        def calibrated(window: LiveWindow) -> Floats:
-            raw = forecast_of_window(bundle, window, bundle.raw_forecast(window)[1])
-            return np.asarray(bundle.calibrators[FULL].apply(raw).quantiles[0])
-
         return _largest_difference(
-            _golden_windows(bundle),
+            windows,
             lambda window: predict_window(model, bundle, window),
             calibrated,
             what="MLflow",
@@ -136,8 +137,16 @@ def export_mlflow(bundle: Bundle, folder: Path) -> float:
 
 
 def _golden_windows(bundle: Bundle) -> list[LiveWindow]:
+    """Windows that a bundle was checked with, and forecasts on its first rung."""
+    bundle.verify()
     golden = files.load_arrays(bundle.folder / GOLDEN)
-    return [golden_window(bundle.contract, golden, i) for i in range(len(golden["issues"]))]
+    windows = [golden_window(bundle.contract, golden, i) for i in range(len(golden["issues"]))]
+    if whole := [window for window in windows if bundle.raw_forecast(window)[0] == FULL]:
+        return whole
+    raise StoreError(
+        f"no golden window of {bundle.folder} has all inputs of its models, so an export cannot be "
+        "checked; deploy again on data with their weather"
+    )
 
 
 def _largest_difference(
@@ -147,7 +156,13 @@ def _largest_difference(
     *,
     what: str,
 ) -> float:
-    """Largest difference of quantiles (H, Q) as a share of their width; refuse a large one."""
+    """Largest difference of quantiles (H, Q) as a share of their width.
+
+    Raises
+    ------
+    StoreError
+        If it is larger than `AT_MOST`.
+    """
     worst = 0.0
     for window in windows:
         own, other = expected(window), exported(window)

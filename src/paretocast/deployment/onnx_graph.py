@@ -17,6 +17,7 @@ from paretocast.data.features import (
     is_school_holiday,
     temperature_of,
 )
+from paretocast.deployment.bundle import TOO_OLD_HOURS
 from paretocast.deployment.members import (
     BoostedMember,
     LinearMember,
@@ -173,7 +174,10 @@ def describe(bundle: Bundle, columns: WindowColumns) -> dict[str, Any]:
                 "dtype": "float64",
                 "hours": f"-{history} to -1, the oldest first",
                 "unit": contract.spec.unit,
-                "missing": "NaN; filled inside from earlier hours",
+                "missing": (
+                    "NaN; filled inside from earlier hours. Without a value in the last "
+                    f"{TOO_OLD_HOURS} hours a forecast means little"
+                ),
             },
             "calendar": {
                 "shape": [1, steps, len(columns.calendar)],

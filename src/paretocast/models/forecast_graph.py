@@ -463,7 +463,7 @@ def _weather_features(
 
 def _target_features(target: Tensor, steps: int) -> dict[str, Tensor]:
     """Lags and rolling means of the target, (T,); 0 where no model reads them."""
-    made = {}
+    made: dict[str, Tensor] = {}
     for lag in LAG_STEPS:
         column = torch.cat([target.new_zeros(lag), target])[:steps]
         column = torch.cat([column, target.new_zeros(steps - len(column))])
