@@ -190,7 +190,7 @@ def linear_model(task: Task, *, level: bool, lags: int) -> LinearModel:
     n_columns = LinearTable(task, LOG, lags).columns(form, np.array([HISTORY])).shape[1]
     rng = np.random.default_rng(1)
     weights = rng.normal(scale=0.03, size=(n_columns + 1, task.shape.horizon_steps))
-    center = rng.normal(size=n_columns)
+    center = rng.normal(size=(n_columns,))
     return LinearModel(form, center, weights, np.empty((0, *weights.shape)), 0, 1, 1.0)
 
 

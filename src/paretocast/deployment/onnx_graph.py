@@ -213,7 +213,7 @@ def describe(bundle: Bundle, columns: WindowColumns) -> dict[str, Any]:
             "calibrated": False,
             "meaning": (
                 "raw quantiles, ascending; the calibrator of the deployment goes on learning and "
-                "is not inside. NaN or a wrong number of rows: the inputs do not suffice"
+                "is not inside. NaN: the inputs do not suffice"
             ),
         },
     }
