@@ -53,8 +53,8 @@ def check_exportable(bundle: Bundle) -> None:
     for stored in bundle.manifest["members"]:
         if stored["kind"] == BoostedMember.kind:
             raise SettingsError(
-                f"{stored['trained']} is made of boosted trees, which an ONNX graph in float64 "
-                "cannot hold yet; deploy a network or RIDGE with --trial N or --method ridge, or "
+                f"{stored['trained']} is made of boosted trees, which are not written as a graph; "
+                "deploy a network or RIDGE with --trial N or --method ridge, or "
                 "export with --mlflow"
             )
 
