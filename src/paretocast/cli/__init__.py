@@ -20,6 +20,7 @@ from paretocast.cli.consolidate import consolidate
 from paretocast.cli.data import data_app
 from paretocast.cli.deploy import audit, card, deploy
 from paretocast.cli.diagnose import diagnose
+from paretocast.cli.export import export
 from paretocast.cli.forecast import forecast, observe
 from paretocast.cli.monitor import monitor
 from paretocast.cli.status import status
@@ -58,6 +59,7 @@ app.command()(observe)
 app.command()(monitor)
 app.command()(card)
 app.command()(audit)
+app.command()(export)
 app.add_typer(data_app, name="data")
 
 

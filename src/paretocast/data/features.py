@@ -204,9 +204,9 @@ def build_features(series: Series, groups: Sequence[str] | None = None) -> Featu
 def available_features(series: Series) -> dict[str, tuple[str, ...]]:
     """Names of the features that a series offers, by group, in the order of the table's columns."""
     weather: tuple[str, ...] = ()
-    if _first_of_kind(series.covariates, "temperature") is not None:
+    if first_of_kind(series.covariates, "temperature") is not None:
         weather = ("temperature_squared", "temperature_weekend")
-        if _first_of_kind(series.covariates, "wind") is not None:
+        if first_of_kind(series.covariates, "wind") is not None:
             weather = (*weather, "temperature_wind")
     return {
         "calendar": calendar_features(series.index[:1], series.calendar).names,
@@ -321,7 +321,7 @@ def fill_distance(position: int, age: int) -> int:
 
 def temperature_of(series: Series) -> str | None:
     """Name of the first covariate that is a temperature, if there is one."""
-    covariate = _first_of_kind(series.covariates, "temperature")
+    covariate = first_of_kind(series.covariates, "temperature")
     return None if covariate is None else covariate.name
 
 
@@ -345,10 +345,10 @@ def _build_group(group: str, series: Series) -> list[Feature]:
 
 
 def _weather_features(series: Series) -> list[Feature]:
-    temperature = _first_of_kind(series.covariates, "temperature")
+    temperature = first_of_kind(series.covariates, "temperature")
     if temperature is None:
         return []
-    wind = _first_of_kind(series.covariates, "wind")
+    wind = first_of_kind(series.covariates, "wind")
     parts = [replace(c, values=fill_covariate(c)) for c in (temperature, wind) if c is not None]
     return weather_terms(parts, is_weekend(series.index, series.calendar.zone))
 
@@ -363,7 +363,7 @@ def weather_terms(covariates: Sequence[Covariate], weekend: NDArray[np.bool_]) -
     weekend : ndarray of shape (M,)
         Of the same hours.
     """
-    temperature = _first_of_kind(covariates, "temperature")
+    temperature = first_of_kind(covariates, "temperature")
     if temperature is None:
         return []
     celsius = temperature.values
@@ -372,7 +372,7 @@ def weather_terms(covariates: Sequence[Covariate], weekend: NDArray[np.bool_]) -
         Feature("temperature_squared", temperature.role, celsius**2),
         Feature("temperature_weekend", role, celsius * weekend),
     ]
-    wind = _first_of_kind(covariates, "wind")
+    wind = first_of_kind(covariates, "wind")
     if wind is not None:
         role = weakest_role([temperature.role, wind.role])
         features.append(Feature("temperature_wind", role, celsius * wind.values))
@@ -421,7 +421,7 @@ def _known_so_far(target: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.nan_to_num(filled, nan=0.0)
 
 
-def _first_of_kind(covariates: Sequence[Covariate], kind: str) -> Covariate | None:
+def first_of_kind(covariates: Sequence[Covariate], kind: str) -> Covariate | None:
     """The first covariate called "temperature" or "wind", or so with an underscore behind it.
 
     The direction of the wind is an angle and not meant.

@@ -22,7 +22,7 @@ def health_page(report: HealthReport, name: str, *, now: pd.Timestamp) -> str:
     coverage = next(check for check in report.checks if check.name == "coverage")
     evidence = report.evidence
     figure = evidence_figure(
-        pd.DatetimeIndex(pd.to_datetime(evidence.issues, unit="h", utc=True)),
+        pd.DatetimeIndex(evidence.issues.astype("datetime64[h]"), tz="UTC"),
         evidence.narrow.tolist(),
         evidence.wide.tolist(),
         watch=WATCH_EVIDENCE,
