@@ -57,7 +57,7 @@ def write_dataset(folder: Path, frame: pd.DataFrame | None = None) -> Path:
     return path
 
 
-def tuned_study(folder: Path, **settings: Any) -> Path:
+def tuned_study(folder: Path, **settings: Any) -> Path:  # noqa: ANN401
     """Folder of a study of the series, its data beside it."""
     import paretocast
 

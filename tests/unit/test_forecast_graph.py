@@ -137,7 +137,7 @@ def test_features_are_those_of_a_training() -> None:
     task = task_of()
     names = task.features.names
     ours = window_of(task).table(names).numpy()
-    theirs = standardised(task, names, task.features.values)
+    theirs = standardised(task, task.features).values
     for i, (name, role) in enumerate(zip(names, task.features.roles, strict=True)):
         stop = len(ours) if role.known_ahead else HISTORY
         start = 336 if name.startswith(("lag", "rolling")) else 0  # no model reads the first ones
