@@ -53,20 +53,12 @@ def issue_forecast(
     stamp = issue_time(at, inputs)
     if dry_run:
         state = CalibrationState.load(deployment)
-        return preview_forecast(deployment, inputs, stamp, calibrators_at(deployment, stamp, state))
+        return preview_forecast(deployment, inputs, stamp, _calibrators_at(deployment, stamp, state))
     with deployment.locked():
         state = CalibrationState.load(deployment)
         forecast = _issue(deployment, inputs, stamp, state)
         state.save()
     return forecast
-
-
-def calibrators_at(
-    deployment: Deployment, at: pd.Timestamp, state: CalibrationState
-) -> dict[str, Calibrator]:
-    """Calibrators by rung in the state that the journal leads to at a time."""
-    known = latest_values(deployment.observations())
-    return state.at(at, [f for f in deployment.counted() if f.issue_time < at], known)
 
 
 def preview_forecast(
@@ -161,8 +153,15 @@ def _issue(
     deployment: Deployment, inputs: LiveInputs, at: pd.Timestamp, state: CalibrationState
 ) -> LiveForecast:
     deployment.observe(_since_first(deployment, inputs, at), known_at=at)
-    forecast = preview_forecast(deployment, inputs, at, calibrators_at(deployment, at, state))
+    forecast = preview_forecast(deployment, inputs, at, _calibrators_at(deployment, at, state))
     return deployment.keep(forecast, observations=len(deployment.observations()))
+
+
+def _calibrators_at(
+    deployment: Deployment, at: pd.Timestamp, state: CalibrationState
+) -> dict[str, Calibrator]:
+    known = latest_values(deployment.observations())
+    return state.at(at, [f for f in deployment.counted() if f.issue_time < at], known)
 
 
 def _since_first(deployment: Deployment, inputs: LiveInputs, at: pd.Timestamp) -> pd.Series[float]:

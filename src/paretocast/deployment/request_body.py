@@ -1,0 +1,114 @@
+"""The body of a request: JSON or CSV with the tables that a forecast needs.
+
+JSON holds `history`, `weather` if there is any, and `at`. A table is a list of objects, one for
+each row, or an object with a list for each column. A CSV body is the history alone.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from pydantic_core import from_json
+
+from paretocast.errors import DataError
+
+if TYPE_CHECKING:
+    from paretocast.deployment.inputs import InputContract, LiveInputs
+
+JSON, CSV = "application/json", "text/csv"
+KEYS = frozenset({"history", "weather", "at"})
+Cell = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class RequestTables:
+    """Tables of a request, with all columns that came.
+
+    Attributes
+    ----------
+    history, weather : DataFrame
+        As `InputContract.read` takes them.
+    at : str or None
+        Issue time.
+    """
+
+    history: pd.DataFrame
+    weather: pd.DataFrame | None
+    at: str | None
+
+    def inputs(self, contract: InputContract) -> LiveInputs:
+        """The rows on the hourly grid of a bundle."""
+        return contract.read(self.history, self.weather)
+
+    def observations(self, contract: InputContract) -> LiveInputs:
+        """The same where the target alone matters: covariates may be missing."""
+        declared = [contract.spec.column_of(column.declared) for column in contract.columns]
+        missing = [name for name in declared if name not in self.history.columns]
+        return contract.read(self.history.assign(**dict.fromkeys(missing, float("nan"))))
+
+
+def parse_body(content: bytes, content_type: str) -> RequestTables:
+    """The tables of a body.
+
+    Raises
+    ------
+    DataError
+        If the body is not what its type says, or of no known type.
+    """
+    if content_type == CSV:
+        return RequestTables(_csv(content), None, None)
+    try:
+        body = from_json(content)
+    except ValueError as error:
+        raise DataError(f"the body is no JSON: {error}") from error
+    if not isinstance(body, dict) or "history" not in body:
+        raise DataError(
+            'the body has no "history", expected {"history": [{"time": "…", …}, …], "weather": '
+            '[…], "at": "2026-11-25T00:00Z"}'
+        )
+    if unknown := sorted(set(body) - KEYS):
+        raise DataError(f"the body has an unknown key {unknown[0]!r}, expected history, weather, at")
+    at, weather = body.get("at"), body.get("weather")
+    if at is not None and not isinstance(at, str):
+        raise DataError(f'"at" is {at!r}, expected a text such as "2026-11-25T00:00Z"')
+    return RequestTables(
+        _table(body["history"], "history"),
+        None if weather is None else _table(weather, "weather"),
+        at,
+    )
+
+
+def _csv(content: bytes) -> pd.DataFrame:
+    try:
+        return pd.read_csv(io.BytesIO(content), dtype="str", encoding="utf-8-sig")
+    except ValueError as error:
+        raise DataError(f"the body is no CSV: {error}") from error
+
+
+def _table(rows: object, what: str) -> pd.DataFrame:
+    """A table from rows or columns; only text, numbers and nothing are in its cells."""
+    match rows:
+        case [*_] if rows and all(isinstance(row, dict) for row in rows):
+            frame = pd.DataFrame(rows)
+        case {**columns} if columns and _are_columns(columns):
+            frame = pd.DataFrame(columns)
+        case _:
+            raise DataError(
+                f'"{what}" is neither a list of rows such as {{"time": "…", "demand": 1.5}} nor an '
+                "object with lists of one length such as {"
+                '"time": ["…"], "demand": [1.5]}'
+            )
+    for name in frame.columns[frame.dtypes == object]:
+        if not all(isinstance(cell, Cell) for cell in frame[name]):
+            raise DataError(f'column {name} of "{what}" has a list or an object in a cell')
+    return frame
+
+
+def _are_columns(columns: dict[str, Any]) -> bool:
+    return (
+        all(isinstance(column, list) for column in columns.values())
+        and len({len(column) for column in columns.values()}) == 1
+    )
