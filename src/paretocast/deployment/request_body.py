@@ -70,7 +70,9 @@ def parse_body(content: bytes, content_type: str) -> RequestTables:
             '[…], "at": "2026-11-25T00:00Z"}'
         )
     if unknown := sorted(set(body) - KEYS):
-        raise DataError(f"the body has an unknown key {unknown[0]!r}, expected history, weather, at")
+        raise DataError(
+            f"the body has an unknown key {unknown[0]!r}, expected history, weather, at"
+        )
     at, weather = body.get("at"), body.get("weather")
     if at is not None and not isinstance(at, str):
         raise DataError(f'"at" is {at!r}, expected a text such as "2026-11-25T00:00Z"')
@@ -101,7 +103,7 @@ def _table(rows: object, what: str) -> pd.DataFrame:
                 "object with lists of one length such as {"
                 '"time": ["…"], "demand": [1.5]}'
             )
-    for name in frame.columns[frame.dtypes == object]:
+    for name in frame.select_dtypes("object").columns:
         if not all(isinstance(cell, Cell) for cell in frame[name]):
             raise DataError(f'column {name} of "{what}" has a list or an object in a cell')
     return frame

@@ -53,7 +53,9 @@ def issue_forecast(
     stamp = issue_time(at, inputs)
     if dry_run:
         state = CalibrationState.load(deployment)
-        return preview_forecast(deployment, inputs, stamp, _calibrators_at(deployment, stamp, state))
+        return preview_forecast(
+            deployment, inputs, stamp, _calibrators_at(deployment, stamp, state)
+        )
     with deployment.locked():
         state = CalibrationState.load(deployment)
         forecast = _issue(deployment, inputs, stamp, state)
