@@ -103,8 +103,10 @@ def _table(rows: object, what: str) -> pd.DataFrame:
                 "object with lists of one length such as {"
                 '"time": ["…"], "demand": [1.5]}'
             )
-    for name in frame.select_dtypes("object").columns:
-        if not all(isinstance(cell, Cell) for cell in frame[name]):
+    for name, dtype in frame.dtypes.items():
+        if pd.api.types.is_object_dtype(dtype) and not all(
+            isinstance(cell, Cell) for cell in frame[name]
+        ):
             raise DataError(f'column {name} of "{what}" has a list or an object in a cell')
     return frame
 

@@ -50,6 +50,7 @@ MAX_BODY_BYTES = 8 * 2**20
 # One thread computes at a time in Python; the second one reads while the first one multiplies.
 PREVIEW_THREADS, JOURNAL_THREADS = 2, 4
 MOST_WAITING = 64  # requests that wait for a thread; more are sent away
+DISCARDED = 8  # times the limit of a body that is read before the connection is cut
 LOOPBACK = frozenset({"127.0.0.1", "::1"})
 LOCAL_NAMES = frozenset({"127.0.0.1", "[::1]", "localhost"})
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
@@ -320,22 +321,25 @@ async def read_body(request: Request, limit: int) -> bytes:
     Raises
     ------
     RefusalError
-        With status 413 as soon as it is known to be larger than the limit.
+        With status 413 if it is larger than the limit. It is not kept, but read on for a while:
+        most clients look for an answer only after they have sent all.
     """
-    refusal = RefusalError(
-        413,
-        "too_large",
-        f"the body has more than {limit} bytes; send the rows that the model reads",
-        headers={"Connection": "close"},
-    )
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > limit:
-        raise refusal
-    content = bytearray()
+    content, n_bytes = bytearray(), 0
     async for chunk in request.stream():
-        content += chunk
-        if len(content) > limit:
-            raise refusal
+        n_bytes += len(chunk)
+        if n_bytes <= limit:
+            content += chunk
+            continue
+        content.clear()
+        if n_bytes > DISCARDED * limit:
+            break
+    if n_bytes > limit:
+        raise RefusalError(
+            413,
+            "too_large",
+            f"the body has more than {limit} bytes; send the rows that the model reads",
+            headers={"Connection": "close"},
+        )
     return bytes(content)
 
 
