@@ -453,6 +453,12 @@ def command(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str]
         process.stdout.close()
 
 
+def children(process: subprocess.Popen[str]) -> set[str]:
+    """Processes that a process has started and that live."""
+    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return set(path.read_text().split())
+
+
 @pytest.mark.slow
 def test_processes_are_replaced_without_a_wrong_answer(deployed: Path) -> None:
     body = as_json(rows_for(AT), at=AT.isoformat())
@@ -470,15 +476,31 @@ def test_processes_are_replaced_without_a_wrong_answer(deployed: Path) -> None:
 
         with ThreadPoolExecutor(3) as pool:
             asked = [pool.submit(ask) for _ in range(3)]
-            with httpx.Client(base_url=address, timeout=60) as client:
-                assert client.get("/health").status_code == 200
-                process.send_signal(signal.SIGHUP)
-                time.sleep(10)
+            assert httpx.get(f"{address}/health", timeout=60).status_code == 200
+            before = children(process)
+            process.send_signal(signal.SIGHUP)
+            while len(children(process) - before) < 2 or len(children(process)) > len(before):
+                time.sleep(0.1)
             ended.set()
             ids = [i for future in asked for i in future.result()]
         assert set(ids) == {expected}
         metrics = httpx.get(f"{address}/metrics", timeout=60).text
         counted = f'_count{{method="POST",route="/{{name}}/forecast",status="200"}} {len(ids)}'
         assert counted in metrics.replace(".0\n", "\n")
-        process.send_signal(signal.SIGTERM)
+
+
+@pytest.mark.slow
+def test_a_request_under_way_is_answered_before_the_end(deployed: Path) -> None:
+    body = as_json(rows_for(AT), at=AT.isoformat())
+    with command(deployed) as (process, address), ThreadPoolExecutor(1) as pool:
+        with httpx.Client(base_url=address, timeout=60) as client:
+            assert client.get("/health").status_code == 200
+            with Deployment(deployed / "water").locked():
+                waiting = pool.submit(post, client, "/water/forecast", body)
+                time.sleep(1.0)  # until it waits for the lock
+                process.send_signal(signal.SIGTERM)
+                time.sleep(1.5)  # until the worker knows
+                assert not waiting.done()
+            assert waiting.result()["revision"] == 1
         assert process.wait(timeout=30) == 0
+    assert len(Deployment(deployed / "water").issued()) == 1
