@@ -120,7 +120,7 @@ def _facts(snapshot: JournalSnapshot) -> list[tuple[str, str, str]]:
     return [
         (
             f"Coverage of the {snapshot.bundle.coverage:g} % interval",
-            _percent(coverage),
+            f"{_percent(coverage)} %" if coverage.n_hours else MISSING,
             f"of {coverage.n_hours} observed hours",
         ),
         ("Issues", str(len(forecasts)), f"{degraded} of them degraded"),
