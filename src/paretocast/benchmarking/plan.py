@@ -184,7 +184,7 @@ def plan_benchmark(
         raise SettingsError(
             f"method {unknown[0]!r} is unknown, expected some of {', '.join(METHOD_GROUPS)}"
         )
-    tasks = {config.model: load_test_task(config.settings) for config in configs}
+    tasks = _load_tasks(configs)
     for config in configs:
         refuse_seen_test(config, tasks[config.model])
     check_comparable(tasks)
@@ -206,6 +206,17 @@ def plan_benchmark(
         members=members,
         offered=offered,
     )
+
+
+def _load_tasks(configs: Sequence[ModelConfig]) -> dict[str, Task]:
+    """The task of every model; one without a study is judged on the periods of the first study."""
+    studies = [config.study for config in configs if config.study is not None]
+    tasks = {}
+    for config in configs:
+        study = config.study or next(iter(studies), None)
+        remembered = None if study is None else study.task_manifest
+        tasks[config.model] = load_test_task(config.settings, remembered)
+    return tasks
 
 
 def _plan_ensemble(

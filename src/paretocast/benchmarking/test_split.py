@@ -15,22 +15,30 @@ from paretocast.data.task import Task, position_after
 from paretocast.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from paretocast.benchmarking.configs import ModelConfig
     from paretocast.settings import TuneSettings
 
 # What forecasts must share to be compared window by window.
-SHARED = ("horizon_steps", "issue_hour", "issue_zone", "levels")
+SHARED = ("periods", "horizon_steps", "issue_hour", "issue_zone", "levels")
 
 
-def load_test_task(settings: TuneSettings) -> Task:
+def load_test_task(settings: TuneSettings, remembered: Mapping[str, Any] | None = None) -> Task:
     """The task of some settings, test split included.
+
+    Parameters
+    ----------
+    remembered : mapping, optional
+        The manifest of a study's task: its test period is that of the benchmark, however many
+        hours the data have after it.
 
     Raises
     ------
     StoreError
         If the test split holds no issue.
     """
-    task = Task.from_settings(settings, with_test=True)
+    task = Task.from_settings(settings, remembered=remembered, with_test=True)
     if not task.issues["test"].size:
         raise StoreError(
             f"the test period of {task.series.name}, after {task.dates.validation_to}, holds no "
@@ -64,8 +72,8 @@ def refuse_seen_test(config: ModelConfig, task: Task) -> None:
     if changed == ["data_sha256"]:
         raise StoreError(
             f"study {study} was made on other data: values before the test split have changed "
-            "since. Give the folder of the data it was made on with --data-dir, tune again, or "
-            "name another study with --run"
+            f"since{config.study.first_change(task)}. Give the folder of the data it was made on "
+            "with --data-dir, tune again, or name another study with --run"
         )
     if changed:
         raise StoreError(

@@ -207,7 +207,7 @@ def benchmark(
         )
         raise typer.Exit(1) from None
     print_benchmark(saved)
-    print_notes(plan.task.assumptions)
+    print_notes((*plan.task.notes, *plan.task.assumptions))
     stderr_console().print(
         f"\nresults in {saved.folder}\n  metrics.json, metrics.csv, predictions.csv.gz, "
         f"benchmark.html\nall benchmarks in {saved.history}",

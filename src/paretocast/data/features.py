@@ -8,6 +8,7 @@ Nothing is standardised here; `scaling` does that on the train period.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -220,17 +221,11 @@ def is_public_holiday(index: pd.DatetimeIndex, calendar: Calendar) -> NDArray[np
     days = _local_days(index, calendar.zone)
     if calendar.country is None:
         return np.zeros(len(index), dtype=bool)
-    import holidays  # 0.15 s, and not every series has a country
-
     years = np.unique(days.astype("datetime64[Y]")).astype(int) + 1970
-    try:
-        listed = holidays.country_holidays(calendar.country, years=years.tolist())
-    except NotImplementedError as error:
-        raise DataError(
-            f"the holidays package knows no country {calendar.country!r}; "
-            "expected an ISO code such as DK"
-        ) from error
-    return np.isin(days, np.array(sorted(listed), dtype="datetime64[D]"))
+    free = np.zeros(len(index), dtype=bool)
+    for year in years.tolist():
+        free |= np.isin(days, _public_holidays(calendar.country, year))
+    return free
 
 
 def is_school_holiday(index: pd.DatetimeIndex, calendar: Calendar) -> NDArray[np.bool_]:
@@ -373,6 +368,20 @@ def _first_of_kind(covariates: Sequence[Covariate], kind: str) -> Covariate | No
         if name == kind or name.startswith(f"{kind}_"):
             return covariate
     return None
+
+
+@lru_cache(maxsize=256)
+def _public_holidays(country: str, year: int) -> NDArray[np.datetime64]:
+    """Public holidays of a country in a year, ascending days."""
+    import holidays  # 0.15 s, and not every series has a country
+
+    try:
+        listed = holidays.country_holidays(country, years=year)
+    except NotImplementedError as error:
+        raise DataError(
+            f"the holidays package knows no country {country!r}; expected an ISO code such as DK"
+        ) from error
+    return np.array(sorted(listed), dtype="datetime64[D]")
 
 
 def _local_days(index: pd.DatetimeIndex, zone: str) -> NDArray[np.datetime64]:

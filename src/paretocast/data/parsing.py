@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from paretocast.data.checks import Finding, Grid, at, check_grid, check_split_order
+from paretocast.data.checks import Finding, Grid, at, check_grid, check_split_order, count
 from paretocast.data.series import Covariate
 
 if TYPE_CHECKING:
@@ -23,40 +23,61 @@ if TYPE_CHECKING:
     from paretocast.data.spec import DatasetSpec
 
 HOUR = pd.Timedelta(hours=1)
+LATER_HOURS = "later_hours"
 # A clock time, and behind it Z or an offset.
 _WITH_ZONE = re.compile(r"[T ]\d{2}.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$")
 
 
 def examine_frame(
-    frame: pd.DataFrame, spec: DatasetSpec, *, covariates: Sequence[str]
+    frame: pd.DataFrame,
+    spec: DatasetSpec,
+    *,
+    covariates: Sequence[str],
+    until: pd.Timestamp | None = None,
 ) -> tuple[Grid | None, tuple[Finding, ...]]:
     """Hourly grid of a table and every finding, errors first.
 
     The grid is None where the hours of the rows are not known. With an error among the findings it
     serves for further findings only.
+
+    Parameters
+    ----------
+    until : Timestamp, optional
+        Last hour of a study. Later rows add one note and nothing else, whatever their values are.
     """
-    grid, findings = lay_frame(frame, spec, covariates=covariates)
+    grid, findings = lay_frame(frame, spec, covariates=covariates, until=until)
     if grid is not None:
-        findings = (*findings, *check_grid(grid, spec, covariates=covariates))
+        used = spec if until is None else spec.cut_after(until)
+        findings = (*findings, *check_grid(grid, used, covariates=covariates))
     return grid, tuple(
         sorted(findings, key=lambda f: ("error", "warning", "note").index(f.severity))
     )
 
 
 def lay_frame(
-    frame: pd.DataFrame, spec: DatasetSpec, *, covariates: Sequence[str]
+    frame: pd.DataFrame,
+    spec: DatasetSpec,
+    *,
+    covariates: Sequence[str],
+    until: pd.Timestamp | None = None,
 ) -> tuple[Grid | None, tuple[Finding, ...]]:
     """Hourly grid of a table, None where the hours of the rows are not known, and what is wrong.
 
-    Columns, stamps, numbers and order are looked at, neither values nor periods.
+    Columns, stamps, numbers and order are looked at, neither values nor periods. `until` as of
+    `examine_frame`.
     """
     findings = _check_columns(frame, spec, covariates)
     if findings:
         return None, tuple(findings)
     index, findings = parse_stamps(frame[spec.time_column], spec)
+    later = np.zeros(len(frame), dtype=bool)
+    if index is not None and until is not None:
+        later = np.asarray(index > until)
+        findings += _check_later(index[later], spec, until)
+        spec = spec.cut_after(until)
     columns = {}
     for column in (spec.target, *(spec.column_of(name) for name in covariates)):
-        columns[column], problems = _parse_numbers(frame[column])
+        columns[column], problems = _parse_numbers(frame[column].mask(later))
         findings += problems
     if index is None or (findings and np.isnan(columns[spec.target]).all()):
         return None, tuple(findings + check_split_order(spec))
@@ -247,6 +268,24 @@ def _nothing_used(index: pd.DatetimeIndex, spec: DatasetSpec) -> Finding:
         f"{at(spec.use_to)}; the data run from {at(index.min())} to {at(index.max())}",
         "correct use_from and use_to",
     )
+
+
+def _check_later(later: pd.DatetimeIndex, spec: DatasetSpec, until: pd.Timestamp) -> list[Finding]:
+    """A note on hours that a new study would use and one that ends with `until` does not."""
+    hours = later.unique()
+    for declared in (spec.use_to, spec.splits.test_to):
+        if declared is not None:
+            hours = hours[hours <= declared]
+    if not len(hours):
+        return []
+    return [
+        Finding(
+            "note",
+            LATER_HOURS,
+            f"{spec.path.name} has {count(len(hours), 'hour')} after {at(until)}, the end of the "
+            "study's test period; they are not used",
+        )
+    ]
 
 
 def _check_order(

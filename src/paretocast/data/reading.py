@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import narwhals as nw
 import pandas as pd
 
 from paretocast.data.checks import Finding, Grid, check_grid
@@ -133,6 +132,7 @@ def load_dataset(
     *,
     data_dir: str | Path | None = None,
     covariates: Sequence[str] | None = None,
+    until: pd.Timestamp | None = None,
 ) -> Dataset:
     """A data set, checked.
 
@@ -142,6 +142,9 @@ def load_dataset(
         Folder of the files of named sets; the environment variable PARETOCAST_DATA without it.
     covariates : sequence of str, optional
         Names of declared covariates to use, possibly none; those with `use = true` without it.
+    until : Timestamp, optional
+        Last hour of an earlier study, UTC: periods and checks are as if the file ended there, and a
+        note says what follows.
 
     Raises
     ------
@@ -150,7 +153,9 @@ def load_dataset(
     DataError
         If a file is absent or unreadable, or with every error that the checks found.
     """
-    spec, series, findings = _examine(name_or_path, data_dir=data_dir, covariates=covariates)
+    spec, series, findings = _examine(
+        name_or_path, data_dir=data_dir, covariates=covariates, until=until
+    )
     return _accepted(spec, series, findings, place=str(spec.path))
 
 
@@ -222,7 +227,11 @@ def load_school_holidays(path: Path) -> tuple[tuple[dt.date, dt.date], ...]:
 
 
 def _examine(
-    name_or_path: str | Path, *, data_dir: str | Path | None, covariates: Sequence[str] | None
+    name_or_path: str | Path,
+    *,
+    data_dir: str | Path | None,
+    covariates: Sequence[str] | None,
+    until: pd.Timestamp | None = None,
 ) -> tuple[DatasetSpec, Series | None, tuple[Finding, ...]]:
     """A set's series and every finding on it; no series where its hours are unknown."""
     spec = find_spec(name_or_path)
@@ -231,7 +240,9 @@ def _examine(
         return spec, *_examine_demo(spec, used)
     path = _locate(spec, data_dir)
     calendar = _load_calendar(spec, data_dir)
-    grid, findings = examine_frame(read_table(path), spec, covariates=used)
+    grid, findings = examine_frame(read_table(path), spec, covariates=used, until=until)
+    if until is not None:
+        spec = spec.cut_after(until)
     if grid is None:
         return spec, None, findings
     series = _series_on(grid, spec, calendar)
@@ -265,6 +276,8 @@ def _as_pandas(frame: IntoDataFrame, time: str | None) -> pd.DataFrame:
     """Return the columns of a frame of any library, with the index of a pandas frame as one."""
     if isinstance(frame, pd.DataFrame):
         return frame if time else frame.rename_axis(INDEX_COLUMN).reset_index()
+    import narwhals as nw
+
     try:
         columns = nw.from_native(frame, eager_only=True)
     except TypeError as error:

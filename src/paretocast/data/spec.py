@@ -217,6 +217,14 @@ class DatasetSpec(ClosedModel):
     licence: str = ""
     note: str = ""
 
+    def cut_after(self, until: pd.Timestamp) -> DatasetSpec:
+        """The declaration without hours after `until`, which then ends the test period."""
+        splits, use_to = self.splits, self.use_to
+        if splits.test_to is not None and splits.test_to > until:
+            splits = splits.model_copy(update={"test_to": None})
+        use_to = until if use_to is None else min(use_to, until)
+        return self.model_copy(update={"use_to": use_to, "splits": splits})
+
     def column_of(self, covariate: str) -> str:
         """The file's column of a declared covariate."""
         return self.covariates[covariate].column or covariate

@@ -450,7 +450,7 @@ def _standards(task: Task) -> dict[str, list[float]]:
     lagged = task.features.joined(weekly_lags(task.series, task.shape.horizon_steps))
     calendar = build_features(task.series, groups=("calendar",))
     degrees = degree_hours_of(task)
-    standards = {}
+    standards: dict[str, list[float]] = {}
     for names, columns in (
         (calendar.names, calendar.values),
         (lagged.names, lagged.values),

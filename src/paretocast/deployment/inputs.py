@@ -121,9 +121,17 @@ class InputContract:
         values = self._laid(history, there, "data")
         available = None
         if AVAILABLE_COLUMN in history.columns:
-            available = self._available(history, values.index)
+            available = self._available(history, pd.DatetimeIndex(values.index))
         runs = None if weather is None else self._runs(self._with_time(weather))
         return LiveInputs(self, values, available, runs)
+
+    def read_target(self, history: pd.DataFrame) -> LiveInputs:
+        """The target alone, from a table that may lack covariates; errors as of `read`."""
+        history = self._with_time(history)
+        values = self._laid(history, [], "data")
+        there = AVAILABLE_COLUMN in history.columns
+        available = self._available(history, pd.DatetimeIndex(values.index)) if there else None
+        return LiveInputs(self, values, available, None)
 
     def _with_time(self, frame: pd.DataFrame) -> pd.DataFrame:
         column = self.spec.time_column
@@ -146,7 +154,8 @@ class InputContract:
         stamps, _ = parse_stamps(frame[self.spec.time_column], self.spec)
         arrived = pd.to_datetime(frame[AVAILABLE_COLUMN], errors="coerce", utc=True)
         series = pd.Series(arrived.to_numpy(), index=stamps)
-        return series[~series.index.duplicated()].reindex(index).dt.tz_localize("UTC")
+        laid: pd.Series[Any] = series[~series.index.duplicated()].reindex(index)
+        return pd.Series(pd.DatetimeIndex(laid, tz="UTC"), index=index)
 
     def _runs(self, frame: pd.DataFrame) -> WeatherRuns:
         names = {column.declared: column for column in self.columns if column.role != "calendar"}

@@ -53,6 +53,10 @@ class LiveForecast:
         Hash of the calibrator's state.
     revision : int
         1 for the first forecast of an issue.
+    number : int
+        Forecasts that the journal held before it.
+    observations : int
+        Rows of the journal's observations when it was issued.
     """
 
     issue_time: pd.Timestamp
@@ -72,6 +76,7 @@ class LiveForecast:
     calibration: str
     forecast_id: str
     revision: int = 1
+    number: int = 0
     observations: int = 0
 
     @classmethod
@@ -162,15 +167,9 @@ class LiveForecast:
             )
         return rows
 
-    def with_revision(self, revision: int, *, observations: int) -> LiveForecast:
-        """The forecast as the journal holds it.
-
-        Parameters
-        ----------
-        observations : int
-            Rows of the journal's observations when it was issued.
-        """
-        return replace(self, revision=revision, observations=observations)
+    def with_revision(self, revision: int, *, number: int, observations: int) -> LiveForecast:
+        """The forecast as the journal holds it."""
+        return replace(self, revision=revision, number=number, observations=observations)
 
     def as_json(self) -> dict[str, Any]:
         """Everything, as JSON values; no time of a clock is among them."""
@@ -186,6 +185,7 @@ class LiveForecast:
             "flags": list(self.flags),
             "data_hash": self.data_hash,
             "calibration": self.calibration,
+            "number": self.number,
             "observations": self.observations,
             "unit": self.unit,
             "zone": self.zone,
@@ -213,15 +213,15 @@ class LiveForecast:
         try:
             if stored["schema_version"] != SCHEMA_VERSION:
                 raise ValueError(f"schema version {stored['schema_version']}")
-            arrays = {
+            arrays: dict[str, Any] = {
                 name: np.array(stored[name], dtype=np.float64)
                 for name in ("raw", "quantiles", "lower", "upper")
             }
-            plain = {
+            plain: dict[str, Any] = {
                 name: stored[name]
                 for name in (
                     *("forecast_id", "revision", "bundle", "weather_issue_time", "data_hash"),
-                    *("calibration", "observations", "unit", "zone", "coverage"),
+                    *("calibration", "number", "observations", "unit", "zone", "coverage"),
                 )
             }
             return cls(

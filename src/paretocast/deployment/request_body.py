@@ -43,12 +43,6 @@ class RequestTables:
         """The rows on the hourly grid of a bundle."""
         return contract.read(self.history, self.weather)
 
-    def observations(self, contract: InputContract) -> LiveInputs:
-        """The same where the target alone matters: covariates may be missing."""
-        declared = [contract.spec.column_of(column.declared) for column in contract.columns]
-        missing = [name for name in declared if name not in self.history.columns]
-        return contract.read(self.history.assign(**dict.fromkeys(missing, float("nan"))))
-
 
 def parse_body(content: bytes, content_type: str) -> RequestTables:
     """The tables of a body.

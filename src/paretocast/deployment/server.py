@@ -382,8 +382,8 @@ def _issue(hosted: HostedDeployment, content: bytes, kind: str, at: str | None) 
 
 def _observe(hosted: HostedDeployment, content: bytes, kind: str) -> bytes:
     deployment = hosted.deployment()
-    inputs = parse_body(content, kind).observations(deployment.bundle.contract)
-    observed = observe(deployment, inputs)
+    tables = parse_body(content, kind)
+    observed = observe(deployment, deployment.bundle.contract.read_target(tables.history))
     return to_json({"new": observed.n_new, "corrected": observed.n_corrected})
 
 
