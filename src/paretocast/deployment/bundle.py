@@ -154,8 +154,9 @@ class Bundle:
         calibrated = calibrator.apply(forecast)
         learned = json.dumps(files.without_nan(calibrator.as_json()), sort_keys=True)
         return LiveForecast.of(
-            self,
             window,
+            bundle=self.name,
+            coverage=self.coverage,
             rung=rung,
             raw=forecast.quantiles[0],
             calibrated=calibrated,

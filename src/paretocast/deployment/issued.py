@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from paretocast.deployment.bundle import Bundle
     from paretocast.deployment.inputs import LiveWindow
     from paretocast.metrics.forecast import Forecast
 
@@ -82,33 +81,34 @@ class LiveForecast:
     @classmethod
     def of(
         cls,
-        bundle: Bundle,
         window: LiveWindow,
         *,
+        bundle: str,
+        coverage: float,
         rung: str,
         raw: Floats,
         calibrated: Forecast,
         flags: tuple[str, ...],
         calibration: str,
     ) -> LiveForecast:
-        """The forecast of a window."""
-        lower, upper = calibrated.bounds(*central_levels(bundle.coverage))
+        """The forecast of a window by the bundle of a name."""
+        lower, upper = calibrated.bounds(*central_levels(coverage))
         weather = None if window.weather is None else window.weather.issued
         data_hash = hashlib.sha256(window.content()).hexdigest()
-        parts = (bundle.name, window.issue_time.isoformat(), data_hash, str(weather), calibration)
+        parts = (bundle, window.issue_time.isoformat(), data_hash, str(weather), calibration)
         return cls(
             issue_time=window.issue_time,
             rung=rung,
-            levels=bundle.levels,
+            levels=calibrated.levels,
             raw=raw,
             quantiles=calibrated.quantiles[0],
             lower=lower[0],
             upper=upper[0],
-            coverage=bundle.coverage,
+            coverage=coverage,
             flags=flags,
             unit=window.series.unit,
             zone=window.series.calendar.zone,
-            bundle=bundle.name,
+            bundle=bundle,
             data_hash=data_hash,
             weather_issue_time=None if weather is None else weather.isoformat(),
             calibration=calibration,
