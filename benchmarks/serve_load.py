@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from paretocast.deployment.bundle import Bundle
+    from paretocast.deployment.issued import LiveForecast
 
 HEADERS = {"Content-Type": "application/json"}
 PAUSE_SECONDS = 0.02  # before a request is sent again
@@ -143,7 +144,7 @@ def make_cases(bundle: Bundle, table: pd.DataFrame, *, n_issues: int) -> list[Ca
     return cases
 
 
-def forecast_of_body(bundle: Bundle, body: bytes) -> object:
+def forecast_of_body(bundle: Bundle, body: bytes) -> LiveForecast:
     """The forecast of a request by the bundle in this process."""
     from paretocast.deployment.request_body import JSON, parse_body
 

@@ -112,6 +112,13 @@ def rows_for(at: pd.Timestamp, *, n_hours: int = 1500) -> pd.DataFrame:
     return table[(times >= at - pd.Timedelta(hours=n_hours)) & (times < at + DAY)]
 
 
+def changed(table: pd.DataFrame, *, row: int, by: float) -> pd.DataFrame:
+    """The same table with another demand in one row."""
+    demand = table["demand"].to_numpy(float, copy=True)
+    demand[row] += by
+    return table.assign(demand=demand)
+
+
 def as_json(table: pd.DataFrame, **more: str) -> bytes:
     history = json.loads(table.to_json(orient="records", double_precision=15))
     return json.dumps({"history": history, **more}).encode()
@@ -167,9 +174,8 @@ def test_a_forecast_is_kept_once(client: httpx.Client, deployed: Path) -> None:
     body = as_json(rows_for(AT), at=AT.isoformat())
     first = post(client, "/water/forecast", body)
     assert post(client, "/water/forecast", body) == first
-    changed = rows_for(AT)
-    changed.iloc[-100, 1] += 0.5
-    second = post(client, "/water/forecast", as_json(changed, at=AT.isoformat()))
+    other = changed(rows_for(AT), row=-100, by=0.5)
+    second = post(client, "/water/forecast", as_json(other, at=AT.isoformat()))
     assert (first["revision"], second["revision"]) == (1, 2)
     kept = Deployment(deployed / "water").issued()
     assert [f.forecast_id for f in kept] == [first["forecast_id"], second["forecast_id"]]
@@ -181,7 +187,7 @@ def test_observations_are_added_once_and_corrected(client: httpx.Client, deploye
     seen = rows_for(AT + DAY)[["timestamp", "demand"]].dropna()
     assert post(client, "/water/observe", as_json(seen)) == {"new": 24, "corrected": 0}
     assert post(client, "/water/observe", as_json(seen)) == {"new": 0, "corrected": 0}
-    seen.iloc[-1, 1] += 1.0
+    seen = changed(seen, row=-1, by=1.0)
     assert post(client, "/water/observe", as_json(seen)) == {"new": 0, "corrected": 1}
     health = client.get("/water/health").json()
     assert health["observed_hours"] == 24
@@ -216,8 +222,7 @@ def test_a_dry_run_does_not_wait_for_the_journal(client: httpx.Client, deployed:
 
 def test_requests_side_by_side_leave_a_whole_journal(client: httpx.Client, deployed: Path) -> None:
     def issue(change: float) -> str:
-        table = rows_for(AT)
-        table.iloc[-100, 1] += change
+        table = changed(rows_for(AT), row=-100, by=change)
         return str(
             post(client, "/water/forecast", as_json(table, at=AT.isoformat()))["forecast_id"]
         )

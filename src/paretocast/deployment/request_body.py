@@ -84,21 +84,15 @@ def _csv(content: bytes) -> pd.DataFrame:
         raise DataError(f"the body is no CSV: {error}") from error
 
 
-def _table(rows: object, what: str) -> pd.DataFrame:
+def _table(table: object, what: str) -> pd.DataFrame:
     """A table from rows or columns; only text, numbers and nothing are in its cells."""
-    match rows:
-        case [*_] if rows and all(isinstance(row, dict) for row in rows):
-            names = dict.fromkeys(name for row in rows for name in row)
-            # By column, as pandas takes twice the time for rows.
-            frame = pd.DataFrame({name: [row.get(name) for row in rows] for name in names})
-        case {**columns} if columns and _are_columns(columns):
-            frame = pd.DataFrame(columns)
-        case _:
-            raise DataError(
-                f'"{what}" is neither a list of rows such as {{"time": "…", "demand": 1.5}} nor an '
-                "object with lists of one length such as {"
-                '"time": ["…"], "demand": [1.5]}'
-            )
+    columns = _columns_of(table)
+    if columns is None:
+        raise DataError(
+            f'"{what}" is neither a list of rows such as {{"time": "…", "demand": 1.5}} nor an '
+            'object with lists of one length such as {"time": ["…"], "demand": [1.5]}'
+        )
+    frame = pd.DataFrame(columns)
     for name, dtype in frame.dtypes.items():
         if pd.api.types.is_object_dtype(dtype) and not all(
             isinstance(cell, Cell) for cell in frame[name]
@@ -107,8 +101,12 @@ def _table(rows: object, what: str) -> pd.DataFrame:
     return frame
 
 
-def _are_columns(columns: dict[str, Any]) -> bool:
-    return (
-        all(isinstance(column, list) for column in columns.values())
-        and len({len(column) for column in columns.values()}) == 1
-    )
+def _columns_of(table: object) -> dict[str, list[Any]] | None:
+    """Cells by column of rows or columns, None for anything else."""
+    if isinstance(table, list) and all(isinstance(row, dict) for row in table):
+        names = dict.fromkeys(name for row in table for name in row)
+        # By column, as pandas takes twice the time for rows.
+        return {name: [row.get(name) for row in table] for name in names} or None
+    if not isinstance(table, dict) or not all(isinstance(cells, list) for cells in table.values()):
+        return None
+    return table if len({len(cells) for cells in table.values()}) == 1 else None
