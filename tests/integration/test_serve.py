@@ -509,3 +509,33 @@ def test_a_request_under_way_is_answered_before_the_end(deployed: Path) -> None:
             assert waiting.result()["revision"] == 1
         assert process.wait(timeout=30) == 0
     assert len(Deployment(deployed / "water").issued()) == 1
+
+
+@pytest.mark.slow
+def test_dead_processes_leave_nothing_behind(deployed: Path) -> None:
+    """A worker that is killed is replaced; workers end with the command and free its port."""
+    body = as_json(rows_for(AT))
+    with command(deployed) as (process, address):
+        assert_answers(address, body)
+        (worker,) = (pid for pid in children(process) if is_worker(pid))
+        os.kill(int(worker), signal.SIGKILL)
+        while worker in children(process):
+            time.sleep(0.1)
+        assert_answers(address, body)
+        (worker,) = (pid for pid in children(process) if is_worker(pid))
+        process.kill()
+        while Path(f"/proc/{worker}").exists():
+            time.sleep(0.1)
+    with command(deployed, "--port", address.rpartition(":")[2]) as (_, again):
+        assert again == address
+
+
+def assert_answers(address: str, body: bytes) -> None:
+    """Assert that a new connection gets a forecast."""
+    with httpx.Client(base_url=address, timeout=60) as client:
+        post(client, "/water/forecast?dry_run=1", body)
+
+
+def is_worker(pid: str) -> bool:
+    """Tell a worker from the process that tracks what workers share."""
+    return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()

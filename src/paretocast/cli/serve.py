@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import socket
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -67,8 +70,8 @@ def serve(
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=30,
-            # A worker is ready once it has read its bundles.
-            timeout_worker_healthcheck=120,
+            # A worker has so long to read its bundles, and to answer that it lives.
+            timeout_worker_healthcheck=30,
         )
         name = f"[{host}]" if ":" in host else host
         typer.echo(f"http://{name}:{listener.getsockname()[1]}")
@@ -82,7 +85,21 @@ def _application(folder: Path, *, max_body_bytes: int) -> FastAPI:
     from paretocast.report.serving import ServerPages
 
     load_plugins()
+    _end_with_parent()
     return create_app(folder, pages=ServerPages(), max_body_bytes=max_body_bytes)
+
+
+def _end_with_parent() -> None:
+    """End this process once the command is gone: it would keep the port otherwise."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True, name="parent").start()
 
 
 def _listen(host: str, port: int) -> socket.socket:
