@@ -18,6 +18,7 @@ from paretocast.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from paretocast.deployment.health import HealthReport
     from paretocast.deployment.issued import LiveForecast
     from paretocast.deployment.run import Observed
 
@@ -124,6 +125,43 @@ def observe(deployment: str | Path, data: str | Path | pd.DataFrame) -> Observed
     """Add observations to the journal of a deployment."""
     opened = Deployment.open(Path(deployment))
     return observe_inputs(opened, opened.bundle.contract.read_target(_table(data)))
+
+
+def monitor(
+    deployment: str | Path,
+    *,
+    now: str | pd.Timestamp | None = None,
+    tolerance: float = 0.0,
+    page: str | Path | None = None,
+) -> tuple[HealthReport, Path]:
+    """Health of a deployment; its page and `health.json` are written, and the journal notes it.
+
+    Parameters
+    ----------
+    now : Timestamp or str, optional
+        Age of the data counts up to here; the time of the clock without it.
+    tolerance : float
+        Percentage points by which coverage may be off.
+
+    Returns
+    -------
+    HealthReport
+    Path
+        Of the page.
+    """
+    from paretocast.deployment.monitor import health_of
+    from paretocast.report.health import health_page
+    from paretocast.workspace import files
+
+    opened = Deployment.open(Path(deployment))
+    time = pd.Timestamp.now("UTC") if now is None else _stamp(now, "--now")
+    with opened.locked():
+        report = health_of(opened, now=time.floor("h"), tolerance=tolerance)
+        opened.note("monitor", state=report.level.name.lower())
+    path = opened.folder / "health.html" if page is None else Path(page)
+    files.save_json(path.with_suffix(".json"), report.as_json())
+    files.save_text(path, health_page(report, opened.name, now=time))
+    return report, path
 
 
 def _table(source: str | Path | pd.DataFrame) -> pd.DataFrame:

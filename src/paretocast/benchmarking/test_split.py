@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from paretocast.data.task import Task, position_after
+from paretocast.data.task import DATA_HASHES, Task, position_after
 from paretocast.errors import StoreError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def refuse_seen_test(config: ModelConfig, task: Task) -> None:
             "study with --run"
         )
     changed = sorted(key for key in {*then, *now} if then.get(key) != now.get(key))
-    if changed == ["data_sha256"]:
+    if changed and set(changed) <= set(DATA_HASHES):
         raise StoreError(
             f"study {study} was made on other data: values before the test split have changed "
             f"since{config.study.first_change(task)}. Give the folder of the data it was made on "
@@ -113,4 +113,13 @@ def hash_of_test(task: Task) -> str:
     digest = hashlib.sha256()
     digest.update(task.series.index[stop:].asi8.tobytes())
     digest.update(task.series.values[stop:].tobytes())
+    return digest.hexdigest()
+
+
+def hash_of_test_features(task: Task) -> str:
+    """SHA-256 of the features of the test period, and of their values by issue."""
+    table = task.features
+    digest = hashlib.sha256(table.values[validation_stop(task) :].tobytes())
+    for part in () if table.ahead is None else (table.ahead.values, table.ahead.first):
+        digest.update(part.tobytes())
     return digest.hexdigest()

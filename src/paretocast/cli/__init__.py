@@ -21,6 +21,7 @@ from paretocast.cli.data import data_app
 from paretocast.cli.deploy import audit, card, deploy
 from paretocast.cli.diagnose import diagnose
 from paretocast.cli.forecast import forecast, observe
+from paretocast.cli.monitor import monitor
 from paretocast.cli.serve import serve
 from paretocast.cli.status import status
 from paretocast.cli.submit import cancel, resubmit, submit
@@ -56,6 +57,7 @@ app.command()(serve)
 app.command()(deploy)
 app.command()(forecast)
 app.command()(observe)
+app.command()(monitor)
 app.command()(card)
 app.command()(audit)
 app.add_typer(data_app, name="data")

@@ -22,9 +22,10 @@ import pandas as pd
 from paretocast.data.checks import at
 from paretocast.data.features import FeatureTable, build_features
 from paretocast.data.gaps import fill_from_past
+from paretocast.data.issue_weather import with_issue_weather
 from paretocast.data.parsing import LATER_HOURS
 from paretocast.data.reading import Dataset, load_dataset
-from paretocast.data.series import STEPS_PER_DAY, Role, SplitDates
+from paretocast.data.series import STEPS_PER_DAY, SplitDates
 from paretocast.errors import DataError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ STEPS_PER_WEEK = 7 * STEPS_PER_DAY
 HOUR = pd.Timedelta(hours=1)
 MANIFEST_SCHEMA_VERSION = 1
 MARK_DIGITS = 6
+DATA_HASHES = ("data_sha256", "weather_sha256")  # keys of a manifest that change with values alone
 
 
 @dataclass(frozen=True)
@@ -267,7 +269,7 @@ class Task:
     @property
     def assumptions(self) -> tuple[str, ...]:
         """Sentences on what the scores take for granted; empty if nothing."""
-        ahead = [c.name for c in self.series.covariates if c.role is Role.FORECAST]
+        ahead = self.series.measured_ahead
         if not ahead:
             return ()
         sentence = (
@@ -279,9 +281,10 @@ class Task:
     def manifest(self) -> dict[str, Any]:
         """Everything that makes two runs comparable, as JSON values.
 
-        The data hash covers the hours before the test period: what a search may read.
+        The hashes of data and weather runs cover the hours before the test period: what a search
+        may read.
         """
-        return {
+        content: dict[str, Any] = {
             "schema_version": MANIFEST_SCHEMA_VERSION,
             "series": self.series.name,
             "unit": self.series.unit,
@@ -326,6 +329,13 @@ class Task:
             ],
             "data_sha256": self._data_hash(),
         }
+        if self._development.runs is not None:
+            content["weather_sha256"] = self._development.runs.sha256
+        return content
+
+    @property
+    def _development(self) -> Series:
+        return self.series.before(self.dates.validation_to + HOUR)
 
     def day_marks(self) -> str:
         """Six hexadecimal digits for every 24 hours before the test period, from its values."""
@@ -336,7 +346,7 @@ class Task:
 
     def _data_hash(self) -> str:
         digest = hashlib.sha256()
-        development = self.series.before(self.dates.validation_to + HOUR)
+        development = self._development
         digest.update(development.index.asi8.tobytes())
         digest.update(development.values.tobytes())
         for covariate in development.covariates:
@@ -468,9 +478,10 @@ def plan_task(
         )
     last_issue = len(series) - shape.horizon_steps
     issues["test"] = daily[(daily >= validation_stop) & (daily <= last_issue)]
+    features = build_features(series, groups=feature_groups)
     return Task(
         series=series,
-        features=build_features(series, groups=feature_groups),
+        features=with_issue_weather(features, series, shape.horizon_steps),
         shape=shape,
         dates=dates,
         blocks=blocks,

@@ -38,7 +38,9 @@ from paretocast.deployment.bundle import (
     MANIFEST,
     NAME_LENGTH,
     NO_WEATHER,
+    REFERENCE,
     SCHEMA_VERSION,
+    VALIDATION,
     Bundle,
     load_bundle,
     load_contract,
@@ -46,7 +48,8 @@ from paretocast.deployment.bundle import (
 )
 from paretocast.deployment.card import write_card
 from paretocast.deployment.climatology import forecast_climatology
-from paretocast.deployment.inputs import LiveInputs
+from paretocast.deployment.inputs import LiveInputs, WeatherTable
+from paretocast.deployment.issue_scores import score_issues
 from paretocast.deployment.members import (
     BoostedMember,
     LinearMember,
@@ -59,7 +62,7 @@ from paretocast.models.base import imported
 from paretocast.models.baselines.catalogue import fit_baseline
 from paretocast.models.baselines.ridge import Ridge
 from paretocast.models.fitted import BoostedForecaster, LinearForecaster
-from paretocast.models.linear_table import DEGREES, degree_hours_of
+from paretocast.models.linear_table import degree_hours_of
 from paretocast.results.groups import forecast_of
 from paretocast.search.models import MODELS
 from paretocast.search.recipe import OFF
@@ -231,11 +234,11 @@ def build_bundle(plan: BundlePlan, bundles: Path, *, observer: Observer) -> Bund
     """
     models = _Models(plan, observer)
     deployed = models.deployed()
-    fallback = models.fallback()
+    fallback, reference = models.fallback(), models.reference()
     folder = bundles / f".new-{uuid.uuid4().hex}"
     files.create_folder(folder)
     try:
-        _write(plan, deployed, fallback, folder, observer)
+        _write(plan, deployed, (fallback, reference), folder, observer)
         digest = write_sums(folder)
         final = bundles / digest[:NAME_LENGTH]
         if final.exists():
@@ -265,7 +268,7 @@ class _Models:
     def deployed(self) -> list[Deployed]:
         """The models whose quantiles are averaged."""
         if not self.plan.configs:
-            return [self._ridge()]
+            return [self.reference()]
         return [self._fit(config, weight) for config, weight in self.plan.configs]
 
     def fallback(self) -> Deployed:
@@ -274,7 +277,8 @@ class _Models:
         config = {**MODELS["RIDGE"].default, "weather": OFF}
         return self._fitted("RIDGE", config, 1.0, "RIDGE without weather")
 
-    def _ridge(self) -> Deployed:
+    def reference(self) -> Deployed:
+        """The reference ridge."""
         self.observer.began(RIDGE)
         task = self.plan.task
         fitted = fit_baseline(RIDGE, task)
@@ -315,18 +319,24 @@ class _Models:
 def _write(
     plan: BundlePlan,
     deployed: Sequence[Deployed],
-    fallback: Deployed,
+    ridges: tuple[Deployed, Deployed],
     folder: Path,
     observer: Observer,
 ) -> None:
-    """Write all files of a bundle but its checksums."""
+    """Write all files of a bundle but its checksums.
+
+    Parameters
+    ----------
+    ridges : tuple of Deployed
+        The fallback without covariates, and the reference.
+    """
     task, study = plan.task, plan.study
+    fallback, reference = ridges
     observer.began("calibrators")
     members = [
         _write_member(folder, f"member_{i}", d) | {"weight": d.weight, "trained": d.trained}
         for i, d in enumerate(deployed)
     ]
-    last = _write_member(folder, FALLBACK, fallback)
     _write_dataset(study, folder)
     raw = average_levels([d.calibrate for d in deployed], [d.weight for d in deployed])
     choices = {
@@ -338,6 +348,7 @@ def _write(
         folder / CALIBRATORS,
         {rung: choice.calibrator.as_json() for rung, choice in choices.items()},
     )
+    _write_validation(plan, choices[FULL], raw, reference, folder)
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "series": task.series.name,
@@ -347,7 +358,8 @@ def _write(
         "target_coverage": study.settings.target_coverage,
         "lower_bound": task.lower_bound,
         "members": members,
-        FALLBACK: last,
+        FALLBACK: _write_member(folder, FALLBACK, fallback),
+        REFERENCE: _write_member(folder, REFERENCE, reference),
         "calibrators": {
             rung: {"name": choice.calibrator.name, "reason": choice.reason}
             for rung, choice in choices.items()
@@ -358,7 +370,7 @@ def _write(
         "scores": _scores(study),
         "assumptions": list(task.assumptions),
         "versions": installed_versions(),
-        "input": _contract_json(plan, [*deployed, fallback]),
+        "input": _contract_json(plan, [*deployed, *ridges]),
     }
     files.save_json(folder / MANIFEST, manifest)
     constraints = [f"{name}=={version}" for name, version in installed_versions().items()]
@@ -390,6 +402,8 @@ def _write_dataset(study: StoredStudy, folder: Path) -> None:
     for key in ("path", "school_holidays"):
         if getattr(spec, key) is not None:
             content[key] = getattr(spec, key).name
+    if spec.weather is not None:
+        content["weather"]["path"] = spec.weather.path.name
     for stamp in ("use_from", "use_to"):
         if getattr(spec, stamp) is not None:
             content[stamp] = getattr(spec, stamp).isoformat()
@@ -449,20 +463,15 @@ def _standards(task: Task) -> dict[str, list[float]]:
     """Mean and deviation of every column that a member standardises."""
     lagged = task.features.joined(weekly_lags(task.series, task.shape.horizon_steps))
     calendar = build_features(task.series, groups=("calendar",))
-    degrees = degree_hours_of(task)
+    # In these arrays the ridge and the trees have them: another order of the sum changes the last
+    # digit, and a tree may then turn elsewhere.
+    parts = (task.features.known, task.features.past, degree_hours_of(task))
     standards: dict[str, list[float]] = {}
-    for names, columns in (
-        (calendar.names, calendar.values),
-        (lagged.names, lagged.values),
-        # In these arrays the ridge and the trees have them: another order of the sum changes the
-        # last digit, and a tree may then turn elsewhere.
-        *((part.names, part.values) for part in (task.features.known, task.features.past)),
-        (DEGREES[: degrees.shape[1]], degrees),
-    ):
-        centers, spreads = column_standards(task, names, columns)
+    for table in (calendar, lagged, *parts):
+        centers, spreads = column_standards(task, table.names, table.values)
         standards |= {
             name: [float(center), float(spread)]
-            for name, center, spread in zip(names, centers, spreads, strict=True)
+            for name, center, spread in zip(table.names, centers, spreads, strict=True)
         }
     return standards
 
@@ -477,6 +486,24 @@ def _scores(study: StoredStudy) -> dict[str, Any]:
     }
 
 
+def _write_validation(
+    plan: BundlePlan, full: CalibratorSelection, raw: Floats, reference: Deployed, folder: Path
+) -> None:
+    """Write the scores of the calibrate split that a monitor compares with."""
+    forecast = forecast_of(plan.task, "calibrate", raw)
+    calibrated = full.calibrator.apply(forecast)
+    lower, upper = calibrated.interval(plan.study.settings.target_coverage)
+    scores = score_issues(
+        forecast.issues,
+        forecast.observed,
+        calibrated.quantiles,
+        reference=reference.calibrate,
+        interval=(lower, upper),
+        levels=forecast.levels,
+    )
+    files.save_arrays(folder / VALIDATION, vars(scores))
+
+
 def _write_golden(plan: BundlePlan, raw: Floats, folder: Path) -> None:
     """Write windows with their forecasts, made from the files; refuse if training forecasts others.
 
@@ -486,9 +513,15 @@ def _write_golden(plan: BundlePlan, raw: Floats, folder: Path) -> None:
     task = plan.task
     bundle = Bundle(folder, files.load_json(folder / MANIFEST), "")
     contract = load_contract(bundle.manifest["input"], folder / DATASET)
+    runs = task.series.runs
     columns = {contract.spec.target: task.series.values}
-    columns |= {covariate.name: covariate.values for covariate in task.series.covariates}
-    inputs = LiveInputs(contract, pd.DataFrame(columns, index=task.series.index), None, None)
+    columns |= {
+        covariate.name: covariate.values
+        for covariate in task.series.covariates
+        if runs is None or covariate.name not in runs.names
+    }
+    weather = None if runs is None else WeatherTable(None, runs, learned=True)
+    inputs = LiveInputs(contract, pd.DataFrame(columns, index=task.series.index), None, weather)
     issues = task.issues["calibrate"]
     fits = np.flatnonzero(issues >= contract.history_steps)
     if not fits.size:

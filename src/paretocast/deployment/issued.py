@@ -15,6 +15,7 @@ import pandas as pd
 from paretocast import __version__
 from paretocast.errors import StoreError
 from paretocast.metrics.scores import central_levels
+from paretocast.workspace.files import without_nan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +43,8 @@ class LiveForecast:
         "full", "no_weather" or "climatology".
     raw, quantiles : ndarray of shape (H, Q)
         Before and after calibration, target units.
+    reference : ndarray of shape (H, Q)
+        What the ridge would have issued; of the ridge without covariates where these were missing.
     lower, upper : ndarray of shape (H,)
         The central interval of `coverage` percent.
     flags : tuple of str
@@ -63,6 +66,7 @@ class LiveForecast:
     levels: tuple[float, ...]
     raw: Floats
     quantiles: Floats
+    reference: Floats
     lower: Floats
     upper: Floats
     coverage: float
@@ -87,6 +91,7 @@ class LiveForecast:
         coverage: float,
         rung: str,
         raw: Floats,
+        reference: Floats,
         calibrated: Forecast,
         flags: tuple[str, ...],
         calibration: str,
@@ -102,6 +107,7 @@ class LiveForecast:
             levels=calibrated.levels,
             raw=raw,
             quantiles=calibrated.quantiles[0],
+            reference=reference,
             lower=lower[0],
             upper=upper[0],
             coverage=coverage,
@@ -193,13 +199,14 @@ class LiveForecast:
             "levels": list(self.levels),
             "raw": self.raw.tolist(),
             "quantiles": self.quantiles.tolist(),
+            "reference": self.reference.tolist(),
             "lower": self.lower.tolist(),
             "upper": self.upper.tolist(),
         }
 
     def content(self) -> bytes:
         """The bytes of its file."""
-        return (json.dumps(self.as_json(), indent=1) + "\n").encode()
+        return (json.dumps(without_nan(self.as_json()), indent=1) + "\n").encode()
 
     @classmethod
     def restore(cls, stored: Mapping[str, Any], origin: object) -> LiveForecast:
@@ -215,7 +222,7 @@ class LiveForecast:
                 raise ValueError(f"schema version {stored['schema_version']}")
             arrays: dict[str, Any] = {
                 name: np.array(stored[name], dtype=np.float64)
-                for name in ("raw", "quantiles", "lower", "upper")
+                for name in ("raw", "quantiles", "reference", "lower", "upper")
             }
             plain: dict[str, Any] = {
                 name: stored[name]

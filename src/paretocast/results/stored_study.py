@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from paretocast.data import own_file
-from paretocast.data.task import Task, first_change
+from paretocast.data.task import DATA_HASHES, Task, first_change
 from paretocast.errors import StoreError
 from paretocast.search.objectives import parse_constraints, parse_objectives
 from paretocast.search.selection import Selection
@@ -255,7 +255,7 @@ class StoredStudy:
         then, now = self.task_manifest, task.manifest()
         changed = sorted(key for key in {*now, *then} if now.get(key) != then.get(key))
         if changed:
-            where = self.first_change(task) if changed == ["data_sha256"] else ""
+            where = self.first_change(task) if set(changed) <= set(DATA_HASHES) else ""
             raise StoreError(
                 f"the data set is not what {self.run.study_name} was made on: "
                 f"{', '.join(changed)} differ{where}; give the folder of the original data, "

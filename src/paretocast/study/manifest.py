@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from paretocast.data import own_file
-from paretocast.data.task import first_change, installed_versions, manifest_hash
+from paretocast.data.task import DATA_HASHES, first_change, installed_versions, manifest_hash
 from paretocast.errors import StoreError
 from paretocast.search.space import Contest
 from paretocast.study.optuna_sync import without_secrets
@@ -92,7 +92,8 @@ def check_manifest(run: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any
     stored = files.load_json(run.manifest) if run.manifest.exists() else manifest
     if stored["manifest_hash"] != manifest["manifest_hash"]:
         changed = _differences(stored["comparable"], manifest["comparable"])
-        if len(changed) == 1 and changed[0].startswith("task.data_sha256 "):
+        of_data = tuple(f"task.{key} " for key in DATA_HASHES)
+        if all(difference.startswith(of_data) for difference in changed):
             start = pd.Timestamp(stored["comparable"]["task"]["periods"]["train"][0])
             where = first_change(stored.get("day_marks", ""), manifest["day_marks"], start=start)
             raise StoreError(
