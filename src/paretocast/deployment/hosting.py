@@ -162,7 +162,7 @@ class HostedDeployment:
             return kept[1]
         bundle = load_bundle(folder)
         bundle.verify()
-        _ = bundle.fallback, bundle.calibrators  # read by the first request otherwise
+        _ = bundle.fallback, bundle.reference, bundle.calibrators  # not in the first request
         with self._lock:
             self._bundle = folder, bundle
         return bundle
