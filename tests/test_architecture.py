@@ -38,6 +38,9 @@ HOMES = {
     "typer": {"cli"},
     "rich": {"cli"},
     "subprocess": {"cluster"},
+    "fastapi": {"deployment.server", "cli.serve"},
+    "uvicorn": {"cli.serve"},
+    "prometheus_client": {"deployment.exposition"},
 }
 SLOW_TO_IMPORT = {"torch", "optuna", "pandas", "plotly", "neuralforecast"}
 

@@ -23,6 +23,7 @@ from paretocast.cli.diagnose import diagnose
 from paretocast.cli.export import export
 from paretocast.cli.forecast import forecast, observe
 from paretocast.cli.monitor import monitor
+from paretocast.cli.serve import serve
 from paretocast.cli.status import status
 from paretocast.cli.submit import cancel, resubmit, submit
 from paretocast.cli.tune import tune, worker
@@ -53,6 +54,7 @@ app.command()(diagnose)
 app.command()(benchmark)
 app.command()(analyze)
 app.command()(consolidate)
+app.command()(serve)
 app.command()(deploy)
 app.command()(forecast)
 app.command()(observe)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -140,30 +142,36 @@ class LiveForecast:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """One row per hour: times in UTC and local, quantiles, interval, unit, rung and flags."""
-        times = self.target_times
-        local = times.tz_convert(self.zone)
-        quantiles = {
-            f"q{100.0 * level:g}".replace(".", "_"): self.quantiles[:, i]
-            for i, level in enumerate(self.levels)
-        }
-        return pd.DataFrame(
-            {
-                "issue_time": self.issue_time.isoformat(),
-                "target_time": [time.isoformat() for time in times],
-                "target_time_local": [time.isoformat() for time in local],
-                "step": np.arange(1, len(times) + 1),
-                **quantiles,
-                "median": self.median,
-                "lower": self.lower,
-                "upper": self.upper,
-                "unit": self.unit,
-                "method": self.rung,
-                "flags": ";".join(self.flags),
-                "forecast_id": self.forecast_id[:16],
-                "revision": self.revision,
-            }
-        )
+        """One row per hour, as `rows`."""
+        return pd.DataFrame(self.rows())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Times in UTC and local, quantiles, interval, unit, rung and flags of every hour."""
+        names = [f"q{100.0 * level:g}".replace(".", "_") for level in self.levels]
+        zone, issue = ZoneInfo(self.zone), self.issue_time.to_pydatetime().astimezone(UTC)
+        quantiles, medians = self.quantiles.tolist(), self.median.tolist()
+        lower, upper = self.lower.tolist(), self.upper.tolist()
+        rows = []
+        for i, values in enumerate(quantiles):
+            time = issue + timedelta(hours=i)
+            rows.append(
+                {
+                    "issue_time": issue.isoformat(),
+                    "target_time": time.isoformat(),
+                    "target_time_local": time.astimezone(zone).isoformat(),
+                    "step": i + 1,
+                    **dict(zip(names, values, strict=True)),
+                    "median": medians[i],
+                    "lower": lower[i],
+                    "upper": upper[i],
+                    "unit": self.unit,
+                    "method": self.rung,
+                    "flags": ";".join(self.flags),
+                    "forecast_id": self.forecast_id[:16],
+                    "revision": self.revision,
+                }
+            )
+        return rows
 
     def with_revision(self, revision: int, *, number: int, observations: int) -> LiveForecast:
         """The forecast as the journal holds it."""

@@ -25,7 +25,7 @@ from paretocast.workspace import files
 from paretocast.workspace.claims import StudyLock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 POINTER = "current"
@@ -61,10 +61,13 @@ class Deployment:
     ----------
     folder : Path
         With `current`, `bundles/` and `journal/`.
+    load : callable
+        Gives the bundle of a folder; one that keeps bundles in memory spares reading them again.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, load: Callable[[Path], Bundle] = load_bundle) -> None:
         self.folder = folder
+        self._load = load
         self._issued: list[LiveForecast] | None = None
         self._observations: list[Observation] | None = None
 
@@ -96,11 +99,11 @@ class Deployment:
     @cached_property
     def bundle(self) -> Bundle:
         """The bundle in use when it was first asked for."""
-        return load_bundle(self.folder)
+        return self._load(self.bundles / (self.current or ""))
 
     def bundle_named(self, name: str) -> Bundle:
         """Another bundle of the deployment."""
-        return self.bundle if name == self.bundle.name else load_bundle(self.bundles / name)
+        return self.bundle if name == self.bundle.name else self._load(self.bundles / name)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -109,7 +112,14 @@ class Deployment:
         with StudyLock(self.folder / ".lock"):
             self._issued = self._observations = None
             self.__dict__.pop("bundle", None)
+            self._tidy()
             yield
+
+    def _tidy(self) -> None:
+        """Remove what killed processes have left half written; nobody else writes now."""
+        journal = self.folder / "journal"
+        for folder in (self.folder, self.folder / "state", journal, *self.issued_folder.glob("*")):
+            files.remove_unfinished(folder)
 
     # The pointer
 

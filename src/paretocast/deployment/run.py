@@ -10,11 +10,12 @@ import pandas as pd
 from paretocast.deployment.bundle import issue_time
 from paretocast.deployment.calibration_state import CalibrationState
 from paretocast.deployment.journal import latest_values
-from paretocast.errors import DataError, SettingsError
+from paretocast.errors import DataError, SettingsError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from paretocast.calibration import Calibrator
     from paretocast.deployment.inputs import LiveInputs
     from paretocast.deployment.issued import LiveForecast
     from paretocast.deployment.journal import Deployment
@@ -47,15 +48,50 @@ def issue_forecast(
     at : Timestamp or str, optional
         First hour to forecast; the hour after the last observation without it.
     dry_run : bool
-        Write nothing.
+        Write nothing, wait for nobody, and learn nothing from the data: see `preview_forecast`.
     """
     stamp = issue_time(at, inputs)
+    if dry_run:
+        state = CalibrationState.load(deployment)
+        return preview_forecast(
+            deployment, inputs, stamp, _calibrators_at(deployment, stamp, state)
+        )
     with deployment.locked():
         state = CalibrationState.load(deployment)
-        forecast = _issue(deployment, inputs, stamp, state, dry_run=dry_run)
-        if not dry_run:
-            state.save()
+        forecast = _issue(deployment, inputs, stamp, state)
+        state.save()
     return forecast
+
+
+def preview_forecast(
+    deployment: Deployment,
+    inputs: LiveInputs,
+    at: pd.Timestamp,
+    calibrators: Mapping[str, Calibrator],
+) -> LiveForecast:
+    """The forecast of an issue that is not kept.
+
+    Raises
+    ------
+    SettingsError
+        If the data end more than a month before the issue.
+    StoreError
+        If another bundle has come into use since the data were read.
+    """
+    if at > inputs.values.index[-1] + pd.Timedelta(days=31):
+        raise SettingsError(
+            f"--at is {at.isoformat()}, more than a month after the last row of the data, "
+            f"{inputs.values.index[-1].isoformat()}; bring newer data"
+        )
+    if inputs.contract != deployment.bundle.contract:
+        raise StoreError(
+            f"{deployment.folder} has come to use bundle {deployment.bundle.name} while the data "
+            "were read for another one; try again"
+        )
+    forecast = deployment.bundle.forecast_from(inputs, at, calibrators=calibrators)
+    if is_on_schedule(deployment, at):
+        return forecast
+    return replace(forecast, flags=(*forecast.flags, OFF_SCHEDULE))
 
 
 def issue_forecasts(
@@ -88,7 +124,7 @@ def issue_forecasts(
     with deployment.locked():
         state = CalibrationState.load(deployment)
         for time in issues:
-            forecast = _issue(deployment, inputs, time, state, dry_run=False)
+            forecast = _issue(deployment, inputs, time, state)
             state.save()
             forecasts.append(forecast)
             on_progress(forecast)
@@ -116,30 +152,18 @@ def is_on_schedule(deployment: Deployment, time: pd.Timestamp) -> bool:
 
 
 def _issue(
-    deployment: Deployment,
-    inputs: LiveInputs,
-    at: pd.Timestamp,
-    state: CalibrationState,
-    *,
-    dry_run: bool,
+    deployment: Deployment, inputs: LiveInputs, at: pd.Timestamp, state: CalibrationState
 ) -> LiveForecast:
-    if at > inputs.values.index[-1] + pd.Timedelta(days=31):
-        raise SettingsError(
-            f"--at is {at.isoformat()}, more than a month after the last row of the data, "
-            f"{inputs.values.index[-1].isoformat()}; bring newer data"
-        )
-    rows = deployment.observations()
-    if not dry_run:
-        deployment.observe(_since_first(deployment, inputs, at), known_at=at)
-        rows = deployment.observations()
-    known = latest_values(rows)
-    calibrators = state.at(at, [f for f in deployment.counted() if f.issue_time < at], known)
-    forecast = deployment.bundle.forecast_from(inputs, at, calibrators=calibrators)
-    if not is_on_schedule(deployment, at):
-        forecast = replace(forecast, flags=(*forecast.flags, OFF_SCHEDULE))
-    if dry_run:
-        return forecast
-    return deployment.keep(forecast, observations=len(rows))
+    deployment.observe(_since_first(deployment, inputs, at), known_at=at)
+    forecast = preview_forecast(deployment, inputs, at, _calibrators_at(deployment, at, state))
+    return deployment.keep(forecast, observations=len(deployment.observations()))
+
+
+def _calibrators_at(
+    deployment: Deployment, at: pd.Timestamp, state: CalibrationState
+) -> dict[str, Calibrator]:
+    known = latest_values(deployment.observations())
+    return state.at(at, [f for f in deployment.counted() if f.issue_time < at], known)
 
 
 def _since_first(deployment: Deployment, inputs: LiveInputs, at: pd.Timestamp) -> pd.Series[float]:

@@ -70,7 +70,14 @@ html { scrollbar-gutter: stable; } /* figures measure their width before the bar
 
 
 def document(
-    title: str, *, eyebrow: str, heading: str, lede: str, body: Sequence[str], footer: str
+    title: str,
+    *,
+    eyebrow: str,
+    heading: str,
+    lede: str,
+    body: Sequence[str],
+    footer: str,
+    with_figures: bool = True,
 ) -> str:
     """A whole page.
 
@@ -82,7 +89,10 @@ def document(
         Plain text.
     body : sequence of str
         HTML; empty parts are left out.
+    with_figures : bool
+        Without them the page lacks their script, and is some megabytes smaller.
     """
+    script = f"<script>{plotly_javascript()}</script>" if with_figures else ""
     parts = "\n".join(part for part in body if part)
     return f"""<!doctype html>
 <html lang="en">
@@ -92,7 +102,7 @@ def document(
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title>
 <style>{STYLE}</style>
-<script>{plotly_javascript()}</script>
+{script}
 </head>
 <body>
 <main>
@@ -157,6 +167,15 @@ def table(
 def section(heading: str, *paragraphs: str) -> str:
     """A heading and paragraphs of plain text."""
     return f"<h2>{escape(heading)}</h2>" + "".join(f"<p>{escape(p)}</p>" for p in paragraphs)
+
+
+def link_list(heading: str, links: Sequence[tuple[str, str, str]]) -> str:
+    """A heading and a list of links: text, relative address, what is there."""
+    listed = "".join(
+        f'<li><a href="{escape(address)}">{escape(text)}</a> {escape(detail)}</li>'
+        for text, address, detail in links
+    )
+    return f"<h2>{escape(heading)}</h2><ul>{listed}</ul>"
 
 
 def paragraph(text: str) -> str:
