@@ -8,6 +8,7 @@ those issued by then.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -408,11 +409,17 @@ class LiveWindow:
         DataError
             If a covariate is missing from the first hour on.
         """
-        series = self.series
-        groups = self.contract.feature_groups
-        if not weather:
-            series = replace(series, covariates=())
-            groups = ("calendar",)
+        return self._whole if weather else self._blind
+
+    @cached_property
+    def _whole(self) -> Task:
+        return self._task(self.series, self.contract.feature_groups)
+
+    @cached_property
+    def _blind(self) -> Task:
+        return self._task(replace(self.series, covariates=()), ("calendar",))
+
+    def _task(self, series: Series, groups: tuple[str, ...] | None) -> Task:
         last = pd.Timestamp(series.index[-1])
         return Task(
             series=series,
