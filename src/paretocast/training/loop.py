@@ -204,8 +204,8 @@ class Training:
         return self._share_of_step[1]
 
     def best_weights(self) -> dict[str, torch.Tensor]:
-        """A copy of the state of the model with the weights of `best_model`."""
-        with self.best_model() as model:
+        """A copy of the state of the model with the weights that were best on the stop split."""
+        with self.best_model(1.0) as model:
             return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
     def checkpoint(self, *, note: str = "") -> bytes:
