@@ -19,6 +19,7 @@ from paretocast.cli.calibrate import calibrate
 from paretocast.cli.consolidate import consolidate
 from paretocast.cli.data import data_app
 from paretocast.cli.diagnose import diagnose
+from paretocast.cli.retrain import retrain, rollback
 from paretocast.cli.status import status
 from paretocast.cli.submit import cancel, resubmit, submit
 from paretocast.cli.tune import tune, worker
@@ -49,6 +50,8 @@ app.command()(diagnose)
 app.command()(benchmark)
 app.command()(analyze)
 app.command()(consolidate)
+app.command()(retrain)
+app.command()(rollback)
 app.add_typer(data_app, name="data")
 
 
