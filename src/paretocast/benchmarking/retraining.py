@@ -27,15 +27,15 @@ from paretocast.training.setup import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from paretocast.data.task import Task
     from paretocast.models.baselines.base import Baseline
     from paretocast.search.space import Config
     from paretocast.training import Training
+    from paretocast.training.setup import Weights
 
     Floats = NDArray[np.float64]
     Positions = NDArray[np.intp]
@@ -272,7 +272,7 @@ def train_from(
     setup: TrainingSetup,
     config: Config,
     *,
-    weights: Mapping[str, Tensor] | Mapping[str, NDArray[np.float32]],
+    weights: Weights,
     until: int | None,
     seed: int,
     share: float | None = None,

@@ -220,7 +220,7 @@ def _environment(folder: Path, profile: Profile) -> list[str]:
         lines += ["set -e", *profile.setup, "set +e"]
     lines.append(_GREETING)
     if profile.wants_gpu:
-        otherwise = "the search goes on without" if profile.allow_cpu else "the search needs one"
+        otherwise = "the job goes on without" if profile.allow_cpu else "the job needs one"
         lines.append(_GPU.replace("OTHERWISE", otherwise))
     return lines
 

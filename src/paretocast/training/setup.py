@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 # Seconds per step on a CPU grow with about this power of the number of weights.
 TIME_BY_WEIGHTS = 0.6
 Anchors: TypeAlias = dict[tuple[Transform, bool], Anchor]
+Weights: TypeAlias = "Mapping[str, Tensor] | Mapping[str, NDArray[np.float32]]"
 # Prepared setups that are kept: each holds the scaled series and its windows' anchors.
 MOST_PREPARED = 12
 # Of the budget and of the peak learning rate, for a model that learns on from its last weights:
@@ -226,7 +227,7 @@ def continue_training(
     setup: TrainingSetup,
     config: Config,
     *,
-    weights: Mapping[str, Tensor] | Mapping[str, NDArray[np.float32]],
+    weights: Weights,
     seed: int,
     share: float = RELEARNING_SHARE,
     rate: float = RELEARNING_RATE,
