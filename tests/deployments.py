@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from paretocast.data.series import Series
     from paretocast.data.spec import DatasetSpec
+    from paretocast.search.space import Config
 
 TARGET = "demand"
 # A year and more of train: yearly terms of a ridge that has seen less of a year go astray.
@@ -29,7 +30,7 @@ TRAIN_DAYS, VALIDATION_DAYS, LATER_DAYS = 370, 47, 120
 N_DAYS = TRAIN_DAYS + VALIDATION_DAYS + LATER_DAYS
 CHANGED_DAY = TRAIN_DAYS + VALIDATION_DAYS + 3
 HELD_DAY = N_DAYS - 28
-SMALL_NETWORK = {
+SMALL_NETWORK: Config = {
     "lr": 1e-3,
     "num_stacks": 2,
     "num_blocks": 1,
@@ -93,7 +94,7 @@ def deploy(
     series = series or make_series(N_DAYS)
     task = plan_task(series, make_dates(series), shape=TaskShape(input_steps=48))
     settings = make_settings(task={"input_steps": 48})
-    scores = {"validation": {}, "references": {}, "calibrate_pinball": None}
+    scores: dict[str, Any] = {"validation": {}, "references": {}, "calibrate_pinball": None}
     origin = Origin(settings, make_spec(series), "study", task.manifest(), scores)
     configs: tuple[tuple[TrainedConfig, float], ...] = ()
     if model != RIDGE:
@@ -106,13 +107,13 @@ def deploy(
     return deployment
 
 
-def config_of(model: str) -> dict[str, object]:
+def config_of(model: str) -> Config:
     """A small config of a model."""
     from paretocast.search.models import MODELS
 
     default = dict(MODELS[model].default)
     if MODELS[model].is_network:
-        default |= {k: v for k, v in SMALL_NETWORK.items() if k in default}
+        default |= {name: value for name, value in SMALL_NETWORK.items() if name in default}
     return default
 
 

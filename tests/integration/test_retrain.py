@@ -124,8 +124,8 @@ def test_the_promoted_bundle_has_learned_from_what_was_held_back(
     assert pd.Timestamp(promoted.manifest["learned_until"]) == series.index[-1]
     assert promoted.manifest["refit"]
     assert not challenger.manifest["refit"]
-    weights = [bundle.members[0][0].arrays()["weights"] for bundle in (challenger, promoted)]
-    assert not np.array_equal(*weights)
+    before, after = (b.members[0][0].arrays()["weights"] for b in (challenger, promoted))
+    assert not np.array_equal(before, after)
     for rung, calibrator in promoted.calibrators.items():
         assert calibrator.as_json() == challenger.calibrators[rung].as_json()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -274,8 +274,9 @@ def _conclude(deployment: Deployment, retraining: Retraining) -> None:
 def remove_leftovers(bundles: Path) -> None:
     """Remove what killed processes have left half written, once it is a day old."""
     for folder in bundles.glob(f"{UNFINISHED}*"):
-        if folder.stat().st_mtime < time.time() - STALE_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # it has become a bundle in the meantime
+            if folder.stat().st_mtime < time.time() - STALE_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
