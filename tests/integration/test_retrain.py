@@ -19,7 +19,7 @@ import pytest
 
 from builders import make_series
 from commands import run_cli
-from deployments import (
+from retrained import (
     CHANGED_DAY,
     HELD_DAY,
     N_DAYS,
