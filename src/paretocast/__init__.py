@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from paretocast.api.study import Study, load_study
     from paretocast.api.tuning import tune
     from paretocast.data.reading import Dataset, load_dataset
+    from paretocast.deployment.bundle import load_bundle
     from paretocast.metrics.forecast import Forecast
     from paretocast.settings import TuneSettings
 
@@ -35,6 +36,7 @@ _HOMES = {
     "calibrate": "api.intervals",
     "diagnose": "api.intervals",
     "load_dataset": "data.reading",
+    "load_bundle": "deployment.bundle",
     "load_study": "api.study",
     "tune": "api.tuning",
 }
@@ -47,6 +49,7 @@ __all__ = [
     "benchmark",
     "calibrate",
     "diagnose",
+    "load_bundle",
     "load_dataset",
     "load_study",
     "tune",

@@ -19,15 +19,6 @@ import pytest
 
 from builders import make_series
 from commands import run_cli
-from retrained import (
-    CHANGED_DAY,
-    HELD_DAY,
-    N_DAYS,
-    deploy,
-    make_table,
-    with_noise,
-    with_other_days,
-)
 from paretocast.data.series import Series
 from paretocast.deployment import build
 from paretocast.deployment import retrain as retraining
@@ -46,6 +37,15 @@ from paretocast.deployment.retrain import (
 from paretocast.deployment.run import issue_forecasts
 from paretocast.errors import DataError, SettingsError, StoreError
 from paretocast.workspace.claims import StudyLock
+from retrained import (
+    CHANGED_DAY,
+    HELD_DAY,
+    N_DAYS,
+    deploy,
+    make_table,
+    with_noise,
+    with_other_days,
+)
 
 if TYPE_CHECKING:
     from paretocast.benchmarking.retraining import TrainedModel

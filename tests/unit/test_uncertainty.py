@@ -67,6 +67,21 @@ def test_resamples_agree_with_a_slow_twin() -> None:
         assert ratio == pytest.approx(numerators[days].sum() / denominators[days].sum())
 
 
+def test_a_resample_can_be_shorter_than_the_original() -> None:
+    values = rng(1).random(11)
+    fast = uncertainty.block_bootstrap(
+        values, np.ones(11), block=4, n_resamples=20, n_drawn=6, rng=rng(3)
+    )
+    starts = rng(3).integers(11, size=(20, 2))
+    for row, mean in zip(starts, fast, strict=True):
+        days = [(start + k) % 11 for start in row for k in range(4)][:6]
+        assert mean == pytest.approx(values[days].mean())
+    with pytest.raises(DataError, match="n_drawn is 3 windows, expected at least a block of 4"):
+        uncertainty.block_bootstrap(
+            values, np.ones(11), block=4, n_resamples=20, n_drawn=3, rng=rng(3)
+        )
+
+
 def test_blocks_of_one_are_the_ordinary_bootstrap() -> None:
     values = rng(1).random(400)
     error = uncertainty.standard_error(values, np.ones(400), block=1, n_resamples=4000, rng=rng())

@@ -81,6 +81,11 @@ class SavedBenchmark:
         return pd.json_normalize([row.as_json() for row in self.result.relearning])
 
     @property
+    def weather_error(self) -> pd.DataFrame:
+        """Scores and their change under the weather error; no rows without one."""
+        return pd.json_normalize([row.as_json() for row in self.result.weather_error])
+
+    @property
     def verdicts(self) -> list[str]:
         """Sentences on the gain of the chosen method and how sure it is."""
         return self.result.comparison.verdicts()
@@ -95,6 +100,7 @@ def benchmark(
     seeds: int = 1,
     refit: bool = False,
     retrain_days: int | Sequence[int | None] | None = None,
+    weather_error: float | None = None,
     calibrators: Sequence[str] = ("auto",),
     static: bool = False,
     members: int = MOST_MEMBERS,
@@ -127,6 +133,9 @@ def benchmark(
     retrain_days : int, None or sequence of them
         Learn again after so many days of the test split; None for never. Of several ways, the first
         gives the scores; what the others gain and cost is in `SavedBenchmark.relearning`.
+    weather_error : float, optional
+        Forecast the test split once more with measured temperatures of the horizon in error by such
+        a standard deviation, in their unit; the cost is in `SavedBenchmark.weather_error`.
     calibrators : sequence of str
         "auto" or names of methods; each gives rows of its own.
     static : bool
@@ -160,6 +169,7 @@ def benchmark(
         seeds=seeds,
         refit=refit,
         retrain_days=_as_ways(retrain_days),
+        weather_error=weather_error,
         calibrators=calibrators,
         static=static,
         members=members,
@@ -185,6 +195,7 @@ def prepare_benchmark(
     seeds: int,
     refit: bool,
     retrain_days: Sequence[int | None],
+    weather_error: float | None = None,
     calibrators: Sequence[str],
     static: bool,
     members: int,
@@ -216,6 +227,7 @@ def prepare_benchmark(
         n_seeds=seeds,
         refit=refit,
         retrain_days=retrain_days,
+        weather_error=weather_error,
         most_members=members,
     )
 

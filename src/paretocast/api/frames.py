@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import tomli_w
 
+from paretocast.data.spec import WeatherSpec
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from paretocast.data.series import Calendar
 
 SCHOOL_HOLIDAYS = "school_holidays.csv"
+WEATHER = "weather.csv"
 
 
 def save_dataset(dataset: Dataset, workspace: Path) -> Path:
@@ -32,7 +34,7 @@ def save_dataset(dataset: Dataset, workspace: Path) -> Path:
         The TOML file, which every command takes as ``--dataset``.
     """
     series, spec = dataset.series, dataset.spec
-    rows = _rows(dataset)
+    rows, runs = _rows(dataset), _weather_rows(dataset)
     holidays = _school_holidays(series.calendar)
     used = _used_covariates(dataset)
     # The set may have been read from a user's own file: nothing of it is written to that path.
@@ -41,6 +43,7 @@ def save_dataset(dataset: Dataset, workspace: Path) -> Path:
             "path": Path(f"{spec.name}.csv"),
             "stamp_zone": None,
             "school_holidays": Path(SCHOOL_HOLIDAYS) if holidays else None,
+            "weather": WeatherSpec(path=Path(WEATHER)) if runs else None,
             "covariates": {
                 name: spec.covariates[name].model_copy(update={"use": True}) for name in used
             },
@@ -48,13 +51,15 @@ def save_dataset(dataset: Dataset, workspace: Path) -> Path:
     )
     content = declared.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
     text = tomli_w.dumps(content)
-    mark = hashlib.sha256(f"{text}\n{holidays}{rows}".encode()).hexdigest()[:8]
+    mark = hashlib.sha256(f"{text}\n{holidays}{rows}{runs}".encode()).hexdigest()[:8]
     folder = workspace / "data" / f"{spec.name}-{mark}"
     declaration = folder / f"{spec.name}.toml"
     if not declaration.exists():
         files.save_text(folder / declared.path, rows)
         if holidays:
             files.save_text(folder / SCHOOL_HOLIDAYS, holidays)
+        if runs:
+            files.save_text(folder / WEATHER, runs)
         files.save_text(declaration, text)
     return declaration
 
@@ -64,8 +69,22 @@ def _rows(dataset: Dataset) -> str:
     series, spec = dataset.series, dataset.spec
     table = pd.DataFrame({spec.target: series.values}, index=series.index)
     for name, covariate in zip(_used_covariates(dataset), series.covariates, strict=True):
-        table[spec.column_of(name)] = covariate.values
+        if spec.covariates[name].source is None:
+            table[spec.column_of(name)] = covariate.values
     return table.to_csv(date_format="%Y-%m-%dT%H:%M:%SZ", index_label=spec.time_column)
+
+
+def _weather_rows(dataset: Dataset) -> str:
+    """Return the weather runs as CSV; empty if there are none."""
+    runs, spec = dataset.series.runs, dataset.spec
+    if runs is None:
+        return ""
+    columns = WeatherSpec(path=Path(WEATHER))
+    table = pd.DataFrame({columns.issued_column: runs.issued, columns.time_column: runs.valid})
+    for name in spec.from_runs(_used_covariates(dataset)):
+        series_name = spec.covariates[name].series_name(name)
+        table[spec.column_of(name)] = runs.values[:, runs.names.index(series_name)]
+    return table.to_csv(date_format="%Y-%m-%dT%H:%M:%S.%fZ", index=False)
 
 
 def _used_covariates(dataset: Dataset) -> tuple[str, ...]:

@@ -212,7 +212,7 @@ def conduct(
     result = None
     goes_on = settings.two_stage
     if not (goes_on and stage == "2"):
-        task = load_task(settings, display)
+        task = load_task(settings, run, display)
         result = search(settings, run, task, display=display)
         conclude(result, settings, run, task, display=display)
         goes_on = goes_on and _finish_first_stage(result, run, display)
@@ -240,7 +240,7 @@ def work(
     ParetocastError
         If all trials are done and none is complete.
     """
-    task = load_task(settings, display)
+    task = load_task(settings, run, display)
     with StopRequest(lambda text: display.note(text, kind="")) as stop:
         from paretocast.study import parallel
 
@@ -257,22 +257,23 @@ def work(
         _show_levels(settings, run, display, levels)
 
 
-def load_task(settings: TuneSettings, display: Display) -> Task:
-    """Load the data set and plan the task, with warnings and assumptions on the display."""
-    from paretocast.data import load_dataset
-    from paretocast.data.task import Task
+def load_task(settings: TuneSettings, run: RunDirectory, display: Display) -> Task:
+    """Load the data set and plan the task, with warnings and assumptions on the display.
 
-    dataset = load_dataset(
-        settings.dataset,
-        data_dir=settings.data_dir,
-        covariates=settings.covariates,
-    )
+    A study that exists keeps its periods, however many hours have come since.
+    """
+    from paretocast.data.task import Task, load_data
+
+    remembered = None
+    if run.manifest.exists():
+        remembered = files.described_task(files.load_json(run.manifest), run)
+    dataset = load_data(settings, remembered)
     for finding in dataset.findings:
         if finding.severity == "warning":
             display.note(str(finding), kind="warning")
     task = Task.from_settings(settings, dataset=dataset)
-    for assumption in task.assumptions:
-        display.note(assumption)
+    for sentence in (*task.notes, *task.assumptions):
+        display.note(sentence)
     return task
 
 

@@ -2,8 +2,8 @@
 
 `configs` finds the configs, `test_split` opens the task with its test period and refuses studies
 that have seen it, `plan` decides what is made; `retraining` trains and forecasts, `comparison`
-scores and compares, `relearning` says what learning again gains, `run` goes through all of it and
-calibrates; `files` keeps it.
+scores and compares, `relearning` says what learning again gains and `weather_error` what wrong
+weather costs, `run` goes through all of it and calibrates; `files` keeps it.
 
 No choice depends on a test value: configs, members of the ensemble and calibrators come from splits
 before it. A calibrator that goes on learning sees, at each issue, what had been observed by then.
@@ -30,6 +30,7 @@ from paretocast.benchmarking.retraining import (
     train_schedules,
 )
 from paretocast.benchmarking.run import BenchmarkResult, Observer, calibrate_test, run_benchmark
+from paretocast.benchmarking.weather_error import WeatherErrorRow
 
 __all__ = [
     "METHOD_GROUPS",
@@ -45,6 +46,7 @@ __all__ = [
     "Row",
     "Trained",
     "TrainedConfig",
+    "WeatherErrorRow",
     "append_history",
     "calibrate_test",
     "compare_relearning",

@@ -83,6 +83,7 @@ def describe_benchmark(
         "rows": [row.as_json() for row in comparison.rows],
         "differences": [vars(d) | {"verdict": d.verdict} for d in comparison.differences],
         "relearning": [row.as_json() for row in benchmark.relearning],
+        "under_weather_error": [row.as_json() for row in benchmark.weather_error],
         "chosen_on_validation": chosen.entry.label,
         "fitted_calibrators": {
             label: calibrator.as_json() for label, calibrator in benchmark.calibrators

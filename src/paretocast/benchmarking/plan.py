@@ -23,6 +23,7 @@ from paretocast.benchmarking.test_split import (
 )
 from paretocast.calibration import check_method
 from paretocast.calibration.ensemble import ENSEMBLE, Members, weigh_members
+from paretocast.data.issue_weather import measured_temperatures
 from paretocast.errors import SettingsError, StoreError
 from paretocast.models.baselines.catalogue import BASELINES, installed_baselines
 from paretocast.results.groups import forecast_of
@@ -56,6 +57,9 @@ class BenchmarkPlan:
     retrain_days : tuple of int or None
         Days of the test split after which methods learn again, None for never. The first gives
         the scores that are compared; what the others gain and cost is told against it.
+    weather_error : float or None
+        Standard deviation of an error of the temperature over the horizon, in its unit, under which
+        the test split is forecast once more.
     """
 
     task: Task
@@ -70,6 +74,7 @@ class BenchmarkPlan:
     retrain_days: tuple[int | None, ...]
     members: Members | None
     offered: tuple[TrainedConfig, ...]
+    weather_error: float | None = None
 
     @property
     def coverage(self) -> float:
@@ -110,6 +115,7 @@ class BenchmarkPlan:
             "refit": "train+validation" if self.refit else None,
             "retrain_days": self.retrain_days[0],
             "calibrators": list(self.calibrators),
+            "weather_error": self.weather_error,
             "static": self.static,
             "parameters": [
                 {
@@ -165,6 +171,7 @@ def plan_benchmark(
     n_seeds: int = 1,
     refit: bool = False,
     retrain_days: Sequence[int | None] = (None,),
+    weather_error: float | None = None,
     most_members: int = 4,
 ) -> BenchmarkPlan:
     """A plan, once every study is known to have seen no test hour.
@@ -172,7 +179,7 @@ def plan_benchmark(
     Raises
     ------
     SettingsError
-        If a name is unknown.
+        If a name is unknown, or a weather error is asked for where no temperature can have one.
     StoreError
         If a study has seen the test split, or was made on other data.
     """
@@ -184,7 +191,12 @@ def plan_benchmark(
         raise SettingsError(
             f"method {unknown[0]!r} is unknown, expected some of {', '.join(METHOD_GROUPS)}"
         )
-    tasks = {config.model: load_test_task(config.settings) for config in configs}
+    tasks = _load_tasks(configs)
+    if weather_error is not None:
+        if not (math.isfinite(weather_error) and weather_error > 0.0):
+            raise SettingsError(f"weather error {weather_error:g}, expected a positive number")
+        for task in tasks.values():
+            measured_temperatures(task.series)
     for config in configs:
         refuse_seen_test(config, tasks[config.model])
     check_comparable(tasks)
@@ -203,9 +215,21 @@ def plan_benchmark(
         n_seeds=n_seeds,
         refit=refit,
         retrain_days=tuple(dict.fromkeys(retrain_days)),
+        weather_error=weather_error,
         members=members,
         offered=offered,
     )
+
+
+def _load_tasks(configs: Sequence[ModelConfig]) -> dict[str, Task]:
+    """The task of every model; one without a study is judged on the periods of the first study."""
+    studies = [config.study for config in configs if config.study is not None]
+    tasks = {}
+    for config in configs:
+        study = config.study or next(iter(studies), None)
+        remembered = None if study is None else study.task_manifest
+        tasks[config.model] = load_test_task(config.settings, remembered)
+    return tasks
 
 
 def _plan_ensemble(

@@ -56,10 +56,7 @@ class RelearningRow:
 
     def change_text(self, score: str) -> str:
         """The change of a score and its interval, in words; a dash for the first way."""
-        if score not in self.changes:
-            return "–"
-        change = self.changes[score]
-        return f"{change.mean:+.2f} % [{change.low:+.2f}, {change.high:+.2f}]"
+        return change_text(self.changes[score]) if score in self.changes else "–"
 
     def as_json(self) -> dict[str, Any]:
         """The row for a result file."""
@@ -95,24 +92,31 @@ def compare_relearning(
     for method in zip(*entries.values(), strict=True):
         losses = [window_losses(entry, coverage=coverage) for entry in method]
         for days, entry, own in zip(entries, method, losses, strict=True):
-            scores = {score: _mean(own, score) for score in GAINED_SCORES}
-            changes = {
-                score: _change(own[score], losses[0][score], _mean(losses[0], score))
-                for score in GAINED_SCORES
-                if own is not losses[0]
-            }
+            scores = {score: mean_loss(own, score) for score in GAINED_SCORES}
+            changes = {} if own is losses[0] else percent_changes(own, losses[0])
             rows.append(RelearningRow(entry.label, days, scores, changes, entry.relearning_seconds))
     return tuple(rows)
 
 
-def _mean(losses: Mapping[str, Floats], score: str) -> float:
+def mean_loss(losses: Mapping[str, Floats], score: str) -> float:
     """Mean over the observed points of all windows."""
     n_points = losses["n"]
     seen = n_points > 0
     return float(np.average(losses[score][seen], weights=n_points[seen]))
 
 
-def _change(own: Floats, others: Floats, score: float) -> PairedDifference:
-    """Difference of losses by window in percent of a score."""
-    to_percent = 100.0 / score
-    return paired_difference(to_percent * own, to_percent * others, rng=np.random.default_rng(0))
+def percent_changes(
+    own: Mapping[str, Floats], others: Mapping[str, Floats]
+) -> dict[str, PairedDifference]:
+    """Differences of losses by window from others, for each score in percent of it there."""
+    changes = {}
+    for score in GAINED_SCORES:
+        to_percent = 100.0 / mean_loss(others, score)
+        mine, theirs = to_percent * own[score], to_percent * others[score]
+        changes[score] = paired_difference(mine, theirs, rng=np.random.default_rng(0))
+    return changes
+
+
+def change_text(change: PairedDifference) -> str:
+    """A change in percent with its interval, in words."""
+    return f"{change.mean:+.2f} % [{change.low:+.2f}, {change.high:+.2f}]"

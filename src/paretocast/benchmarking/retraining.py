@@ -9,12 +9,14 @@ N windows, H horizon steps, Q levels; forecasts are in target units.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from paretocast.data.issue_weather import with_weather_error
 from paretocast.models.base import imported
 from paretocast.search.models import MODELS
 from paretocast.training import forecast_positions
@@ -24,10 +26,11 @@ from paretocast.training.setup import (
     learned_until,
     relearning_steps,
     start_training,
+    with_other_weather,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 # Forecast by the model that was trained on the train split alone, whatever is learned later.
 OUT_OF_SAMPLE = ("tune", "calibrate")
 TEST = "test"
+TEST_UNDER_ERROR = "test_under_weather_error"
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,8 @@ class Trained:
     Attributes
     ----------
     forecasts : dict of str to ndarray of shape (N, H, Q)
-        By split: tune and calibrate by the model of the train split, and test.
+        By split: tune and calibrate by the model of the train split, and test; with a weather
+        error the test split once more, under it.
     relearning_seconds : float
         Spent on periods that start from the weights before; 0 without any.
     """
@@ -124,6 +129,7 @@ def train_schedules(
     *,
     seed: int,
     schedules: Sequence[Sequence[RetrainingPeriod]],
+    weather_error: float | None = None,
     on_progress: Callable[[int, float], None] = lambda _step, _loss: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Trained]:
@@ -135,6 +141,8 @@ def train_schedules(
     ----------
     schedules : sequence of sequence of RetrainingPeriod
         Each covers the test split.
+    weather_error : float, optional
+        Forecast the test split once more, with temperatures of the horizon in error by so much.
 
     Raises
     ------
@@ -143,7 +151,7 @@ def train_schedules(
     """
     setup = setup.prepared(config)
     if not MODELS[setup.model].is_network:
-        yield from _fit_schedules(setup, config, schedules)
+        yield from _fit_schedules(setup, config, schedules, weather_error)
         return
     first = train_first(setup, config, seed=seed, on_progress=on_progress, should_stop=should_stop)
 
@@ -167,7 +175,8 @@ def train_schedules(
 
     out_of_sample = {split: first.forecast(setup.task.issues[split]) for split in OUT_OF_SAMPLE}
     for periods in schedules:
-        model, parts, seconds = in_full(None), [], 0.0
+        model, seconds = in_full(None), 0.0
+        parts: dict[str, list[Floats]] = defaultdict(list)
         for period in periods:
             if period.warm:
                 started = time.perf_counter()
@@ -175,15 +184,22 @@ def train_schedules(
                 seconds += time.perf_counter() - started
             else:
                 model = in_full(period.until)
-            parts.append(model.forecast(period.positions))
-        yield Trained({**out_of_sample, TEST: np.concatenate(parts)}, seconds)
+            parts[TEST].append(model.forecast(period.positions))
+            if weather_error is not None:
+                erring = model.under_error(weather_error, period.positions)
+                parts[TEST_UNDER_ERROR].append(erring.forecast(period.positions))
+        yield Trained({**out_of_sample, **_joined(parts)}, seconds)
 
 
 def _fit_schedules(
-    setup: TrainingSetup, config: Config, schedules: Sequence[Sequence[RetrainingPeriod]]
+    setup: TrainingSetup,
+    config: Config,
+    schedules: Sequence[Sequence[RetrainingPeriod]],
+    weather_error: float | None,
 ) -> Iterator[Trained]:
     """The same of a model that is fitted at once."""
     task, fit = setup.base_task, imported(MODELS[setup.model].fit)
+    tasks = tasks_by_split(task, weather_error)
 
     @cache
     def fitted(until: int | None) -> Baseline:
@@ -194,13 +210,37 @@ def _fit_schedules(
         split: fitted(None).forecast(task, task.issues[split]) for split in OUT_OF_SAMPLE
     }
     for periods in schedules:
-        parts, seconds = [], 0.0
+        parts, seconds = defaultdict(list), 0.0
         for period in periods:
             started = time.perf_counter()
             model = fitted(period.until)
             seconds += time.perf_counter() - started if period.warm else 0.0
-            parts.append(model.forecast(task, period.positions))
-        yield Trained({**out_of_sample, TEST: np.concatenate(parts)}, seconds)
+            for split, seen in tasks.items():
+                parts[split].append(model.forecast(seen, period.positions))
+        yield Trained({**out_of_sample, **_joined(parts)}, seconds)
+
+
+def tasks_by_split(task: Task, weather_error: float | None) -> dict[str, Task]:
+    """The task for each split of test forecasts: as it is and, with one, under a weather error."""
+    tasks = {TEST: task}
+    if weather_error is not None:
+        tasks[TEST_UNDER_ERROR] = under_weather_error(task, error=weather_error)
+    return tasks
+
+
+def under_weather_error(task: Task, *, error: float) -> Task:
+    """The task whose temperatures are in error over the horizons of the test split.
+
+    See `issue_weather.with_weather_error` for the error.
+    """
+    features = with_weather_error(
+        task.features, task.series, task.issues[TEST], task.shape.horizon_steps, error=error
+    )
+    return replace(task, features=features)
+
+
+def _joined(parts: Mapping[str, list[Floats]]) -> dict[str, Floats]:
+    return {split: np.concatenate(forecasts) for split, forecasts in parts.items()}
 
 
 @dataclass(frozen=True)
@@ -217,6 +257,12 @@ class TrainedModel:
     setup: TrainingSetup
     training: Training
     share: float
+
+    def under_error(self, error: float, positions: Positions) -> TrainedModel:
+        """The same weights, for windows of the test split under a weather error."""
+        change = partial(under_weather_error, error=error)
+        setup = with_other_weather(self.setup, change, positions=positions)
+        return replace(self, setup=setup)
 
     def forecast(self, positions: Positions) -> Floats:
         """Quantiles at issue positions, (N, H, Q), target units."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -16,12 +16,15 @@ from paretocast.benchmarking.relearning import RelearningRow, compare_relearning
 from paretocast.benchmarking.retraining import (
     OUT_OF_SAMPLE,
     TEST,
+    TEST_UNDER_ERROR,
     Trained,
     plan_retraining,
     retraining_steps,
+    tasks_by_split,
     train_schedules,
 )
-from paretocast.benchmarking.test_split import hash_of_test
+from paretocast.benchmarking.test_split import hash_of_test, hash_of_test_features
+from paretocast.benchmarking.weather_error import WeatherErrorRow, compare_weather_error
 from paretocast.calibration import OnlineCalibrator, choose_by_name, walk_forward
 from paretocast.calibration.ensemble import ENSEMBLE, average_levels
 from paretocast.data.series import STEPS_PER_DAY
@@ -88,6 +91,8 @@ class BenchmarkResult:
         Baselines that could not be made, and why.
     relearning : tuple of RelearningRow
         What learning again gains and costs; empty where the plan has but one way.
+    weather_error : tuple of WeatherErrorRow
+        What the plan's weather error costs; empty without one.
     """
 
     plan: BenchmarkPlan
@@ -95,6 +100,7 @@ class BenchmarkResult:
     calibrators: tuple[tuple[str, Calibrator], ...]
     notes: tuple[str, ...]
     relearning: tuple[RelearningRow, ...] = ()
+    weather_error: tuple[WeatherErrorRow, ...] = ()
 
 
 def run_benchmark(
@@ -136,7 +142,19 @@ def run_benchmark(
     )
     calibrators = tuple((entry.label, calibrator) for entry, calibrator in calibrated[first])
     relearning = compare_relearning(entries, coverage=plan.coverage)
-    return BenchmarkResult(plan, comparison, calibrators, methods[first][1], relearning)
+    erring = [
+        _calibrated_entry(plan, method.under_error, name)[0]
+        for method in (methods[first][0] if plan.weather_error is not None else ())
+        for name in plan.calibrators
+    ]
+    return BenchmarkResult(
+        plan,
+        comparison,
+        calibrators,
+        methods[first][1],
+        relearning,
+        compare_weather_error(entries[first] if erring else (), erring, coverage=plan.coverage),
+    )
 
 
 @dataclass(frozen=True)
@@ -195,6 +213,13 @@ class _Method:
     source: str
     relearning_seconds: float = 0.0
 
+    @property
+    def under_error(self) -> _Method:
+        """The method as it forecasts the test split under a weather error."""
+        return replace(
+            self, forecasts=tuple({**f, TEST: f[TEST_UNDER_ERROR]} for f in self.forecasts)
+        )
+
 
 def _train_all(
     plan: BenchmarkPlan,
@@ -231,6 +256,7 @@ def _train_all(
                     candidate.config,
                     seed=candidate.seed(index),
                     schedules=[_periods(plan, setup.task, days) for days in missing],
+                    weather_error=plan.weather_error,
                     on_progress=lambda step, _loss: observer.advanced(step),
                     should_stop=should_stop,
                 )
@@ -288,6 +314,8 @@ def _key(
         "steps": setup.budget_steps,
         "task": setup.task.manifest(),
         "test": hash_of_test(setup.task),
+        "test_features": hash_of_test_features(setup.task),
+        "weather_error": plan.weather_error,
         "refit_until": plan.refit_until,
         "retrain_days": days,
         "relearning": None if days is None else [RELEARNING_SHARE, RELEARNING_RATE],
@@ -347,7 +375,7 @@ def _ensemble(
             split: average_levels(
                 [seeds[index].forecasts[split] for seeds in by_member], members.weights
             )
-            for split in (*OUT_OF_SAMPLE, TEST)
+            for split in by_member[0][index].forecasts
         }
         for index in range(plan.n_seeds)
     )
@@ -364,15 +392,18 @@ def _baseline(plan: BenchmarkPlan, name: str, *, days: int | None) -> _Method:
     task = plan.task
     fitted = fit_baseline(name, task)
     forecasts = {split: fitted.forecast(task, task.issues[split]) for split in OUT_OF_SAMPLE}
-    parts, seconds = [], 0.0
+    tasks = tasks_by_split(task, plan.weather_error)
+    parts: dict[str, list[Floats]] = {split: [] for split in tasks}
+    seconds = 0.0
     for period in _periods(plan, task, days):
         later, started = fitted, time.perf_counter()
         if period.until is not None:
             later = fit_baseline(name, task, until=period.until)
         if period.warm:
             seconds += time.perf_counter() - started
-        parts.append(later.forecast(task, period.positions))
-    by_split = {**forecasts, TEST: np.concatenate(parts)}
+        for split, seen in tasks.items():
+            parts[split].append(later.forecast(seen, period.positions))
+    by_split = {**forecasts, **{split: np.concatenate(part) for split, part in parts.items()}}
     return _Method(name, NONE, (by_split,), "reference", seconds)
 
 

@@ -11,26 +11,34 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from paretocast.data.task import Task, position_after
+from paretocast.data.task import DATA_HASHES, Task, position_after
 from paretocast.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from paretocast.benchmarking.configs import ModelConfig
     from paretocast.settings import TuneSettings
 
 # What forecasts must share to be compared window by window.
-SHARED = ("horizon_steps", "issue_hour", "issue_zone", "levels")
+SHARED = ("periods", "horizon_steps", "issue_hour", "issue_zone", "levels")
 
 
-def load_test_task(settings: TuneSettings) -> Task:
+def load_test_task(settings: TuneSettings, remembered: Mapping[str, Any] | None = None) -> Task:
     """The task of some settings, test split included.
+
+    Parameters
+    ----------
+    remembered : mapping, optional
+        The manifest of a study's task: its test period is that of the benchmark, however many
+        hours the data have after it.
 
     Raises
     ------
     StoreError
         If the test split holds no issue.
     """
-    task = Task.from_settings(settings, with_test=True)
+    task = Task.from_settings(settings, remembered=remembered, with_test=True)
     if not task.issues["test"].size:
         raise StoreError(
             f"the test period of {task.series.name}, after {task.dates.validation_to}, holds no "
@@ -61,11 +69,11 @@ def refuse_seen_test(config: ModelConfig, task: Task) -> None:
             "study with --run"
         )
     changed = sorted(key for key in {*then, *now} if then.get(key) != now.get(key))
-    if changed == ["data_sha256"]:
+    if changed and set(changed) <= set(DATA_HASHES):
         raise StoreError(
             f"study {study} was made on other data: values before the test split have changed "
-            "since. Give the folder of the data it was made on with --data-dir, tune again, or "
-            "name another study with --run"
+            f"since{config.study.first_change(task)}. Give the folder of the data it was made on "
+            "with --data-dir, tune again, or name another study with --run"
         )
     if changed:
         raise StoreError(
@@ -105,4 +113,13 @@ def hash_of_test(task: Task) -> str:
     digest = hashlib.sha256()
     digest.update(task.series.index[stop:].asi8.tobytes())
     digest.update(task.series.values[stop:].tobytes())
+    return digest.hexdigest()
+
+
+def hash_of_test_features(task: Task) -> str:
+    """SHA-256 of the features of the test period, and of their values by issue."""
+    table = task.features
+    digest = hashlib.sha256(table.values[validation_stop(task) :].tobytes())
+    for part in () if table.ahead is None else (table.ahead.values, table.ahead.first):
+        digest.update(part.tobytes())
     return digest.hexdigest()

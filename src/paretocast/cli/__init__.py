@@ -18,7 +18,10 @@ from paretocast.cli.benchmark import benchmark
 from paretocast.cli.calibrate import calibrate
 from paretocast.cli.consolidate import consolidate
 from paretocast.cli.data import data_app
+from paretocast.cli.deploy import audit, card, deploy
 from paretocast.cli.diagnose import diagnose
+from paretocast.cli.forecast import forecast, observe
+from paretocast.cli.monitor import monitor
 from paretocast.cli.retrain import retrain, rollback
 from paretocast.cli.status import status
 from paretocast.cli.submit import cancel, resubmit, submit
@@ -50,6 +53,12 @@ app.command()(diagnose)
 app.command()(benchmark)
 app.command()(analyze)
 app.command()(consolidate)
+app.command()(deploy)
+app.command()(forecast)
+app.command()(observe)
+app.command()(monitor)
+app.command()(card)
+app.command()(audit)
 app.command()(retrain)
 app.command()(rollback)
 app.add_typer(data_app, name="data")

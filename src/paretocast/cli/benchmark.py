@@ -82,6 +82,14 @@ def benchmark(
             rich_help_panel=HOW,
         ),
     ] = NEVER,
+    weather_error: Annotated[
+        str | None,
+        typer.Option(
+            help="Such as 1.5K: forecast the test split once more, with measured temperatures of "
+            "the horizon in error by such a standard deviation, and say what it costs.",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
     calibrator: Annotated[
         str,
         typer.Option(
@@ -158,6 +166,8 @@ def benchmark(
       paretocast benchmark --dataset heat --models NHITS_Q --seeds 3 --methods tuned,ridge
 
       paretocast benchmark --dataset heat --retrain-every never,30d,7d,1d
+
+      paretocast benchmark --dataset heat --weather-error 1.5K
     """
     from paretocast.api.evaluation import QUICK_STEPS, execute_benchmark, prepare_benchmark
     from paretocast.cli.display import print_note, print_notes
@@ -176,6 +186,7 @@ def benchmark(
         seeds=seeds,
         refit=refit is not None,
         retrain_days=_ways(retrain_every),
+        weather_error=None if weather_error is None else _degrees(weather_error),
         calibrators=_split(calibrator),
         static=static,
         members=members,
@@ -207,7 +218,7 @@ def benchmark(
         )
         raise typer.Exit(1) from None
     print_benchmark(saved)
-    print_notes(plan.task.assumptions)
+    print_notes((*plan.task.notes, *plan.task.assumptions))
     stderr_console().print(
         f"\nresults in {saved.folder}\n  metrics.json, metrics.csv, predictions.csv.gz, "
         f"benchmark.html\nall benchmarks in {saved.history}",
@@ -247,6 +258,8 @@ def print_benchmark(saved: SavedBenchmark) -> None:
         console.print(escape(sentence), highlight=False)
     if saved.result.relearning:
         _print_relearning(saved.result.relearning, unit=task.series.unit)
+    if saved.result.weather_error:
+        _print_weather_error(saved)
     for note in saved.result.notes:
         stderr_console().print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
 
@@ -294,6 +307,45 @@ def _print_relearning(rows: Sequence[RelearningRow], *, unit: str) -> None:
             cells += [significant(row.scores[score]), escape(row.change_text(score))]
         table.add_row(escape(row.method), row.every, *cells, f"{row.seconds:.0f}")
     stdout_console().print(table)
+
+
+def _print_weather_error(saved: SavedBenchmark) -> None:
+    """Print what the weather error of the plan costs."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    plan, unit = saved.result.plan, saved.result.plan.task.series.unit
+    table = Table(
+        title=(
+            f"Temperatures of the horizon in error by {plan.weather_error:g}, their own unit; MAE "
+            f"and pinball in {escape(unit)}"
+        ),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column("method")
+    for name in ("MAE", "against measured", "pinball", "against measured"):
+        table.add_column(name, justify="right")
+    for row in saved.result.weather_error:
+        cells = []
+        for score in ("mae", "pinball"):
+            cells += [significant(row.scores[score]), escape(row.change_text(score))]
+        table.add_row(escape(row.method), *cells)
+    stdout_console().print(table)
+
+
+def _degrees(text: str) -> float:
+    """A temperature difference such as 1.5K, in the unit of the covariate."""
+    number = text.strip()
+    for unit in ("K", "°C", "C"):
+        number = number.removesuffix(unit)
+    try:
+        return float(number)
+    except ValueError:
+        raise SettingsError(
+            f"--weather-error is {text!r}, expected a standard deviation such as 1.5K"
+        ) from None
 
 
 def _print_plan(plan: BenchmarkPlan) -> None:

@@ -89,7 +89,7 @@ def calibrate(
         say=print_note,
     )
     opened, saved = calibration.opened, calibration.saved
-    print_notes(opened.task.assumptions)
+    print_notes((*opened.task.notes, *opened.task.assumptions))
     if inspect_run(opened.run).n_running:
         print_note(f"{opened.run.study_name} is under way: it may still choose another trial")
     if saved.ensemble is not None:

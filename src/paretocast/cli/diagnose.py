@@ -98,7 +98,7 @@ def diagnose(
         data_dir=data_dir,
         say=print_note,
     )
-    print_notes(diagnosed.opened.task.assumptions)
+    print_notes((*diagnosed.opened.task.notes, *diagnosed.opened.task.assumptions))
     print_diagnosis(diagnosed.diagnosis, unit=diagnosed.opened.unit, subject=diagnosed.subject)
     stderr_console().print(f"figures in {diagnosed.path}", highlight=False, soft_wrap=True)
 

@@ -125,6 +125,12 @@ def _describe_periods(dataset: Dataset) -> list[Fact]:
 
 def _describe_covariates(series: Series) -> list[Fact]:
     facts = []
+    if series.runs is not None:
+        facts += [
+            Fact("weather runs", "covariates", ", ".join(series.runs.names)),
+            Fact("weather runs", "runs", series.runs.n_runs),
+            Fact("weather runs", "last issue", series.runs.issued[-1].isoformat()),
+        ]
     for covariate in series.covariates:
         group = f"covariate {covariate.name}"
         observed = ~np.isnan(covariate.values)

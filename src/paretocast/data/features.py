@@ -8,6 +8,7 @@ Nothing is standardised here; `scaling` does that on the train period.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +53,26 @@ class Feature:
 
 
 @dataclass(frozen=True)
+class HorizonValues:
+    """Values of some columns over the horizon, as they were known at each issue.
+
+    Attributes
+    ----------
+    columns : ndarray of shape (A,)
+        The columns of the table that these values take the place of.
+    values : ndarray of shape (M, A)
+        Finite; each column in its own unit.
+    first : ndarray of shape (T,)
+        Row of `values` for the first hour of the window issued at each position; the hours after
+        it are in the rows after it.
+    """
+
+    columns: NDArray[np.intp]
+    values: NDArray[np.float64]
+    first: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
 class FeatureTable:
     """Features side by side.
 
@@ -61,11 +82,14 @@ class FeatureTable:
         `names[i]` and `roles[i]` belong to column i of `values`.
     values : ndarray of shape (T, F)
         Finite; each column in its own unit.
+    ahead : HorizonValues or None
+        Where what is known of an hour depends on the issue: what `horizon` reads instead.
     """
 
     names: tuple[str, ...]
     roles: tuple[Role, ...]
     values: NDArray[np.float64]
+    ahead: HorizonValues | None = None
 
     def __post_init__(self) -> None:
         doubled = sorted({name for name in self.names if self.names.count(name) > 1})
@@ -77,17 +101,17 @@ class FeatureTable:
     @property
     def past(self) -> FeatureTable:
         """The columns that are observed up to the issue time only."""
-        return self._columns([not role.known_ahead for role in self.roles])
+        return self.select([not role.known_ahead for role in self.roles])
 
     @property
     def known(self) -> FeatureTable:
         """The columns that are known for the horizon too."""
-        return self._columns([role.known_ahead for role in self.roles])
+        return self.select([role.known_ahead for role in self.roles])
 
     @property
     def calendar(self) -> FeatureTable:
         """The columns that are known for ever, without covariates and what is made of them."""
-        return self._columns([role is Role.CALENDAR for role in self.roles])
+        return self.select([role is Role.CALENDAR for role in self.roles])
 
     def joined(self, features: Sequence[Feature]) -> FeatureTable:
         """The table with more columns at its end."""
@@ -97,6 +121,39 @@ class FeatureTable:
             (*self.names, *(feature.name for feature in features)),
             (*self.roles, *(feature.role for feature in features)),
             np.column_stack([self.values, *(feature.values for feature in features)]),
+            self.ahead,
+        )
+
+    def horizon(self, positions: NDArray[np.intp], horizon_steps: int) -> NDArray[np.float64]:
+        """Values of the hours from each issue position on, as known there, (N, H, F)."""
+        steps = np.arange(horizon_steps)
+        values: NDArray[np.float64] = self.values[positions[:, None] + steps]
+        if self.ahead is not None:
+            rows = self.ahead.first[positions][:, None] + steps
+            values[:, :, self.ahead.columns] = self.ahead.values[rows]
+        return values
+
+    def scaled(self, center: NDArray[np.float64], spread: NDArray[np.float64]) -> FeatureTable:
+        """The table with every column standardised, by center and spread (F,)."""
+        ahead = self.ahead
+        if ahead is not None:
+            of_columns = ahead.values - center[ahead.columns]
+            ahead = replace(ahead, values=of_columns / spread[ahead.columns])
+        return replace(self, values=(self.values - center) / spread, ahead=ahead)
+
+    def select(self, kept: Sequence[bool] | NDArray[np.bool_]) -> FeatureTable:
+        """The columns that a mask (F,) keeps."""
+        columns = np.flatnonzero(kept)
+        ahead = self.ahead
+        if ahead is not None:
+            inside = np.isin(ahead.columns, columns)
+            renumbered = np.searchsorted(columns, ahead.columns[inside])
+            ahead = replace(ahead, columns=renumbered, values=ahead.values[:, inside])
+        return FeatureTable(
+            tuple(self.names[i] for i in columns),
+            tuple(self.roles[i] for i in columns),
+            self.values[:, columns],
+            ahead if ahead is not None and ahead.columns.size else None,
         )
 
     def column(self, name: str) -> NDArray[np.float64]:
@@ -107,14 +164,6 @@ class FeatureTable:
             )
         column: NDArray[np.float64] = self.values[:, self.names.index(name)]
         return column
-
-    def _columns(self, keep: Sequence[bool]) -> FeatureTable:
-        columns = np.flatnonzero(keep).tolist()
-        return FeatureTable(
-            tuple(self.names[i] for i in columns),
-            tuple(self.roles[i] for i in columns),
-            self.values[:, columns],
-        )
 
 
 def build_features(series: Series, groups: Sequence[str] | None = None) -> FeatureTable:
@@ -220,17 +269,11 @@ def is_public_holiday(index: pd.DatetimeIndex, calendar: Calendar) -> NDArray[np
     days = _local_days(index, calendar.zone)
     if calendar.country is None:
         return np.zeros(len(index), dtype=bool)
-    import holidays  # 0.15 s, and not every series has a country
-
     years = np.unique(days.astype("datetime64[Y]")).astype(int) + 1970
-    try:
-        listed = holidays.country_holidays(calendar.country, years=years.tolist())
-    except NotImplementedError as error:
-        raise DataError(
-            f"the holidays package knows no country {calendar.country!r}; "
-            "expected an ISO code such as DK"
-        ) from error
-    return np.isin(days, np.array(sorted(listed), dtype="datetime64[D]"))
+    free = np.zeros(len(index), dtype=bool)
+    for year in years.tolist():
+        free |= np.isin(days, _public_holidays(calendar.country, year))
+    return free
 
 
 def is_school_holiday(index: pd.DatetimeIndex, calendar: Calendar) -> NDArray[np.bool_]:
@@ -263,11 +306,11 @@ def fill_covariate(covariate: Covariate) -> NDArray[np.float64]:
             "start the series later (use_from) or leave the covariate out"
         )
     for position, age in missing_hours(values):
-        values[position] = values[position - _fill_distance(position, age)]
+        values[position] = values[position - fill_distance(position, age)]
     return values
 
 
-def _fill_distance(position: int, age: int) -> int:
+def fill_distance(position: int, age: int) -> int:
     """Hours back to the stand-in for a missing value; `age` is 1 in a hole's first hour."""
     if age > REPEAT_DAY_STEPS and position >= STEPS_PER_YEAR:
         return STEPS_PER_YEAR
@@ -305,17 +348,34 @@ def _weather_features(series: Series) -> list[Feature]:
     temperature = _first_of_kind(series.covariates, "temperature")
     if temperature is None:
         return []
-    celsius = fill_covariate(temperature)
-    weekend = is_weekend(series.index, series.calendar.zone)
+    wind = _first_of_kind(series.covariates, "wind")
+    parts = [replace(c, values=fill_covariate(c)) for c in (temperature, wind) if c is not None]
+    return weather_terms(parts, is_weekend(series.index, series.calendar.zone))
+
+
+def weather_terms(covariates: Sequence[Covariate], weekend: NDArray[np.bool_]) -> list[Feature]:
+    """Terms made of temperature and wind, hour by hour; none without a temperature.
+
+    Parameters
+    ----------
+    covariates : sequence of Covariate
+        With finite values (M,), of any hours.
+    weekend : ndarray of shape (M,)
+        Of the same hours.
+    """
+    temperature = _first_of_kind(covariates, "temperature")
+    if temperature is None:
+        return []
+    celsius = temperature.values
     role = weakest_role([temperature.role, Role.CALENDAR])
     features = [
         Feature("temperature_squared", temperature.role, celsius**2),
         Feature("temperature_weekend", role, celsius * weekend),
     ]
-    wind = _first_of_kind(series.covariates, "wind")
+    wind = _first_of_kind(covariates, "wind")
     if wind is not None:
         role = weakest_role([temperature.role, wind.role])
-        features.append(Feature("temperature_wind", role, celsius * fill_covariate(wind)))
+        features.append(Feature("temperature_wind", role, celsius * wind.values))
     return features
 
 
@@ -366,13 +426,33 @@ def _first_of_kind(covariates: Sequence[Covariate], kind: str) -> Covariate | No
 
     The direction of the wind is an angle and not meant.
     """
-    for covariate in covariates:
-        name = covariate.name.lower()
-        if name.startswith("wind_dir"):
-            continue
-        if name == kind or name.startswith(f"{kind}_"):
-            return covariate
-    return None
+    return next((c for c in covariates if is_of_kind(c.name, kind)), None)
+
+
+def is_of_kind(covariate: str, kind: str) -> bool:
+    """Return True for the name of a covariate of a kind, "temperature" or "wind".
+
+    >>> is_of_kind("wind_mast", "wind"), is_of_kind("wind_direction", "wind")
+    (True, False)
+    """
+    name = covariate.lower()
+    if name.startswith("wind_dir"):
+        return False
+    return name == kind or name.startswith(f"{kind}_")
+
+
+@lru_cache(maxsize=256)
+def _public_holidays(country: str, year: int) -> NDArray[np.datetime64]:
+    """Public holidays of a country in a year, ascending days."""
+    import holidays  # 0.15 s, and not every series has a country
+
+    try:
+        listed = holidays.country_holidays(country, years=year)
+    except NotImplementedError as error:
+        raise DataError(
+            f"the holidays package knows no country {country!r}; expected an ISO code such as DK"
+        ) from error
+    return np.array(sorted(listed), dtype="datetime64[D]")
 
 
 def _local_days(index: pd.DatetimeIndex, zone: str) -> NDArray[np.datetime64]:

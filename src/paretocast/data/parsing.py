@@ -7,56 +7,92 @@ too few becomes NaN.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from paretocast.data.checks import Finding, Grid, at, check_grid, check_split_order
+from paretocast.data.checks import Finding, Grid, at, check_grid, check_split_order, count
 from paretocast.data.series import Covariate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
     from paretocast.data.spec import DatasetSpec
+    from paretocast.data.weather_runs import WeatherRuns
 
 HOUR = pd.Timedelta(hours=1)
+LATER_HOURS = "later_hours"
 # A clock time, and behind it Z or an offset.
 _WITH_ZONE = re.compile(r"[T ]\d{2}.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$")
 
 
 def examine_frame(
-    frame: pd.DataFrame, spec: DatasetSpec, *, covariates: Sequence[str]
+    frame: pd.DataFrame,
+    spec: DatasetSpec,
+    *,
+    covariates: Sequence[str],
+    runs: WeatherRuns | None = None,
+    until: pd.Timestamp | None = None,
 ) -> tuple[Grid | None, tuple[Finding, ...]]:
     """Hourly grid of a table and every finding, errors first.
 
     The grid is None where the hours of the rows are not known. With an error among the findings it
     serves for further findings only.
+
+    Parameters
+    ----------
+    runs : WeatherRuns, optional
+        Of the covariates that come from them; without it these are left out.
+    until : Timestamp, optional
+        Last hour of a study. Later rows add one note and nothing else, whatever their values are.
     """
-    grid, findings = lay_frame(frame, spec, covariates=covariates)
+    by_run = spec.from_runs(covariates)
+    measured = [name for name in covariates if name not in by_run]
+    grid, findings = lay_frame(frame, spec, covariates=measured, until=until)
     if grid is not None:
-        findings = (*findings, *check_grid(grid, spec, covariates=covariates))
-    return grid, tuple(
-        sorted(findings, key=lambda f: ("error", "warning", "note").index(f.severity))
-    )
+        if runs is None:
+            covariates = measured
+        else:
+            grid = _with_runs(grid, spec, covariates, runs)
+        used = spec if until is None else spec.cut_after(until)
+        findings = (*findings, *check_grid(grid, used, covariates=covariates))
+    return grid, by_severity(findings)
+
+
+def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Findings with errors first and notes last."""
+    return tuple(sorted(findings, key=lambda f: ("error", "warning", "note").index(f.severity)))
 
 
 def lay_frame(
-    frame: pd.DataFrame, spec: DatasetSpec, *, covariates: Sequence[str]
+    frame: pd.DataFrame,
+    spec: DatasetSpec,
+    *,
+    covariates: Sequence[str],
+    until: pd.Timestamp | None = None,
 ) -> tuple[Grid | None, tuple[Finding, ...]]:
     """Hourly grid of a table, None where the hours of the rows are not known, and what is wrong.
 
-    Columns, stamps, numbers and order are looked at, neither values nor periods.
+    Columns, stamps, numbers and order are looked at, neither values nor periods. `until` as of
+    `examine_frame`.
     """
-    findings = _check_columns(frame, spec, covariates)
+    needed = [spec.time_column, spec.target, *(spec.column_of(name) for name in covariates)]
+    findings = check_columns(frame, needed)
     if findings:
         return None, tuple(findings)
     index, findings = parse_stamps(frame[spec.time_column], spec)
+    later = np.zeros(len(frame), dtype=bool)
+    if index is not None and until is not None:
+        later = np.asarray(index > until)
+        findings += _check_later(index[later], spec, until)
+        spec = spec.cut_after(until)
     columns = {}
     for column in (spec.target, *(spec.column_of(name) for name in covariates)):
-        columns[column], problems = _parse_numbers(frame[column])
+        columns[column], problems = parse_numbers(frame[column].mask(later))
         findings += problems
     if index is None or (findings and np.isnan(columns[spec.target]).all()):
         return None, tuple(findings + check_split_order(spec))
@@ -89,7 +125,7 @@ def parse_stamps(
             pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True), tz="UTC"
         )
     if stamps.isna().any():
-        return None, [_unparsable(raw, np.asarray(stamps.isna()), spec)]
+        return None, [_unparsable(raw, np.asarray(stamps.isna()))]
     if zoned.any() and not zoned.all():
         row = int(np.flatnonzero(~zoned)[0])
         return None, [
@@ -109,10 +145,8 @@ def parse_stamps(
     return _localise(walls, spec.stamp_zone)
 
 
-def _check_columns(
-    frame: pd.DataFrame, spec: DatasetSpec, covariates: Sequence[str]
-) -> list[Finding]:
-    needed = [spec.time_column, spec.target, *(spec.column_of(name) for name in covariates)]
+def check_columns(frame: pd.DataFrame, needed: Sequence[str]) -> list[Finding]:
+    """What keeps a table from being read: columns that it lacks."""
     missing = [column for column in dict.fromkeys(needed) if column not in frame.columns]
     if not missing:
         return []
@@ -130,7 +164,7 @@ def _check_columns(
     ]
 
 
-def _parse_numbers(raw: pd.Series) -> tuple[NDArray[np.float64], list[Finding]]:
+def parse_numbers(raw: pd.Series) -> tuple[NDArray[np.float64], list[Finding]]:
     """Numbers of a column, NaN for an empty cell, and what is no finite number."""
     numbers = pd.to_numeric(raw, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     numbers = np.array(numbers)
@@ -152,12 +186,12 @@ def _parse_numbers(raw: pd.Series) -> tuple[NDArray[np.float64], list[Finding]]:
     ]
 
 
-def _unparsable(raw: pd.Series, bad: NDArray[np.bool_], spec: DatasetSpec) -> Finding:
+def _unparsable(raw: pd.Series, bad: NDArray[np.bool_]) -> Finding:
     row = int(np.flatnonzero(bad)[0])
     return Finding(
         "error",
         "unparsable_times",
-        f"{int(bad.sum())} values of {spec.time_column} are no times, the first is "
+        f"{int(bad.sum())} values of {raw.name} are no times, the first is "
         f"{str(raw.iloc[row])!r} in row {row + 1}",
         "write ISO 8601 such as 2020-11-13T23:00:00Z",
     )
@@ -249,6 +283,24 @@ def _nothing_used(index: pd.DatetimeIndex, spec: DatasetSpec) -> Finding:
     )
 
 
+def _check_later(later: pd.DatetimeIndex, spec: DatasetSpec, until: pd.Timestamp) -> list[Finding]:
+    """A note on hours that a new study would use and one that ends with `until` does not."""
+    hours = later.unique()
+    for declared in (spec.use_to, spec.splits.test_to):
+        if declared is not None:
+            hours = hours[hours <= declared]
+    if not len(hours):
+        return []
+    return [
+        Finding(
+            "note",
+            LATER_HOURS,
+            f"{spec.path.name} has {count(len(hours), 'hour')} after {at(until)}, the end of the "
+            "study's test period; they are not used",
+        )
+    ]
+
+
 def _check_order(
     index: pd.DatetimeIndex, rows: NDArray[np.intp], spec: DatasetSpec
 ) -> list[Finding]:
@@ -330,6 +382,19 @@ def _lay_grid(
             for name in covariates
         ),
     )
+
+
+def _with_runs(grid: Grid, spec: DatasetSpec, covariates: Sequence[str], runs: WeatherRuns) -> Grid:
+    """The grid with the covariates of weather runs too, all in the order of `covariates`."""
+    by_name = {covariate.name: covariate for covariate in grid.covariates}
+    shortest = runs.shortest_lead(grid.index)
+    for name in spec.from_runs(covariates):
+        declared = spec.covariates[name]
+        series_name = declared.series_name(name)
+        values = shortest[:, runs.names.index(series_name)].copy()
+        by_name[series_name] = Covariate(series_name, values, declared.role, declared.unit)
+    ordered = [by_name[spec.covariates[name].series_name(name)] for name in covariates]
+    return replace(grid, covariates=tuple(ordered))
 
 
 def _span(step: pd.Timedelta) -> str:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import narwhals as nw
 import pandas as pd
 
 from paretocast.data.checks import Finding, Grid, check_grid
 from paretocast.data.demo import generate_demo
-from paretocast.data.parsing import examine_frame
+from paretocast.data.parsing import by_severity, examine_frame
+from paretocast.data.run_parsing import check_reach, examine_runs
 from paretocast.data.series import Calendar, Series, SplitDates
 from paretocast.data.spec import DatasetSpec, declare_dataset, find_spec
 from paretocast.errors import DataError, SettingsError
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from narwhals.typing import IntoDataFrame
+
+    from paretocast.data.weather_runs import WeatherRuns
 
 DATA_DIR_VARIABLE = "PARETOCAST_DATA"
 DEMO_NAME = "demo"
@@ -58,6 +60,7 @@ class Dataset:
         covariates: Mapping[str, str | Mapping[str, object]] | None = None,
         holiday_country: str | None = None,
         splits: Mapping[str, object] | None = None,
+        weather: IntoDataFrame | None = None,
         name: str = "frame",
     ) -> Dataset:
         """Check a data frame and make a data set of it, as a TOML file would of a file.
@@ -84,6 +87,9 @@ class Dataset:
             ISO code of the country whose holidays count.
         splits : mapping, optional
             As [splits] in a TOML file; 60 % train, 20 % validation and 20 % test without it.
+        weather : frame, optional
+            Weather runs, a row for each time of issue and hour: columns issued_at and valid_at, and
+            those of the covariates that say `"source": "weather"`.
         name : str
             What results are called after.
 
@@ -119,12 +125,16 @@ class Dataset:
                 "holiday_country": holiday_country,
                 "covariates": roles,
                 "splits": dict(splits or DEFAULT_SPLITS),
+                "weather": None if weather is None else {"path": f"{name}_weather.csv"},
             },
             origin="the frame does not declare a data set",
         )
-        rows = _as_pandas(frame, time)
-        grid, findings = examine_frame(rows, spec, covariates=choose_covariates(spec, None))
-        series = None if grid is None else _series_on(grid, spec, _load_calendar(spec, None))
+        tables = _Tables(
+            _as_pandas(frame, time),
+            None if weather is None else _as_pandas(weather, spec.time_column),
+        )
+        used = choose_covariates(spec, None)
+        series, findings = _examine_tables(tables, spec, used, _load_calendar(spec, None))
         return _accepted(spec, series, findings, place="the frame")
 
 
@@ -133,6 +143,7 @@ def load_dataset(
     *,
     data_dir: str | Path | None = None,
     covariates: Sequence[str] | None = None,
+    until: pd.Timestamp | None = None,
 ) -> Dataset:
     """A data set, checked.
 
@@ -142,6 +153,9 @@ def load_dataset(
         Folder of the files of named sets; the environment variable PARETOCAST_DATA without it.
     covariates : sequence of str, optional
         Names of declared covariates to use, possibly none; those with `use = true` without it.
+    until : Timestamp, optional
+        Last hour of an earlier study, UTC: periods and checks are as if the file ended there, and a
+        note says what follows.
 
     Raises
     ------
@@ -150,7 +164,9 @@ def load_dataset(
     DataError
         If a file is absent or unreadable, or with every error that the checks found.
     """
-    spec, series, findings = _examine(name_or_path, data_dir=data_dir, covariates=covariates)
+    spec, series, findings = _examine(
+        name_or_path, data_dir=data_dir, covariates=covariates, until=until
+    )
     return _accepted(spec, series, findings, place=str(spec.path))
 
 
@@ -222,31 +238,81 @@ def load_school_holidays(path: Path) -> tuple[tuple[dt.date, dt.date], ...]:
 
 
 def _examine(
-    name_or_path: str | Path, *, data_dir: str | Path | None, covariates: Sequence[str] | None
+    name_or_path: str | Path,
+    *,
+    data_dir: str | Path | None,
+    covariates: Sequence[str] | None,
+    until: pd.Timestamp | None = None,
 ) -> tuple[DatasetSpec, Series | None, tuple[Finding, ...]]:
     """A set's series and every finding on it; no series where its hours are unknown."""
     spec = find_spec(name_or_path)
     used = choose_covariates(spec, covariates)
     if str(name_or_path).lower() == DEMO_NAME:
         return spec, *_examine_demo(spec, used)
-    path = _locate(spec, data_dir)
+    path = _locate(spec.path, spec, data_dir)
+    runs_path = None
+    if spec.weather is not None and spec.from_runs(used):
+        runs_path = _locate(spec.weather.path, spec, data_dir)
     calendar = _load_calendar(spec, data_dir)
-    grid, findings = examine_frame(read_table(path), spec, covariates=used)
+    tables = _Tables(read_table(path), None if runs_path is None else read_table(runs_path))
+    series, findings = _examine_tables(tables, spec, used, calendar, until)
+    if until is not None:
+        spec = spec.cut_after(until)
+    if series is not None:
+        findings += _check_school_holidays(series)
+    return spec, series, findings
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """Rows of the target, and of weather runs where the set has some."""
+
+    rows: pd.DataFrame
+    weather: pd.DataFrame | None
+
+
+def _examine_tables(
+    tables: _Tables,
+    spec: DatasetSpec,
+    used: Sequence[str],
+    calendar: Calendar,
+    until: pd.Timestamp | None = None,
+) -> tuple[Series | None, tuple[Finding, ...]]:
+    """The series of some tables and every finding on them; no series where no hour is known."""
+    runs, findings = _runs_of(tables.weather, spec, used, until)
+    grid, of_rows = examine_frame(tables.rows, spec, covariates=used, runs=runs, until=until)
     if grid is None:
-        return spec, None, findings
-    series = _series_on(grid, spec, calendar)
-    return spec, series, findings + _check_school_holidays(series)
-
-
-def _series_on(grid: Grid, spec: DatasetSpec, calendar: Calendar) -> Series:
-    return Series(
+        return None, by_severity([*of_rows, *findings])
+    if runs is not None:
+        findings += _of_runs(check_reach(runs, grid.index))
+    series = Series(
         name=spec.name,
         values=grid.target,
         index=grid.index,
         unit=spec.unit,
         calendar=calendar,
         covariates=grid.covariates,
+        runs=runs,
     )
+    return series, by_severity([*of_rows, *findings])
+
+
+def _runs_of(
+    table: pd.DataFrame | None,
+    spec: DatasetSpec,
+    used: Sequence[str],
+    until: pd.Timestamp | None,
+) -> tuple[WeatherRuns | None, tuple[Finding, ...]]:
+    """The weather runs that the used covariates need, and every finding on them."""
+    names = spec.from_runs(used)
+    if table is None or not names:
+        return None, ()
+    runs, findings = examine_runs(table, spec, covariates=names, until=until)
+    return runs, _of_runs(findings)
+
+
+def _of_runs(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(replace(f, message=f"weather runs: {f.message}") for f in findings)
 
 
 def _accepted(
@@ -265,6 +331,8 @@ def _as_pandas(frame: IntoDataFrame, time: str | None) -> pd.DataFrame:
     """Return the columns of a frame of any library, with the index of a pandas frame as one."""
     if isinstance(frame, pd.DataFrame):
         return frame if time else frame.rename_axis(INDEX_COLUMN).reset_index()
+    import narwhals as nw
+
     try:
         columns = nw.from_native(frame, eager_only=True)
     except TypeError as error:
@@ -312,8 +380,8 @@ def data_folder(data_dir: str | Path | None) -> Path | None:
     return Path(named) if named else None
 
 
-def _locate(spec: DatasetSpec, data_dir: str | Path | None) -> Path:
-    """The set's file.
+def _locate(file: Path, spec: DatasetSpec, data_dir: str | Path | None) -> Path:
+    """One of the set's files.
 
     Raises
     ------
@@ -322,17 +390,17 @@ def _locate(spec: DatasetSpec, data_dir: str | Path | None) -> Path:
     """
     folder = data_folder(data_dir)
     origin = f" The data come from {spec.source}." if spec.source else ""
-    if folder is None and not spec.path.is_absolute():
+    if folder is None and not file.is_absolute():
         raise DataError(
-            f"data set {spec.name} needs the file {spec.path}, and no data directory is given: use "
+            f"data set {spec.name} needs the file {file}, and no data directory is given: use "
             f"--data-dir or set {DATA_DIR_VARIABLE}.{origin}"
         )
-    path = spec.path if folder is None else folder / spec.path
+    path = file if folder is None else folder / file
     if path.is_file():
         return path
     remedy = (
         "correct path in the set's TOML file"
-        if spec.path.is_absolute()
+        if file.is_absolute()
         else f"give its folder with --data-dir or {DATA_DIR_VARIABLE}"
     )
     raise DataError(f"data set {spec.name}: no file {path.absolute()}; {remedy}.{origin}")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from paretocast.data.features import FeatureTable
     from paretocast.data.task import Task
 
 # log1p(y / offset) is close to log(y) for usual demand and finite at zero.
@@ -107,6 +108,24 @@ def fit_target_scaling(train_values: NDArray[np.float64], transform: Transform) 
 
 
 @dataclass(frozen=True)
+class ScaledHorizon:
+    """Columns of `ScaledArrays.known` as they were known at each issue, float32.
+
+    Attributes
+    ----------
+    columns : ndarray of shape (A,)
+        The columns of `known` that they take the place of.
+    values : ndarray of shape (M, A)
+    first : ndarray of shape (T,)
+        Row of `values` for the first hour of the window issued at each position.
+    """
+
+    columns: NDArray[np.intp]
+    values: NDArray[np.float32]
+    first: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
 class ScaledArrays:
     """The whole series as models see it, float32.
 
@@ -120,6 +139,8 @@ class ScaledArrays:
         Covariates and lags of role `past`.
     known : ndarray of shape (T, K)
         Features of roles `calendar` and `forecast`.
+    ahead : ScaledHorizon or None
+        What windows read over the horizon instead, where it depends on the issue.
     """
 
     history: NDArray[np.float32]
@@ -127,6 +148,7 @@ class ScaledArrays:
     observed_mask: NDArray[np.float32]
     past: NDArray[np.float32]
     known: NDArray[np.float32]
+    ahead: ScaledHorizon | None = None
 
 
 def scale_task(task: Task, transform: Transform) -> tuple[ScaledArrays, TargetScaling]:
@@ -139,23 +161,26 @@ def scaled_arrays(task: Task, scaling: TargetScaling) -> ScaledArrays:
     """Scaled arrays of a task in given units of the target."""
     filled, usable = task.filled
     history = np.where(usable, scaling.scale(filled), 0.0)
-    table = standardised(task, task.features.names, task.features.values)
-    ahead = np.array([role.known_ahead for role in task.features.roles], dtype=bool)
+    table = standardised(task, task.features)
+    known = table.known
     return ScaledArrays(
         history=history.astype(np.float32),
         history_mask=usable.astype(np.float32),
         observed_mask=(~np.isnan(task.series.values)).astype(np.float32),
-        past=table[:, ~ahead].astype(np.float32),
-        known=table[:, ahead].astype(np.float32),
+        past=table.past.values.astype(np.float32),
+        known=known.values.astype(np.float32),
+        ahead=None
+        if known.ahead is None
+        else ScaledHorizon(
+            known.ahead.columns, known.ahead.values.astype(np.float32), known.ahead.first
+        ),
     )
 
 
-def standardised(
-    task: Task, names: Sequence[str], columns: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Columns (T, F) with mean 0 and standard deviation 1, by the task's standards."""
-    center, spread = column_standards(task, names, columns)
-    return np.asarray((columns - center) / np.where(spread > 0.0, spread, 1.0))
+def standardised(task: Task, table: FeatureTable) -> FeatureTable:
+    """The table with columns of mean 0 and standard deviation 1, by the task's standards."""
+    center, spread = column_standards(task, table.names, table.values)
+    return table.scaled(center, np.where(spread > 0.0, spread, 1.0))
 
 
 def column_standards(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from paretocast.data.weather_runs import WeatherRuns
+
 STEPS_PER_DAY = 24
 
 
@@ -87,6 +89,9 @@ class Series:
         Target in `unit`; NaN where missing.
     index : DatetimeIndex of length T
         Complete hourly grid, UTC.
+    runs : WeatherRuns or None
+        Forecasts by issue time of the covariates that it names; the values of such a covariate are
+        those that were known when each hour began.
     """
 
     name: str
@@ -95,6 +100,7 @@ class Series:
     unit: str
     calendar: Calendar
     covariates: tuple[Covariate, ...] = ()
+    runs: WeatherRuns | None = None
 
     def __post_init__(self) -> None:
         if str(self.index.tz) != "UTC":
@@ -127,4 +133,13 @@ class Series:
             values=self.values[:stop],
             index=self.index[:stop],
             covariates=tuple(replace(c, values=c.values[:stop]) for c in self.covariates),
+            runs=None if self.runs is None else self.runs.before(stamp),
+        )
+
+    @property
+    def measured_ahead(self) -> tuple[str, ...]:
+        """Covariates known ahead whose one value of an hour is the same for every issue."""
+        by_issue = () if self.runs is None else self.runs.names
+        return tuple(
+            c.name for c in self.covariates if c.role is Role.FORECAST and c.name not in by_issue
         )

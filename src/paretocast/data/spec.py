@@ -21,7 +21,7 @@ from paretocast.errors import SettingsError
 from paretocast.toml import ClosedModel, parse_table, read_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 PLAIN_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 DEFAULT_FILL_HOURS = 6
@@ -100,6 +100,8 @@ class CovariateSpec(ClosedModel):
     ----------
     column : str or None
         Its column in the file; the covariate's own name without it.
+    source : {"weather"} or None
+        "weather" for a column of the file of weather runs; without it, of the target's file.
     use : bool
         It is used unless the user names covariates.
     kind : {"temperature", "wind"} or None
@@ -112,6 +114,7 @@ class CovariateSpec(ClosedModel):
     column: str | None = None
     role: Role
     unit: str = ""
+    source: Literal["weather"] | None = None
     use: StrictBool = True
     kind: Literal["temperature", "wind"] | None = None
     fill_hours: int = Field(default=DEFAULT_FILL_HOURS, strict=True, ge=0)
@@ -125,6 +128,33 @@ class CovariateSpec(ClosedModel):
         if self.kind is None or name == self.kind or name.startswith(f"{self.kind}_"):
             return name
         return f"{self.kind}_{name}"
+
+    @model_validator(mode="after")
+    def _runs_are_forecasts(self) -> CovariateSpec:
+        if self.source is not None and self.role is not Role.FORECAST:
+            raise ValueError(
+                f"source weather goes with role forecast, not with {self.role}: runs say what was "
+                "known ahead"
+            )
+        return self
+
+
+class WeatherSpec(ClosedModel):
+    """The file of weather runs: a row for each time of issue and hour.
+
+    Attributes
+    ----------
+    path : Path
+        Found as the path of the data set is.
+    issued_column : str
+        Time from which on a row was known.
+    time_column : str
+        Start of the hour that a row is for.
+    """
+
+    path: Path
+    issued_column: str = "issued_at"
+    time_column: str = "valid_at"
 
 
 class SplitSpec(ClosedModel):
@@ -211,11 +241,38 @@ class DatasetSpec(ClosedModel):
     available_after: Annotated[str, AfterValidator(_hours)] = "0h"
     holiday_country: Country | None = None
     school_holidays: Path | None = None
+    weather: WeatherSpec | None = None
     covariates: dict[Name, CovariateSpec] = Field(default_factory=dict)
     splits: SplitSpec
     source: str = ""
     licence: str = ""
     note: str = ""
+
+    def cut_after(self, until: pd.Timestamp) -> DatasetSpec:
+        """The declaration without hours after `until`, which then ends the test period."""
+        splits, use_to = self.splits, self.use_to
+        if splits.test_to is not None and splits.test_to > until:
+            splits = splits.model_copy(update={"test_to": None})
+        use_to = until if use_to is None else min(use_to, until)
+        return self.model_copy(update={"use_to": use_to, "splits": splits})
+
+    @model_validator(mode="after")
+    def _weather_is_used(self) -> DatasetSpec:
+        sourced = [name for name, covariate in self.covariates.items() if covariate.source]
+        if sourced and self.weather is None:
+            raise ValueError(
+                f"covariate {sourced[0]} has source weather, but no section [weather] names a file"
+            )
+        if self.weather is not None and not sourced:
+            raise ValueError(
+                "section [weather] names a file that no covariate reads; give one "
+                'source = "weather"'
+            )
+        return self
+
+    def from_runs(self, covariates: Iterable[str]) -> tuple[str, ...]:
+        """Those of some declared covariates that the file of weather runs holds."""
+        return tuple(name for name in covariates if self.covariates[name].source is not None)
 
     def column_of(self, covariate: str) -> str:
         """The file's column of a declared covariate."""
@@ -250,11 +307,14 @@ def find_spec(name_or_path: str | Path) -> DatasetSpec:
         raise SettingsError(f"no file {path.absolute()}, expected a TOML file of a data set")
     spec = read_spec(path)
     folder = path.absolute().parent
-    school = spec.school_holidays
+    school, weather = spec.school_holidays, spec.weather
     return spec.model_copy(
         update={
             "path": folder / spec.path,
             "school_holidays": None if school is None else folder / school,
+            "weather": None
+            if weather is None
+            else weather.model_copy(update={"path": folder / weather.path}),
         }
     )
 

@@ -6,10 +6,11 @@ hour. Its history is [p - input_steps, p), its horizon [p, p + horizon_steps).
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import metadata
 from itertools import cycle
@@ -18,10 +19,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pandas as pd
 
+from paretocast.data.checks import at
 from paretocast.data.features import FeatureTable, build_features
 from paretocast.data.gaps import fill_from_past
+from paretocast.data.issue_weather import with_issue_weather
+from paretocast.data.parsing import LATER_HOURS
 from paretocast.data.reading import Dataset, load_dataset
-from paretocast.data.series import STEPS_PER_DAY, Role, SplitDates
+from paretocast.data.series import STEPS_PER_DAY, SplitDates
 from paretocast.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from paretocast.data.series import Series
+    from paretocast.data.series import Calendar, Series
 
 DENSE_LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 VALIDATION_SPLITS = ("stop", "tune", "calibrate")
@@ -37,6 +41,8 @@ PURGE_STEPS = STEPS_PER_DAY
 STEPS_PER_WEEK = 7 * STEPS_PER_DAY
 HOUR = pd.Timedelta(hours=1)
 MANIFEST_SCHEMA_VERSION = 1
+MARK_DIGITS = 6
+DATA_HASHES = ("data_sha256", "weather_sha256")  # keys of a manifest that change with values alone
 
 
 @dataclass(frozen=True)
@@ -181,6 +187,8 @@ class Task:
     standards : mapping of str to (float, float), optional
         Mean and standard deviation by column that features are standardised with; those of the
         train period without it. A deployed model brings its own.
+    notes : tuple of str
+        Sentences on hours of the data that the task leaves aside.
     """
 
     series: Series
@@ -190,10 +198,16 @@ class Task:
     blocks: tuple[Block, ...]
     issues: Mapping[str, NDArray[np.intp]]
     standards: Mapping[str, tuple[float, float]] | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_settings(
-        cls, settings: DataSettings, *, dataset: Dataset | None = None, with_test: bool = False
+        cls,
+        settings: DataSettings,
+        *,
+        dataset: Dataset | None = None,
+        remembered: Mapping[str, Any] | None = None,
+        with_test: bool = False,
     ) -> Task:
         """Plan the task that settings describe.
 
@@ -201,6 +215,8 @@ class Task:
         ----------
         dataset : Dataset, optional
             The data set of the settings, where it has been loaded already.
+        remembered : mapping, optional
+            The manifest of the task of an earlier study, as of `load_data`.
         with_test : bool
             Keep the test split; the benchmark alone asks for it.
 
@@ -209,18 +225,16 @@ class Task:
         ParetocastError
             If the data set is not there or cannot be used.
         """
-        dataset = dataset or load_dataset(
-            settings.dataset,
-            data_dir=settings.data_dir,
-            covariates=settings.covariates,
-        )
-        return plan_task(
+        dataset = dataset or load_data(settings, remembered)
+        task = plan_task(
             dataset.series,
             dataset.dates,
             shape=settings.task.shape(),
             feature_groups=settings.task.features,
             with_test=with_test,
         )
+        later = (str(finding) for finding in dataset.findings if finding.code == LATER_HOURS)
+        return replace(task, notes=tuple(later))
 
     @cached_property
     def filled(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -255,7 +269,7 @@ class Task:
     @property
     def assumptions(self) -> tuple[str, ...]:
         """Sentences on what the scores take for granted; empty if nothing."""
-        ahead = [c.name for c in self.series.covariates if c.role is Role.FORECAST]
+        ahead = self.series.measured_ahead
         if not ahead:
             return ()
         sentence = (
@@ -267,9 +281,10 @@ class Task:
     def manifest(self) -> dict[str, Any]:
         """Everything that makes two runs comparable, as JSON values.
 
-        The data hash covers the hours before the test period: what a search may read.
+        The hashes of data and weather runs cover the hours before the test period: what a search
+        may read.
         """
-        return {
+        content: dict[str, Any] = {
             "schema_version": MANIFEST_SCHEMA_VERSION,
             "series": self.series.name,
             "unit": self.series.unit,
@@ -314,16 +329,91 @@ class Task:
             ],
             "data_sha256": self._data_hash(),
         }
+        if self._development.runs is not None:
+            content["weather_sha256"] = self._development.runs.sha256
+        return content
+
+    @property
+    def _development(self) -> Series:
+        return self.series.before(self.dates.validation_to + HOUR)
+
+    def day_marks(self) -> str:
+        """Six hexadecimal digits for every 24 hours before the test period, from its values."""
+        series = self.series.before(self.dates.validation_to + HOUR)
+        hours = np.column_stack([series.values, *(c.values for c in series.covariates)])
+        days = (hours[i : i + STEPS_PER_DAY] for i in range(0, len(hours), STEPS_PER_DAY))
+        return "".join(hashlib.sha256(day.tobytes()).hexdigest()[:MARK_DIGITS] for day in days)
 
     def _data_hash(self) -> str:
         digest = hashlib.sha256()
-        development = self.series.before(self.dates.validation_to + HOUR)
+        development = self._development
         digest.update(development.index.asi8.tobytes())
         digest.update(development.values.tobytes())
         for covariate in development.covariates:
             digest.update(covariate.name.encode())
             digest.update(covariate.values.tobytes())
         return digest.hexdigest()
+
+
+def load_data(settings: DataSettings, remembered: Mapping[str, Any] | None = None) -> Dataset:
+    """The data set of settings, checked.
+
+    Parameters
+    ----------
+    remembered : mapping, optional
+        `Task.manifest()` of an earlier study. Hours after its test period are left out, so that
+        periods given as shares or without an end are those of the study, and school holidays
+        outside its periods may differ. What differs within them shows in the manifest of the task.
+
+    Raises
+    ------
+    ParetocastError
+        If the data set is not there or cannot be used.
+    """
+    until = None if remembered is None else pd.Timestamp(remembered["periods"]["test"][1])
+    dataset = load_dataset(
+        settings.dataset,
+        data_dir=settings.data_dir,
+        covariates=settings.covariates,
+        until=until,
+    )
+    if remembered is None:
+        return dataset
+    calendar = _keep_holidays(dataset.series.calendar, remembered)
+    return replace(dataset, series=replace(dataset.series, calendar=calendar))
+
+
+def _keep_holidays(calendar: Calendar, remembered: Mapping[str, Any]) -> Calendar:
+    """The calendar with the school holidays of a study, where they agree within its periods."""
+    periods = remembered["periods"]
+    first, last = (
+        pd.Timestamp(stamp).tz_convert(calendar.zone).date()
+        for stamp in (periods["train"][0], periods["test"][1])
+    )
+    then = tuple(
+        (dt.date.fromisoformat(start), dt.date.fromisoformat(end))
+        for start, end in remembered["calendar"]["school_holidays"]
+    )
+
+    def within(ranges: Sequence[tuple[dt.date, dt.date]]) -> list[tuple[dt.date, dt.date]]:
+        return [(max(a, first), min(b, last)) for a, b in ranges if a <= last and b >= first]
+
+    same = within(then) == within(calendar.school_holidays)
+    return replace(calendar, school_holidays=then) if same else calendar
+
+
+def first_change(then: str, now: str, *, start: pd.Timestamp) -> str:
+    """Words on the first change between two `Task.day_marks`; none if a mark is missing.
+
+    >>> first_change("aaaaaabbbbbb", "aaaaaacccccc", start=pd.Timestamp("2021-01-01T00Z"))
+    ', first in the 24 hours from 2021-01-02 00:00Z'
+    """
+    if len(then) != len(now):
+        return ""
+    for day, position in enumerate(range(0, len(now), MARK_DIGITS)):
+        if then[position : position + MARK_DIGITS] != now[position : position + MARK_DIGITS]:
+            return f", first in the 24 hours from {at(start + day * STEPS_PER_DAY * HOUR)}"
+    return ""
 
 
 def manifest_hash(manifest: Mapping[str, Any]) -> str:
@@ -388,9 +478,10 @@ def plan_task(
         )
     last_issue = len(series) - shape.horizon_steps
     issues["test"] = daily[(daily >= validation_stop) & (daily <= last_issue)]
+    features = build_features(series, groups=feature_groups)
     return Task(
         series=series,
-        features=build_features(series, groups=feature_groups),
+        features=with_issue_weather(features, series, shape.horizon_steps),
         shape=shape,
         dates=dates,
         blocks=blocks,

@@ -37,7 +37,9 @@ from paretocast.deployment.bundle import (
     MANIFEST,
     NAME_LENGTH,
     NO_WEATHER,
+    REFERENCE,
     SCHEMA_VERSION,
+    VALIDATION,
     Bundle,
     load_bundle,
     load_contract,
@@ -45,7 +47,8 @@ from paretocast.deployment.bundle import (
 )
 from paretocast.deployment.card import write_card
 from paretocast.deployment.climatology import forecast_climatology
-from paretocast.deployment.inputs import LiveInputs
+from paretocast.deployment.inputs import LiveInputs, WeatherTable
+from paretocast.deployment.issue_scores import score_issues
 from paretocast.deployment.members import (
     BoostedMember,
     LinearMember,
@@ -59,7 +62,7 @@ from paretocast.models.base import imported
 from paretocast.models.baselines.catalogue import fit_baseline
 from paretocast.models.baselines.ridge import Ridge
 from paretocast.models.fitted import BoostedForecaster, LinearForecaster
-from paretocast.models.linear_table import DEGREES, degree_hours_of
+from paretocast.models.linear_table import degree_hours_of
 from paretocast.results.groups import forecast_of
 from paretocast.search.models import MODELS
 from paretocast.search.recipe import OFF
@@ -133,10 +136,19 @@ class Deployed:
 
 @dataclass(frozen=True)
 class FittedModels:
-    """The models of a bundle: those that are averaged, and the one without covariates."""
+    """The models of a bundle.
+
+    Attributes
+    ----------
+    deployed : tuple of Deployed
+        Their quantiles are averaged.
+    fallback, reference : Deployed
+        The ridge without covariates, and the one that skill is measured against.
+    """
 
     deployed: tuple[Deployed, ...]
     fallback: Deployed
+    reference: Deployed
 
     def learned_until(self, until: pd.Timestamp, task: Task, *, observer: Observer) -> FittedModels:
         """The same once they have learned from every hour up to one, that included.
@@ -152,7 +164,9 @@ class FittedModels:
             observer.began(f"{model.trained}, on every hour up to {until:%Y-%m-%d %H:%M}")
             return replace(model, member=model.learn_until(task, position))
 
-        return FittedModels(tuple(map(later, self.deployed)), later(self.fallback))
+        return FittedModels(
+            tuple(map(later, self.deployed)), later(self.fallback), later(self.reference)
+        )
 
 
 @dataclass(frozen=True)
@@ -347,20 +361,16 @@ def fit_models(
         and from scratch, and what forecasts the stop split better is taken.
     """
     fitting = _Fitting(plan, observer)
+    reference = fitting.reference()
     if not plan.configs:
-        deployed: tuple[Deployed, ...] = (fitting.ridge(),)
+        deployed: tuple[Deployed, ...] = (reference,)
     else:
         earlier = [*before, *[None] * (len(plan.configs) - len(before))]
         deployed = tuple(
             fitting.config(config, weight, member)
             for (config, weight), member in zip(plan.configs, earlier, strict=True)
         )
-    return FittedModels(deployed, fitting.fallback())
-
-
-def fit_ridge(plan: BundlePlan, *, observer: Observer) -> Deployed:
-    """The reference ridge on the hours of a plan."""
-    return _Fitting(plan, observer).ridge()
+    return FittedModels(deployed, fitting.fallback(), reference)
 
 
 @dataclass(frozen=True)
@@ -378,16 +388,16 @@ class _Fitting:
             return self._network(trained, weight, before, what)
         return self._at_once(_fit_of(trained.model, trained.config), weight, what)
 
-    def ridge(self) -> Deployed:
-        """The reference ridge."""
-        self.observer.began(RIDGE)
-        return self._at_once(lambda task, until: fit_baseline(RIDGE, task, until=until), 1.0, RIDGE)
-
     def fallback(self) -> Deployed:
         """The ridge that sees no covariate."""
         self.observer.began("ridge without weather")
         config = {**MODELS["RIDGE"].default, "weather": OFF}
         return self._at_once(_fit_of("RIDGE", config), 1.0, "RIDGE without weather")
+
+    def reference(self) -> Deployed:
+        """The reference ridge."""
+        self.observer.began(RIDGE)
+        return self._at_once(lambda task, until: fit_baseline(RIDGE, task, until=until), 1.0, RIDGE)
 
     def _at_once(self, fit: Fit, weight: float, what: str) -> Deployed:
         """A model that is fitted and not trained."""
@@ -471,13 +481,12 @@ def _stop_loss(trained: TrainedModel) -> float:
 def _write(plan: BundlePlan, models: FittedModels, folder: Path, observer: Observer) -> None:
     """Write all files of a bundle but its checksums."""
     task, origin = plan.task, plan.origin
-    deployed, fallback = models.deployed, models.fallback
+    deployed, fallback, reference = models.deployed, models.fallback, models.reference
     observer.began("calibrators")
     members = [
         _write_member(folder, f"member_{i}", d) | {"weight": d.weight, "trained": d.trained}
         for i, d in enumerate(deployed)
     ]
-    last = _write_member(folder, FALLBACK, fallback)
     _write_dataset(origin.spec, folder)
     raw = average_levels([d.calibrate for d in deployed], [d.weight for d in deployed])
     choices = {
@@ -489,6 +498,7 @@ def _write(plan: BundlePlan, models: FittedModels, folder: Path, observer: Obser
         folder / CALIBRATORS,
         {rung: choice.calibrator.as_json() for rung, choice in choices.items()},
     )
+    _write_validation(plan, choices[FULL], raw, reference, folder)
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "series": task.series.name,
@@ -498,7 +508,8 @@ def _write(plan: BundlePlan, models: FittedModels, folder: Path, observer: Obser
         "target_coverage": origin.settings.target_coverage,
         "lower_bound": task.lower_bound,
         "members": members,
-        FALLBACK: last,
+        FALLBACK: _write_member(folder, FALLBACK, fallback),
+        REFERENCE: _write_member(folder, REFERENCE, reference),
         "calibrators": {
             rung: {"name": choice.calibrator.name, "reason": choice.reason}
             for rung, choice in choices.items()
@@ -510,7 +521,7 @@ def _write(plan: BundlePlan, models: FittedModels, folder: Path, observer: Obser
         "recipe": _recipe_json(plan),
         "assumptions": list(task.assumptions),
         "versions": installed_versions(),
-        "input": _contract_json(plan, [*deployed, fallback]),
+        "input": _contract_json(plan, [*deployed, fallback, reference]),
     }
     files.save_json(folder / MANIFEST, manifest)
     constraints = [f"{name}=={version}" for name, version in installed_versions().items()]
@@ -541,6 +552,8 @@ def _write_dataset(spec: DatasetSpec, folder: Path) -> None:
     for key in ("path", "school_holidays"):
         if getattr(spec, key) is not None:
             content[key] = getattr(spec, key).name
+    if spec.weather is not None:
+        content["weather"]["path"] = spec.weather.path.name
     for stamp in ("use_from", "use_to"):
         if getattr(spec, stamp) is not None:
             content[stamp] = getattr(spec, stamp).isoformat()
@@ -599,20 +612,15 @@ def _standards(task: Task) -> dict[str, list[float]]:
     """Mean and deviation of every column that a member standardises."""
     lagged = task.features.joined(weekly_lags(task.series, task.shape.horizon_steps))
     calendar = build_features(task.series, groups=("calendar",))
-    degrees = degree_hours_of(task)
-    standards = {}
-    for names, columns in (
-        (calendar.names, calendar.values),
-        (lagged.names, lagged.values),
-        # In these arrays the ridge and the trees have them: another order of the sum changes the
-        # last digit, and a tree may then turn elsewhere.
-        *((part.names, part.values) for part in (task.features.known, task.features.past)),
-        (DEGREES[: degrees.shape[1]], degrees),
-    ):
-        centers, spreads = column_standards(task, names, columns)
+    # In these arrays the ridge and the trees have them: another order of the sum changes the last
+    # digit, and a tree may then turn elsewhere.
+    parts = (task.features.known, task.features.past, degree_hours_of(task))
+    standards: dict[str, list[float]] = {}
+    for table in (calendar, lagged, *parts):
+        centers, spreads = column_standards(task, table.names, table.values)
         standards |= {
             name: [float(center), float(spread)]
-            for name, center, spread in zip(names, centers, spreads, strict=True)
+            for name, center, spread in zip(table.names, centers, spreads, strict=True)
         }
     return standards
 
@@ -633,6 +641,24 @@ def _recipe_json(plan: BundlePlan) -> dict[str, Any]:
     return {"settings": settings, "calibrator": plan.calibrator, "configs": configs}
 
 
+def _write_validation(
+    plan: BundlePlan, full: CalibratorSelection, raw: Floats, reference: Deployed, folder: Path
+) -> None:
+    """Write the scores of the calibrate split that a monitor compares with."""
+    forecast = forecast_of(plan.task, "calibrate", raw)
+    calibrated = full.calibrator.apply(forecast)
+    lower, upper = calibrated.interval(plan.origin.settings.target_coverage)
+    scores = score_issues(
+        forecast.issues,
+        forecast.observed,
+        calibrated.quantiles,
+        reference=reference.calibrate,
+        interval=(lower, upper),
+        levels=forecast.levels,
+    )
+    files.save_arrays(folder / VALIDATION, vars(scores))
+
+
 def _write_golden(plan: BundlePlan, raw: Floats, folder: Path) -> None:
     """Write windows with their forecasts, made from the files; refuse if training forecasts others.
 
@@ -642,9 +668,15 @@ def _write_golden(plan: BundlePlan, raw: Floats, folder: Path) -> None:
     task = plan.task
     bundle = Bundle(folder, files.load_json(folder / MANIFEST), "")
     contract = load_contract(bundle.manifest["input"], folder / DATASET)
+    runs = task.series.runs
     columns = {contract.spec.target: task.series.values}
-    columns |= {covariate.name: covariate.values for covariate in task.series.covariates}
-    inputs = LiveInputs(contract, pd.DataFrame(columns, index=task.series.index), None, None)
+    columns |= {
+        covariate.name: covariate.values
+        for covariate in task.series.covariates
+        if runs is None or covariate.name not in runs.names
+    }
+    weather = None if runs is None else WeatherTable(None, runs, learned=True)
+    inputs = LiveInputs(contract, pd.DataFrame(columns, index=task.series.index), None, weather)
     issues = task.issues["calibrate"]
     fits = np.flatnonzero(issues >= contract.history_steps)
     if not fits.size:

@@ -54,6 +54,8 @@ NAME_LENGTH = 12
 FULL, NO_WEATHER, CLIMATOLOGY = "full", "no_weather", "climatology"
 RUNGS = (FULL, NO_WEATHER, CLIMATOLOGY)
 FALLBACK = "fallback"  # member of the second rung
+REFERENCE = "reference"  # the ridge that skill is measured against
+VALIDATION = "validation.npz"
 AT_MOST = 1e-4  # of the interval's width that a golden window may differ by
 TOO_OLD_HOURS = 24  # without an observation for so long, only the climatology is left
 
@@ -100,6 +102,11 @@ class Bundle:
     def fallback(self) -> Member:
         """The ridge without covariates."""
         return self._member(self.manifest[FALLBACK])
+
+    @cached_property
+    def reference(self) -> Member:
+        """The reference ridge."""
+        return self._member(self.manifest[REFERENCE])
 
     @cached_property
     def calibrators(self) -> dict[str, Calibrator]:
@@ -154,10 +161,12 @@ class Bundle:
         calibrated = calibrator.apply(forecast)
         learned = json.dumps(files.without_nan(calibrator.as_json()), sort_keys=True)
         return LiveForecast.of(
-            self,
             window,
+            bundle=self.name,
+            coverage=self.coverage,
             rung=rung,
             raw=forecast.quantiles[0],
+            reference=self.reference_forecast(window),
             calibrated=calibrated,
             flags=(*window.flags(), *reasons),
             calibration=hashlib.sha256(learned.encode()).hexdigest(),
@@ -186,6 +195,16 @@ class Bundle:
             f"no forecast for {window.issue_time}: {'; '.join(flags) or 'no data'}. The data hold "
             f"no value of the target in the {window.contract.history_steps} hours before"
         )
+
+    def reference_forecast(self, window: LiveWindow) -> Floats:
+        """Quantiles (H, Q) of the ridge for the same window; NaN where it has nothing to go by."""
+        try:
+            if window.lacks_weather:
+                return self.fallback.forecast(window.task(weather=False), window.position)
+            return self.reference.forecast(window.task(), window.position)
+        except DataError:
+            shape = (self.contract.shape.horizon_steps, len(self.levels))
+            return np.full(shape, np.nan)
 
     def _on_rung(self, rung: str, window: LiveWindow) -> Floats:
         if rung == CLIMATOLOGY:

@@ -183,11 +183,12 @@ def audit(deployment: Deployment) -> Audit:
     observations known then lead to.
     """
     rows = deployment.observations()
-    issued, counted = deployment.issued(), deployment.counted()
+    issued = deployment.issued()
     problems = []
     for forecast in issued:
         bundle = deployment.bundle_named(forecast.bundle)
         known = latest_values(rows[: forecast.observations])
+        counted = deployment.counted(forecast.number)
         earlier = [f for f in counted if f.issue_time < forecast.issue_time]
         windows = past_windows(earlier, known, forecast.issue_time, bundle.name)
         calibrator = replay(bundle, windows)[forecast.rung]

@@ -232,7 +232,7 @@ class Comparison:
     champion, challenger : float
         Mean pinball loss of the calibrated forecasts, target units; lower is better.
     ridge : float or None
-        Of the reference ridge, calibrated alike; None if the challenger is that ridge.
+        Of the challenger's reference, as the monitor has it; None if it is the challenger itself.
     probability : float
         That the challenger is the better one, unitless.
     coverage, low, high : float
@@ -310,13 +310,19 @@ def compare(
     *,
     champion: Sequence[LiveForecast],
     challenger: Sequence[LiveForecast],
-    ridge: Sequence[LiveForecast] | None,
+    is_ridge: bool,
 ) -> Comparison:
-    """The forecasts of the same issues, judged by what was observed."""
+    """The forecasts of the same issues, judged by what was observed.
+
+    Parameters
+    ----------
+    is_ridge : bool
+        The challenger is the reference itself.
+    """
     observed = held.observed(inputs)
     there = (~np.isnan(observed)).any(axis=1)
     champion_losses, losses = _losses(champion, observed), _losses(challenger, observed)
-    ridge_losses = None if ridge is None else _losses(ridge, observed)
+    ridge_losses = None if is_ridge else _losses(challenger, observed, "reference")
     lower, upper = (np.array([getattr(f, side) for f in challenger]) for side in ("lower", "upper"))
     inside = ((lower <= observed) & (observed <= upper))[~np.isnan(observed)]
     low, high = picp_interval(observed, lower, upper, rng=np.random.default_rng(0))
@@ -341,9 +347,9 @@ def compare(
     )
 
 
-def _losses(forecasts: Sequence[LiveForecast], observed: Floats) -> Floats:
+def _losses(forecasts: Sequence[LiveForecast], observed: Floats, of: str = "quantiles") -> Floats:
     """Mean pinball loss of every window, (N,); NaN where nothing was observed."""
-    quantiles = np.array([forecast.quantiles for forecast in forecasts])
+    quantiles = np.array([getattr(forecast, of) for forecast in forecasts])
     losses = pinball_losses(observed, quantiles, np.array(forecasts[0].levels)).mean(axis=-1)
     there = ~np.isnan(observed)
     n_there = there.sum(axis=1)

@@ -8,6 +8,7 @@ those issued by then.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,9 @@ import pandas as pd
 
 from paretocast.data.features import build_features
 from paretocast.data.parsing import HOUR, lay_frame, parse_stamps
+from paretocast.data.run_parsing import examine_runs
 from paretocast.data.series import Calendar, Covariate, Series, SplitDates
+from paretocast.data.spec import WeatherSpec
 from paretocast.data.task import Task, TaskShape
 from paretocast.errors import DataError, SettingsError
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paretocast.data.spec import DatasetSpec
+    from paretocast.data.weather_runs import WeatherRuns
 
     Floats = NDArray[np.float64]
 
@@ -111,9 +115,17 @@ class InputContract:
         """
         history = self._with_time(history)
         declared = [column.declared for column in self.columns]
-        there = [d for d in declared if self.spec.column_of(d) in history.columns]
+        by_run = self.spec.from_runs(declared)
+        there = [
+            d for d in declared if d not in by_run and self.spec.column_of(d) in history.columns
+        ]
         if weather is None and (missing := sorted(set(declared) - set(there))):
             named = ", ".join(self.spec.column_of(d) for d in missing)
+            if set(missing) & set(by_run):
+                raise DataError(
+                    f"the model needs {named} from weather runs, as in training; give a weather "
+                    "table with the time of issue of each row"
+                )
             raise DataError(
                 f"the data have no column {named}; the model needs it. Give it, or a weather table "
                 "with it"
@@ -121,9 +133,17 @@ class InputContract:
         values = self._laid(history, there, "data")
         available = None
         if AVAILABLE_COLUMN in history.columns:
-            available = self._available(history, values.index)
+            available = self._available(history, pd.DatetimeIndex(values.index))
         runs = None if weather is None else self._runs(self._with_time(weather))
         return LiveInputs(self, values, available, runs)
+
+    def read_target(self, history: pd.DataFrame) -> LiveInputs:
+        """The target alone, from a table that may lack covariates; errors as of `read`."""
+        history = self._with_time(history)
+        values = self._laid(history, [], "data")
+        there = AVAILABLE_COLUMN in history.columns
+        available = self._available(history, pd.DatetimeIndex(values.index)) if there else None
+        return LiveInputs(self, values, available, None)
 
     def _with_time(self, frame: pd.DataFrame) -> pd.DataFrame:
         column = self.spec.time_column
@@ -146,64 +166,80 @@ class InputContract:
         stamps, _ = parse_stamps(frame[self.spec.time_column], self.spec)
         arrived = pd.to_datetime(frame[AVAILABLE_COLUMN], errors="coerce", utc=True)
         series = pd.Series(arrived.to_numpy(), index=stamps)
-        return series[~series.index.duplicated()].reindex(index).dt.tz_localize("UTC")
+        laid: pd.Series[Any] = series[~series.index.duplicated()].reindex(index)
+        return pd.Series(pd.DatetimeIndex(laid, tz="UTC"), index=index)
 
-    def _runs(self, frame: pd.DataFrame) -> WeatherRuns:
+    def _runs(self, frame: pd.DataFrame) -> WeatherTable:
         names = {column.declared: column for column in self.columns if column.role != "calendar"}
         declared = [d for d in names if self.spec.column_of(d) in frame.columns]
         if not declared:
             wanted = ", ".join(self.spec.column_of(c.declared) for c in self.weather) or "none"
             raise DataError(f"the weather table has no covariate of the model, expected {wanted}")
-        parts: dict[pd.Timestamp | None, pd.DataFrame] = {}
-        frame = frame.assign(**{self.spec.target: np.nan})
-        if ISSUED_COLUMN not in frame.columns:
-            parts[None] = self._laid(frame, declared, "weather")
-        else:
-            issued = pd.to_datetime(frame[ISSUED_COLUMN], errors="coerce", utc=True)
-            if issued.isna().any():
-                row = int(np.flatnonzero(issued.isna())[0]) + 1
-                raise DataError(f"the weather table's {ISSUED_COLUMN} is no time in row {row}")
-            for stamp, rows in frame.groupby(issued):
-                parts[pd.Timestamp(stamp)] = self._laid(rows, declared, f"weather run {stamp}")
-        return WeatherRuns(parts, tuple(names[d].name for d in declared))
+        columns = self.spec.weather or WeatherSpec(
+            path=Path("weather"), issued_column=ISSUED_COLUMN, time_column=self.spec.time_column
+        )
+        if columns.issued_column not in frame.columns:
+            if self.spec.weather is not None:
+                raise DataError(
+                    f"the weather table has no column {columns.issued_column}; the model has "
+                    "learned from weather runs and needs the time of issue of each row"
+                )
+            frame = frame.rename(columns={columns.time_column: self.spec.time_column})
+            plain = self._laid(frame.assign(**{self.spec.target: np.nan}), declared, "weather")
+            return WeatherTable(plain[[names[d].name for d in declared]], None)
+        spec = self.spec.model_copy(update={"weather": columns})
+        runs, findings = examine_runs(frame, spec, covariates=declared)
+        errors = [finding for finding in findings if finding.severity == "error"]
+        if errors or runs is None:
+            listed = "\n".join(f"  {error}" for error in errors)
+            raise DataError(f"the weather runs cannot be used:\n{listed}")
+        return WeatherTable(None, runs, learned=self.spec.weather is not None)
 
 
 @dataclass(frozen=True)
-class WeatherRuns:
-    """Weather forecasts by the time they were issued.
+class WeatherTable:
+    """Weather that a user gives: one table, or runs by the time they were issued.
 
     Attributes
     ----------
-    runs : dict of Timestamp or None to DataFrame
-        Values by hour; None for a table that does not say when it was issued.
+    plain : DataFrame or None
+        Values by hour of a table that does not say when it was issued.
+    runs : WeatherRuns or None
+        Those of one that does.
+    learned : bool
+        True if the models have learned from runs: the past is then read as it was in training.
     """
 
-    runs: dict[pd.Timestamp | None, pd.DataFrame]
-    names: tuple[str, ...]
+    plain: pd.DataFrame | None
+    runs: WeatherRuns | None
+    learned: bool = False
 
     def known_at(self, at: pd.Timestamp, hours: pd.DatetimeIndex) -> Weather:
-        """Values of hours by the newest run issued by a time, holes filled from older runs."""
-        if None in self.runs:
-            return Weather(self.runs[None].reindex(hours)[list(self.names)], None, filled=False)
-        stamps = sorted(stamp for stamp in self.runs if stamp is not None and stamp <= at)
-        if not stamps:
-            nothing = pd.DataFrame(np.nan, index=hours, columns=list(self.names))
+        """Values of hours by the newest run issued by a time, holes filled from older runs.
+
+        Each hour before the issue has the value that was known when it began. Where no run had it
+        then, and models have learned from measured weather, it is the last one of any run so far.
+        """
+        if self.plain is not None:
+            return Weather(self.plain.reindex(hours), None, filled=False)
+        assert self.runs is not None
+        runs, ahead = self.runs.issued_by(at), np.asarray(hours >= at)
+        names = list(runs.names)
+        if not len(runs.issued):
+            nothing = pd.DataFrame(np.nan, index=hours, columns=names)
             return Weather(nothing, None, filled=False)
-        newest = self.runs[stamps[-1]].reindex(hours)[list(self.names)]
-        values = newest
-        oldest = at - OLDEST_RUN_HOURS * HOUR
-        for stamp in reversed(stamps[:-1]):
-            if stamp < oldest and not values.loc[hours < at].isna().to_numpy().any():
-                break
-            older = self.runs[stamp].reindex(hours)[list(self.names)]
-            if stamp < oldest:
-                older = older.where(np.asarray(hours < at)[:, None])
-            values = values.combine_first(older)[list(self.names)]
-        if stamps[-1] < oldest:
-            values = values.where(np.asarray(hours < at)[:, None])
-        ahead = np.asarray(hours >= at)
-        filled = bool((newest[ahead].isna() & values[ahead].notna()).to_numpy().any())
-        return Weather(values, stamps[-1], filled=filled)
+        values = runs.shortest_lead(hours)
+        newest = runs.at(hours, runs.cells(hours, 1), older=False)
+        filled = bool((np.isnan(newest) & ~np.isnan(values))[ahead].any())
+        issued = pd.Timestamp(runs.issued[-1])
+        if issued < at - OLDEST_RUN_HOURS * HOUR:
+            values[ahead] = np.nan
+        table = pd.DataFrame(values, index=hours, columns=names)
+        if not self.learned:
+            latest = pd.DataFrame(runs.values, index=runs.valid, columns=names)
+            latest = latest.groupby(level=0).last().reindex(hours)
+            table = table.where(table.notna() | ahead[:, None], latest)
+        return Weather(table, issued, filled=filled)
 
 
 @dataclass(frozen=True)
@@ -238,7 +274,7 @@ class LiveInputs:
     contract: InputContract
     values: pd.DataFrame
     available: pd.Series[Any] | None
-    runs: WeatherRuns | None
+    runs: WeatherTable | None
 
     @property
     def observed_until(self) -> pd.Timestamp:

@@ -13,13 +13,13 @@ import pandas as pd
 from paretocast import __version__
 from paretocast.errors import StoreError
 from paretocast.metrics.scores import central_levels
+from paretocast.workspace.files import without_nan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from paretocast.deployment.bundle import Bundle
     from paretocast.deployment.inputs import LiveWindow
     from paretocast.metrics.forecast import Forecast
 
@@ -41,6 +41,8 @@ class LiveForecast:
         "full", "no_weather" or "climatology".
     raw, quantiles : ndarray of shape (H, Q)
         Before and after calibration, target units.
+    reference : ndarray of shape (H, Q)
+        What the ridge would have issued; of the ridge without covariates where these were missing.
     lower, upper : ndarray of shape (H,)
         The central interval of `coverage` percent.
     flags : tuple of str
@@ -51,6 +53,10 @@ class LiveForecast:
         Hash of the calibrator's state.
     revision : int
         1 for the first forecast of an issue.
+    number : int
+        Forecasts that the journal held before it.
+    observations : int
+        Rows of the journal's observations when it was issued.
     """
 
     issue_time: pd.Timestamp
@@ -58,6 +64,7 @@ class LiveForecast:
     levels: tuple[float, ...]
     raw: Floats
     quantiles: Floats
+    reference: Floats
     lower: Floats
     upper: Floats
     coverage: float
@@ -70,38 +77,42 @@ class LiveForecast:
     calibration: str
     forecast_id: str
     revision: int = 1
+    number: int = 0
     observations: int = 0
 
     @classmethod
     def of(
         cls,
-        bundle: Bundle,
         window: LiveWindow,
         *,
+        bundle: str,
+        coverage: float,
         rung: str,
         raw: Floats,
+        reference: Floats,
         calibrated: Forecast,
         flags: tuple[str, ...],
         calibration: str,
     ) -> LiveForecast:
-        """The forecast of a window."""
-        lower, upper = calibrated.bounds(*central_levels(bundle.coverage))
+        """The forecast of a window by the bundle of a name."""
+        lower, upper = calibrated.bounds(*central_levels(coverage))
         weather = None if window.weather is None else window.weather.issued
         data_hash = hashlib.sha256(window.content()).hexdigest()
-        parts = (bundle.name, window.issue_time.isoformat(), data_hash, str(weather), calibration)
+        parts = (bundle, window.issue_time.isoformat(), data_hash, str(weather), calibration)
         return cls(
             issue_time=window.issue_time,
             rung=rung,
-            levels=bundle.levels,
+            levels=calibrated.levels,
             raw=raw,
             quantiles=calibrated.quantiles[0],
+            reference=reference,
             lower=lower[0],
             upper=upper[0],
-            coverage=bundle.coverage,
+            coverage=coverage,
             flags=flags,
             unit=window.series.unit,
             zone=window.series.calendar.zone,
-            bundle=bundle.name,
+            bundle=bundle,
             data_hash=data_hash,
             weather_issue_time=None if weather is None else weather.isoformat(),
             calibration=calibration,
@@ -154,15 +165,9 @@ class LiveForecast:
             }
         )
 
-    def with_revision(self, revision: int, *, observations: int) -> LiveForecast:
-        """The forecast as the journal holds it.
-
-        Parameters
-        ----------
-        observations : int
-            Rows of the journal's observations when it was issued.
-        """
-        return replace(self, revision=revision, observations=observations)
+    def with_revision(self, revision: int, *, number: int, observations: int) -> LiveForecast:
+        """The forecast as the journal holds it."""
+        return replace(self, revision=revision, number=number, observations=observations)
 
     def as_json(self) -> dict[str, Any]:
         """Everything, as JSON values; no time of a clock is among them."""
@@ -178,6 +183,7 @@ class LiveForecast:
             "flags": list(self.flags),
             "data_hash": self.data_hash,
             "calibration": self.calibration,
+            "number": self.number,
             "observations": self.observations,
             "unit": self.unit,
             "zone": self.zone,
@@ -185,13 +191,14 @@ class LiveForecast:
             "levels": list(self.levels),
             "raw": self.raw.tolist(),
             "quantiles": self.quantiles.tolist(),
+            "reference": self.reference.tolist(),
             "lower": self.lower.tolist(),
             "upper": self.upper.tolist(),
         }
 
     def content(self) -> bytes:
         """The bytes of its file."""
-        return (json.dumps(self.as_json(), indent=1) + "\n").encode()
+        return (json.dumps(without_nan(self.as_json()), indent=1) + "\n").encode()
 
     @classmethod
     def restore(cls, stored: Mapping[str, Any], origin: object) -> LiveForecast:
@@ -205,15 +212,15 @@ class LiveForecast:
         try:
             if stored["schema_version"] != SCHEMA_VERSION:
                 raise ValueError(f"schema version {stored['schema_version']}")
-            arrays = {
+            arrays: dict[str, Any] = {
                 name: np.array(stored[name], dtype=np.float64)
-                for name in ("raw", "quantiles", "lower", "upper")
+                for name in ("raw", "quantiles", "reference", "lower", "upper")
             }
-            plain = {
+            plain: dict[str, Any] = {
                 name: stored[name]
                 for name in (
                     *("forecast_id", "revision", "bundle", "weather_issue_time", "data_hash"),
-                    *("calibration", "observations", "unit", "zone", "coverage"),
+                    *("calibration", "number", "observations", "unit", "zone", "coverage"),
                 )
             }
             return cls(

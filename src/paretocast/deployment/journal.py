@@ -252,7 +252,9 @@ class Deployment:
         for earlier in before:
             if earlier.forecast_id == forecast.forecast_id:
                 return earlier
-        kept = forecast.with_revision(len(before) + 1, observations=observations)
+        kept = forecast.with_revision(
+            len(before) + 1, number=len(self.issued()), observations=observations
+        )
         files.save_bytes(self.issued_path(kept.issue_time, kept.revision), kept.content())
         if self._issued is not None:
             self._issued = sorted([*self._issued, kept], key=_order)
@@ -273,11 +275,16 @@ class Deployment:
             self._issued = sorted(forecasts, key=_order)
         return self._issued
 
-    def counted(self) -> list[LiveForecast]:
+    def counted(self, before: int | None = None) -> list[LiveForecast]:
         """The forecast of each issue that calibration learns from and scores are of.
 
         The last revision that was made before its first hour, so that a later one cannot flatter;
         the first one where all were made later, as in a backtest.
+
+        Parameters
+        ----------
+        before : int, optional
+            Only forecasts with a lower number: as the journal was when that one was issued.
         """
         made = {
             (event["issue"], event["revision"]): event["time"] for event in self.events("forecast")
@@ -286,6 +293,8 @@ class Deployment:
         for forecast in self.issued():
             time = made.get((forecast.issue_time.isoformat(), forecast.revision))
             in_time = time is not None and pd.Timestamp(time) <= forecast.issue_time
+            if before is not None and forecast.number >= before:
+                continue
             if forecast.revision == 1 or in_time:
                 chosen[forecast.issue_time] = forecast
         return [chosen[issue] for issue in sorted(chosen)]

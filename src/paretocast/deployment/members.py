@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from paretocast.benchmarking.retraining import TrainedModel
     from paretocast.data.task import Task
+    from paretocast.models.base import QuantileModel
     from paretocast.search.recipe import DataChoice
     from paretocast.search.space import Config
 
@@ -265,10 +266,8 @@ class NetworkMember(Member):
         return replace(anchor, positions=positions, points=points, group=months_of(task))
 
     @cached_property
-    def _network(self) -> Any:  # noqa: ANN401  (a QuantileModel; torch is imported only here)
-        import torch
-
-        from paretocast.models.base import SeedAverage, ShrunkModel, WindowShape, build_model
+    def _network(self) -> QuantileModel:
+        from paretocast.models.base import WindowShape, restore_model
 
         shape = WindowShape(
             input_steps=self.input_steps,
@@ -277,17 +276,7 @@ class NetworkMember(Member):
             n_known=self.n_known,
             n_levels=self.n_levels,
         )
-        history = np.zeros(self.input_steps + self.horizon_steps, dtype=np.float32)
-        n_seeds = int(self.config.get("n_seeds", 1))
-        networks = [
-            build_model(self.model, shape, self.config, train_history=history)
-            for _ in range(n_seeds)
-        ]
-        network = networks[0] if n_seeds == 1 else SeedAverage(networks)
-        weights = {name: torch.from_numpy(np.array(w)) for name, w in self.weights.items()}
-        network.load_state_dict(weights)
-        network.eval()
-        return network if self.share == 1.0 else ShrunkModel(network, self.share)
+        return restore_model(self.model, shape, self.config, self.weights, share=self.share)
 
     def as_json(self) -> dict[str, Any]:
         """What it holds beside its arrays, without `kind`."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import time
-import uuid
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
@@ -22,16 +21,13 @@ from paretocast.deployment.build import (
     UNFINISHED,
     BundlePlan,
     FittedModels,
-    Silent,
     build_bundle,
     fit_models,
-    fit_ridge,
 )
 from paretocast.deployment.bundle import check_sums, load_bundle
 from paretocast.deployment.challenge import (
     HELD_WEEKS,
     Comparison,
-    HeldBack,
     compare,
     hold_back,
     issue_in_memory,
@@ -40,7 +36,6 @@ from paretocast.deployment.challenge import (
 )
 from paretocast.errors import SettingsError, StoreError
 from paretocast.metrics.scores import pinball
-from paretocast.workspace import files
 from paretocast.workspace.claims import StudyLock
 
 if TYPE_CHECKING:
@@ -49,10 +44,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from paretocast.deployment.build import Deployed, Observer
-    from paretocast.deployment.bundle import Bundle
+    from paretocast.deployment.build import Observer
     from paretocast.deployment.inputs import LiveInputs
-    from paretocast.deployment.issued import LiveForecast
     from paretocast.deployment.journal import Deployment
 
     Floats = NDArray[np.float64]
@@ -174,15 +167,17 @@ def retrain(
         inputs = champion.contract.read(table)
         held = hold_back(deployment, inputs, weeks=weeks)
         challenge = plan_challenger(champion, table, held, device=device)
-        models, plan = _fitted(challenge.plan, champion, observer)
-        challenger = build_bundle(plan, deployment.bundles, observer=observer, models=models.own)
+        before = [member for member, _ in champion.members]
+        models = fit_models(challenge.plan, observer=observer, before=before)
+        plan = _with_scores(challenge.plan, models)
+        challenger = build_bundle(plan, deployment.bundles, observer=observer, models=models)
         observer.began(f"forecasts of {len(held.issues)} days that were held back")
         comparison = compare(
             inputs,
             held,
             champion=issue_in_memory(deployment, champion, inputs, held.issues),
             challenger=issue_in_memory(deployment, challenger, inputs, held.issues),
-            ridge=_ridge_forecasts(deployment, plan, models, inputs, held),
+            is_ridge=plan.method == RIDGE,
         )
         result = Retraining(
             promoted=not comparison.objections,
@@ -194,7 +189,7 @@ def retrain(
             periods=challenger.manifest["task"]["periods"],
         )
         if result.promoted:
-            later = models.own.learned_until(held.last, challenge.whole, observer=observer)
+            later = models.learned_until(held.last, challenge.whole, observer=observer)
             final = replace(plan, task=challenge.whole, until=held.last)
             bundle = build_bundle(final, deployment.bundles, observer=observer, models=later)
             result = replace(result, in_use=bundle.name)
@@ -202,55 +197,18 @@ def retrain(
     return result
 
 
-@dataclass(frozen=True)
-class _Contestants:
-    """The challenger's models, and the reference ridge if they are others."""
-
-    own: FittedModels
-    ridge: Deployed | None
-
-
-def _fitted(
-    plan: BundlePlan, champion: Bundle, observer: Observer
-) -> tuple[_Contestants, BundlePlan]:
-    """The models of a challenger, and its plan with their scores on the calibrate split."""
-    own = fit_models(plan, observer=observer, before=[member for member, _ in champion.members])
-    ridge = fit_ridge(plan, observer=observer) if plan.configs else None
+def _with_scores(plan: BundlePlan, models: FittedModels) -> BundlePlan:
+    """The plan with the scores of its models on the calibrate split, for the card."""
     together = average_levels(
-        [model.calibrate for model in own.deployed], [model.weight for model in own.deployed]
+        [model.calibrate for model in models.deployed], [model.weight for model in models.deployed]
     )
-    forecasts = {plan.method: together} | ({} if ridge is None else {RIDGE: ridge.calibrate})
     observed, levels = plan.task.observed("calibrate"), plan.task.shape.levels
     losses = {
         name: float(pinball(observed, np.sort(forecast, axis=-1), levels=levels).mean())
-        for name, forecast in forecasts.items()
+        for name, forecast in {RIDGE: models.reference.calibrate, plan.method: together}.items()
     }
     scores = {"validation": {}, "references": {}, "calibrate_pinball": losses}
-    return _Contestants(own, ridge), replace(plan, origin=replace(plan.origin, scores=scores))
-
-
-def _ridge_forecasts(
-    deployment: Deployment,
-    plan: BundlePlan,
-    models: _Contestants,
-    inputs: LiveInputs,
-    held: HeldBack,
-) -> list[LiveForecast] | None:
-    """Forecasts of the reference ridge as a bundle of its own, which is not kept."""
-    if models.ridge is None:
-        return None
-    folder = deployment.bundles / f"{UNFINISHED}{uuid.uuid4().hex}"
-    files.create_folder(folder)
-    try:
-        bundle = build_bundle(
-            replace(plan, method=RIDGE, configs=()),
-            folder,
-            observer=Silent(),
-            models=FittedModels((models.ridge,), models.own.fallback),
-        )
-        return issue_in_memory(deployment, bundle, inputs, held.issues)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    return replace(plan, origin=replace(plan.origin, scores=scores))
 
 
 def _conclude(deployment: Deployment, retraining: Retraining) -> None:

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from paretocast.errors import DataError
 
@@ -52,6 +51,7 @@ def block_bootstrap(
     block: int,
     n_resamples: int,
     rng: np.random.Generator,
+    n_drawn: int | None = None,
 ) -> Floats:
     """Ratios of sums over windows, resampled in circular blocks.
 
@@ -64,6 +64,8 @@ def block_bootstrap(
         Number of observed points of each window; where 0, the window is left out.
     block : int
         Windows that are drawn together, from 1 to the number of windows that are left.
+    n_drawn : int, optional
+        Windows of a resample, at least `block`; without it as many as are left.
 
     Returns
     -------
@@ -73,7 +75,7 @@ def block_bootstrap(
     Notes
     -----
     The circular block bootstrap [1]_: blocks start anywhere and wrap around the end, the last
-    one is cut so that a resample has as many windows as the original.
+    one is cut so that a resample has as many windows as the original, or `n_drawn`.
 
     References
     ----------
@@ -94,8 +96,11 @@ def block_bootstrap(
         raise DataError(f"block is {block} windows, expected 1 to {n}, the windows observed")
     if n_resamples < 2:
         raise DataError(f"n_resamples is {n_resamples}, expected at least 2")
-    n_blocks = -(-n // block)
-    last = n - (n_blocks - 1) * block
+    n_drawn = n if n_drawn is None else n_drawn
+    if n_drawn < block:
+        raise DataError(f"n_drawn is {n_drawn} windows, expected at least a block of {block}")
+    n_blocks = -(-n_drawn // block)
+    last = n_drawn - (n_blocks - 1) * block
     starts = rng.integers(n, size=(n_resamples, n_blocks))
     whole, cut = starts[:, :-1], starts[:, -1]
     above, below = (
@@ -191,7 +196,7 @@ def picp_interval(
     sample = effective_sample(
         observed, lower, upper, block_days=block_days, n_resamples=n_resamples, rng=rng
     )
-    t = float(stdtrit(sample.df, (1.0 + level) / 2.0))
+    t = float(_student().stdtrit(sample.df, (1.0 + level) / 2.0))
     spread = t * t / sample.size
     middle = (sample.share + spread / 2.0) / (1.0 + spread)
     variance = sample.share * (1.0 - sample.share) / sample.size
@@ -228,7 +233,7 @@ def paired_difference(
     n = difference.size
     error = standard_error(difference, np.ones(n), block=block, n_resamples=n_resamples, rng=rng)
     df = _degrees_of_freedom(n, block_length(block, n))
-    half = float(stdtrit(df, (1.0 + level) / 2.0)) * error
+    half = float(_student().stdtrit(df, (1.0 + level) / 2.0)) * error
     mean = float(difference.mean())
     return PairedDifference(mean=mean, low=mean - half, high=mean + half)
 
@@ -309,7 +314,7 @@ def diebold_mariano(loss_a: Floats, loss_b: Floats, *, lags: int) -> tuple[float
     ahead = lags + 1
     factor = (n + 1 - 2 * ahead + ahead * (ahead - 1) / n) / n
     statistic = float(difference.mean() / math.sqrt(variance / n) * math.sqrt(factor))
-    return statistic, 2.0 * float(stdtr(n - 1, -abs(statistic)))
+    return statistic, 2.0 * float(_student().stdtr(n - 1, -abs(statistic)))
 
 
 @dataclass(frozen=True)
@@ -417,3 +422,10 @@ def _paired(losses_a: Floats, losses_b: Floats) -> Floats:
     if not np.isfinite(difference).all():
         raise DataError("a loss is infinite")
     return difference
+
+
+def _student() -> Any:  # noqa: ANN401  (scipy has no types)
+    """Module with Student's distribution, half a second to import."""
+    from scipy import special
+
+    return special

@@ -159,6 +159,16 @@ def refit_anchor(
     return replace(anchor, model=model, points=_points(table, model, anchor.positions))
 
 
+def repoint_anchor(
+    anchor: Anchor, task: Task, scaling: TargetScaling, *, positions: Positions
+) -> Anchor:
+    """The anchor with forecasts of some windows made anew, from what a task says of them."""
+    points = anchor.points.copy()
+    table = LinearTable(task, scaling, anchor.model.lags)
+    points[positions] = anchor.model.cross_fitted(table, positions)
+    return replace(anchor, points=points)
+
+
 def _better_on_stop(table: LinearTable, model: LinearMean, reference: LinearMean) -> LinearMean:
     """The model, or the reference where that has the lower error on the stop split."""
     stop = table.task.issues["stop"]

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from paretocast.search.space import Value
@@ -179,6 +179,35 @@ def build_model(
     if not isinstance(model, QuantileModel):
         raise SettingsError(f"model {name} builds a {type(model).__name__}, expected QuantileModel")
     return model
+
+
+def restore_model(
+    name: str,
+    shape: WindowShape,
+    config: Mapping[str, Value],
+    state: Mapping[str, NDArray[Any]],
+    *,
+    share: float = 1.0,
+) -> QuantileModel:
+    """A trained model from its state, on the CPU and ready to forecast.
+
+    Parameters
+    ----------
+    state : mapping of str to ndarray
+        Of the module, as its `state_dict` has it; of the average of networks where the config asks
+        for several seeds.
+    share : float
+        Of its correction of the anchor that is used, 0 to 1.
+    """
+    history = np.zeros(shape.input_steps + shape.horizon_steps, dtype=np.float32)
+    models = [
+        build_model(name, shape, config, train_history=history)
+        for _ in range(int(config.get("n_seeds", 1)))
+    ]
+    model = models[0] if len(models) == 1 else SeedAverage(models)
+    model.load_state_dict({key: torch.from_numpy(np.array(w)) for key, w in state.items()})
+    model.eval()
+    return model if share == 1.0 else ShrunkModel(model, share)
 
 
 def imported(function: Callable[..., Any] | str | None) -> Callable[..., Any]:

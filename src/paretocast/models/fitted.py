@@ -210,7 +210,7 @@ def _rows(
         table.block("weeks", positions) - level,
         guess - level,
         np.broadcast_to(steps, hours.shape).astype(np.float64),
-        *np.moveaxis(known.values[:, used][hours], -1, 0),
+        *np.moveaxis(known.select(used).horizon(positions, len(steps)), -1, 0),
     ]
     return np.stack(columns, axis=-1).reshape(-1, len(columns)), np.asarray(guess)
 

@@ -5,13 +5,13 @@ N windows, F columns, H steps; scaled units.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.features import temperature_of
+from paretocast.data.features import FeatureTable, temperature_of
 from paretocast.data.scaling import standardised
 from paretocast.data.series import STEPS_PER_DAY, Role
 from paretocast.data.task import STEPS_PER_WEEK
@@ -134,25 +134,26 @@ class LinearTable:
         year = np.array([name.startswith("year_") for name in names], dtype=np.bool_)
         weather = np.array([role is Role.FORECAST for role in known.roles], dtype=np.bool_)
         days_off = np.array([name in DAYS_OFF for name in names], dtype=np.bool_)
-        table = standardised(self.task, names, known.values)
-        past_features = self.task.features.past
-        past = standardised(self.task, past_features.names, past_features.values)
-        forecast = table[:, weather]
-        degree_hours = degree_hours_of(self.task)
-        degrees = standardised(self.task, DEGREES[: degree_hours.shape[1]], degree_hours)
+        table = standardised(self.task, known)
+        past = standardised(self.task, self.task.features.past).values
+        forecast = table.select(weather)
+        calendar, of_year = table.select(~year & ~weather), table.select(year)
+        degrees = standardised(self.task, degree_hours_of(self.task))
         middle = self.task.shape.horizon_steps // 2
         return {
             "lags": self._lags,
             "weeks": self._weeks,
             "weekday": lambda at: np.eye(7)[self._weekday[at + middle]],
-            "days_off": lambda at: _means_before(table[:, days_off], at),
-            "calendar": lambda at: self._ahead(table[:, ~year & ~weather], at),
-            "year": lambda at: table[:, year][at + middle],
-            "year_by_step": lambda at: self._ahead(table[:, year], at),
+            "days_off": lambda at: _means_before(table.values[:, days_off], at),
+            "calendar": lambda at: self._ahead(calendar, at),
+            "year": lambda at: of_year.values[at + middle],
+            "year_by_step": lambda at: self._ahead(of_year, at),
             "weather": lambda at: self._ahead(forecast, at),
-            "weather_day": lambda at: _mean_before(forecast, at, STEPS_PER_DAY),
-            "weather_week": lambda at: _mean_before(forecast, at, STEPS_PER_WEEK),
-            "degrees": lambda at: np.hstack([self._ahead(degrees, at), _means_before(degrees, at)]),
+            "weather_day": lambda at: _mean_before(forecast.values, at, STEPS_PER_DAY),
+            "weather_week": lambda at: _mean_before(forecast.values, at, STEPS_PER_WEEK),
+            "degrees": lambda at: np.hstack(
+                [self._ahead(degrees, at), _means_before(degrees.values, at)]
+            ),
             "past_means": lambda at: _means_before(past, at),
         }
 
@@ -177,9 +178,9 @@ class LinearTable:
         ]
         return np.asarray(np.mean(weeks, axis=0))
 
-    def _ahead(self, columns: Floats, positions: Positions) -> Floats:
+    def _ahead(self, table: FeatureTable, positions: Positions) -> Floats:
         """Features of the horizon, hour by hour or, of a long one, in means of a few hours."""
-        values = columns[self._horizon(positions)]  # (N, H, K)
+        values = table.horizon(positions, self.task.shape.horizon_steps)  # (N, H, K)
         n_steps = values.shape[1]
         if n_steps > LONG_HORIZON:
             starts = np.arange(0, n_steps, LONG_BLOCK)
@@ -200,16 +201,23 @@ def _mean_before(columns: Floats, positions: Positions, n_hours: int) -> Floats:
     return np.asarray(columns[hours].mean(axis=1))
 
 
-def degree_hours_of(task: Task) -> Floats:
-    """Degrees below the heating and above the cooling limit, (T, 2); (T, 0) without temperature.
+def degree_hours_of(task: Task) -> FeatureTable:
+    """Degrees below the heating and above the cooling limit; no columns without temperature.
 
     Only of a temperature that is known ahead; the means of one that is not are in `past_means`.
     """
-    temperature = temperature_of(task.series)
-    if temperature is None or temperature not in task.features.known.names:
-        return np.empty((len(task.series), 0))
-    celsius = task.features.known.column(temperature)
-    return np.stack(
-        [np.maximum(HEATING_BELOW - celsius, 0.0), np.maximum(celsius - COOLING_ABOVE, 0.0)],
-        axis=1,
+    known = task.features.known
+    celsius = known.select([name == temperature_of(task.series) for name in known.names])
+    if not celsius.names:
+        return celsius
+    ahead = celsius.ahead
+    if ahead is not None:
+        ahead = replace(ahead, columns=np.arange(2), values=_degrees(ahead.values))
+    return FeatureTable(DEGREES, celsius.roles * 2, _degrees(celsius.values), ahead)
+
+
+def _degrees(celsius: Floats) -> Floats:
+    """Degrees below the heating and above the cooling limit (M, 2) of temperatures (M, 1)."""
+    return np.hstack(
+        [np.maximum(HEATING_BELOW - celsius, 0.0), np.maximum(celsius - COOLING_ABOVE, 0.0)]
     )

@@ -31,7 +31,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from paretocast.benchmarking import BenchmarkResult, Comparison, RelearningRow, Row
+    from paretocast.benchmarking import (
+        BenchmarkResult,
+        Comparison,
+        RelearningRow,
+        Row,
+        WeatherErrorRow,
+    )
     from paretocast.data.task import Task
     from paretocast.report.figures import Figure
 
@@ -66,6 +72,7 @@ def benchmark_page(
         _score_table(comparison, unit),
         _differences(comparison, unit),
         _relearning(benchmark.relearning, unit),
+        _weather_error(benchmark.weather_error, plan.weather_error, unit),
         figure_box(_days_figure(task, shown), element_id="days"),
         figure_box(_reliability(task, shown, target=plan.coverage), element_id="reliability"),
         _provenance(comparison),
@@ -160,6 +167,30 @@ def _differences(comparison: Comparison, unit: str) -> str:
         "expected to look significant by chance.",
     )
     return text + folded(count(len(rows), "difference"), table(header, rows))
+
+
+def _weather_error(rows: Sequence[WeatherErrorRow], error: float | None, unit: str) -> str:
+    if not rows:
+        return ""
+    header = ("method", f"MAE ({unit})", "against measured", "pinball", "against measured")
+    cells = [
+        (
+            row.method,
+            number(row.scores["mae"]),
+            row.change_text("mae"),
+            number(row.scores["pinball"]),
+            row.change_text("pinball"),
+        )
+        for row in rows
+    ]
+    text = section(
+        "What an error of the weather costs",
+        "The scores above take measured temperatures for their own forecast. Here those of every "
+        f"horizon are in error by a standard deviation of {error:g} of their unit, from hour to "
+        "hour much alike; calibrators were fitted without it. The intervals are 95 % ones over "
+        "blocks of days.",
+    )
+    return text + table(header, cells)
 
 
 def _relearning(rows: Sequence[RelearningRow], unit: str) -> str:

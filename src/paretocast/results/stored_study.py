@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from paretocast.data import load_dataset, own_file
-from paretocast.data.task import Task
+from paretocast.data import own_file
+from paretocast.data.task import DATA_HASHES, Task, first_change
 from paretocast.errors import StoreError
 from paretocast.search.objectives import parse_constraints, parse_objectives
 from paretocast.search.selection import Selection
@@ -90,11 +90,7 @@ class StoredStudy:
     @property
     def task_manifest(self) -> dict[str, Any]:
         """The task as the manifest describes it, see `Task.manifest`."""
-        try:
-            content: dict[str, Any] = self.manifest["comparable"]["task"]
-        except (KeyError, TypeError) as error:
-            raise StoreError(f"{self.run.manifest} describes no task; it is damaged") from error
-        return content
+        return files.described_task(self.manifest, self.run)
 
     @cached_property
     def settings(self) -> TuneSettings:
@@ -212,7 +208,7 @@ class StoredStudy:
         return {name: np.sort(array.astype(np.float64), axis=-1) for name, array in arrays.items()}
 
     def task(self, data_dir: Path | None = None) -> Task:
-        """The task, from the data set as it is now.
+        """The task, from the data set as it is now, up to the end of the study's test period.
 
         Parameters
         ----------
@@ -226,14 +222,12 @@ class StoredStudy:
             If the data set is not there, cannot be used, or is not the one of the study.
         """
         if data_dir not in self._tasks:
-            settings = self.settings
-            dataset = load_dataset(
-                self.dataset_path(data_dir),
-                data_dir=data_dir or settings.data_dir,
-                covariates=settings.covariates,
-            )
-            task = Task.from_settings(settings, dataset=dataset)
-            self._check_task(task.manifest())
+            here = {"dataset": self.dataset_path(data_dir)}
+            if data_dir is not None:
+                here["data_dir"] = str(data_dir)
+            settings = self.settings.model_copy(update=here)
+            task = Task.from_settings(settings, remembered=self.task_manifest)
+            self._check_task(task)
             self._tasks[data_dir] = task
         return self._tasks[data_dir]
 
@@ -252,14 +246,20 @@ class StoredStudy:
             )
         return name
 
-    def _check_task(self, now: dict[str, Any]) -> None:
-        then = self.task_manifest
+    def first_change(self, task: Task) -> str:
+        """Words on where the data of a task first differ from those of the study, if known."""
+        marks = self.manifest.get("day_marks", "")
+        return first_change(marks, task.day_marks(), start=task.series.index[0])
+
+    def _check_task(self, task: Task) -> None:
+        then, now = self.task_manifest, task.manifest()
         changed = sorted(key for key in {*now, *then} if now.get(key) != then.get(key))
         if changed:
+            where = self.first_change(task) if set(changed) <= set(DATA_HASHES) else ""
             raise StoreError(
                 f"the data set is not what {self.run.study_name} was made on: "
-                f"{', '.join(changed)} differ; give the folder of the original data, and of the "
-                "data set's TOML file if it is your own, with --data-dir"
+                f"{', '.join(changed)} differ{where}; give the folder of the original data, "
+                "and of the data set's TOML file if it is your own, with --data-dir"
             )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from paretocast.data import own_file
-from paretocast.data.task import installed_versions, manifest_hash
+from paretocast.data.task import DATA_HASHES, first_change, installed_versions, manifest_hash
 from paretocast.errors import StoreError
 from paretocast.search.space import Contest
 from paretocast.study.optuna_sync import without_secrets
@@ -60,6 +62,7 @@ def build_manifest(
         "schema_version": 1,
         "manifest_hash": manifest_hash(comparable),
         "comparable": comparable,
+        "day_marks": setup.task.day_marks(),
         "queue": list(queue),
         "settings": plain,
         "versions": installed_versions(),
@@ -89,11 +92,14 @@ def check_manifest(run: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any
     stored = files.load_json(run.manifest) if run.manifest.exists() else manifest
     if stored["manifest_hash"] != manifest["manifest_hash"]:
         changed = _differences(stored["comparable"], manifest["comparable"])
-        if len(changed) == 1 and changed[0].startswith("task.data_sha256 "):
+        of_data = tuple(f"task.{key} " for key in DATA_HASHES)
+        if all(difference.startswith(of_data) for difference in changed):
+            start = pd.Timestamp(stored["comparable"]["task"]["periods"]["train"][0])
+            where = first_change(stored.get("day_marks", ""), manifest["day_marks"], start=start)
             raise StoreError(
                 f"study {run.study_name} was made on other data and cannot be continued: values "
-                "before the test split have changed since. Put the data back as they were, or "
-                "choose another --job-id for a new study"
+                f"before the test split have changed since{where}. Put the data back as they "
+                "were, or choose another --job-id for a new study"
             )
         raise StoreError(
             f"study {run.study_name} was made under other conditions and cannot be "

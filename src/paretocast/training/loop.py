@@ -204,9 +204,9 @@ class Training:
         return self._share_of_step[1]
 
     def best_weights(self) -> dict[str, torch.Tensor]:
-        """A copy of the state of the model with the weights that were best on the stop split."""
-        with self.best_model(1.0) as model:
-            return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        """A copy of the state of the model with the weights of `best_model`, whatever its share."""
+        with self._with_weights(self._best):
+            return {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
 
     def checkpoint(self, *, note: str = "") -> bytes:
         """Everything `restore` needs, in the safetensors format, with a note of the caller."""

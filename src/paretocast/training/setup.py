@@ -20,6 +20,7 @@ from paretocast.models.anchor import (
     fit_anchor,
     is_long_enough,
     refit_anchor,
+    repoint_anchor,
 )
 from paretocast.models.base import SeedAverage, build_model, count_weights
 from paretocast.models.baselines.base import train_scaling
@@ -30,7 +31,7 @@ from paretocast.search.space import model_in
 from paretocast.training import Recipe, Training, WindowSource, seed_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -207,6 +208,28 @@ def learned_until(setup: TrainingSetup, until: int) -> TrainingSetup:
         anchor = refit_anchor(source.anchor, seen, setup.scaling, until=until)
         source = window_source(later, arrays, anchor, device=str(source.device))
     return replace(setup, task=later, source=source)
+
+
+def with_other_weather(
+    setup: TrainingSetup, change: Callable[[Task], Task], *, positions: NDArray[np.intp]
+) -> TrainingSetup:
+    """The setup whose windows at some issue positions read other weather over their horizon.
+
+    Scaling, and all that an anchor has learned, stay.
+
+    Parameters
+    ----------
+    change : callable
+        Returns a task with other values of `features.ahead`.
+    """
+    base, task = change(setup.base_task), change(setup.task)
+    arrays, _ = scale_task(task, setup.scaling.transform)
+    anchor = setup.source.anchor
+    if anchor is not None:
+        seen = visible(base, setup.data)
+        anchor = repoint_anchor(anchor, seen, setup.scaling, positions=positions)
+    source = window_source(task, arrays, anchor, device=str(setup.source.device))
+    return replace(setup, base_task=base, task=task, source=source)
 
 
 def start_training(setup: TrainingSetup, config: Config, *, seed: int) -> Training:

@@ -104,12 +104,20 @@ class WindowSource:
         self._observed_mask = torch.from_numpy(arrays.observed_mask).to(self.device)
         self._past = torch.from_numpy(arrays.past).to(self.device)
         self._known = torch.from_numpy(arrays.known).to(self.device)
+        ahead = arrays.ahead
+        self._ahead = (
+            None
+            if ahead is None
+            else [
+                torch.from_numpy(part).to(self.device)
+                for part in (ahead.columns, ahead.values, ahead.first)
+            ]
+        )
         self.anchor = anchor
         parts = () if anchor is None else (anchor.points, anchor.spread, anchor.group)
         self._anchor_parts = [torch.from_numpy(part).to(self.device) for part in parts]
         self._history_offsets = torch.arange(-input_steps, 0, device=self.device)
         self._horizon_offsets = torch.arange(horizon_steps, device=self.device)
-        self._offsets = torch.cat([self._history_offsets, self._horizon_offsets])
 
     def shape(self, n_levels: int) -> WindowShape:
         """Sizes that a model for these windows needs."""
@@ -128,10 +136,19 @@ class WindowSource:
             history=self._history[past_hours],
             history_mask=self._history_mask[past_hours],
             past=self._past[past_hours],
-            known=self._known[positions[:, None] + self._offsets],
+            known=torch.cat([self._known[past_hours], self._known_ahead(positions)], dim=1),
             hours=past_hours,
             anchor=self._anchor_at(positions),
         )
+
+    def _known_ahead(self, positions: torch.Tensor) -> torch.Tensor:
+        """Features of the horizon (B, H, K), as known at issue positions (B,)."""
+        known = self._known[positions[:, None] + self._horizon_offsets]
+        if self._ahead is None:
+            return known
+        columns, values, first = self._ahead
+        rows = first[positions][:, None] + self._horizon_offsets
+        return known.index_copy(2, columns, values[rows])
 
     def _anchor_at(self, positions: torch.Tensor) -> torch.Tensor | None:
         """Anchors (B, H, Q) of the windows at issue positions (B,)."""

@@ -349,6 +349,22 @@ def missing_fields(result: Mapping[str, Any]) -> list[str]:
     return sorted(set(json.loads(schema)["required"]) - set(result))
 
 
+def described_task(manifest: Mapping[str, Any], run: RunDirectory) -> dict[str, Any]:
+    """The task in the manifest of a study, see `Task.manifest`.
+
+    Raises
+    ------
+    StoreError
+        If there is none, or one without a test period.
+    """
+    try:
+        content: dict[str, Any] = manifest["comparable"]["task"]
+        content["periods"]["test"][1]  # the data are cut there
+    except (KeyError, TypeError, IndexError) as error:
+        raise StoreError(f"{run.manifest} describes no task; it is damaged") from error
+    return content
+
+
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write compressed arrays atomically."""
     _write_atomically(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))

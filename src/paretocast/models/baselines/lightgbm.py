@@ -171,6 +171,6 @@ def _rows(task: Task, positions: Positions) -> tuple[Floats, Floats]:
         *(values / scale[:, None] for values in relative),
         np.broadcast_to(scale[:, None], hours.shape),
         np.broadcast_to(steps, hours.shape).astype(np.float64),
-        *np.moveaxis(task.features.known.values[hours], -1, 0),
+        *np.moveaxis(task.features.known.horizon(positions, len(steps)), -1, 0),
     ]
     return np.stack(columns, axis=-1).reshape(-1, len(columns)), scale

@@ -1,0 +1,162 @@
+"""`paretocast forecast` and `observe`: tomorrow's quantiles, and what came of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from paretocast.cli.console import significant, stderr_console, stdout_console
+from paretocast.cli.deploy import DeploymentArgument
+from paretocast.cli.display import print_note
+
+if TYPE_CHECKING:
+    from paretocast.deployment.issued import LiveForecast
+
+DEGRADED = 3
+DataOption = Annotated[
+    Path,
+    typer.Option(
+        help="CSV, gzipped CSV or Parquet with the columns of the data set. Rows after the issue "
+        "may hold covariates of the horizon.",
+        show_default=False,
+    ),
+]
+
+
+def forecast(
+    deployment: DeploymentArgument,
+    data: DataOption,
+    weather: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table with the covariates of the horizon. With a column issued_at the newest run "
+            "that was there counts."
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            help="First hour to forecast, such as 2026-11-25T00:00Z. \\[default: the hour after "
+            "the last value]"
+        ),
+    ] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", help="Issue every day from here on, as if it were then.")
+    ] = None,
+    last: Annotated[str | None, typer.Option("--to", help="To here. \\[default: the data]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File: .csv, .json or .parquet. \\[default: print]")
+    ] = None,
+    page: Annotated[Path | None, typer.Option(help="Page with a fan chart.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Keep nothing in the journal.")
+    ] = False,
+) -> None:
+    """Forecast the next hours, or every day of a period in the past by the same path.
+
+    Nothing after the issue is read but covariates that are known ahead. The forecast is kept in
+    the journal: the same inputs give the same forecast, other inputs the next revision. Values of
+    the target before the issue are kept too, and the calibrator has learned from them.
+
+    Where something is missing a lower rung forecasts, and says so: without weather a ridge without
+    it, without recent data the same hours of the last eight weeks.
+
+    Exit codes: 0 as it should be, 3 degraded, 1 no forecast.
+
+    [bold]paretocast forecast deploy/heat --data heat.csv --out tomorrow.csv[/bold]
+    """
+    from paretocast.api.operations import forecast as issue
+
+    forecasts = issue(
+        deployment,
+        data,
+        weather=weather,
+        at=at,
+        first=first,
+        last=last,
+        dry_run=dry_run,
+        say=print_note,
+    )
+    if out is None:
+        _print(forecasts[-1])
+    else:
+        _write(forecasts, out)
+    if page is not None:
+        from paretocast.report.live import forecast_page
+        from paretocast.workspace.files import save_text
+
+        save_text(page, forecast_page(forecasts[-1], deployment.absolute().name))
+        stderr_console().print(f"fan chart in {page}", highlight=False, soft_wrap=True)
+    degraded = [forecast for forecast in forecasts if forecast.degraded]
+    for forecast in degraded[-3:]:
+        print_note(
+            f"{forecast.issue_time.isoformat()}: {', '.join(forecast.flags)}", kind="degraded"
+        )
+    if degraded:
+        raise typer.Exit(DEGRADED)
+
+
+def observe(deployment: DeploymentArgument, data: DataOption) -> None:
+    """Add observations to the journal; the same file twice changes nothing.
+
+    Values that have changed since become revisions: forecasts that were issued stay, and the
+    calibrator goes on from the corrected values.
+
+    [bold]paretocast observe deploy/heat --data heat.csv[/bold]
+    """
+    from paretocast.api.operations import observe as add
+
+    added = add(deployment, data)
+    stdout_console().print(
+        f"{added.n_new} new hours, {added.n_corrected} corrected", highlight=False
+    )
+
+
+def _print(forecast: LiveForecast) -> None:
+    """Print the interval of every hour."""
+    from rich.table import Table
+
+    table = Table(
+        title=f"issued for {forecast.issue_time:%Y-%m-%d %H:%M}Z, {forecast.unit}",
+        title_justify="left",
+        box=None,
+    )
+    for column in ("local time", "lower", "median", "upper"):
+        table.add_column(column, justify="left" if column == "local time" else "right")
+    local = forecast.target_times.tz_convert(forecast.zone)
+    for time, low, middle, high in zip(
+        local, forecast.lower, forecast.median, forecast.upper, strict=True
+    ):
+        numbers = (significant(float(value)) for value in (low, middle, high))
+        table.add_row(f"{time:%Y-%m-%d %H:%M}", *numbers)
+    stdout_console().print(table)
+
+
+def _write(forecasts: list[LiveForecast], out: Path) -> None:
+    """Write forecasts by the ending of the file's name."""
+    import json
+
+    import pandas as pd
+
+    from paretocast.errors import SettingsError
+    from paretocast.workspace.files import save_bytes, save_text
+
+    kind = out.suffix.lower()
+    if kind == ".json":
+        contents = [forecast.as_json() for forecast in forecasts]
+        save_text(out, json.dumps(contents[0] if len(contents) == 1 else contents, indent=1) + "\n")
+    elif kind in {".csv", ".parquet"}:
+        frame = pd.concat([forecast.frame for forecast in forecasts], ignore_index=True)
+        if kind == ".csv":
+            save_text(out, frame.to_csv(index=False))
+        else:
+            save_bytes(out, frame.to_parquet(index=False))
+    else:
+        raise SettingsError(f"--out is {out.name}, expected a name with .csv, .json or .parquet")
+    stderr_console().print(
+        f"{len(forecasts)} forecasts in {out}" if len(forecasts) > 1 else f"forecast in {out}",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,55 @@
+"""Figure of the evidence that intervals do not hold what they promise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from paretocast.report.figures import style
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+LEAST = 0.1  # of the logarithmic axis
+
+
+def evidence_figure(
+    times: pd.DatetimeIndex,
+    narrow: Sequence[float],
+    wide: Sequence[float],
+    *,
+    watch: float,
+    alarm: float,
+) -> style.Figure:
+    """Evidence after each issue, on a logarithmic axis, with the levels of watch and alarm.
+
+    Parameters
+    ----------
+    times : DatetimeIndex of length N
+        Issue times.
+    narrow, wide : sequence of float of length N
+        Evidence that intervals are too narrow, and too wide; unitless.
+    """
+    title = "Evidence against the promised coverage"
+    if not len(times):
+        return style.message_figure(title, "No forecast has been observed yet.", height=360)
+    figure = style.blank_figure(title, height=420)
+    for name, values, colour in (
+        ("too narrow", narrow, style.PALETTE[0]),
+        ("too wide", wide, style.PALETTE[1]),
+    ):
+        figure.add_trace(
+            go.Scatter(
+                x=times.tz_localize(None),
+                y=[max(LEAST, value) for value in values],
+                name=name,
+                line={"color": colour, "width": 2},
+            )
+        )
+    for value, label in ((watch, "watch"), (alarm, "alarm")):
+        figure.add_hline(y=value, line={"color": style.GREY, "dash": "dot"}, annotation_text=label)
+    figure.update_yaxes(type="log", title_text="evidence (by chance below alarm in 95 % of years)")
+    return figure

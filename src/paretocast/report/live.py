@@ -1,0 +1,60 @@
+"""Page of one issued forecast."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from paretocast.report.figures import forecast_figure
+from paretocast.report.page import bullets, document, fact_boxes, figure_box, number
+
+if TYPE_CHECKING:
+    from paretocast.deployment.issued import LiveForecast
+
+MEANING = {
+    "full": "all inputs were there",
+    "no_weather": "a covariate of the horizon was missing: the ridge without covariates forecasts",
+    "climatology": "there was no recent data: the same hours of the last eight weeks forecast",
+}
+
+
+def forecast_page(forecast: LiveForecast, name: str) -> str:
+    """A fan chart of the next hours with what it was made from."""
+    local = forecast.issue_time.tz_convert(forecast.zone)
+    figure = forecast_figure(
+        pd.DatetimeIndex([local]),
+        forecast.quantiles[None],
+        observed=np.full((1, len(forecast.raw)), np.nan),
+        levels=forecast.levels,
+        unit=forecast.unit,
+        model=forecast.rung,
+        dataset=name,
+    )
+    figure.update_layout(title_text=f"{name}: quantiles of the next {len(forecast.raw)} hours")
+    total = float(forecast.median.sum())
+    body = [
+        fact_boxes(
+            [
+                ("Issued for", f"{local:%Y-%m-%d %H:%M}", f"first hour, {forecast.zone}"),
+                ("Method", forecast.rung, MEANING[forecast.rung]),
+                ("Sum of the medians", number(total), f"{forecast.unit}, all hours"),
+            ]
+        ),
+        figure_box(figure),
+    ]
+    if forecast.flags:
+        body.append(bullets("Flags", list(forecast.flags)))
+    return document(
+        f"{name}: forecast",
+        eyebrow=f"{name} · {forecast.unit} · {forecast.zone}",
+        heading="The next hours",
+        lede=(
+            f"The interval is meant to contain {forecast.coverage:g} % of the observations. It is "
+            "calibrated on what has been observed before the issue."
+        ),
+        body=body,
+        footer=f"bundle {forecast.bundle} · forecast {forecast.forecast_id[:16]} · revision "
+        f"{forecast.revision}",
+    )

@@ -1,0 +1,393 @@
+"""A study into use: bundles, forecasts, journal, audit and monitoring on real files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import deployments
+from paretocast.api import operations
+from paretocast.benchmarking.retraining import plan_retraining, train_and_forecast
+from paretocast.benchmarking.run import calibrate_test
+from paretocast.calibration import OnlineCalibrator
+from paretocast.data.task import Task
+from paretocast.deployment.build import plan_bundle
+from paretocast.deployment.bundle import load_bundle
+from paretocast.deployment.calibration_state import CACHE, audit
+from paretocast.deployment.journal import Deployment
+from paretocast.errors import DataError, ForecastError, SettingsError, StoreError
+from paretocast.models.baselines.catalogue import fit_baseline
+from paretocast.results.stored_study import StoredStudy
+from paretocast.training.setup import TrainingSetup
+
+AT = deployments.TEST_FROM
+DAY = pd.Timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    training = {"steps": 20, "batch_size": 32, "n_evaluations": 2}
+    space = {"NHITS_Q": {"layer_widths": {"values": [16]}, "num_stacks": {"values": [2]}}}
+    return deployments.tuned_study(
+        tmp_path_factory.mktemp("study"), training=training, space=space, recipe=()
+    )
+
+
+@pytest.fixture(scope="module")
+def ridge(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return deployments.make_deployment(study, tmp_path_factory.mktemp("ridge") / "zone").folder
+
+
+@pytest.fixture(scope="module")
+def network(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("network") / "zone"
+    return deployments.make_deployment(study, folder, method="trial 1").folder
+
+
+@pytest.fixture
+def deployed(ridge: Path, tmp_path: Path) -> Path:
+    """A copy of the ridge deployment with an empty journal."""
+    return Path(shutil.copytree(ridge, tmp_path / "zone"))
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    return deployments.make_frame()
+
+
+def issued_files(folder: Path) -> dict[str, bytes]:
+    return {
+        path.name: path.read_bytes() for path in sorted((folder / "journal/issued").glob("*/*"))
+    }
+
+
+def test_a_deployed_ridge_forecasts_the_test_period_as_the_benchmark_does(
+    study: Path, deployed: Path, frame: pd.DataFrame
+) -> None:
+    stored = StoredStudy.open(study)
+    task = Task.from_settings(stored.settings, with_test=True)
+    fitted = fit_baseline("ridge", task)
+    splits = ("calibrate", "test")
+    raw = {split: fitted.forecast(task, task.issues[split]) for split in splits}
+    expected = calibrate_test(task, raw, "pid", coverage=80.0).forecast.quantiles
+    first, last = task.issue_times("test")[[0, -1]]
+    forecasts = operations.forecast(deployed, frame, first=first, last=last)
+    issued = np.array([forecast.quantiles for forecast in forecasts])
+    np.testing.assert_allclose(issued, expected, rtol=1e-9)
+
+
+def test_a_deployed_network_forecasts_as_it_was_trained(
+    study: Path, network: Path, frame: pd.DataFrame
+) -> None:
+    stored = StoredStudy.open(study)
+    plan = plan_bundle(stored, method="trial 1")
+    trained, _ = plan.configs[0]
+    task = Task.from_settings(stored.settings, with_test=True)
+    setup = TrainingSetup.from_settings(stored.settings, task, device="cpu")
+    periods = plan_retraining(setup.task)
+    expected = train_and_forecast(setup, trained.config, seed=trained.seed(0), periods=periods)
+    bundle = load_bundle(network)
+    times = task.issue_times("test")[:5]
+    live = np.array([bundle.forecast(frame, at=time).raw for time in times])
+    np.testing.assert_allclose(live, np.sort(expected["test"][:5], axis=-1), rtol=1e-5)
+
+
+def test_many_days_at_once_are_what_single_days_would_have_been(
+    deployed: Path, tmp_path: Path, frame: pd.DataFrame
+) -> None:
+    other = Path(shutil.copytree(deployed, tmp_path / "other"))
+    operations.forecast(deployed, frame, first=AT, last=AT + 5 * DAY)
+    for day in range(6):
+        at = AT + day * DAY
+        operations.forecast(other, deployments.until(frame, at), at=at)
+    batch = issued_files(deployed)
+    assert len(batch) == 6
+    assert issued_files(other) == batch
+    observed = [(folder / "journal/observed.csv").read_bytes() for folder in (deployed, other)]
+    assert observed[0] == observed[1]
+
+
+def test_the_same_inputs_are_the_same_forecast_and_others_the_next_revision(
+    deployed: Path, frame: pd.DataFrame
+) -> None:
+    first = operations.forecast(deployed, frame, at=AT)[0]
+    again = operations.forecast(deployed, frame, at=AT)[0]
+    assert again.content() == first.content()
+    warmer = frame.assign(temperature=frame["temperature"] + 3.0)
+    second = operations.forecast(deployed, warmer, at=AT)[0]
+    assert (first.revision, second.revision) == (1, 2)
+    assert set(issued_files(deployed)) == {
+        f"{AT:%Y-%m-%dT%HZ}.r1.json",
+        f"{AT:%Y-%m-%dT%HZ}.r2.json",
+    }
+    assert audit(Deployment.open(deployed)).problems == ()
+
+
+@pytest.mark.parametrize("folder", ["ridge", "network"])
+def test_nothing_after_the_issue_changes_a_forecast(
+    folder: str, request: pytest.FixtureRequest, frame: pd.DataFrame
+) -> None:
+    bundle = load_bundle(request.getfixturevalue(folder))
+    later = frame["timestamp"] >= AT
+    beyond = frame["timestamp"] >= AT + DAY
+    changed = frame.copy()
+    changed.loc[later, "load"] = 1e6
+    changed.loc[beyond, "temperature"] = -1e6
+    forecast = bundle.forecast(frame, at=AT)
+    assert bundle.forecast(changed, at=AT).content() == forecast.content()
+    assert bundle.forecast(frame[~beyond], at=AT).content() == forecast.content()
+    changed.loc[later & ~beyond, "temperature"] += 5.0
+    assert bundle.forecast(changed, at=AT).content() != forecast.content()
+
+
+def test_a_row_that_was_not_there_yet_is_not_read(ridge: Path, frame: pd.DataFrame) -> None:
+    bundle = load_bundle(ridge)
+    late = frame["timestamp"].between(AT - pd.Timedelta(hours=3), AT - pd.Timedelta(hours=1))
+    arrival = frame["timestamp"] + pd.Timedelta(hours=1)
+    arrival[late] = AT + pd.Timedelta(hours=5)
+    stamped = frame.assign(available_at=arrival)
+    missing = frame.assign(load=frame["load"].mask(late))
+    forecast = bundle.forecast(stamped, at=AT)
+    assert "late_data" in forecast.flags
+    np.testing.assert_array_equal(forecast.raw, bundle.forecast(missing, at=AT).raw)
+
+
+def test_weather_comes_from_the_newest_run_of_the_time(ridge: Path, frame: pd.DataFrame) -> None:
+    bundle = load_bundle(ridge)
+    hours = frame[frame["timestamp"].between(AT, AT + DAY)][["timestamp", "temperature"]]
+    history = frame[frame["timestamp"] < AT]
+    runs = pd.concat(
+        [
+            hours.assign(issued_at=AT - pd.Timedelta(hours=14), temperature=1.0),
+            hours.assign(issued_at=AT - pd.Timedelta(hours=2)),
+            hours.assign(issued_at=AT + pd.Timedelta(hours=4), temperature=99.0),
+        ]
+    )
+    forecast = bundle.forecast(history, runs, at=AT)
+    expected = bundle.forecast(frame, at=AT)
+    np.testing.assert_allclose(forecast.raw, expected.raw)
+    assert forecast.weather_issue_time == (AT - pd.Timedelta(hours=2)).isoformat()
+    short = runs[(runs["issued_at"] < AT - DAY / 2) | (runs["timestamp"] < AT + DAY / 2)]
+    filled = bundle.forecast(history, short, at=AT)
+    assert filled.rung == "full"
+    assert "previous_weather_run" in filled.flags
+    old = runs.assign(issued_at=runs["issued_at"] - 3 * DAY)
+    assert bundle.forecast(history, old, at=AT).rung == "no_weather"
+
+
+def test_without_weather_a_ridge_without_it_forecasts(ridge: Path, frame: pd.DataFrame) -> None:
+    bundle = load_bundle(ridge)
+    blind = bundle.forecast(frame[frame["timestamp"] < AT], at=AT)
+    assert (blind.rung, blind.degraded) == ("no_weather", True)
+    assert "fallback:no_weather" in blind.flags
+    assert np.isfinite(blind.quantiles).all()
+
+
+def test_without_recent_data_the_hours_of_the_week_forecast(
+    ridge: Path, frame: pd.DataFrame
+) -> None:
+    bundle = load_bundle(ridge)
+    gone = frame.assign(load=frame["load"].mask(frame["timestamp"] >= AT - 3 * DAY))
+    forecast = bundle.forecast(gone, at=AT)
+    assert forecast.rung == "climatology"
+    assert np.isfinite(forecast.quantiles).all()
+    actual = frame[frame["timestamp"].between(AT, AT + pd.Timedelta(hours=23))]["load"].to_numpy()
+    assert np.abs(forecast.median - actual).mean() < 10.0
+    nothing = frame.assign(load=np.nan)
+    with pytest.raises(ForecastError, match="no forecast"):
+        bundle.forecast(nothing, at=AT)
+
+
+@pytest.mark.parametrize(
+    ("day", "n_local"), [("2023-03-26", 23), ("2023-10-29", 25)], ids=["spring", "autumn"]
+)
+def test_days_of_23_and_25_hours_have_their_hours(
+    ridge: Path, frame: pd.DataFrame, day: str, n_local: int
+) -> None:
+    shift = pd.Timestamp(day, tz="UTC") - pd.Timestamp("2023-06-11", tz="UTC")
+    moved = frame.assign(timestamp=frame["timestamp"] + shift)
+    midnight = pd.Timestamp(day, tz="Europe/Copenhagen").tz_convert("UTC")
+    forecasts = [
+        load_bundle(ridge).forecast(moved, at=midnight + i * pd.Timedelta(hours=24))
+        for i in range(2)
+    ]
+    local = pd.concat([f.frame["target_time_local"] for f in forecasts])
+    assert (local.str[:10] == day).sum() == n_local
+    assert local.is_unique
+
+
+def test_holes_flats_and_strange_values_are_flagged(ridge: Path, frame: pd.DataFrame) -> None:
+    bundle = load_bundle(ridge)
+    hours = AT - frame["timestamp"]
+    flat = frame.assign(load=frame["load"].mask(hours.between("1h", "20h"), 40.0))
+    assert "flatline" in bundle.forecast(flat, at=AT).flags
+    spike = frame.assign(load=frame["load"].mask(hours == pd.Timedelta("5h"), 4000.0))
+    assert "out_of_range" in bundle.forecast(spike, at=AT).flags
+    holes = frame.assign(load=frame["load"].mask(hours.between("30h", "60h")))
+    assert "incomplete_history" in bundle.forecast(holes, at=AT).flags
+    assert bundle.forecast(frame, at=AT).flags == ()
+
+
+def test_observing_twice_changes_nothing_and_a_correction_is_a_revision(
+    deployed: Path, frame: pd.DataFrame
+) -> None:
+    operations.forecast(deployed, deployments.until(frame, AT), at=AT)
+    for expected in ((24 * 30, 0), (0, 0)):
+        added = operations.observe(deployed, frame)
+        assert (added.n_new, added.n_corrected) == expected
+    corrected = frame.assign(load=frame["load"] + 0.5 * (frame["timestamp"] == AT))
+    added = operations.observe(deployed, corrected)
+    assert (added.n_new, added.n_corrected) == (0, 1)
+    rows = Deployment.open(deployed).observations()
+    assert [row.revision for row in rows if row.hour == rows[0].hour] == [1, 2]
+
+
+def test_the_state_of_calibration_is_a_replay_of_the_journal(
+    deployed: Path, frame: pd.DataFrame
+) -> None:
+    operations.forecast(deployed, frame, first=AT, last=AT + 9 * DAY)
+    opened = Deployment.open(deployed)
+    assert isinstance(opened.bundle.calibrators["full"], OnlineCalibrator)
+    states = [forecast.calibration for forecast in opened.issued()]
+    assert len(set(states)) == len(states)  # it has learned every day
+    (deployed / CACHE).unlink()
+    assert audit(Deployment.open(deployed)).problems == ()
+    kept = issued_files(deployed)
+    operations.forecast(deployed, frame, first=AT, last=AT + 9 * DAY)
+    assert issued_files(deployed) == kept
+
+
+def test_an_audit_finds_what_was_changed(deployed: Path, frame: pd.DataFrame) -> None:
+    operations.forecast(deployed, frame, first=AT, last=AT + 3 * DAY)
+    path = sorted((deployed / "journal/issued").glob("*/*"))[2]
+    content = json.loads(path.read_text())
+    content["quantiles"][0][0] -= 1.0
+    path.write_text(json.dumps(content))
+    problems = audit(Deployment.open(deployed)).problems
+    assert len(problems) >= 1
+    assert "the quantiles are not those of its calibration" in problems[0]
+
+
+def test_a_bundle_works_where_it_is_moved_to(network: Path, tmp_path: Path) -> None:
+    """Read-only, elsewhere, in another process with other threads."""
+    frame = deployments.make_frame()
+    expected = load_bundle(network).forecast(frame, at=AT).raw
+    moved = Path(shutil.copytree(network, tmp_path / "moved"))
+    data = tmp_path / "zone.csv"
+    frame.to_csv(data, index=False)
+    for path in moved.rglob("*"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    code = (
+        "import sys, pandas as pd, numpy as np, paretocast\n"
+        f"bundle = paretocast.load_bundle({str(moved)!r}); bundle.verify()\n"
+        f"frame = pd.read_csv({str(data)!r})\n"
+        f"np.save({str(tmp_path / 'raw.npy')!r}, bundle.forecast(frame, at={str(AT)!r}).raw)\n"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "2", "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=environment)
+    np.testing.assert_allclose(np.load(tmp_path / "raw.npy"), expected, rtol=1e-4)
+
+
+def test_a_ridge_needs_no_torch(ridge: Path, tmp_path: Path) -> None:
+    data = tmp_path / "zone.csv"
+    deployments.make_frame().to_csv(data, index=False)
+    code = (
+        "import sys, pandas as pd, paretocast\n"
+        f"bundle = paretocast.load_bundle({str(ridge)!r})\n"
+        f"bundle.forecast(pd.read_csv({str(data)!r}), at={str(AT)!r})\n"
+        "heavy = {'torch', 'optuna', 'lightgbm', 'plotly'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_changed_file_is_found(deployed: Path) -> None:
+    bundle = load_bundle(deployed)
+    path = bundle.folder / "calibrators.json"
+    path.write_text(path.read_text().replace("0.8", "0.7", 1))
+    with pytest.raises(StoreError, match="was changed after the bundle was made"):
+        bundle.verify()
+
+
+def test_bad_inputs_are_told(ridge: Path, frame: pd.DataFrame) -> None:
+    bundle = load_bundle(ridge)
+    with pytest.raises(DataError, match="no column temperature"):
+        bundle.forecast(frame.drop(columns="temperature"), at=AT)
+    with pytest.raises(DataError, match="names no zone"):
+        bundle.forecast(frame, at="2023-06-10T00:00")
+    with pytest.raises(SettingsError, match="expected a full hour"):
+        bundle.forecast(frame, at=AT + pd.Timedelta(minutes=5))
+    with pytest.raises(DataError, match="cannot be used"):
+        bundle.forecast(pd.concat([frame, frame.tail(3)]), at=AT)
+    with pytest.raises(StoreError, match="nothing is deployed"):
+        Deployment.open(ridge / "bundles")
+
+
+def test_a_method_without_weights_is_refused(study: Path) -> None:
+    with pytest.raises(SettingsError, match="has no weights"):
+        plan_bundle(StoredStudy.open(study), method="seasonal_naive_24")
+
+
+def test_a_refit_learns_from_all_hours(study: Path, tmp_path: Path, frame: pd.DataFrame) -> None:
+    deployment = operations.deploy(study, tmp_path / "late", method="ridge", refit=True)
+    early = operations.deploy(study, tmp_path / "early", method="ridge")
+    assert deployment.bundle.manifest["learned_until"].startswith("2023-07-09")
+    at = AT + 25 * DAY
+    raws = [d.bundle.forecast(frame, at=at).raw for d in (deployment, early)]
+    assert not np.allclose(*raws)
+
+
+def test_a_monitor_is_calm_where_intervals_hold_and_alarmed_where_they_do_not(
+    deployed: Path, tmp_path: Path, frame: pd.DataFrame
+) -> None:
+    broken = Path(shutil.copytree(deployed, tmp_path / "broken"))
+    last = AT + 28 * DAY
+    operations.forecast(deployed, frame, first=AT, last=last)
+    report, page = operations.monitor(deployed, now=last)
+    states = {check.name: check.level.name for check in report.checks}
+    assert states["coverage"] == states["inputs"] == states["age of load"] == "FINE"
+    assert "Coverage by step ahead" in page.read_text(encoding="utf-8")
+    rng = np.random.default_rng(3)
+    noise = 15.0 * rng.normal(size=len(frame)) * (frame["timestamp"] >= AT)
+    operations.forecast(broken, frame.assign(load=frame["load"] + noise), first=AT, last=last)
+    report, _ = operations.monitor(broken, now=last)
+    assert report.level == 4
+    assert Deployment.open(broken).events("monitor")[-1]["state"] == "alarm"
+
+
+def test_the_commands_say_how_it_went(deployed: Path, tmp_path: Path, frame: pd.DataFrame) -> None:
+    data, out = tmp_path / "zone.csv", tmp_path / "tomorrow.csv"
+    frame.to_csv(data, index=False)
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "paretocast", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    at = ["--at", AT.isoformat()]
+    page = tmp_path / "fan.html"
+    done = run(
+        "forecast", str(deployed), "--data", str(data), *at, "--out", str(out), "--page", str(page)
+    )
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(out)
+    assert len(table) == 24
+    assert (table["lower"] <= table["median"]).all()
+    assert "The next hours" in page.read_text(encoding="utf-8")
+    blind = tmp_path / "blind.csv"
+    frame[frame["timestamp"] < AT + DAY].to_csv(blind, index=False)
+    done = run("forecast", str(deployed), "--data", str(blind), "--at", (AT + DAY).isoformat())
+    assert done.returncode == 3
+    assert "no_weather" in done.stderr
+    assert run("audit", str(deployed)).returncode == 0
+    assert "day-ahead forecast" in run("card", str(deployed)).stdout
+    missing = run("forecast", str(tmp_path / "nowhere"), "--data", str(data))
+    assert missing.returncode == 1
+    assert "Traceback" not in missing.stderr
