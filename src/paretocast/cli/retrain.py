@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paretocast.cli.console import significant, stderr_console, stdout_console
+from paretocast.cli.deploy import DeploymentArgument
 from paretocast.cli.display import print_note
 from paretocast.cli.submit import ProfileFileOption, load_profile, program_words
 from paretocast.errors import SettingsError
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 KEPT = 5  # exit code: the bundle in use stays
 JOB_FOLDER = "jobs"
-DeploymentArgument = Annotated[
-    Path, typer.Argument(metavar="DEPLOYMENT", help="Folder that deploy has written to.")
-]
 
 
 def retrain(
