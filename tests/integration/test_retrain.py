@@ -256,6 +256,24 @@ def test_forecasts_in_memory_are_those_that_the_journal_would_have_got(
     assert {p: p.read_bytes() for p in deployment.folder.rglob("*") if p.is_file()} == before
 
 
+def test_a_challenger_forecasts_by_its_own_contract(
+    changed: tuple[Path, Retraining], series: Series
+) -> None:
+    folder, done = changed
+    deployment = Deployment.open(folder)
+    champion, challenger = (
+        load_bundle(folder / "bundles" / name) for name in (done.champion, done.challenger)
+    )
+    assert champion.contract.standards != challenger.contract.standards
+    table = make_table(with_other_days(series))
+    issue = series.index[24 * HELD_DAY]
+    inputs = champion.contract.read(table)
+    (made,) = issue_in_memory(deployment, challenger, inputs, [issue])
+    expected = challenger.forecast_from(challenger.contract.read(table), issue)
+    np.testing.assert_array_equal(made.raw, expected.raw)
+    np.testing.assert_array_equal(made.reference, expected.reference)
+
+
 def test_only_hours_that_the_champion_has_not_seen_are_compared(
     deployment: Deployment, series: Series
 ) -> None:

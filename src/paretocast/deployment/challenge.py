@@ -7,7 +7,7 @@ would have day by day.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -284,15 +284,14 @@ def issue_in_memory(
     Online calibrators begin as the forecasts in the journal have left them, and learn on from the
     new ones.
     """
-    hours = np.array([hour_of(time) for time in inputs.values.index[[0, -1]]])
-    numbers = np.arange(hours[0], hours[1] + 1)
+    # A contract holds what features are standardised with, which differs from bundle to bundle.
+    inputs = replace(inputs, contract=bundle.contract)
+    first = hour_of(inputs.values.index[0])
 
     def known(at: pd.Timestamp) -> dict[int, float]:
         values = inputs.target_known_at(at).to_numpy(np.float64)
-        there = ~np.isnan(values)
-        return dict(
-            zip(numbers[: len(values)][there].tolist(), values[there].tolist(), strict=True)
-        )
+        there = np.flatnonzero(~np.isnan(values))
+        return dict(zip((first + there).tolist(), values[there].tolist(), strict=True))
 
     before = [f for f in deployment.counted() if f.issue_time < issues[0]]
     start = replay(bundle, past_windows(before, known(issues[0]), issues[0], bundle.name))
