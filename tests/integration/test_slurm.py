@@ -114,7 +114,7 @@ def test_without_a_gpu_the_job_says_so_and_goes_on_when_allowed(
     place, good, _ = plain_place
     assert place.wait_for(f"NHITS_Q_demo_{good}", "finished", "failed")["state"] == "finished"
     assert re.search(r"CUDA_VISIBLE_DEVICES=\d", place.logs())
-    assert "no NVIDIA GPU answers: the search goes on without" in place.logs()
+    assert "no NVIDIA GPU answers: the job goes on without" in place.logs()
 
 
 def test_a_failing_stage_1_leaves_stage_2_unrun_and_explained(place: Place) -> None:

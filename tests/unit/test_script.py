@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from paretocast.cluster.profiles import Profile
-from paretocast.cluster.script import SearchRequest, directive, job_script
+from paretocast.cluster.script import SearchRequest, command_script, directive, job_script
 from paretocast.errors import SettingsError
 
 ODD_NAMES = [
@@ -193,6 +193,22 @@ def test_a_percent_sign_in_a_path_is_no_placeholder() -> None:
 def test_a_backslash_in_the_log_path_is_refused() -> None:
     with pytest.raises(SettingsError, match="holds a backslash"):
         script(make_request(Path("/a\\b")))
+
+
+@pytest.mark.parametrize("odd", ODD_NAMES)
+def test_a_command_reaches_its_program_word_by_word(tmp_path: Path, odd: str) -> None:
+    folder = tmp_path / odd
+    (folder / "bin").mkdir(parents=True)
+    put(folder, "paretocast", "printf '%s\\n' \"$@\"; pwd; exit 5")
+    job = command_script(
+        ("paretocast", "retrain", odd), Profile(), name=odd, folder=folder, logs=folder / "jobs"
+    )
+    done = run_script(job.script, folder)
+    assert done.returncode == 5, done.stderr
+    assert done.stdout.splitlines()[-3:] == ["retrain", odd, str(folder)]
+    assert "signal" not in directives(job.script)
+    expected = str(folder / "jobs" / odd) + "_7.log"
+    assert job.log_paths("7")[0][0] == expected
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 137])

@@ -131,6 +131,15 @@ def test_the_weights_kept_are_those_that_were_best_on_the_stop_split() -> None:
     assert (training.best_step, training.best_stop_loss) in training.stop_losses
 
 
+def test_the_best_weights_fit_the_model_when_only_a_share_of_its_correction_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Training, "correction_share", 0.5)
+    training = make_training()
+    training.advance(6)
+    training.model.load_state_dict(training.best_weights())
+
+
 def test_a_training_that_diverges_says_at_which_learning_rate() -> None:
     training = make_training(replace(RECIPE, lr=1e30))
     with pytest.raises(TrainingDivergedError, match=r"learning rate of 1e\+30"):

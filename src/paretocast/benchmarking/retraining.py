@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from paretocast.models.baselines.base import Baseline
     from paretocast.search.space import Config
     from paretocast.training import Training
+    from paretocast.training.setup import Weights
 
     Floats = NDArray[np.float64]
     Positions = NDArray[np.intp]
@@ -161,11 +162,16 @@ def train_schedules(
         )
 
     def learned_on(model: TrainedModel, until: int | None) -> TrainedModel:
-        later = setup if until is None else _later_setup(setup, until)
-        weights = model.training.best_weights()
-        training = continue_training(later, config, weights=weights, seed=seed)
-        training.advance(training.recipe.steps, on_progress=on_progress, should_stop=should_stop)
-        return TrainedModel(later, training, first.share)
+        return train_from(
+            setup,
+            config,
+            weights=model.training.best_weights(),
+            until=until,
+            share=first.share,
+            seed=seed,
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )
 
     out_of_sample = {split: first.forecast(setup.task.issues[split]) for split in OUT_OF_SAMPLE}
     for periods in schedules:
@@ -306,6 +312,32 @@ def train_until(
     last_step = first.training.best_step
     training.advance(last_step, on_progress=on_progress, should_stop=should_stop)
     return TrainedModel(setup, training, first.share)
+
+
+def train_from(
+    setup: TrainingSetup,
+    config: Config,
+    *,
+    weights: Weights,
+    until: int | None,
+    seed: int,
+    share: float | None = None,
+    on_progress: Callable[[int, float], None] = lambda _step, _loss: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> TrainedModel:
+    """A network that has learned a few steps more from given weights, see `continue_training`.
+
+    Parameters
+    ----------
+    until : int or None
+        It learns from every window that ends before this position; None for the train split.
+    share : float, optional
+        Of its correction of the anchor; what the stop split says without it.
+    """
+    later = setup if until is None else _later_setup(setup, until)
+    training = continue_training(later, config, weights=weights, seed=seed)
+    training.advance(training.recipe.steps, on_progress=on_progress, should_stop=should_stop)
+    return TrainedModel(later, training, training.correction_share if share is None else share)
 
 
 def _later_setup(setup: TrainingSetup, until: int) -> TrainingSetup:

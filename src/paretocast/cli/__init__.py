@@ -23,6 +23,7 @@ from paretocast.cli.diagnose import diagnose
 from paretocast.cli.export import export
 from paretocast.cli.forecast import forecast, observe
 from paretocast.cli.monitor import monitor
+from paretocast.cli.retrain import retrain, rollback
 from paretocast.cli.serve import serve
 from paretocast.cli.status import status
 from paretocast.cli.submit import cancel, resubmit, submit
@@ -62,6 +63,8 @@ app.command()(monitor)
 app.command()(card)
 app.command()(audit)
 app.command()(export)
+app.command()(retrain)
+app.command()(rollback)
 app.add_typer(data_app, name="data")
 
 

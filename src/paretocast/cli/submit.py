@@ -155,7 +155,7 @@ def submit(
 
     positional, options = _split_words(words or [])
     _check_tune_options(context, options)
-    cluster = _load_profile(workspace, profile_file, profile)
+    cluster = load_profile(workspace, profile_file, profile)
     requests = _requests(
         _named(positional, model=model, dataset=dataset, trials=trials, everything=everything),
         stage=stage,
@@ -225,7 +225,7 @@ def resubmit(
     if profile is None and profile_file is None:
         cluster = Profile.model_validate(submission.profile)
     else:
-        cluster = _load_profile(workspace, profile_file, profile)
+        cluster = load_profile(workspace, profile_file, profile)
     request = request_of(submission, workspace.absolute())
     request = replace(
         request, trials=trials or request.trials, n_workers=workers or request.n_workers
@@ -239,20 +239,21 @@ def resubmit(
         request,
         cluster,
         executor,
-        program=_program_words(cluster),
+        program=program_words(cluster),
         now=datetime.now(UTC),
         study_id=submission.study_id,
     )
     _print_submission(again, workspace)
 
 
-def _load_profile(workspace: Path, file: Path | None, name: str | None) -> Profile:
+def load_profile(workspace: Path, file: Path | None, name: str | None) -> Profile:
+    """The profile of a name from the usual files and a named one; the default one for None."""
     from paretocast.cluster.profiles import load_profiles, profile_files
 
     return load_profiles(profile_files(workspace, file, os.environ)).choose(name)
 
 
-def _program_words(profile: Profile) -> tuple[str, ...]:
+def program_words(profile: Profile) -> tuple[str, ...]:
     """Words that start this program on the node: the profile's, else this interpreter."""
     return profile.program or (sys.executable, "-m", "paretocast")
 
@@ -433,7 +434,7 @@ def _print_script(
 ) -> None:
     from paretocast.cluster.script import job_script
 
-    program = _program_words(profile)
+    program = program_words(profile)
     job = job_script(request, profile, program=program, study_id=study_id, after=after)
     print(job.script)  # noqa: T201
 
@@ -457,7 +458,7 @@ def _submit_all(
                 step.request,
                 profile,
                 executor,
-                program=_program_words(profile),
+                program=program_words(profile),
                 now=datetime.now(UTC),
                 study_id=step.study_id,
                 after=after,

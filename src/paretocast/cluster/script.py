@@ -95,12 +95,19 @@ def job_script(
     name = f"hpo_{request.model}_{request.dataset}"
     lines = [
         "#!/bin/bash -l" if profile.modules else "#!/bin/bash",
-        *_directives(request, profile, name=name, log=log, after=after),
+        *_directives(
+            profile,
+            name=name,
+            log=log,
+            array=f"0-{request.n_workers - 1}" if request.n_workers > 1 else None,
+            signal=f"B:USR1@{profile.lead_seconds}",
+            after=after,
+        ),
         "",
         f"# {request.title}, {request.trials} trials. Written by paretocast submit; edit it and",
         "# give it to sbatch as you like. The folder of the logs has to exist beforehand.",
         "",
-        *_environment(request, profile),
+        *_environment(request.folder, profile),
         "program=(",
         *(f"  {line}" for line in _command(request, profile, program=program, study_id=study_id)),
         ")",
@@ -117,6 +124,37 @@ def job_script(
         n_elements=request.n_workers,
         after=after,
     )
+
+
+def command_script(
+    words: tuple[str, ...], profile: Profile, *, name: str, folder: Path, logs: Path
+) -> Job:
+    """Return the job that runs one command; taken off its node, it runs it anew.
+
+    Parameters
+    ----------
+    words : tuple of str
+        The command.
+    folder : Path
+        The folder in which it runs, absolute.
+    logs : Path
+        Folder of its output, absolute.
+
+    Raises
+    ------
+    SettingsError
+        If a name or path cannot stand in a job script.
+    """
+    log = f"{_without_backslash(str(logs / name)).replace('%', '%%')}_%j"
+    lines = [
+        "#!/bin/bash -l" if profile.modules else "#!/bin/bash",
+        *_directives(profile, name=name, log=log),
+        "",
+        *_environment(folder, profile),
+        " ".join(("exec", *(_quoted(word) for word in words))),
+    ]
+    script = "\n".join(lines) + "\n"
+    return Job(name=name, script=script, folder=folder, log=f"{log}.log", error_log=f"{log}.err")
 
 
 def directive(option: str, value: str) -> str:
@@ -142,7 +180,13 @@ def directive(option: str, value: str) -> str:
 
 
 def _directives(
-    request: SearchRequest, profile: Profile, *, name: str, log: str, after: tuple[str, ...]
+    profile: Profile,
+    *,
+    name: str,
+    log: str,
+    array: str | None = None,
+    signal: str | None = None,
+    after: tuple[str, ...] = (),
 ) -> list[str]:
     options = {
         "job-name": name,
@@ -154,8 +198,8 @@ def _directives(
         "partition": profile.partition,
         "gres": profile.gres,
         "account": profile.account,
-        "array": f"0-{request.n_workers - 1}" if request.n_workers > 1 else None,
-        "signal": f"B:USR1@{profile.lead_seconds}",
+        "array": array,
+        "signal": signal,
         "open-mode": "append",
     }
     lines = [directive(option, value) for option, value in options.items() if value is not None]
@@ -169,14 +213,14 @@ def _directives(
     return lines
 
 
-def _environment(request: SearchRequest, profile: Profile) -> list[str]:
-    lines = [f"cd -- {_quoted(str(request.folder))} || exit 1"]
+def _environment(folder: Path, profile: Profile) -> list[str]:
+    lines = [f"cd -- {_quoted(str(folder))} || exit 1"]
     lines += [f"module load {_quoted(module)} || exit 1" for module in profile.modules]
     if profile.setup:
         lines += ["set -e", *profile.setup, "set +e"]
     lines.append(_GREETING)
     if profile.wants_gpu:
-        otherwise = "the search goes on without" if profile.allow_cpu else "the search needs one"
+        otherwise = "the job goes on without" if profile.allow_cpu else "the job needs one"
         lines.append(_GPU.replace("OTHERWISE", otherwise))
     return lines
 
@@ -208,14 +252,18 @@ def _command(
 
 def _log_pattern(request: SearchRequest) -> str:
     """Path of the logs without its ending, with the scheduler's placeholders."""
-    folder = str(request.logs)
-    if "\\" in folder:
-        raise SettingsError(
-            f"the workspace {folder!r} holds a backslash, which Slurm does not take in the path of "
-            "a log; choose another --workspace"
-        )
+    folder = _without_backslash(str(request.logs))
     job = "%A_%a" if request.n_workers > 1 else "%j"
     return f"{folder.replace('%', '%%')}/hpo_{request.model}_{request.dataset}_{job}"
+
+
+def _without_backslash(folder: str) -> str:
+    if "\\" in folder:
+        raise SettingsError(
+            f"the folder {folder!r} holds a backslash, which Slurm does not take in the path of a "
+            "log; choose another one"
+        )
+    return folder
 
 
 def _quoted(word: str) -> str:

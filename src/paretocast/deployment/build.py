@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 import uuid
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -19,7 +18,7 @@ import tomli_w
 from safetensors.numpy import save as save_tensors
 
 from paretocast.benchmarking.configs import TrainedConfig
-from paretocast.benchmarking.retraining import train_first, train_until
+from paretocast.benchmarking.retraining import train_first, train_from, train_until
 from paretocast.calibration import choose_by_name
 from paretocast.calibration.ensemble import ENSEMBLE, average_levels
 from paretocast.data import load_dataset
@@ -58,6 +57,7 @@ from paretocast.deployment.members import (
     RidgeMember,
 )
 from paretocast.errors import SettingsError, StoreError
+from paretocast.metrics.scores import pinball
 from paretocast.models.base import imported
 from paretocast.models.baselines.catalogue import fit_baseline
 from paretocast.models.baselines.ridge import Ridge
@@ -71,15 +71,20 @@ from paretocast.training.setup import TrainingSetup
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from paretocast.benchmarking.retraining import TrainedModel
     from paretocast.calibration import CalibratorSelection
+    from paretocast.data.spec import DatasetSpec
+    from paretocast.models.baselines.base import Baseline
     from paretocast.results.stored_study import StoredStudy
+    from paretocast.settings import TuneSettings
 
     Floats = NDArray[np.float64]
+    Fit = Callable[[Task, int | None], Baseline]
 
 RIDGE = "ridge"
 N_GOLDEN = 3
@@ -87,10 +92,20 @@ GOLDEN_LIKE_TRAINED = 1e-3  # of the width, between a forecast in a batch and a 
 # A hole at the start of the window is filled from what lies before it.
 MARGIN_STEPS = 336 + 72
 CLIMATOLOGY_STEPS = 8 * 168
+UNFINISHED = ".new-"  # a folder that is not yet a bundle, or never will be
+# Of a study's settings, those that a training depends on; none holds a path or a secret.
+RECIPE_SETTINGS = ("covariates", "seed", "target_coverage", "task", "training")
 
 
 class Observer(Protocol):
     """Receiver of the progress of a deployment."""
+
+    def began(self, what: str) -> None:
+        """A step begins."""
+
+
+class Silent:
+    """An observer that says nothing."""
 
     def began(self, what: str) -> None:
         """A step begins."""
@@ -108,12 +123,89 @@ class Deployed:
         Its forecasts of the calibrate split by the model of the train split.
     trained : str
         What it is, for people.
+    learn_until : callable
+        From a task and a position, the same model once it has learned from every hour before.
     """
 
     member: Member
     weight: float
     calibrate: Floats
     trained: str
+    learn_until: Callable[[Task, int], Member]
+
+
+@dataclass(frozen=True)
+class FittedModels:
+    """The models of a bundle.
+
+    Attributes
+    ----------
+    deployed : tuple of Deployed
+        Their quantiles are averaged.
+    fallback, reference : Deployed
+        The ridge without covariates, and the one that skill is measured against.
+    """
+
+    deployed: tuple[Deployed, ...]
+    fallback: Deployed
+    reference: Deployed
+
+    def learned_until(self, until: pd.Timestamp, task: Task, *, observer: Observer) -> FittedModels:
+        """The same once they have learned from every hour up to one, that included.
+
+        Parameters
+        ----------
+        task : Task
+            With the same splits, and a series that reaches as far.
+        """
+        position = position_after(task.series.index, until)
+
+        def later(model: Deployed) -> Deployed:
+            observer.began(f"{model.trained}, on every hour up to {until:%Y-%m-%d %H:%M}")
+            return replace(model, member=model.learn_until(task, position))
+
+        return FittedModels(
+            tuple(map(later, self.deployed)), later(self.fallback), later(self.reference)
+        )
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a bundle says of the study that its configs come from, and what trains them again.
+
+    Attributes
+    ----------
+    settings : TuneSettings
+        Shape of the task, covariates, training and seed; where the data lie does not matter.
+    study : str
+        Name of the study.
+    task : mapping
+        See `Task.manifest`.
+    scores : mapping
+        For the card.
+    """
+
+    settings: TuneSettings
+    spec: DatasetSpec
+    study: str
+    task: Mapping[str, Any]
+    scores: Mapping[str, Any]
+
+    @classmethod
+    def of_study(cls, study: StoredStudy, data_dir: Path | None) -> Origin:
+        """The origin of a study's models."""
+        result = study.result
+        return cls(
+            settings=study.settings,
+            spec=find_spec(study.dataset_path(data_dir)),
+            study=study.run.study_name,
+            task=study.task_manifest,
+            scores={
+                "validation": result["validation_metrics"],
+                "references": result["references"],
+                "calibrate_pinball": (result.get("choice") or {}).get("pinball_on_calibrate"),
+            },
+        )
 
 
 @dataclass(frozen=True)
@@ -130,7 +222,7 @@ class BundlePlan:
         Last hour that the models learn from; None for the train split alone.
     """
 
-    study: StoredStudy
+    origin: Origin
     method: str
     configs: tuple[tuple[TrainedConfig, float], ...]
     calibrator: str
@@ -171,7 +263,8 @@ def plan_bundle(
     if refit or refit_until is not None:
         task = _whole_task(study, data_dir)
         until = refit_until or pd.Timestamp(task.series.index[-1])
-    return BundlePlan(study, method, configs, calibrator, until, task, device)
+    origin = Origin.of_study(study, data_dir)
+    return BundlePlan(origin, method, configs, calibrator, until, task, device)
 
 
 def _configs(
@@ -219,26 +312,31 @@ def _whole_task(study: StoredStudy, data_dir: Path | None) -> Task:
     )
 
 
-def build_bundle(plan: BundlePlan, bundles: Path, *, observer: Observer) -> Bundle:
+def build_bundle(
+    plan: BundlePlan, bundles: Path, *, observer: Observer, models: FittedModels | None = None
+) -> Bundle:
     """Fit, calibrate and write a bundle; the folder gets the hash of its content as its name.
 
     Parameters
     ----------
     bundles : Path
         Folder of the bundles.
+    models : FittedModels, optional
+        Those of the plan, where they have been fitted already.
 
     Raises
     ------
     StoreError
         If a live forecast differs from that of the trained model, which would be a defect.
     """
-    models = _Models(plan, observer)
-    deployed = models.deployed()
-    fallback, reference = models.fallback(), models.reference()
-    folder = bundles / f".new-{uuid.uuid4().hex}"
+    if models is None:
+        models = fit_models(plan, observer=observer)
+        if plan.until is not None:
+            models = models.learned_until(plan.until, plan.task, observer=observer)
+    folder = bundles / f"{UNFINISHED}{uuid.uuid4().hex}"
     files.create_folder(folder)
     try:
-        _write(plan, deployed, (fallback, reference), folder, observer)
+        _write(plan, models, folder, observer)
         digest = write_sums(folder)
         final = bundles / digest[:NAME_LENGTH]
         if final.exists():
@@ -251,93 +349,145 @@ def build_bundle(plan: BundlePlan, bundles: Path, *, observer: Observer) -> Bund
     return load_bundle(final)
 
 
+def fit_models(
+    plan: BundlePlan, *, observer: Observer, before: Sequence[Member] = ()
+) -> FittedModels:
+    """The models of a plan, fitted on the train split.
+
+    Parameters
+    ----------
+    before : sequence of Member
+        Those of an earlier bundle with the same configs: a network is trained from their weights
+        and from scratch, and what forecasts the stop split better is taken.
+    """
+    fitting = _Fitting(plan, observer)
+    reference = fitting.reference()
+    if not plan.configs:
+        deployed: tuple[Deployed, ...] = (reference,)
+    else:
+        earlier = [*before, *[None] * (len(plan.configs) - len(before))]
+        deployed = tuple(
+            fitting.config(config, weight, member)
+            for (config, weight), member in zip(plan.configs, earlier, strict=True)
+        )
+    return FittedModels(deployed, fitting.fallback(), reference)
+
+
 @dataclass(frozen=True)
-class _Models:
-    """The models of a plan, fitted."""
+class _Fitting:
+    """The fits of a plan."""
 
     plan: BundlePlan
     observer: Observer
 
-    @cached_property
-    def until(self) -> int | None:
-        """Position after the last hour that the models learn from."""
-        if self.plan.until is None:
-            return None
-        return position_after(self.plan.task.series.index, self.plan.until)
-
-    def deployed(self) -> list[Deployed]:
-        """The models whose quantiles are averaged."""
-        if not self.plan.configs:
-            return [self.reference()]
-        return [self._fit(config, weight) for config, weight in self.plan.configs]
+    def config(self, trained: TrainedConfig, weight: float, before: Member | None) -> Deployed:
+        """The model of a config."""
+        what = f"trial {trained.number} {trained.model}"
+        self.observer.began(what)
+        if MODELS[trained.model].is_network:
+            return self._network(trained, weight, before, what)
+        return self._at_once(_fit_of(trained.model, trained.config), weight, what)
 
     def fallback(self) -> Deployed:
         """The ridge that sees no covariate."""
         self.observer.began("ridge without weather")
         config = {**MODELS["RIDGE"].default, "weather": OFF}
-        return self._fitted("RIDGE", config, 1.0, "RIDGE without weather")
+        return self._at_once(_fit_of("RIDGE", config), 1.0, "RIDGE without weather")
 
     def reference(self) -> Deployed:
         """The reference ridge."""
         self.observer.began(RIDGE)
+        return self._at_once(lambda task, until: fit_baseline(RIDGE, task, until=until), 1.0, RIDGE)
+
+    def _at_once(self, fit: Fit, weight: float, what: str) -> Deployed:
+        """A model that is fitted and not trained."""
         task = self.plan.task
-        fitted = fit_baseline(RIDGE, task)
-        later = fitted if self.until is None else fit_baseline(RIDGE, task, until=self.until)
-        if not isinstance(later, Ridge):
-            raise StoreError(f"the baseline {RIDGE} is a {type(later).__name__}, expected Ridge")
-        calibrate = fitted.forecast(task, task.issues["calibrate"])
-        return Deployed(RidgeMember(later), 1.0, calibrate, RIDGE)
-
-    def _fit(self, trained: TrainedConfig, weight: float) -> Deployed:
-        what = f"trial {trained.number} {trained.model}"
-        self.observer.began(what)
-        if not MODELS[trained.model].is_network:
-            return self._fitted(trained.model, trained.config, weight, what)
-        settings = self.plan.study.settings.model_copy(update={"model": trained.model})
-        setup = TrainingSetup.from_settings(settings, self.plan.task, device=self.plan.device)
-        setup = setup.prepared(trained.config)
-        first = train_first(setup, trained.config, seed=trained.seed(0))
-        final = train_until(first, trained.config, self.until, seed=trained.seed(0))
-        calibrate = first.forecast(setup.task.issues["calibrate"])
-        return Deployed(NetworkMember.of(final, trained.config), weight, calibrate, what)
-
-    def _fitted(self, model: str, config: dict[str, Any], weight: float, what: str) -> Deployed:
-        task, fit = self.plan.task, imported(MODELS[model].fit)
-        first = fit(task, config, None)
-        final = first if self.until is None else fit(task, config, self.until)
-        calibrate = first.forecast(task, task.issues["calibrate"])
-        if isinstance(final, LinearForecaster):
-            return Deployed(LinearMember(final), weight, calibrate, what)
-        if isinstance(final, BoostedForecaster):
-            return Deployed(BoostedMember(final), weight, calibrate, what)
-        raise SettingsError(
-            f"{model} is fitted as a {type(final).__name__}, which a bundle cannot hold; deploy "
-            "another trial with --trial N"
+        first = fit(task, None)
+        return Deployed(
+            member=_member_of(first),
+            weight=weight,
+            calibrate=first.forecast(task, task.issues["calibrate"]),
+            trained=what,
+            learn_until=lambda task, until: _member_of(fit(task, until)),
         )
 
+    def _network(
+        self, trained: TrainedConfig, weight: float, before: Member | None, what: str
+    ) -> Deployed:
+        config, seed = trained.config, trained.seed(0)
+        setup = self._setup(self.plan.task, trained)
+        scratch = train_first(setup, config, seed=seed)
+        first = scratch
+        if isinstance(before, NetworkMember):
+            weights = {name: np.array(values) for name, values in before.weights.items()}
+            warm = train_from(setup, config, weights=weights, until=None, seed=seed)
+            first = min((scratch, warm), key=_stop_loss)
 
-def _write(
-    plan: BundlePlan,
-    deployed: Sequence[Deployed],
-    ridges: tuple[Deployed, Deployed],
-    folder: Path,
-    observer: Observer,
-) -> None:
-    """Write all files of a bundle but its checksums.
+        def learn_until(task: Task, until: int) -> Member:
+            wide = first
+            if task is not self.plan.task:
+                wide = replace(first, setup=self._setup(task, trained))
+            if first is scratch:
+                return NetworkMember.of(train_until(wide, config, until, seed=seed), config)
+            later = train_from(
+                wide.setup,
+                config,
+                weights=first.training.best_weights(),
+                until=until,
+                share=first.share,
+                seed=seed,
+            )
+            return NetworkMember.of(later, config)
 
-    Parameters
-    ----------
-    ridges : tuple of Deployed
-        The fallback without covariates, and the reference.
-    """
-    task, study = plan.task, plan.study
-    fallback, reference = ridges
+        return Deployed(
+            member=NetworkMember.of(first, config),
+            weight=weight,
+            calibrate=first.forecast(setup.task.issues["calibrate"]),
+            trained=what if first is scratch else f"{what}, from the weights before",
+            learn_until=learn_until,
+        )
+
+    def _setup(self, task: Task, trained: TrainedConfig) -> TrainingSetup:
+        settings = self.plan.origin.settings.model_copy(update={"model": trained.model})
+        setup = TrainingSetup.from_settings(settings, task, device=self.plan.device)
+        return setup.prepared(trained.config)
+
+
+def _fit_of(model: str, config: dict[str, Any]) -> Fit:
+    fit = imported(MODELS[model].fit)
+    return lambda task, until: fit(task, config, until)
+
+
+def _member_of(fitted: Baseline) -> Member:
+    if isinstance(fitted, Ridge):
+        return RidgeMember(fitted)
+    if isinstance(fitted, LinearForecaster):
+        return LinearMember(fitted)
+    if isinstance(fitted, BoostedForecaster):
+        return BoostedMember(fitted)
+    raise SettingsError(
+        f"the model is fitted as a {type(fitted).__name__}, which a bundle cannot hold; deploy "
+        "another trial with --trial N"
+    )
+
+
+def _stop_loss(trained: TrainedModel) -> float:
+    """Mean pinball loss on the stop split, target units."""
+    task = trained.setup.task
+    forecast = np.sort(trained.forecast(task.issues["stop"]), axis=-1)
+    return float(pinball(task.observed("stop"), forecast, levels=task.shape.levels).mean())
+
+
+def _write(plan: BundlePlan, models: FittedModels, folder: Path, observer: Observer) -> None:
+    """Write all files of a bundle but its checksums."""
+    task, origin = plan.task, plan.origin
+    deployed, fallback, reference = models.deployed, models.fallback, models.reference
     observer.began("calibrators")
     members = [
         _write_member(folder, f"member_{i}", d) | {"weight": d.weight, "trained": d.trained}
         for i, d in enumerate(deployed)
     ]
-    _write_dataset(study, folder)
+    _write_dataset(origin.spec, folder)
     raw = average_levels([d.calibrate for d in deployed], [d.weight for d in deployed])
     choices = {
         FULL: _choose(plan, raw),
@@ -354,8 +504,8 @@ def _write(
         "series": task.series.name,
         "unit": task.series.unit,
         "method": plan.method,
-        "study": study.run.study_name,
-        "target_coverage": study.settings.target_coverage,
+        "study": origin.study,
+        "target_coverage": origin.settings.target_coverage,
         "lower_bound": task.lower_bound,
         "members": members,
         FALLBACK: _write_member(folder, FALLBACK, fallback),
@@ -366,11 +516,12 @@ def _write(
         },
         "learned_until": (plan.until or task.dates.train_to).isoformat(),
         "refit": plan.until is not None,
-        "task": study.task_manifest,
-        "scores": _scores(study),
+        "task": origin.task,
+        "scores": origin.scores,
+        "recipe": _recipe_json(plan),
         "assumptions": list(task.assumptions),
         "versions": installed_versions(),
-        "input": _contract_json(plan, [*deployed, *ridges]),
+        "input": _contract_json(plan, [*deployed, fallback, reference]),
     }
     files.save_json(folder / MANIFEST, manifest)
     constraints = [f"{name}=={version}" for name, version in installed_versions().items()]
@@ -382,7 +533,7 @@ def _write(
 
 def _choose(plan: BundlePlan, raw: Floats) -> CalibratorSelection:
     forecast = forecast_of(plan.task, "calibrate", raw)
-    coverage = plan.study.settings.target_coverage
+    coverage = plan.origin.settings.target_coverage
     return choose_by_name(forecast, plan.calibrator, coverage=coverage)
 
 
@@ -395,9 +546,8 @@ def _write_member(folder: Path, name: str, deployed: Deployed) -> dict[str, Any]
     return {"kind": member.kind, "file": file, **member.as_json()}
 
 
-def _write_dataset(study: StoredStudy, folder: Path) -> None:
+def _write_dataset(spec: DatasetSpec, folder: Path) -> None:
     """Write the description of the data set; its files are named without their folders."""
-    spec = find_spec(study.settings.dataset)
     content = spec.model_dump(mode="json", exclude_none=True)
     for key in ("path", "school_holidays"):
         if getattr(spec, key) is not None:
@@ -427,8 +577,7 @@ def _climatology(task: Task) -> Floats:
 
 def _contract_json(plan: BundlePlan, deployed: Sequence[Deployed]) -> dict[str, Any]:
     """The inputs that the models need, as the manifest holds them."""
-    task, settings = plan.task, plan.study.settings
-    spec = find_spec(settings.dataset)
+    task, settings, spec = plan.task, plan.origin.settings, plan.origin.spec
     train = slice(0, task.train_stop)
     history = max(d.member.history_steps for d in deployed)
     declared = choose_covariates(spec, settings.covariates)
@@ -476,14 +625,20 @@ def _standards(task: Task) -> dict[str, list[float]]:
     return standards
 
 
-def _scores(study: StoredStudy) -> dict[str, Any]:
-    """Scores of the validation, as the study has them."""
-    result = study.result
-    return {
-        "validation": result["validation_metrics"],
-        "references": result["references"],
-        "calibrate_pinball": (result.get("choice") or {}).get("pinball_on_calibrate"),
-    }
+def _recipe_json(plan: BundlePlan) -> dict[str, Any]:
+    """What it takes to train the same models on other hours."""
+    settings = plan.origin.settings.model_dump(mode="json", include=set(RECIPE_SETTINGS))
+    configs = [
+        {
+            "model": trained.model,
+            "config": trained.config,
+            "study_seed": trained.study_seed,
+            "number": trained.number,
+            "weight": weight,
+        }
+        for trained, weight in plan.configs
+    ]
+    return {"settings": settings, "calibrator": plan.calibrator, "configs": configs}
 
 
 def _write_validation(
@@ -492,7 +647,7 @@ def _write_validation(
     """Write the scores of the calibrate split that a monitor compares with."""
     forecast = forecast_of(plan.task, "calibrate", raw)
     calibrated = full.calibrator.apply(forecast)
-    lower, upper = calibrated.interval(plan.study.settings.target_coverage)
+    lower, upper = calibrated.interval(plan.origin.settings.target_coverage)
     scores = score_issues(
         forecast.issues,
         forecast.observed,

@@ -68,9 +68,14 @@ def past_windows(
     return windows
 
 
-def replay(bundle: Bundle, windows: Sequence[LearnedWindow]) -> dict[str, Calibrator]:
-    """Calibrators by rung after the windows, from those that were fitted."""
-    return _learn(bundle, dict(bundle.calibrators), windows)
+def replay(
+    bundle: Bundle,
+    windows: Sequence[LearnedWindow],
+    *,
+    start: Mapping[str, Calibrator] | None = None,
+) -> dict[str, Calibrator]:
+    """Calibrators by rung after the windows, from those that were fitted or from others."""
+    return _learn(bundle, dict(start or bundle.calibrators), windows)
 
 
 def _learn(

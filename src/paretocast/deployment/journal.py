@@ -123,12 +123,19 @@ class Deployment:
 
     # The pointer
 
-    def point_to(self, name: str, *, event: str, reason: str) -> None:
+    def point_to(
+        self,
+        name: str,
+        *,
+        event: str,
+        reason: str,
+        **facts: Any,  # noqa: ANN401  (JSON values)
+    ) -> None:
         """Put a bundle into use; the pointer changes at once or not at all."""
         before = self.current
         files.save_text(self.folder / POINTER, f"{name}\n")
         self.__dict__.pop("bundle", None)
-        self.note(event, bundle=name, before=before, reason=reason)
+        self.note(event, bundle=name, before=before, reason=reason, **facts)
 
     @property
     def current(self) -> str | None:

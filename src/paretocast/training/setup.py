@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import torch
 
 from paretocast.data.features import weekly_lags
 from paretocast.data.scaling import ScaledArrays, TargetScaling, Transform, scale_task
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 # Seconds per step on a CPU grow with about this power of the number of weights.
 TIME_BY_WEIGHTS = 0.6
 Anchors: TypeAlias = dict[tuple[Transform, bool], Anchor]
+Weights: TypeAlias = "Mapping[str, Tensor] | Mapping[str, NDArray[np.float32]]"
 # Prepared setups that are kept: each holds the scaled series and its windows' anchors.
 MOST_PREPARED = 12
 # Of the budget and of the peak learning rate, for a model that learns on from its last weights:
@@ -248,7 +250,7 @@ def continue_training(
     setup: TrainingSetup,
     config: Config,
     *,
-    weights: Mapping[str, Tensor],
+    weights: Weights,
     seed: int,
     share: float = RELEARNING_SHARE,
     rate: float = RELEARNING_RATE,
@@ -259,14 +261,14 @@ def continue_training(
 
     Parameters
     ----------
-    weights : mapping of str to Tensor
+    weights : mapping of str to Tensor or ndarray
         State of a model of the same config and setup, as `Training.best_weights` gives it.
     share, rate : float
         Of the steps and of the peak learning rate of a full trial.
     """
     seed_weights(seed)
     model = _fresh_models(setup, config)
-    model.load_state_dict(weights)
+    model.load_state_dict({name: torch.as_tensor(values) for name, values in weights.items()})
     full = _recipe(setup, config)
     steps = relearning_steps(setup, share)
     recipe = replace(full, steps=steps, lr=rate * full.lr, n_evaluations=1)

@@ -1,0 +1,591 @@
+"""Retraining a deployment: when, on what, who wins, and what a kill leaves behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from builders import make_series
+from commands import run_cli
+from paretocast.data.series import Series
+from paretocast.deployment import build
+from paretocast.deployment import retrain as retraining
+from paretocast.deployment.build import Silent
+from paretocast.deployment.bundle import check_sums, load_bundle
+from paretocast.deployment.challenge import Comparison, hold_back, issue_in_memory
+from paretocast.deployment.journal import Deployment
+from paretocast.deployment.retrain import (
+    Retraining,
+    find_trigger,
+    is_alarmed,
+    remove_leftovers,
+    retrain,
+    rollback,
+)
+from paretocast.deployment.run import issue_forecasts
+from paretocast.errors import DataError, SettingsError, StoreError
+from paretocast.workspace.claims import StudyLock
+from retrained import (
+    CHANGED_DAY,
+    HELD_DAY,
+    N_DAYS,
+    deploy,
+    make_table,
+    with_noise,
+    with_other_days,
+)
+
+if TYPE_CHECKING:
+    from paretocast.benchmarking.retraining import TrainedModel
+    from paretocast.deployment.inputs import LiveInputs
+
+DAY = pd.Timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def series() -> Series:
+    """The whole series; the last four weeks are held back."""
+    return make_series(N_DAYS)
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory, series: Series) -> Path:
+    """A ridge with a calibrator that goes on learning; copied before use."""
+    return deploy(tmp_path_factory.mktemp("deployed"), series, calibrator="pid").folder
+
+
+@pytest.fixture
+def deployment(deployed: Path, tmp_path: Path) -> Deployment:
+    """A copy to work on."""
+    folder = tmp_path / "small"
+    shutil.copytree(deployed, folder)
+    return Deployment.open(folder)
+
+
+@pytest.fixture(scope="module")
+def changed(
+    tmp_path_factory: pytest.TempPathFactory, deployed: Path, series: Series
+) -> tuple[Path, Retraining]:
+    """A deployment after the demand has changed, and what its retraining has led to."""
+    folder = tmp_path_factory.mktemp("changed") / "small"
+    shutil.copytree(deployed, folder)
+    table = make_table(with_other_days(series))
+    return folder, retrain(Deployment.open(folder), table, observer=Silent(), device="cpu")
+
+
+def inputs_of(deployment: Deployment, series: Series) -> LiveInputs:
+    return deployment.bundle.contract.read(make_table(series))
+
+
+# Who wins
+
+
+def test_a_challenger_that_has_seen_a_change_is_put_into_use(
+    changed: tuple[Path, Retraining],
+) -> None:
+    folder, done = changed
+    deployment = Deployment.open(folder)
+    assert done.promoted
+    assert done.comparison.challenger < 0.5 * done.comparison.champion
+    assert done.comparison.probability == 1.0
+    assert deployment.current == done.in_use not in {done.champion, done.challenger}
+    for name in (done.champion, done.challenger, done.in_use):
+        load_bundle(folder / "bundles" / name).verify()
+    assert not list((folder / "bundles").glob(".*"))
+
+
+def test_the_event_holds_the_figures(changed: tuple[Path, Retraining]) -> None:
+    folder, done = changed
+    (event,) = Deployment.open(folder).events("promote")
+    assert (event["before"], event["bundle"]) == (done.champion, done.in_use)
+    assert event["challenger"] == done.challenger
+    assert event["comparison"]["champion"] == done.comparison.champion
+    assert event["comparison"]["n_days"] == 28
+
+
+def test_the_promoted_bundle_has_learned_from_what_was_held_back(
+    changed: tuple[Path, Retraining], series: Series
+) -> None:
+    folder, done = changed
+    challenger = load_bundle(folder / "bundles" / done.challenger)
+    promoted = load_bundle(folder / "bundles" / done.in_use)
+    assert pd.Timestamp(promoted.manifest["learned_until"]) == series.index[-1]
+    assert promoted.manifest["refit"]
+    assert not challenger.manifest["refit"]
+    before, after = (b.members[0][0].arrays()["weights"] for b in (challenger, promoted))
+    assert not np.array_equal(before, after)
+    for rung, calibrator in promoted.calibrators.items():
+        assert calibrator.as_json() == challenger.calibrators[rung].as_json()
+
+
+def test_the_periods_keep_their_lengths_and_end_at_the_held_back_weeks(
+    changed: tuple[Path, Retraining], series: Series
+) -> None:
+    folder, done = changed
+    before = load_bundle(folder / "bundles" / done.champion).manifest["task"]["periods"]
+    held = series.index[24 * HELD_DAY]
+    for period in ("train", "validation"):
+        spans = [[pd.Timestamp(hour) for hour in p[period]] for p in (before, done.periods)]
+        assert spans[0][1] - spans[0][0] == spans[1][1] - spans[1][0]
+    assert pd.Timestamp(done.periods["validation"][1]) == held - pd.Timedelta(hours=1)
+    assert pd.Timestamp(done.comparison.first) == held
+
+
+def test_a_worse_challenger_is_kept_and_not_used(deployment: Deployment, series: Series) -> None:
+    champion = deployment.current
+    table = make_table(with_noise(series, CHANGED_DAY, HELD_DAY))
+    done = retrain(deployment, table, observer=Silent(), device="cpu")
+    assert not done.promoted
+    assert done.comparison.champion < done.comparison.challenger
+    assert deployment.current == done.in_use == champion
+    assert (deployment.bundles / done.challenger).is_dir()
+    (event,) = deployment.events("retrain")
+    assert event["kept"] == champion
+    assert "below 0.3" in event["reason"]
+
+
+def comparison(**changes: float) -> Comparison:
+    plain = Comparison(
+        first="2022-05-25T00:00:00+00:00",
+        last="2022-06-21T00:00:00+00:00",
+        n_days=28,
+        champion=1.0,
+        challenger=1.0,
+        ridge=2.0,
+        probability=0.5,
+        coverage=80.0,
+        low=74.0,
+        high=86.0,
+        target=80.0,
+        loses_to_ridge=False,
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "objection"),
+    [
+        ({}, None),
+        ({"probability": 0.3}, None),
+        ({"probability": 0.29}, "below 0.3"),
+        ({"coverage": 72.0, "low": 68.0, "high": 75.1}, None),
+        ({"coverage": 70.0, "low": 66.0, "high": 74.9}, "outside 75 to 85"),
+        ({"coverage": 90.0, "low": 85.1, "high": 94.0}, "outside 75 to 85"),
+        ({"target": 90.0, "coverage": 90.0, "low": 85.1, "high": 94.0}, None),
+        ({"loses_to_ridge": True}, "loses to the ridge"),
+    ],
+)
+def test_what_speaks_against_a_challenger(changes: dict[str, Any], objection: str | None) -> None:
+    objections = comparison(**changes).objections
+    assert len(objections) == (objection is not None)
+    assert objection is None or objection in objections[0]
+
+
+# What is compared
+
+
+class TrainedError(Exception):
+    """The challenger lies among the bundles."""
+
+
+class UntilTrained:
+    """An observer that ends a retraining once the challenger is written."""
+
+    def began(self, what: str) -> None:
+        if what.startswith("forecasts"):
+            raise TrainedError
+
+
+def test_nothing_held_back_is_learned_from(
+    deployment: Deployment, series: Series, tmp_path: Path
+) -> None:
+    """The name of a bundle is the hash of its files: weights, calibrators, golden windows."""
+    hours = np.arange(len(series))
+
+    def challenger_of(folder: str, first_hour: int) -> str:
+        copy = tmp_path / folder
+        shutil.copytree(deployment.folder, copy)
+        later = hours >= first_hour
+        other = replace(
+            series,
+            values=np.where(later, 3.0 * series.values + 40.0, series.values),
+            covariates=tuple(
+                replace(c, values=np.where(later, c.values + 9.0, c.values))
+                for c in series.covariates
+            ),
+        )
+        before = set(Deployment.open(copy).bundles.iterdir())
+        with pytest.raises(TrainedError):
+            retrain(Deployment.open(copy), make_table(other), observer=UntilTrained(), device="cpu")
+        (challenger,) = set(Deployment.open(copy).bundles.iterdir()) - before
+        return challenger.name
+
+    unchanged = challenger_of("unchanged", len(series))
+    assert challenger_of("held", 24 * HELD_DAY) == unchanged
+    assert challenger_of("learned", 24 * HELD_DAY - 1) != unchanged
+
+
+def test_forecasts_in_memory_are_those_that_the_journal_would_have_got(
+    deployment: Deployment, series: Series, tmp_path: Path
+) -> None:
+    live = tmp_path / "live"
+    shutil.copytree(deployment.folder, live)
+    inputs = inputs_of(deployment, series)
+    times = [series.index[24 * day] for day in range(HELD_DAY - 6, HELD_DAY + 6)]
+    issued = issue_forecasts(Deployment.open(live), inputs, times[0], times[-1])
+    # The first half lies in the journal already, the second one is forecast in memory.
+    issue_forecasts(deployment, inputs, times[0], times[5])
+    before = {p: p.read_bytes() for p in deployment.folder.rglob("*") if p.is_file()}
+    forecasts = issue_in_memory(deployment, deployment.bundle, inputs, times[6:])
+    assert len({forecast.calibration for forecast in forecasts}) == 6  # it went on learning
+    for made, expected in zip(forecasts, issued[6:], strict=True):
+        assert made.forecast_id == expected.forecast_id
+        np.testing.assert_array_equal(made.quantiles, expected.quantiles)
+    assert {p: p.read_bytes() for p in deployment.folder.rglob("*") if p.is_file()} == before
+
+
+def test_a_challenger_forecasts_by_its_own_contract(
+    changed: tuple[Path, Retraining], series: Series
+) -> None:
+    folder, done = changed
+    deployment = Deployment.open(folder)
+    champion, challenger = (
+        load_bundle(folder / "bundles" / name) for name in (done.champion, done.challenger)
+    )
+    assert champion.contract.standards != challenger.contract.standards
+    table = make_table(with_other_days(series))
+    issue = series.index[24 * HELD_DAY]
+    inputs = champion.contract.read(table)
+    (made,) = issue_in_memory(deployment, challenger, inputs, [issue])
+    expected = challenger.forecast_from(challenger.contract.read(table), issue)
+    np.testing.assert_array_equal(made.raw, expected.raw)
+    np.testing.assert_array_equal(made.reference, expected.reference)
+
+
+def test_only_hours_that_the_champion_has_not_seen_are_compared(
+    deployment: Deployment, series: Series
+) -> None:
+    knows = pd.Timestamp(deployment.bundle.manifest["task"]["periods"]["validation"][1])
+    shorter = series.before(knows + pd.Timedelta(hours=1) + 9 * DAY)
+    held = hold_back(deployment, inputs_of(deployment, shorter))
+    assert held.first == knows + pd.Timedelta(hours=1)
+    assert len(held.issues) == 9
+    shorter = series.before(knows + pd.Timedelta(hours=1) + 6 * DAY)
+    with pytest.raises(DataError, match=r"6 observed days lie between .* expected at least 7"):
+        hold_back(deployment, inputs_of(deployment, shorter))
+    with pytest.raises(SettingsError, match="--weeks is 1, expected at least 2"):
+        hold_back(deployment, inputs_of(deployment, series), weeks=1)
+
+
+def test_a_bundle_that_has_just_been_promoted_is_not_retrained_on_what_it_knows(
+    changed: tuple[Path, Retraining], series: Series
+) -> None:
+    folder, _ = changed
+    with pytest.raises(DataError, match=r"^0 observed days"):
+        retrain(Deployment.open(folder), make_table(series), observer=Silent(), device="cpu")
+
+
+def test_data_that_begin_too_late_are_refused(deployment: Deployment, series: Series) -> None:
+    table = make_table(series).iloc[24 * 100 :]
+    with pytest.raises(DataError, match=r"the data begin at 2021-04-11.*or earlier"):
+        retrain(deployment, table, observer=Silent(), device="cpu")
+
+
+def test_a_bundle_without_a_recipe_is_refused(deployment: Deployment, series: Series) -> None:
+    del deployment.bundle.manifest["recipe"]  # type: ignore[attr-defined]
+    with pytest.raises(StoreError, match="does not say how its models were trained"):
+        retrain(deployment, make_table(series), observer=Silent(), device="cpu")
+
+
+# Networks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["the weights before", "scratch"])
+def test_a_network_starts_from_the_weights_before_or_from_scratch(
+    start: str,
+    tmp_path: Path,
+    series: Series,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    deployment = deploy(tmp_path / "network", series, model="NHITS_Q")
+    warm = start != "scratch"
+    # Another seed: what starts from scratch starts far from the champion's weights.
+    deployment.bundle.manifest["recipe"]["configs"][0]["study_seed"] = 99
+    champion = deployment.bundle.members[0][0].arrays()
+    losses: list[float] = []
+    true_loss = build._stop_loss
+
+    def loss(trained: TrainedModel) -> float:
+        losses.append(true_loss(trained))
+        return float(len(losses) if not warm else -len(losses))  # scratch comes first
+
+    monkeypatch.setattr(build, "_stop_loss", loss)
+    monkeypatch.setattr(Comparison, "objections", ())
+    done = retrain(deployment, make_table(series), observer=Silent(), device="cpu")
+    assert len(losses) == 2
+    assert np.isfinite(losses).all()
+    names = [done.challenger, done.in_use]
+    bundles = [load_bundle(deployment.bundles / name) for name in names]
+    for bundle in bundles:
+        said = bundle.manifest["members"][0]["trained"]
+        assert ("from the weights before" in said) == warm
+    weights = [bundle.members[0][0].arrays() for bundle in bundles]
+    moved = [
+        max(np.abs(after[n] - champion[n]).max() for n in champion if n.startswith("weights."))
+        for after in weights
+    ]
+    assert (max(moved) < 0.1) == warm
+    assert min(moved) > 0.0
+    assert any(not np.array_equal(weights[0][n], weights[1][n]) for n in champion)
+
+
+# When
+
+
+@pytest.mark.parametrize(
+    ("days", "state", "answer"),
+    [
+        (None, None, (True, "no condition")),
+        (166, None, (True, "166.0 days")),
+        (167, None, (False, "no more than 167.0 days")),
+        (None, "alarm", (True, "raised an alarm")),
+        (None, "watch", (False, "raised no alarm")),
+        (None, "fine", (False, "raised no alarm")),
+        (167, "alarm", (True, "raised an alarm")),
+        (166, "fine", (True, "166.0 days")),
+        (167, "fine", (False, "167.0 days; the monitor")),
+    ],
+)
+def test_age_or_alarm_is_enough(
+    deployment: Deployment,
+    series: Series,
+    days: int | None,
+    state: str | None,
+    answer: tuple[bool, str],
+) -> None:
+    # The last hour is 120 + 47 days after that of the train period.
+    if state is not None:
+        deployment.note("monitor", state="alarm" if state != "alarm" else "fine")
+        deployment.note("monitor", state=state)
+        deployment.note("forecast", issue="2022-05-25T00:00:00+00:00", revision=1)
+    trigger = find_trigger(
+        deployment,
+        inputs_of(deployment, series),
+        older_than=None if days is None else days * DAY,
+        if_alarm=state is not None,
+    )
+    assert trigger.due == answer[0]
+    assert answer[1] in trigger.reason
+
+
+def test_an_alarm_about_an_earlier_bundle_does_not_count(deployment: Deployment) -> None:
+    deployment.note("monitor", state="alarm")
+    assert is_alarmed(deployment)
+    deployment.point_to(deployment.bundle.name, event="promote", reason="test")
+    assert not is_alarmed(deployment)
+    deployment.note("monitor", state="alarm")
+    assert is_alarmed(deployment)
+
+
+# Kills and locks
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from paretocast.data.reading import read_table
+from paretocast.deployment.journal import Deployment
+from paretocast.deployment.retrain import retrain
+
+class Killer:
+    n = 0
+    def began(self, what):
+        Killer.n += what.startswith(sys.argv[3])
+        if Killer.n == int(sys.argv[4]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+retrain(Deployment.open(Path(sys.argv[1])), read_table(Path(sys.argv[2])), observer=Killer(),
+        device="cpu")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("step", "nth"), [("ridge", 1), ("golden", 1), ("forecasts", 1), ("golden", 2)]
+)
+def test_a_kill_leaves_the_champion_and_no_half_bundle(
+    deployment: Deployment, series: Series, tmp_path: Path, step: str, nth: int
+) -> None:
+    champion = deployment.current
+    data = tmp_path / "small.csv"
+    make_table(with_other_days(series)).to_csv(data, index=False)
+    words = [sys.executable, "-c", KILLED, str(deployment.folder), str(data), step, str(nth)]
+    done = subprocess.run(words, env=dict(os.environ), capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    again = Deployment.open(deployment.folder)
+    assert again.current == champion
+    for folder in again.bundles.glob("[!.]*"):
+        check_sums(folder)
+    hidden = list(again.bundles.glob(".new-*"))
+    assert len(hidden) == (step == "golden")
+    remove_leftovers(again.bundles)
+    assert list(again.bundles.glob(".new-*")) == hidden  # it may be the work of a living process
+    if not hidden:
+        return
+    yesterday = time.time() - 25 * 3600
+    os.utime(hidden[0], (yesterday, yesterday))
+    assert retrain(again, pd.read_csv(data), observer=Silent(), device="cpu").promoted
+    assert not list(again.bundles.glob(".*"))
+
+
+def test_a_second_retraining_is_refused(deployment: Deployment, series: Series) -> None:
+    with StudyLock(deployment.folder / ".retrain.lock"):
+        with pytest.raises(StoreError, match="is not retrained a second time"):
+            retrain(deployment, make_table(series), observer=Silent(), device="cpu")
+        with deployment.locked():  # a forecast is issued meanwhile
+            pass
+
+
+def test_a_challenger_of_a_bundle_no_longer_in_use_is_not_promoted(
+    deployment: Deployment, series: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(deployment.bundles / deployment.bundle.name, deployment.bundles / "other")
+
+    def compare(*_: object, **__: object) -> Comparison:
+        Deployment.open(deployment.folder).point_to("other", event="deploy", reason="test")
+        return comparison()
+
+    monkeypatch.setattr(retraining, "compare", compare)
+    with pytest.raises(StoreError, match="uses the bundle other by now"):
+        retrain(deployment, make_table(series), observer=Silent(), device="cpu")
+    assert deployment.current == "other"
+
+
+# Back
+
+
+def with_bundles(deployment: Deployment, *names: str) -> None:
+    """Put copies of the bundle into use, one after the other."""
+    for name in names:
+        shutil.copytree(deployment.bundles / deployment.bundle.name, deployment.bundles / name)
+    for name in names:
+        deployment.point_to(name, event="promote", reason="test")
+
+
+def test_a_rollback_goes_one_bundle_back_each_time(deployment: Deployment) -> None:
+    first = deployment.bundle.name
+    with_bundles(deployment, "b", "c")
+    assert rollback(deployment) == "b"
+    assert rollback(deployment) == deployment.current == first
+    with pytest.raises(StoreError, match="has had no other bundle in use"):
+        rollback(deployment)
+    assert rollback(deployment, to="c") == deployment.current == "c"
+    assert rollback(deployment) == first
+    events = [(e["before"], e["bundle"]) for e in deployment.events("rollback")]
+    assert events == [("c", "b"), ("b", first), (first, "c"), ("c", first)]
+
+
+def test_a_rollback_after_a_kill_between_pointer_and_event(deployment: Deployment) -> None:
+    first = deployment.bundle.name
+    shutil.copytree(deployment.bundles / first, deployment.bundles / "b")
+    (deployment.folder / "current").write_text("b\n")
+    assert rollback(Deployment.open(deployment.folder)) == first
+
+
+@pytest.mark.parametrize("name", ["nothing", "../small", ".new-1", "bundles", ""])
+def test_a_rollback_to_something_else_is_refused(deployment: Deployment, name: str) -> None:
+    (deployment.bundles / ".new-1").mkdir()
+    with pytest.raises(SettingsError, match="has no bundle"):
+        rollback(deployment, to=name)
+    with pytest.raises(SettingsError, match="is in use already"):
+        rollback(deployment, to=deployment.bundle.name)
+
+
+def test_a_rollback_to_a_damaged_bundle_is_refused(deployment: Deployment) -> None:
+    first = deployment.bundle.name
+    with_bundles(deployment, "b")
+    (deployment.bundles / first / "calibrators.json").write_text("{}")
+    with pytest.raises(StoreError, match="was changed after the bundle was made"):
+        rollback(deployment)
+    assert deployment.current == "b"
+
+
+# Commands
+
+
+@pytest.fixture
+def command(
+    deployment: Deployment, series: Series, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """`paretocast retrain` of the deployment on its data, with further options."""
+    data = tmp_path / "small.csv"
+    make_table(series).to_csv(data, index=False)
+
+    def run(*options: str) -> tuple[int, str, str]:
+        return run_cli(capsys, "retrain", deployment.folder, "--data", data, *options)
+
+    return run
+
+
+def test_exit_codes_and_what_is_said(
+    command: Callable[..., tuple[int, str, str]],
+    deployment: Deployment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    code, out, err = command("--if-older", "30w", "--if-alarm")
+    assert (code, out) == (5, "")
+    assert "not retrained: the bundle has learned until 2022-01-05 23:00 UTC" in err
+    assert command("--if-older", "soon")[0] == 2
+    assert command("--data", "absent.csv")[0] == 1
+    monkeypatch.setattr(retraining, "compare", lambda *_, **__: comparison(loses_to_ridge=True))
+    code, out, err = command("--if-older", "30d", "--device", "cpu")
+    assert code == 5
+    assert "in use 1, new 1, ridge 2" in out
+    assert "paretocast tune --model all --dataset small.toml" in err
+    assert "train_to = 2022-04-07T23:00:00+00:00" in err
+    monkeypatch.setattr(retraining, "compare", lambda *_, **__: comparison())
+    code, out, err = command("--device", "cpu")
+    assert code == 0
+    assert "probability 0.50" in out
+    assert f"uses {deployment.current} instead of" in err
+
+
+def test_rollback_prints_the_name(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = deployment.bundle.name
+    with_bundles(deployment, "b")
+    assert run_cli(capsys, "rollback", deployment.folder)[:2] == (0, f"{first}\n")
+    assert run_cli(capsys, "rollback", deployment.folder)[0] == 1
+    assert run_cli(capsys, "rollback", deployment.folder, "--to", "x")[0] == 2
+
+
+def test_a_profile_hands_the_same_command_over(
+    command: Callable[..., tuple[int, str, str]], deployment: Deployment
+) -> None:
+    profiles = deployment.folder / "cluster.toml"
+    profiles.write_text(
+        '[profiles.here]\nexecutor = "background"\nprogram = ["/bin/echo"]\n', encoding="utf-8"
+    )
+    code, out, err = command("--if-older", "30d", "--profile", "here", "--weeks", "3")
+    assert code == 0
+    log = deployment.folder / "jobs" / f"retrain_small_{out.strip()}.log"
+    assert str(log) in err
+    ends = time.monotonic() + 10.0
+    while "--weeks 3" not in (log.read_text() if log.exists() else ""):
+        assert time.monotonic() < ends, "the job has said nothing"
+        time.sleep(0.05)
+    assert f"retrain {deployment.folder} --data" in log.read_text()
+    assert not deployment.events("retrain")
