@@ -153,7 +153,7 @@ def test_regressions_see_the_columns_they_were_fitted_on(
     task = task_of(horizon_steps=horizon_steps)
     seen = visible(task, DataChoice(weather=weather))
     model = LinearMean((linear_model(seen, level=level, lags=336),))
-    points = graph.PointsGraph(model.members, columns_of(task), LOG, weather=weather)
+    points = graph.PointsGraph(model, columns_of(task), LOG, weather=weather)
     expected = model.points(LinearTable(seen, LOG, 336), np.array([HISTORY]))[0]
     np.testing.assert_allclose(points(window_of(task)).numpy(), expected, atol=1e-11)
 
@@ -161,7 +161,7 @@ def test_regressions_see_the_columns_they_were_fitted_on(
 def test_a_series_without_covariates_has_a_graph_too() -> None:
     task = task_of(with_covariates=False)
     model = LinearMean((linear_model(task, level=True, lags=24),))
-    points = graph.PointsGraph(model.members, columns_of(task), PLAIN)
+    points = graph.PointsGraph(model, columns_of(task), PLAIN)
     expected = model.points(LinearTable(task, PLAIN, 24), np.array([HISTORY]))[0]
     np.testing.assert_allclose(points(window_of(task)).numpy(), expected, atol=1e-11)
 
@@ -174,7 +174,7 @@ def test_the_quantiles_of_members_are_averaged_by_their_weights() -> None:
     for lags, scaling in ((24, LOG), (168, PLAIN)):
         model = linear_model(task, level=False, lags=lags)
         spread = np.sort(rng.normal(size=(12, 24, 11)), axis=-1)
-        points = graph.PointsGraph([model], columns, scaling)
+        points = graph.PointsGraph(LinearMean((model,)), columns, scaling)
         members.append(graph.SpreadGraph(points, spread, scaling))
         middle = model.points(LinearTable(task, scaling, lags), np.array([HISTORY]))[0]
         month = task.series.index[HISTORY].month - 1
@@ -191,7 +191,7 @@ def linear_model(task: Task, *, level: bool, lags: int) -> LinearModel:
     rng = np.random.default_rng(1)
     weights = rng.normal(scale=0.03, size=(n_columns + 1, task.shape.horizon_steps))
     center = rng.normal(size=(n_columns,))
-    return LinearModel(form, center, weights, np.empty((0, *weights.shape)), 0, 1, 1.0)
+    return LinearModel(form, center, weights, np.empty((0, *weights.shape)), 0, 1)
 
 
 @pytest.mark.parametrize("weather", [False, True])

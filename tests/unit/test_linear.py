@@ -13,7 +13,13 @@ from paretocast.data.series import Calendar, Covariate, Role, Series, SplitDates
 from paretocast.data.task import Task, plan_task
 from paretocast.models.anchor import LinearOptions, fit_anchor
 from paretocast.models.baselines.base import train_scaling
-from paretocast.models.linear import HOURS_BESIDE, choose_forms, fit_form, positions_near_issue
+from paretocast.models.linear import (
+    HOURS_BESIDE,
+    choose_forms,
+    fit_form,
+    positions_near_issue,
+    weigh,
+)
 from paretocast.models.linear_table import FULL, REFERENCE, LinearTable
 
 
@@ -40,9 +46,9 @@ def test_yearly_terms_need_a_second_year() -> None:
     values = 20.0 + 8.0 * np.cos(2.0 * np.pi * hours / (24 * 365.25)) + rng.normal(size=len(hours))
     one = task_of(values[: 24 * 430], days=365)
     three = task_of(values, days=365 * 3 - 70)
-    first, second = (choose_forms(LinearTable(t, train_scaling(t))).forms for t in (one, three))
-    assert not any("year" in form.blocks for form in first)
-    assert any("year" in form.blocks for form in second)
+    first, second = (choose_forms(LinearTable(t, train_scaling(t))) for t in (one, three))
+    assert not any("year" in model.form.blocks for model in first)
+    assert any("year" in model.form.blocks for model in second)
 
 
 def test_a_level_that_wanders_is_taken_off() -> None:
@@ -52,13 +58,14 @@ def test_a_level_that_wanders_is_taken_off() -> None:
     values = 200.0 + wander + 3.0 * np.sin(2.0 * np.pi * hours / 24.0)
     task = task_of(values + 0.3 * rng.normal(size=len(hours)), days=240)
     table = LinearTable(task, train_scaling(task))
-    model = choose_forms(table)
-    assert [form.level for form in model.forms] == [False, True]
+    plain, levelled = choose_forms(table)
+    assert (plain.form.level, levelled.form.level) == (False, True)
+    reference = fit_form(table, REFERENCE)
+    mean = weigh(table, (plain, levelled, reference))
+    assert mean.weights[[m is levelled for m in mean.members].index(True)] > 0.5
     tune = task.issues["tune"]
     observed = table.scaling.scale(task.observed("tune"))
-    errors = [
-        np.abs(m.points(table, tune) - observed).mean() for m in (model, fit_form(table, REFERENCE))
-    ]
+    errors = [np.abs(m.points(table, tune) - observed).mean() for m in (mean, reference)]
     assert errors[0] < errors[1]
 
 
@@ -73,7 +80,7 @@ def test_demand_that_follows_the_weather_of_last_week_is_seen_to() -> None:
     tune, observed = task.issues["tune"], train_scaling(task).scale(task.observed("tune"))
     blind = LinearOptions(weather=False).blocks
     errors = [
-        np.abs(choose_forms(table, blocks).points(table, tune) - observed).mean()
+        np.abs(weigh(table, choose_forms(table, blocks)).points(table, tune) - observed).mean()
         for blocks in (FULL, blind)
     ]
     assert errors[0] < 0.98 * errors[1]
@@ -109,7 +116,8 @@ def test_an_anchor_is_never_worse_than_the_reference_on_the_stop_split() -> None
 def test_the_mean_of_forms_is_never_the_worst_of_them() -> None:
     task = make_task()
     table = LinearTable(task, train_scaling(task))
-    model = choose_forms(table)
+    model = weigh(table, (*choose_forms(table), fit_form(table, REFERENCE)))
+    assert sum(model.weights) == pytest.approx(1.0)
     tune = task.issues["tune"]
     observed = table.scaling.scale(task.observed("tune"))
     error = np.abs(model.points(table, tune) - observed).mean()

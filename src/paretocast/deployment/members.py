@@ -355,7 +355,7 @@ def _scaling(stored: Mapping[str, Any]) -> TargetScaling:
 
 def _linear_json(model: LinearModel) -> dict[str, Any]:
     form = {**asdict(model.form), "blocks": list(model.form.blocks)}
-    return {"form": form, "first": model.first, "last": model.last, "error": model.error}
+    return {"form": form, "first": model.first, "last": model.last}
 
 
 def _linear_arrays(model: LinearModel, prefix: str) -> Arrays:
@@ -372,13 +372,13 @@ def _linear(stored: Mapping[str, Any], arrays: Arrays, prefix: str) -> LinearMod
         fold_weights=np.empty((0, *weights.shape)),  # only windows it was learned from need them
         first=stored["first"],
         last=stored["last"],
-        error=stored["error"],
     )
 
 
 def _anchor_json(anchor: Anchor) -> dict[str, Any]:
     return {
         "members": [_linear_json(member) for member in anchor.model.members],
+        "weights": list(anchor.model.weights),
         "inflation": anchor.inflation,
     }
 
@@ -397,7 +397,7 @@ def _anchor(stored: Mapping[str, Any], arrays: Arrays) -> Anchor:
     )
     nothing = np.empty(0, dtype=np.intp)
     return Anchor(
-        model=LinearMean(members),
+        model=LinearMean(members, tuple(stored["weights"])),
         positions=nothing,
         points=np.empty((0, 0), dtype=np.float32),
         spread=arrays["anchor.spread"],

@@ -25,6 +25,7 @@ from paretocast.deployment.members import (
     RidgeMember,
 )
 from paretocast.errors import SettingsError
+from paretocast.models.linear import LinearMean
 from paretocast.training.setup import visible, with_window
 
 if TYPE_CHECKING:
@@ -119,14 +120,15 @@ def member_graph(member: Member, columns: WindowColumns, task: Task) -> MemberGr
     from paretocast.models import forecast_graph as graph
 
     if isinstance(member, RidgeMember):
-        points = graph.PointsGraph([member.ridge.model], columns, member.ridge.errors.scaling)
+        model, scaling = LinearMean((member.ridge.model,)), member.ridge.errors.scaling
+        points = graph.PointsGraph(model, columns, scaling)
         spread = np.broadcast_to(
             member.ridge.errors.quantiles, (12, *member.ridge.errors.quantiles.shape)
         )
         return graph.SpreadGraph(points, spread, member.ridge.errors.scaling)
     if isinstance(member, LinearMember):
         own = member.forecaster
-        points = graph.PointsGraph(own.anchor.model.members, columns, own.scaling)
+        points = graph.PointsGraph(own.anchor.model, columns, own.scaling)
         return graph.SpreadGraph(points, own.anchor.spread, own.scaling)
     if isinstance(member, NetworkMember):
         features = with_window(visible(task, member.data), member.data).features

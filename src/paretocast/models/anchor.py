@@ -26,6 +26,7 @@ from paretocast.models.linear import (
     choose_forms,
     fit_form,
     positions_near_issue,
+    weigh,
 )
 from paretocast.models.linear_table import FULL, REFERENCE, WEATHER_BLOCKS, LinearTable
 
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
 MONTHS = 12
 INFLATIONS = 0.5, 4.0  # beyond them the stop split is another series
 COMPARED_SHARE = 0.8  # of the errors: the largest ones say little about an 80 % interval
-FAR_BEHIND = (
-    1.25  # in cross-validated error: a mean with a form so much worse is worse than without
-)
 FEWEST_DAYS = 180  # of a train split, for an anchor that the settings leave to `auto`
 
 
@@ -120,8 +118,8 @@ class Anchor:
 def fit_anchor(task: Task, scaling: TargetScaling, options: LinearOptions | None = None) -> Anchor:
     """The anchor of a task, fitted on its train split.
 
-    It is the mean of the two regressions that suit the series and, unless that is far behind, the
-    reference ridge. Where the mean is worse on the stop split than that ridge, it is that ridge.
+    It is a weighted mean of the two regressions that suit the series and the reference ridge. Where
+    it is worse on the stop split than that ridge, it is that ridge.
 
     Parameters
     ----------
@@ -135,15 +133,14 @@ def fit_anchor(task: Task, scaling: TargetScaling, options: LinearOptions | None
     """
     options = options or LinearOptions()
     table = LinearTable(task, scaling, options.lags)
-    model = choose_forms(
+    models = choose_forms(
         table, options.blocks, share=options.share, penalty_factor=options.penalty_factor
     )
     if options == LinearOptions():
         reference = fit_form(table, REFERENCE)
-        if reference.error <= FAR_BEHIND * min(member.error for member in model.members):
-            model = LinearMean((*model.members, reference))
-        model = _better_on_stop(table, model, LinearMean((reference,)))
-    return _with_spread(table, model)
+        mean = weigh(table, (*models, reference))
+        return _with_spread(table, _better_on_stop(table, mean, LinearMean((reference,))))
+    return _with_spread(table, weigh(table, models))
 
 
 def refit_anchor(
@@ -154,8 +151,7 @@ def refit_anchor(
     The spread stays: nothing is held back to measure it on.
     """
     table = LinearTable(task, scaling, anchor.model.lags)
-    forms = anchor.model.forms
-    model = LinearMean(tuple(fit_form(table, f, until=until, share=share) for f in forms))
+    model = anchor.model.refitted(lambda form: fit_form(table, form, until=until, share=share))
     return replace(anchor, model=model, points=_points(table, model, anchor.positions))
 
 

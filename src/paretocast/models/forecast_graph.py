@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from paretocast.data.scaling import TargetScaling
     from paretocast.models.anchor import Anchor
     from paretocast.models.base import QuantileModel
-    from paretocast.models.linear import LinearModel
+    from paretocast.models.linear import LinearMean
 
     Floats = NDArray[np.float64]
 
@@ -224,7 +224,7 @@ class NetworkGraph(MemberGraph):
         self.past, self.known = past, known
         self.points = None
         if anchor is not None:
-            self.points = PointsGraph(anchor.model.members, columns, scaling, weather=weather)
+            self.points = PointsGraph(anchor.model, columns, scaling, weather=weather)
             self.spread = _constant(self, "spread", anchor.spread)
 
     def forward(self, window: _Window) -> Tensor:
@@ -250,7 +250,7 @@ class NetworkGraph(MemberGraph):
 
 
 class PointsGraph(nn.Module):
-    """The mean of regressions, see `linear.LinearMean`.
+    """The weighted mean of regressions, see `linear.LinearMean`.
 
     Parameters
     ----------
@@ -260,14 +260,16 @@ class PointsGraph(nn.Module):
 
     def __init__(
         self,
-        models: Sequence[LinearModel],
+        mean: LinearMean,
         columns: WindowColumns,
         scaling: TargetScaling,
         *,
         weather: bool = True,
     ) -> None:
         super().__init__()
-        self.models, self.scaling, self.columns = tuple(models), scaling, columns
+        models = mean.members
+        self.models, self.scaling, self.columns = models, scaling, columns
+        self.shares = _constant(self, "shares", np.array(mean.weights))
         self.with_weather = weather
         self.centers = [_constant(self, f"center_{i}", m.center) for i, m in enumerate(models)]
         self.weights = [_constant(self, f"weights_{i}", m.weights) for i, m in enumerate(models)]
@@ -281,7 +283,7 @@ class PointsGraph(nn.Module):
             level = table.level if form.level else torch.zeros_like(table.level)
             columns = table.columns(form.blocks, form.lags, level) - center
             points.append(columns @ weights[:-1] + weights[-1] + level)
-        return torch.stack(points).mean(dim=0)
+        return self.shares @ torch.stack(points)
 
 
 class _LinearColumns:
