@@ -32,6 +32,7 @@ def forecast_page(forecast: LiveForecast, name: str) -> str:
         model=forecast.rung,
         dataset=name,
     )
+    figure.update_traces(visible=False, selector={"name": "observed"})  # nothing is yet
     figure.update_layout(title_text=f"{name}: quantiles of the next {len(forecast.raw)} hours")
     total = float(forecast.median.sum())
     body = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
@@ -49,7 +50,22 @@ def evidence_figure(
                 line={"color": colour, "width": 2},
             )
         )
-    for value, label in ((watch, "watch"), (alarm, "alarm")):
-        figure.add_hline(y=value, line={"color": style.GREY, "dash": "dot"}, annotation_text=label)
-    figure.update_yaxes(type="log", title_text="evidence (by chance below alarm in 95 % of years)")
+    for value, label, above in ((watch, "watch", False), (alarm, "alarm", True)):
+        figure.add_hline(y=value, line={"color": style.GREY, "dash": "dot"})
+        figure.add_annotation(
+            x=1.0,
+            xref="paper",
+            xanchor="right",
+            y=math.log10(value),
+            yanchor="bottom" if above else "top",
+            text=label,
+            showarrow=False,
+        )
+    highest = max([alarm, *narrow, *wide])
+    figure.update_yaxes(
+        type="log",
+        title_text="evidence, unitless",
+        range=[math.log10(LEAST) - 0.1, math.log10(highest) + 0.5],
+        dtick=1,
+    )
     return figure
