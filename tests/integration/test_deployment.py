@@ -323,6 +323,9 @@ def test_bad_inputs_are_told(ridge: Path, frame: pd.DataFrame) -> None:
         bundle.forecast(frame.drop(columns="temperature"), at=AT)
     with pytest.raises(DataError, match="names no zone"):
         bundle.forecast(frame, at="2023-06-10T00:00")
+    for wrong in ("tomorrow", "9999-01-01T00:00Z", "NaT"):
+        with pytest.raises(DataError, match="--at is"):
+            bundle.forecast(frame, at=wrong)
     with pytest.raises(SettingsError, match="expected a full hour"):
         bundle.forecast(frame, at=AT + pd.Timedelta(minutes=5))
     with pytest.raises(DataError, match="cannot be used"):

@@ -178,8 +178,8 @@ def _stamp(text: str | pd.Timestamp, option: str) -> pd.Timestamp:
     """
     try:
         stamp = pd.Timestamp(text)
-    except ValueError as error:
+        if stamp.tzinfo is None:
+            stamp = stamp.tz_localize("UTC")
+        return stamp.tz_convert("UTC").as_unit("ns")
+    except (ValueError, OverflowError, TypeError) as error:
         raise SettingsError(f"{option} is {text!r}, expected e.g. 2026-11-25T00:00Z") from error
-    if stamp.tzinfo is None:
-        stamp = stamp.tz_localize("UTC")
-    return stamp.tz_convert("UTC").as_unit("ns")

@@ -297,11 +297,13 @@ def issue_time(at: pd.Timestamp | str | None, inputs: LiveInputs) -> pd.Timestam
         return inputs.observed_until + pd.Timedelta(hours=1)
     try:
         stamp = pd.Timestamp(at)
-    except ValueError as error:
+        if pd.isna(stamp) or stamp.tzinfo is None:
+            raise DataError(f"--at is {at!r}, which names no zone; end it with Z or an offset")
+        return stamp.tz_convert("UTC").as_unit("ns")
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"--at is {at!r}, expected a time such as 2026-11-25T00:00Z") from error
-    if stamp.tzinfo is None or pd.isna(stamp):
-        raise DataError(f"--at is {at!r}, which names no zone; end it with Z or an offset")
-    return stamp.tz_convert("UTC").as_unit("ns")
 
 
 def forecast_of_window(bundle: Bundle, window: LiveWindow, raw: Floats) -> Forecast:
