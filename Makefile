@@ -22,8 +22,8 @@ help:  ## list what can be made
 demo: $(INSTALLED)  ## install, then tune N-HiTS on the generated demo series (a few minutes)
 	$(BIN)/paretocast tune $(TUNE_DEMO)
 
-test: $(DEVELOPED)  ## install, then run the fast tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(DEVELOPED)  ## install, then run the fast tests, a process for each core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 test-slow: $(DEVELOPED)  ## run the tests that take more than five seconds each
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
@@ -36,7 +36,7 @@ check: $(DEVELOPED)  ## format, lint, types and the fast tests; changes nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 format: $(DEVELOPED)  ## format the code and apply the safe lint fixes
 	$(BIN)/ruff format .

@@ -31,7 +31,7 @@ SMALL: dict[str, Any] = {
 }
 NAMES = {
     *("Dataset", "Forecast", "Study", "TuneSettings", "benchmark", "calibrate", "diagnose"),
-    *("load_dataset", "load_study", "tune"),
+    *("load_bundle", "load_dataset", "load_study", "tune"),
 }
 
 
