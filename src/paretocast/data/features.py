@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from paretocast.data.gaps import fill_from_past, missing_hours
 from paretocast.data.series import STEPS_PER_DAY, Role
@@ -20,7 +21,6 @@ from paretocast.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    import pandas as pd
     from numpy.typing import NDArray
 
     from paretocast.data.series import Calendar, Covariate, Series
@@ -35,6 +35,7 @@ REPEAT_DAY_STEPS = 72
 STEPS_PER_YEAR = 365 * STEPS_PER_DAY
 DAYS_PER_YEAR = 365.2425
 SATURDAY = 5
+_SOME_HOUR = pd.DatetimeIndex(["2020-01-01"], tz="UTC")
 
 
 @dataclass(frozen=True)
@@ -209,12 +210,18 @@ def available_features(series: Series) -> dict[str, tuple[str, ...]]:
         if first_of_kind(series.covariates, "wind") is not None:
             weather = (*weather, "temperature_wind")
     return {
-        "calendar": calendar_features(series.index[:1], series.calendar).names,
+        "calendar": _calendar_names(series.calendar),
         "covariates": tuple(covariate.name for covariate in series.covariates),
         "weather": weather,
         "lags": tuple(f"lag_{steps}" for steps in LAG_STEPS),
         "rolling": tuple(f"rolling_mean_{steps}" for steps in ROLLING_STEPS),
     }
+
+
+@lru_cache(maxsize=64)
+def _calendar_names(calendar: Calendar) -> tuple[str, ...]:
+    """Names of the calendar terms."""
+    return calendar_features(_SOME_HOUR, calendar).names
 
 
 def calendar_features(index: pd.DatetimeIndex, calendar: Calendar) -> FeatureTable:

@@ -297,7 +297,7 @@ def issue_time(at: pd.Timestamp | str | None, inputs: LiveInputs) -> pd.Timestam
         return inputs.observed_until + pd.Timedelta(hours=1)
     try:
         stamp = pd.Timestamp(at)
-        if pd.isna(stamp) or stamp.tzinfo is None:
+        if stamp.tzinfo is None:  # of NaT too
             raise DataError(f"--at is {at!r}, which names no zone; end it with Z or an offset")
         return stamp.tz_convert("UTC").as_unit("ns")
     except (ValueError, OverflowError) as error:

@@ -307,15 +307,15 @@ class LiveInputs:
         n_hours = contract.history_steps + contract.shape.horizon_steps
         first = at - contract.history_steps * HOUR
         hours = pd.date_range(first, periods=n_hours, freq="h", unit="ns")
-        target = self.target_known_at(at).reindex(hours).to_numpy(np.float64, copy=True)
+        past = np.arange(n_hours) < contract.history_steps
+        target = self._window(self.values[contract.spec.target], first, n_hours)
+        target[~self._there(at, first, n_hours)] = np.nan
         weather = None if self.runs is None else self.runs.known_at(at, hours)
-        laid = self.values.reindex(hours)
-        past = np.asarray(hours < at)
         covariates = []
         for column in contract.columns:
             values = np.full(n_hours, np.nan)
-            if column.name in laid.columns:
-                values = laid[column.name].to_numpy(np.float64, copy=True)
+            if column.name in self.values.columns:
+                values = self._window(self.values[column.name], first, n_hours)
             if weather is not None and column.name in weather.values.columns:
                 ahead = weather.values[column.name].to_numpy(np.float64)
                 values = np.where(past & ~np.isnan(values), values, ahead)
@@ -331,6 +331,24 @@ class LiveInputs:
             covariates=tuple(covariates),
         )
         return LiveWindow(contract, series, contract.history_steps, weather)
+
+    def _window(self, column: pd.Series[Any], first: pd.Timestamp, n_hours: int) -> Floats:
+        """Values of the hours from one on, NaN beyond the table: its grid has no holes."""
+        offset = round((first - self.values.index[0]) / HOUR)
+        start, stop = max(0, offset), min(len(column), offset + n_hours)
+        window = np.full(n_hours, np.nan)
+        if start < stop:
+            window[start - offset : stop - offset] = column.to_numpy(np.float64)[start:stop]
+        return window
+
+    def _there(self, at: pd.Timestamp, first: pd.Timestamp, n_hours: int) -> NDArray[np.bool_]:
+        """True for the hours whose target was there at a time."""
+        n_there = self.contract.history_steps - self.contract.delay_hours
+        there = np.arange(n_hours) < n_there
+        if self.available is not None:
+            late = (self.available > at).astype(np.float64)
+            there &= np.nan_to_num(self._window(late, first, n_hours)) == 0.0
+        return there
 
 
 @dataclass(frozen=True)
