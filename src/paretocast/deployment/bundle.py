@@ -177,7 +177,6 @@ class Bundle:
         flags: list[str] = []
         for rung in RUNGS:
             if rung == FULL and window.lacks_weather:
-                flags.append("no_weather")
                 continue
             if rung != CLIMATOLOGY and window.hours_since_observed >= TOO_OLD_HOURS:
                 continue

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from paretocast.deployment.journal import Deployment
 
 OFF_SCHEDULE = "off_schedule"
+OBSERVED_BEFORE = pd.Timedelta(days=28)  # the first issue, for a monitor to look back on
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def _calibrators_at(
 
 
 def _since_first(deployment: Deployment, inputs: LiveInputs, at: pd.Timestamp) -> pd.Series[float]:
-    """Observations known at a time, from the first issue of the journal on."""
+    """Observations known at a time, from four weeks before the first issue of the journal on."""
     target = inputs.target_known_at(at)
     first = next((f.issue_time for f in deployment.issued()), at)
-    return target[target.index >= first]
+    return target[target.index >= first - OBSERVED_BEFORE]
