@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from paretocast.data.task import Task
     from paretocast.training import Training
 
-STEPS_BEFORE_CAPTURE = 3  # as in training/graph.py, which needs torch
 TRIAL_MODEL = "NHITS_Q"
 CONCURRENT = (1, 4, 16)
 GOAL, AIM = 4.0, 8.0
@@ -77,6 +76,8 @@ def run_steps(
 ) -> Callable[[int], float]:
     """Seconds per step of our training, in the precision of the device or in float32."""
     from library_match import InFloat32
+
+    from paretocast.training.graph import STEPS_BEFORE_CAPTURE
 
     training = match.start_ours()
     training.captures &= captures

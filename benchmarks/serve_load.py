@@ -88,7 +88,7 @@ class Server:
 
 @dataclass
 class Tally:
-    """What one thread has seen."""
+    """Answers and times of one thread."""
 
     seconds: list[float] = field(default_factory=list)
     wrong: int = 0
@@ -155,8 +155,9 @@ def forecast_of_body(bundle: Bundle, body: bytes) -> LiveForecast:
 def deploy_demo(folder: Path) -> tuple[Path, pd.DataFrame]:
     """A deployment of one N-HiTS, and the demo series as a user's table."""
     from paretocast.data import load_dataset
-    from paretocast.deployment.build import build_bundle, plan_bundle
+    from paretocast.deployment.build import build_bundle
     from paretocast.deployment.journal import Deployment
+    from paretocast.deployment.plan import plan_bundle
     from paretocast.results.stored_study import StoredStudy
 
     command = [sys.executable, "-m", "paretocast", "tune", "--model", "NHITS_Q", "--trials", "1"]

@@ -1,4 +1,4 @@
-"""How often `monitor` raises an alarm without a reason, and how long it takes where there is one.
+"""False alarms of `monitor`, and its delay where there is a reason.
 
     python experiments/monitor_alarms.py [--years 200] [--quick] [--data-dir DATA]
 
@@ -90,7 +90,7 @@ SKILL_COLUMNS = ["skill %", "years with alarm %", "median days", "weeks with wat
 
 @dataclass(frozen=True)
 class Dependence:
-    """How errors hang together: share of variance of the day, persistence of days and of hours."""
+    """Dependence of errors: share of variance of the day, persistence of days and of hours."""
 
     name: str
     day_share: float
@@ -141,7 +141,7 @@ def scores_at(
 
 
 def within(errors: Floats, coverage: float | Floats) -> NDArray[np.bool_]:
-    """Whether errors lie in the central interval of a coverage in percent."""
+    """True for errors inside the central interval of a coverage in percent."""
     levels = np.atleast_1d(np.asarray(coverage)) / 200.0 + 0.5
     bounds = np.array([NormalDist().inv_cdf(level) for level in levels])
     held: NDArray[np.bool_] = np.abs(errors) < bounds[:, None]

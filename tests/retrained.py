@@ -13,8 +13,10 @@ from paretocast.benchmarking.configs import TrainedConfig
 from paretocast.data.series import SplitDates
 from paretocast.data.spec import declare_dataset
 from paretocast.data.task import TaskShape, plan_task
-from paretocast.deployment.build import RIDGE, BundlePlan, Origin, Silent, build_bundle
+from paretocast.deployment.build import build_bundle
+from paretocast.deployment.bundle import RIDGE
 from paretocast.deployment.journal import Deployment
+from paretocast.deployment.plan import BundlePlan, Origin, Silent
 from studies import make_settings
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ import pandas as pd
 from builders import make_dates, make_series
 from paretocast.data import load_dataset
 from paretocast.data.task import plan_task
-from paretocast.deployment.build import build_bundle, plan_bundle
+from paretocast.deployment.build import build_bundle
 from paretocast.deployment.bundle import Bundle
+from paretocast.deployment.plan import plan_bundle
 from paretocast.results.stored_study import StoredStudy
 from studies import make_settings, make_study, optimise
 

@@ -13,7 +13,7 @@ ASKING = "benchmarking/test_split.py"
 HANDING_ON = "data/task.py"
 # A deployed model may learn from every hour, and a challenger is judged on the newest weeks, which
 # neither model has learned from. No search follows from either.
-LEARNING_ALL = ("deployment/build.py", "deployment/challenge.py")
+LEARNING_ALL = ("deployment/challenge.py", "deployment/plan.py")
 
 
 def test_only_the_benchmark_and_a_refit_ask_for_the_test_period() -> None:

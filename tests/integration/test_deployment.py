@@ -19,10 +19,11 @@ from paretocast.benchmarking.retraining import plan_retraining, train_and_foreca
 from paretocast.benchmarking.run import calibrate_test
 from paretocast.calibration import OnlineCalibrator
 from paretocast.data.task import Task
-from paretocast.deployment.build import plan_bundle
 from paretocast.deployment.bundle import load_bundle
 from paretocast.deployment.calibration_state import CACHE, audit
-from paretocast.deployment.journal import Deployment, hour_of
+from paretocast.deployment.issued import hour_of
+from paretocast.deployment.journal import Deployment
+from paretocast.deployment.plan import plan_bundle
 from paretocast.errors import DataError, ForecastError, SettingsError, StoreError
 from paretocast.models.baselines.catalogue import fit_baseline
 from paretocast.results.stored_study import StoredStudy

@@ -22,10 +22,10 @@ from commands import run_cli
 from paretocast.data.series import Series
 from paretocast.deployment import build
 from paretocast.deployment import retrain as retraining
-from paretocast.deployment.build import Silent
 from paretocast.deployment.bundle import check_sums, load_bundle
 from paretocast.deployment.challenge import Comparison, hold_back, issue_in_memory
 from paretocast.deployment.journal import Deployment
+from paretocast.deployment.plan import Silent
 from paretocast.deployment.retrain import (
     Retraining,
     find_trigger,

@@ -21,10 +21,11 @@ import pandas as pd
 import pytest
 
 from commands import run_cli
-from paretocast.deployment.build import build_bundle, plan_bundle
+from paretocast.deployment.build import build_bundle
 from paretocast.deployment.bundle import load_bundle, write_sums
 from paretocast.deployment.calibration_state import audit
 from paretocast.deployment.journal import Deployment
+from paretocast.deployment.plan import plan_bundle
 from paretocast.report.serving import ServerPages
 from paretocast.results.stored_study import StoredStudy
 

@@ -10,8 +10,9 @@ import pytest
 
 from benchmark_cases import tune_small, write_dataset
 from builders import make_series
-from paretocast.deployment.build import build_bundle, plan_bundle
+from paretocast.deployment.build import build_bundle
 from paretocast.deployment.bundle import Bundle
+from paretocast.deployment.plan import plan_bundle
 from paretocast.results.stored_study import StoredStudy
 
 DECLARED = """

@@ -16,9 +16,9 @@ from paretocast.data.gaps import fill_from_past
 from paretocast.data.scaling import TargetScaling, Transform, standardised
 from paretocast.data.series import Calendar, Covariate, Role, Series, SplitDates
 from paretocast.data.task import Task, TaskShape
-from paretocast.deployment.build import _standards
 from paretocast.deployment.members import NetworkMember
 from paretocast.deployment.onnx_graph import inputs_of, member_graph
+from paretocast.deployment.writing import _standards
 from paretocast.models import forecast_graph as graph
 from paretocast.models.anchor import Anchor
 from paretocast.models.base import SeedAverage, WindowShape, build_model

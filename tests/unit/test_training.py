@@ -137,7 +137,9 @@ def test_the_best_weights_fit_the_model_when_only_a_share_of_its_correction_is_u
     monkeypatch.setattr(Training, "correction_share", 0.5)
     training = make_training()
     training.advance(6)
-    training.model.load_state_dict(training.best_weights())
+    weights = training.best_weights()
+    assert set(weights) == set(training.model.state_dict())
+    training.model.load_state_dict(weights)
 
 
 def test_a_training_that_diverges_says_at_which_learning_rate() -> None:

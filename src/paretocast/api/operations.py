@@ -68,7 +68,8 @@ def deploy(
     ParetocastError
         If the study cannot be read or the method not be deployed; what was in use stays so.
     """
-    from paretocast.deployment.build import build_bundle, plan_bundle
+    from paretocast.deployment.build import build_bundle
+    from paretocast.deployment.plan import plan_bundle
     from paretocast.results.stored_study import StoredStudy
 
     until = None if refit_until is None else _stamp(refit_until, "--refit-until")

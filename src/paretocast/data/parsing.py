@@ -146,7 +146,7 @@ def parse_stamps(
 
 
 def check_columns(frame: pd.DataFrame, needed: Sequence[str]) -> list[Finding]:
-    """What keeps a table from being read: columns that it lacks."""
+    """Findings on columns that a table lacks."""
     missing = [column for column in dict.fromkeys(needed) if column not in frame.columns]
     if not missing:
         return []

@@ -69,7 +69,7 @@ def examine_runs(
 
 
 def check_reach(runs: WeatherRuns, index: pd.DatetimeIndex) -> list[Finding]:
-    """What the runs lack of the next day, issued at any hour of a series."""
+    """Findings on hours of the next day that the runs lack, for issues at any hour of a series."""
     cells = runs.cells(index, STEPS_PER_DAY)
     began = cells.runs >= 0  # what is missing before the first run is a hole of the covariate
     newest = np.isnan(runs.at(index, cells, older=False))[began].any(axis=1)

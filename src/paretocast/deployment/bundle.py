@@ -25,14 +25,15 @@ from paretocast.data.spec import read_spec
 from paretocast.data.task import TaskShape
 from paretocast.deployment.climatology import forecast_climatology
 from paretocast.deployment.inputs import InputColumn, InputContract
-from paretocast.deployment.issued import LiveForecast
+from paretocast.deployment.issued import LiveForecast, hour_of
 from paretocast.deployment.members import restore_member
 from paretocast.errors import DataError, ForecastError, StoreError
 from paretocast.metrics.forecast import Forecast
+from paretocast.results.groups import clock_groups
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -54,6 +55,7 @@ NAME_LENGTH = 12
 FULL, NO_WEATHER, CLIMATOLOGY = "full", "no_weather", "climatology"
 RUNGS = (FULL, NO_WEATHER, CLIMATOLOGY)
 FALLBACK = "fallback"  # member of the second rung
+RIDGE = "ridge"  # the method that is its own reference
 REFERENCE = "reference"  # the ridge that skill is measured against
 VALIDATION = "validation.npz"
 AT_MOST = 1e-4  # of the interval's width that a golden window may differ by
@@ -157,9 +159,8 @@ class Bundle:
         window = inputs.cut(at)
         rung, raw, reasons = self.raw_forecast(window)
         calibrator = (calibrators or self.calibrators)[rung]
-        forecast = forecast_of_window(self, window, raw)
+        forecast = self.with_groups(window.issue_time, raw)
         calibrated = calibrator.apply(forecast)
-        learned = json.dumps(files.without_nan(calibrator.as_json()), sort_keys=True)
         return LiveForecast.of(
             window,
             bundle=self.name,
@@ -169,7 +170,7 @@ class Bundle:
             reference=self.reference_forecast(window),
             calibrated=calibrated,
             flags=(*window.flags(), *reasons),
-            calibration=hashlib.sha256(learned.encode()).hexdigest(),
+            calibration=state_hash(calibrator),
         )
 
     def raw_forecast(self, window: LiveWindow) -> tuple[str, Floats, tuple[str, ...]]:
@@ -204,6 +205,27 @@ class Bundle:
         except DataError:
             shape = (self.contract.shape.horizon_steps, len(self.levels))
             return np.full(shape, np.nan)
+
+    def with_groups(
+        self, issue: pd.Timestamp, raw: Floats, observed: Sequence[float] | None = None
+    ) -> Forecast:
+        """Quantiles (H, Q) of an issue with the groups that calibrators go by.
+
+        Parameters
+        ----------
+        observed : sequence of float of length H, optional
+            NaN where missing; nothing is observed without it.
+        """
+        times = pd.date_range(issue, periods=len(raw), freq="h")
+        groups = clock_groups(times.tz_convert(self.contract.spec.zone))
+        return Forecast(
+            raw[None],
+            self.levels,
+            None if observed is None else [observed],
+            issues=[hour_of(issue)],
+            groups={name: members[None] for name, members in groups.items()},
+            lower_bound=self.manifest["lower_bound"],
+        )
 
     def _on_rung(self, rung: str, window: LiveWindow) -> Floats:
         if rung == CLIMATOLOGY:
@@ -305,21 +327,10 @@ def issue_time(at: pd.Timestamp | str | None, inputs: LiveInputs) -> pd.Timestam
         raise DataError(f"--at is {at!r}, expected a time such as 2026-11-25T00:00Z") from error
 
 
-def forecast_of_window(bundle: Bundle, window: LiveWindow, raw: Floats) -> Forecast:
-    """A window's quantiles (H, Q) with the groups that calibrators go by."""
-    steps = bundle.contract.shape.horizon_steps
-    hours = window.series.index[window.position : window.position + steps]
-    local = hours.tz_convert(bundle.contract.spec.zone)
-    return Forecast(
-        raw[None],
-        bundle.levels,
-        issues=[int(window.issue_time.timestamp()) // 3600],
-        groups={
-            "hour": local.hour.to_numpy()[None],
-            "season": (local.month.to_numpy() % 12 // 3)[None],
-        },
-        lower_bound=bundle.manifest["lower_bound"],
-    )
+def state_hash(calibrator: Calibrator) -> str:
+    """SHA-256 of everything that a calibrator has learned."""
+    learned = json.dumps(files.without_nan(calibrator.as_json()), sort_keys=True)
+    return hashlib.sha256(learned.encode()).hexdigest()
 
 
 def load_contract(stored: Mapping[str, Any], dataset: Path) -> InputContract:
@@ -352,31 +363,9 @@ def golden_window(
     contract: InputContract, golden: Mapping[str, NDArray[Any]], index: int
 ) -> LiveWindow:
     """One of the windows that a bundle was checked with."""
-    from dataclasses import replace
-
-    from paretocast.data.series import Covariate, Role, Series
-    from paretocast.deployment.inputs import LiveWindow
-
     first = pd.Timestamp(int(golden["issues"][index]), unit="h", tz="UTC")
-    n_hours = contract.history_steps + contract.shape.horizon_steps
-    start = first - contract.history_steps * pd.Timedelta(hours=1)
-    hours = pd.date_range(start, periods=n_hours, freq="h", unit="ns")
-    covariates = tuple(
-        replace(
-            Covariate(column.name, np.empty(0), Role(column.role), column.unit),
-            values=golden["covariates"][index, i],
-        )
-        for i, column in enumerate(contract.columns)
-    )
-    series = Series(
-        name=contract.spec.name,
-        values=golden["target"][index],
-        index=hours,
-        unit=contract.spec.unit,
-        calendar=contract.calendar,
-        covariates=covariates,
-    )
-    return LiveWindow(contract, series, contract.history_steps, None)
+    covariates = list(golden["covariates"][index])
+    return contract.window(first, golden["target"][index], covariates)
 
 
 def write_sums(folder: Path) -> str:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretocast.calibration import IssuedForecasts, OnlineCalibrator, load_calibrator
-from paretocast.deployment.bundle import RUNGS
-from paretocast.deployment.journal import Deployment, hour_of, latest_values
+from paretocast.deployment.bundle import RUNGS, state_hash
+from paretocast.deployment.issued import OFF_SCHEDULE, hour_of
+from paretocast.deployment.journal import Deployment, latest_values
 from paretocast.errors import StoreError
-from paretocast.metrics.forecast import Forecast
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def past_windows(
     for forecast in forecasts:
         first = hour_of(forecast.issue_time)
         n_hours = len(forecast.raw)
-        if forecast.bundle != bundle or first + n_hours > now or "off_schedule" in forecast.flags:
+        if forecast.bundle != bundle or first + n_hours > now or OFF_SCHEDULE in forecast.flags:
             continue
         values = tuple(observed.get(first + i, float("nan")) for i in range(n_hours))
         windows.append(LearnedWindow(forecast, values))
@@ -75,35 +75,15 @@ def replay(
     start: Mapping[str, Calibrator] | None = None,
 ) -> dict[str, Calibrator]:
     """Calibrators by rung after the windows, from those that were fitted or from others."""
-    return _learn(bundle, dict(start or bundle.calibrators), windows)
-
-
-def _learn(
-    bundle: Bundle, calibrators: dict[str, Calibrator], windows: Sequence[LearnedWindow]
-) -> dict[str, Calibrator]:
+    calibrators = dict(start or bundle.calibrators)
     for window in windows:
-        rung = window.forecast.rung
-        calibrator = calibrators[rung]
+        forecast = window.forecast
+        calibrator = calibrators[forecast.rung]
         if isinstance(calibrator, OnlineCalibrator):
-            issued = IssuedForecasts(_as_forecast(bundle, window), window.forecast.quantiles[None])
-            calibrators[rung] = calibrator.learn(issued)
+            raw = bundle.with_groups(forecast.issue_time, forecast.raw, window.values)
+            issued = IssuedForecasts(raw, forecast.quantiles[None])
+            calibrators[forecast.rung] = calibrator.learn(issued)
     return calibrators
-
-
-def _as_forecast(bundle: Bundle, window: LearnedWindow) -> Forecast:
-    forecast = window.forecast
-    local = forecast.target_times.tz_convert(forecast.zone)
-    return Forecast(
-        forecast.raw[None],
-        forecast.levels,
-        [window.values],
-        issues=[hour_of(forecast.issue_time)],
-        groups={
-            "hour": local.hour.to_numpy()[None],
-            "season": (local.month.to_numpy() % 12 // 3)[None],
-        },
-        lower_bound=bundle.manifest["lower_bound"],
-    )
 
 
 @dataclass
@@ -141,7 +121,7 @@ class CalibrationState:
         digests = tuple(window.digest for window in windows)
         n_known = len(self.digests)
         if self.bundle == bundle.name and self.calibrators and digests[:n_known] == self.digests:
-            calibrators = _learn(bundle, dict(self.calibrators), windows[n_known:])
+            calibrators = replay(bundle, windows[n_known:], start=self.calibrators)
         else:
             calibrators = replay(bundle, windows)
         self.bundle, self.digests, self.calibrators = bundle.name, digests, calibrators
@@ -161,7 +141,7 @@ class CalibrationState:
 
 @dataclass(frozen=True)
 class Audit:
-    """What a replay of the journal has found.
+    """The result of a replay of the journal.
 
     Attributes
     ----------
@@ -192,13 +172,12 @@ def audit(deployment: Deployment) -> Audit:
         earlier = [f for f in counted if f.issue_time < forecast.issue_time]
         windows = past_windows(earlier, known, forecast.issue_time, bundle.name)
         calibrator = replay(bundle, windows)[forecast.rung]
-        learned = json.dumps(files.without_nan(calibrator.as_json()), sort_keys=True)
         name = f"{forecast.issue_time.isoformat()} revision {forecast.revision}"
-        if hashlib.sha256(learned.encode()).hexdigest() != forecast.calibration:
+        if state_hash(calibrator) != forecast.calibration:
             problems.append(f"{name}: the calibration is not what the journal leads to")
             continue
-        own = LearnedWindow(forecast, (float("nan"),) * len(forecast.raw))
-        again = calibrator.apply(_as_forecast(bundle, own)).quantiles[0]
+        raw = bundle.with_groups(forecast.issue_time, forecast.raw)
+        again = calibrator.apply(raw).quantiles[0]
         if not np.array_equal(again, forecast.quantiles):
             problems.append(f"{name}: the quantiles are not those of its calibration")
     return Audit(len(issued), len(rows), tuple(problems))

@@ -1,4 +1,4 @@
-"""What a retraining compares: the weeks that are held back, the challenger, and who wins.
+"""Champion and challenger: the weeks that are held back, the plan, the comparison.
 
 The bundle in use is the *champion*. The *challenger* has its configs, on periods of the same
 lengths that end later. Neither has seen the weeks that are held back; both forecast them as they
@@ -19,15 +19,13 @@ from paretocast.data.reading import choose_covariates
 from paretocast.data.series import Series, SplitDates
 from paretocast.data.spec import SplitSpec
 from paretocast.data.task import plan_task
-from paretocast.deployment.build import (
-    BundlePlan,
-    Origin,
-)
 from paretocast.deployment.calibration_state import past_windows, replay
-from paretocast.deployment.journal import HOUR, hour_of
-from paretocast.deployment.run import is_on_schedule
+from paretocast.deployment.issue_scores import mean_pinball
+from paretocast.deployment.issued import hour_of
+from paretocast.deployment.journal import HOUR
+from paretocast.deployment.plan import BundlePlan, Origin
+from paretocast.deployment.run import daily_issues
 from paretocast.errors import DataError, SettingsError, StoreError
-from paretocast.metrics.scores import pinball_losses
 from paretocast.metrics.uncertainty import (
     BLOCK_DAYS,
     N_RESAMPLES,
@@ -100,12 +98,8 @@ def hold_back(deployment: Deployment, inputs: LiveInputs, *, weeks: int = HELD_W
     last = inputs.observed_until
     knows = _knows_until(deployment.bundle)
     start = max(last + HOUR - pd.Timedelta(weeks=weeks), knows + HOUR)
-    steps = inputs.contract.shape.horizon_steps
-    issues = tuple(
-        time
-        for time in pd.date_range(start, last + HOUR - steps * HOUR, freq="h")
-        if is_on_schedule(deployment, time)
-    )
+    shape = inputs.contract.shape
+    issues = tuple(daily_issues(shape, start, last + HOUR - shape.horizon_steps * HOUR))
     held = HeldBack(issues, last)
     n_days = int((~np.isnan(held.observed(inputs))).any(axis=1).sum()) if issues else 0
     if n_days < FEWEST_DAYS:
@@ -125,7 +119,7 @@ def _knows_until(bundle: Bundle) -> pd.Timestamp:
 
 @dataclass(frozen=True)
 class Challenge:
-    """What a challenger is trained on.
+    """The plan of a challenger, with the task it is trained on.
 
     Attributes
     ----------
@@ -349,11 +343,7 @@ def compare(
 def _losses(forecasts: Sequence[LiveForecast], observed: Floats, of: str = "quantiles") -> Floats:
     """Mean pinball loss of every window, (N,); NaN where nothing was observed."""
     quantiles = np.array([getattr(forecast, of) for forecast in forecasts])
-    losses = pinball_losses(observed, quantiles, np.array(forecasts[0].levels)).mean(axis=-1)
-    there = ~np.isnan(observed)
-    n_there = there.sum(axis=1)
-    sums = np.where(there, losses, 0.0).sum(axis=1)
-    return np.where(n_there > 0, sums / np.maximum(n_there, 1), np.nan)
+    return mean_pinball(observed, quantiles, forecasts[0].levels)
 
 
 def _probability_better(losses: Floats, others: Floats) -> float:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from paretocast.data.task import STEPS_PER_WEEK
 from paretocast.errors import ForecastError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 WEEKS = 8
-STEPS_PER_WEEK = 168
 FEWEST_VALUES = 6
 
 

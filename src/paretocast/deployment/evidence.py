@@ -135,7 +135,7 @@ def learned_persistence(shares: Floats, follows: Bools) -> Floats:
 
 
 def _carried(shares: Floats, follows: Bools, *, most: float, persistence: Floats) -> Floats:
-    """What yesterday adds to the share expected today; 0 where yesterday is not known."""
+    """Addition of yesterday to the share expected today; 0 where yesterday is not known."""
     yesterday = np.concatenate(([np.nan], shares[:-1]))[: shares.size]
     known = follows & ~np.isnan(yesterday)
     carried: Floats = np.where(known, persistence * (yesterday - most), 0.0)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paretocast.deployment.bundle import FULL, GOLDEN, forecast_of_window, golden_window
+from paretocast.deployment.bundle import FULL, GOLDEN, golden_window
 from paretocast.deployment.onnx_graph import (
     check_exportable,
     columns_of,
@@ -120,7 +120,7 @@ def export_mlflow(bundle: Bundle, folder: Path) -> float:
     windows = _golden_windows(bundle)
 
     def calibrated(window: LiveWindow) -> Floats:
-        raw = forecast_of_window(bundle, window, bundle.raw_forecast(window)[1])
+        raw = bundle.with_groups(window.issue_time, bundle.raw_forecast(window)[1])
         return np.asarray(bundle.calibrators[FULL].apply(raw).quantiles[0])
 
     try:

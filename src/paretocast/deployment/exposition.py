@@ -107,7 +107,7 @@ class _JournalCollector:
 
 
 def journal_metrics(deployments: Sequence[tuple[str, JournalSnapshot | None]]) -> bytes:
-    """What the journals of deployments say; None for one that cannot be read."""
+    """Figures from the journals of deployments; None for one that cannot be read."""
     registry = CollectorRegistry()
     registry.register(_JournalCollector(deployments))
     return generate_latest(registry)

@@ -284,7 +284,7 @@ def coverage_evidence(
 
 
 def check_coverage(scores: IssueScores, evidence: CoverageEvidence) -> Check:
-    """Whether intervals hold what they promise.
+    """The check of the promised coverage.
 
     Alarm once the evidence of narrow intervals has reached `ALARM_EVIDENCE`, until it is counted
     anew; watch while it is above `WATCH_EVIDENCE`. Wide intervals are never more than a watch,
@@ -354,7 +354,7 @@ def usual_skill(validation: IssueScores, *, rng: np.random.Generator) -> float:
 
 
 def check_skill(scores: IssueScores, *, usual: float, rng: np.random.Generator) -> Check:
-    """Whether the forecast still beats the ridge issued at the same time.
+    """The check of the skill against the ridge issued at the same time.
 
     Skill is 1 minus the ratio of the losses over the last `RECENT_DAYS`. Alarm where the ridge is
     better beyond chance: above the 99 % bound of the paired difference.
@@ -408,7 +408,7 @@ def count_by_local_hour(
 
 
 def check_range(seen: InputRange, values: Floats) -> Check:
-    """Whether the values of a column lie in the range seen in training; NaN is left out."""
+    """The check of a column against the range seen in training; NaN is left out."""
     present = values[~np.isnan(values)]
     outside = int(((present < seen.low) | (present > seen.high)).sum())
     share = outside / present.size if present.size else float("nan")
@@ -424,7 +424,7 @@ def check_range(seen: InputRange, values: Floats) -> Check:
 def check_age(
     column: str, *, last_observed_hour: int | None, now_hour: int, allowed_hours: float
 ) -> Check:
-    """Whether the last observation of a column is recent enough for the input contract.
+    """The check of the age of the last observation against the input contract.
 
     Alarm from `ALARM_OVERDUE_HOURS` beyond what is allowed, and where there is none at all.
     Hours are counted since 1970 UTC.
@@ -439,7 +439,7 @@ def check_age(
 
 
 def check_missing(column: str, values: Floats, *, allowed: float) -> Check:
-    """Whether too many values (NaN) of an input window are missing.
+    """The check of the missing values (NaN) of an input window.
 
     Parameters
     ----------
@@ -456,7 +456,7 @@ def check_missing(column: str, values: Floats, *, allowed: float) -> Check:
 
 
 def check_weather_bias(column: str, errors: Floats, *, rng: np.random.Generator) -> Check:
-    """Whether the mean error of a weather forecast has moved.
+    """The check of the mean error of a weather forecast for a drift.
 
     Watch where the mean of the last `RECENT_DAYS` rows differs beyond chance (99 %, both sides)
     from that of the rows before. Never an alarm: what a bias does to the forecast shows in its own

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from paretocast.deployment.bundle import load_bundle
 from paretocast.deployment.calibration_state import CalibrationState
-from paretocast.deployment.journal import POINTER, Deployment, hour_of, latest_values
+from paretocast.deployment.issued import hour_of
+from paretocast.deployment.journal import POINTER, Deployment, latest_values
 from paretocast.deployment.run import preview_forecast
 from paretocast.errors import SettingsError
 

@@ -1,4 +1,4 @@
-"""What a bundle needs to be given, and how it is cut: by what was available at the issue.
+"""Inputs of a bundle, cut by what was available at the issue.
 
 The target before the issue, covariates up to the issue or beyond it by their role. Nothing later
 than the issue reaches a forecast except covariates that are known ahead, and of weather runs only
@@ -18,13 +18,13 @@ import pandas as pd
 from paretocast.data.features import build_features
 from paretocast.data.parsing import HOUR, lay_frame, parse_stamps
 from paretocast.data.run_parsing import examine_runs
-from paretocast.data.series import Calendar, Covariate, Series, SplitDates
+from paretocast.data.series import Calendar, Covariate, Role, Series, SplitDates
 from paretocast.data.spec import WeatherSpec
 from paretocast.data.task import Task, TaskShape
 from paretocast.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -145,6 +145,28 @@ class InputContract:
         there = AVAILABLE_COLUMN in history.columns
         available = self._available(history, pd.DatetimeIndex(values.index)) if there else None
         return LiveInputs(self, values, available, None)
+
+    def window(
+        self,
+        at: pd.Timestamp,
+        target: Floats,
+        covariates: Sequence[Floats],
+        weather: Weather | None = None,
+    ) -> LiveWindow:
+        """The window of an issue from values of its hours, history and horizon."""
+        first = at - self.history_steps * HOUR
+        series = Series(
+            name=self.spec.name,
+            values=target,
+            index=pd.date_range(first, periods=len(target), freq="h", unit="ns"),
+            unit=self.spec.unit,
+            calendar=self.calendar,
+            covariates=tuple(
+                Covariate(column.name, values, Role(column.role), column.unit)
+                for column, values in zip(self.columns, covariates, strict=True)
+            ),
+        )
+        return LiveWindow(self, series, self.history_steps, weather)
 
     def _with_time(self, frame: pd.DataFrame) -> pd.DataFrame:
         column = self.spec.time_column
@@ -321,16 +343,8 @@ class LiveInputs:
                 values = np.where(past & ~np.isnan(values), values, ahead)
             if column.role == "past":
                 values[~past] = np.nan
-            covariates.append(replace(_blank(column), values=values))
-        series = Series(
-            name=contract.spec.name,
-            values=target,
-            index=hours,
-            unit=contract.spec.unit,
-            calendar=contract.calendar,
-            covariates=tuple(covariates),
-        )
-        return LiveWindow(contract, series, contract.history_steps, weather)
+            covariates.append(values)
+        return contract.window(at, target, covariates, weather)
 
     def _window(self, column: pd.Series[Any], first: pd.Timestamp, n_hours: int) -> Floats:
         """Values of the hours from one on, NaN beyond the table: its grid has no holes."""
@@ -454,12 +468,6 @@ class LiveWindow:
         parts = [self.series.values, *(c.values for c in self.series.covariates)]
         stamps = self.series.index.asi8.tobytes()
         return stamps + b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
-
-
-def _blank(column: InputColumn) -> Covariate:
-    from paretocast.data.series import Role
-
-    return Covariate(column.name, np.empty(0), Role(column.role), column.unit)
 
 
 def _longest_run(mask: NDArray[np.bool_]) -> int:

@@ -47,14 +47,14 @@ def score_issues(
         issues=np.asarray(issues),
         n_observed=there.sum(axis=1).astype(np.float64),
         n_inside=inside.sum(axis=1).astype(np.float64),
-        loss=_pinball(observed, quantiles, levels),
-        reference_loss=_pinball(with_reference, np.nan_to_num(reference), levels),
+        loss=mean_pinball(observed, quantiles, levels),
+        reference_loss=mean_pinball(with_reference, np.nan_to_num(reference), levels),
         step_inside=inside.astype(np.float64),
         step_observed=there.astype(np.float64),
     )
 
 
-def _pinball(observed: Floats, quantiles: Floats, levels: Sequence[float]) -> Floats:
+def mean_pinball(observed: Floats, quantiles: Floats, levels: Sequence[float]) -> Floats:
     """Mean pinball loss of every issue, (N,); NaN where nothing was observed."""
     if not len(observed):
         return np.empty(0)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 SCHEMA_VERSION = 1
+OFF_SCHEDULE = "off_schedule"  # a flag: issued for another hour than the daily one
 DEGRADED_RUNGS = ("no_weather", "climatology")
 
 
@@ -241,3 +242,8 @@ class LiveForecast:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{origin} is no issued forecast: {error!r}") from error
+
+
+def hour_of(time: pd.Timestamp) -> int:
+    """Hours since 1970 of a full hour."""
+    return int(time.timestamp()) // 3600

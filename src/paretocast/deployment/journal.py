@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from paretocast.deployment.bundle import Bundle, load_bundle
-from paretocast.deployment.issued import LiveForecast
+from paretocast.deployment.issued import LiveForecast, hour_of
 from paretocast.errors import StoreError
 from paretocast.workspace import files
 from paretocast.workspace.claims import StudyLock
@@ -313,11 +313,6 @@ class Deployment:
 def latest_values(rows: Sequence[Observation]) -> Mapping[int, float]:
     """The value of every observed hour after all revisions, by hours since 1970."""
     return {row.hour: row.value for row in rows}
-
-
-def hour_of(time: pd.Timestamp) -> int:
-    """Hours since 1970 of a full hour."""
-    return int(time.timestamp()) // 3600
 
 
 def _order(forecast: LiveForecast) -> tuple[pd.Timestamp, int]:

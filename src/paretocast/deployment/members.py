@@ -18,7 +18,7 @@ from paretocast.errors import StoreError
 from paretocast.models.anchor import Anchor, months_of
 from paretocast.models.baselines.base import ErrorSpread
 from paretocast.models.baselines.ridge import Ridge
-from paretocast.models.fitted import BoostedForecaster, LinearForecaster
+from paretocast.models.fitted import HISTORY_STEPS, BoostedForecaster, LinearForecaster
 from paretocast.models.linear import LinearMean, LinearModel
 from paretocast.models.linear_table import LinearForm, LinearTable
 
@@ -59,7 +59,7 @@ class Member(ABC):
 
     @abstractmethod
     def as_json(self) -> dict[str, Any]:
-        """What it holds beside its arrays, without `kind`."""
+        """Everything beside its arrays and `kind`, as JSON values."""
 
     @abstractmethod
     def arrays(self) -> Arrays:
@@ -88,7 +88,7 @@ class RidgeMember(Member):
         return np.asarray(self.ridge.forecast(task, np.array([position]))[0])
 
     def as_json(self) -> dict[str, Any]:
-        """What it holds beside its arrays, without `kind`."""
+        """Everything beside its arrays and `kind`, as JSON values."""
         errors = self.ridge.errors
         return {"scaling": _scaling_json(errors.scaling), "model": _linear_json(self.ridge.model)}
 
@@ -120,7 +120,7 @@ class LinearMember(Member):
         return np.asarray(self.forecaster.forecast(task, np.array([position]))[0])
 
     def as_json(self) -> dict[str, Any]:
-        """What it holds beside its arrays, without `kind`."""
+        """Everything beside its arrays and `kind`, as JSON values."""
         return {
             "scaling": _scaling_json(self.forecaster.scaling),
             "anchor": _anchor_json(self.forecaster.anchor),
@@ -147,7 +147,7 @@ class BoostedMember(Member):
     @property
     def history_steps(self) -> int:
         """Hours before an issue that it reads."""
-        own = 4 * 168
+        own = HISTORY_STEPS
         anchor = self.forecaster.anchor
         return own if anchor is None else max(own, anchor.model.history_steps)
 
@@ -156,7 +156,7 @@ class BoostedMember(Member):
         return np.asarray(self.forecaster.forecast(task, np.array([position]))[0])
 
     def as_json(self) -> dict[str, Any]:
-        """What it holds beside its arrays, without `kind`."""
+        """Everything beside its arrays and `kind`, as JSON values."""
         own = self.forecaster
         return {
             "scaling": _scaling_json(own.scaling),
@@ -279,7 +279,7 @@ class NetworkMember(Member):
         return restore_model(self.model, shape, self.config, self.weights, share=self.share)
 
     def as_json(self) -> dict[str, Any]:
-        """What it holds beside its arrays, without `kind`."""
+        """Everything beside its arrays and `kind`, as JSON values."""
         return {
             "model": self.model,
             "config": self.config,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.deployment.bundle import VALIDATION
+from paretocast.deployment.bundle import RIDGE, VALIDATION
 from paretocast.deployment.health import (
     Check,
     HealthReport,
@@ -24,8 +24,8 @@ from paretocast.deployment.health import (
     usual_skill,
 )
 from paretocast.deployment.issue_scores import score_issues
-from paretocast.deployment.journal import hour_of, latest_values
-from paretocast.deployment.run import OFF_SCHEDULE
+from paretocast.deployment.issued import OFF_SCHEDULE, hour_of
+from paretocast.deployment.journal import latest_values
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 RECENT_ISSUES = 28
 RECENT_HOURS = 168
-RIDGE = "ridge"
 MOST_MISSING = 0.1
 ALLOWED_AGE_HOURS = 36.0  # of an observation, at a daily issue
 ALARM_DEGRADED = 3  # issues in a row
@@ -87,7 +86,7 @@ def health_of(deployment: Deployment, *, now: pd.Timestamp, tolerance: float = 0
 
 
 def check_degraded(forecasts: Sequence[LiveForecast]) -> Check:
-    """Whether forecasts were issued by the rung they should be."""
+    """The check of the rungs that forecasts were issued by."""
     recent = forecasts[-RECENT_ISSUES:]
     degraded = [forecast.degraded for forecast in recent]
     n_last = next((i for i, bad in enumerate(reversed(degraded)) if not bad), len(degraded))

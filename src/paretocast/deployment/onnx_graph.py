@@ -146,7 +146,7 @@ def member_graph(member: Member, columns: WindowColumns, task: Task) -> MemberGr
 
 
 def describe(bundle: Bundle, columns: WindowColumns) -> dict[str, Any]:
-    """What somebody without this package needs to fill the inputs and to read the output."""
+    """Description of inputs and output, for somebody without this package."""
     contract = bundle.contract
     country = contract.calendar.country
     history, steps = columns.history_steps, columns.steps

@@ -16,15 +16,8 @@ import numpy as np
 import pandas as pd
 
 from paretocast.calibration.ensemble import average_levels
-from paretocast.deployment.build import (
-    RIDGE,
-    UNFINISHED,
-    BundlePlan,
-    FittedModels,
-    build_bundle,
-    fit_models,
-)
-from paretocast.deployment.bundle import check_sums, load_bundle
+from paretocast.deployment.build import UNFINISHED, build_bundle, fit_models
+from paretocast.deployment.bundle import RIDGE, check_sums, load_bundle
 from paretocast.deployment.challenge import (
     HELD_WEEKS,
     Comparison,
@@ -44,9 +37,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from paretocast.deployment.build import Observer
     from paretocast.deployment.inputs import LiveInputs
     from paretocast.deployment.journal import Deployment
+    from paretocast.deployment.plan import BundlePlan, FittedModels, Observer
 
     Floats = NDArray[np.float64]
 
@@ -58,7 +51,7 @@ STALE_SECONDS = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Trigger:
-    """Whether a deployment is to be retrained, and why."""
+    """The decision to retrain a deployment, with its reason."""
 
     due: bool
     reason: str
@@ -82,7 +75,7 @@ def find_trigger(
     if_alarm: bool = False,
     alarmed: Callable[[Deployment], bool] = is_alarmed,
 ) -> Trigger:
-    """Whether one of the conditions holds; without any a deployment is always retrained.
+    """The decision by the conditions; without any a deployment is always retrained.
 
     Parameters
     ----------
@@ -110,7 +103,7 @@ def find_trigger(
 
 @dataclass(frozen=True)
 class Retraining:
-    """What a retraining has led to.
+    """The outcome of a retraining.
 
     Attributes
     ----------

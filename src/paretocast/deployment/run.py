@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from paretocast.data.task import daily_positions
 from paretocast.deployment.bundle import issue_time
 from paretocast.deployment.calibration_state import CalibrationState
+from paretocast.deployment.issued import OFF_SCHEDULE
 from paretocast.deployment.journal import latest_values
 from paretocast.errors import DataError, SettingsError, StoreError
 
@@ -16,17 +18,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from paretocast.calibration import Calibrator
+    from paretocast.data.task import TaskShape
     from paretocast.deployment.inputs import LiveInputs
     from paretocast.deployment.issued import LiveForecast
     from paretocast.deployment.journal import Deployment
 
-OFF_SCHEDULE = "off_schedule"
 OBSERVED_BEFORE = pd.Timedelta(days=28)  # the first issue, for a monitor to look back on
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What `observe` has added."""
+    """Numbers of hours that `observe` has added and corrected."""
 
     n_new: int
     n_corrected: int
@@ -90,7 +92,7 @@ def preview_forecast(
             "were read for another one; try again"
         )
     forecast = deployment.bundle.forecast_from(inputs, at, calibrators=calibrators)
-    if is_on_schedule(deployment, at):
+    if daily_issues(inputs.contract.shape, at, at):
         return forecast
     return replace(forecast, flags=(*forecast.flags, OFF_SCHEDULE))
 
@@ -110,13 +112,9 @@ def issue_forecasts(
     DataError
         If no daily issue lies in the period.
     """
-    issues = [
-        time
-        for time in pd.date_range(first.ceil("h"), last, freq="h")
-        if is_on_schedule(deployment, time)
-    ]
+    shape = deployment.bundle.contract.shape
+    issues = daily_issues(shape, first, last)
     if not issues:
-        shape = deployment.bundle.contract.shape
         raise DataError(
             f"no issue lies between {first} and {last}; forecasts are issued daily at "
             f"{shape.issue_hour:02d}:00 {shape.issue_zone}"
@@ -142,14 +140,12 @@ def observe(deployment: Deployment, inputs: LiveInputs) -> Observed:
     return Observed(new, corrected)
 
 
-def is_on_schedule(deployment: Deployment, time: pd.Timestamp) -> bool:
-    """Return True if a time is a daily issue; of a doubled hour in autumn, the first one."""
-    shape = deployment.bundle.contract.shape
-    local = time.tz_convert(shape.issue_zone)
-    if local.hour != shape.issue_hour:
-        return False
-    before = (time - pd.Timedelta(hours=1)).tz_convert(shape.issue_zone)
-    return not (before.hour == shape.issue_hour and before.date() == local.date())
+def daily_issues(shape: TaskShape, first: pd.Timestamp, last: pd.Timestamp) -> list[pd.Timestamp]:
+    """Daily issues from one time to another, both included."""
+    # Of an hour that happens twice in autumn the first is the issue: look at the hour before, too.
+    hours = pd.date_range(first.ceil("h") - pd.Timedelta(hours=1), last, freq="h")
+    times = hours[daily_positions(hours, shape)]
+    return list(times[times >= first])
 
 
 def _issue(

@@ -59,7 +59,7 @@ logger = logging.getLogger(__name__)
 
 
 class Pages(Protocol):
-    """What the server shows to people."""
+    """Pages of the server."""
 
     def overview(self, deployments: Sequence[tuple[str, JournalSnapshot | None]]) -> str:
         """All deployments."""

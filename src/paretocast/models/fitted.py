@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     Positions = NDArray[np.intp]
 
 MOST_ROUNDS = 400
+HISTORY_STEPS = 4 * STEPS_PER_WEEK  # that LIGHTGBM reads
 BOOSTING = {
     "objective": "quantile",
     "bagging_fraction": 0.7,
@@ -117,7 +118,7 @@ class BoostedForecaster(Baseline):
 
     def forecast(self, task: Task, positions: Positions) -> Floats:
         """Quantiles at issue positions, (N, H, Q)."""
-        check_history(positions, needed=4 * STEPS_PER_WEEK, name="LIGHTGBM")
+        check_history(positions, needed=HISTORY_STEPS, name="LIGHTGBM")
         table = LinearTable(task, self.scaling)
         points = None if self.anchor is None else self.anchor.model.points(table, positions)
         rows, guess = _rows(table, positions, points, weather=self.weather)
@@ -161,7 +162,7 @@ def fit_boosted(
         return rows[observed], distances[observed]
 
     def learned(until: int | None, anchor: Anchor | None) -> tuple[Floats, Floats]:
-        positions = windows_to_learn(task, 4 * STEPS_PER_WEEK, until=until, share=share)
+        positions = windows_to_learn(task, HISTORY_STEPS, until=until, share=share)
         daily = daily_positions(task.series.index, task.shape)
         return examples(positions[np.isin(positions, daily)], anchor)
 

@@ -65,7 +65,7 @@ OUTPUT = "quantiles"
 
 @dataclass(frozen=True)
 class WindowColumns:
-    """What the inputs of a graph hold, and what is made of them.
+    """Columns of the inputs of a graph, and the features that are made of them.
 
     Attributes
     ----------
@@ -448,7 +448,7 @@ def _calendar_features(local: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _weather_features(
     columns: WindowColumns, weather: Mapping[str, Tensor], weekday: Tensor
 ) -> dict[str, Tensor]:
-    """What is made of the temperature."""
+    """Features of the temperature."""
     if columns.temperature is None:
         return {}
     celsius = weather[columns.temperature]

@@ -1,4 +1,4 @@
-"""What the ridge sees: columns of every window, in blocks that a form of it names.
+"""Columns that the ridge sees of every window, in blocks that a form of it names.
 
 N windows, F columns, H steps; scaled units.
 """

@@ -44,11 +44,17 @@ def calibration_groups(task: Task, split: str) -> dict[str, Integers]:
 
     Seasons are quarters of the year from December on: 0 is December to February.
     """
-    local = _local_times(task, split)
+    groups = clock_groups(_local_times(task, split))
     shape = task.horizon_positions(split).shape
-    hours = local.hour.to_numpy().reshape(shape)
-    seasons = (local.month.to_numpy() % 12 // MONTHS_PER_SEASON).reshape(shape)
-    return {"hour": hours, "season": seasons}
+    return {name: members.reshape(shape) for name, members in groups.items()}
+
+
+def clock_groups(local: pd.DatetimeIndex) -> dict[str, Integers]:
+    """Groups of local times, each (T,); see `calibration_groups`."""
+    return {
+        "hour": local.hour.to_numpy(),
+        "season": local.month.to_numpy() % 12 // MONTHS_PER_SEASON,
+    }
 
 
 def issue_hours(task: Task, split: str) -> Integers:
