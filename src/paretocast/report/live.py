@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from paretocast.report.figures import forecast_figure
+from paretocast.report.figures import Figure, forecast_figure
 from paretocast.report.page import bullets, document, fact_boxes, figure_box, number
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from paretocast.deployment.issued import LiveForecast
 
 MEANING = {
@@ -23,16 +24,7 @@ MEANING = {
 def forecast_page(forecast: LiveForecast, name: str) -> str:
     """A fan chart of the next hours with what it was made from."""
     local = forecast.issue_time.tz_convert(forecast.zone)
-    figure = forecast_figure(
-        pd.DatetimeIndex([local]),
-        forecast.quantiles[None],
-        observed=np.full((1, len(forecast.raw)), np.nan),
-        levels=forecast.levels,
-        unit=forecast.unit,
-        model=forecast.rung,
-        dataset=name,
-    )
-    figure.update_traces(visible=False, selector={"name": "observed"})  # nothing is yet
+    figure = fan_figure(forecast, name)
     figure.update_layout(title_text=f"{name}: quantiles of the next {len(forecast.raw)} hours")
     total = float(forecast.median.sum())
     body = [
@@ -59,3 +51,30 @@ def forecast_page(forecast: LiveForecast, name: str) -> str:
         footer=f"bundle {forecast.bundle} · forecast {forecast.forecast_id[:16]} · revision "
         f"{forecast.revision}",
     )
+
+
+def fan_figure(
+    forecast: LiveForecast, name: str, observed: Sequence[float | None] | None = None
+) -> Figure:
+    """The fan chart of a forecast in local time.
+
+    Parameters
+    ----------
+    observed : sequence of float or None of length H, optional
+        None where missing; without any the chart has no line of observations.
+    """
+    values = np.full((1, len(forecast.raw)), np.nan)
+    if observed is not None:
+        values[0] = np.array(observed, dtype=np.float64)
+    figure = forecast_figure(
+        forecast.target_times[:1].tz_convert(forecast.zone),
+        forecast.quantiles[None],
+        observed=values,
+        levels=forecast.levels,
+        unit=forecast.unit,
+        model=forecast.rung,
+        dataset=name,
+    )
+    if np.isnan(values).all():
+        figure.update_traces(visible=False, selector={"name": "observed"})
+    return figure

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import numpy as np
-
-from paretocast.report.figures import forecast_figure
+from paretocast.data.checks import count
+from paretocast.report.live import fan_figure
 from paretocast.report.page import (
     MISSING,
     document,
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from paretocast.deployment.issued import LiveForecast
 
 N_ISSUES = 14  # listed below the figure
+OPERATION_COLUMNS = ("operation", "name", "what it does")
 ISSUE_COLUMNS = ("issue", "method", "revision", "observed hours", "coverage %", "flags")
 
 
@@ -55,7 +55,7 @@ class ServerPages:
                     ],
                 ),
             ],
-            footer=f"{len(deployments)} deployments",
+            footer=count(len(deployments), "deployment"),
             with_figures=False,
         )
 
@@ -100,7 +100,7 @@ class ServerPages:
                 "What the server answers. The same as OpenAPI is in openapi.json, which Swagger UI "
                 "and generators of clients read."
             ),
-            body=[table(("operation", "", ""), rows, text_columns=frozenset({1, 2}))],
+            body=[table(OPERATION_COLUMNS, rows, text_columns=frozenset({1, 2}))],
             footer=f"version {schema['info']['version']}",
             with_figures=False,
         )
@@ -129,16 +129,7 @@ def _facts(snapshot: JournalSnapshot) -> list[tuple[str, str, str]]:
 
 
 def _latest_parts(name: str, snapshot: JournalSnapshot, latest: LiveForecast) -> list[str]:
-    values = snapshot.observed_hours(latest)
-    figure = forecast_figure(
-        _local_issue(latest),
-        latest.quantiles[None],
-        observed=np.array([values], dtype=np.float64),
-        levels=latest.levels,
-        unit=latest.unit,
-        model=snapshot.bundle.manifest["method"],
-        dataset=name,
-    )
+    figure = fan_figure(latest, name, snapshot.observed_hours(latest))
     figure.update_layout(title_text=None)
     flags = f"Flags of this forecast: {', '.join(latest.flags)}." if latest.flags else ""
     return [warning(flags) if flags else "", figure_box(figure)]
