@@ -29,7 +29,7 @@ from paretocast.calibration.methods import (
     register_calibrator,
     score_interval,
 )
-from paretocast.calibration.online import IssuedForecasts, OnlineCalibrator
+from paretocast.calibration.online import OnlineCalibrator
 from paretocast.calibration.rolling import RollingResult, walk_forward
 
 __all__ = [
@@ -39,7 +39,6 @@ __all__ = [
     "Calibrator",
     "CalibratorSelection",
     "IntervalScores",
-    "IssuedForecasts",
     "OnlineCalibrator",
     "RollingResult",
     "check_method",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 FIRST_SCHEMA_VERSION = 1  # in which every calibrator moved the median
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3  # before it, no state moved the median
 LEAD = "lead"  # the group that needs no clock: the step ahead
 
 
@@ -95,6 +95,13 @@ class Calibrator(ABC):
         DataError
             If its levels are others, or a group is missing.
         """
+        self._check_levels(forecast)
+        corrected = self._correct(forecast.without_observations())
+        if not self.moves_median:
+            corrected = around_median(corrected, forecast.nearest(0.5), forecast.levels)
+        return forecast.with_quantiles(corrected)
+
+    def _check_levels(self, forecast: Forecast) -> None:
         levels = np.asarray(forecast.levels)
         if levels.size != len(self.levels) or (np.abs(levels - self.levels) > SAME_LEVEL).any():
             raise DataError(
@@ -102,10 +109,6 @@ class Calibrator(ABC):
                 f"{len(self.levels)}, the levels {list(self.levels)} that calibrator {self.name} "
                 "was fitted on"
             )
-        corrected = self._correct(forecast.without_observations())
-        if not self.moves_median:
-            corrected = around_median(corrected, forecast)
-        return forecast.with_quantiles(corrected)
 
     def moving_median(self) -> Self:
         """The same calibrator, free to move the median too."""
@@ -139,12 +142,16 @@ class Calibrator(ABC):
         """Corrected quantiles, (N, H, Q), in any order; `forecast` comes without observations."""
 
 
-def around_median(corrected: Floats, forecast: Forecast) -> Floats:
-    """Corrected quantiles with the median of a forecast, each side kept on its side of it."""
-    middle = int(np.argmin(np.abs(np.asarray(forecast.levels) - 0.5)))
-    median = forecast.quantiles[..., middle, None]
+def middle_level(levels: tuple[float, ...]) -> int:
+    """Position of the median: of 0.5, or of the level nearest to it."""
+    return int(np.argmin(np.abs(np.asarray(levels) - 0.5)))
+
+
+def around_median(corrected: Floats, median: Floats, levels: tuple[float, ...]) -> Floats:
+    """Corrected quantiles, (N, H, Q), around a median, (N, H), each kept on its side of it."""
+    middle, centre = middle_level(levels), median[..., None]
     below, above = corrected[..., :middle], corrected[..., middle + 1 :]
-    return np.concatenate((np.minimum(below, median), median, np.maximum(above, median)), axis=-1)
+    return np.concatenate((np.minimum(below, centre), centre, np.maximum(above, centre)), axis=-1)
 
 
 def group_members(names: tuple[str, ...], forecast: Forecast) -> NDArray[np.int64]:

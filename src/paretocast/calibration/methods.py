@@ -189,10 +189,11 @@ def load_calibrator(stored: dict[str, Any]) -> Calibrator:
     """
     classes = {method.calibrator.kind: method.calibrator for method in CALIBRATORS.values()}
     version, kind = stored.get("schema_version"), stored.get("kind")
-    if version not in {FIRST_SCHEMA_VERSION, SCHEMA_VERSION} or kind not in classes:
+    known = range(FIRST_SCHEMA_VERSION, SCHEMA_VERSION + 1)
+    if version not in known or kind not in classes:
         raise DataError(
-            f"the calibrator is of version {version} and kind {kind!r}, expected version "
-            f"{FIRST_SCHEMA_VERSION} or {SCHEMA_VERSION} and one of {', '.join(classes)}"
+            f"the calibrator is of version {version} and kind {kind!r}, expected a version from "
+            f"{known[0]} to {known[-1]} and one of {', '.join(classes)}"
         )
     try:
         loaded = classes[kind].from_json(stored)

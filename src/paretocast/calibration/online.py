@@ -2,7 +2,8 @@
 
 They go on learning after each issue. A window is learned from once its last hour was observed. Its
 hours stand or fall together, so it makes one step, with the share of its observed hours below each
-quantile as the error; a window without an observation makes none.
+quantile as the error; a window without an observation makes none. The quantiles are those of the
+present state, not those that were issued: that of the median may not have been.
 
 `AdaptiveCalibrator` follows Gibbs & Candès (2021), NeurIPS 34, section 2: each level is read at a
 quantile of all earlier observations' levels, and which quantile that is moves with the errors.
@@ -15,8 +16,9 @@ it, which is fitted once. The paper's sum of all errors (I) is left out: the tra
 already, and a sum without a bound takes months to forget a bad month.
 
 Every state is bounded, and what would push it further is not summed up, so that a month of shocks
-is forgotten within weeks. No state moves the median; `PidCalibrator.moving_median` takes that of
-the calibrator below it, which is fitted once.
+is forgotten within weeks. A state moves the median as far as past windows have proved that to be
+better, see `moving_median`. `PidCalibrator.moving_median` starts from the median of the calibrator
+below it, which is fitted once.
 """
 
 from __future__ import annotations
@@ -28,7 +30,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from paretocast.calibration.base import Calibrator, around_median, check_observed
+from paretocast.calibration.base import (
+    Calibrator,
+    around_median,
+    check_observed,
+    middle_level,
+)
 from paretocast.calibration.conformal import (
     ShiftCalibrator,
     Sides,
@@ -38,6 +45,7 @@ from paretocast.calibration.conformal import (
     width_floor,
 )
 from paretocast.calibration.finite_sample import sorted_quantile
+from paretocast.calibration.moving_median import NO_EVIDENCE, MedianEvidence
 from paretocast.errors import DataError
 from paretocast.metrics.quantile_curve import level_bounds, quantiles_at
 
@@ -53,42 +61,45 @@ ADAPTIVE_RATE = 0.04  # gamma of ACI, per window
 OUTERMOST_ADAPTED = 1e-4  # 4.2 times as far from the median as the level 0.1, by their logits
 
 
-@dataclass(frozen=True)
-class IssuedForecasts:
-    """Forecasts that have been issued, before and after calibration.
-
-    Attributes
-    ----------
-    raw : Forecast
-        As the model made them, before calibration.
-    quantiles : ndarray of shape (N, H, Q)
-        As they were issued.
-    """
-
-    raw: Forecast
-    quantiles: Floats
-
-
 class OnlineCalibrator(Calibrator):
-    """A calibrator with a state that never moves the median; `learn` gives one with the next state.
+    """A calibrator with a state; `learn` gives one with the next state.
 
     Attributes
     ----------
     learned_until : int or None
         Issue hour of the last window it learned from, as `Forecast.issues` counts.
+    median_evidence : MedianEvidence
+        How far the state moves the median.
     """
 
     learned_until: int | None
+    median_evidence: MedianEvidence
 
-    def learn(self, issued: IssuedForecasts) -> Self:
+    def apply(self, forecast: Forecast) -> Forecast:
+        """The forecast, calibrated; see `Calibrator.apply`.
+
+        Its median is the kept one, moved by as much as `median_evidence` allows.
+        """
+        self._check_levels(forecast)
+        bare = forecast.without_observations()
+        corrected, kept = self._correct(bare), self._kept_median(bare)
+        moved = corrected[..., middle_level(self.levels)]
+        median = kept + self.median_evidence.share * (moved - kept)
+        return forecast.with_quantiles(around_median(corrected, median, self.levels))
+
+    def learn(self, raw: Forecast) -> Self:
         """The calibrator after these windows; those without an observation change nothing.
+
+        Parameters
+        ----------
+        raw : Forecast
+            As the model made it, before calibration, with what was observed since.
 
         Raises
         ------
         DataError
             If a window is not later than all that were learned from before.
         """
-        raw = issued.raw
         if not raw.n_windows:
             return self
         first = int(raw.issues[0])
@@ -100,17 +111,39 @@ class OnlineCalibrator(Calibrator):
         learned = self
         for i in range(raw.n_windows):
             if not np.isnan(raw.observed[i]).all():
-                learned = learned._learn_window(raw.take(slice(i, i + 1)), issued.quantiles[i])
+                learned = learned._learn_window(raw.take(slice(i, i + 1)))
         learned = replace(learned, learned_until=int(raw.issues[-1]))  # type: ignore[type-var]
         return learned.moving_median() if self.moves_median else learned
 
     def moving_median(self) -> Self:
-        """Itself: a state that moves the median can carry it anywhere."""
+        """Itself: what moves the median is `median_evidence`."""
         return self
 
+    def as_json(self) -> dict[str, Any]:
+        """Everything it learned, as JSON values; `methods.load_calibrator` reads it back."""
+        return {**super().as_json(), "median_evidence": self.median_evidence.as_json()}
+
+    def _kept_median(self, forecast: Forecast) -> Floats:
+        """The median that no state has moved, (N, H)."""
+        return forecast.nearest(0.5)
+
+    def _learn_window(self, window: Forecast) -> Self:
+        """The calibrator after one window with an observation."""
+        bare, observed = window.without_observations(), window.observed
+        corrected, kept = self._correct(bare), self._kept_median(bare)
+        moved = corrected[..., middle_level(self.levels)]
+        gain = np.nanmean(np.abs(observed - kept) - np.abs(observed - moved))
+        evidence = self.median_evidence.after(float(gain))
+        own = bare.with_quantiles(around_median(corrected, moved, self.levels)).quantiles
+        error = np.asarray(self.levels) - _share_below(observed[0], own[0])
+        learned: Self = replace(  # type: ignore[type-var]
+            self._after_error(window, error), median_evidence=evidence
+        )
+        return learned
+
     @abstractmethod
-    def _learn_window(self, window: Forecast, issued: Floats) -> Self:
-        """The calibrator after one window with an observation; `issued` has shape (H, Q)."""
+    def _after_error(self, window: Forecast, error: Floats) -> Self:
+        """The calibrator after one window; `error` is level minus share of hours below, (Q,)."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +170,7 @@ class AdaptiveCalibrator(OnlineCalibrator):
     rate: float = ADAPTIVE_RATE
     learned_until: int | None = None
     notes: tuple[str, ...] = ()
+    median_evidence: MedianEvidence = NO_EVIDENCE
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> AdaptiveCalibrator:
@@ -150,6 +184,7 @@ class AdaptiveCalibrator(OnlineCalibrator):
             rate=stored["rate"],
             learned_until=stored["learned_until"],
             notes=tuple(stored["notes"]),
+            median_evidence=MedianEvidence.from_json(stored.get("median_evidence")),
         )
 
     def remapped_levels(self) -> Floats:
@@ -178,8 +213,7 @@ class AdaptiveCalibrator(OnlineCalibrator):
     def _correct(self, forecast: Forecast) -> Floats:
         return quantiles_at(forecast.quantiles, self.levels, self.remapped_levels())
 
-    def _learn_window(self, window: Forecast, issued: Floats) -> AdaptiveCalibrator:
-        error = np.asarray(self.levels) - _share_below(window.observed[0], issued)
+    def _after_error(self, window: Forecast, error: Floats) -> AdaptiveCalibrator:
         adapted = np.clip(np.asarray(self.adapted) + self.rate * error, 0.0, 1.0)
         lowest, highest = level_bounds(window.observed, window.quantiles, self.levels)
         return replace(
@@ -227,8 +261,8 @@ class PidCalibrator(OnlineCalibrator):
     Attributes
     ----------
     base : ShiftCalibrator
-        It moves the median: errors are told from shifts only where a lasting bias is gone. What is
-        issued has the median of the forecast all the same, unless `moves_median`.
+        It moves the median: errors are told from shifts only where a lasting bias is gone. The
+        median that is kept is that of the forecast all the same, unless `moves_median`.
     usual_error, recent_error : float
         Mean absolute error of the median of `base` in widths: in the fit, and of late.
     shifts : tuple of float
@@ -248,6 +282,7 @@ class PidCalibrator(OnlineCalibrator):
     learned_until: int | None = None
     gains: PidGains = PidGains()
     notes: tuple[str, ...] = ()
+    median_evidence: MedianEvidence = NO_EVIDENCE
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> PidCalibrator:
@@ -264,6 +299,7 @@ class PidCalibrator(OnlineCalibrator):
             learned_until=stored["learned_until"],
             gains=PidGains(**{k: v for k, v in stored["gains"].items() if k in known}),
             notes=tuple(stored["notes"]),
+            median_evidence=MedianEvidence.from_json(stored.get("median_evidence")),
         )
 
     @property
@@ -301,14 +337,16 @@ class PidCalibrator(OnlineCalibrator):
         moves = self._bounded_shifts(np.asarray(self.shifts)) * self.scale
         spread: Floats = middle + (corrected.quantiles - middle) * self.scale
         issued: Floats = spread + moves * unit_of_shifts(corrected, self.floor)
-        return around_median(issued, corrected) if self.moves_median else issued
+        return issued
+
+    def _kept_median(self, forecast: Forecast) -> Floats:
+        return (self.base.apply(forecast) if self.moves_median else forecast).nearest(0.5)
 
     def moving_median(self) -> Self:
-        """The same calibrator with the median of `base`, which stays where the fit has moved it."""
+        """The same calibrator with the median of `base` as the one that no state has moved."""
         return Calibrator.moving_median(self)
 
-    def _learn_window(self, window: Forecast, issued: Floats) -> PidCalibrator:
-        error = np.asarray(self.levels) - _share_below(window.observed[0], issued)
+    def _after_error(self, window: Forecast, error: Floats) -> PidCalibrator:
         window_error = self._bounded(_error_in_widths(self.base.apply(window), self.floor))
         memory = 0.5 ** (1.0 / self.gains.half_life)
         shifts = self._bounded_shifts(np.asarray(self.shifts) + self.gains.rate * error)
@@ -375,10 +413,10 @@ def _error_in_widths(forecast: Forecast, floor: float | None) -> float:
     return float(np.nanmean(error / unit_of_shifts(forecast, floor)[..., 0]))
 
 
-def _share_below(observed: Floats, issued: Floats) -> Floats:
+def _share_below(observed: Floats, quantiles: Floats) -> Floats:
     """Share of a window's observed hours at or below each quantile, (Q,)."""
     there = ~np.isnan(observed)
-    share: Floats = (observed[there][:, None] <= issued[there]).mean(axis=0)
+    share: Floats = (observed[there][:, None] <= quantiles[there]).mean(axis=0)
     return share
 
 

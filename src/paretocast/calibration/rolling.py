@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.calibration.online import IssuedForecasts, OnlineCalibrator
+from paretocast.calibration.online import OnlineCalibrator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,14 +26,14 @@ class RollingResult:
         As it was issued, window by window.
     calibrator : Calibrator
         After the last window whose hours were all past when another one was issued.
-    pending : IssuedForecasts
-        Windows that were issued and that the calibrator has not learned from yet; `walk_forward`
-        over later windows takes them.
+    pending : Forecast
+        Windows before calibration that were issued and that the calibrator has not learned from
+        yet; `walk_forward` over later windows takes them.
     """
 
     forecast: Forecast
     calibrator: Calibrator
-    pending: IssuedForecasts
+    pending: Forecast
 
 
 def n_past_windows(issues: NDArray[np.integer], horizon_steps: int, now: int) -> int:
@@ -51,7 +51,7 @@ def n_past_windows(issues: NDArray[np.integer], horizon_steps: int, now: int) ->
 
 
 def walk_forward(
-    calibrator: Calibrator, forecast: Forecast, pending: IssuedForecasts | None = None
+    calibrator: Calibrator, forecast: Forecast, pending: Forecast | None = None
 ) -> RollingResult:
     """Calibrate windows one issue after the other, learning from each once it has been observed.
 
@@ -59,30 +59,15 @@ def walk_forward(
     the second with the first one's calibrator and `pending`, issue what one call for both does.
     """
     if not isinstance(calibrator, OnlineCalibrator):
-        calibrated = calibrator.apply(forecast)
-        nothing = slice(0, 0)
-        return RollingResult(
-            calibrated,
-            calibrator,
-            IssuedForecasts(forecast.take(nothing), calibrated.quantiles[nothing]),
-        )
-    n_before = 0
-    issued = np.empty_like(forecast.quantiles)
-    raw = forecast
-    if pending is not None:
-        n_before = pending.raw.n_windows
-        raw = pending.raw.followed_by(forecast)
-        issued = np.concatenate((pending.quantiles, issued))
+        return RollingResult(calibrator.apply(forecast), calibrator, forecast.take(slice(0, 0)))
+    raw = forecast if pending is None else pending.followed_by(forecast)
     horizon_steps, n_learned = raw.observed.shape[1], 0
-    for i in range(n_before, raw.n_windows):
+    issued = []
+    for i in range(raw.n_windows - forecast.n_windows, raw.n_windows):
         n_past = max(n_learned, n_past_windows(raw.issues, horizon_steps, int(raw.issues[i])))
-        past = slice(n_learned, n_past)
-        calibrator = calibrator.learn(IssuedForecasts(raw.take(past), issued[past]))
+        calibrator = calibrator.learn(raw.take(slice(n_learned, n_past)))
         n_learned = n_past
-        issued[i] = calibrator.apply(raw.take(slice(i, i + 1))).quantiles[0]
-    rest = slice(n_learned, None)
-    return RollingResult(
-        forecast.with_quantiles(issued[n_before:]),
-        calibrator,
-        IssuedForecasts(raw.take(rest), issued[rest]),
-    )
+        issued.append(calibrator.apply(raw.take(slice(i, i + 1))).quantiles)
+    quantiles = np.concatenate(issued) if issued else forecast.quantiles
+    rest = raw.take(slice(n_learned, None))
+    return RollingResult(forecast.with_quantiles(quantiles), calibrator, rest)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paretocast.calibration import IssuedForecasts, OnlineCalibrator, load_calibrator
+from paretocast.calibration import OnlineCalibrator, load_calibrator
 from paretocast.deployment.bundle import RUNGS, state_hash
 from paretocast.deployment.issued import OFF_SCHEDULE, hour_of
 from paretocast.deployment.journal import Deployment, latest_values
@@ -81,8 +81,7 @@ def replay(
         calibrator = calibrators[forecast.rung]
         if isinstance(calibrator, OnlineCalibrator):
             raw = bundle.with_groups(forecast.issue_time, forecast.raw, window.values)
-            issued = IssuedForecasts(raw, forecast.quantiles[None])
-            calibrators[forecast.rung] = calibrator.learn(issued)
+            calibrators[forecast.rung] = calibrator.learn(raw)
     return calibrators
 
 
