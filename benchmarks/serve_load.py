@@ -3,7 +3,7 @@
     python benchmarks/serve_load.py [DEPLOYMENT --data DATA.csv] [--seconds 600] [--quick]
 
 Each of --threads sends one request after the other: a day ahead, with the rows that the model
-reads as JSON, `dry_run=true`, for --issues different days. Without DEPLOYMENT one N-HiTS is
+reads as JSON columns, `dry_run=true`, for --issues different days. Without DEPLOYMENT one N-HiTS is
 trained on the demo series and deployed in a temporary folder. The server has --workers processes.
 --restarts times it is restarted, in turn rolling (SIGHUP: each process once its successor has read
 the bundle) and whole (SIGTERM, then the command again).
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import resource
 import signal
@@ -134,11 +135,13 @@ def make_cases(bundle: Bundle, table: pd.DataFrame, *, n_issues: int) -> list[Ca
         local = midnight - pd.DateOffset(days=day)
         at = (local + pd.DateOffset(hours=contract.shape.issue_hour)).tz_convert("UTC")
         ahead = at + contract.shape.horizon_steps * pd.Timedelta(hours=1)
-        rows = table[np.asarray((times >= at - before) & (times < ahead))].copy()
-        stamps = pd.to_datetime(rows[time_column], utc=True)
-        rows.loc[stamps >= at, target] = np.nan
-        rows[time_column] = stamps.dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-        history = rows.to_json(orient="records", double_precision=15)
+        part = np.asarray((times >= at - before) & (times < ahead))
+        rows = table.loc[part].drop(columns=time_column).apply(pd.to_numeric)
+        rows.loc[times[part] >= at, target] = np.nan
+        rows.insert(0, time_column, times[part].strftime("%Y-%m-%dT%H:%M:%SZ"))
+        cells = json.loads(rows.to_json(orient="split", double_precision=15))
+        columns = zip(cells["columns"], zip(*cells["data"], strict=True), strict=True)
+        history = json.dumps(dict(columns))
         body = f'{{"history": {history}, "at": "{at.isoformat()}"}}'.encode()
         cases.append(Case(body, forecast_content(forecast_of_body(bundle, body))))
     return cases

@@ -120,7 +120,7 @@ def parse_stamps(
         zoned = np.full(len(raw), stamps.tz is not None)
     else:
         text = raw.astype("str").str.strip()
-        zoned = np.array([bool(_WITH_ZONE.search(str(value))) for value in text], dtype=bool)
+        zoned = text.str.contains(_WITH_ZONE, na=False).to_numpy(bool)
         stamps = pd.DatetimeIndex(
             pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True), tz="UTC"
         )
@@ -345,8 +345,9 @@ def _check_order(
 
 def _check_frequency(stamps: pd.DatetimeIndex) -> list[Finding]:
     """Findings that keep stamps, two at least and in order, from being laid on an hourly grid."""
-    step = pd.Series(stamps).diff().median()
-    off = stamps != stamps.floor("h")
+    elapsed = stamps.as_unit("ns").asi8
+    step = pd.Timedelta(int(np.median(np.diff(elapsed))), unit="ns")
+    off = elapsed % HOUR.value != 0
     if step != HOUR:
         message = f"the median step between two times is {_span(step)}, expected 1 h"
     elif off.any():
@@ -367,15 +368,18 @@ def _lay_grid(
     covariates: Sequence[str],
 ) -> Grid:
     hours = pd.date_range(index.min(), index.max(), freq="h", unit="ns")
-    first = ~index.duplicated()
-    laid = pd.DataFrame(columns, index=index)[first].reindex(hours)
+    rows = np.flatnonzero(~index.duplicated())
+    places = (index.asi8[rows] - hours.asi8[0]) // HOUR.value
+    laid = {name: np.full(len(hours), np.nan) for name in columns}
+    for name, values in columns.items():
+        laid[name][places] = values[rows]
     return Grid(
         hours,
-        laid[spec.target].to_numpy(np.float64, copy=True),
+        laid[spec.target],
         tuple(
             Covariate(
                 spec.covariates[name].series_name(name),
-                laid[spec.column_of(name)].to_numpy(np.float64, copy=True),
+                laid[spec.column_of(name)].copy(),
                 spec.covariates[name].role,
                 spec.covariates[name].unit,
             )

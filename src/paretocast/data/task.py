@@ -87,8 +87,7 @@ def daily_positions(index: pd.DatetimeIndex, shape: TaskShape) -> NDArray[np.int
     """
     local = index.tz_convert(shape.issue_zone)
     positions: NDArray[np.intp] = np.flatnonzero(local.hour == shape.issue_hour)
-    days = local[positions].strftime("%Y-%m-%d")
-    first_of_day: NDArray[np.bool_] = ~pd.Index(days).duplicated()
+    first_of_day: NDArray[np.bool_] = ~local[positions].tz_localize(None).normalize().duplicated()
     return positions[first_of_day]
 
 
