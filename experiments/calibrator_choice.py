@@ -23,7 +23,7 @@ from harness import print_result, print_table, script_parser
 from paretocast.calibration import choose_calibrator, fit_calibrator, score_interval, walk_forward
 from paretocast.data import load_dataset
 from paretocast.data.series import SplitDates
-from paretocast.data.task import HOUR, Task, plan_task
+from paretocast.data.task import Task, plan_task
 from paretocast.metrics.scores import mae
 from paretocast.models.baselines.catalogue import fit_baseline
 from paretocast.results.groups import forecast_of
@@ -67,10 +67,10 @@ def earlier_task(name: str, covariates: tuple[str, ...], data_dir: Path | None) 
     """The hours before the test period of a data set, divided anew."""
     place = None if data_dir is None else str(data_dir)
     dataset = load_dataset(name, data_dir=place, covariates=covariates)
-    series = dataset.series.before(dataset.dates.validation_to + HOUR)
+    series = dataset.series.before(dataset.dates.validation_to + dataset.series.step)
     first, hours = series.index[0], len(series)
-    train_to = first + round(LEARN_SHARE * hours) * HOUR
-    validation_to = train_to + round(VALIDATE_SHARE * hours) * HOUR
+    train_to = first + round(LEARN_SHARE * hours) * dataset.series.step
+    validation_to = train_to + round(VALIDATE_SHARE * hours) * dataset.series.step
     dates = SplitDates(train_to, validation_to, test_to=series.index[-1])
     return plan_task(series, dates, with_test=True)
 

@@ -6,14 +6,15 @@ Unknown keys are errors. Everything has a default, so an empty file is a valid o
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from paretocast.data.scaling import Transform
-from paretocast.data.spec import Zone
-from paretocast.data.task import DENSE_LEVELS, TaskShape
-from paretocast.errors import SettingsError
+from paretocast.data.series import FREQUENCIES, HOURS_PER_DAY
+from paretocast.data.spec import Frequency, Zone, find_spec
+from paretocast.data.task import DENSE_LEVELS, HORIZON_HOURS, INPUT_HOURS, TaskShape
+from paretocast.errors import ParetocastError, SettingsError
 from paretocast.metrics.scores import SAME_LEVEL, central_levels
 from paretocast.search.models import (
     changed_space,
@@ -51,7 +52,6 @@ from paretocast.workspace.files import TWO_STAGE
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from typing import Any
 
     from paretocast.search.space import AnySpace, Config, Space
 
@@ -64,19 +64,66 @@ ANCHORED_SHARE = 1 / 3
 STORAGES = ("sqlite", "journal")
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+_DURATION = re.compile(r"(\d+) ?(min|h|d|w)")
+_DAYS = {"min": 1.0 / (60 * HOURS_PER_DAY), "h": 1.0 / HOURS_PER_DAY, "d": 1.0, "w": 7.0}
+HOURLY = "1h"
 
 FIRST_STAGE, FIRST_STAGE_POLICY = ("mae",), "min-mae"
 
 
 class TaskSettings(ClosedModel):
-    """Table `[task]`: what a forecast looks like."""
+    """Table `[task]`: what a forecast looks like.
 
-    input_steps: Annotated[int, Field(ge=24, description="hours of history a model sees")] = 168
-    horizon_steps: Annotated[int, Field(ge=1, le=8760, description="hours ahead")] = 24
+    `input` and `horizon` are durations such as "7d" and "24h"; `input_steps` and `horizon_steps` are
+    the same in steps of the series.
+    """
+
+    step: Annotated[Frequency, Field(description="that of the data set, which sets it")] = HOURLY
+    input_steps: Annotated[int, Field(ge=7, description="steps of history a model sees")] = (
+        INPUT_HOURS
+    )
+    horizon_steps: Annotated[int, Field(ge=1, le=8760, description="steps ahead")] = HORIZON_HOURS
     issue_hour: Annotated[int, Field(ge=0, le=23, description="hour of the daily issue")] = 0
     issue_zone: Annotated[Zone, Field(description="time zone of issue_hour")] = "UTC"
     levels: tuple[float, ...] = DENSE_LEVELS
     features: tuple[str, ...] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _durations_are_steps(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Turn durations into steps, and give a series of another step its own defaults."""
+        per_day = FREQUENCIES.get(str(values.get("step", HOURLY)))
+        if per_day is None:
+            return values
+        default = TaskShape.of_step(per_day)
+        steps = {"input": default.input_steps, "horizon": default.horizon_steps}
+        changed = dict(values)
+        for name, usual in steps.items():
+            if name in changed:
+                if f"{name}_steps" in changed:
+                    raise ValueError(f"{name} and {name}_steps are both given, expected one of them")
+                changed[f"{name}_steps"] = _n_steps(name, changed.pop(name), per_day)
+            elif per_day != FREQUENCIES[HOURLY]:
+                changed.setdefault(f"{name}_steps", usual)
+        return changed
+
+    @model_validator(mode="after")
+    def _fits_the_step(self) -> TaskSettings:
+        if self.input_steps < self.steps_per_day:
+            raise ValueError(
+                f"input_steps is {self.input_steps}, expected at least the {self.steps_per_day} of "
+                "a day"
+            )
+        if self.steps_per_day == 1 and (self.issue_hour != 0 or self.issue_zone != "UTC"):
+            raise ValueError(
+                "a daily series has no hour of issue: leave issue_hour and issue_zone out"
+            )
+        return self
+
+    @property
+    def steps_per_day(self) -> int:
+        """Steps of the series in 24 hours."""
+        return FREQUENCIES[self.step]
 
     @field_validator("levels")
     @classmethod
@@ -99,7 +146,19 @@ class TaskSettings(ClosedModel):
             issue_hour=self.issue_hour,
             issue_zone=self.issue_zone,
             levels=self.levels,
+            steps_per_day=self.steps_per_day,
         )
+
+
+def _n_steps(name: str, duration: object, per_day: int) -> int:
+    """Return the steps of a duration such as "7d"."""
+    match = _DURATION.fullmatch(duration.strip()) if isinstance(duration, str) else None
+    if match is None:
+        raise ValueError(f"{name} is {duration!r}, expected a duration such as 30min, 24h, 7d or 2w")
+    steps = int(match[1]) * _DAYS[match[2]] * per_day
+    if steps < 1 or abs(steps - round(steps)) > 1e-6:
+        raise ValueError(f"{name} is {duration}, expected a multiple of the step of the data set")
+    return round(steps)
 
 
 class TrainingSettings(ClosedModel):
@@ -341,7 +400,7 @@ class TuneSettings(ClosedModel):
     def default_of(self, config: Mapping[str, Value]) -> Config | None:
         """The default config of a config's model, as this study would hold it."""
         model = model_in(config, self.model)
-        default = default_config(model, self.space_of_model(model))
+        default = default_config(model, self.space_of_model(model), self.task.steps_per_day)
         return default if default is None or MODEL not in config else {MODEL: model, **default}
 
     def space_of_model(self, model: str | None = None) -> Space:
@@ -351,11 +410,17 @@ class TuneSettings(ClosedModel):
         for name, changes in self.space.items():
             if model_name(name) == model:
                 ranges |= changes
-        return _space_of(model, ranges, recipe=self._searched_recipe())
+        return _space_of(
+            model,
+            ranges,
+            recipe=self._searched_recipe(),
+            steps_per_day=self.task.steps_per_day,
+        )
 
     def _searched_recipe(self) -> tuple[str, ...]:
         fixed = {
-            "input_steps": self.task.input_steps != TaskSettings().input_steps,
+            "input_steps": self.task.input_steps
+            != TaskShape.of_step(self.task.steps_per_day).input_steps,
             "transform": self.training.transform is not Transform.AUTO,
             "anchor": self.training.anchor != "auto",
             "steps_factor": (self.training.steps or self.training.epochs) is not None,
@@ -376,9 +441,24 @@ def load_settings(path: Path | None, overrides: Mapping[str, Any]) -> TuneSettin
     SettingsError
         If the file cannot be read, a key is unknown or a value is not allowed.
     """
-    table = _read(path)
+    table = _with_step(_merged(_read(path), overrides))
     origin = str(path) if path is not None else "the options"
-    return parse_table(TuneSettings, _merged(table, overrides), origin=origin)
+    return parse_table(TuneSettings, table, origin=origin)
+
+
+def _with_step(table: dict[str, Any]) -> dict[str, Any]:
+    """The table of settings with the step of its data set."""
+    task = table.get("task", {})
+    dataset = table.get("dataset", "demo")
+    if not isinstance(task, dict) or not isinstance(dataset, str):
+        return table
+    try:
+        step = find_spec(dataset).frequency
+    except ParetocastError:  # who loads the data says what is wrong with it
+        return table
+    if step == task.get("step", HOURLY):
+        return table
+    return {**table, "task": {**task, "step": step}}
 
 
 def stored_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -396,11 +476,18 @@ def continue_settings(
     budget = changed.get("training", {})
     if budget.get("epochs") is not None or budget.get("steps") is not None:
         base["training"] = {**base["training"], "steps": None, "epochs": None}
+    given = {f"{name}_steps" for name in ("input", "horizon") if name in changed.get("task", {})}
+    if given:
+        base["task"] = {name: v for name, v in base["task"].items() if name not in given}
     return load_settings(None, _merged(base, changed))
 
 
 def _space_of(
-    model: str, ranges: Mapping[str, RangeSettings], *, recipe: Sequence[str] = ()
+    model: str,
+    ranges: Mapping[str, RangeSettings],
+    *,
+    recipe: Sequence[str] = (),
+    steps_per_day: int = FREQUENCIES[HOURLY],
 ) -> Space:
     parameters = possible_parameters(model)
     changes: Space = {}
@@ -409,7 +496,7 @@ def _space_of(
             changes[key] = value.parameter(parameters[key]) if key in parameters else Choice(())
         except SettingsError as error:
             raise SettingsError(f"{key}: {error}") from error
-    return changed_space(model, changes, recipe=recipe)
+    return changed_space(model, changes, recipe=recipe, steps_per_day=steps_per_day)
 
 
 def _read(path: Path | None) -> dict[str, Any]:

@@ -27,14 +27,13 @@ from paretocast.benchmarking.test_split import hash_of_test, hash_of_test_featur
 from paretocast.benchmarking.weather_error import WeatherErrorRow, compare_weather_error
 from paretocast.calibration import OnlineCalibrator, choose_by_name, walk_forward
 from paretocast.calibration.ensemble import ENSEMBLE, average_levels
-from paretocast.data.series import STEPS_PER_DAY
 from paretocast.data.task import installed_versions
 from paretocast.errors import DataError
 from paretocast.metrics.score_table import per_window, score_forecast
-from paretocast.metrics.scores import seasonal_scale
 from paretocast.models.baselines.catalogue import fit_baseline
 from paretocast.results.groups import forecast_of
 from paretocast.training.setup import (
+    daily_scale,
     RELEARNING_RATE,
     RELEARNING_SHARE,
     Anchors,
@@ -138,7 +137,7 @@ def run_benchmark(
     comparison = compare(
         entries[first],
         coverage=plan.coverage,
-        seasonal_scale=seasonal_scale(task.series.values[: task.train_stop], STEPS_PER_DAY),
+        seasonal_scale=daily_scale(task),
     )
     calibrators = tuple((entry.label, calibrator) for entry, calibrator in calibrated[first])
     relearning = compare_relearning(entries, coverage=plan.coverage)

@@ -1,4 +1,4 @@
-"""Checks of the values of an hourly grid and of the periods laid over it.
+"""Checks of the values of a grid and of the periods laid over it.
 
 An *error* keeps a data set from being used, a *warning* goes along with it, a *note* is worth
 knowing. Nothing is repaired here.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from paretocast.data.series import STEPS_PER_DAY
+from paretocast.data.series import HOURS_PER_DAY, STEPS_PER_DAY, steps_a_day, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,7 @@ MIN_OBSERVED_SHARE = 0.5  # of the hours of each period
 MIN_PERIOD_DAYS = {"train": 28, "validation": 24, "test": 1}
 CONSTANT_WARNING_HOURS = 24
 CONSTANT_NOTE_HOURS = 6
+FEWEST_CONSTANT = 3  # values of a daily series
 LONG_GAP_HOURS = 168
 OUTLIER_IQRS = 8.0
 OUTLIER_WINDOW_DAYS = 15
@@ -59,7 +60,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Grid:
-    """Measurements on every hour from the first to the last used one.
+    """Measurements on every step from the first to the last used one.
 
     Attributes
     ----------
@@ -71,9 +72,27 @@ class Grid:
     target: NDArray[np.float64]
     covariates: tuple[Covariate, ...]
 
+    @property
+    def steps_per_day(self) -> int:
+        """Number of steps in 24 hours."""
+        return steps_a_day(self.index)
+
+    def steps_of(self, hours: float) -> int:
+        """Number of steps in some hours, at least one."""
+        return steps_of(hours, self.steps_per_day)
+
+    def hours_of(self, n_steps: int) -> str:
+        """Length of some steps in hours, as messages have it."""
+        return f"{n_steps * HOURS_PER_DAY / self.steps_per_day:g}"
+
+    @property
+    def noun(self) -> str:
+        """Word for a step of the grid."""
+        return "hour" if self.steps_per_day == STEPS_PER_DAY else "step"
+
 
 def check_grid(grid: Grid, spec: DatasetSpec, *, covariates: Sequence[str]) -> list[Finding]:
-    """Findings on the values of an hourly grid and on the periods laid over it."""
+    """Findings on the values of a grid and on the periods laid over it."""
     findings = _check_splits(grid, spec)
     findings += _check_gaps(grid)
     findings += _check_constants(grid)
@@ -102,7 +121,7 @@ def _out_of_order(dates: Sequence[pd.Timestamp]) -> Finding:
 
 def _check_splits(grid: Grid, spec: DatasetSpec) -> list[Finding]:
     first, last = grid.index[0], grid.index[-1]
-    dates = spec.splits.last_hours(first, last)
+    dates = spec.splits.last_hours(first, last, spec.step)
     if not dates[0] < dates[1] < dates[2]:
         return [_out_of_order(dates)]
     if dates[0] < first or dates[2] > last:
@@ -118,7 +137,7 @@ def _check_splits(grid: Grid, spec: DatasetSpec) -> list[Finding]:
     findings = []
     stops = [0, *(int(grid.index.searchsorted(date, side="right")) for date in dates)]
     for period, start, stop in zip(MIN_PERIOD_DAYS, stops[:-1], stops[1:], strict=True):
-        days = (stop - start) / STEPS_PER_DAY
+        days = (stop - start) / grid.steps_per_day
         observed = float(np.mean(~np.isnan(grid.target[start:stop])))
         if days < MIN_PERIOD_DAYS[period]:
             findings.append(
@@ -135,7 +154,7 @@ def _check_splits(grid: Grid, spec: DatasetSpec) -> list[Finding]:
                 Finding(
                     "error",
                     "period_empty",
-                    f"only {observed:.0%} of the {period} period's hours are observed, expected at "
+                    f"only {observed:.0%} of the {period} period's {grid.noun}s are observed, expected at "
                     f"least {MIN_OBSERVED_SHARE:.0%}",
                     "move the dates of [splits], or use_from and use_to",
                 )
@@ -150,20 +169,21 @@ def _check_gaps(grid: Grid) -> list[Finding]:
     hours = sum(length for _, length in gaps)
     start, length = max(gaps, key=lambda gap: gap[1])
     share = hours / len(grid.target)
-    if gaps[0][0] == 0 and gaps[0][1] >= LONG_GAP_HOURS and gaps[0][1] < len(grid.target):
+    if gaps[0][0] == 0 and gaps[0][1] >= grid.steps_of(LONG_GAP_HOURS) and gaps[0][1] < len(grid.target):
         advice = (
-            f"set use_from = {grid.index[gaps[0][1]]:%Y-%m-%dT%H:%M:%SZ}, the first observed hour"
+            f"set use_from = {grid.index[gaps[0][1]]:%Y-%m-%dT%H:%M:%SZ}, the first observed {grid.noun}"
         )
     elif share > MAX_MISSING_SHARE:
         advice = f"more than {MAX_MISSING_SHARE:.0%} is too much: narrow use_from and use_to"
     else:
-        advice = "missing hours never enter a loss or a score"
+        advice = f"missing {grid.noun}s never enter a loss or a score"
     return [
         Finding(
             "error" if share > MAX_MISSING_SHARE else "warning",
             "gaps",
-            f"{count(hours, 'hour')} of {len(grid.target)} ({share:.2%}) are missing in "
-            f"{count(len(gaps), 'gap')}, the longest is {length} h from {at(grid.index[start])}",
+            f"{count(hours, grid.noun)} of {len(grid.target)} ({share:.2%}) are missing in "
+            f"{count(len(gaps), 'gap')}, the longest is {grid.hours_of(length)} h from "
+            f"{at(grid.index[start])}",
             advice,
         )
     ]
@@ -174,22 +194,26 @@ def _check_constants(grid: Grid) -> list[Finding]:
     same = np.concatenate([[False], np.diff(grid.target) == 0.0])
     runs = [(start - 1, length + 1) for start, length in find_runs(same)]
     findings: list[Finding] = []
+    warned, noted = (
+        max(FEWEST_CONSTANT, grid.steps_of(hours))
+        for hours in (CONSTANT_WARNING_HOURS, CONSTANT_NOTE_HOURS)
+    )
     for severity, shortest, longest in (
-        ("warning", CONSTANT_WARNING_HOURS, len(grid.target)),
-        ("note", CONSTANT_NOTE_HOURS, CONSTANT_WARNING_HOURS - 1),
+        ("warning", warned, len(grid.target)),
+        ("note", noted, warned - 1),
     ):
         flat = [run for run in runs if shortest <= run[1] <= longest]
         if flat:
             worst = sorted(flat, key=lambda run: -run[1])[:N_LISTED]
             listed = ", ".join(
-                f"{length} h of {grid.target[start]:g} from {at(grid.index[start])}"
+                f"{grid.hours_of(length)} h of {grid.target[start]:g} from {at(grid.index[start])}"
                 for start, length in worst
             )
             findings.append(
                 Finding(
                     "warning" if severity == "warning" else "note",
                     "constant_runs",
-                    f"{count(len(flat), 'run')} of one value over {shortest} h or more: {listed}",
+                    f"{count(len(flat), 'run')} of one value over {grid.hours_of(shortest)} h or more: {listed}",
                     "empty these cells if they were imputed",
                 )
             )
@@ -225,11 +249,13 @@ def _check_signs(grid: Grid) -> list[Finding]:
 
 def _check_outliers(grid: Grid, zone: str) -> list[Finding]:
     """Hours far from the fortnight around them, in spreads usual for that hour of the week."""
-    if len(grid.target) < MIN_OUTLIER_DAYS * STEPS_PER_DAY:
+    per_day = grid.steps_per_day
+    if len(grid.target) < MIN_OUTLIER_DAYS * per_day:
         return []
     local = grid.index.tz_convert(zone)
     target = pd.Series(grid.target)
-    hour = local.hour.to_numpy()
+    minutes = 60 * local.hour.to_numpy() + local.minute.to_numpy()
+    hour = minutes * per_day // (60 * HOURS_PER_DAY)  # the step of the day
     level = target.groupby(hour).transform(
         lambda same: same.rolling(OUTLIER_WINDOW_DAYS, center=True, min_periods=4).median()
     )
@@ -237,9 +263,9 @@ def _check_outliers(grid: Grid, zone: str) -> list[Finding]:
     # An hour of the week has few values in a short series, and on a steep slope the running median
     # meets most of them: the spreads of the hour of the day are floors.
     spreads = [
-        _quartile_range(excess, local.day_of_week.to_numpy() * STEPS_PER_DAY + hour),
+        _quartile_range(excess, local.day_of_week.to_numpy() * per_day + hour),
         _quartile_range(excess, hour),
-        _quartile_range(target.diff(STEPS_PER_DAY), hour) / np.sqrt(2.0),
+        _quartile_range(target.diff(per_day), hour) / np.sqrt(2.0),
     ]
     usual = pd.concat(spreads, axis=1).max(axis=1)
     distance = (excess.abs() / usual.where(usual > 0.0)).to_numpy()
@@ -254,7 +280,7 @@ def _check_outliers(grid: Grid, zone: str) -> list[Finding]:
         Finding(
             "warning",
             "outliers",
-            f"{count(outliers.size, 'hour')} more than {OUTLIER_IQRS:g} interquartile ranges from "
+            f"{count(outliers.size, grid.noun)} more than {OUTLIER_IQRS:g} interquartile ranges from "
             f"the same hour of the days around: {listed}",
             "empty these cells if the meter was wrong",
         )
@@ -274,8 +300,8 @@ def _check_covariate(
     if not holes:
         return []
     first, last = grid.index[0], grid.index[-1]
-    development = int(grid.index.searchsorted(spec.splits.last_hours(first, last)[1], side="right"))
-    long = [hole for hole in holes if hole[1] > limit or hole[0] == 0]
+    development = int(grid.index.searchsorted(spec.splits.last_hours(first, last, spec.step)[1], side="right"))
+    long = [hole for hole in holes if hole[1] > grid.steps_of(limit) * (limit > 0) or hole[0] == 0]
     groups: list[tuple[Severity, list[tuple[int, int]], str]] = [
         (
             "error",
@@ -300,7 +326,8 @@ def _check_covariate(
                     severity,
                     "covariate_holes",
                     f"covariate {covariate.name} has {count(len(group), 'hole')} of "
-                    f"{together} h{in_all} ({_reach(severity, limit)}), the longest is {length} h "
+                    f"{grid.hours_of(together)} h{in_all} ({_reach(severity, limit)}), the longest is "
+                    f"{grid.hours_of(length)} h "
                     f"from {at(grid.index[start])}",
                     advice,
                 )

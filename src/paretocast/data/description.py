@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from paretocast.data.reading import DEMO_NAME, Dataset, data_folder
-from paretocast.data.series import STEPS_PER_DAY, Series
+from paretocast.data.series import STEPS_PER_DAY, Series, frequency_of, step_of, steps_of
 from paretocast.data.spec import find_spec, named_datasets
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
     from numpy.typing import NDArray
 
 SEASONS = {"winter": (12, 1, 2), "spring": (3, 4, 5), "summer": (6, 7, 8), "autumn": (9, 10, 11)}
@@ -88,11 +88,14 @@ def describe_dataset(dataset: Dataset) -> tuple[Fact, ...]:
     """Range, target, seasons, autocorrelation, periods and covariates of a data set as facts."""
     series = dataset.series
     target, index, unit = series.values, series.index, series.unit
+    hourly = series.steps_per_day == STEPS_PER_DAY
+    count = "hours" if hourly else "steps"
     month = index.tz_convert(series.calendar.zone).month.to_numpy()
     facts = [
         Fact("range", "first hour", index[0].isoformat()),
         Fact("range", "last hour", index[-1].isoformat()),
-        Fact("range", "hours", len(index)),
+        Fact("range", count, len(index)),
+        *(() if hourly else (Fact("range", "step", frequency_of(series.steps_per_day)),)),
         Fact("range", "time zone", series.calendar.zone),
         Fact("target", "name", dataset.spec.target),
         Fact("target", "missing", _percent_missing(target), "%"),
@@ -103,22 +106,24 @@ def describe_dataset(dataset: Dataset) -> tuple[Fact, ...]:
         if not np.isnan(in_season).all():
             moments = _moments(in_season)
             facts += [Fact(season, name, moments[name], unit) for name in ("mean", "sd")]
-    for name, steps in (("24 h", STEPS_PER_DAY), ("168 h", 7 * STEPS_PER_DAY)):
+    for hours in (24, 168):
+        name, steps = f"{hours} h", steps_of(hours, series.steps_per_day)
         facts.append(Fact("autocorrelation", name, _correlation(target[steps:], target[:-steps])))
     return (*facts, *_describe_periods(dataset), *_describe_covariates(series))
 
 
 def _describe_periods(dataset: Dataset) -> list[Fact]:
-    hour = pd.Timedelta(hours=1)
+    step = step_of(dataset.series.index)
+    count = "hours" if dataset.series.steps_per_day == STEPS_PER_DAY else "steps"
     dates = dataset.dates
     ends = (dates.train_to, dates.validation_to, dates.test_to)
-    starts = (dataset.series.index[0], ends[0] + hour, ends[1] + hour)
+    starts = (dataset.series.index[0], ends[0] + step, ends[1] + step)
     facts = []
     for period, start, end in zip(PERIODS, starts, ends, strict=True):
         facts += [
             Fact(period, "first hour", start.isoformat()),
             Fact(period, "last hour", end.isoformat()),
-            Fact(period, "hours", int((end - start) / hour) + 1),
+            Fact(period, count, int((end - start) / step) + 1),
         ]
     return facts
 

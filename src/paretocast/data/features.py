@@ -1,7 +1,7 @@
 """Features beside the target's own history, each with its role.
 
-T hours of the grid, F features. Every value of row t stands for hour t, is finite, and depends on
-target and covariates of hours up to t only. Calendar terms are those of the series' *local* time.
+T steps of the grid, F features. Every value of row t stands for step t, is finite, and depends on
+target and covariates of steps up to t only. Calendar terms are those of the series' *local* time.
 Nothing is standardised here; `scaling` does that on the train period.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from paretocast.data.gaps import fill_from_past, missing_hours
-from paretocast.data.series import STEPS_PER_DAY, Role
+from paretocast.data.series import HOURS_PER_DAY, STEPS_PER_DAY, Role, steps_of
 from paretocast.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from paretocast.data.series import Calendar, Covariate, Series
 
 DEFAULT_GROUPS = ("calendar", "covariates", "weather")
-LAG_STEPS = (168, 336)
-ROLLING_STEPS = (24, 168)
+# Hours: the names of these features hold them, whatever the step of the series.
+LAG_HOURS = (168, 336)
+ROLLING_HOURS = (24, 168)
 # A hole in a covariate: its first hours hold the last value, then the day before is repeated, and
 # when that day has become old the same hour of last year is the better guess.
-HOLD_STEPS = 6
-REPEAT_DAY_STEPS = 72
-STEPS_PER_YEAR = 365 * STEPS_PER_DAY
+HOLD_HOURS = 6
+REPEAT_DAY_HOURS = 72
+DAYS_BACK_A_YEAR = 365
 DAYS_PER_YEAR = 365.2425
 SATURDAY = 5
 _SOME_HOUR = pd.DatetimeIndex(["2020-01-01"], tz="UTC")
@@ -210,24 +211,26 @@ def available_features(series: Series) -> dict[str, tuple[str, ...]]:
         if first_of_kind(series.covariates, "wind") is not None:
             weather = (*weather, "temperature_wind")
     return {
-        "calendar": _calendar_names(series.calendar),
+        "calendar": _calendar_names(series.calendar, series.steps_per_day),
         "covariates": tuple(covariate.name for covariate in series.covariates),
         "weather": weather,
-        "lags": tuple(f"lag_{steps}" for steps in LAG_STEPS),
-        "rolling": tuple(f"rolling_mean_{steps}" for steps in ROLLING_STEPS),
+        "lags": tuple(f"lag_{hours}" for hours in LAG_HOURS),
+        "rolling": tuple(f"rolling_mean_{hours}" for hours in ROLLING_HOURS),
     }
 
 
 @lru_cache(maxsize=64)
-def _calendar_names(calendar: Calendar) -> tuple[str, ...]:
+def _calendar_names(calendar: Calendar, steps_per_day: int) -> tuple[str, ...]:
     """Names of the calendar terms."""
-    return calendar_features(_SOME_HOUR, calendar).names
+    return calendar_features(_SOME_HOUR, calendar, steps_per_day).names
 
 
-def calendar_features(index: pd.DatetimeIndex, calendar: Calendar) -> FeatureTable:
+def calendar_features(
+    index: pd.DatetimeIndex, calendar: Calendar, steps_per_day: int = STEPS_PER_DAY
+) -> FeatureTable:
     """Terms of local time and holidays: a function of the index alone, past or future.
 
-    The hour has two harmonics for a morning and an evening peak. The weekday has one, and a weekend
+    The time of day has two harmonics for a morning and an evening peak; a daily series has none. The weekday has one, and a weekend
     flag beside it: three columns instead of seven, and the week of history tells the days apart.
     A holiday column exists only where the calendar knows such holidays: a constant is no feature.
 
@@ -237,14 +240,17 @@ def calendar_features(index: pd.DatetimeIndex, calendar: Calendar) -> FeatureTab
         UTC.
     """
     local = index.tz_convert(calendar.zone)
-    hour = 2.0 * np.pi * local.hour.to_numpy(np.float64) / STEPS_PER_DAY
+    hour = 2.0 * np.pi * hour_of_day(local) / HOURS_PER_DAY
     weekday = 2.0 * np.pi * local.day_of_week.to_numpy(np.float64) / 7.0
     day_of_year = 2.0 * np.pi * (local.day_of_year.to_numpy(np.float64) - 1.0) / DAYS_PER_YEAR
-    columns = {
+    of_day = {
         "hour_sin": np.sin(hour),
         "hour_cos": np.cos(hour),
         "hour_sin_2": np.sin(2.0 * hour),
         "hour_cos_2": np.cos(2.0 * hour),
+    }
+    columns = {
+        **(of_day if steps_per_day > 1 else {}),
         "weekday_sin": np.sin(weekday),
         "weekday_cos": np.cos(weekday),
         "year_sin": np.sin(day_of_year),
@@ -257,6 +263,12 @@ def calendar_features(index: pd.DatetimeIndex, calendar: Calendar) -> FeatureTab
         columns["school_holiday"] = is_school_holiday(index, calendar).astype(np.float64)
     features = [Feature(name, Role.CALENDAR, values) for name, values in columns.items()]
     return _table(features, n_rows=len(index))
+
+
+def hour_of_day(local: pd.DatetimeIndex) -> NDArray[np.float64]:
+    """Local time of day in hours, with minutes as their fraction, (T,)."""
+    hours: NDArray[np.float64] = local.hour.to_numpy(np.float64) + local.minute.to_numpy() / 60.0
+    return hours
 
 
 def is_weekend(index: pd.DatetimeIndex, zone: str) -> NDArray[np.bool_]:
@@ -292,11 +304,13 @@ def is_school_holiday(index: pd.DatetimeIndex, calendar: Calendar) -> NDArray[np
     return free
 
 
-def fill_covariate(covariate: Covariate) -> NDArray[np.float64]:
+def fill_covariate(
+    covariate: Covariate, steps_per_day: int = STEPS_PER_DAY
+) -> NDArray[np.float64]:
     """Values of a covariate with every hole filled from earlier hours, (T,).
 
-    The first `HOLD_STEPS` hours of a hole hold the last value, the next ones repeat the day before,
-    and after `REPEAT_DAY_STEPS` the same hour a year earlier stands in, where the series has it.
+    The first `HOLD_HOURS` of a hole hold the last value, the next ones repeat the day before, and
+    after `REPEAT_DAY_HOURS` the same hour a year earlier stands in, where the series has it.
     The rule goes by the age of a hole: while it lasts, its length is not known.
 
     Raises
@@ -307,22 +321,25 @@ def fill_covariate(covariate: Covariate) -> NDArray[np.float64]:
     values = covariate.values.astype(np.float64, copy=True)
     if np.isnan(values[0]):
         observed = np.flatnonzero(~np.isnan(values))
-        until = f"its first {observed[0]} hours" if observed.size else "all its hours"
+        until = "all its hours"
+        if observed.size:
+            until = f"its first {observed[0] * HOURS_PER_DAY / steps_per_day:g} hours"
         raise DataError(
             f"covariate {covariate.name} misses {until}, and only earlier values may fill them; "
             "start the series later (use_from) or leave the covariate out"
         )
     for position, age in missing_hours(values):
-        values[position] = values[position - fill_distance(position, age)]
+        values[position] = values[position - fill_distance(position, age, steps_per_day)]
     return values
 
 
-def fill_distance(position: int, age: int) -> int:
-    """Hours back to the stand-in for a missing value; `age` is 1 in a hole's first hour."""
-    if age > REPEAT_DAY_STEPS and position >= STEPS_PER_YEAR:
-        return STEPS_PER_YEAR
-    if age > HOLD_STEPS and position >= STEPS_PER_DAY:
-        return STEPS_PER_DAY
+def fill_distance(position: int, age: int, steps_per_day: int = STEPS_PER_DAY) -> int:
+    """Steps back to the stand-in for a missing value; `age` is 1 in a hole's first step."""
+    steps_per_year = DAYS_BACK_A_YEAR * steps_per_day
+    if age > steps_of(REPEAT_DAY_HOURS, steps_per_day) and position >= steps_per_year:
+        return steps_per_year
+    if age > steps_of(HOLD_HOURS, steps_per_day) and position >= steps_per_day:
+        return steps_per_day
     return 1
 
 
@@ -340,15 +357,16 @@ def weakest_role(roles: Iterable[Role]) -> Role:
 
 def _build_group(group: str, series: Series) -> list[Feature]:
     if group == "calendar":
-        table = calendar_features(series.index, series.calendar)
+        table = calendar_features(series.index, series.calendar, series.steps_per_day)
         return [Feature(name, Role.CALENDAR, table.column(name)) for name in table.names]
     if group == "covariates":
-        return [Feature(c.name, c.role, fill_covariate(c)) for c in series.covariates]
+        per_day = series.steps_per_day
+        return [Feature(c.name, c.role, fill_covariate(c, per_day)) for c in series.covariates]
     if group == "weather":
         return _weather_features(series)
     if group == "lags":
-        return _lag_features(series.values)
-    return _rolling_features(series.values)
+        return _lag_features(series)
+    return _rolling_features(series)
 
 
 def _weather_features(series: Series) -> list[Feature]:
@@ -356,7 +374,11 @@ def _weather_features(series: Series) -> list[Feature]:
     if temperature is None:
         return []
     wind = first_of_kind(series.covariates, "wind")
-    parts = [replace(c, values=fill_covariate(c)) for c in (temperature, wind) if c is not None]
+    parts = [
+        replace(c, values=fill_covariate(c, series.steps_per_day))
+        for c in (temperature, wind)
+        if c is not None
+    ]
     return weather_terms(parts, is_weekend(series.index, series.calendar.zone))
 
 
@@ -386,14 +408,15 @@ def weather_terms(covariates: Sequence[Covariate], weekend: NDArray[np.bool_]) -
     return features
 
 
-def _lag_features(target: NDArray[np.float64]) -> list[Feature]:
-    filled = _known_so_far(target)
+def _lag_features(series: Series) -> list[Feature]:
+    filled = _known_so_far(series)
     mean = np.cumsum(filled) / np.arange(1, len(filled) + 1)
     features = []
-    for steps in LAG_STEPS:
+    for hours in LAG_HOURS:
+        steps = steps_of(hours, series.steps_per_day)
         lagged = mean.copy()  # a lag that reaches before the series: the mean so far
         lagged[steps:] = filled[:-steps]
-        features.append(Feature(f"lag_{steps}", Role.PAST, lagged))
+        features.append(Feature(f"lag_{hours}", Role.PAST, lagged))
     return features
 
 
@@ -404,27 +427,30 @@ def weekly_lags(series: Series, horizon_steps: int) -> list[Feature]:
     """
     return [
         replace(feature, name=f"weekly_{feature.name}", role=Role.CALENDAR)
-        for steps, feature in zip(LAG_STEPS, _lag_features(series.values), strict=True)
-        if steps >= horizon_steps
+        for hours, feature in zip(LAG_HOURS, _lag_features(series), strict=True)
+        if steps_of(hours, series.steps_per_day) >= horizon_steps
     ]
 
 
-def _rolling_features(target: NDArray[np.float64]) -> list[Feature]:
-    filled = _known_so_far(target)
+def _rolling_features(series: Series) -> list[Feature]:
+    filled = _known_so_far(series)
     features = []
-    for steps in ROLLING_STEPS:
+    for hours in ROLLING_HOURS:
+        steps = steps_of(hours, series.steps_per_day)
         # Summed window by window: a difference of running sums would carry one huge value's
         # rounding error through all later rows.
         padded = np.concatenate([np.zeros(steps - 1), filled])
         sums = np.lib.stride_tricks.sliding_window_view(padded, steps).sum(axis=1)
         counts = np.minimum(np.arange(1, len(filled) + 1), steps)
-        features.append(Feature(f"rolling_mean_{steps}", Role.PAST, sums / counts))
+        features.append(Feature(f"rolling_mean_{hours}", Role.PAST, sums / counts))
     return features
 
 
-def _known_so_far(target: NDArray[np.float64]) -> NDArray[np.float64]:
+def _known_so_far(series: Series) -> NDArray[np.float64]:
     """Target with every gap filled from the past; 0 before its first value."""
-    filled, _ = fill_from_past(target, longest_steps=len(target))
+    filled, _ = fill_from_past(
+        series.values, longest_steps=len(series), steps_per_day=series.steps_per_day
+    )
     return np.nan_to_num(filled, nan=0.0)
 
 

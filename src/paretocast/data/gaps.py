@@ -11,17 +11,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from paretocast.data.series import STEPS_PER_DAY, steps_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-LONGEST_FILL_STEPS = 6
-SEASONS_STEPS = (168, 24)
+LONGEST_FILL_HOURS = 6
+SEASONS_HOURS = (168, 24)
 
 
 def fill_from_past(
-    values: NDArray[np.float64], *, longest_steps: int = LONGEST_FILL_STEPS
+    values: NDArray[np.float64],
+    *,
+    longest_steps: int | None = None,
+    steps_per_day: int = STEPS_PER_DAY,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Fill the first hours of every gap from earlier values.
 
@@ -32,8 +37,8 @@ def fill_from_past(
     ----------
     values : ndarray of shape (T,)
         Target, in target units. NaN marks a missing value.
-    longest_steps : int
-        Filled hours of a gap, at most; those after them stay NaN.
+    longest_steps : int, optional
+        Filled steps of a gap, at most; those after them stay NaN. Those of six hours without it.
 
     Returns
     -------
@@ -47,11 +52,14 @@ def fill_from_past(
     >>> fill_from_past(np.array([1.0, np.nan, np.nan, 4.0]), longest_steps=1)[0]
     array([ 1.,  1., nan,  4.])
     """
+    if longest_steps is None:
+        longest_steps = steps_of(LONGEST_FILL_HOURS, steps_per_day)
+    seasons = [steps_of(hours, steps_per_day) for hours in SEASONS_HOURS]
     filled = values.astype(np.float64, copy=True)
     for position, age in missing_hours(values):
         if age > longest_steps:
             continue
-        for lag in (*SEASONS_STEPS, 1):
+        for lag in (*seasons, 1):
             if position >= lag and not np.isnan(filled[position - lag]):
                 filled[position] = filled[position - lag]
                 break

@@ -112,7 +112,7 @@ def with_weather_error(
     values = {}
     for covariate in series.covariates:
         if covariate.name in names:
-            values[covariate.name] = fill_covariate(covariate)[hours]
+            values[covariate.name] = fill_covariate(covariate, series.steps_per_day)[hours]
             values[covariate.name][len(series) :] += errors.ravel()
     return _with_horizon(table, series, hours=hours, first=first, values=values)
 
@@ -150,7 +150,12 @@ def _with_horizon(
         Of covariates; the others have the same value for every issue.
     """
     parts = [
-        replace(c, values=values[c.name] if c.name in values else fill_covariate(c)[hours])
+        replace(
+            c,
+            values=values[c.name]
+            if c.name in values
+            else fill_covariate(c, series.steps_per_day)[hours],
+        )
         for c in series.covariates
     ]
     weekend = is_weekend(series.index, series.calendar.zone)[hours]

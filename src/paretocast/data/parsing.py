@@ -1,6 +1,6 @@
-"""From the rows of a file to an hourly grid: columns, stamps, numbers, order.
+"""From the rows of a file to a regular grid: columns, stamps, numbers, order.
 
-Rows are counted from 1 after the header. Nothing is repaired: a row too many is an error, an hour
+Rows are counted from 1 after the header. Nothing is repaired: a row too many is an error, a step
 too few becomes NaN.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from paretocast.data.checks import Finding, Grid, at, check_grid, check_split_order, count
-from paretocast.data.series import Covariate
+from paretocast.data.series import DAY, FREQUENCIES, Covariate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from paretocast.data.spec import DatasetSpec
     from paretocast.data.weather_runs import WeatherRuns
 
-HOUR = pd.Timedelta(hours=1)
 LATER_HOURS = "later_hours"
 # A clock time, and behind it Z or an offset.
 _WITH_ZONE = re.compile(r"[T ]\d{2}.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$")
@@ -38,7 +37,7 @@ def examine_frame(
     runs: WeatherRuns | None = None,
     until: pd.Timestamp | None = None,
 ) -> tuple[Grid | None, tuple[Finding, ...]]:
-    """Hourly grid of a table and every finding, errors first.
+    """Grid of a table and every finding, errors first.
 
     The grid is None where the hours of the rows are not known. With an error among the findings it
     serves for further findings only.
@@ -75,7 +74,7 @@ def lay_frame(
     covariates: Sequence[str],
     until: pd.Timestamp | None = None,
 ) -> tuple[Grid | None, tuple[Finding, ...]]:
-    """Hourly grid of a table, None where the hours of the rows are not known, and what is wrong.
+    """Grid of a table, None where the hours of the rows are not known, and what is wrong.
 
     Columns, stamps, numbers and order are looked at, neither values nor periods. `until` as of
     `examine_frame`.
@@ -101,7 +100,7 @@ def lay_frame(
         return None, (*findings, _nothing_used(index, spec))
     findings += _check_order(index[rows], rows, spec)
     stamps = index[rows].unique().sort_values()
-    problems = _check_frequency(stamps) if len(stamps) > 1 else []
+    problems = _check_frequency(stamps, spec) if len(stamps) > 1 else []
     findings += problems
     if problems or len(stamps) < 2:
         return None, tuple(findings + check_split_order(spec))
@@ -137,12 +136,37 @@ def parse_stamps(
                 "write all of them in UTC, with a Z at the end",
             )
         ]
+    if spec.steps_per_day == 1:
+        return _dates(stamps if zoned.all() else stamps.tz_localize(None), spec)
     if zoned.all():
         return stamps.tz_convert("UTC").as_unit("ns"), []
     walls = stamps.tz_localize(None)
     if spec.stamp_zone is None:
         return None, [_naive(raw, walls, spec)]
     return _localise(walls, spec.stamp_zone)
+
+
+def _dates(
+    stamps: pd.DatetimeIndex, spec: DatasetSpec
+) -> tuple[pd.DatetimeIndex | None, list[Finding]]:
+    """Dates of the midnights of a daily series, local ones or of UTC, as midnights UTC."""
+    clocks = [stamps]
+    if stamps.tz is not None:
+        clocks = [stamps.tz_convert(zone).tz_localize(None) for zone in (*spec.zones, "UTC")]
+    for clock in clocks:
+        if (clock == clock.normalize()).all():
+            return clock.tz_localize("UTC").as_unit("ns"), []
+    off = np.flatnonzero(clocks[0] != clocks[0].normalize())
+    where = "" if stamps.tz is None else f" in {spec.zone} or UTC"
+    return None, [
+        Finding(
+            "error",
+            "frequency",
+            f"{len(off)} of {len(stamps)} times are no midnights{where}, the first is "
+            f"{clocks[0][off[0]]:%Y-%m-%d %H:%M:%S} in row {off[0] + 1}",
+            'write the date of each day, such as 2020-11-13, or set another frequency than "1d"',
+        )
+    ]
 
 
 def check_columns(frame: pd.DataFrame, needed: Sequence[str]) -> list[Finding]:
@@ -291,11 +315,12 @@ def _check_later(later: pd.DatetimeIndex, spec: DatasetSpec, until: pd.Timestamp
             hours = hours[hours <= declared]
     if not len(hours):
         return []
+    noun = "hour" if spec.frequency == "1h" else "step"
     return [
         Finding(
             "note",
             LATER_HOURS,
-            f"{spec.path.name} has {count(len(hours), 'hour')} after {at(until)}, the end of the "
+            f"{spec.path.name} has {count(len(hours), noun)} after {at(until)}, the end of the "
             "study's test period; they are not used",
         )
     ]
@@ -315,7 +340,7 @@ def _check_order(
                 "duplicates",
                 f"{int(doubled.sum())} times stand in more than one row, the first is "
                 f"{at(index[first])} in row {rows[first] + 1}",
-                "keep one row per hour",
+                "keep one row per hour" if spec.frequency == "1h" else "keep one row per step",
             )
         )
         if "twice" in traces:
@@ -343,22 +368,42 @@ def _check_order(
     return findings
 
 
-def _check_frequency(stamps: pd.DatetimeIndex) -> list[Finding]:
-    """Findings that keep stamps, two at least and in order, from being laid on an hourly grid."""
+def _check_frequency(stamps: pd.DatetimeIndex, spec: DatasetSpec) -> list[Finding]:
+    """Findings that keep stamps, two at least and in order, from being laid on a grid."""
     elapsed = stamps.as_unit("ns").asi8
     step = pd.Timedelta(int(np.median(np.diff(elapsed))), unit="ns")
-    off = elapsed % HOUR.value != 0
-    if step != HOUR:
-        message = f"the median step between two times is {_span(step)}, expected 1 h"
+    full = "full hours" if spec.frequency == "1h" else f"multiples of {_span(spec.step)}"
+    advice = f"bring the data to {full} first, each stamp at the start of its step"
+    if spec.frequency == "1h":
+        advice = "bring the data to full hours first, each stamp at the start of its hour"
+    off = _off_step(stamps, spec)
+    if step != spec.step:
+        known = [name for name, per_day in FREQUENCIES.items() if per_day * step == DAY]
+        message = f"the median step between two times is {_span(step)}, expected {_span(spec.step)}"
+        advice = f'set frequency = "{known[0]}"' if known else advice
     elif off.any():
+        also = "" if spec.zone == "UTC" else f" or {spec.zone}"
         message = (
-            f"{int(off.sum())} of {len(stamps)} times are no full hours in UTC, the first is "
+            f"{int(off.sum())} of {len(stamps)} times are no {full} in UTC{also}, the first is "
             f"{stamps[off][0]:%Y-%m-%d %H:%M:%S}Z"
         )
     else:
         return []
-    advice = "bring the data to full hours first, each stamp at the start of its hour"
     return [Finding("error", "frequency", message, advice)]
+
+
+def _off_step(stamps: pd.DatetimeIndex, spec: DatasetSpec) -> NDArray[np.bool_]:
+    """True where a stamp is off the grid, (T,); the grid is full steps of UTC or of a zone.
+
+    In some zones a full hour is half an hour off in UTC.
+    """
+    step = spec.step.value
+    clocks = [stamps, *(stamps.tz_convert(zone).tz_localize(None) for zone in spec.zones)]
+    of_clocks = [np.asarray(clock.as_unit("ns").asi8 % step != 0) for clock in clocks]
+    off = min(of_clocks, key=lambda mask: int(mask.sum()))
+    elapsed = stamps.as_unit("ns").asi8
+    # A zone whose clock changes by less than a step leaves the grid in summer.
+    return off | ((elapsed - elapsed[0]) % step != 0) if not off.any() else off
 
 
 def _lay_grid(
@@ -367,9 +412,9 @@ def _lay_grid(
     spec: DatasetSpec,
     covariates: Sequence[str],
 ) -> Grid:
-    hours = pd.date_range(index.min(), index.max(), freq="h", unit="ns")
+    hours = pd.date_range(index.min(), index.max(), freq=spec.step, unit="ns")
     rows = np.flatnonzero(~index.duplicated())
-    places = (index.asi8[rows] - hours.asi8[0]) // HOUR.value
+    places = (index.asi8[rows] - hours.asi8[0]) // spec.step.value
     laid = {name: np.full(len(hours), np.nan) for name in columns}
     for name, values in columns.items():
         laid[name][places] = values[rows]

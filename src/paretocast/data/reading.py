@@ -57,6 +57,7 @@ class Dataset:
         unit: str = "",
         zone: str = "UTC",
         stamp_zone: str | None = None,
+        frequency: str = "1h",
         covariates: Mapping[str, str | Mapping[str, object]] | None = None,
         holiday_country: str | None = None,
         splits: Mapping[str, object] | None = None,
@@ -68,11 +69,11 @@ class Dataset:
         Parameters
         ----------
         frame : pandas.DataFrame, polars.DataFrame or another one that Narwhals reads
-            One row an hour.
+            One row a step.
         target : str
             Column of the demand.
         time : str, optional
-            Column of the time stamps, which mark the start of the hour; the index of a pandas frame
+            Column of the time stamps, which mark the start of the step; the index of a pandas frame
             without it.
         unit : str
             Of the target.
@@ -80,6 +81,8 @@ class Dataset:
             IANA time zone where the demand lives, for calendar terms.
         stamp_zone : str, optional
             Zone of time stamps that carry none.
+        frequency : str
+            Step of the series: "5min", "10min", "15min", "30min", "1h" or "1d".
         covariates : mapping of column to role, optional
             A role is "past", known up to the issue time, or "forecast", known ahead; or a mapping
             of the keys that [covariates.NAME] has in a TOML file.
@@ -122,6 +125,7 @@ class Dataset:
                 "unit": unit,
                 "zone": zone,
                 "stamp_zone": stamp_zone,
+                "frequency": frequency,
                 "holiday_country": holiday_country,
                 "covariates": roles,
                 "splits": dict(splits or DEFAULT_SPLITS),
@@ -323,7 +327,7 @@ def _accepted(
     if errors or series is None:
         listed = "\n".join(f"  {error}" for error in errors)
         raise DataError(f"data set {spec.name} ({place}) cannot be used:\n{listed}")
-    dates = SplitDates(*spec.splits.last_hours(series.index[0], series.index[-1]))
+    dates = SplitDates(*spec.splits.last_hours(series.index[0], series.index[-1], spec.step))
     return Dataset(spec, series, dates, findings)
 
 
@@ -411,7 +415,9 @@ def _load_calendar(spec: DatasetSpec, data_dir: str | Path | None) -> Calendar:
     if spec.school_holidays is not None:
         folder = data_folder(data_dir) or Path()
         school = load_school_holidays(folder / spec.school_holidays)
-    return Calendar(zone=spec.zone, country=spec.holiday_country, school_holidays=school)
+    # The dates of a daily series stand at midnight UTC.
+    zone = "UTC" if spec.steps_per_day == 1 else spec.zone
+    return Calendar(zone=zone, country=spec.holiday_country, school_holidays=school)
 
 
 def _check_school_holidays(series: Series) -> tuple[Finding, ...]:

@@ -1,6 +1,8 @@
-"""One target on a complete hourly UTC grid, with its covariates and its calendar.
+"""One target on a complete UTC grid of one step, with its covariates and its calendar.
 
-Times are the *start* of the hour they stand for, in UTC. NaN marks a value that was not observed.
+Times are the *start* of the step they stand for, in UTC. NaN marks a value that was not observed. A
+daily series is a series of dates: each stands at midnight UTC, whatever its time zone, and a day has
+one value whether it lasts 23, 24 or 25 hours.
 """
 
 from __future__ import annotations
@@ -10,18 +12,64 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from paretocast.errors import DataError
 
 if TYPE_CHECKING:
     import datetime as dt
 
-    import pandas as pd
     from numpy.typing import NDArray
 
     from paretocast.data.weather_runs import WeatherRuns
 
-STEPS_PER_DAY = 24
+HOURS_PER_DAY = 24
+STEPS_PER_DAY = 24  # of an hourly series
+DAY = pd.Timedelta(days=1)
+# What `frequency` of a data set may be, with its steps a day.
+FREQUENCIES = {"5min": 288, "10min": 144, "15min": 96, "30min": 48, "1h": STEPS_PER_DAY, "1d": 1}
+
+
+def frequency_of(steps_per_day: int) -> str:
+    """Return the name of a step, such as "15min".
+
+    >>> frequency_of(96)
+    '15min'
+    """
+    return next(name for name, steps in FREQUENCIES.items() if steps == steps_per_day)
+
+
+def steps_of(hours: float, steps_per_day: int) -> int:
+    """Return the number of steps in some hours, at least one.
+
+    >>> steps_of(6, 96), steps_of(6, 1)
+    (24, 1)
+    """
+    return max(1, round(hours * steps_per_day / HOURS_PER_DAY))
+
+
+def steps_per_hour(steps_per_day: int) -> int:
+    """Return the number of steps in an hour, 1 where a step is an hour or longer."""
+    return steps_of(1, steps_per_day)
+
+
+def hours_text(n_steps: int, steps_per_day: int) -> str:
+    """Return the length of some steps as messages have it.
+
+    >>> hours_text(6, 24), hours_text(6, 96), hours_text(3, 1)
+    ('6 h', '1.5 h', '72 h')
+    """
+    return f"{n_steps * HOURS_PER_DAY / steps_per_day:g} h"
+
+
+def step_of(index: pd.DatetimeIndex) -> pd.Timedelta:
+    """Return the time between the first two stamps of a regular index."""
+    return pd.Timedelta(index[1] - index[0])
+
+
+def steps_a_day(index: pd.DatetimeIndex) -> int:
+    """Return the number of steps of a regular index in 24 hours."""
+    return max(1, round(DAY / step_of(index)))
 
 
 class Role(StrEnum):
@@ -72,7 +120,7 @@ class Calendar:
 
 @dataclass(frozen=True)
 class SplitDates:
-    """Last hours of the periods, all UTC and included in their period."""
+    """Starts of the last steps of the periods, all UTC and included in their period."""
 
     train_to: pd.Timestamp
     validation_to: pd.Timestamp
@@ -81,14 +129,14 @@ class SplitDates:
 
 @dataclass(frozen=True)
 class Series:
-    """Hourly demand and what comes with it.
+    """Demand and what comes with it, step by step.
 
     Attributes
     ----------
     values : ndarray of shape (T,)
         Target in `unit`; NaN where missing.
     index : DatetimeIndex of length T
-        Complete hourly grid, UTC.
+        Complete grid, UTC.
     runs : WeatherRuns or None
         Forecasts by issue time of the covariates that it names; the values of such a covariate are
         those that were known when each hour began.
@@ -124,6 +172,16 @@ class Series:
 
     def __len__(self) -> int:
         return len(self.index)
+
+    @property
+    def step(self) -> pd.Timedelta:
+        """Time from one value to the next."""
+        return step_of(self.index)
+
+    @property
+    def steps_per_day(self) -> int:
+        """Number of steps in 24 hours."""
+        return steps_a_day(self.index)
 
     def before(self, stamp: pd.Timestamp) -> Series:
         """The series without anything at or after `stamp`."""

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import pandas as pd
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
-from paretocast.data.series import Role
+from paretocast.data.series import DAY, FREQUENCIES, Role
 from paretocast.errors import SettingsError
 from paretocast.toml import ClosedModel, parse_table, read_toml
 
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 
 PLAIN_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 DEFAULT_FILL_HOURS = 6
+_NOTHING = pd.Timedelta(0)
+_HOUR = pd.Timedelta(hours=1)
 
 
 def _read_stamp(value: object) -> pd.Timestamp:
-    """A full hour in UTC from a TOML date-time or an ISO 8601 string with its zone."""
+    """A full minute in UTC from a TOML date-time or an ISO 8601 string with its zone."""
     if not isinstance(value, str | dt.datetime | pd.Timestamp):
         raise ValueError("expected a date and time such as 2020-11-13T23:00:00Z")
     try:
@@ -37,10 +39,7 @@ def _read_stamp(value: object) -> pd.Timestamp:
         raise ValueError("expected a date and time such as 2020-11-13T23:00:00Z") from None
     if stamp.tzinfo is None:
         raise ValueError("names no time zone; end it with Z for UTC or with an offset")
-    stamp = stamp.tz_convert("UTC")
-    if stamp != stamp.floor("h"):
-        raise ValueError("expected a full hour")
-    return stamp
+    return stamp.tz_convert("UTC")
 
 
 def _known_zone(zone: str) -> str:
@@ -71,13 +70,20 @@ def _plain_name(name: str) -> str:
     return name
 
 
-def _hourly(frequency: str) -> str:
-    if frequency != "1h":
+def _known_frequency(frequency: str) -> str:
+    if frequency not in FREQUENCIES:
         raise ValueError(
-            "allowed is '1h'; only hourly series are supported, so bring the data to full hours "
-            "first"
+            f"allowed are {', '.join(FREQUENCIES)}; bring the data to one of these steps first"
         )
     return frequency
+
+
+def on_step(stamp: pd.Timestamp, step: pd.Timedelta, zones: Iterable[str]) -> bool:
+    """Return True if a time is a multiple of the step in UTC or on the clock of one of the zones."""
+    return any(
+        (clock.tz_localize(None) - clock.tz_localize(None).normalize()) % step == _NOTHING
+        for clock in (stamp.tz_convert(zone) for zone in ("UTC", *zones))
+    )
 
 
 def _hours(delay: str) -> str:
@@ -86,6 +92,7 @@ def _hours(delay: str) -> str:
     return delay
 
 
+Frequency = Annotated[str, AfterValidator(_known_frequency)]
 Stamp = Annotated[pd.Timestamp, BeforeValidator(_read_stamp)]
 Zone = Annotated[str, AfterValidator(_known_zone)]
 Country = Annotated[str, AfterValidator(_known_country)]
@@ -193,16 +200,15 @@ class SplitSpec(ClosedModel):
         return self
 
     def last_hours(
-        self, first: pd.Timestamp, last: pd.Timestamp
+        self, first: pd.Timestamp, last: pd.Timestamp, step: pd.Timedelta = _HOUR
     ) -> tuple[pd.Timestamp, pd.Timestamp, pd.Timestamp]:
-        """Last hours of train, validation and test for a series from `first` to `last`."""
+        """Last steps of train, validation and test for a series from `first` to `last`."""
         if self.train_to is not None and self.validation_to is not None:
             return self.train_to, self.validation_to, self.test_to or last
-        hour = pd.Timedelta(hours=1)
         train = self.train or 0.0
         validation = self.validation or 0.0
-        length = last + hour - first
-        ends = [(first + share * length).floor("D") - hour for share in (train, train + validation)]
+        length = last + step - first
+        ends = [(first + share * length).floor("D") - step for share in (train, train + validation)]
         return ends[0], ends[1], last
 
 
@@ -217,8 +223,10 @@ class DatasetSpec(ClosedModel):
         IANA time zone where the demand lives, for calendar terms.
     stamp_zone : str or None
         Zone of time stamps that carry none. Stamps with an offset need none.
+    frequency : str
+        Step of the series: "5min", "10min", "15min", "30min", "1h" or "1d".
     use_from, use_to : Timestamp or None
-        First and last used hour, both included; the file's own without them.
+        First and last used step, both included; the file's own without them.
     available_after : str
         Delay until a value of the target can be read, such as "6h". A deployed model reads none
         that would not have been there.
@@ -235,7 +243,7 @@ class DatasetSpec(ClosedModel):
     unit: str
     zone: Zone = "UTC"
     stamp_zone: Zone | None = None
-    frequency: Annotated[str, AfterValidator(_hourly)] = "1h"
+    frequency: Frequency = "1h"
     use_from: Stamp | None = None
     use_to: Stamp | None = None
     available_after: Annotated[str, AfterValidator(_hours)] = "0h"
@@ -255,6 +263,45 @@ class DatasetSpec(ClosedModel):
             splits = splits.model_copy(update={"test_to": None})
         use_to = until if use_to is None else min(use_to, until)
         return self.model_copy(update={"use_to": use_to, "splits": splits})
+
+    @property
+    def step(self) -> pd.Timedelta:
+        """Time from one value to the next."""
+        return DAY / self.steps_per_day
+
+    @property
+    def steps_per_day(self) -> int:
+        """Number of steps in 24 hours."""
+        return FREQUENCIES[self.frequency]
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """Zones on whose clock the steps may be full."""
+        return (self.zone,) if self.stamp_zone is None else (self.zone, self.stamp_zone)
+
+    @model_validator(mode="after")
+    def _stamps_are_steps(self) -> DatasetSpec:
+        splits = self.splits
+        stamps = {"use_from": self.use_from, "use_to": self.use_to}
+        ends = ("train_to", "validation_to", "test_to")
+        stamps |= {f"splits.{name}": getattr(splits, name) for name in ends}
+        for name, stamp in stamps.items():
+            if stamp is not None and not on_step(stamp, self.step, self.zones):
+                unit = {"1h": "a full hour", "1d": "a midnight"}.get(self.frequency)
+                raise ValueError(
+                    f"{name} is {stamp.isoformat()}, expected "
+                    f"{unit or f'a multiple of {self.frequency}'} in UTC or {self.zone}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _weather_is_hourly(self) -> DatasetSpec:
+        if self.weather is not None and self.frequency != "1h":
+            raise ValueError(
+                "section [weather] goes with hourly series only; for another frequency put the "
+                "weather into columns of the file itself"
+            )
+        return self
 
     @model_validator(mode="after")
     def _weather_is_used(self) -> DatasetSpec:
@@ -350,4 +397,32 @@ def declare_dataset(content: Mapping[str, Any], *, origin: str) -> DatasetSpec:
     SettingsError
         Naming the source, the key, what came and what is allowed.
     """
-    return parse_table(DatasetSpec, content, origin=origin)
+    return _on_dates(parse_table(DatasetSpec, content, origin=origin))
+
+
+def date_of(stamp: pd.Timestamp, zone: str) -> pd.Timestamp:
+    """Return the day that a midnight begins, in a zone or in UTC, at midnight UTC of its date.
+
+    >>> str(date_of(pd.Timestamp("2020-11-13T23:00Z"), "Europe/Copenhagen"))
+    '2020-11-14 00:00:00+00:00'
+    """
+    local = stamp.tz_convert(zone)
+    day = local if local == local.normalize() else stamp.tz_convert("UTC")
+    return pd.Timestamp(day.tz_localize(None).normalize(), tz="UTC")
+
+
+def _on_dates(spec: DatasetSpec) -> DatasetSpec:
+    """The declaration of a daily series with its times as dates; another one as it is."""
+    if spec.steps_per_day != 1:
+        return spec
+    times = {
+        name: date_of(stamp, spec.zone)
+        for name in ("use_from", "use_to")
+        if (stamp := getattr(spec, name)) is not None
+    }
+    ends = {
+        name: date_of(stamp, spec.zone)
+        for name in ("train_to", "validation_to", "test_to")
+        if (stamp := getattr(spec.splits, name)) is not None
+    }
+    return spec.model_copy(update={**times, "splits": spec.splits.model_copy(update=ends)})

@@ -1,7 +1,6 @@
-"""The forecasting task: series, shape of a forecast, and the splits that hours belong to.
+"""The forecasting task: series, shape of a forecast, and the splits that steps belong to.
 
-A *position* is an index into the hourly grid; the issue position p of a window is its first horizon
-hour. Its history is [p - input_steps, p), its horizon [p, p + horizon_steps).
+A *position* is an index into the grid; the issue position p of a window is its first horizon step. Its history is [p - input_steps, p), its horizon [p, p + horizon_steps).
 """
 
 from __future__ import annotations
@@ -25,7 +24,15 @@ from paretocast.data.gaps import fill_from_past
 from paretocast.data.issue_weather import with_issue_weather
 from paretocast.data.parsing import LATER_HOURS
 from paretocast.data.reading import Dataset, load_dataset
-from paretocast.data.series import STEPS_PER_DAY, SplitDates
+from paretocast.data.series import (
+    DAY,
+    STEPS_PER_DAY,
+    SplitDates,
+    frequency_of,
+    step_of,
+    steps_of,
+    steps_per_hour,
+)
 from paretocast.errors import DataError
 
 if TYPE_CHECKING:
@@ -37,9 +44,11 @@ if TYPE_CHECKING:
 
 DENSE_LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 VALIDATION_SPLITS = ("stop", "tune", "calibrate")
-PURGE_STEPS = STEPS_PER_DAY
-STEPS_PER_WEEK = 7 * STEPS_PER_DAY
-HOUR = pd.Timedelta(hours=1)
+PURGE_DAYS = 1
+DAYS_PER_WEEK = 7
+# Of a daily series, whose week ahead is what a day ahead is to others.
+DAILY_INPUT_STEPS, DAILY_HORIZON_STEPS = 28, 7
+INPUT_HOURS, HORIZON_HOURS = 168, 24
 MANIFEST_SCHEMA_VERSION = 1
 MARK_DIGITS = 6
 DATA_HASHES = ("data_sha256", "weather_sha256")  # keys of a manifest that change with values alone
@@ -55,24 +64,58 @@ class TaskShape:
         Hour of the day, in `issue_zone`, of the first forecast hour.
     levels : tuple of float
         Quantile levels, unitless, ascending, with the median among them.
+    steps_per_day : int
+        Steps of the series in 24 hours.
     """
 
-    input_steps: int = 168
-    horizon_steps: int = 24
+    input_steps: int = INPUT_HOURS
+    horizon_steps: int = HORIZON_HOURS
     issue_hour: int = 0
     issue_zone: str = "UTC"
     levels: tuple[float, ...] = DENSE_LEVELS
+    steps_per_day: int = STEPS_PER_DAY
+
+    @classmethod
+    def of_step(cls, steps_per_day: int) -> TaskShape:
+        """The default shape for a series: a week to see a day ahead, four to see a week by days."""
+        if steps_per_day == 1:
+            return cls(DAILY_INPUT_STEPS, DAILY_HORIZON_STEPS, steps_per_day=1)
+        return cls(
+            steps_of(INPUT_HOURS, steps_per_day),
+            steps_of(HORIZON_HOURS, steps_per_day),
+            steps_per_day=steps_per_day,
+        )
+
+    @property
+    def step(self) -> pd.Timedelta:
+        """Time from one step to the next."""
+        return DAY / self.steps_per_day
+
+    @property
+    def steps_per_week(self) -> int:
+        """Steps of the series in seven times 24 hours."""
+        return DAYS_PER_WEEK * self.steps_per_day
+
+    @property
+    def steps_per_hour(self) -> int:
+        """Steps of the series in an hour; 1 where a step is an hour or longer."""
+        return steps_per_hour(self.steps_per_day)
+
+    @property
+    def purge_steps(self) -> int:
+        """Steps between two validation blocks that serve neither."""
+        return PURGE_DAYS * self.steps_per_day
 
     @property
     def block_steps(self) -> int:
         """Length of a validation block: whole weeks, a week more than a long horizon needs."""
-        weeks_more = math.ceil(max(0, self.horizon_steps - STEPS_PER_DAY) / STEPS_PER_WEEK)
-        return (1 + weeks_more) * STEPS_PER_WEEK
+        beyond_a_day = max(0, self.horizon_steps - self.steps_per_day)
+        return (1 + math.ceil(beyond_a_day / self.steps_per_week)) * self.steps_per_week
 
 
 @dataclass(frozen=True)
 class Block:
-    """Hours [start, stop) of the grid that belong to one split."""
+    """Steps [start, stop) of the grid that belong to one split."""
 
     split: str
     start: int
@@ -80,11 +123,13 @@ class Block:
 
 
 def daily_positions(index: pd.DatetimeIndex, shape: TaskShape) -> NDArray[np.intp]:
-    """Positions of the daily issue hour, ascending.
+    """Positions of the first step of the daily issue hour, ascending; every one of a daily series.
 
     In a zone with daylight saving time the issue hour that is skipped in spring is left out, and
     the first of the two in autumn is used.
     """
+    if shape.steps_per_day == 1:
+        return np.arange(len(index))
     local = index.tz_convert(shape.issue_zone)
     positions: NDArray[np.intp] = np.flatnonzero(local.hour == shape.issue_hour)
     first_of_day: NDArray[np.bool_] = ~local[positions].tz_localize(None).normalize().duplicated()
@@ -110,13 +155,14 @@ def plan_validation_blocks(start: int, stop: int, shape: TaskShape) -> tuple[Blo
         if position + shape.block_steps > stop:
             break
         blocks.append(Block(split, position, position + shape.block_steps))
-        position += shape.block_steps + PURGE_STEPS
+        position += shape.block_steps + shape.purge_steps
     blocks = blocks[: len(blocks) // len(VALIDATION_SPLITS) * len(VALIDATION_SPLITS)]
     if not blocks:
-        needed = len(VALIDATION_SPLITS) * (shape.block_steps + PURGE_STEPS) - PURGE_STEPS
+        needed = len(VALIDATION_SPLITS) * (shape.block_steps + shape.purge_steps)
+        needed -= shape.purge_steps
         raise DataError(
-            f"the validation period holds {(stop - start) / STEPS_PER_DAY:.0f} days, "
-            f"expected at least {needed / STEPS_PER_DAY:.0f} for one stop, one tune and "
+            f"the validation period holds {(stop - start) / shape.steps_per_day:.0f} days, "
+            f"expected at least {needed / shape.steps_per_day:.0f} for one stop, one tune and "
             "one calibrate block; move train_to back or validation_to forward in [splits]"
         )
     return tuple(blocks)
@@ -182,7 +228,7 @@ class Task:
         The hours that may be read. `plan_task` removes everything after the validation period
         unless the test split is asked for.
     issues : mapping of str to ndarray
-        Issue positions of the splits train (hourly), stop, tune, calibrate and test (daily).
+        Issue positions of the splits train (every step), stop, tune, calibrate and test (daily).
     standards : mapping of str to (float, float), optional
         Mean and standard deviation by column that features are standardised with; those of the
         train period without it. A deployed model brings its own.
@@ -238,7 +284,7 @@ class Task:
     @cached_property
     def filled(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Target with short gaps filled from the past, and where it is usable; both (T,)."""
-        return fill_from_past(self.series.values)
+        return fill_from_past(self.series.values, steps_per_day=self.shape.steps_per_day)
 
     @property
     def train_stop(self) -> int:
@@ -303,11 +349,11 @@ class Task:
             "periods": {
                 "train": [self.series.index[0].isoformat(), self.dates.train_to.isoformat()],
                 "validation": [
-                    (self.dates.train_to + HOUR).isoformat(),
+                    (self.dates.train_to + self.shape.step).isoformat(),
                     self.dates.validation_to.isoformat(),
                 ],
                 "test": [
-                    (self.dates.validation_to + HOUR).isoformat(),
+                    (self.dates.validation_to + self.shape.step).isoformat(),
                     self.dates.test_to.isoformat(),
                 ],
             },
@@ -330,17 +376,19 @@ class Task:
         }
         if self._development.runs is not None:
             content["weather_sha256"] = self._development.runs.sha256
+        if self.shape.steps_per_day != STEPS_PER_DAY:
+            content["step"] = frequency_of(self.shape.steps_per_day)
         return content
 
     @property
     def _development(self) -> Series:
-        return self.series.before(self.dates.validation_to + HOUR)
+        return self.series.before(self.dates.validation_to + self.shape.step)
 
     def day_marks(self) -> str:
         """Six hexadecimal digits for every 24 hours before the test period, from its values."""
-        series = self.series.before(self.dates.validation_to + HOUR)
+        series, per_day = self._development, self.shape.steps_per_day
         hours = np.column_stack([series.values, *(c.values for c in series.covariates)])
-        days = (hours[i : i + STEPS_PER_DAY] for i in range(0, len(hours), STEPS_PER_DAY))
+        days = (hours[i : i + per_day] for i in range(0, len(hours), per_day))
         return "".join(hashlib.sha256(day.tobytes()).hexdigest()[:MARK_DIGITS] for day in days)
 
     def _data_hash(self) -> str:
@@ -411,8 +459,12 @@ def first_change(then: str, now: str, *, start: pd.Timestamp) -> str:
         return ""
     for day, position in enumerate(range(0, len(now), MARK_DIGITS)):
         if then[position : position + MARK_DIGITS] != now[position : position + MARK_DIGITS]:
-            return f", first in the 24 hours from {at(start + day * STEPS_PER_DAY * HOUR)}"
+            return f", first in the 24 hours from {at(start + day * DAY)}"
     return ""
+
+
+def _noun(shape: TaskShape) -> str:
+    return "hours" if shape.steps_per_day == STEPS_PER_DAY else "steps"
 
 
 def manifest_hash(manifest: Mapping[str, Any]) -> str:
@@ -453,9 +505,15 @@ def plan_task(
     DataError
         If a split holds no window.
     """
-    shape = shape or TaskShape()
+    shape = shape or TaskShape.of_step(series.steps_per_day)
+    if shape.steps_per_day != series.steps_per_day:
+        raise DataError(
+            f"series {series.name} has {series.steps_per_day} values in 24 hours, the settings are "
+            f"for {shape.steps_per_day}; set step = "
+            f'"{frequency_of(series.steps_per_day)}" in [task]'
+        )
     last_hour = dates.test_to if with_test else dates.validation_to
-    series = series.before(last_hour + HOUR)
+    series = series.before(last_hour + step_of(series.index))
     daily = daily_positions(series.index, shape)
     train_stop = position_after(series.index, dates.train_to)
     validation_stop = position_after(series.index, dates.validation_to)
@@ -463,7 +521,7 @@ def plan_task(
     issues = {"train": np.arange(shape.input_steps, train_stop - shape.horizon_steps + 1)}
     if not issues["train"].size:
         raise DataError(
-            f"the train period holds {train_stop} hours, expected at least "
+            f"the train period holds {train_stop} {_noun(shape)}, expected at least "
             f"input_steps + horizon_steps = {shape.input_steps + shape.horizon_steps}; "
             "move train_to forward in [splits]"
         )

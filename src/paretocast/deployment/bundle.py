@@ -216,8 +216,8 @@ class Bundle:
         observed : sequence of float of length H, optional
             NaN where missing; nothing is observed without it.
         """
-        times = pd.date_range(issue, periods=len(raw), freq="h")
-        groups = clock_groups(times.tz_convert(self.contract.spec.zone))
+        times = pd.date_range(issue, periods=len(raw), freq=self.contract.shape.step)
+        groups = clock_groups(times.tz_convert(self.contract.calendar.zone))
         return Forecast(
             raw[None],
             self.levels,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.task import STEPS_PER_WEEK
+from paretocast.data.series import HOURS_PER_DAY, steps_per_hour
+from paretocast.data.task import DAYS_PER_WEEK
 from paretocast.errors import ForecastError
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ FEWEST_VALUES = 6
 def forecast_climatology(
     series: Series, position: int, *, horizon_steps: int, levels: Sequence[float]
 ) -> Floats:
-    """Quantiles (H, Q) of the last weeks at the same hour of the week, target units.
+    """Quantiles (H, Q) of the last weeks at the same time of the week, target units.
 
-    The hours beside are pooled with it. Where too few of them were observed, all days' same hours
-    serve, then all hours.
+    What lies within an hour of it is pooled with it; of a daily series the same day stands alone. Where too few of them were observed, all days' same
+    times serve, then all times.
 
     Raises
     ------
@@ -36,18 +37,23 @@ def forecast_climatology(
         If nothing was observed in that time.
     """
     local = series.index.tz_convert(series.calendar.zone)
-    of_week = local.day_of_week.to_numpy() * 24 + local.hour.to_numpy()
-    start = max(0, position - WEEKS * STEPS_PER_WEEK)
-    values, hour_of_week = series.values[start:position], of_week[start:position]
+    per_day = series.steps_per_day
+    per_week, near_by = DAYS_PER_WEEK * per_day, 0 if per_day == 1 else steps_per_hour(per_day)
+    minutes = 60 * local.hour.to_numpy() + local.minute.to_numpy()
+    of_week = local.day_of_week.to_numpy() * per_day + minutes * per_day // (60 * HOURS_PER_DAY)
+    start = max(0, position - WEEKS * per_week)
+    values, step_of_week = series.values[start:position], of_week[start:position]
     observed = ~np.isnan(values)
-    values, hour_of_week = values[observed], hour_of_week[observed]
+    values, step_of_week = values[observed], step_of_week[observed]
     if not values.size:
         raise ForecastError(f"nothing was observed in the {WEEKS} weeks before the issue")
     rows = []
-    for hour in of_week[position : position + horizon_steps].tolist():
-        distance = np.abs((hour_of_week - hour + 84) % 168 - 84)
-        of_day = np.abs((hour_of_week - hour + 12) % 24 - 12)
-        for near in (distance <= 1, of_day <= 1, np.ones(len(values), dtype=bool)):
+    for step in of_week[position : position + horizon_steps].tolist():
+        distance, of_day = (
+            np.abs((step_of_week - step + round_trip // 2) % round_trip - round_trip // 2)
+            for round_trip in (per_week, per_day)
+        )
+        for near in (distance <= near_by, of_day <= near_by, np.ones(len(values), dtype=bool)):
             if near.sum() >= FEWEST_VALUES or near.all():
                 rows.append(np.quantile(values[near], levels))
                 break

@@ -7,6 +7,7 @@ those issued by then.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,10 +17,18 @@ import numpy as np
 import pandas as pd
 
 from paretocast.data.features import build_features
-from paretocast.data.parsing import HOUR, lay_frame, parse_stamps
+from paretocast.data.parsing import lay_frame, parse_stamps
 from paretocast.data.run_parsing import examine_runs
-from paretocast.data.series import Calendar, Covariate, Role, Series, SplitDates
-from paretocast.data.spec import WeatherSpec
+from paretocast.data.series import (
+    HOURS_PER_DAY,
+    Calendar,
+    Covariate,
+    Role,
+    Series,
+    SplitDates,
+    steps_of,
+)
+from paretocast.data.spec import WeatherSpec, on_step
 from paretocast.data.task import Task, TaskShape
 from paretocast.errors import DataError, SettingsError
 
@@ -35,10 +44,10 @@ if TYPE_CHECKING:
 
 ISSUED_COLUMN = "issued_at"
 AVAILABLE_COLUMN = "available_at"
-OLDEST_RUN_HOURS = 24  # older weather is no weather
+OLDEST_RUN = pd.Timedelta(hours=24)  # older weather is no weather
 MOST_MISSING_SHARE = 0.1  # of the input window
 LONGEST_HOLE_HOURS = 6  # filled as in training
-FLAT_HOURS = 12
+FLAT_HOURS, FEWEST_FLAT = 12, 3
 
 
 @dataclass(frozen=True)
@@ -70,9 +79,9 @@ class InputContract:
     Attributes
     ----------
     history_steps : int
-        Hours before the issue that are read.
+        Steps before the issue that are read.
     window_steps : int
-        Of them, those that the models look at hour by hour.
+        Of them, those that the models look at one by one.
     low, high : float
         Range of the target in the train period.
     delay_hours : int
@@ -92,6 +101,11 @@ class InputContract:
     high: float
     delay_hours: int
     standards: Mapping[str, tuple[float, float]]
+
+    @property
+    def delay_steps(self) -> int:
+        """Steps after which a value of the target is available."""
+        return math.ceil(self.delay_hours * self.shape.steps_per_day / HOURS_PER_DAY)
 
     @property
     def weather(self) -> tuple[InputColumn, ...]:
@@ -154,11 +168,11 @@ class InputContract:
         weather: Weather | None = None,
     ) -> LiveWindow:
         """The window of an issue from values of its hours, history and horizon."""
-        first = at - self.history_steps * HOUR
+        first = at - self.history_steps * self.shape.step
         series = Series(
             name=self.spec.name,
             values=target,
-            index=pd.date_range(first, periods=len(target), freq="h", unit="ns"),
+            index=pd.date_range(first, periods=len(target), freq=self.shape.step, unit="ns"),
             unit=self.spec.unit,
             calendar=self.calendar,
             covariates=tuple(
@@ -255,7 +269,7 @@ class WeatherTable:
         newest = runs.at(hours, runs.cells(hours, 1), older=False)
         filled = bool((np.isnan(newest) & ~np.isnan(values))[ahead].any())
         issued = pd.Timestamp(runs.issued[-1])
-        if issued < at - OLDEST_RUN_HOURS * HOUR:
+        if issued < at - OLDEST_RUN:
             values[ahead] = np.nan
         table = pd.DataFrame(values, index=hours, columns=names)
         if not self.learned:
@@ -310,7 +324,7 @@ class LiveInputs:
     def target_known_at(self, at: pd.Timestamp) -> pd.Series[Any]:
         """Values of the target that were there at a time, by hour; NaN where missing."""
         target = self.values[self.contract.spec.target]
-        there = self.values.index < at - self.contract.delay_hours * HOUR
+        there = self.values.index < at - self.contract.delay_steps * self.contract.shape.step
         if self.available is not None:
             there &= np.asarray((self.available <= at) | self.available.isna())
         return target.where(there)[self.values.index < at]
@@ -323,12 +337,11 @@ class LiveInputs:
         DataError
             If the issue is no full hour.
         """
-        if at != at.floor("h"):
-            raise SettingsError(f"the issue time is {at}, expected a full hour")
         contract = self.contract
+        self._check_issue(at)
         n_hours = contract.history_steps + contract.shape.horizon_steps
-        first = at - contract.history_steps * HOUR
-        hours = pd.date_range(first, periods=n_hours, freq="h", unit="ns")
+        first = at - contract.history_steps * contract.shape.step
+        hours = pd.date_range(first, periods=n_hours, freq=contract.shape.step, unit="ns")
         past = np.arange(n_hours) < contract.history_steps
         target = self._window(self.values[contract.spec.target], first, n_hours)
         target[~self._there(at, first, n_hours)] = np.nan
@@ -346,9 +359,19 @@ class LiveInputs:
             covariates.append(values)
         return contract.window(at, target, covariates, weather)
 
+    def _check_issue(self, at: pd.Timestamp) -> None:
+        """Refuse a time that is off the grid of the data."""
+        spec = self.contract.spec
+        if (at - self.values.index[0]) % spec.step == pd.Timedelta(0):
+            return
+        unit = "a full hour" if spec.frequency == "1h" else f"a multiple of {spec.frequency}"
+        first = f", as {self.values.index[0].isoformat()} is"
+        also = first if on_step(at, spec.step, spec.zones) else ""
+        raise SettingsError(f"the issue time is {at}, expected {unit}{also}")
+
     def _window(self, column: pd.Series[Any], first: pd.Timestamp, n_hours: int) -> Floats:
         """Values of the hours from one on, NaN beyond the table: its grid has no holes."""
-        offset = round((first - self.values.index[0]) / HOUR)
+        offset = round((first - self.values.index[0]) / self.contract.shape.step)
         start, stop = max(0, offset), min(len(column), offset + n_hours)
         window = np.full(n_hours, np.nan)
         if start < stop:
@@ -357,7 +380,7 @@ class LiveInputs:
 
     def _there(self, at: pd.Timestamp, first: pd.Timestamp, n_hours: int) -> NDArray[np.bool_]:
         """True for the hours whose target was there at a time."""
-        n_there = self.contract.history_steps - self.contract.delay_hours
+        n_there = self.contract.history_steps - self.contract.delay_steps
         there = np.arange(n_hours) < n_there
         if self.available is not None:
             late = (self.available > at).astype(np.float64)
@@ -392,10 +415,15 @@ class LiveWindow:
         return self.series.values[start : self.position]
 
     @property
-    def hours_since_observed(self) -> int:
-        """Missing hours right before the issue."""
+    def steps_since_observed(self) -> int:
+        """Missing steps right before the issue."""
         observed = np.flatnonzero(~np.isnan(self.series.values[: self.position]))
         return self.position if not observed.size else self.position - 1 - int(observed[-1])
+
+    @property
+    def hours_since_observed(self) -> float:
+        """The same in hours."""
+        return self.steps_since_observed * HOURS_PER_DAY / self.contract.shape.steps_per_day
 
     @property
     def lacks_weather(self) -> bool:
@@ -403,18 +431,24 @@ class LiveWindow:
         for column, covariate in zip(self.contract.columns, self.series.covariates, strict=True):
             ahead = np.isnan(covariate.values[self.position :])
             limit = self.contract.spec.covariates[column.declared].fill_hours
-            if column.role == "forecast" and int(ahead.sum()) > limit:
+            most = limit * self.contract.shape.steps_per_day / HOURS_PER_DAY
+            if column.role == "forecast" and int(ahead.sum()) > most:
                 return True
         return False
+
+    @property
+    def _flat_steps(self) -> int:
+        """Equal values in a row that are a flat line."""
+        return max(FEWEST_FLAT, steps_of(FLAT_HOURS, self.contract.shape.steps_per_day))
 
     def flags(self) -> tuple[str, ...]:
         """Shortcomings of the inputs, by stable names."""
         flags = []
-        if self.hours_since_observed > self.contract.delay_hours:
+        if self.steps_since_observed > self.contract.delay_steps:
             flags.append("late_data")
         if np.isnan(self.history).mean() > MOST_MISSING_SHARE:
             flags.append("incomplete_history")
-        if _longest_run(np.diff(self.history) == 0.0) + 1 >= FLAT_HOURS:
+        if _longest_run(np.diff(self.history) == 0.0) + 1 >= self._flat_steps:
             flags.append("flatline")
         if _outside(self.history, self.contract.low, self.contract.high):
             flags.append("out_of_range")

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from paretocast.data.scaling import TargetScaling, Transform, scaled_arrays
+from paretocast.data.series import STEPS_PER_DAY
 from paretocast.errors import StoreError
 from paretocast.models.anchor import Anchor, months_of
 from paretocast.models.baselines.base import ErrorSpread
 from paretocast.models.baselines.ridge import Ridge
-from paretocast.models.fitted import HISTORY_STEPS, BoostedForecaster, LinearForecaster
+from paretocast.models.fitted import BoostedForecaster, LinearForecaster
 from paretocast.models.linear import LinearMean, LinearModel
 from paretocast.models.linear_table import LinearForm, LinearTable
 
@@ -51,7 +52,7 @@ class Member(ABC):
     @property
     @abstractmethod
     def history_steps(self) -> int:
-        """Hours before an issue that it reads."""
+        """Steps before an issue that it reads."""
 
     @abstractmethod
     def forecast(self, task: Task, position: int) -> Floats:
@@ -80,7 +81,7 @@ class RidgeMember(Member):
 
     @property
     def history_steps(self) -> int:
-        """Hours before an issue that it reads."""
+        """Steps before an issue that it reads."""
         return self.ridge.model.form.history_steps
 
     def forecast(self, task: Task, position: int) -> Floats:
@@ -112,7 +113,7 @@ class LinearMember(Member):
 
     @property
     def history_steps(self) -> int:
-        """Hours before an issue that it reads."""
+        """Steps before an issue that it reads."""
         return self.forecaster.anchor.model.history_steps
 
     def forecast(self, task: Task, position: int) -> Floats:
@@ -146,8 +147,8 @@ class BoostedMember(Member):
 
     @property
     def history_steps(self) -> int:
-        """Hours before an issue that it reads."""
-        own = HISTORY_STEPS
+        """Steps before an issue that it reads."""
+        own = self.forecaster.history_steps
         anchor = self.forecaster.anchor
         return own if anchor is None else max(own, anchor.model.history_steps)
 
@@ -163,6 +164,7 @@ class BoostedMember(Member):
             "weather": own.weather,
             "anchor": None if own.anchor is None else _anchor_json(own.anchor),
             "n_boosters": len(own.boosters),
+            **_unless_hourly("steps_per_day", own.steps_per_day, STEPS_PER_DAY),
         }
 
     def arrays(self) -> Arrays:
@@ -183,7 +185,8 @@ class BoostedMember(Member):
         )
         anchor = None if stored["anchor"] is None else _anchor(stored["anchor"], arrays)
         scaling = _scaling(stored["scaling"])
-        return cls(BoostedForecaster(boosters, scaling, anchor, stored["weather"]))
+        per_day = stored.get("steps_per_day", STEPS_PER_DAY)
+        return cls(BoostedForecaster(boosters, scaling, anchor, stored["weather"], per_day))
 
 
 @dataclass(frozen=True)
@@ -215,6 +218,7 @@ class NetworkMember(Member):
     n_known: int
     n_levels: int
     horizon_steps: int
+    steps_per_hour: int = 1
 
     @classmethod
     def of(cls, trained: TrainedModel, config: Config) -> NetworkMember:
@@ -236,11 +240,12 @@ class NetworkMember(Member):
             n_known=shape.n_known,
             n_levels=shape.n_levels,
             horizon_steps=shape.horizon_steps,
+            steps_per_hour=shape.steps_per_hour,
         )
 
     @property
     def history_steps(self) -> int:
-        """Hours before an issue that it reads."""
+        """Steps before an issue that it reads."""
         of_anchor = 0 if self.anchor is None else self.anchor.model.history_steps
         return max(self.input_steps, of_anchor)
 
@@ -275,6 +280,7 @@ class NetworkMember(Member):
             n_past=self.n_past,
             n_known=self.n_known,
             n_levels=self.n_levels,
+            steps_per_hour=self.steps_per_hour,
         )
         return restore_model(self.model, shape, self.config, self.weights, share=self.share)
 
@@ -292,6 +298,7 @@ class NetworkMember(Member):
             "n_known": self.n_known,
             "n_levels": self.n_levels,
             "horizon_steps": self.horizon_steps,
+            **_unless_hourly("steps_per_hour", self.steps_per_hour, 1),
         }
 
     def arrays(self) -> Arrays:
@@ -308,6 +315,7 @@ class NetworkMember(Member):
         plain = {name: stored[name] for name in _PLAIN_OF_NETWORK}
         return cls(
             **plain,
+            steps_per_hour=stored.get("steps_per_hour", 1),
             data=DataChoice(**stored["data"]),
             scaling=_scaling(stored["scaling"]),
             anchor=None if stored["anchor"] is None else _anchor(stored["anchor"], arrays),
@@ -345,6 +353,11 @@ def restore_member(stored: Mapping[str, Any], arrays: Arrays) -> Member:
         raise StoreError(f"a member of kind {kind} cannot be read: {error!r}") from error
 
 
+def _unless_hourly(name: str, value: int, hourly: int) -> dict[str, int]:
+    """A value by its name, nothing where it is that of an hourly series: old files lack it."""
+    return {} if value == hourly else {name: value}
+
+
 def _scaling_json(scaling: TargetScaling) -> dict[str, Any]:
     return {**asdict(scaling), "transform": str(scaling.transform)}
 
@@ -355,6 +368,8 @@ def _scaling(stored: Mapping[str, Any]) -> TargetScaling:
 
 def _linear_json(model: LinearModel) -> dict[str, Any]:
     form = {**asdict(model.form), "blocks": list(model.form.blocks)}
+    per_day = form.pop("steps_per_day")
+    form |= _unless_hourly("steps_per_day", per_day, STEPS_PER_DAY)
     return {"form": form, "first": model.first, "last": model.last}
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from paretocast import __version__
 from paretocast.data.features import (
     first_of_kind,
+    hour_of_day,
     is_public_holiday,
     is_school_holiday,
     temperature_of,
@@ -81,6 +82,7 @@ def columns_of(bundle: Bundle, window: LiveWindow) -> WindowColumns:
         standards=contract.standards,
         temperature=temperature_of(series),
         wind=None if wind is None else wind.name,
+        steps_per_day=contract.shape.steps_per_day,
     )
 
 
@@ -90,7 +92,7 @@ def inputs_of(columns: WindowColumns, series: Series, position: int) -> Inputs:
 
     local = series.index.tz_convert(series.calendar.zone)
     made = {
-        graph.HOUR: local.hour,
+        graph.HOUR: hour_of_day(local),
         graph.WEEKDAY: local.day_of_week,
         graph.DAY_OF_YEAR: local.day_of_year,
         graph.HOLIDAY: is_public_holiday(series.index, series.calendar),

@@ -15,7 +15,8 @@ from paretocast.calibration.ensemble import average_levels
 from paretocast.data.features import build_features, weekly_lags
 from paretocast.data.reading import choose_covariates
 from paretocast.data.scaling import column_standards
-from paretocast.data.task import STEPS_PER_WEEK, Task, installed_versions
+from paretocast.data.series import STEPS_PER_DAY
+from paretocast.data.task import DAYS_PER_WEEK, Task, installed_versions
 from paretocast.deployment.bundle import (
     CALIBRATORS,
     CLIMATOLOGY,
@@ -57,8 +58,8 @@ if TYPE_CHECKING:
 N_GOLDEN = 3
 GOLDEN_LIKE_TRAINED = 1e-3  # of the width, between a forecast in a batch and a live one
 # A hole at the start of the window is filled from what lies before it.
-MARGIN_STEPS = 336 + 72
-CLIMATOLOGY_STEPS = WEEKS * STEPS_PER_WEEK
+MARGIN_DAYS = 14 + 3
+CLIMATOLOGY_DAYS = WEEKS * DAYS_PER_WEEK
 # Of a study's settings, those that a training depends on; none holds a path or a secret.
 RECIPE_SETTINGS = ("covariates", "seed", "target_coverage", "task", "training")
 
@@ -177,14 +178,17 @@ def _contract_json(plan: BundlePlan, deployed: Sequence[Deployed]) -> dict[str, 
         }
         for name, covariate in zip(declared, task.series.covariates, strict=True)
     ]
+    per_day = task.shape.steps_per_day
     shape = {**asdict(task.shape), "levels": list(task.shape.levels)}
+    if per_day == STEPS_PER_DAY:
+        del shape["steps_per_day"]  # older versions know hours only
     groups = settings.task.features
     return {
         "calendar": task.manifest()["calendar"],
         "columns": columns,
         "shape": shape,
         "feature_groups": None if groups is None else list(groups),
-        "history_steps": max(history + MARGIN_STEPS, CLIMATOLOGY_STEPS),
+        "history_steps": max(history + MARGIN_DAYS * per_day, CLIMATOLOGY_DAYS * per_day),
         "window_steps": task.shape.input_steps,
         "low": float(np.nanmin(task.series.values[train])),
         "high": float(np.nanmax(task.series.values[train])),

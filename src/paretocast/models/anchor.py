@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.series import STEPS_PER_DAY
 from paretocast.models.baselines.base import POOLED_STEPS
 from paretocast.models.linear import (
     FEWEST_WINDOWS,
@@ -28,7 +27,7 @@ from paretocast.models.linear import (
     positions_near_issue,
     weigh,
 )
-from paretocast.models.linear_table import FULL, REFERENCE, WEATHER_BLOCKS, LinearTable
+from paretocast.models.linear_table import FULL, WEATHER_BLOCKS, LinearTable, reference_form
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +49,7 @@ FEWEST_DAYS = 180  # of a train split, for an anchor that the settings leave to 
 def is_long_enough(task: Task) -> bool:
     """Return True if a train split has the observed hours for an anchor that helps."""
     observed = ~np.isnan(task.series.values[task.issues["train"]])
-    return int(observed.sum()) >= FEWEST_DAYS * STEPS_PER_DAY
+    return int(observed.sum()) >= FEWEST_DAYS * task.shape.steps_per_day
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,8 @@ class LinearOptions:
     ----------
     weather : bool
         Whether covariates may be among the columns.
-    lags : int
-        Hours of history among the columns.
+    lags : int or None
+        Steps of history among the columns; those of a week for None.
     share : float
         Share of the train period to learn from, the newest, 0 to 1.
     penalty_factor : float
@@ -70,7 +69,7 @@ class LinearOptions:
     """
 
     weather: bool = True
-    lags: int = 168
+    lags: int | None = None
     share: float = 1.0
     penalty_factor: float = 1.0
 
@@ -132,12 +131,14 @@ def fit_anchor(task: Task, scaling: TargetScaling, options: LinearOptions | None
         If there are too few windows to learn from.
     """
     options = options or LinearOptions()
-    table = LinearTable(task, scaling, options.lags)
+    if options.lags == task.shape.steps_per_week:
+        options = replace(options, lags=None)
+    table = LinearTable(task, scaling, options.lags or task.shape.steps_per_week)
     models = choose_forms(
         table, options.blocks, share=options.share, penalty_factor=options.penalty_factor
     )
     if options == LinearOptions():
-        reference = fit_form(table, REFERENCE)
+        reference = fit_form(table, reference_form(task.shape.steps_per_day))
         mean = weigh(table, (*models, reference))
         return _with_spread(table, _better_on_stop(table, mean, LinearMean((reference,))))
     return _with_spread(table, weigh(table, models))

@@ -45,6 +45,8 @@ class WindowShape:
     n_past, n_known : int
         Numbers of covariates seen up to the issue time (role `past`) and over history and
         horizon (roles `calendar` and `forecast`). Either may be 0.
+    steps_per_hour : int
+        1 where a step is an hour or longer.
     """
 
     input_steps: int
@@ -52,6 +54,7 @@ class WindowShape:
     n_past: int
     n_known: int
     n_levels: int
+    steps_per_hour: int = 1
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from paretocast.data.scaling import Transform
 from paretocast.data.series import STEPS_PER_DAY, Role
-from paretocast.data.task import STEPS_PER_WEEK, daily_positions
+from paretocast.data.task import DAYS_PER_WEEK, daily_positions
 from paretocast.models.anchor import (
     Anchor,
     LinearOptions,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     Positions = NDArray[np.intp]
 
 MOST_ROUNDS = 400
-HISTORY_STEPS = 4 * STEPS_PER_WEEK  # that LIGHTGBM reads
+HISTORY_DAYS = 4 * DAYS_PER_WEEK  # that LIGHTGBM reads
 BOOSTING = {
     "objective": "quantile",
     "bagging_fraction": 0.7,
@@ -115,11 +115,17 @@ class BoostedForecaster(Baseline):
     scaling: TargetScaling
     anchor: Anchor | None
     weather: bool
+    steps_per_day: int = STEPS_PER_DAY
+
+    @property
+    def history_steps(self) -> int:
+        """Steps before an issue that it reads."""
+        return HISTORY_DAYS * self.steps_per_day
 
     def forecast(self, task: Task, positions: Positions) -> Floats:
         """Quantiles at issue positions, (N, H, Q)."""
-        check_history(positions, needed=HISTORY_STEPS, name="LIGHTGBM")
-        table = LinearTable(task, self.scaling)
+        check_history(positions, needed=self.history_steps, name="LIGHTGBM")
+        table = LinearTable.of_week(task, self.scaling)
         points = None if self.anchor is None else self.anchor.model.points(table, positions)
         rows, guess = _rows(table, positions, points, weather=self.weather)
         shape = (len(positions), task.shape.horizon_steps)
@@ -145,7 +151,7 @@ def fit_boosted(
     """
     scaling = train_scaling(task, Transform(str(config["transform"])))
     weather, share = config["weather"] == ON, float(config["history_share"])
-    table = LinearTable(task, scaling)
+    table, per_day = LinearTable.of_week(task, scaling), task.shape.steps_per_day
     anchor = None
     if config["anchor"] != NONE:
         anchor = fit_anchor(task, scaling, LinearOptions(weather=weather))
@@ -162,7 +168,7 @@ def fit_boosted(
         return rows[observed], distances[observed]
 
     def learned(until: int | None, anchor: Anchor | None) -> tuple[Floats, Floats]:
-        positions = windows_to_learn(task, HISTORY_STEPS, until=until, share=share)
+        positions = windows_to_learn(task, HISTORY_DAYS * per_day, until=until, share=share)
         daily = daily_positions(task.series.index, task.shape)
         return examples(positions[np.isin(positions, daily)], anchor)
 
@@ -175,7 +181,7 @@ def fit_boosted(
         None if until is None else learned(until, final),
         most_rounds=MOST_ROUNDS,
     )
-    return BoostedForecaster(boosters, scaling, final, weather)
+    return BoostedForecaster(boosters, scaling, final, weather, per_day)
 
 
 def _rows(
@@ -187,12 +193,13 @@ def _rows(
     meet the same numbers at every level of demand.
     """
     task, target = table.task, table.target
+    per_day, per_week = task.shape.steps_per_day, task.shape.steps_per_week
     steps = np.arange(task.shape.horizon_steps)
     hours = positions[:, None] + steps
     level = table.level(positions)
     guess = np.broadcast_to(level, hours.shape) if points is None else points
-    week = target[positions[:, None] - np.arange(1, STEPS_PER_WEEK + 1)] - level
-    day = week[:, :STEPS_PER_DAY]
+    week = target[positions[:, None] - np.arange(1, per_week + 1)] - level
+    day = week[:, :per_day]
     of_window = [
         *(week[:, i] for i in range(LATEST_STEPS)),
         *(day.mean(axis=1), day.min(axis=1), day.max(axis=1)),
@@ -202,9 +209,9 @@ def _rows(
     used = [weather or role is not Role.FORECAST for role in known.roles]
     blocks = ("weather_day", "weather_week", "past_means", "days_off") if weather else ("days_off",)
     of_window += [column for name in blocks for column in table.block(name, positions).T]
-    first_day = same_hour_before(steps)
-    back = [first_day + STEPS_PER_DAY * day for day in range(DAYS_BACK)]
-    back.append(same_hour_before(steps, STEPS_PER_WEEK) + STEPS_PER_WEEK)
+    first_day = same_hour_before(steps, per_day)
+    back = [first_day + per_day * day for day in range(DAYS_BACK)]
+    back.append(same_hour_before(steps, per_week) + per_week)
     columns = [
         *(np.broadcast_to(values[:, None], hours.shape) for values in of_window),
         *(target[hours - hours_back] - level for hours_back in back),

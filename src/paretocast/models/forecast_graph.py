@@ -22,15 +22,15 @@ from torch import Tensor, nn
 
 from paretocast.data.features import (
     DAYS_PER_YEAR,
-    HOLD_STEPS,
-    LAG_STEPS,
-    ROLLING_STEPS,
+    HOLD_HOURS,
+    LAG_HOURS,
+    ROLLING_HOURS,
     SATURDAY,
 )
-from paretocast.data.gaps import LONGEST_FILL_STEPS, SEASONS_STEPS
+from paretocast.data.gaps import LONGEST_FILL_HOURS, SEASONS_HOURS
 from paretocast.data.scaling import Transform
-from paretocast.data.series import STEPS_PER_DAY, Role
-from paretocast.data.task import STEPS_PER_WEEK
+from paretocast.data.series import HOURS_PER_DAY, STEPS_PER_DAY, Role, steps_of, steps_per_hour
+from paretocast.data.task import DAYS_PER_WEEK
 from paretocast.errors import SettingsError
 from paretocast.models.base import Batch
 from paretocast.models.linear_table import (
@@ -38,9 +38,9 @@ from paretocast.models.linear_table import (
     DAYS_OFF,
     DEGREES,
     HEATING_BELOW,
-    LONG_BLOCK,
-    LONG_HORIZON,
     N_WEEKS,
+    ahead_block,
+    split_lags,
 )
 
 if TYPE_CHECKING:
@@ -87,6 +87,12 @@ class WindowColumns:
     standards: Mapping[str, tuple[float, float]]
     temperature: str | None
     wind: str | None
+    steps_per_day: int = STEPS_PER_DAY
+
+    @property
+    def steps_per_week(self) -> int:
+        """Steps of the series in seven times 24 hours."""
+        return DAYS_PER_WEEK * self.steps_per_day
 
     @property
     def steps(self) -> int:
@@ -296,12 +302,13 @@ class _LinearColumns:
         self.forecast = columns.names(Role.FORECAST) if with_weather else ()
         self.past = columns.names(Role.PAST) if with_weather else ()
         self.known = columns.names(Role.CALENDAR, *((Role.FORECAST,) if with_weather else ()))
-        self.level = target[-STEPS_PER_WEEK:].mean()
+        self.per_day, self.per_week = columns.steps_per_day, columns.steps_per_week
+        self.level = target[-self.per_week :].mean()
 
     def columns(self, blocks: Sequence[str], lags: int, level: Tensor) -> Tensor:
         """All columns of some blocks, (F,); a level is taken off the target's."""
         made: dict[str, Callable[[], Tensor]] = {
-            "lags": lambda: self.target[-lags:].flip(0) - level,
+            "lags": lambda: self._lags(lags) - level,
             "weeks": lambda: self._weeks() - level,
             "weekday": self._weekday,
             "days_off": lambda: self._means([n for n in self.known if n in DAYS_OFF]),
@@ -309,8 +316,8 @@ class _LinearColumns:
             "year": lambda: self.window.table(self._year)[self.history + self.horizon // 2],
             "year_by_step": lambda: self._ahead(self._year),
             "weather": lambda: self._ahead(self.forecast),
-            "weather_day": lambda: self._mean(self.forecast, STEPS_PER_DAY),
-            "weather_week": lambda: self._mean(self.forecast, STEPS_PER_WEEK),
+            "weather_day": lambda: self._mean(self.forecast, self.per_day),
+            "weather_week": lambda: self._mean(self.forecast, self.per_week),
             "degrees": self._degrees,
             "past_means": lambda: self._means(self.past),
         }
@@ -326,11 +333,20 @@ class _LinearColumns:
         other = {*self._year, *self.forecast}
         return [name for name in self.known if name not in other]
 
+    def _lags(self, lags: int) -> Tensor:
+        singles, blocks = split_lags(lags, self.per_day)
+        latest = self.target[-singles:].flip(0)
+        if not blocks:
+            return latest
+        per_hour = steps_per_hour(self.per_day)
+        older = self.target[-singles - blocks * per_hour : -singles]
+        return torch.cat([latest, older.reshape(blocks, per_hour).mean(dim=1).flip(0)])
+
     def _weeks(self) -> Tensor:
-        first = -(-self.horizon // STEPS_PER_WEEK)
+        first = -(-self.horizon // self.per_week)
         weeks = []
         for back in range(first, first + N_WEEKS):
-            start = self.history - STEPS_PER_WEEK * back
+            start = self.history - self.per_week * back
             weeks.append(self.target[start : start + self.horizon])
         return torch.stack(weeks).mean(dim=0)
 
@@ -345,8 +361,9 @@ class _LinearColumns:
 
     def _ahead(self, names: Sequence[str]) -> Tensor:
         values = self.window.table(names)[self.history :]  # (H, K)
-        if self.horizon > LONG_HORIZON:
-            starts = np.arange(self.horizon) // LONG_BLOCK
+        block = ahead_block(self.horizon, self.per_day)
+        if block > 1:
+            starts = np.arange(self.horizon) // block
             shares = (np.arange(starts[-1] + 1)[:, None] == starts).astype(np.float64)
             values = torch.from_numpy(shares / shares.sum(axis=1, keepdims=True)) @ values
         return values.reshape(-1)
@@ -354,7 +371,7 @@ class _LinearColumns:
     def _means(self, names: Sequence[str]) -> Tensor:
         if not names:
             return self.target.new_empty(0)
-        return torch.cat([self._mean(names, n) for n in (STEPS_PER_DAY, STEPS_PER_WEEK)])
+        return torch.cat([self._mean(names, n) for n in (self.per_day, self.per_week)])
 
     def _mean(self, names: Sequence[str], n_hours: int) -> Tensor:
         table = self.window.table(names)
@@ -365,18 +382,20 @@ def _window(
     columns: WindowColumns, history: Tensor, calendar: Tensor, covariates: Tensor, month: Tensor
 ) -> _Window:
     """Gaps filled, features made."""
-    target = _filled(history, _sources_of_target(history))
-    short = _filled(history, _sources_of_target(history, longest_steps=LONGEST_FILL_STEPS))
+    per_day = columns.steps_per_day
+    longest = steps_of(LONGEST_FILL_HOURS, per_day)
+    target = _filled(history, _sources_of_target(history, steps_per_day=per_day))
+    short = _filled(history, _sources_of_target(history, longest, steps_per_day=per_day))
     local = {name: calendar[:, i] for i, name in enumerate(columns.calendar)}
     weather = {
-        name: _filled(covariates[:, i], _sources_of_covariate(covariates[:, i]))
+        name: _filled(covariates[:, i], _sources_of_covariate(covariates[:, i], per_day))
         for i, name in enumerate(columns.covariates)
     }
     made = {
-        **_calendar_features(local),
+        **_calendar_features(local, per_day),
         **weather,
         **_weather_features(columns, weather, local[WEEKDAY]),
-        **_target_features(_or_zero(target), columns.steps),
+        **_target_features(_or_zero(target), columns.steps, per_day),
     }
     names = tuple(name for name in made if name in columns.standards)
     standards = torch.tensor([columns.standards[name] for name in names], dtype=torch.float64)
@@ -392,7 +411,9 @@ def _filled(values: Tensor, sources: Tensor) -> Tensor:
     return values[sources]
 
 
-def _sources_of_target(values: Tensor, longest_steps: int | None = None) -> Tensor:
+def _sources_of_target(
+    values: Tensor, longest_steps: int | None = None, *, steps_per_day: int = STEPS_PER_DAY
+) -> Tensor:
     """Hour that each hour is filled from by `gaps.fill_from_past`, (T,); its own if from none.
 
     From the first observation on, the rule fills every hour that it may fill: what is known can be
@@ -406,17 +427,17 @@ def _sources_of_target(values: Tensor, longest_steps: int | None = None) -> Tens
         known, fillable = known & ~old, fillable & ~old
     hours = torch.arange(len(values))
     before = hours - 1
-    for lag in reversed(SEASONS_STEPS):
+    for lag in (steps_of(hours, steps_per_day) for hours in reversed(SEASONS_HOURS)):
         back = (hours - lag).clamp(min=0)
         before = torch.where(known[back] & (hours >= lag), back, before)
     return torch.where(fillable, before, hours)
 
 
-def _sources_of_covariate(values: Tensor) -> Tensor:
+def _sources_of_covariate(values: Tensor, per_day: int = STEPS_PER_DAY) -> Tensor:
     """Hour that each hour is filled from by `features.fill_covariate`, (T,), T under a year."""
     missing, hours = values.isnan(), torch.arange(len(values))
-    repeats = _older_than(missing, HOLD_STEPS) & (hours >= STEPS_PER_DAY)
-    before = torch.where(repeats, hours - STEPS_PER_DAY, hours - 1).clamp(min=0)
+    repeats = _older_than(missing, steps_of(HOLD_HOURS, per_day)) & (hours >= per_day)
+    before = torch.where(repeats, hours - per_day, hours - 1).clamp(min=0)
     return torch.where(missing, before, hours)
 
 
@@ -426,16 +447,21 @@ def _older_than(missing: Tensor, n_steps: int) -> Tensor:
     return counts[n_steps + 1 :] - counts[: len(missing)] == n_steps + 1
 
 
-def _calendar_features(local: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _calendar_features(
+    local: Mapping[str, Tensor], per_day: int = STEPS_PER_DAY
+) -> dict[str, Tensor]:
     """`features.calendar_features`."""
-    hour = local[HOUR] * _number(2.0 * np.pi / STEPS_PER_DAY)
+    hour = local[HOUR] * _number(2.0 * np.pi / HOURS_PER_DAY)
     weekday = local[WEEKDAY] * _number(2.0 * np.pi / 7.0)
     day_of_year = (local[DAY_OF_YEAR] - 1.0) * _number(2.0 * np.pi / DAYS_PER_YEAR)
-    return {
+    of_day = {
         "hour_sin": hour.sin(),
         "hour_cos": hour.cos(),
         "hour_sin_2": (2.0 * hour).sin(),
         "hour_cos_2": (2.0 * hour).cos(),
+    }
+    return {
+        **(of_day if per_day > 1 else {}),
         "weekday_sin": weekday.sin(),
         "weekday_cos": weekday.cos(),
         "year_sin": day_of_year.sin(),
@@ -463,18 +489,20 @@ def _weather_features(
     return made
 
 
-def _target_features(target: Tensor, steps: int) -> dict[str, Tensor]:
+def _target_features(target: Tensor, steps: int, per_day: int = STEPS_PER_DAY) -> dict[str, Tensor]:
     """Lags and rolling means of the target, (T,); 0 where no model reads them."""
     made: dict[str, Tensor] = {}
-    for lag in LAG_STEPS:
+    for hours_back in LAG_HOURS:
+        lag = steps_of(hours_back, per_day)
         column = torch.cat([target.new_zeros(lag), target])[:steps]
         column = torch.cat([column, target.new_zeros(steps - len(column))])
-        made |= {f"lag_{lag}": column, f"weekly_lag_{lag}": column}
-    for length in ROLLING_STEPS:
+        made |= {f"lag_{hours_back}": column, f"weekly_lag_{hours_back}": column}
+    for n_hours in ROLLING_HOURS:
+        length = steps_of(n_hours, per_day)
         first, last = length - 1, len(target)
         hours = torch.arange(first, last).unsqueeze(1) - torch.arange(length)
         means = target[hours].mean(dim=1)
-        made[f"rolling_mean_{length}"] = torch.cat(
+        made[f"rolling_mean_{n_hours}"] = torch.cat(
             [target.new_zeros(first), means, target.new_zeros(steps - last)]
         )
     return made

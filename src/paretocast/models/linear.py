@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.data.features import DAYS_PER_YEAR
-from paretocast.data.series import STEPS_PER_DAY
+from paretocast.data.series import HOURS_PER_DAY
 from paretocast.data.task import daily_positions
 from paretocast.errors import DataError
 from paretocast.models.linear_table import FULL, LinearForm, LinearTable
@@ -122,12 +122,12 @@ class LinearMean:
 
     @property
     def lags(self) -> int:
-        """Hours of history among the columns, alike in all members."""
+        """Steps of history among the columns, alike in all members."""
         return self.forms[0].lags
 
     @property
     def history_steps(self) -> int:
-        """Hours before an issue that the columns read."""
+        """Steps before an issue that the columns read."""
         return max(form.history_steps for form in self.forms)
 
     def learned(self, positions: Positions) -> Positions:
@@ -275,7 +275,7 @@ class _Fitter:
     def sums(self, level: bool) -> _Sums:  # noqa: FBT001  (the key of a cache)
         """Sums of products with or without the level taken off."""
         if level not in self._sums:
-            form = LinearForm(self.blocks, level=level, lags=self.table.lags)
+            form = replace(_empty_form(self.table), blocks=self.blocks, level=level)
             columns = self.table.columns(form, self.positions)
             center = columns.mean(axis=0)
             outcomes = self.table.outcomes(self.positions)
@@ -299,6 +299,11 @@ class _Fitter:
                 kept.extend(range(start, start + width))
             start += width
         return np.array([*kept, start], dtype=np.intp)
+
+
+def _empty_form(table: LinearTable) -> LinearForm:
+    """A form without blocks, of a table's lags and step."""
+    return LinearForm((), lags=table.lags, steps_per_day=table.task.shape.steps_per_day)
 
 
 def fit_form(
@@ -346,10 +351,10 @@ def choose_forms(
         If there are too few windows.
     """
     task = table.task
-    form = LinearForm(tuple(blocks), lags=table.lags)
+    form = replace(_empty_form(table), blocks=tuple(blocks))
     positions = windows_to_learn(task, form.history_steps, until=until, share=share)
     blocks = tuple(name for name in blocks if table.block(name, positions[:1]).size)
-    years = (positions[-1] - positions[0]) / (DAYS_PER_YEAR * STEPS_PER_DAY)
+    years = (positions[-1] - positions[0]) / (DAYS_PER_YEAR * task.shape.steps_per_day)
     if years < YEARS_FOR_YEARLY_TERMS:
         blocks = tuple(name for name in blocks if name != "year")
     fitter = _Fitter(table, blocks, positions)
@@ -380,8 +385,9 @@ def windows_to_learn(
     hours = positions[:, None] + np.arange(task.shape.horizon_steps)
     usable = np.isnan(task.series.values[hours]).mean(axis=1) <= MOST_MISSING_SHARE
     if usable.sum() < FEWEST_WINDOWS:
+        hours = history_steps * HOURS_PER_DAY / task.shape.steps_per_day
         raise DataError(
-            f"{usable.sum()} of {len(usable)} windows with {history_steps} hours of history before "
+            f"{usable.sum()} of {len(usable)} windows with {hours:g} hours of history before "
             f"{task.series.index[min(stop, len(task.series)) - 1]:%Y-%m-%d} were observed, a ridge "
             f"needs {FEWEST_WINDOWS}; bring a longer train period or use --anchor none"
         )
@@ -389,9 +395,10 @@ def windows_to_learn(
 
 
 def positions_near_issue(task: Task, history_steps: int) -> Positions:
-    """Positions within `HOURS_BESIDE` hours of a daily issue that have history and a horizon."""
+    """Positions within `HOURS_BESIDE` of a daily issue, at its minute, with history and horizon."""
     daily = daily_positions(task.series.index, task.shape)
-    beside = np.arange(-HOURS_BESIDE, HOURS_BESIDE + 1)
+    per_hour = 0 if task.shape.steps_per_day == 1 else task.shape.steps_per_hour
+    beside = per_hour * np.arange(-HOURS_BESIDE, HOURS_BESIDE + 1)
     positions = np.unique((daily[:, None] + beside).ravel())
     last = len(task.series) - task.shape.horizon_steps
     return np.asarray(positions[(positions >= history_steps) & (positions <= last)])

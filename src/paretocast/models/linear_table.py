@@ -13,8 +13,8 @@ import numpy as np
 
 from paretocast.data.features import FeatureTable, temperature_of
 from paretocast.data.scaling import standardised
-from paretocast.data.series import STEPS_PER_DAY, Role
-from paretocast.data.task import STEPS_PER_WEEK
+from paretocast.data.series import STEPS_PER_DAY, Role, steps_per_hour
+from paretocast.data.task import DAYS_PER_WEEK
 from paretocast.models.baselines.base import scaled_target
 
 if TYPE_CHECKING:
@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     Positions = NDArray[np.intp]
 
 N_WEEKS = 4  # whose same hours are averaged
-# What is known of a long horizon is averaged over so many hours: thousands of columns otherwise.
+# What is known of a horizon is averaged over so many hours where it is longer than so many: thousands
+# of columns otherwise. Steps shorter than an hour are averaged over the hour at least.
 LONG_HORIZON, LONG_BLOCK = 48, 6
+# Cells of an array that a mean over past steps gathers at once: of a short step they are many.
+MOST_CELLS = 50_000_000
 # Heating and cooling start about there, °C (degree hours, as in VDI 4710 and EN ISO 15927-6).
 HEATING_BELOW, COOLING_ABOVE = 15.0, 22.0
 DEGREES = "heating_degrees", "cooling_degrees"
@@ -52,24 +55,28 @@ class LinearForm:
     penalty : float
         Of the squared weights, for columns of unit variance.
     lags : int
-        Hours of history among the columns.
+        Steps of history among the columns.
+    steps_per_day : int
+        Steps of the series in 24 hours.
     """
 
     blocks: tuple[str, ...]
     level: bool = False
     penalty: float = 3.0
-    lags: int = STEPS_PER_WEEK
+    lags: int = DAYS_PER_WEEK * STEPS_PER_DAY
+    steps_per_day: int = STEPS_PER_DAY
 
     @property
     def history_steps(self) -> int:
-        """Hours before an issue that the columns read."""
-        weeks = N_WEEKS * STEPS_PER_WEEK if "weeks" in self.blocks else 0
-        return max(self.lags, weeks, STEPS_PER_WEEK)
+        """Steps before an issue that the columns read."""
+        week = DAYS_PER_WEEK * self.steps_per_day
+        weeks = N_WEEKS * week if "weeks" in self.blocks else 0
+        return max(self.lags, weeks, week)
 
     @property
     def label(self) -> str:
         """The form in a few words."""
-        if self == REFERENCE:
+        if self == reference_form(self.steps_per_day):
             return "the reference ridge"
         seen = ["last week's level"] if self.level else []
         seen += [name for name in ("weeks", "weather", "year") if name in self.blocks]
@@ -77,6 +84,13 @@ class LinearForm:
 
 
 REFERENCE = LinearForm(("lags", "calendar", "year_by_step", "weather", "weather_day"))
+
+
+def reference_form(steps_per_day: int) -> LinearForm:
+    """The form that no series has a say in, with a week of lags."""
+    return replace(REFERENCE, lags=DAYS_PER_WEEK * steps_per_day, steps_per_day=steps_per_day)
+
+
 FULL = (
     "lags",
     "weeks",
@@ -99,7 +113,12 @@ class LinearTable:
 
     task: Task
     scaling: TargetScaling
-    lags: int = STEPS_PER_WEEK
+    lags: int = DAYS_PER_WEEK * STEPS_PER_DAY
+
+    @classmethod
+    def of_week(cls, task: Task, scaling: TargetScaling) -> LinearTable:
+        """The table with a week of lags."""
+        return cls(task, scaling, task.shape.steps_per_week)
 
     @cached_property
     def target(self) -> Floats:
@@ -112,7 +131,7 @@ class LinearTable:
 
     def level(self, positions: Positions) -> Floats:
         """Mean of the last week, (N, 1)."""
-        return _mean_before(self.target[:, None], positions, STEPS_PER_WEEK)
+        return _mean_before(self.target[:, None], positions, self.task.shape.steps_per_week)
 
     def outcomes(self, positions: Positions) -> Floats:
         """Target of the horizon, (N, H), gaps filled."""
@@ -140,21 +159,27 @@ class LinearTable:
         calendar, of_year = table.select(~year & ~weather), table.select(year)
         degrees = standardised(self.task, degree_hours_of(self.task))
         middle = self.task.shape.horizon_steps // 2
+        day, week = self.task.shape.steps_per_day, self.task.shape.steps_per_week
+
+        def means_before(columns: Floats, at: Positions) -> Floats:
+            """Means over the last day and over the last week, (N, 2 K)."""
+            return np.hstack([_mean_before(columns, at, steps) for steps in (day, week)])
+
         return {
             "lags": self._lags,
             "weeks": self._weeks,
             "weekday": lambda at: np.eye(7)[self._weekday[at + middle]],
-            "days_off": lambda at: _means_before(table.values[:, days_off], at),
+            "days_off": lambda at: means_before(table.values[:, days_off], at),
             "calendar": lambda at: self._ahead(calendar, at),
             "year": lambda at: of_year.values[at + middle],
             "year_by_step": lambda at: self._ahead(of_year, at),
             "weather": lambda at: self._ahead(forecast, at),
-            "weather_day": lambda at: _mean_before(forecast.values, at, STEPS_PER_DAY),
-            "weather_week": lambda at: _mean_before(forecast.values, at, STEPS_PER_WEEK),
+            "weather_day": lambda at: _mean_before(forecast.values, at, day),
+            "weather_week": lambda at: _mean_before(forecast.values, at, week),
             "degrees": lambda at: np.hstack(
-                [self._ahead(degrees, at), _means_before(degrees.values, at)]
+                [self._ahead(degrees, at), means_before(degrees.values, at)]
             ),
-            "past_means": lambda at: _means_before(past, at),
+            "past_means": lambda at: means_before(past, at),
         }
 
     @cached_property
@@ -166,14 +191,30 @@ class LinearTable:
         return np.asarray(positions[:, None] + np.arange(self.task.shape.horizon_steps))
 
     def _lags(self, positions: Positions) -> Floats:
-        """Target from the latest hour to the oldest."""
-        return np.asarray(self.target[positions[:, None] - np.arange(1, self.lags + 1)])
+        """Target from the latest step to the oldest; short steps before the last day in hours."""
+        per_day = self.task.shape.steps_per_day
+        singles, blocks = split_lags(self.lags, per_day)
+        latest = self.target[positions[:, None] - np.arange(1, singles + 1)]
+        if not blocks:
+            return np.asarray(latest)
+        per_hour = steps_per_hour(per_day)
+        last = positions[:, None] - singles - per_hour * np.arange(blocks)
+        return np.hstack([latest, self._hourly_mean[last - 1]])
+
+    @cached_property
+    def _hourly_mean(self) -> Floats:
+        """Mean of the target over the hour that ends with each step, (T,)."""
+        per_hour = steps_per_hour(self.task.shape.steps_per_day)
+        padded = np.concatenate([np.full(per_hour - 1, self.target[0]), self.target])
+        windows = np.lib.stride_tricks.sliding_window_view(padded, per_hour)
+        return np.asarray(windows.mean(axis=1))
 
     def _weeks(self, positions: Positions) -> Floats:
-        """Means of the horizon's hours in the last weeks that lie before the issue."""
-        first = -(-self.task.shape.horizon_steps // STEPS_PER_WEEK)
+        """Means of the horizon's steps in the last weeks that lie before the issue."""
+        week = self.task.shape.steps_per_week
+        first = -(-self.task.shape.horizon_steps // week)
         weeks = [
-            self.target[np.maximum(self._horizon(positions) - STEPS_PER_WEEK * back, 0)]
+            self.target[np.maximum(self._horizon(positions) - week * back, 0)]
             for back in range(first, first + N_WEEKS)
         ]
         return np.asarray(np.mean(weeks, axis=0))
@@ -182,23 +223,47 @@ class LinearTable:
         """Features of the horizon, hour by hour or, of a long one, in means of a few hours."""
         values = table.horizon(positions, self.task.shape.horizon_steps)  # (N, H, K)
         n_steps = values.shape[1]
-        if n_steps > LONG_HORIZON:
-            starts = np.arange(0, n_steps, LONG_BLOCK)
+        block = ahead_block(n_steps, self.task.shape.steps_per_day)
+        if block > 1:
+            starts = np.arange(0, n_steps, block)
             sizes = np.diff(np.append(starts, n_steps))
             values = np.add.reduceat(values, starts, axis=1) / sizes[:, None]
         return np.asarray(values.reshape(len(positions), -1))
 
 
-def _means_before(columns: Floats, positions: Positions) -> Floats:
-    """Means over the last day and over the last week, (N, 2 K)."""
-    lengths = (STEPS_PER_DAY, STEPS_PER_WEEK)
-    return np.hstack([_mean_before(columns, positions, n_hours) for n_hours in lengths])
+def split_lags(lags: int, steps_per_day: int) -> tuple[int, int]:
+    """Number of lags that are columns of their own, and of hours behind them that are averaged.
+
+    >>> split_lags(168, 24), split_lags(672, 96)
+    ((168, 0), (96, 144))
+    """
+    per_hour = steps_per_hour(steps_per_day)
+    if per_hour == 1:
+        return lags, 0
+    singles = min(lags, steps_per_day)
+    return singles, (lags - singles) // per_hour
 
 
-def _mean_before(columns: Floats, positions: Positions, n_hours: int) -> Floats:
-    """Means of columns (T, K) over the hours before each position, (N, K)."""
-    hours = positions[:, None] - np.arange(1, n_hours + 1)
-    return np.asarray(columns[hours].mean(axis=1))
+def ahead_block(horizon_steps: int, steps_per_day: int) -> int:
+    """Steps of the horizon whose features are averaged to one column.
+
+    >>> ahead_block(24, 24), ahead_block(72, 24), ahead_block(96, 96)
+    (1, 6, 4)
+    """
+    per_hour = steps_per_hour(steps_per_day)
+    return per_hour * (LONG_BLOCK if horizon_steps > LONG_HORIZON * per_hour else 1)
+
+
+def _mean_before(columns: Floats, positions: Positions, n_steps: int) -> Floats:
+    """Means of columns (T, K) over the steps before each position, (N, K)."""
+    at_once = max(1, MOST_CELLS // (n_steps * max(1, columns.shape[1])))
+    back = np.arange(1, n_steps + 1)
+    return np.concatenate(
+        [
+            columns[positions[start : start + at_once, None] - back].mean(axis=1)
+            for start in range(0, max(1, len(positions)), at_once)
+        ]
+    )
 
 
 def degree_hours_of(task: Task) -> FeatureTable:

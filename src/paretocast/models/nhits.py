@@ -39,8 +39,9 @@ class NHITS(QuantileModel):
     """Stacks of pooled MLPs with hierarchical interpolation.
 
     The first stack forecasts with a knot every half horizon and sees the history pooled by
-    2 ** (num_stacks - 1) hours, the last one every hour: the hierarchy of Challu et al. (2023),
-    section 3, stretched to any horizon.
+    2 ** (num_stacks - 1) steps, the last one every step: the hierarchy of Challu et al. (2023),
+    section 3, stretched to any horizon. Of steps shorter than an hour the covariates are pooled over
+    the hour as well: a quarter of an hour tells of them what the hour does, at four times the cost.
 
     Parameters
     ----------
@@ -80,7 +81,8 @@ class NHITS(QuantileModel):
         """Quantile forecasts of shape (B, H, Q), scaled."""
         residual = batch.history.flip(dims=(-1,))
         mask = batch.history_mask.flip(dims=(-1,))
-        covariates = {size: _pooled_covariates(batch, size) for size in self.pool_sizes}
+        per_hour = self.shape.steps_per_hour
+        covariates = {s: _pooled_covariates(batch, s * per_hour) for s in self.pool_sizes}
         forecast = batch.history[:, -1:, None] if batch.anchor is None else batch.anchor
         for block in self.blocks:
             backcast, block_forecast = block(residual, covariates[block.pool_size])
@@ -120,16 +122,15 @@ class _Block(nn.Module):
         self.dropout = dropout
         self._shape = shape
         n_residual = _pooled_steps(shape.input_steps, pool_size)
-        n_covariates = n_residual * shape.n_past + shape.n_known * _pooled_steps(
-            shape.input_steps + shape.horizon_steps, pool_size
-        )
+        of_covariates = pool_size * shape.steps_per_hour
+        n_covariates = shape.n_past * _pooled_steps(
+            shape.input_steps, of_covariates
+        ) + shape.n_known * _pooled_steps(shape.input_steps + shape.horizon_steps, of_covariates)
         joint = nn.Linear(n_residual + n_covariates, width)
         self.bias = joint.bias
-        of_residual, of_covariates = torch.split(
-            joint.weight.detach(), [n_residual, n_covariates], dim=1
-        )
-        self.residual_weight = nn.Parameter(of_residual.clone())
-        self.covariate_weight = nn.Parameter(of_covariates.clone())
+        weights = torch.split(joint.weight.detach(), [n_residual, n_covariates], dim=1)
+        self.residual_weight = nn.Parameter(weights[0].clone())
+        self.covariate_weight = nn.Parameter(weights[1].clone())
         self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(n_layers))
         self.output = nn.Linear(width, shape.input_steps + shape.n_levels * n_knots)
         unit_knots = torch.eye(n_knots, device="cpu").unsqueeze(0)

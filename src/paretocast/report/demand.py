@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.task import HOUR, TaskShape, plan_blocks
+from paretocast.data.series import STEPS_PER_DAY, hours_text
+from paretocast.data.task import TaskShape, plan_blocks
 from paretocast.errors import DataError
 from paretocast.report.figures import SplitSpan, series_figure
 from paretocast.report.page import MISSING, document, fact_boxes, figure_box, warning
@@ -20,16 +21,19 @@ if TYPE_CHECKING:
 def series_page(dataset: Dataset) -> str:
     """A figure of a data set, coloured by the splits of a day-ahead task."""
     series, index = dataset.series, dataset.series.index
+    shape = TaskShape.of_step(series.steps_per_day)
+    steps = "hours" if series.steps_per_day == STEPS_PER_DAY else "steps"
+    ahead = hours_text(shape.horizon_steps, series.steps_per_day).replace(" h", " hours")
     n_missing = int(np.isnan(series.values).sum())
     covariates = ", ".join(covariate.name for covariate in series.covariates)
     body = [
         fact_boxes(
             [
-                ("Hours", str(len(series)), f"{index[0]:%Y-%m-%d} to {index[-1]:%Y-%m-%d}, UTC"),
+                (steps.capitalize(), str(len(series)), f"{index[0]:%Y-%m-%d} to {index[-1]:%Y-%m-%d}, UTC"),
                 (
                     "Missing",
                     str(n_missing),
-                    f"{100.0 * n_missing / len(series):.2f} % of the hours",
+                    f"{100.0 * n_missing / len(series):.2f} % of the {steps}",
                 ),
                 ("Covariates", str(len(series.covariates)), covariates or MISSING),
             ]
@@ -51,7 +55,7 @@ def series_page(dataset: Dataset) -> str:
             "season. Hours that serve no split are pale."
         ),
         body=[*body, figure_box(figure)],
-        footer=f"splits as for {TaskShape().horizon_steps} hours ahead",
+        footer=f"splits as for {ahead} ahead",
     )
 
 
@@ -64,11 +68,13 @@ def plan_spans(dataset: Dataset) -> Sequence[SplitSpan]:
         If the validation period is too short for its blocks.
     """
     index, dates = dataset.series.index, dataset.dates
+    shape = TaskShape.of_step(dataset.series.steps_per_day)
+    step = shape.step
     return [
-        SplitSpan("train", index[0], dates.train_to + HOUR),
+        SplitSpan("train", index[0], dates.train_to + step),
         *(
-            SplitSpan(block.split, index[block.start], index[block.stop - 1] + HOUR)
-            for block in plan_blocks(index, dates, TaskShape())
+            SplitSpan(block.split, index[block.start], index[block.stop - 1] + step)
+            for block in plan_blocks(index, dates, shape)
         ),
-        SplitSpan("test", dates.validation_to + HOUR, dates.test_to + HOUR),
+        SplitSpan("test", dates.validation_to + step, dates.test_to + step),
     ]

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from paretocast.data.series import STEPS_PER_DAY
-from paretocast.data.task import HOUR
+from paretocast.data.series import HOURS_PER_DAY
 from paretocast.metrics.diagnostics import Grouping, demand_grouping, lead_grouping
 from paretocast.metrics.forecast import Forecast
 
@@ -58,10 +57,10 @@ def clock_groups(local: pd.DatetimeIndex) -> dict[str, Integers]:
 
 
 def issue_hours(task: Task, split: str) -> Integers:
-    """First horizon hour of every window in hours since 1970, (N,)."""
+    """First horizon step of every window in steps of the series since 1970, (N,)."""
     since = task.issue_times(split) - EPOCH
-    hours: Integers = (since // HOUR).to_numpy()
-    return hours
+    steps: Integers = (since // task.shape.step).to_numpy()
+    return steps
 
 
 def task_groupings(task: Task, split: str, forecast: Forecast) -> tuple[Grouping, ...]:
@@ -75,7 +74,7 @@ def task_groupings(task: Task, split: str, forecast: Forecast) -> tuple[Grouping
     positions = task.horizon_positions(split)
     local = _local_times(task, split)
     clock = (
-        ("local hour", local.hour, tuple(f"{hour:02d}" for hour in range(STEPS_PER_DAY))),
+        ("local hour", local.hour, tuple(f"{hour:02d}" for hour in range(HOURS_PER_DAY))),
         ("weekday", local.day_of_week, WEEKDAYS),
         ("month", local.month - 1, MONTHS),
     )

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from paretocast.errors import SettingsError
 from paretocast.registry import Registry
-from paretocast.search.recipe import AUTO, DEFAULT_RECIPE, NONE, OFF, ON, RECIPE
+from paretocast.data.series import STEPS_PER_DAY
+from paretocast.search.recipe import (
+    AUTO,
+    DEFAULT_RECIPE,
+    NONE,
+    OFF,
+    ON,
+    RECIPE,
+    at_step,
+    default_at_step,
+)
 from paretocast.search.space import MODEL, Choice, FloatRange, IntRange, check_space
 
 if TYPE_CHECKING:
@@ -155,7 +165,11 @@ def possible_parameters(model: str) -> Space:
 
 
 def changed_space(
-    model: str, changes: Mapping[str, Parameter], *, recipe: Sequence[str] = ()
+    model: str,
+    changes: Mapping[str, Parameter],
+    *,
+    recipe: Sequence[str] = (),
+    steps_per_day: int = STEPS_PER_DAY,
 ) -> Space:
     """The space of a model, narrowed, widened or extended.
 
@@ -163,6 +177,8 @@ def changed_space(
     ----------
     recipe : sequence of str
         Parameters of `RECIPE` that are searched too, of a network.
+    steps_per_day : int
+        Of the series: lengths of history are in its steps, those of `changes` too.
 
     Raises
     ------
@@ -176,16 +192,19 @@ def changed_space(
         )
     spec = MODELS[model]
     searched = {name: RECIPE[name] for name in recipe} if spec.is_network else {}
-    changed = {**spec.space, **searched, **changes}
+    changed = {**at_step({**spec.space, **searched}, steps_per_day), **changes}
     check_space(changed)
     return changed
 
 
-def default_config(model: str, space: Space) -> Config | None:
+def default_config(
+    model: str, space: Space, steps_per_day: int = STEPS_PER_DAY
+) -> Config | None:
     """The default config of a model, or None where the space has been changed past it."""
     spec = MODELS[model]
     recipe = {name: value for name, value in DEFAULT_RECIPE.items() if name in space}
     config = {**recipe, **spec.default} if spec.is_network else spec.default
+    config = default_at_step(config, steps_per_day)
     return dict(config) if _holds(space, config) else None
 
 

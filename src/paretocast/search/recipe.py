@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from paretocast.search.space import Choice, FloatRange, IntRange, Space
+from paretocast.data.series import STEPS_PER_DAY, steps_of
+from paretocast.search.space import Choice, FloatRange, IntRange, Parameter, Space
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +40,50 @@ DEFAULT_RECIPE: Config = {
     "steps_factor": 1.0,
     "n_seeds": 1,
 }
+# Lengths of history, in steps of an hourly series: the one that a network sees, and that of the lags of
+# RIDGE. A daily series has others.
+DAILY_LENGTHS: Space = {"input_steps": Choice((14, 28, 56, 112)), "lags": Choice((7, 14, 28, 56))}
+DAILY_DEFAULTS: Config = {"input_steps": 28, "lags": 7}
+# A network's time grows with the steps of its window: beyond these it is searched no further than a
+# week.
+MOST_INPUT_STEPS = 1344
+
+
+def at_step(space: Space, steps_per_day: int) -> Space:
+    """A space with its lengths of history in steps of a series.
+
+    >>> at_step({"input_steps": Choice((48, 168, 672))}, 96)["input_steps"]
+    Choice(values=(192, 672))
+    """
+    return {name: _length_at(name, parameter, steps_per_day) for name, parameter in space.items()}
+
+
+def _length_at(name: str, parameter: Parameter, steps_per_day: int) -> Parameter:
+    if steps_per_day == STEPS_PER_DAY or name not in DAILY_LENGTHS:
+        return parameter
+    if steps_per_day == 1:
+        return DAILY_LENGTHS[name]
+    if not isinstance(parameter, Choice):
+        return parameter
+    steps = [steps_of(int(hours), steps_per_day) for hours in parameter.values]
+    most = max(MOST_INPUT_STEPS, 7 * steps_per_day)
+    return Choice(tuple(n for n in steps if name != "input_steps" or n <= most))
+
+
+def default_at_step(config: Config, steps_per_day: int) -> Config:
+    """A default config with its lengths of history in steps of a series.
+
+    >>> default_at_step({"input_steps": 168, "lr": 0.001}, 96)
+    {'input_steps': 672, 'lr': 0.001}
+    """
+    if steps_per_day == STEPS_PER_DAY:
+        return config
+    if steps_per_day == 1:
+        return config | {name: DAILY_DEFAULTS[name] for name in DAILY_DEFAULTS if name in config}
+    lengths = {
+        name: steps_of(int(config[name]), steps_per_day) for name in DAILY_LENGTHS if name in config
+    }
+    return config | lengths
 
 
 @dataclass(frozen=True)
@@ -48,7 +93,7 @@ class DataChoice:
     Attributes
     ----------
     input_steps : int or None
-        Hours of history; those of the task for None.
+        Steps of history; those of the task for None.
     weather : bool
         Whether covariates are seen, by the anchor too.
     weekly_lags : bool

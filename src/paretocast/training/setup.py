@@ -11,7 +11,6 @@ import torch
 
 from paretocast.data.features import weekly_lags
 from paretocast.data.scaling import ScaledArrays, TargetScaling, Transform, scale_task
-from paretocast.data.series import STEPS_PER_DAY
 from paretocast.errors import DataError, SettingsError
 from paretocast.metrics.scores import seasonal_scale
 from paretocast.models.anchor import (
@@ -110,7 +109,7 @@ class TrainingSetup:
             target_coverage=settings.target_coverage,
             scaling=scaling,
             source=window_source(task, arrays, anchor, device=device or settings.device),
-            mase_scale=seasonal_scale(task.series.values[: task.train_stop], STEPS_PER_DAY),
+            mase_scale=daily_scale(task),
             base_task=task,
             _anchors=anchors,
         )
@@ -176,8 +175,8 @@ class TrainingSetup:
 
     @property
     def budget_steps(self) -> int:
-        """Gradient steps of a full trial."""
-        n_windows = len(self.task.issues["train"])
+        """Gradient steps of a full trial; of the windows of an hour one counts."""
+        n_windows = len(self.task.issues["train"]) // self.task.shape.steps_per_hour
         return self.training.budget_steps(
             n_windows, batch_size=self.batch_size, anchored=self.anchored
         )
@@ -194,6 +193,11 @@ class TrainingSetup:
     def rung_steps(self) -> tuple[int, ...]:
         """Gradient steps at which a trial is scored; the last one is the budget."""
         return plan_rungs(self.budget_steps, n_rungs=self.n_rungs)
+
+
+def daily_scale(task: Task) -> float:
+    """Mean absolute daily difference of the train period, target units."""
+    return seasonal_scale(task.series.values[: task.train_stop], task.shape.steps_per_day)
 
 
 def learned_until(setup: TrainingSetup, until: int) -> TrainingSetup:
@@ -377,6 +381,7 @@ def window_source(
         horizon_steps=task.shape.horizon_steps,
         device=device,
         anchor=anchor,
+        steps_per_hour=task.shape.steps_per_hour,
     )
 
 

@@ -95,10 +95,12 @@ class WindowSource:
         horizon_steps: int,
         device: str,
         anchor: Anchor | None = None,
+        steps_per_hour: int = 1,
     ) -> None:
         self.device = resolve_device(device)
         self.input_steps = input_steps
         self.horizon_steps = horizon_steps
+        self.steps_per_hour = steps_per_hour
         self._history = torch.from_numpy(arrays.history).to(self.device)
         self._history_mask = torch.from_numpy(arrays.history_mask).to(self.device)
         self._observed_mask = torch.from_numpy(arrays.observed_mask).to(self.device)
@@ -127,6 +129,7 @@ class WindowSource:
             n_past=self._past.shape[1],
             n_known=self._known.shape[1],
             n_levels=n_levels,
+            steps_per_hour=self.steps_per_hour,
         )
 
     def inputs(self, positions: torch.Tensor) -> Batch:

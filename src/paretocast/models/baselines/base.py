@@ -15,7 +15,7 @@ import numpy as np
 
 from paretocast.data.gaps import fill_from_past
 from paretocast.data.scaling import Transform, fit_target_scaling
-from paretocast.data.series import STEPS_PER_DAY
+from paretocast.data.series import HOURS_PER_DAY, STEPS_PER_DAY
 from paretocast.data.task import daily_positions
 from paretocast.errors import DataError
 
@@ -107,12 +107,22 @@ def train_scaling(task: Task, transform: Transform = Transform.AUTO) -> TargetSc
     return fit_target_scaling(train, transform)
 
 
+def whole_target(task: Task) -> Floats:
+    """The target with every gap filled from the past, (T,); NaN before the first observation."""
+    filled, _ = fill_from_past(
+        task.series.values,
+        longest_steps=len(task.series),
+        steps_per_day=task.shape.steps_per_day,
+    )
+    return filled
+
+
 def scaled_target(task: Task, scaling: TargetScaling) -> Floats:
     """The whole target in scaled units with every gap filled from the past, (T,).
 
     0, the mean of the train period, before the first observation.
     """
-    filled, _ = fill_from_past(task.series.values, longest_steps=len(task.series))
+    filled = whole_target(task)
     return np.nan_to_num(scaling.scale(filled), nan=0.0)
 
 
@@ -135,8 +145,9 @@ def learning_positions(
     positions = np.unique((daily[:, None] + shifts).ravel())
     fits = (positions >= history_steps) & (positions + task.shape.horizon_steps <= stop)
     if not fits.any():
+        hours = history_steps * HOURS_PER_DAY / task.shape.steps_per_day
         raise DataError(
-            f"no window with {history_steps} hours of history lies before {task.dates.train_to}, "
+            f"no window with {hours:g} hours of history lies before {task.dates.train_to}, "
             "nothing to learn from"
         )
     usable: Positions = positions[fits]
@@ -159,7 +170,7 @@ def check_history(positions: Positions, *, needed: int, name: str) -> None:
 
 
 def same_hour_before(steps: NDArray[np.intp], season: int = STEPS_PER_DAY) -> NDArray[np.intp]:
-    """Hours back from each step to the same phase of the last complete season, (H,).
+    """Steps back from each step to the same phase of the last complete season, (H,).
 
     Examples
     --------

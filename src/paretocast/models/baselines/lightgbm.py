@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paretocast.data.gaps import fill_from_past
-from paretocast.data.series import STEPS_PER_DAY
+from paretocast.data.task import DAYS_PER_WEEK
 from paretocast.errors import DataError
 from paretocast.models.baselines.base import (
     Baseline,
     check_history,
     learning_positions,
     same_hour_before,
+    whole_target,
 )
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     Positions = NDArray[np.intp]
     Examples = tuple[Floats, Floats]
 
-STEPS_PER_WEEK = 7 * STEPS_PER_DAY
-HISTORY_STEPS = 2 * STEPS_PER_WEEK
+HISTORY_DAYS = 2 * DAYS_PER_WEEK
 DAYS_BACK = 7
 LATEST_STEPS = 3
 MOST_ROUNDS = 600
@@ -62,7 +61,7 @@ class Trees(Baseline):
 
     def forecast(self, task: Task, positions: Positions) -> Floats:
         """Quantiles at issue positions, (N, H, Q)."""
-        check_history(positions, needed=HISTORY_STEPS, name="lightgbm")
+        check_history(positions, needed=_history_steps(task), name="lightgbm")
         rows, scale = _rows(task, positions)
         levels = [np.asarray(booster.predict(rows)) for booster in self.boosters]
         shape = (len(positions), task.shape.horizon_steps, len(levels))
@@ -85,11 +84,11 @@ def fit_trees(task: Task, until: int | None = None) -> Trees:
     """
     if np.nanmin(task.series.values[: task.train_stop]) < 0.0:
         raise DataError("reference lightgbm needs a target that is never negative")
-    train = _examples(task, learning_positions(task, history_steps=HISTORY_STEPS))
+    train = _examples(task, learning_positions(task, history_steps=_history_steps(task)))
     stop = _examples(task, task.issues["stop"])
     late = None
     if until is not None:
-        positions = learning_positions(task, history_steps=HISTORY_STEPS, until=until)
+        positions = learning_positions(task, history_steps=_history_steps(task), until=until)
         late = _examples(task, positions)
     boosters = boost_levels(
         task.shape.levels, PARAMETERS, train, stop, late, most_rounds=MOST_ROUNDS
@@ -136,6 +135,11 @@ def boost_levels(
     return tuple(boosters)
 
 
+def _history_steps(task: Task) -> int:
+    """Steps before an issue that the trees read."""
+    return HISTORY_DAYS * task.shape.steps_per_day
+
+
 def _examples(task: Task, positions: Positions) -> tuple[Floats, Floats]:
     """Rows with an observed target, and these targets over the level of demand."""
     rows, scale = _rows(task, positions)
@@ -147,21 +151,21 @@ def _examples(task: Task, positions: Positions) -> tuple[Floats, Floats]:
 
 def _rows(task: Task, positions: Positions) -> tuple[Floats, Floats]:
     """A row per window and step (N * H, F), and the level of demand of each window (N,)."""
-    filled, _ = fill_from_past(task.series.values, longest_steps=len(task.series))
-    target = np.nan_to_num(filled, nan=0.0)
+    per_day, per_week = task.shape.steps_per_day, task.shape.steps_per_week
+    target = np.nan_to_num(whole_target(task), nan=0.0)
     steps = np.arange(task.shape.horizon_steps)
     hours = positions[:, None] + steps  # (N, H)
-    week = target[positions[:, None] - np.arange(1, STEPS_PER_WEEK + 1)]
+    week = target[positions[:, None] - np.arange(1, per_week + 1)]
     scale = np.maximum(np.abs(week).mean(axis=1), SMALLEST_SCALE)
-    day = week[:, :STEPS_PER_DAY]
+    day = week[:, :per_day]
     of_window = [
         *(week[:, i] for i in range(LATEST_STEPS)),
         *(day.mean(axis=1), day.min(axis=1), day.max(axis=1)),
         *(week.min(axis=1), week.max(axis=1)),
     ]
-    first_day = same_hour_before(steps)
-    days_back = [first_day + STEPS_PER_DAY * day for day in range(DAYS_BACK)]
-    weeks_back = same_hour_before(steps, STEPS_PER_WEEK)
+    first_day = same_hour_before(steps, per_day)
+    days_back = [first_day + per_day * day for day in range(DAYS_BACK)]
+    weeks_back = same_hour_before(steps, per_week)
     of_hour = [target[hours - back] for back in (*days_back, weeks_back)]
     relative = [
         *(np.broadcast_to(values[:, None], hours.shape) for values in of_window),

@@ -14,6 +14,7 @@ import numpy as np
 
 from paretocast.data.gaps import fill_from_past
 from paretocast.data.series import STEPS_PER_DAY
+from paretocast.data.task import DAYS_PER_WEEK
 from paretocast.models.baselines.base import (
     Baseline,
     check_history,
@@ -27,34 +28,38 @@ if TYPE_CHECKING:
     from paretocast.data.task import Task
     from paretocast.models.baselines.base import Floats, Positions
 
-STEPS_PER_WEEK = 7 * STEPS_PER_DAY
 WEEKS_OF_MEAN = 4
 TRAILING_DAYS = 28
-# Errors of the hours beside the one asked for are pooled with its own:
+# Errors of the steps beside the one asked for are pooled with its own:
 # 28 days alone are coarse tails.
-POOLED_HOURS = (-1, 0, 1)
+POOLED_STEPS = (-1, 0, 1)
 
 
 def _seasonal_naive(
-    filled: Floats, positions: Positions, steps: Positions, *, season: int
+    filled: Floats, positions: Positions, steps: Positions, per_day: int, *, days: int
 ) -> Floats:
     """The value of the last complete season at the same phase, (N, H)."""
-    values: Floats = filled[positions[:, None] + steps - same_hour_before(steps, season)]
+    back = same_hour_before(steps, days * per_day)
+    values: Floats = filled[positions[:, None] + steps - back]
     return values
 
 
-def _weekday_hour_mean(filled: Floats, positions: Positions, steps: Positions) -> Floats:
-    """Mean of the last four values at the same hour of the week, (N, H)."""
-    last_week = positions[:, None] + steps - same_hour_before(steps, STEPS_PER_WEEK)
-    weeks = [filled[last_week - STEPS_PER_WEEK * week] for week in range(WEEKS_OF_MEAN)]
+def _weekday_hour_mean(
+    filled: Floats, positions: Positions, steps: Positions, per_day: int
+) -> Floats:
+    """Mean of the last four values at the same time of the week, (N, H)."""
+    per_week = DAYS_PER_WEEK * per_day
+    last_week = positions[:, None] + steps - same_hour_before(steps, per_week)
+    weeks = [filled[last_week - per_week * week] for week in range(WEEKS_OF_MEAN)]
     mean: Floats = np.mean(weeks, axis=0)
     return mean
 
 
-# From the filled target (T,), issue positions (N,) and steps ahead (H,) to points (N, H).
-POINT_FORECASTS: dict[str, Callable[[Floats, Positions, Positions], Floats]] = {
-    "seasonal_naive_24": partial(_seasonal_naive, season=STEPS_PER_DAY),
-    "seasonal_naive_168": partial(_seasonal_naive, season=STEPS_PER_WEEK),
+# From the filled target (T,), issue positions (N,), steps ahead (H,) and steps a day to points (N, H).
+# The names hold hours, whatever the step of the series.
+POINT_FORECASTS: dict[str, Callable[[Floats, Positions, Positions, int], Floats]] = {
+    "seasonal_naive_24": partial(_seasonal_naive, days=1),
+    "seasonal_naive_168": partial(_seasonal_naive, days=DAYS_PER_WEEK),
     "weekday_hour_mean": _weekday_hour_mean,
 }
 
@@ -73,6 +78,7 @@ class NaiveBaseline(Baseline):
             positions,
             horizon_steps=task.shape.horizon_steps,
             levels=task.shape.levels,
+            steps_per_day=task.shape.steps_per_day,
         )
 
 
@@ -83,6 +89,7 @@ def forecast_naive(
     *,
     horizon_steps: int,
     levels: Sequence[float],
+    steps_per_day: int = STEPS_PER_DAY,
 ) -> Floats:
     """Quantile forecasts of a naive method at issue positions.
 
@@ -106,17 +113,19 @@ def forecast_naive(
     """
     point_forecast = POINT_FORECASTS[name]
     steps: Positions = np.arange(horizon_steps)
-    days_ended = -(-horizon_steps // STEPS_PER_DAY)  # the latest issue whose horizon is over
+    days_ended = -(-horizon_steps // steps_per_day)  # the latest issue whose horizon is over
     days = np.arange(days_ended, days_ended + TRAILING_DAYS)
-    horizon_weeks = -(-horizon_steps // STEPS_PER_WEEK)
-    needed = STEPS_PER_DAY * int(days[-1]) + STEPS_PER_WEEK * (horizon_weeks + WEEKS_OF_MEAN)
+    per_week = DAYS_PER_WEEK * steps_per_day
+    horizon_weeks = -(-horizon_steps // per_week)
+    needed = steps_per_day * int(days[-1]) + per_week * (horizon_weeks + WEEKS_OF_MEAN)
     check_history(positions, needed=needed, name=name)
-    filled, _ = fill_from_past(values, longest_steps=len(values))
-    point = point_forecast(filled, positions, steps)
-    past_issues = (positions[:, None] - STEPS_PER_DAY * days).ravel()  # (N * D,)
-    errors = values[past_issues[:, None] + steps] - point_forecast(filled, past_issues, steps)
+    filled, _ = fill_from_past(values, longest_steps=len(values), steps_per_day=steps_per_day)
+    point = point_forecast(filled, positions, steps, steps_per_day)
+    past_issues = (positions[:, None] - steps_per_day * days).ravel()  # (N * D,)
+    past_points = point_forecast(filled, past_issues, steps, steps_per_day)
+    errors = values[past_issues[:, None] + steps] - past_points
     errors = errors.reshape(len(positions), len(days), horizon_steps)
-    pooled = np.concatenate([np.roll(errors, shift, axis=2) for shift in POOLED_HOURS], axis=1)
+    pooled = np.concatenate([np.roll(errors, shift, axis=2) for shift in POOLED_STEPS], axis=1)
     pooled = np.where(np.isnan(pooled).all(axis=1, keepdims=True), 0.0, pooled)
     # NumPy's nanquantile goes window by window, which takes twenty times as long.
     quantile = np.nanquantile if np.isnan(pooled).any() else np.quantile

@@ -18,7 +18,7 @@ from paretocast.models.baselines.base import (
     train_scaling,
 )
 from paretocast.models.linear import LinearModel, fit_form
-from paretocast.models.linear_table import REFERENCE, LinearTable
+from paretocast.models.linear_table import LinearTable, reference_form
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +40,7 @@ class Ridge(Baseline):
     def forecast(self, task: Task, positions: Positions) -> Floats:
         """Quantiles at issue positions, (N, H, Q)."""
         check_history(positions, needed=self.model.form.history_steps, name="ridge")
-        table = LinearTable(task, self.errors.scaling)
+        table = LinearTable.of_week(task, self.errors.scaling)
         return self.errors.around(self.model.points(table, positions))
 
 
@@ -59,12 +59,13 @@ def fit_ridge(task: Task, until: int | None = None) -> Ridge:
         If there are too few windows.
     """
     scaling = train_scaling(task)
-    table = LinearTable(task, scaling)
-    model = fit_form(table, REFERENCE)
+    table = LinearTable.of_week(task, scaling)
+    form = reference_form(task.shape.steps_per_day)
+    model = fit_form(table, form)
     errors = measure_spread(
         model.points(table, task.issues["stop"]),
         scaling.scale(task.observed("stop")),
         scaling=scaling,
         levels=task.shape.levels,
     )
-    return Ridge(model if until is None else fit_form(table, REFERENCE, until=until), errors)
+    return Ridge(model if until is None else fit_form(table, form, until=until), errors)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paretocast.data.series import STEPS_PER_DAY
 from paretocast.errors import SettingsError
 from paretocast.models.baselines.base import (
     Baseline,
@@ -34,7 +33,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Positions = NDArray[np.intp]
 
-HISTORY_STEPS = 2 * 168
+HISTORY_DAYS = 14
+# A daily series has a weekly pattern and no daily one.
+DAILY_SEASON, DAILY_HISTORY = 7, 56
 
 
 @dataclass(frozen=True)
@@ -74,18 +75,22 @@ def fit_statistical(task: Task, until: int | None = None) -> Statistical:
 
 def _point(task: Task, positions: Positions, scaling: TargetScaling) -> Floats:
     """Forecasts in scaled units, (N, H)."""
-    check_history(positions, needed=HISTORY_STEPS, name="theta")
-    model = _model()
+    per_day = task.shape.steps_per_day
+    season, n_history = per_day, HISTORY_DAYS * per_day
+    if per_day == 1:
+        season, n_history = DAILY_SEASON, DAILY_HISTORY
+    check_history(positions, needed=n_history, name="theta")
+    model = _model(season)
     target = scaled_target(task, scaling)
     horizon_steps = task.shape.horizon_steps
     points = [
-        model.forecast(y=target[position - HISTORY_STEPS : position], h=horizon_steps)["mean"]
+        model.forecast(y=target[position - n_history : position], h=horizon_steps)["mean"]
         for position in positions.tolist()
     ]
     return np.stack(points).astype(np.float64)
 
 
-def _model() -> Any:  # noqa: ANN401  (statsforecast has no types)
+def _model(season: int) -> Any:  # noqa: ANN401  (statsforecast has no types)
     from statsforecast.models import DynamicOptimizedTheta
 
-    return DynamicOptimizedTheta(season_length=STEPS_PER_DAY)
+    return DynamicOptimizedTheta(season_length=season)
