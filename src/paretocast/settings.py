@@ -101,7 +101,9 @@ class TaskSettings(ClosedModel):
         for name, usual in steps.items():
             if name in changed:
                 if f"{name}_steps" in changed:
-                    raise ValueError(f"{name} and {name}_steps are both given, expected one of them")
+                    raise ValueError(
+                        f"{name} and {name}_steps are both given, expected one of them"
+                    )
                 changed[f"{name}_steps"] = _n_steps(name, changed.pop(name), per_day)
             elif per_day != FREQUENCIES[HOURLY]:
                 changed.setdefault(f"{name}_steps", usual)
@@ -154,7 +156,9 @@ def _n_steps(name: str, duration: object, per_day: int) -> int:
     """Return the steps of a duration such as "7d"."""
     match = _DURATION.fullmatch(duration.strip()) if isinstance(duration, str) else None
     if match is None:
-        raise ValueError(f"{name} is {duration!r}, expected a duration such as 30min, 24h, 7d or 2w")
+        raise ValueError(
+            f"{name} is {duration!r}, expected a duration such as 30min, 24h, 7d or 2w"
+        )
     steps = int(match[1]) * _DAYS[match[2]] * per_day
     if steps < 1 or abs(steps - round(steps)) > 1e-6:
         raise ValueError(f"{name} is {duration}, expected a multiple of the step of the data set")

@@ -21,7 +21,7 @@ from paretocast.calibration import OnlineCalibrator
 from paretocast.data.task import Task
 from paretocast.deployment.bundle import load_bundle
 from paretocast.deployment.calibration_state import CACHE, audit
-from paretocast.deployment.issued import hour_of
+from paretocast.deployment.issued import second_of
 from paretocast.deployment.journal import Deployment
 from paretocast.deployment.plan import plan_bundle
 from paretocast.errors import DataError, ForecastError, SettingsError, StoreError
@@ -248,7 +248,7 @@ def test_observing_twice_changes_nothing_and_a_correction_is_a_revision(
     added = operations.observe(deployed, corrected)
     assert (added.n_new, added.n_corrected) == (0, 1)
     rows = Deployment.open(deployed).observations()
-    assert [row.revision for row in rows if row.hour == hour_of(AT)] == [1, 2]
+    assert [row.revision for row in rows if row.second == second_of(AT)] == [1, 2]
 
 
 def test_the_state_of_calibration_is_a_replay_of_the_journal(

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from paretocast.data import load_dataset
 from paretocast.data.features import (
-    LAG_STEPS,
-    ROLLING_STEPS,
-    STEPS_PER_YEAR,
+    DAYS_BACK_A_YEAR,
+    LAG_HOURS,
+    ROLLING_HOURS,
     available_features,
     build_features,
     calendar_features,
@@ -108,7 +108,7 @@ def test_a_lag_before_the_series_is_the_mean_so_far() -> None:
     assert build_features(make_series(), ["lag_168"]).column("lag_168")[:3].tolist() == [0, 0.5, 1]
 
 
-@pytest.mark.parametrize("steps", ROLLING_STEPS)
+@pytest.mark.parametrize("steps", ROLLING_HOURS)
 def test_a_rolling_mean_ends_with_its_own_hour(steps: int) -> None:
     values = np.random.default_rng(0).normal(size=N_HOURS)
     column = build_features(make_series(values), ["rolling"]).column(f"rolling_mean_{steps}")
@@ -224,11 +224,12 @@ def test_a_longer_hole_repeats_the_day_before() -> None:
 
 
 def test_a_hole_of_weeks_takes_the_same_hour_of_last_year() -> None:
-    values = np.arange(STEPS_PER_YEAR + 500, dtype=np.float64)
-    values[STEPS_PER_YEAR + 50 :] = np.nan
+    year = DAYS_BACK_A_YEAR * 24
+    values = np.arange(year + 500, dtype=np.float64)
+    values[year + 50 :] = np.nan
     filled = fill_covariate(Covariate("rain", values, Role.PAST))
-    assert filled[STEPS_PER_YEAR + 122] == 122.0
-    assert filled[STEPS_PER_YEAR + 121] != 121.0
+    assert filled[year + 122] == 122.0
+    assert filled[year + 121] != 121.0
 
 
 def test_a_hole_at_the_start_is_refused_because_only_the_future_could_fill_it() -> None:
@@ -281,7 +282,7 @@ def test_a_lag_does_look_at_its_own_hour_once_it_is_past() -> None:
     values = np.zeros(N_HOURS)
     values[10] = 1.0
     table = build_features(make_series(values), ["lags", "rolling"])
-    for steps in LAG_STEPS:
+    for steps in LAG_HOURS:
         assert table.column(f"lag_{steps}")[10 + steps] == 1.0
     assert table.column("rolling_mean_24")[10 + 23] > 0.0
 

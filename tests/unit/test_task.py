@@ -7,7 +7,6 @@ import pytest
 from builders import make_dates, make_series, make_task, stamp
 from paretocast.data.series import SplitDates
 from paretocast.data.task import (
-    PURGE_STEPS,
     VALIDATION_SPLITS,
     TaskShape,
     daily_positions,
@@ -32,7 +31,9 @@ def test_blocks_alternate_are_whole_weeks_and_a_purge_day_lies_between_them() ->
     blocks = make_task().blocks
     assert [block.split for block in blocks] == ["stop", "tune", "calibrate"] * (len(blocks) // 3)
     assert {block.stop - block.start for block in blocks} == {7 * 24}
-    assert {later.start - earlier.stop for earlier, later in pairwise(blocks)} == {PURGE_STEPS}
+    assert {later.start - earlier.stop for earlier, later in pairwise(blocks)} == {
+        TaskShape().purge_steps
+    }
 
 
 def test_a_week_long_block_holds_seven_daily_issues() -> None:

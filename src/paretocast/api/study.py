@@ -232,6 +232,7 @@ class Study:
             unit=task.series.unit,
             model=self.model,
             dataset=self.dataset,
+            step=task.shape.step,
         )
 
     def opened(self, trial: int | None = None) -> StoredForecast:

@@ -33,11 +33,11 @@ from paretocast.metrics.score_table import per_window, score_forecast
 from paretocast.models.baselines.catalogue import fit_baseline
 from paretocast.results.groups import forecast_of
 from paretocast.training.setup import (
-    daily_scale,
     RELEARNING_RATE,
     RELEARNING_SHARE,
     Anchors,
     TrainingSetup,
+    daily_scale,
 )
 from paretocast.workspace import files
 

@@ -233,6 +233,8 @@ def print_benchmark(saved: SavedBenchmark) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from paretocast.data.series import noun
+
     plan, comparison = saved.result.plan, saved.result.comparison
     task, console = plan.task, stdout_console()
     n_points = int(comparison.rows[0].scores["n"])
@@ -240,7 +242,7 @@ def print_benchmark(saved: SavedBenchmark) -> None:
     table = Table(
         title=(
             f"{escape(task.series.name)}, test split: {len(task.issues['test'])} issues from "
-            f"{first:%Y-%m-%d} to {last:%Y-%m-%d}, {n_points} hours; MAE, width and losses in "
+            f"{first:%Y-%m-%d} to {last:%Y-%m-%d}, {n_points} {noun(task.shape.steps_per_day)}s; MAE, width and losses in "
             f"{escape(task.series.unit)}"
         ),
         title_justify="left",

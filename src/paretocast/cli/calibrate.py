@@ -112,9 +112,11 @@ def print_comparison(
     """Print the scores of every method on the same folds."""
     from rich.markup import escape
 
+    from paretocast.data.series import noun
+
     stdout_console().print(
         f"[bold]{opened.subject}[/bold] on rolled folds of the calibrate split "
-        f"({compared[0].n} hours), {opened.settings.target_coverage:g} % interval; width and "
+        f"({compared[0].n} {noun(opened.settings.task.steps_per_day)}s), {opened.settings.target_coverage:g} % interval; width and "
         f"losses in {escape(opened.unit)}",
         highlight=False,
     )

@@ -74,11 +74,13 @@ class ConsoleDisplay:
         """Print front, choice and files, and how the search goes on."""
         from paretocast.cli.tables import print_choice, print_default_gain, print_outcome
         from paretocast.cluster.commands import resume_command
+        from paretocast.data.series import noun
         from paretocast.workspace.progress import inspect_run
 
         console = stderr_console()
         if result.outcome is not None:
-            print_outcome(result.outcome, unit=unit)
+            step = noun(settings.task.steps_per_day)
+            print_outcome(result.outcome, unit=unit, step=step)
             print_default_gain(result.outcome, settings.default_of(result.outcome.chosen.config))
             if result.choice is not None:
                 print_choice(result.choice)

@@ -52,13 +52,13 @@ def print_default_gain(outcome: Outcome, default: Config | None) -> None:
     )
 
 
-def print_outcome(outcome: Outcome, *, unit: str) -> None:
+def print_outcome(outcome: Outcome, *, unit: str, step: str = "hour") -> None:
     """The front, the chosen configuration and why, and the references beside them."""
     console = stdout_console()
     by_number = {record.number: record for record in outcome.records}
     table = Table(
         title=(
-            f"Pareto front on the tune split ({outcome.chosen.scores['n']:.0f} hours), "
+            f"Pareto front on the tune split ({outcome.chosen.scores['n']:.0f} {step}s), "
             f"MAE, width and losses in {escape(unit)}"
         ),
         title_justify="left",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from paretocast.data.series import HOURS_PER_DAY, STEPS_PER_DAY, steps_a_day, steps_of
+from paretocast.data.series import HOURS_PER_DAY, hours_in, noun, steps_a_day, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,12 +83,12 @@ class Grid:
 
     def hours_of(self, n_steps: int) -> str:
         """Length of some steps in hours, as messages have it."""
-        return f"{n_steps * HOURS_PER_DAY / self.steps_per_day:g}"
+        return f"{hours_in(n_steps, self.steps_per_day):g}"
 
     @property
     def noun(self) -> str:
         """Word for a step of the grid."""
-        return "hour" if self.steps_per_day == STEPS_PER_DAY else "step"
+        return noun(self.steps_per_day)
 
 
 def check_grid(grid: Grid, spec: DatasetSpec, *, covariates: Sequence[str]) -> list[Finding]:
@@ -169,10 +169,12 @@ def _check_gaps(grid: Grid) -> list[Finding]:
     hours = sum(length for _, length in gaps)
     start, length = max(gaps, key=lambda gap: gap[1])
     share = hours / len(grid.target)
-    if gaps[0][0] == 0 and gaps[0][1] >= grid.steps_of(LONG_GAP_HOURS) and gaps[0][1] < len(grid.target):
-        advice = (
-            f"set use_from = {grid.index[gaps[0][1]]:%Y-%m-%dT%H:%M:%SZ}, the first observed {grid.noun}"
-        )
+    if (
+        gaps[0][0] == 0
+        and gaps[0][1] >= grid.steps_of(LONG_GAP_HOURS)
+        and gaps[0][1] < len(grid.target)
+    ):
+        advice = f"set use_from = {grid.index[gaps[0][1]]:%Y-%m-%dT%H:%M:%SZ}, the first observed {grid.noun}"
     elif share > MAX_MISSING_SHARE:
         advice = f"more than {MAX_MISSING_SHARE:.0%} is too much: narrow use_from and use_to"
     else:
@@ -300,7 +302,9 @@ def _check_covariate(
     if not holes:
         return []
     first, last = grid.index[0], grid.index[-1]
-    development = int(grid.index.searchsorted(spec.splits.last_hours(first, last, spec.step)[1], side="right"))
+    development = int(
+        grid.index.searchsorted(spec.splits.last_hours(first, last, spec.step)[1], side="right")
+    )
     long = [hole for hole in holes if hole[1] > grid.steps_of(limit) * (limit > 0) or hole[0] == 0]
     groups: list[tuple[Severity, list[tuple[int, int]], str]] = [
         (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.data.reading import DEMO_NAME, Dataset, data_folder
-from paretocast.data.series import STEPS_PER_DAY, Series, frequency_of, step_of, steps_of
+from paretocast.data.series import STEPS_PER_DAY, Series, frequency_of, noun, step_of, steps_of
 from paretocast.data.spec import find_spec, named_datasets
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def describe_dataset(dataset: Dataset) -> tuple[Fact, ...]:
     series = dataset.series
     target, index, unit = series.values, series.index, series.unit
     hourly = series.steps_per_day == STEPS_PER_DAY
-    count = "hours" if hourly else "steps"
+    count = f"{noun(series.steps_per_day)}s"
     month = index.tz_convert(series.calendar.zone).month.to_numpy()
     facts = [
         Fact("range", "first hour", index[0].isoformat()),
@@ -114,7 +114,7 @@ def describe_dataset(dataset: Dataset) -> tuple[Fact, ...]:
 
 def _describe_periods(dataset: Dataset) -> list[Fact]:
     step = step_of(dataset.series.index)
-    count = "hours" if dataset.series.steps_per_day == STEPS_PER_DAY else "steps"
+    count = f"{noun(dataset.series.steps_per_day)}s"
     dates = dataset.dates
     ends = (dates.train_to, dates.validation_to, dates.test_to)
     starts = (dataset.series.index[0], ends[0] + step, ends[1] + step)

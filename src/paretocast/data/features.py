@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from paretocast.data.gaps import fill_from_past, missing_hours
-from paretocast.data.series import HOURS_PER_DAY, STEPS_PER_DAY, Role, steps_of
+from paretocast.data.series import HOURS_PER_DAY, STEPS_PER_DAY, Role, hours_in, steps_of
 from paretocast.errors import DataError
 
 if TYPE_CHECKING:
@@ -304,9 +304,7 @@ def is_school_holiday(index: pd.DatetimeIndex, calendar: Calendar) -> NDArray[np
     return free
 
 
-def fill_covariate(
-    covariate: Covariate, steps_per_day: int = STEPS_PER_DAY
-) -> NDArray[np.float64]:
+def fill_covariate(covariate: Covariate, steps_per_day: int = STEPS_PER_DAY) -> NDArray[np.float64]:
     """Values of a covariate with every hole filled from earlier hours, (T,).
 
     The first `HOLD_HOURS` of a hole hold the last value, the next ones repeat the day before, and
@@ -323,7 +321,7 @@ def fill_covariate(
         observed = np.flatnonzero(~np.isnan(values))
         until = "all its hours"
         if observed.size:
-            until = f"its first {observed[0] * HOURS_PER_DAY / steps_per_day:g} hours"
+            until = f"its first {hours_in(int(observed[0]), steps_per_day)} hours"
         raise DataError(
             f"covariate {covariate.name} misses {until}, and only earlier values may fill them; "
             "start the series later (use_from) or leave the covariate out"

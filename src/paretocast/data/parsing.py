@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from paretocast.data.checks import Finding, Grid, at, check_grid, check_split_order, count
-from paretocast.data.series import DAY, FREQUENCIES, Covariate
+from paretocast.data.series import DAY, FREQUENCIES, Covariate, noun
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -315,12 +315,11 @@ def _check_later(later: pd.DatetimeIndex, spec: DatasetSpec, until: pd.Timestamp
             hours = hours[hours <= declared]
     if not len(hours):
         return []
-    noun = "hour" if spec.frequency == "1h" else "step"
     return [
         Finding(
             "note",
             LATER_HOURS,
-            f"{spec.path.name} has {count(len(hours), noun)} after {at(until)}, the end of the "
+            f"{spec.path.name} has {count(len(hours), noun(spec.steps_per_day))} after {at(until)}, the end of the "
             "study's test period; they are not used",
         )
     ]
@@ -340,7 +339,7 @@ def _check_order(
                 "duplicates",
                 f"{int(doubled.sum())} times stand in more than one row, the first is "
                 f"{at(index[first])} in row {rows[first] + 1}",
-                "keep one row per hour" if spec.frequency == "1h" else "keep one row per step",
+                f"keep one row per {noun(spec.steps_per_day)}",
             )
         )
         if "twice" in traces:

@@ -53,13 +53,23 @@ def steps_per_hour(steps_per_day: int) -> int:
     return steps_of(1, steps_per_day)
 
 
-def hours_text(n_steps: int, steps_per_day: int) -> str:
-    """Return the length of some steps as messages have it.
+def hours_in(n_steps: int, steps_per_day: int) -> int | float:
+    """Return the hours in some steps, whole ones as a whole number.
 
-    >>> hours_text(6, 24), hours_text(6, 96), hours_text(3, 1)
-    ('6 h', '1.5 h', '72 h')
+    >>> hours_in(6, 24), hours_in(6, 96), hours_in(3, 1)
+    (6, 1.5, 72)
     """
-    return f"{n_steps * HOURS_PER_DAY / steps_per_day:g} h"
+    hours = n_steps * HOURS_PER_DAY / steps_per_day
+    return int(hours) if hours == int(hours) else hours
+
+
+def noun(steps_per_day: int) -> str:
+    """Return the word for a step of a series.
+
+    >>> noun(24), noun(96), noun(1)
+    ('hour', 'step', 'day')
+    """
+    return {STEPS_PER_DAY: "hour", 1: "day"}.get(steps_per_day, "step")
 
 
 def step_of(index: pd.DatetimeIndex) -> pd.Timedelta:

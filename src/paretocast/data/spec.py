@@ -288,9 +288,10 @@ class DatasetSpec(ClosedModel):
         for name, stamp in stamps.items():
             if stamp is not None and not on_step(stamp, self.step, self.zones):
                 unit = {"1h": "a full hour", "1d": "a midnight"}.get(self.frequency)
+                clock = "UTC" if self.zone == "UTC" else f"UTC or {self.zone}"
                 raise ValueError(
-                    f"{name} is {stamp.isoformat()}, expected "
-                    f"{unit or f'a multiple of {self.frequency}'} in UTC or {self.zone}"
+                    f"{name}: got {stamp.isoformat()}; expected "
+                    f"{unit or f'a multiple of {self.frequency}'} in {clock}"
                 )
         return self
 

@@ -29,6 +29,7 @@ from paretocast.data.series import (
     STEPS_PER_DAY,
     SplitDates,
     frequency_of,
+    noun,
     step_of,
     steps_of,
     steps_per_hour,
@@ -463,10 +464,6 @@ def first_change(then: str, now: str, *, start: pd.Timestamp) -> str:
     return ""
 
 
-def _noun(shape: TaskShape) -> str:
-    return "hours" if shape.steps_per_day == STEPS_PER_DAY else "steps"
-
-
 def manifest_hash(manifest: Mapping[str, Any]) -> str:
     """SHA-256 of a manifest in canonical JSON."""
     text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
@@ -521,7 +518,7 @@ def plan_task(
     issues = {"train": np.arange(shape.input_steps, train_stop - shape.horizon_steps + 1)}
     if not issues["train"].size:
         raise DataError(
-            f"the train period holds {train_stop} {_noun(shape)}, expected at least "
+            f"the train period holds {train_stop} {noun(shape.steps_per_day)}s, expected at least "
             f"input_steps + horizon_steps = {shape.input_steps + shape.horizon_steps}; "
             "move train_to forward in [splits]"
         )

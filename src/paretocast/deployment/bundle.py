@@ -25,7 +25,7 @@ from paretocast.data.spec import read_spec
 from paretocast.data.task import TaskShape
 from paretocast.deployment.climatology import forecast_climatology
 from paretocast.deployment.inputs import InputColumn, InputContract
-from paretocast.deployment.issued import LiveForecast, hour_of
+from paretocast.deployment.issued import LiveForecast, step_number
 from paretocast.deployment.members import restore_member
 from paretocast.errors import DataError, ForecastError, StoreError
 from paretocast.metrics.forecast import Forecast
@@ -49,6 +49,7 @@ MANIFEST = "bundle.json"
 SUMS = "SHA256SUMS"
 DATASET = "dataset.toml"
 GOLDEN = "golden.npz"
+ISSUE_SECONDS = "issue_seconds"  # of golden windows that begin at no full hour in UTC
 CALIBRATORS = "calibrators.json"
 NAME_LENGTH = 12
 # The rungs of degradation, best first.
@@ -222,7 +223,7 @@ class Bundle:
             raw[None],
             self.levels,
             None if observed is None else [observed],
-            issues=[hour_of(issue)],
+            issues=[step_number(issue, self.contract.shape.step)],
             groups={name: members[None] for name, members in groups.items()},
             lower_bound=self.manifest["lower_bound"],
         )
@@ -315,7 +316,7 @@ def issue_time(at: pd.Timestamp | str | None, inputs: LiveInputs) -> pd.Timestam
         If a time has no zone or is none.
     """
     if at is None:
-        return inputs.observed_until + pd.Timedelta(hours=1)
+        return inputs.observed_until + inputs.contract.shape.step
     try:
         stamp = pd.Timestamp(at)
         if stamp.tzinfo is None:  # of NaT too
@@ -364,6 +365,8 @@ def golden_window(
 ) -> LiveWindow:
     """One of the windows that a bundle was checked with."""
     first = pd.Timestamp(int(golden["issues"][index]), unit="h", tz="UTC")
+    if ISSUE_SECONDS in golden:
+        first = pd.Timestamp(int(golden[ISSUE_SECONDS][index]), unit="s", tz="UTC")
     covariates = list(golden["covariates"][index])
     return contract.window(first, golden["target"][index], covariates)
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from paretocast.calibration import OnlineCalibrator, load_calibrator
 from paretocast.deployment.bundle import RUNGS, state_hash
-from paretocast.deployment.issued import OFF_SCHEDULE, hour_of
+from paretocast.deployment.issued import OFF_SCHEDULE, second_of
 from paretocast.deployment.journal import Deployment, latest_values
 from paretocast.errors import StoreError
 from paretocast.workspace import files
@@ -56,14 +56,13 @@ def past_windows(
     forecasts: Sequence[LiveForecast], observed: Mapping[int, float], at: pd.Timestamp, bundle: str
 ) -> list[LearnedWindow]:
     """Windows of a bundle whose last hour is past at a time, in order, with their observations."""
-    now = hour_of(at)
+    now = second_of(at)
     windows = []
     for forecast in forecasts:
-        first = hour_of(forecast.issue_time)
-        n_hours = len(forecast.raw)
-        if forecast.bundle != bundle or first + n_hours > now or OFF_SCHEDULE in forecast.flags:
+        is_past = forecast.seconds.stop <= now
+        if forecast.bundle != bundle or not is_past or OFF_SCHEDULE in forecast.flags:
             continue
-        values = tuple(observed.get(first + i, float("nan")) for i in range(n_hours))
+        values = tuple(observed.get(second, float("nan")) for second in forecast.seconds)
         windows.append(LearnedWindow(forecast, values))
     return windows
 

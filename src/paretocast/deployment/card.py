@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from paretocast.data.series import STEPS_PER_DAY, hours_in
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def card_content(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "calibrators": manifest["calibrators"],
         "inputs": {
             "columns": contract["columns"],
-            "history_hours": contract["history_steps"],
+            "history_hours": _hours(contract["history_steps"], contract["shape"]),
             "target_range": [contract["low"], contract["high"]],
             "delay_hours": contract["delay_hours"],
         },
@@ -41,6 +42,11 @@ def card_content(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "assumptions": manifest["assumptions"],
         "versions": manifest["versions"],
     }
+
+
+def _hours(n_steps: int, shape: Mapping[str, Any]) -> float:
+    """Hours of some steps; whole ones as whole numbers."""
+    return hours_in(n_steps, shape.get("steps_per_day", STEPS_PER_DAY))
 
 
 def card_text(manifest: Mapping[str, Any]) -> str:
@@ -70,7 +76,7 @@ def card_text(manifest: Mapping[str, Any]) -> str:
         "",
         (
             f"Quantiles of {manifest['series']} in {manifest['unit']} for the next "
-            f"{shape['horizon_steps']} hours, with an interval that covers "
+            f"{_hours(shape['horizon_steps'], shape):g} hours, with an interval that covers "
             f"{manifest['target_coverage']:g} %. Issued daily at {shape['issue_hour']:02d}:00 "
             f"{shape['issue_zone']}."
         ),
@@ -87,7 +93,7 @@ def card_text(manifest: Mapping[str, Any]) -> str:
         "",
         "## Inputs",
         "",
-        f"{contract['history_steps']} hours of the target before the issue, between "
+        f"{_hours(contract['history_steps'], shape):g} hours of the target before the issue, between "
         f"{contract['low']:.4g} and {contract['high']:.4g} {manifest['unit']} in training."
         + (f" Values are there after {contract['delay_hours']} h." * (contract["delay_hours"] > 0)),
         "",

@@ -21,8 +21,7 @@ from paretocast.data.spec import SplitSpec
 from paretocast.data.task import plan_task
 from paretocast.deployment.calibration_state import past_windows, replay
 from paretocast.deployment.issue_scores import mean_pinball
-from paretocast.deployment.issued import hour_of
-from paretocast.deployment.journal import HOUR
+from paretocast.deployment.issued import second_of
 from paretocast.deployment.plan import BundlePlan, Origin
 from paretocast.deployment.run import daily_issues
 from paretocast.errors import DataError, SettingsError, StoreError
@@ -79,7 +78,10 @@ class HeldBack:
         """Target of every window, (N, H); NaN where missing."""
         target = inputs.values[inputs.contract.spec.target]
         steps = inputs.contract.shape.horizon_steps
-        rows = [pd.date_range(issue, periods=steps, freq="h") for issue in self.issues]
+        rows = [
+            pd.date_range(issue, periods=steps, freq=inputs.contract.shape.step)
+            for issue in self.issues
+        ]
         return np.array([target.reindex(hours).to_numpy(np.float64) for hours in rows])
 
 
@@ -97,9 +99,10 @@ def hold_back(deployment: Deployment, inputs: LiveInputs, *, weeks: int = HELD_W
         raise SettingsError(f"--weeks is {weeks}, expected at least {FEWEST_WEEKS}")
     last = inputs.observed_until
     knows = _knows_until(deployment.bundle)
-    start = max(last + HOUR - pd.Timedelta(weeks=weeks), knows + HOUR)
     shape = inputs.contract.shape
-    issues = tuple(daily_issues(shape, start, last + HOUR - shape.horizon_steps * HOUR))
+    after = last + shape.step
+    start = max(after - pd.Timedelta(weeks=weeks), knows + shape.step)
+    issues = tuple(daily_issues(inputs, start, after - shape.horizon_steps * shape.step))
     held = HeldBack(issues, last)
     n_days = int((~np.isnan(held.observed(inputs))).any(axis=1).sum()) if issues else 0
     if n_days < FEWEST_DAYS:
@@ -207,10 +210,11 @@ def _moved(champion: Bundle, held: HeldBack) -> tuple[pd.Timestamp, SplitDates]:
         [pd.Timestamp(hour) for hour in champion.manifest["task"]["periods"][period]]
         for period in ("train", "validation")
     ]
-    train, validation = (last + HOUR - first for first, last in spans)
-    validation_to = held.first - HOUR
+    step = champion.contract.shape.step
+    train, validation = (last + step - first for first, last in spans)
+    validation_to = held.first - step
     train_to = validation_to - validation
-    return train_to + HOUR - train, SplitDates(train_to, validation_to, held.last)
+    return train_to + step - train, SplitDates(train_to, validation_to, held.last)
 
 
 @dataclass(frozen=True)
@@ -280,12 +284,12 @@ def issue_in_memory(
     """
     # A contract holds what features are standardised with, which differs from bundle to bundle.
     inputs = replace(inputs, contract=bundle.contract)
-    first = hour_of(inputs.values.index[0])
+    first, step = second_of(inputs.values.index[0]), int(inputs.contract.shape.step.total_seconds())
 
     def known(at: pd.Timestamp) -> dict[int, float]:
         values = inputs.target_known_at(at).to_numpy(np.float64)
         there = np.flatnonzero(~np.isnan(values))
-        return dict(zip((first + there).tolist(), values[there].tolist(), strict=True))
+        return dict(zip((first + step * there).tolist(), values[there].tolist(), strict=True))
 
     before = [f for f in deployment.counted() if f.issue_time < issues[0]]
     start = replay(bundle, past_windows(before, known(issues[0]), issues[0], bundle.name))

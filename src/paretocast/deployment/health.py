@@ -422,7 +422,7 @@ def check_range(seen: InputRange, values: Floats) -> Check:
 
 
 def check_age(
-    column: str, *, last_observed_hour: int | None, now_hour: int, allowed_hours: float
+    column: str, *, last_observed_hour: float | None, now_hour: float, allowed_hours: float
 ) -> Check:
     """The check of the age of the last observation against the input contract.
 

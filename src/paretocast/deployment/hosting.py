@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from paretocast.deployment.bundle import load_bundle
 from paretocast.deployment.calibration_state import CalibrationState
-from paretocast.deployment.issued import hour_of
 from paretocast.deployment.journal import POINTER, Deployment, latest_values
 from paretocast.deployment.run import preview_forecast
 from paretocast.errors import SettingsError
@@ -102,9 +101,8 @@ class JournalSnapshot:
         return CoverageSoFar(len(inside), sum(inside))
 
     def observed_hours(self, forecast: LiveForecast) -> list[float | None]:
-        """Observations of the hours of a forecast, None where there is none."""
-        first = hour_of(forecast.issue_time)
-        return [self.observed.get(first + i) for i in range(len(forecast.raw))]
+        """Observations of the steps of a forecast, None where there is none."""
+        return [self.observed.get(second) for second in forecast.seconds]
 
 
 class HostedDeployment:

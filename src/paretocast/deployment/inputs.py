@@ -26,6 +26,7 @@ from paretocast.data.series import (
     Role,
     Series,
     SplitDates,
+    hours_in,
     steps_of,
 )
 from paretocast.data.spec import WeatherSpec, on_step
@@ -423,7 +424,7 @@ class LiveWindow:
     @property
     def hours_since_observed(self) -> float:
         """The same in hours."""
-        return self.steps_since_observed * HOURS_PER_DAY / self.contract.shape.steps_per_day
+        return hours_in(self.steps_since_observed, self.contract.shape.steps_per_day)
 
     @property
     def lacks_weather(self) -> bool:

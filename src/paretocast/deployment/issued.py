@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from datetime import UTC, timedelta
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from paretocast import __version__
+from paretocast.data.series import DAY, FREQUENCIES, frequency_of
 from paretocast.errors import StoreError
 from paretocast.metrics.scores import central_levels
 from paretocast.workspace.files import without_nan
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 SCHEMA_VERSION = 1
+HOUR = pd.Timedelta(hours=1)
 OFF_SCHEDULE = "off_schedule"  # a flag: issued for another hour than the daily one
 DEGRADED_RUNGS = ("no_weather", "climatology")
 
@@ -60,6 +62,8 @@ class LiveForecast:
         Forecasts that the journal held before it.
     observations : int
         Rows of the journal's observations when it was issued.
+    step : Timedelta
+        Time from one target time to the next.
     """
 
     issue_time: pd.Timestamp
@@ -82,6 +86,7 @@ class LiveForecast:
     revision: int = 1
     number: int = 0
     observations: int = 0
+    step: pd.Timedelta = HOUR
 
     @classmethod
     def of(
@@ -120,6 +125,7 @@ class LiveForecast:
             weather_issue_time=None if weather is None else weather.isoformat(),
             calibration=calibration,
             forecast_id=hashlib.sha256("|".join(parts).encode()).hexdigest(),
+            step=window.series.step,
         )
 
     @property
@@ -129,8 +135,14 @@ class LiveForecast:
 
     @property
     def target_times(self) -> pd.DatetimeIndex:
-        """Hours that are forecast, UTC."""
-        return pd.date_range(self.issue_time, periods=len(self.raw), freq="h")
+        """Times that are forecast, UTC."""
+        return pd.date_range(self.issue_time, periods=len(self.raw), freq=self.step)
+
+    @property
+    def seconds(self) -> range:
+        """Times that are forecast, in seconds since 1970."""
+        first, step = second_of(self.issue_time), int(self.step.total_seconds())
+        return range(first, first + step * len(self.raw), step)
 
     @property
     def median(self) -> Floats:
@@ -143,18 +155,19 @@ class LiveForecast:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """One row per hour, as `rows`."""
+        """One row per step, as `rows`."""
         return pd.DataFrame(self.rows())
 
     def rows(self) -> list[dict[str, Any]]:
-        """Times in UTC and local, quantiles, interval, unit, rung and flags of every hour."""
+        """Times in UTC and local, quantiles, interval, unit, rung and flags of every step."""
         names = [f"q{100.0 * level:g}".replace(".", "_") for level in self.levels]
+        step = self.step.to_pytimedelta()
         zone, issue = ZoneInfo(self.zone), self.issue_time.to_pydatetime().astimezone(UTC)
         quantiles, medians = self.quantiles.tolist(), self.median.tolist()
         lower, upper = self.lower.tolist(), self.upper.tolist()
         rows = []
         for i, values in enumerate(quantiles):
-            time = issue + timedelta(hours=i)
+            time = issue + i * step
             rows.append(
                 {
                     "issue_time": issue.isoformat(),
@@ -203,6 +216,7 @@ class LiveForecast:
             "reference": self.reference.tolist(),
             "lower": self.lower.tolist(),
             "upper": self.upper.tolist(),
+            **({} if self.step == HOUR else {"step": frequency_of(round(DAY / self.step))}),
         }
 
     def content(self) -> bytes:
@@ -237,6 +251,7 @@ class LiveForecast:
                 rung=stored["method"],
                 levels=tuple(stored["levels"]),
                 flags=tuple(stored["flags"]),
+                step=DAY / FREQUENCIES[stored.get("step", "1h")],
                 **plain,
                 **arrays,
             )
@@ -244,6 +259,16 @@ class LiveForecast:
             raise StoreError(f"{origin} is no issued forecast: {error!r}") from error
 
 
+def second_of(time: pd.Timestamp) -> int:
+    """Seconds since 1970: what observations are kept by."""
+    return int(time.timestamp())
+
+
 def hour_of(time: pd.Timestamp) -> int:
-    """Hours since 1970 of a full hour."""
-    return int(time.timestamp()) // 3600
+    """Hours since 1970, whole ones: what daily issues are numbered by."""
+    return second_of(time) // 3600
+
+
+def step_number(time: pd.Timestamp, step: pd.Timedelta) -> int:
+    """Steps of a series since 1970, whole ones."""
+    return second_of(time) // int(step.total_seconds())

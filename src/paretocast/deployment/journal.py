@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from paretocast.deployment.bundle import Bundle, load_bundle
-from paretocast.deployment.issued import LiveForecast, hour_of
+from paretocast.deployment.issued import LiveForecast, second_of
 from paretocast.errors import StoreError
 from paretocast.workspace import files
 from paretocast.workspace.claims import StudyLock
@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 POINTER = "current"
-STAMP = "%Y-%m-%dT%HZ"
+STAMP, MINUTE_STAMP = "%Y-%m-%dT%HZ", "%Y-%m-%dT%H%MZ"
 OBSERVED_COLUMNS = ("target_time", "value", "known_at", "revision")
-HOUR = pd.Timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -40,15 +39,15 @@ class Observation:
 
     Attributes
     ----------
-    hour : int
-        Start of its hour, in hours since 1970.
+    second : int
+        Start of its step, in seconds since 1970.
     known_at : str
         Issue or time of day at which it was known, ISO 8601.
     revision : int
-        1 for the first value of the hour.
+        1 for the first value of the step.
     """
 
-    hour: int
+    second: int
     value: float
     known_at: str
     revision: int
@@ -190,7 +189,7 @@ class Deployment:
         try:
             return [
                 Observation(
-                    hour=hour_of(pd.Timestamp(row["target_time"])),
+                    second=second_of(pd.Timestamp(row["target_time"])),
                     value=float(row["value"]),
                     known_at=row["known_at"],
                     revision=int(row["revision"]),
@@ -206,26 +205,26 @@ class Deployment:
         Parameters
         ----------
         target : Series
-            By hour, UTC; NaN is not observed.
+            By time, UTC; NaN is not observed.
 
         Returns
         -------
         tuple of (int, int)
-            New hours and corrected ones.
+            New steps and corrected ones.
         """
         rows = self.observations()
-        latest = {row.hour: row for row in rows}
+        latest = {row.second: row for row in rows}
         new, corrected = [], 0
         stamp = known_at.isoformat()
         observed = target.dropna()
         for time, value in zip(observed.index, observed.to_numpy(float).tolist(), strict=True):
-            hour = hour_of(time)
-            before = latest.get(hour)
+            second = second_of(time)
+            before = latest.get(second)
             if before is not None and before.value == value:
                 continue
             revision = 1 if before is None else before.revision + 1
             corrected += before is not None
-            new.append(Observation(hour, value, stamp, revision))
+            new.append(Observation(second, value, stamp, revision))
         if new:
             self._write_observations([*rows, *new])
         return len(new) - corrected, corrected
@@ -235,7 +234,7 @@ class Deployment:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(OBSERVED_COLUMNS)
         for row in rows:
-            time = pd.Timestamp(row.hour, unit="h", tz="UTC").isoformat()
+            time = pd.Timestamp(row.second, unit="s", tz="UTC").isoformat()
             writer.writerow([time, repr(row.value), row.known_at, row.revision])
         files.save_text(self.observed_path, text.getvalue())
         self._observations = list(rows)
@@ -249,7 +248,7 @@ class Deployment:
 
     def issued_path(self, issue: pd.Timestamp, revision: int) -> Path:
         """File of a forecast."""
-        name = f"{issue.strftime(STAMP)}.r{revision}.json"
+        name = f"{issue.strftime(MINUTE_STAMP if issue.minute else STAMP)}.r{revision}.json"
         return self.issued_folder / f"{issue.year:04d}" / name
 
     def revisions(self, issue: pd.Timestamp) -> list[LiveForecast]:
@@ -311,8 +310,8 @@ class Deployment:
 
 
 def latest_values(rows: Sequence[Observation]) -> Mapping[int, float]:
-    """The value of every observed hour after all revisions, by hours since 1970."""
-    return {row.hour: row.value for row in rows}
+    """The value of every observed step after all revisions, by seconds since 1970."""
+    return {row.second: row.value for row in rows}
 
 
 def _order(forecast: LiveForecast) -> tuple[pd.Timestamp, int]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from paretocast.data.series import steps_of
 from paretocast.deployment.bundle import RIDGE, VALIDATION
 from paretocast.deployment.health import (
     Check,
@@ -24,7 +25,7 @@ from paretocast.deployment.health import (
     usual_skill,
 )
 from paretocast.deployment.issue_scores import score_issues
-from paretocast.deployment.issued import OFF_SCHEDULE, hour_of
+from paretocast.deployment.issued import OFF_SCHEDULE, hour_of, second_of
 from paretocast.deployment.journal import latest_values
 from paretocast.workspace import files
 
@@ -41,6 +42,7 @@ RECENT_ISSUES = 28
 RECENT_HOURS = 168
 MOST_MISSING = 0.1
 ALLOWED_AGE_HOURS = 36.0  # of an observation, at a daily issue
+SECONDS_AN_HOUR = 3600
 ALARM_DEGRADED = 3  # issues in a row
 
 
@@ -66,9 +68,11 @@ def health_of(deployment: Deployment, *, now: pd.Timestamp, tolerance: float = 0
     )
     rng = np.random.default_rng(0)
     target = bundle.contract.spec.target
-    last_hour = max(observed, default=None)
-    newest = hour_of(now) if last_hour is None else last_hour
-    recent = np.array([observed.get(newest - i, np.nan) for i in range(RECENT_HOURS)])
+    last = max(observed, default=None)
+    newest = second_of(now) if last is None else last
+    shape = bundle.contract.shape
+    step, n_recent = int(shape.step.total_seconds()), steps_of(RECENT_HOURS, shape.steps_per_day)
+    recent = np.array([observed.get(newest - i * step, np.nan) for i in range(n_recent)])
     allowed = ALLOWED_AGE_HOURS + bundle.contract.delay_hours
     skill = check_skill(scores, usual=usual_skill(validation, rng=rng), rng=rng)
     checks = (
@@ -76,7 +80,10 @@ def health_of(deployment: Deployment, *, now: pd.Timestamp, tolerance: float = 0
         *((skill,) if bundle.manifest["method"] != RIDGE else ()),  # it is its own reference
         check_degraded(forecasts),
         check_age(
-            target, last_observed_hour=last_hour, now_hour=hour_of(now), allowed_hours=allowed
+            target,
+            last_observed_hour=None if last is None else last / SECONDS_AN_HOUR,
+            now_hour=hour_of(now),
+            allowed_hours=allowed,
         ),
         check_missing(target, recent, allowed=MOST_MISSING),
         check_range(InputRange(target, bundle.contract.low, bundle.contract.high), recent),
@@ -128,13 +135,11 @@ def validation_scores(deployment: Deployment) -> IssueScores:
 
 def _is_scored(forecast: LiveForecast, observed: Mapping[int, float]) -> bool:
     """True once the last hour of the horizon lies in the past of an observation."""
-    end = hour_of(forecast.issue_time) + len(forecast.raw)
-    return OFF_SCHEDULE not in forecast.flags and max(observed, default=0) >= end - 1
+    return OFF_SCHEDULE not in forecast.flags and max(observed, default=0) >= forecast.seconds[-1]
 
 
 def _values(forecast: LiveForecast, observed: Mapping[int, float]) -> list[float]:
-    first = hour_of(forecast.issue_time)
-    return [observed.get(first + i, float("nan")) for i in range(len(forecast.raw))]
+    return [observed.get(second, float("nan")) for second in forecast.seconds]
 
 
 def _local_hours(forecasts: Sequence[LiveForecast], horizon_steps: int) -> NDArray[np.integer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from paretocast.calibration import Calibrator
-    from paretocast.data.task import TaskShape
     from paretocast.deployment.inputs import LiveInputs
     from paretocast.deployment.issued import LiveForecast
     from paretocast.deployment.journal import Deployment
@@ -28,7 +28,7 @@ OBSERVED_BEFORE = pd.Timedelta(days=28)  # the first issue, for a monitor to loo
 
 @dataclass(frozen=True)
 class Observed:
-    """Numbers of hours that `observe` has added and corrected."""
+    """Numbers of steps that `observe` has added and corrected."""
 
     n_new: int
     n_corrected: int
@@ -92,7 +92,7 @@ def preview_forecast(
             "were read for another one; try again"
         )
     forecast = deployment.bundle.forecast_from(inputs, at, calibrators=calibrators)
-    if daily_issues(inputs.contract.shape, at, at):
+    if daily_issues(inputs, at, at):
         return forecast
     return replace(forecast, flags=(*forecast.flags, OFF_SCHEDULE))
 
@@ -113,7 +113,7 @@ def issue_forecasts(
         If no daily issue lies in the period.
     """
     shape = deployment.bundle.contract.shape
-    issues = daily_issues(shape, first, last)
+    issues = daily_issues(inputs, first, last)
     if not issues:
         raise DataError(
             f"no issue lies between {first} and {last}; forecasts are issued daily at "
@@ -132,7 +132,7 @@ def issue_forecasts(
 
 def observe(deployment: Deployment, inputs: LiveInputs) -> Observed:
     """Add the observations of a table to the journal; the same table twice changes nothing."""
-    until = inputs.observed_until + pd.Timedelta(hours=1)
+    until = inputs.observed_until + inputs.contract.shape.step
     with deployment.locked():
         new, corrected = deployment.observe(_since_first(deployment, inputs, until), known_at=until)
         if new or corrected:
@@ -140,11 +140,14 @@ def observe(deployment: Deployment, inputs: LiveInputs) -> Observed:
     return Observed(new, corrected)
 
 
-def daily_issues(shape: TaskShape, first: pd.Timestamp, last: pd.Timestamp) -> list[pd.Timestamp]:
-    """Daily issues from one time to another, both included."""
+def daily_issues(inputs: LiveInputs, first: pd.Timestamp, last: pd.Timestamp) -> list[pd.Timestamp]:
+    """Daily issues from one time to another, both included, on the grid of the data."""
+    shape, some_step = inputs.contract.shape, inputs.values.index[0]
+    from_there = math.ceil((first - some_step) / shape.step)
     # Of an hour that happens twice in autumn the first is the issue: look at the hour before, too.
-    hours = pd.date_range(first.ceil("h") - pd.Timedelta(hours=1), last, freq="h")
-    times = hours[daily_positions(hours, shape)]
+    start = some_step + (from_there - shape.steps_per_hour) * shape.step
+    steps = pd.date_range(start, last, freq=shape.step)
+    times = steps[daily_positions(steps, shape)]
     return list(times[times >= first])
 
 

@@ -24,6 +24,7 @@ from paretocast.deployment.bundle import (
     FALLBACK,
     FULL,
     GOLDEN,
+    ISSUE_SECONDS,
     MANIFEST,
     NO_WEATHER,
     REFERENCE,
@@ -36,6 +37,7 @@ from paretocast.deployment.card import write_card
 from paretocast.deployment.climatology import WEEKS, forecast_climatology
 from paretocast.deployment.inputs import LiveInputs, WeatherTable
 from paretocast.deployment.issue_scores import score_issues
+from paretocast.deployment.issued import hour_of, second_of
 from paretocast.errors import StoreError
 from paretocast.models.linear_table import degree_hours_of
 from paretocast.results.groups import forecast_of
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     Fit = Callable[[Task, int | None], Baseline]
 
 N_GOLDEN = 3
+SECONDS_AN_HOUR = 3600
 GOLDEN_LIKE_TRAINED = 1e-3  # of the width, between a forecast in a batch and a live one
 # A hole at the start of the window is filled from what lies before it.
 MARGIN_DAYS = 14 + 3
@@ -238,7 +241,7 @@ def _write_validation(
     calibrated = full.calibrator.apply(forecast)
     lower, upper = calibrated.interval(plan.origin.settings.target_coverage)
     scores = score_issues(
-        forecast.issues,
+        np.array([hour_of(issue) for issue in plan.task.issue_times("calibrate")]),
         forecast.observed,
         calibrated.quantiles,
         reference=reference.calibrate,
@@ -279,10 +282,12 @@ def _write_golden(plan: BundlePlan, raw: Floats, folder: Path) -> None:
     if plan.until is None:
         for i, (rung, live, flags) in zip(chosen, forecasts, strict=True):
             _compare_with_training(live, raw[i], rung, flags)
+    seconds = np.array([second_of(w.issue_time) for w in windows])
     files.save_arrays(
         folder / GOLDEN,
         {
-            "issues": np.array([int(w.issue_time.timestamp()) // 3600 for w in windows]),
+            "issues": np.array([hour_of(w.issue_time) for w in windows]),
+            **({ISSUE_SECONDS: seconds} if (seconds % SECONDS_AN_HOUR).any() else {}),
             "target": np.array([w.series.values for w in windows]),
             "covariates": np.array([[c.values for c in w.series.covariates] for w in windows]),
             "raw": np.array([live for _, live, _ in forecasts]),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.data.features import DAYS_PER_YEAR
-from paretocast.data.series import HOURS_PER_DAY
+from paretocast.data.series import hours_in
 from paretocast.data.task import daily_positions
 from paretocast.errors import DataError
 from paretocast.models.linear_table import FULL, LinearForm, LinearTable
@@ -385,7 +385,7 @@ def windows_to_learn(
     hours = positions[:, None] + np.arange(task.shape.horizon_steps)
     usable = np.isnan(task.series.values[hours]).mean(axis=1) <= MOST_MISSING_SHARE
     if usable.sum() < FEWEST_WINDOWS:
-        hours = history_steps * HOURS_PER_DAY / task.shape.steps_per_day
+        hours = hours_in(history_steps, task.shape.steps_per_day)
         raise DataError(
             f"{usable.sum()} of {len(usable)} windows with {hours:g} hours of history before "
             f"{task.series.index[min(stop, len(task.series)) - 1]:%Y-%m-%d} were observed, a ridge "

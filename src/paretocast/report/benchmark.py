@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.data.checks import count
+from paretocast.data.series import hours_in, noun
 from paretocast.metrics.diagnostics import diagnose
 from paretocast.report.figures import (
     forecast_figure,
@@ -84,7 +85,7 @@ def benchmark_page(
         heading="What the tuned models are worth",
         lede=(
             "Forecasts of hours that no model was trained on, chosen by or calibrated with, each "
-            f"issued {task.shape.horizon_steps} hours ahead with what was known by then."
+            f"issued {hours_in(task.shape.horizon_steps, task.shape.steps_per_day)} hours ahead with what was known by then."
         ),
         body=body,
         footer=f"target coverage {plan.coverage:g} %; scores in {unit}",
@@ -103,7 +104,11 @@ def _facts(benchmark: BenchmarkResult, shown: Row) -> str:
             f"{shown.scores['picp']:.1f} %",
             f"{shown.picp_low:.1f} to {shown.picp_high:.1f} with 95 % confidence",
         ),
-        ("Issues", str(len(task.issues["test"])), f"{shown.scores['n']:.0f} observed hours"),
+        (
+            "Issues",
+            str(len(task.issues["test"])),
+            f"{shown.scores['n']:.0f} observed {noun(task.shape.steps_per_day)}s",
+        ),
     ]
     if best is not None:
         detail = f"{best.entry.method}, {unit}"
@@ -242,6 +247,7 @@ def _days_figure(task: Task, row: Row) -> Figure:
         unit=task.series.unit,
         model=row.entry.label,
         dataset=task.series.name,
+        step=task.shape.step,
     )
 
 
@@ -275,6 +281,7 @@ def _reliability(task: Task, row: Row, *, target: float) -> Figure:
         n_observed=diagnosis.overall.n,
         model=row.entry.label,
         dataset=task.series.name,
+        step=task.shape.step,
     )
 
 

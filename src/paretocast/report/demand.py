@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.series import STEPS_PER_DAY, hours_text
+from paretocast.data.series import hours_in, noun
 from paretocast.data.task import TaskShape, plan_blocks
 from paretocast.errors import DataError
 from paretocast.report.figures import SplitSpan, series_figure
@@ -22,14 +22,18 @@ def series_page(dataset: Dataset) -> str:
     """A figure of a data set, coloured by the splits of a day-ahead task."""
     series, index = dataset.series, dataset.series.index
     shape = TaskShape.of_step(series.steps_per_day)
-    steps = "hours" if series.steps_per_day == STEPS_PER_DAY else "steps"
-    ahead = hours_text(shape.horizon_steps, series.steps_per_day).replace(" h", " hours")
+    steps = f"{noun(series.steps_per_day)}s"
+    ahead = f"{hours_in(shape.horizon_steps, series.steps_per_day)} hours"
     n_missing = int(np.isnan(series.values).sum())
     covariates = ", ".join(covariate.name for covariate in series.covariates)
     body = [
         fact_boxes(
             [
-                (steps.capitalize(), str(len(series)), f"{index[0]:%Y-%m-%d} to {index[-1]:%Y-%m-%d}, UTC"),
+                (
+                    steps.capitalize(),
+                    str(len(series)),
+                    f"{index[0]:%Y-%m-%d} to {index[-1]:%Y-%m-%d}, UTC",
+                ),
                 (
                     "Missing",
                     str(n_missing),

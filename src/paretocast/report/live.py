@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from paretocast.data.series import DAY, hours_in, noun
 from paretocast.report.figures import Figure, forecast_figure
 from paretocast.report.page import bullets, document, fact_boxes, figure_box, number
 
@@ -25,14 +26,22 @@ def forecast_page(forecast: LiveForecast, name: str) -> str:
     """A fan chart of the next hours with what it was made from."""
     local = forecast.issue_time.tz_convert(forecast.zone)
     figure = fan_figure(forecast, name)
-    figure.update_layout(title_text=f"{name}: quantiles of the next {len(forecast.raw)} hours")
+    figure.update_layout(title_text=f"{name}: quantiles of the next {_ahead(forecast)} hours")
     total = float(forecast.median.sum())
     body = [
         fact_boxes(
             [
-                ("Issued for", f"{local:%Y-%m-%d %H:%M}", f"first hour, {forecast.zone}"),
+                (
+                    "Issued for",
+                    f"{local:%Y-%m-%d %H:%M}",
+                    f"first {noun(_per_day(forecast))}, {forecast.zone}",
+                ),
                 ("Method", forecast.rung, MEANING[forecast.rung]),
-                ("Sum of the medians", number(total), f"{forecast.unit}, all hours"),
+                (
+                    "Sum of the medians",
+                    number(total),
+                    f"{forecast.unit}, all {noun(_per_day(forecast))}s",
+                ),
             ]
         ),
         figure_box(figure),
@@ -51,6 +60,15 @@ def forecast_page(forecast: LiveForecast, name: str) -> str:
         footer=f"bundle {forecast.bundle} · forecast {forecast.forecast_id[:16]} · revision "
         f"{forecast.revision}",
     )
+
+
+def _per_day(forecast: LiveForecast) -> int:
+    return round(DAY / forecast.step)
+
+
+def _ahead(forecast: LiveForecast) -> int | float:
+    """Hours of the horizon."""
+    return hours_in(len(forecast.raw), _per_day(forecast))
 
 
 def fan_figure(
@@ -74,6 +92,7 @@ def fan_figure(
         unit=forecast.unit,
         model=forecast.rung,
         dataset=name,
+        step=forecast.step,
     )
     if np.isnan(values).all():
         figure.update_traces(visible=False, selector={"name": "observed"})

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paretocast.data.checks import count
+from paretocast.data.series import noun
 from paretocast.report.assessment import assessment_section
 from paretocast.report.figures import (
     MIN_TRIALS_FOR_IMPORTANCE,
@@ -351,14 +352,15 @@ def _tied_section(study: StudyReport, outcome: Outcome) -> str:
 
 
 def _trust_text(study: StudyReport, outcome: Outcome) -> str:
+    steps = f"{noun(study.settings.task.steps_per_day)}s"
     items = [
         (
-            f"Every score rests on {int(outcome.chosen.scores['n'])} observed hours of the tune "
+            f"Every score rests on {int(outcome.chosen.scores['n'])} observed {steps} of the tune "
             "split. The bars are 95 % intervals, upright of the coverage and across of the "
             "difference to the chosen trial: from resampling whole days, and repeated trainings if "
             "there are any."
         ),
-        "The trial was chosen on these very hours, so expect somewhat worse on new ones.",
+        f"The trial was chosen on these very {steps}, so expect somewhat worse on new ones.",
         "The test split has not been looked at.",
         (
             "All trials were judged on the same days, so a difference between two of them is surer "

@@ -77,7 +77,7 @@ def task_groupings(task: Task, split: str, forecast: Forecast) -> tuple[Grouping
         ("local hour", local.hour, tuple(f"{hour:02d}" for hour in range(HOURS_PER_DAY))),
         ("weekday", local.day_of_week, WEEKDAYS),
         ("month", local.month - 1, MONTHS),
-    )
+    )[task.shape.steps_per_day == 1 :]  # a day has no hour
     groupings = [
         lead_grouping(*positions.shape),
         *(

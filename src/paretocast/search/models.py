@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from paretocast.data.series import STEPS_PER_DAY
 from paretocast.errors import SettingsError
 from paretocast.registry import Registry
-from paretocast.data.series import STEPS_PER_DAY
 from paretocast.search.recipe import (
     AUTO,
     DEFAULT_RECIPE,
@@ -197,9 +197,7 @@ def changed_space(
     return changed
 
 
-def default_config(
-    model: str, space: Space, steps_per_day: int = STEPS_PER_DAY
-) -> Config | None:
+def default_config(model: str, space: Space, steps_per_day: int = STEPS_PER_DAY) -> Config | None:
     """The default config of a model, or None where the space has been changed past it."""
     spec = MODELS[model]
     recipe = {name: value for name, value in DEFAULT_RECIPE.items() if name in space}

@@ -15,7 +15,7 @@ import numpy as np
 
 from paretocast.data.gaps import fill_from_past
 from paretocast.data.scaling import Transform, fit_target_scaling
-from paretocast.data.series import HOURS_PER_DAY, STEPS_PER_DAY
+from paretocast.data.series import STEPS_PER_DAY, hours_in
 from paretocast.data.task import daily_positions
 from paretocast.errors import DataError
 
@@ -145,7 +145,7 @@ def learning_positions(
     positions = np.unique((daily[:, None] + shifts).ravel())
     fits = (positions >= history_steps) & (positions + task.shape.horizon_steps <= stop)
     if not fits.any():
-        hours = history_steps * HOURS_PER_DAY / task.shape.steps_per_day
+        hours = hours_in(history_steps, task.shape.steps_per_day)
         raise DataError(
             f"no window with {hours:g} hours of history lies before {task.dates.train_to}, "
             "nothing to learn from"

@@ -27,6 +27,7 @@ SPLIT_COLOURS = {
 }
 N_BUCKETS = 3000  # stretches of a series that keep their lowest and highest value
 N_TIME_TICKS = 7
+HOUR = pd.Timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ def forecast_figure(
     model: str,
     dataset: str,
     titles: Sequence[str] | None = None,
+    step: pd.Timedelta = HOUR,
 ) -> style.Figure:
     """Fans of quantiles with the observed values, one panel for each of a few windows.
 
@@ -56,7 +58,7 @@ def forecast_figure(
     issue_times : DatetimeIndex of length N
         First hour of each forecast, with a time zone; drawn as wall-clock time of that zone.
     quantiles : ndarray of shape (N, H, Q)
-        In target units, ascending along the levels; H hourly steps.
+        In target units, ascending along the levels.
     observed : ndarray of shape (N, H)
         In target units; NaN where missing.
     levels : sequence of float or ndarray of shape (Q,)
@@ -68,6 +70,8 @@ def forecast_figure(
         For the title.
     titles : sequence of str, optional
         Of the panels; without them their dates.
+    step : Timedelta
+        From one step of the horizon to the next.
 
     Examples
     --------
@@ -101,14 +105,15 @@ def forecast_figure(
     )
     style.apply_style(figure, title, height=170 + 270 * rows)
     figure.update_annotations(font={"size": 14, "color": style.MUTED})
-    steps = pd.to_timedelta(np.arange(observed.shape[1]), unit="h")
+    steps = pd.to_timedelta(step * np.arange(observed.shape[1]))
     for i, issue_time in enumerate(issue_times):
         row, column = divmod(i, columns)
         times = (issue_time + steps).tz_localize(None)
         for trace in _fan_traces(times, quantiles[i], observed[i], levels=levels, unit=unit):
             trace.update(showlegend=i == 0)
             figure.add_trace(trace, row=row + 1, col=column + 1)
-    figure.update_xaxes(tickformat="%H:%M", nticks=N_TIME_TICKS)
+    tickformat = "%H:%M" if step < pd.Timedelta(days=1) else "%d %b"
+    figure.update_xaxes(tickformat=tickformat, nticks=N_TIME_TICKS)
     figure.update_yaxes(title_text=escape(unit), col=1)
     figure.update_layout(margin={"t": 118})
     return figure
