@@ -74,8 +74,8 @@ FIRST_STAGE, FIRST_STAGE_POLICY = ("mae",), "min-mae"
 class TaskSettings(ClosedModel):
     """Table `[task]`: what a forecast looks like.
 
-    `input` and `horizon` are durations such as "7d" and "24h"; `input_steps` and `horizon_steps` are
-    the same in steps of the series.
+    `input` and `horizon` are durations such as "7d" and "24h"; `input_steps` and `horizon_steps`
+    say the same in steps of the series.
     """
 
     step: Annotated[Frequency, Field(description="that of the data set, which sets it")] = HOURLY

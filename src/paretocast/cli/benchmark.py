@@ -242,7 +242,8 @@ def print_benchmark(saved: SavedBenchmark) -> None:
     table = Table(
         title=(
             f"{escape(task.series.name)}, test split: {len(task.issues['test'])} issues from "
-            f"{first:%Y-%m-%d} to {last:%Y-%m-%d}, {n_points} {noun(task.shape.steps_per_day)}s; MAE, width and losses in "
+            f"{first:%Y-%m-%d} to {last:%Y-%m-%d}, {n_points} "
+            f"{noun(task.shape.steps_per_day)}s; MAE, width and losses in "
             f"{escape(task.series.unit)}"
         ),
         title_justify="left",

@@ -116,8 +116,9 @@ def print_comparison(
 
     stdout_console().print(
         f"[bold]{opened.subject}[/bold] on rolled folds of the calibrate split "
-        f"({compared[0].n} {noun(opened.settings.task.steps_per_day)}s), {opened.settings.target_coverage:g} % interval; width and "
-        f"losses in {escape(opened.unit)}",
+        f"({compared[0].n} {noun(opened.settings.task.steps_per_day)}s), "
+        f"{opened.settings.target_coverage:g} % interval; width and losses in "
+        f"{escape(opened.unit)}",
         highlight=False,
     )
     _print_scores("calibrator", compared, marked=selected)

@@ -154,8 +154,8 @@ def _check_splits(grid: Grid, spec: DatasetSpec) -> list[Finding]:
                 Finding(
                     "error",
                     "period_empty",
-                    f"only {observed:.0%} of the {period} period's {grid.noun}s are observed, expected at "
-                    f"least {MIN_OBSERVED_SHARE:.0%}",
+                    f"only {observed:.0%} of the {period} period's {grid.noun}s are observed, "
+                    f"expected at least {MIN_OBSERVED_SHARE:.0%}",
                     "move the dates of [splits], or use_from and use_to",
                 )
             )
@@ -174,7 +174,8 @@ def _check_gaps(grid: Grid) -> list[Finding]:
         and gaps[0][1] >= grid.steps_of(LONG_GAP_HOURS)
         and gaps[0][1] < len(grid.target)
     ):
-        advice = f"set use_from = {grid.index[gaps[0][1]]:%Y-%m-%dT%H:%M:%SZ}, the first observed {grid.noun}"
+        first = grid.index[gaps[0][1]]
+        advice = f"set use_from = {first:%Y-%m-%dT%H:%M:%SZ}, the first observed {grid.noun}"
     elif share > MAX_MISSING_SHARE:
         advice = f"more than {MAX_MISSING_SHARE:.0%} is too much: narrow use_from and use_to"
     else:
@@ -215,7 +216,8 @@ def _check_constants(grid: Grid) -> list[Finding]:
                 Finding(
                     "warning" if severity == "warning" else "note",
                     "constant_runs",
-                    f"{count(len(flat), 'run')} of one value over {grid.hours_of(shortest)} h or more: {listed}",
+                    f"{count(len(flat), 'run')} of one value over {grid.hours_of(shortest)} h or "
+                    f"more: {listed}",
                     "empty these cells if they were imputed",
                 )
             )
@@ -282,8 +284,8 @@ def _check_outliers(grid: Grid, zone: str) -> list[Finding]:
         Finding(
             "warning",
             "outliers",
-            f"{count(outliers.size, grid.noun)} more than {OUTLIER_IQRS:g} interquartile ranges from "
-            f"the same hour of the days around: {listed}",
+            f"{count(outliers.size, grid.noun)} more than {OUTLIER_IQRS:g} interquartile ranges "
+            f"from the same hour of the days around: {listed}",
             "empty these cells if the meter was wrong",
         )
     ]
@@ -330,9 +332,8 @@ def _check_covariate(
                     severity,
                     "covariate_holes",
                     f"covariate {covariate.name} has {count(len(group), 'hole')} of "
-                    f"{grid.hours_of(together)} h{in_all} ({_reach(severity, limit)}), the longest is "
-                    f"{grid.hours_of(length)} h "
-                    f"from {at(grid.index[start])}",
+                    f"{grid.hours_of(together)} h{in_all} ({_reach(severity, limit)}), the longest "
+                    f"is {grid.hours_of(length)} h from {at(grid.index[start])}",
                     advice,
                 )
             )

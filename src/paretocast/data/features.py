@@ -230,9 +230,10 @@ def calendar_features(
 ) -> FeatureTable:
     """Terms of local time and holidays: a function of the index alone, past or future.
 
-    The time of day has two harmonics for a morning and an evening peak; a daily series has none. The weekday has one, and a weekend
-    flag beside it: three columns instead of seven, and the week of history tells the days apart.
-    A holiday column exists only where the calendar knows such holidays: a constant is no feature.
+    The time of day has two harmonics for a morning and an evening peak; a daily series none. The
+    weekday has one, and a weekend flag beside it: three columns instead of seven, and the week of
+    history tells the days apart. A holiday column exists only where the calendar knows such
+    holidays: a constant is no feature.
 
     Parameters
     ----------

@@ -319,8 +319,8 @@ def _check_later(later: pd.DatetimeIndex, spec: DatasetSpec, until: pd.Timestamp
         Finding(
             "note",
             LATER_HOURS,
-            f"{spec.path.name} has {count(len(hours), noun(spec.steps_per_day))} after {at(until)}, the end of the "
-            "study's test period; they are not used",
+            f"{spec.path.name} has {count(len(hours), noun(spec.steps_per_day))} after "
+            f"{at(until)}, the end of the study's test period; they are not used",
         )
     ]
 

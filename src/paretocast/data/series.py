@@ -1,8 +1,8 @@
 """One target on a complete UTC grid of one step, with its covariates and its calendar.
 
 Times are the *start* of the step they stand for, in UTC. NaN marks a value that was not observed. A
-daily series is a series of dates: each stands at midnight UTC, whatever its time zone, and a day has
-one value whether it lasts 23, 24 or 25 hours.
+daily series is one of dates: each stands at midnight UTC, whatever the time zone, and a day has one
+value whether it lasts 23, 24 or 25 hours.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def _known_frequency(frequency: str) -> str:
 
 
 def on_step(stamp: pd.Timestamp, step: pd.Timedelta, zones: Iterable[str]) -> bool:
-    """Return True if a time is a multiple of the step in UTC or on the clock of one of the zones."""
+    """Return True if a time is a multiple of the step in UTC or on the clock of a zone."""
     return any(
         (clock.tz_localize(None) - clock.tz_localize(None).normalize()) % step == _NOTHING
         for clock in (stamp.tz_convert(zone) for zone in ("UTC", *zones))

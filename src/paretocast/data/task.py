@@ -1,6 +1,7 @@
 """The forecasting task: series, shape of a forecast, and the splits that steps belong to.
 
-A *position* is an index into the grid; the issue position p of a window is its first horizon step. Its history is [p - input_steps, p), its horizon [p, p + horizon_steps).
+A *position* is an index into the grid; the issue position p of a window is its first horizon step.
+Its history is [p - input_steps, p), its horizon [p, p + horizon_steps).
 """
 
 from __future__ import annotations

@@ -93,8 +93,8 @@ def card_text(manifest: Mapping[str, Any]) -> str:
         "",
         "## Inputs",
         "",
-        f"{_hours(contract['history_steps'], shape):g} hours of the target before the issue, between "
-        f"{contract['low']:.4g} and {contract['high']:.4g} {manifest['unit']} in training."
+        f"{_hours(contract['history_steps'], shape):g} hours of the target before the issue, "
+        f"between {contract['low']:.4g} and {contract['high']:.4g} {manifest['unit']} in training."
         + (f" Values are there after {contract['delay_hours']} h." * (contract["delay_hours"] > 0)),
         "",
     ]

@@ -28,8 +28,8 @@ def forecast_climatology(
 ) -> Floats:
     """Quantiles (H, Q) of the last weeks at the same time of the week, target units.
 
-    What lies within an hour of it is pooled with it; of a daily series the same day stands alone. Where too few of them were observed, all days' same
-    times serve, then all times.
+    What lies within an hour of it is pooled with it; of a daily series the same day stands
+    alone. Where too few of them were observed, all days' same times serve, then all times.
 
     Raises
     ------

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     Positions = NDArray[np.intp]
 
 N_WEEKS = 4  # whose same hours are averaged
-# What is known of a horizon is averaged over so many hours where it is longer than so many: thousands
-# of columns otherwise. Steps shorter than an hour are averaged over the hour at least.
+# What is known of a long horizon is averaged over so many hours: thousands of columns otherwise. Of
+# steps shorter than an hour it is averaged over the hour at least.
 LONG_HORIZON, LONG_BLOCK = 48, 6
 # Cells of an array that a mean over past steps gathers at once: of a short step they are many.
 MOST_CELLS = 50_000_000

@@ -85,7 +85,8 @@ def benchmark_page(
         heading="What the tuned models are worth",
         lede=(
             "Forecasts of hours that no model was trained on, chosen by or calibrated with, each "
-            f"issued {hours_in(task.shape.horizon_steps, task.shape.steps_per_day)} hours ahead with what was known by then."
+            f"issued {hours_in(task.shape.horizon_steps, task.shape.steps_per_day)} hours ahead "
+            "with what was known by then."
         ),
         body=body,
         footer=f"target coverage {plan.coverage:g} %; scores in {unit}",

@@ -40,8 +40,8 @@ DEFAULT_RECIPE: Config = {
     "steps_factor": 1.0,
     "n_seeds": 1,
 }
-# Lengths of history, in steps of an hourly series: the one that a network sees, and that of the lags of
-# RIDGE. A daily series has others.
+# Of a daily series: history that a network sees, and lags of RIDGE. The others have the hours of an
+# hourly one, in their own steps.
 DAILY_LENGTHS: Space = {"input_steps": Choice((14, 28, 56, 112)), "lags": Choice((7, 14, 28, 56))}
 DAILY_DEFAULTS: Config = {"input_steps": 28, "lags": 7}
 # A network's time grows with the steps of its window: beyond these it is searched no further than a

@@ -55,8 +55,8 @@ def _weekday_hour_mean(
     return mean
 
 
-# From the filled target (T,), issue positions (N,), steps ahead (H,) and steps a day to points (N, H).
-# The names hold hours, whatever the step of the series.
+# From the filled target (T,), issue positions (N,), steps ahead (H,) and steps a day to points
+# (N, H). The names hold hours, whatever the step of the series.
 POINT_FORECASTS: dict[str, Callable[[Floats, Positions, Positions, int], Floats]] = {
     "seasonal_naive_24": partial(_seasonal_naive, days=1),
     "seasonal_naive_168": partial(_seasonal_naive, days=DAYS_PER_WEEK),
