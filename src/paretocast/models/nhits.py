@@ -40,8 +40,8 @@ class NHITS(QuantileModel):
 
     The first stack forecasts with a knot every half horizon and sees the history pooled by
     2 ** (num_stacks - 1) steps, the last one every step: the hierarchy of Challu et al. (2023),
-    section 3, stretched to any horizon. Covariates of steps shorter than an hour are pooled over
-    the hour as well: the quarters of an hour say of them what the hour does, at four times the cost.
+    section 3, stretched to any horizon. Covariates of steps shorter than an hour are pooled
+    over the hour as well: its quarters say of them what the hour does, at four times the cost.
 
     Parameters
     ----------
