@@ -385,9 +385,9 @@ def windows_to_learn(
     hours = positions[:, None] + np.arange(task.shape.horizon_steps)
     usable = np.isnan(task.series.values[hours]).mean(axis=1) <= MOST_MISSING_SHARE
     if usable.sum() < FEWEST_WINDOWS:
-        hours = hours_in(history_steps, task.shape.steps_per_day)
+        n_hours = hours_in(history_steps, task.shape.steps_per_day)
         raise DataError(
-            f"{usable.sum()} of {len(usable)} windows with {hours:g} hours of history before "
+            f"{usable.sum()} of {len(usable)} windows with {n_hours} hours of history before "
             f"{task.series.index[min(stop, len(task.series)) - 1]:%Y-%m-%d} were observed, a ridge "
             f"needs {FEWEST_WINDOWS}; bring a longer train period or use --anchor none"
         )

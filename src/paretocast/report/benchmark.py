@@ -282,7 +282,6 @@ def _reliability(task: Task, row: Row, *, target: float) -> Figure:
         n_observed=diagnosis.overall.n,
         model=row.entry.label,
         dataset=task.series.name,
-        step=task.shape.step,
     )
 
 
