@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from paretocast.data.scaling import Transform
-from paretocast.data.series import FREQUENCIES, HOURS_PER_DAY
 from paretocast.data.spec import Frequency, Zone, find_spec
 from paretocast.data.task import DENSE_LEVELS, HORIZON_HOURS, INPUT_HOURS, TaskShape
 from paretocast.errors import ParetocastError, SettingsError
@@ -46,6 +45,7 @@ from paretocast.search.space import (
     check_sampler,
     model_in,
 )
+from paretocast.steps import FREQUENCIES, HOURS_PER_DAY
 from paretocast.toml import ClosedModel, checked, parse_table, read_toml
 from paretocast.workspace.files import TWO_STAGE
 

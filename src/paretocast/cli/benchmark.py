@@ -233,7 +233,7 @@ def print_benchmark(saved: SavedBenchmark) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from paretocast.data.series import noun
+    from paretocast.steps import noun
 
     plan, comparison = saved.result.plan, saved.result.comparison
     task, console = plan.task, stdout_console()

@@ -112,7 +112,7 @@ def print_comparison(
     """Print the scores of every method on the same folds."""
     from rich.markup import escape
 
-    from paretocast.data.series import noun
+    from paretocast.steps import noun
 
     stdout_console().print(
         f"[bold]{opened.subject}[/bold] on rolled folds of the calibrate split "

@@ -74,7 +74,7 @@ class ConsoleDisplay:
         """Print front, choice and files, and how the search goes on."""
         from paretocast.cli.tables import print_choice, print_default_gain, print_outcome
         from paretocast.cluster.commands import resume_command
-        from paretocast.data.series import noun
+        from paretocast.steps import noun
         from paretocast.workspace.progress import inspect_run
 
         console = stderr_console()

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from paretocast.data.series import HOURS_PER_DAY, hours_in, noun, steps_a_day, steps_of
+from paretocast.data.series import steps_a_day
+from paretocast.steps import HOURS_PER_DAY, hours_in, noun, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

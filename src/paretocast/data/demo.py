@@ -19,8 +19,9 @@ import numpy as np
 import pandas as pd
 
 from paretocast.data.features import is_public_holiday, is_weekend
-from paretocast.data.series import STEPS_PER_DAY, Calendar, Covariate, Role, Series
+from paretocast.data.series import Calendar, Covariate, Role, Series
 from paretocast.errors import DataError
+from paretocast.steps import STEPS_PER_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.data.reading import DEMO_NAME, Dataset, data_folder
-from paretocast.data.series import STEPS_PER_DAY, Series, frequency_of, noun, step_of, steps_of
+from paretocast.data.series import Series, step_of
 from paretocast.data.spec import find_spec, named_datasets
+from paretocast.steps import STEPS_PER_DAY, frequency_of, noun, steps_of
 
 if TYPE_CHECKING:
     from pathlib import Path

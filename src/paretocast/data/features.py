@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from paretocast.data.gaps import fill_from_past, missing_hours
-from paretocast.data.series import HOURS_PER_DAY, STEPS_PER_DAY, Role, hours_in, steps_of
+from paretocast.data.series import Role
 from paretocast.errors import DataError
+from paretocast.steps import HOURS_PER_DAY, STEPS_PER_DAY, hours_in, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.series import STEPS_PER_DAY, steps_of
+from paretocast.steps import STEPS_PER_DAY, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

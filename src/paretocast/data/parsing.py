@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from paretocast.data.checks import Finding, Grid, at, check_grid, check_split_order, count
-from paretocast.data.series import DAY, FREQUENCIES, Covariate, noun
+from paretocast.data.series import DAY, Covariate
+from paretocast.steps import FREQUENCIES, noun
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -13,8 +13,8 @@ import pandas as pd
 
 from paretocast.data.checks import Finding, at
 from paretocast.data.parsing import by_severity, check_columns, parse_numbers, parse_stamps
-from paretocast.data.series import STEPS_PER_DAY
 from paretocast.data.weather_runs import WeatherRuns
+from paretocast.steps import STEPS_PER_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,8 +16,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import pandas as pd
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
-from paretocast.data.series import DAY, FREQUENCIES, Role
+from paretocast.data.series import DAY, Role
 from paretocast.errors import SettingsError
+from paretocast.steps import FREQUENCIES
 from paretocast.toml import ClosedModel, parse_table, read_toml
 
 if TYPE_CHECKING:

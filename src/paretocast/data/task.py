@@ -25,17 +25,9 @@ from paretocast.data.gaps import fill_from_past
 from paretocast.data.issue_weather import with_issue_weather
 from paretocast.data.parsing import LATER_HOURS
 from paretocast.data.reading import Dataset, load_dataset
-from paretocast.data.series import (
-    DAY,
-    STEPS_PER_DAY,
-    SplitDates,
-    frequency_of,
-    noun,
-    step_of,
-    steps_of,
-    steps_per_hour,
-)
+from paretocast.data.series import DAY, SplitDates, step_of
 from paretocast.errors import DataError
+from paretocast.steps import STEPS_PER_DAY, frequency_of, noun, steps_of, steps_per_hour
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

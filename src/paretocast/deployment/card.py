@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from paretocast.data.series import STEPS_PER_DAY, hours_in
+from paretocast.steps import STEPS_PER_DAY, hours_in
 from paretocast.workspace import files
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.series import HOURS_PER_DAY, steps_per_hour
 from paretocast.data.task import DAYS_PER_WEEK
 from paretocast.errors import ForecastError
+from paretocast.steps import HOURS_PER_DAY, steps_per_hour
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

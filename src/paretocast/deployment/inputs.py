@@ -19,19 +19,11 @@ import pandas as pd
 from paretocast.data.features import build_features
 from paretocast.data.parsing import lay_frame, parse_stamps
 from paretocast.data.run_parsing import examine_runs
-from paretocast.data.series import (
-    HOURS_PER_DAY,
-    Calendar,
-    Covariate,
-    Role,
-    Series,
-    SplitDates,
-    hours_in,
-    steps_of,
-)
+from paretocast.data.series import Calendar, Covariate, Role, Series, SplitDates
 from paretocast.data.spec import WeatherSpec, on_step
 from paretocast.data.task import Task, TaskShape
 from paretocast.errors import DataError, SettingsError
+from paretocast.steps import HOURS_PER_DAY, hours_in, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

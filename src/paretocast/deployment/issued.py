@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from paretocast import __version__
-from paretocast.data.series import DAY, FREQUENCIES, frequency_of
+from paretocast.data.series import DAY
 from paretocast.errors import StoreError
 from paretocast.metrics.scores import central_levels
+from paretocast.steps import FREQUENCIES, frequency_of
 from paretocast.workspace.files import without_nan
 
 if TYPE_CHECKING:

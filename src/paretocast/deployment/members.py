@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from paretocast.data.scaling import TargetScaling, Transform, scaled_arrays
-from paretocast.data.series import STEPS_PER_DAY
 from paretocast.errors import StoreError
 from paretocast.models.anchor import Anchor, months_of
 from paretocast.models.baselines.base import ErrorSpread
@@ -22,6 +21,7 @@ from paretocast.models.baselines.ridge import Ridge
 from paretocast.models.fitted import BoostedForecaster, LinearForecaster
 from paretocast.models.linear import LinearMean, LinearModel
 from paretocast.models.linear_table import LinearForm, LinearTable
+from paretocast.steps import STEPS_PER_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

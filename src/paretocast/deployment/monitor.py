@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.series import steps_of
 from paretocast.deployment.bundle import RIDGE, VALIDATION
 from paretocast.deployment.health import (
     Check,
@@ -27,6 +26,7 @@ from paretocast.deployment.health import (
 from paretocast.deployment.issue_scores import score_issues
 from paretocast.deployment.issued import OFF_SCHEDULE, hour_of, second_of
 from paretocast.deployment.journal import latest_values
+from paretocast.steps import steps_of
 from paretocast.workspace import files
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from paretocast.calibration.ensemble import average_levels
 from paretocast.data.features import build_features, weekly_lags
 from paretocast.data.reading import choose_covariates
 from paretocast.data.scaling import column_standards
-from paretocast.data.series import STEPS_PER_DAY
 from paretocast.data.task import DAYS_PER_WEEK, Task, installed_versions
 from paretocast.deployment.bundle import (
     CALIBRATORS,
@@ -41,6 +40,7 @@ from paretocast.deployment.issued import hour_of, second_of
 from paretocast.errors import StoreError
 from paretocast.models.linear_table import degree_hours_of
 from paretocast.results.groups import forecast_of
+from paretocast.steps import STEPS_PER_DAY
 from paretocast.workspace import files
 
 if TYPE_CHECKING:

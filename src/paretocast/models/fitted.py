@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretocast.data.scaling import Transform
-from paretocast.data.series import STEPS_PER_DAY, Role
+from paretocast.data.series import Role
 from paretocast.data.task import DAYS_PER_WEEK, daily_positions
 from paretocast.models.anchor import (
     Anchor,
@@ -32,6 +32,7 @@ from paretocast.models.baselines.lightgbm import DAYS_BACK, LATEST_STEPS, boost_
 from paretocast.models.linear import windows_to_learn
 from paretocast.models.linear_table import LinearTable
 from paretocast.search.recipe import NONE, ON
+from paretocast.steps import STEPS_PER_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

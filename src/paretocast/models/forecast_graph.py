@@ -29,7 +29,7 @@ from paretocast.data.features import (
 )
 from paretocast.data.gaps import LONGEST_FILL_HOURS, SEASONS_HOURS
 from paretocast.data.scaling import Transform
-from paretocast.data.series import HOURS_PER_DAY, STEPS_PER_DAY, Role, steps_of, steps_per_hour
+from paretocast.data.series import Role
 from paretocast.data.task import DAYS_PER_WEEK
 from paretocast.errors import SettingsError
 from paretocast.models.base import Batch
@@ -42,6 +42,7 @@ from paretocast.models.linear_table import (
     ahead_block,
     split_lags,
 )
+from paretocast.steps import HOURS_PER_DAY, STEPS_PER_DAY, steps_of, steps_per_hour
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

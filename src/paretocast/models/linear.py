@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.data.features import DAYS_PER_YEAR
-from paretocast.data.series import hours_in
 from paretocast.data.task import daily_positions
 from paretocast.errors import DataError
 from paretocast.models.linear_table import FULL, LinearForm, LinearTable
+from paretocast.steps import hours_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,9 +13,10 @@ import numpy as np
 
 from paretocast.data.features import FeatureTable, temperature_of
 from paretocast.data.scaling import standardised
-from paretocast.data.series import STEPS_PER_DAY, Role, steps_per_hour
+from paretocast.data.series import Role
 from paretocast.data.task import DAYS_PER_WEEK
 from paretocast.models.baselines.base import scaled_target
+from paretocast.steps import STEPS_PER_DAY, steps_per_hour
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.data.checks import count
-from paretocast.data.series import hours_in, noun
 from paretocast.metrics.diagnostics import diagnose
 from paretocast.report.figures import (
     forecast_figure,
@@ -26,6 +25,7 @@ from paretocast.report.page import (
     warning,
 )
 from paretocast.results.groups import task_groupings
+from paretocast.steps import hours_in, noun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.series import hours_in, noun
 from paretocast.data.task import TaskShape, plan_blocks
 from paretocast.errors import DataError
 from paretocast.report.figures import SplitSpan, series_figure
 from paretocast.report.page import MISSING, document, fact_boxes, figure_box, warning
+from paretocast.steps import hours_in, noun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

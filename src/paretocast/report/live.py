@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.series import DAY, hours_in, noun
+from paretocast.data.series import DAY
 from paretocast.report.figures import Figure, forecast_figure
 from paretocast.report.page import bullets, document, fact_boxes, figure_box, number
+from paretocast.steps import hours_in, noun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paretocast.data.checks import count
-from paretocast.data.series import noun
 from paretocast.report.assessment import assessment_section
 from paretocast.report.figures import (
     MIN_TRIALS_FOR_IMPORTANCE,
@@ -30,6 +29,7 @@ from paretocast.report.page import (
 from paretocast.report.trials import config_text, coverage_interval, trial_table, with_unit
 from paretocast.search.objectives import DEFAULT_OBJECTIVES, known_objectives, parse_objectives
 from paretocast.search.selection import TrialState
+from paretocast.steps import noun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

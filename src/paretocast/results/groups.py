@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from paretocast.data.series import HOURS_PER_DAY
 from paretocast.metrics.diagnostics import Grouping, demand_grouping, lead_grouping
 from paretocast.metrics.forecast import Forecast
+from paretocast.steps import HOURS_PER_DAY
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

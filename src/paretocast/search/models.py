@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from paretocast.data.series import STEPS_PER_DAY
 from paretocast.errors import SettingsError
 from paretocast.registry import Registry
 from paretocast.search.recipe import (
@@ -24,6 +23,7 @@ from paretocast.search.recipe import (
     default_at_step,
 )
 from paretocast.search.space import MODEL, Choice, FloatRange, IntRange, check_space
+from paretocast.steps import STEPS_PER_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

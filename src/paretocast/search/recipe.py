@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from paretocast.data.series import STEPS_PER_DAY, steps_of
 from paretocast.search.space import Choice, FloatRange, IntRange, Parameter, Space
+from paretocast.steps import STEPS_PER_DAY, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

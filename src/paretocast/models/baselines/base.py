@@ -15,9 +15,9 @@ import numpy as np
 
 from paretocast.data.gaps import fill_from_past
 from paretocast.data.scaling import Transform, fit_target_scaling
-from paretocast.data.series import STEPS_PER_DAY, hours_in
 from paretocast.data.task import daily_positions
 from paretocast.errors import DataError
+from paretocast.steps import STEPS_PER_DAY, hours_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

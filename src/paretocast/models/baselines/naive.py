@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.data.gaps import fill_from_past
-from paretocast.data.series import STEPS_PER_DAY
 from paretocast.data.task import DAYS_PER_WEEK
 from paretocast.models.baselines.base import (
     Baseline,
@@ -21,6 +20,7 @@ from paretocast.models.baselines.base import (
     same_hour_before,
     with_median_zero,
 )
+from paretocast.steps import STEPS_PER_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
