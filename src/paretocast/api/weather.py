@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ import pandas as pd
 from paretocast.api.operations import read_stamp
 from paretocast.data.reading import choose_covariates, read_table
 from paretocast.data.series import Role
-from paretocast.data.spec import LocationSpec, find_spec
+from paretocast.data.spec import LocationSpec, find_spec, own_file
 from paretocast.deployment.bundle import load_bundle
 from paretocast.deployment.inputs import ISSUED_COLUMN
 from paretocast.errors import DataError, SettingsError
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 FORECAST_DAYS = 4  # today's, tomorrow's, and what stands in while the next run is late
 STAMPS = "%Y-%m-%dT%H:%M:%SZ"
-DECIMALS = 4
 
 
 def _silent(_: str) -> None:
@@ -72,6 +71,13 @@ class _Request:
     issued: pd.DatetimeIndex
     delay_hours: int
     say: Callable[[str], None]
+
+    def without(self, known: pd.DataFrame) -> _Request:
+        """The request without the runs of a table."""
+        if self.layout.issued not in known.columns:
+            return self
+        there = self.issued.isin(_stamps(known, self.layout.issued))
+        return replace(self, issued=self.issued[~there])
 
     def answers(
         self,
@@ -166,18 +172,21 @@ def fetch_weather(
         say=say,
     )
     say(", ".join(f"{c.column} is {c.variable}" for c in columns))
+    if chosen is Source.SINGLE_RUNS and known is not None:
+        request = request.without(known)
+        if not len(request.issued):
+            return pd.DataFrame(columns=layout.names)
     match chosen:
         case Source.FORECAST:
             table = _newest_run(request)
         case Source.SINGLE_RUNS:
-            table = _archived_runs(request, known)
+            table = _archived_runs(request)
         case Source.PREVIOUS_RUNS:
             table = _runs_of_leads(request)
         case Source.HISTORICAL:
             _refuse_runs(spec)
             table = _stitched_hours(request)
-    if len(table):
-        check_filled(table, layout)
+    check_filled(table, layout)
     return table
 
 
@@ -210,7 +219,7 @@ def update_weather(
     table = fetch(known=known)
     if not len(table):
         return table
-    text = table.round(DECIMALS).to_csv(index=False, date_format=STAMPS)
+    text = table.to_csv(index=False, date_format=STAMPS)
     if known is not None:
         fresh = pd.read_csv(StringIO(text), dtype="str")
         n_stamps = len(table.select_dtypes("datetimetz").columns)
@@ -229,14 +238,13 @@ def _newest_run(request: _Request) -> pd.DataFrame:
     return run_rows(by_hour(answer[1], request.layout), request.issued[0], request.layout)
 
 
-def _archived_runs(request: _Request, known: pd.DataFrame | None) -> pd.DataFrame:
+def _archived_runs(request: _Request) -> pd.DataFrame:
     """Whole runs of the archive, issued some hours after they began."""
-    issued, name = request.issued, request.layout.issued
-    if known is not None and name in known.columns:
-        issued = issued[~issued.isin(_stamps(known, name))]
+    issued, layout = request.issued, request.layout
     begun = issued - request.delay_hours * HOUR
     request.say(
-        f"{len(issued)} runs to ask for; {name} is {request.delay_hours} h after each began"
+        f"{len(issued)} runs to ask for; {layout.issued} is {request.delay_hours} h after each "
+        "began"
     )
     asked = [{"run": f"{run:%Y-%m-%dT%H:%M}", "forecast_days": FORECAST_DAYS} for run in begun]
 
@@ -245,11 +253,9 @@ def _archived_runs(request: _Request, known: pd.DataFrame | None) -> pd.DataFram
 
     rows = []
     for i, answer in request.answers(asked, refused=refused):
-        hours = by_hour(answer, request.layout)
-        hours = hours[hours.index < issued[i].floor("h") + RUN_HOURS * HOUR]
-        rows.append(run_rows(hours, issued[i], request.layout))
-    if not rows:
-        return pd.DataFrame(columns=request.layout.names)
+        hours = by_hour(answer, layout)
+        hours = hours[hours.index < issued[i] + RUN_HOURS * HOUR]
+        rows.append(run_rows(hours, issued[i], layout))
     return pd.concat(rows, ignore_index=True)
 
 
@@ -291,7 +297,7 @@ def _read_source(source: str) -> Source:
 
 def _covariates(dataset: Path) -> tuple[DatasetSpec, list[str]]:
     """Declaration, and the covariates that are needed for the horizon."""
-    if dataset.is_dir():
+    if own_file(dataset) is not None and dataset.is_dir():
         contract = load_bundle(dataset).contract
         return contract.spec, [column.declared for column in contract.weather]
     spec = find_spec(dataset)

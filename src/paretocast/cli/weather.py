@@ -71,7 +71,7 @@ def weather(
 
     Each row has a time of issue, from which on it was known. The file appears whole or not at all.
 
-    [bold]paretocast weather deploy/heat --latitude 55.5 --longitude 9.7 --out nwp.csv --append[/bold]
+    [bold]paretocast weather deploy/heat --latitude 55.5 --longitude 9.7 --out nwp.csv[/bold]
     """
     from functools import partial
 

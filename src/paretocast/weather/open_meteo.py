@@ -28,6 +28,7 @@ CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 60.0
 N_RETRIES = 2
 SERVER_ERRORS = (500, 502, 503, 504)
 SECONDS_PER_HOUR = 3600
+DECIMALS = 4  # of values that come in single precision
 # The library's names of units, as data sets write them.
 UNITS = {
     "celsius": "°C", "fahrenheit": "°F", "kelvin": "K", "percentage": "%", "degree_direction": "°",
@@ -195,7 +196,8 @@ def _read_hourly(response: Any, variables: Sequence[str]) -> HourlyAnswer:  # no
     columns, units = {}, {}
     for i, variable in enumerate(variables):
         answered = hourly.Variables(i)
-        columns[variable] = np.asarray(answered.ValuesAsNumpy(), dtype=np.float64)
+        values = np.asarray(answered.ValuesAsNumpy(), dtype=np.float64)
+        columns[variable] = values.round(DECIMALS)
         unit = names.get(answered.Unit(), "undefined")
         units[variable] = UNITS.get(unit, unit)
     return HourlyAnswer(pd.DataFrame(columns, index=index), units)

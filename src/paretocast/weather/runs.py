@@ -120,7 +120,7 @@ def runs_of_leads(
         Full hours.
     """
     steps = np.arange(RUN_HOURS)
-    hours = issued.repeat(RUN_HOURS) + pd.TimedeltaIndex(np.tile(steps, len(issued)), unit="h")
+    hours = issued.repeat(RUN_HOURS) + pd.to_timedelta(np.tile(steps, len(issued)), unit="h")
     table = pd.DataFrame({layout.issued: issued.repeat(RUN_HOURS), layout.time: hours})
     for column in layout.columns:
         after = int(column.of_the_hour_before)
