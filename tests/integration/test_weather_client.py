@@ -14,7 +14,7 @@ import pytest
 from commands import run_cli
 from paretocast.api.weather import fetch_weather, update_weather
 from paretocast.data.reading import read_table
-from paretocast.data.run_parsing import examine_runs
+from paretocast.data.run_parsing import check_reach, examine_runs
 from paretocast.data.spec import DatasetSpec, find_spec
 from paretocast.data.weather_runs import WeatherRuns
 from paretocast.errors import DataError, SettingsError
@@ -175,6 +175,17 @@ def test_runs_of_fixed_leads_hold_nothing_that_was_not_known(
         assert ages.min() >= 0.0  # known at the issue
         assert ages.max() < 24.0  # and no shorter lead was
     assert (table.groupby("issued_at").size() == 48).all()
+
+
+def test_a_day_ahead_of_any_hour_is_in_runs_of_fixed_leads(
+    server: WeatherServer, tmp_path: Path
+) -> None:
+    spec, path = write_spec(tmp_path), tmp_path / "nwp.csv"
+    options = {"source": "previous-runs", "first": "2026-03-01", "last": "2026-03-05"}
+    update_weather(path, lambda known: fetch(server, spec, known=known, **options))
+    runs = read_runs(path, find_spec(spec))
+    index = pd.date_range("2026-03-01", "2026-03-05T23:00", freq="h", tz="UTC", unit="ns")
+    assert not check_reach(runs, index)
 
 
 def test_archived_runs_count_from_their_delay_on(server: WeatherServer, tmp_path: Path) -> None:
