@@ -22,6 +22,7 @@ from paretocast.errors import DataError, SettingsError
 pytest.importorskip("openmeteo_requests")
 
 from paretocast.weather.open_meteo import OpenMeteo
+from paretocast.weather.sources import Source
 from weather_server import HOUR, Refusal, WeatherServer, refuse, running_server
 
 SPEC = """name = "zone"
@@ -73,10 +74,6 @@ def read_runs(path: Path, spec: DatasetSpec) -> WeatherRuns:
     assert not findings
     assert runs is not None
     return runs
-
-
-def hours_since_1970(stamps: pd.DatetimeIndex) -> np.ndarray:
-    return stamps.as_unit("ns").asi8 // HOUR.value
 
 
 def test_the_newest_run_is_issued_at_the_hour_of_the_request(
@@ -140,21 +137,24 @@ def test_rows_that_are_there_stay_as_they_were_written(
     assert path.read_text("utf-8") == "issued_at,valid_at,temperature\n"
 
 
-def known_when(name: str, hours: np.ndarray, delay: int) -> np.ndarray:
-    """The hour from which on a value of a fixed lead can be had."""
-    return hours - 24 * int(name.rsplit("_previous_day", 1)[1]) + delay
+NEW_YEAR = pd.Timestamp("2026-01-01T00:00Z")
+
+
+def hours_of_the_year(stamps: pd.Series) -> np.ndarray:
+    return np.asarray((stamps - NEW_YEAR) / HOUR)
 
 
 @pytest.mark.parametrize("delay", [1, 6, 24])
 def test_runs_of_fixed_leads_hold_nothing_that_was_not_known(
     server: WeatherServer, tmp_path: Path, delay: int
 ) -> None:
-    def when(name: str, hours: np.ndarray, asked: Mapping[str, str]) -> np.ndarray:
-        return known_when(name, hours, delay) - hours_since_1970(
-            pd.DatetimeIndex(["2026-01-01T00:00Z"])
-        )  # small numbers, which float32 holds
+    def known_from(name: str, hours: np.ndarray, asked: Mapping[str, str]) -> np.ndarray:
+        """The hour of the year from which on a value of a fixed lead can be had."""
+        lead_days = int(name.rsplit("_previous_day", 1)[1])
+        since_new_year = hours - NEW_YEAR.value // HOUR.value
+        return np.asarray(since_new_year - 24 * lead_days + delay)
 
-    server.values = when
+    server.values = known_from
     table = fetch(
         server,
         write_spec(tmp_path),
@@ -163,8 +163,7 @@ def test_runs_of_fixed_leads_hold_nothing_that_was_not_known(
         last="2026-03-05T11:00Z",
         delay_hours=delay,
     )
-    issued = hours_since_1970(pd.DatetimeIndex(table["issued_at"]))
-    issued -= hours_since_1970(pd.DatetimeIndex(["2026-01-01T00:00Z"]))
+    issued = hours_of_the_year(table["issued_at"])
     assert (
         pd.DatetimeIndex(table["issued_at"])
         .unique()
@@ -384,7 +383,7 @@ def test_without_the_extra_the_command_says_what_to_install(
 
 def test_the_key_of_a_customer_stays_out_of_errors(server: WeatherServer, tmp_path: Path) -> None:
     service = OpenMeteo(url="http://127.0.0.1:9", key="secret", backoff_seconds=0.0)
-    assert OpenMeteo(key="secret").address("forecast").startswith("https://customer-api.")
+    assert OpenMeteo(key="secret").address(Source.FORECAST).startswith("https://customer-api.")
     assert "secret" not in repr(service)
     with pytest.raises(DataError) as raised:
         fetch_weather(write_spec(tmp_path), variables=SUN, service=service, now=NOW)

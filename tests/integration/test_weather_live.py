@@ -20,6 +20,10 @@ DECLARED = """
 [weather]
 path = "nwp.csv"
 
+[location]
+latitude = 55.5
+longitude = 9.75
+
 [covariates.temperature]
 role = "forecast"
 source = "weather"
@@ -100,7 +104,7 @@ def test_fetched_weather_is_added_to_the_runs_that_a_bundle_reads(folder: Path) 
     at = pd.Timestamp("2021-04-20T00:00Z")
     with running_server() as server:
         server.now = at - 0.6 * HOUR
-        fetch = partial(fetch_weather, bundle.folder, latitude=55.5, longitude=9.75, now=server.now)
+        fetch = partial(fetch_weather, bundle.folder, now=server.now)
         update_weather(path, partial(fetch, service=OpenMeteo(url=server.url)), append=True)
     history = pd.read_csv(folder / "small.csv")
     forecast = bundle.forecast(history, pd.read_csv(path), at=at)

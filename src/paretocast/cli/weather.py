@@ -53,7 +53,10 @@ def weather(
         typer.Option(help="Weather model, such as ecmwf_ifs. \\[default: Open-Meteo's best match]"),
     ] = None,
     delay: Annotated[
-        int, typer.Option(min=1, max=24, help="Hours from the start of a run until it can be had.")
+        int,
+        typer.Option(
+            min=1, max=24, help="Hours from the start of a past run until it could be had."
+        ),
     ] = 6,
     every: Annotated[int, typer.Option(help="Hours between runs of the past.")] = 6,
     append: Annotated[
@@ -66,8 +69,7 @@ def weather(
     """Fetch weather from Open-Meteo into a CSV file for `forecast --weather` or a data set.
 
     This is the only command that asks another site for data; it needs the extra `weather`.
-    The servers of open-meteo.com are free for non-commercial use; the variable OPEN_METEO_API_KEY
-    holds a customer's key.
+    Open-Meteo's servers are free for non-commercial use; OPEN_METEO_API_KEY holds a customer's key.
 
     Each row has a time of issue, from which on it was known. The file appears whole or not at all.
 
