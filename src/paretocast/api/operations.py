@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from paretocast.deployment.run import Observed
 
 
-def _silent(_: str) -> None:
+def say_nothing(_: str) -> None:
     """Say nothing."""
 
 
@@ -48,7 +48,7 @@ def deploy(
     refit_until: str | None = None,
     data_dir: str | Path | None = None,
     device: str = "cpu",
-    say: Callable[[str], None] = _silent,
+    say: Callable[[str], None] = say_nothing,
 ) -> Deployment:
     """Put what a study recommends into use.
 
@@ -99,7 +99,7 @@ def forecast(
     first: str | pd.Timestamp | None = None,
     last: str | pd.Timestamp | None = None,
     dry_run: bool = False,
-    say: Callable[[str], None] = _silent,
+    say: Callable[[str], None] = say_nothing,
 ) -> list[LiveForecast]:
     """Forecasts of a deployment, kept in its journal: one, or one a day from `first` to `last`.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from paretocast.api.operations import read_stamp
+from paretocast.api.operations import read_stamp, say_nothing
 from paretocast.data.reading import choose_covariates, read_table
 from paretocast.data.series import Role
 from paretocast.data.spec import LocationSpec, find_spec, own_file
@@ -42,10 +42,6 @@ if TYPE_CHECKING:
 
 FORECAST_DAYS = 4  # today's, tomorrow's, and what stands in while the next run is late
 STAMPS = "%Y-%m-%dT%H:%M:%SZ"
-
-
-def _silent(_: str) -> None:
-    """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +105,7 @@ def fetch_weather(
     service: OpenMeteo | None = None,
     now: pd.Timestamp | None = None,
     known: pd.DataFrame | None = None,
-    say: Callable[[str], None] = _silent,
+    say: Callable[[str], None] = say_nothing,
 ) -> pd.DataFrame:
     """Weather runs from Open-Meteo; needs the extra `weather` and a network.
 
