@@ -222,6 +222,11 @@ def test_a_run_that_the_archive_lacks_is_told_and_left_out(
     table = fetch(server, spec, say=said.append, **options)
     assert table["issued_at"].nunique() == 3
     assert sum("Run is not available" in text for text in said) == 1
+    server.script = [None, refuse(429, "Hourly API request limit exceeded.")]
+    server.asked.clear()
+    with pytest.raises(DataError, match="limit exceeded"):
+        fetch(server, spec, **options)
+    assert len(server.asked) == 2  # the rest would be refused too
     server.script = [refuse(400, "Run is not available")]
     with pytest.raises(DataError, match="Run is not available"):
         fetch(server, spec, **options)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "OPEN_METEO_API_KEY"
 CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 60.0
 N_RETRIES = 2
+LIMIT_WORDS = ("limit", "too many")  # the library does not tell HTTP status 429 from 400
 SERVER_ERRORS = (500, 502, 503, 504)
 SECONDS_PER_HOUR = 3600
 DECIMALS = 4  # of values that come in single precision
@@ -39,7 +40,7 @@ UNITS = {
 
 
 class RefusedError(DataError):
-    """Open-Meteo has understood the request and refuses it."""
+    """Open-Meteo does not have what was asked for; other requests may be answered."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,8 @@ class OpenMeteo:
         Parameters
         ----------
         refused : callable, optional
-            Told of a request that is refused once another has been answered; without it, that is
-            an error too.
+            Told of a request whose answer Open-Meteo does not have, once another has been
+            answered; without it, that is an error too.
 
         Raises
         ------
@@ -212,13 +213,12 @@ def _explain(error: Exception, host: str) -> DataError:
         case OpenMeteoRequestsError() as cause:
             said = cause.args[0]
             reason = said.get("reason", said) if isinstance(said, dict) else said
-            limit = any(word in str(reason).lower() for word in ("limit", "too many"))
-            advice = (
-                f"ask again later, for less with --from and --to, or set {KEY_VARIABLE}"
-                if limit
-                else "check --variable, --model and the period"
-            )
-            return RefusedError(f"{host} refuses the request: {reason}; {advice}")
+            text = f"{host} refuses the request: {reason}"
+            if any(word in str(reason).lower() for word in LIMIT_WORDS):
+                return DataError(
+                    f"{text}; ask again later, for less with --from and --to, or set {KEY_VARIABLE}"
+                )
+            return RefusedError(f"{text}; check --variable, --model and the period")
         case HTTPError() as cause if cause.response is not None:
             status = cause.response.status_code
             return DataError(f"{host} answers with HTTP status {status}; try again later")
