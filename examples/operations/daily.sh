@@ -7,6 +7,7 @@ deployment=$1 data=$2 out=$3 weather=${4:-}
 
 if [ -n "$weather" ]; then
   paretocast weather "$deployment" --out "$weather" --append || echo "no new weather" >&2
+  [ -f "$weather" ] || weather=""
 fi
 paretocast observe "$deployment" --data "$data" || exit 1
 paretocast forecast "$deployment" --data "$data" ${weather:+--weather "$weather"} --out "$out"
