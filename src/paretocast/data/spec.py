@@ -158,6 +158,13 @@ class WeatherSpec(ClosedModel):
     time_column: str = "valid_at"
 
 
+class LocationSpec(ClosedModel):
+    """The place whose weather `paretocast weather` asks for, in degrees (WGS84)."""
+
+    latitude: float = Field(ge=-90.0, le=90.0)
+    longitude: float = Field(ge=-180.0, le=180.0)
+
+
 class SplitSpec(ClosedModel):
     """The periods, either by their last hours or by shares of the used range.
 
@@ -243,6 +250,7 @@ class DatasetSpec(ClosedModel):
     holiday_country: Country | None = None
     school_holidays: Path | None = None
     weather: WeatherSpec | None = None
+    location: LocationSpec | None = None
     covariates: dict[Name, CovariateSpec] = Field(default_factory=dict)
     splits: SplitSpec
     source: str = ""
