@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from paretocast.calibration.total import FEWEST_DAYS, sum_of_quantiles, total_forecast
+from paretocast.calibration.total import (
+    FEWEST_DAYS,
+    hourly_forecast,
+    sum_of_quantiles,
+    total_forecast,
+)
 from paretocast.errors import DataError
 from paretocast.metrics.forecast import Forecast
 from paretocast.metrics.scores import picp
@@ -84,3 +89,44 @@ def test_too_few_shared_windows_are_refused() -> None:
         total_forecast(draw_series(6, n_windows=20))
     with pytest.raises(DataError, match="two or more"):
         total_forecast(draw_series(7, n_series=1))
+
+
+def draw_quarters(seed: int, *, memory: float, n_windows: int = 300) -> Forecast:
+    """Honest forecasts of quarter-hours whose errors last from one to the next."""
+    rng = np.random.default_rng(seed)
+    shocks = rng.normal(size=(n_windows, 96))
+    error = shocks.copy()
+    for step in range(1, 96):
+        error[:, step] = memory * error[:, step - 1] + np.sqrt(1 - memory**2) * shocks[:, step]
+    middle = 50.0 + 10.0 * rng.random((n_windows, 96))
+    quantiles = middle[..., None] + np.array(NORMAL)
+    return Forecast(quantiles, LEVELS, middle + error, 96 * np.arange(n_windows))
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.5, 0.99])
+def test_hours_of_quarters_are_covered_as_promised(memory: float) -> None:
+    quarters = draw_quarters(1, memory=memory)
+    hours = hourly_forecast(quarters, 4)
+    assert covered(hours) == pytest.approx(80.0, abs=2.5)
+    first = len(quarters.observed) - len(hours.observed)
+    expected = quarters.observed[first:].reshape(-1, 24, 4).mean(axis=2)
+    np.testing.assert_allclose(hours.observed, expected)
+    assert (hours.issues == 24 * np.arange(first, 300)).all()
+
+
+def test_the_mean_of_quantiles_is_no_forecast_of_hours() -> None:
+    quarters = draw_quarters(2, memory=0.0)
+    n_windows = len(quarters.observed)
+    means = Forecast(
+        quarters.quantiles.reshape(n_windows, 24, 4, -1).mean(axis=2),
+        LEVELS,
+        quarters.observed.reshape(n_windows, 24, 4).mean(axis=2),
+    )
+    assert covered(means) > 95.0
+
+
+def test_windows_without_whole_hours_are_refused() -> None:
+    quarters = draw_quarters(3, memory=0.0, n_windows=40)
+    for per_hour in (1, 7):
+        with pytest.raises(DataError, match="are no whole hours"):
+            hourly_forecast(quarters, per_hour)

@@ -87,6 +87,62 @@ def total_forecast(forecasts: Sequence[Forecast]) -> Forecast:
     )
 
 
+def hourly_forecast(forecast: Forecast, steps_per_hour: int) -> Forecast:
+    """Walk-forward forecast of the means of the hours of a forecast of shorter steps.
+
+    The steps of an hour take the place of the series of `total_forecast`: how they err together
+    comes from past windows, as the mean of their quantiles is no quantile of their mean. Of values
+    that add up, such as energies, the hours are `steps_per_hour` times as much.
+
+    Parameters
+    ----------
+    forecast : Forecast
+        Its windows begin with an hour and have whole ones.
+    steps_per_hour : int
+        At least 2.
+
+    Returns
+    -------
+    Forecast
+        Of H / `steps_per_hour` hours, issues counted in hours. An hour is observed where all its
+        steps are.
+
+    Raises
+    ------
+    DataError
+        If windows have no whole hours, or fewer than `FEWEST_DAYS` of them are past.
+    """
+    n_steps = forecast.observed.shape[1]
+    if steps_per_hour < 2 or n_steps % steps_per_hour:
+        raise DataError(
+            f"windows of {n_steps} steps are no whole hours of {steps_per_hour} steps; expected "
+            "two steps an hour or more, and a horizon of whole hours"
+        )
+    starts = range(steps_per_hour)
+    total = total_forecast([_every(forecast, steps_per_hour, start) for start in starts])
+    bound = total.lower_bound
+    return Forecast(
+        total.quantiles / steps_per_hour,
+        total.levels,
+        total.observed / steps_per_hour,
+        total.issues,
+        total.groups,
+        lower_bound=None if bound is None else bound / steps_per_hour,
+    )
+
+
+def _every(forecast: Forecast, n_steps: int, start: int) -> Forecast:
+    """Every so many-th step of a forecast from one on, issues counted in as many."""
+    return Forecast(
+        forecast.quantiles[:, start::n_steps],
+        forecast.levels,
+        forecast.observed[:, start::n_steps],
+        forecast.issues // n_steps,
+        {name: members[:, start::n_steps] for name, members in forecast.groups.items()},
+        lower_bound=forecast.lower_bound,
+    )
+
+
 def sum_of_quantiles(forecasts: Sequence[Forecast], issues: NDArray[np.integer]) -> Forecast:
     """Quantiles added up level by level, which is no forecast of the total; to show what it does.
 

@@ -22,7 +22,7 @@ Groups = Mapping[str, NDArray[np.integer]]  # group labels by name, each of shap
 
 @dataclass(frozen=True, init=False, eq=False)
 class Forecast:
-    """Quantile forecasts of N windows of H hourly steps, in time order, with their observations.
+    """Quantile forecasts of N windows of H steps, in time order, with their observations.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Forecast:
     observed : array_like of shape (N, H), optional
         In target units; NaN where missing or not observed yet, which is everywhere without it.
     issues : array_like of int of shape (N,), optional
-        First horizon hour of each window as a count of hours, ascending. It says which windows lie
+        First horizon step of each window as a count of steps, ascending. It says which windows lie
         wholly in the past when another one is issued. Without it the windows follow one another
         without a gap.
     groups : mapping of name to ndarray of int of shape (N, H), optional
