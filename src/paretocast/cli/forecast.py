@@ -110,7 +110,7 @@ def observe(deployment: DeploymentArgument, data: DataOption) -> None:
 
     added = add(deployment, data)
     stdout_console().print(
-        f"{added.n_new} new hours, {added.n_corrected} corrected", highlight=False
+        f"{added.n_new} new {added.step}s, {added.n_corrected} corrected", highlight=False
     )
 
 

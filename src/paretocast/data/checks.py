@@ -30,6 +30,9 @@ MIN_OBSERVED_SHARE = 0.5  # of the hours of each period
 # A train period shorter than four weeks teaches no week; validation needs a stop, a tune and a
 # calibrate block of a week each, with a purge day behind it.
 MIN_PERIOD_DAYS = {"train": 28, "validation": 24, "test": 1}
+# A daily series forecasts a week: the ridge learns from 50 windows behind 28 days, and a block has two
+# weeks.
+MIN_PERIOD_DAYS_DAILY = {"train": 85, "validation": 44, "test": 7}
 CONSTANT_WARNING_HOURS = 24
 CONSTANT_NOTE_HOURS = 6
 FEWEST_CONSTANT = 3  # values of a daily series
@@ -137,16 +140,17 @@ def _check_splits(grid: Grid, spec: DatasetSpec) -> list[Finding]:
         ]
     findings = []
     stops = [0, *(int(grid.index.searchsorted(date, side="right")) for date in dates)]
-    for period, start, stop in zip(MIN_PERIOD_DAYS, stops[:-1], stops[1:], strict=True):
+    fewest = MIN_PERIOD_DAYS_DAILY if grid.steps_per_day == 1 else MIN_PERIOD_DAYS
+    for period, start, stop in zip(fewest, stops[:-1], stops[1:], strict=True):
         days = (stop - start) / grid.steps_per_day
         observed = float(np.mean(~np.isnan(grid.target[start:stop])))
-        if days < MIN_PERIOD_DAYS[period]:
+        if days < fewest[period]:
             findings.append(
                 Finding(
                     "error",
                     "too_short",
                     f"the {period} period lasts {days:.1f} days, expected at least "
-                    f"{MIN_PERIOD_DAYS[period]}",
+                    f"{fewest[period]}",
                     "give the series more data or move the dates of [splits]",
                 )
             )

@@ -27,6 +27,7 @@ from paretocast.deployment.members import (
 )
 from paretocast.errors import SettingsError
 from paretocast.models.linear import LinearMean
+from paretocast.steps import noun
 from paretocast.training.setup import visible, with_window
 
 if TYPE_CHECKING:
@@ -152,9 +153,12 @@ def describe(bundle: Bundle, columns: WindowColumns) -> dict[str, Any]:
     contract = bundle.contract
     country = contract.calendar.country
     history, steps = columns.history_steps, columns.steps
-    hours = f"hours -{history} to {columns.horizon_steps - 1} after the issue"
+    step = noun(columns.steps_per_day)
+    hours = f"{step}s -{history} to {columns.horizon_steps - 1} after the issue"
     texts = {
-        "hour": "local hour of the day, 0 to 23",
+        "hour": "local hour of the day, 0 to 23"
+        if step == "hour"
+        else "local time of day in hours, minutes as their fraction",
         "weekday": "local day of the week, 0 for Monday to 6 for Sunday",
         "day_of_year": "local day of the year, 1 to 366",
         "holiday": f"1 on local days that are public holidays in {country}, else 0",
@@ -170,6 +174,8 @@ def describe(bundle: Bundle, columns: WindowColumns) -> dict[str, Any]:
         "issue": (
             "the first hour that is forecast, hour 0; hours are hours of real time (UTC), so a "
             "local day may have 23 or 25"
+            if step == "hour"
+            else f"the first {step} that is forecast, {step} 0"
         ),
         "zone": contract.calendar.zone,
         "inputs": {

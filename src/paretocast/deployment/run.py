@@ -14,6 +14,7 @@ from paretocast.deployment.calibration_state import CalibrationState
 from paretocast.deployment.issued import OFF_SCHEDULE
 from paretocast.deployment.journal import latest_values
 from paretocast.errors import DataError, SettingsError, StoreError
+from paretocast.steps import noun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,6 +33,7 @@ class Observed:
 
     n_new: int
     n_corrected: int
+    step: str = "hour"
 
 
 def issue_forecast(
@@ -137,7 +139,7 @@ def observe(deployment: Deployment, inputs: LiveInputs) -> Observed:
         new, corrected = deployment.observe(_since_first(deployment, inputs, until), known_at=until)
         if new or corrected:
             deployment.note("observe", new=new, corrected=corrected)
-    return Observed(new, corrected)
+    return Observed(new, corrected, noun(inputs.contract.shape.steps_per_day))
 
 
 def daily_issues(inputs: LiveInputs, first: pd.Timestamp, last: pd.Timestamp) -> list[pd.Timestamp]:

@@ -18,6 +18,7 @@ from paretocast.report.page import (
     table,
     warning,
 )
+from paretocast.steps import noun
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 N_ISSUES = 14  # listed below the figure
 OPERATION_COLUMNS = ("operation", "name", "what it does")
-ISSUE_COLUMNS = ("issue", "method", "revision", "observed hours", "coverage %", "flags")
+ISSUE_COLUMNS = ("issue", "method", "revision", "observed", "coverage %", "flags")
 
 
 class ServerPages:
@@ -121,7 +122,7 @@ def _facts(snapshot: JournalSnapshot) -> list[tuple[str, str, str]]:
         (
             f"Coverage of the {snapshot.bundle.coverage:g} % interval",
             f"{_percent(coverage)} %" if coverage.n_hours else MISSING,
-            f"of {coverage.n_hours} observed hours",
+            f"of {coverage.n_hours} observed {noun(snapshot.bundle.contract.shape.steps_per_day)}s",
         ),
         ("Issues", str(len(forecasts)), f"{degraded} of them degraded"),
         ("Latest issue", _time(forecasts[-1]) if forecasts else MISSING, "local time"),
