@@ -30,8 +30,8 @@ MIN_OBSERVED_SHARE = 0.5  # of the hours of each period
 # A train period shorter than four weeks teaches no week; validation needs a stop, a tune and a
 # calibrate block of a week each, with a purge day behind it.
 MIN_PERIOD_DAYS = {"train": 28, "validation": 24, "test": 1}
-# A daily series forecasts a week: the ridge learns from 50 windows behind 28 days, and a block has two
-# weeks.
+# A daily series forecasts a week: the ridge learns from 50 windows behind 28 days, and a block has
+# two weeks.
 MIN_PERIOD_DAYS_DAILY = {"train": 85, "validation": 44, "test": 7}
 CONSTANT_WARNING_HOURS = 24
 CONSTANT_NOTE_HOURS = 6
