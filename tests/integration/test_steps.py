@@ -75,7 +75,15 @@ def write_case(folder: Path, case: Case) -> Path:
     return folder / "series.toml"
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("quarter hours", marks=pytest.mark.slow),
+        "hours of Kathmandu",
+        "days",
+    ],
+)
 def test_a_series_goes_from_its_file_to_a_deployment(name: str, tmp_path: Path) -> None:
     case = CASES[name]
     toml = write_case(tmp_path, case)
@@ -87,7 +95,8 @@ def test_a_series_goes_from_its_file_to_a_deployment(name: str, tmp_path: Path) 
         threads=1,
         progress=False,
         training={"steps": 10, "batch_size": 32, "n_evaluations": 1},
-        space={"NHITS_Q": {"layer_widths": {"values": [16]}}},
+        space={"NHITS_Q": {"layer_widths": {"values": [16]}, "num_stacks": {"values": [2]}}},
+        recipe=(),
     )
     assert {record.state.value for record in study.records} == {"complete"}
     shape = StoredStudy.open(study.folder).settings.task.shape()
