@@ -354,11 +354,20 @@ def test_a_short_hole_of_a_covariate_is_a_note(zone: Zone) -> None:
     assert "covariate temperature has 1 hole of 6 h (up to 6 h each)" in finding.message
 
 
-def test_a_long_hole_of_a_covariate_before_the_test_period_is_an_error(zone: Zone) -> None:
+def test_a_hole_of_a_covariate_of_up_to_three_days_is_a_warning(zone: Zone) -> None:
     frame = make_frame()
-    frame.loc[100:106, "temperature"] = np.nan
+    frame.loc[100:171, "temperature"] = np.nan
     zone.write(frame)
-    assert "the longest is 7 h from 2021-01-05 04:00Z" in zone.refusal()
+    (finding,) = load_dataset(zone.toml).findings
+    assert finding.severity == "warning"
+    assert "1 hole of 72 h (longer than 6 h)" in finding.message
+
+
+def test_a_longer_hole_of_a_covariate_before_the_test_period_is_an_error(zone: Zone) -> None:
+    frame = make_frame()
+    frame.loc[100:172, "temperature"] = np.nan
+    zone.write(frame)
+    assert "the longest is 73 h from 2021-01-05 04:00Z" in zone.refusal()
 
 
 def test_the_length_of_a_harmless_hole_can_be_declared(zone: Zone) -> None:
@@ -386,7 +395,7 @@ def test_a_covariate_that_begins_with_a_hole_is_an_error(zone: Zone) -> None:
     frame = make_frame()
     frame.loc[0, "temperature"] = np.nan
     zone.write(frame)
-    assert "begin later (use_from)" in zone.refusal()
+    assert "begin later (use_from) = 2021-01-01T01:00:00Z" in zone.refusal()
 
 
 def test_holes_of_a_covariate_that_is_not_used_do_not_matter(zone: Zone) -> None:
@@ -477,7 +486,7 @@ def test_an_infinite_value_is_no_measurement(zone: Zone) -> None:
 def test_all_errors_are_told_at_once(zone: Zone) -> None:
     frame = make_frame().astype({"flow": object})
     frame.loc[12, "flow"] = "n/v"
-    frame.loc[100:130, "temperature"] = np.nan
+    frame.loc[100:180, "temperature"] = np.nan
     frame = pd.concat([frame.iloc[:50], frame.iloc[[48]], frame.iloc[50:]])
     zone.write(frame, splits=DATES.format("2021-03-31", "2021-02-15", "2021-04-30"))
     codes = [f.code for f in check_dataset(zone.toml) if f.severity == "error"]

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from paretocast.data.checks import Finding, Grid, at, check_grid, check_split_order, count
+from paretocast.data.checks import Finding, Grid, at, check_split_order, count
 from paretocast.data.clock import check_clock, localise, refuse_naive
+from paretocast.data.plausibility import check_all
 from paretocast.data.series import Covariate
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def examine_frame(
         else:
             grid = _with_runs(grid, spec, covariates, runs)
         used = spec if until is None else spec.cut_after(until)
-        findings = (*findings, *check_grid(grid, used, covariates=covariates))
+        findings = (*findings, *check_all(grid, used, covariates=covariates))
     return grid, by_severity(findings)
 
 

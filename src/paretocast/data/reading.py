@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from paretocast.data.checks import Finding, Grid, check_grid
+from paretocast.data.checks import Finding, Grid
 from paretocast.data.demo import generate_demo
 from paretocast.data.parsing import by_severity, examine_frame
+from paretocast.data.plausibility import check_all
 from paretocast.data.run_parsing import check_reach, examine_runs
 from paretocast.data.series import Calendar, Series, SplitDates
 from paretocast.data.spec import DatasetSpec, declare_dataset, find_spec
@@ -349,7 +350,7 @@ def _examine_demo(spec: DatasetSpec, used: Sequence[str]) -> tuple[Series, tuple
     by_name = {covariate.name: covariate for covariate in whole.covariates}
     series = replace(whole, covariates=tuple(by_name[name] for name in used))
     grid = Grid(series.index, series.values, series.covariates)
-    return series, tuple(check_grid(grid, spec, covariates=used))
+    return series, tuple(check_all(grid, spec, covariates=used))
 
 
 def choose_covariates(spec: DatasetSpec, requested: Iterable[str] | None) -> tuple[str, ...]:
