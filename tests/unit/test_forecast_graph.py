@@ -103,7 +103,7 @@ def task_of(*, horizon_steps: int = 24, with_covariates: bool = True) -> Task:
         blocks=(),
         issues={},
     )
-    return replace(task, standards={n: (c, s) for n, (c, s) in _standards(task).items()})
+    return replace(task, standards={n: tuple(s) for n, s in _standards(task).items()})
 
 
 def cut(series: Series, steps: int) -> Series:

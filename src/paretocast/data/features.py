@@ -74,6 +74,35 @@ class HorizonValues:
 
 
 @dataclass(frozen=True)
+class ColumnStandards:
+    """What columns are standardised with, each of shape (F,) and in the columns' units.
+
+    Attributes
+    ----------
+    center, spread : ndarray
+        Mean and standard deviation over the train period.
+    low, high : ndarray
+        Values beyond are clipped to them.
+    """
+
+    center: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    def select(self, columns: NDArray[np.intp]) -> ColumnStandards:
+        """The standards of some columns."""
+        parts = (self.center, self.spread, self.low, self.high)
+        return ColumnStandards(*(part[columns] for part in parts))
+
+    def scale(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Columns (M, F) of mean 0 and deviation 1; those that never change are only centred."""
+        spread = np.where(self.spread > 0.0, self.spread, 1.0)
+        scaled: NDArray[np.float64] = (np.clip(values, self.low, self.high) - self.center) / spread
+        return scaled
+
+
+@dataclass(frozen=True)
 class FeatureTable:
     """Features side by side.
 
@@ -134,13 +163,12 @@ class FeatureTable:
             values[:, :, self.ahead.columns] = self.ahead.values[rows]
         return values
 
-    def scaled(self, center: NDArray[np.float64], spread: NDArray[np.float64]) -> FeatureTable:
-        """The table with every column standardised, by center and spread (F,)."""
+    def scaled(self, standards: ColumnStandards) -> FeatureTable:
+        """The table with every column clipped and standardised."""
         ahead = self.ahead
         if ahead is not None:
-            of_columns = ahead.values - center[ahead.columns]
-            ahead = replace(ahead, values=of_columns / spread[ahead.columns])
-        return replace(self, values=(self.values - center) / spread, ahead=ahead)
+            ahead = replace(ahead, values=standards.select(ahead.columns).scale(ahead.values))
+        return replace(self, values=standards.scale(self.values), ahead=ahead)
 
     def select(self, kept: Sequence[bool] | NDArray[np.bool_]) -> FeatureTable:
         """The columns that a mask (F,) keeps."""

@@ -183,9 +183,9 @@ class Task:
         unless the test split is asked for.
     issues : mapping of str to ndarray
         Issue positions of the splits train (hourly), stop, tune, calibrate and test (daily).
-    standards : mapping of str to (float, float), optional
-        Mean and standard deviation by column that features are standardised with; those of the
-        train period without it. A deployed model brings its own.
+    standards : mapping of str to (float, float, float, float), optional
+        Mean, standard deviation, lowest and highest value by column, as `ColumnStandards`; those
+        of the train period without it. A deployed model brings its own.
     notes : tuple of str
         Sentences on hours of the data that the task leaves aside.
     """
@@ -196,7 +196,7 @@ class Task:
     dates: SplitDates
     blocks: tuple[Block, ...]
     issues: Mapping[str, NDArray[np.intp]]
-    standards: Mapping[str, tuple[float, float]] | None = None
+    standards: Mapping[str, tuple[float, float, float, float]] | None = None
     notes: tuple[str, ...] = ()
 
     @classmethod

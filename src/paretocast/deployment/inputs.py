@@ -77,8 +77,8 @@ class InputContract:
         Range of the target in the train period.
     delay_hours : int
         Hours after which a value of the target is available.
-    standards : mapping of str to (float, float)
-        Mean and deviation of every feature column.
+    standards : mapping of str to (float, float, float, float)
+        Mean, deviation, lowest and highest value of every feature column, as `ColumnStandards`.
     """
 
     spec: DatasetSpec
@@ -91,7 +91,7 @@ class InputContract:
     low: float
     high: float
     delay_hours: int
-    standards: Mapping[str, tuple[float, float]]
+    standards: Mapping[str, tuple[float, float, float, float]]
 
     @property
     def weather(self) -> tuple[InputColumn, ...]:
