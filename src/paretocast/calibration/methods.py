@@ -37,6 +37,7 @@ from paretocast.calibration.online import (
     fit_pid,
 )
 from paretocast.calibration.rolling import walk_forward
+from paretocast.data.periods import FEWEST_COMPARED_WINDOWS
 from paretocast.errors import DataError, SettingsError
 from paretocast.metrics.forecast import Forecast
 from paretocast.metrics.scores import mean_width, picp, pinball, winkler, winkler_losses
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
 Fit = Callable[[Forecast], Calibrator]
 
 N_FOLDS = 4
-FEWEST_COMPARED_WINDOWS = 14  # a fit on three quarters of them knows the 90 % interval
 AUTO = "auto"
 LEAST_MEDIAN_GAIN = 0.1  # of the absolute error; smaller gains on folds became losses later
 PREFERRED = "pid"  # by "auto", unless another one is better beyond chance

@@ -171,14 +171,20 @@ def load_dataset(
     return _accepted(spec, series, findings, place=str(spec.path))
 
 
-def check_dataset(
+def examine_dataset(
     name_or_path: str | Path,
     *,
     data_dir: str | Path | None = None,
     covariates: Sequence[str] | None = None,
-) -> tuple[Finding, ...]:
-    """Every finding on a data set, errors first; arguments and refusals as `load_dataset`."""
-    return _examine(name_or_path, data_dir=data_dir, covariates=covariates)[2]
+) -> tuple[tuple[Finding, ...], Dataset | None]:
+    """Every finding on a data set, errors first, and the set where there is no error.
+
+    Arguments and refusals as of `load_dataset`.
+    """
+    spec, series, findings = _examine(name_or_path, data_dir=data_dir, covariates=covariates)
+    if series is None or any(finding.severity == "error" for finding in findings):
+        return findings, None
+    return findings, _accepted(spec, series, findings, place=str(spec.path))
 
 
 def read_table(path: Path) -> pd.DataFrame:

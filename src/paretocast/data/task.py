@@ -24,6 +24,7 @@ from paretocast.data.features import FeatureTable, build_features
 from paretocast.data.gaps import fill_from_past
 from paretocast.data.issue_weather import with_issue_weather
 from paretocast.data.parsing import LATER_HOURS
+from paretocast.data.periods import check_windows
 from paretocast.data.reading import Dataset, load_dataset
 from paretocast.data.series import STEPS_PER_DAY, SplitDates
 from paretocast.errors import DataError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from paretocast.data.checks import Finding
     from paretocast.data.series import Calendar, Series
 
 DENSE_LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -187,7 +189,8 @@ class Task:
         Mean, standard deviation, lowest and highest value by column, as `ColumnStandards`; those
         of the train period without it. A deployed model brings its own.
     notes : tuple of str
-        Sentences on hours of the data that the task leaves aside.
+        Sentences on hours of the data that the task leaves aside, and on splits with little to
+        learn from.
     """
 
     series: Series
@@ -232,8 +235,8 @@ class Task:
             feature_groups=settings.task.features,
             with_test=with_test,
         )
-        later = (str(finding) for finding in dataset.findings if finding.code == LATER_HOURS)
-        return replace(task, notes=tuple(later))
+        later = [finding for finding in dataset.findings if finding.code == LATER_HOURS]
+        return replace(task, notes=tuple(str(f) for f in (*later, *_checked_windows(task))))
 
     @cached_property
     def filled(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -352,6 +355,23 @@ class Task:
             digest.update(covariate.name.encode())
             digest.update(covariate.values.tobytes())
         return digest.hexdigest()
+
+
+def _checked_windows(task: Task) -> list[Finding]:
+    """Warnings on the windows of a task.
+
+    Raises
+    ------
+    DataError
+        If a split holds no observation.
+    """
+    findings = check_windows(
+        task.series.index, task.series.values, task.issues, horizon_steps=task.shape.horizon_steps
+    )
+    errors = [str(finding) for finding in findings if finding.severity == "error"]
+    if errors:
+        raise DataError(f"data set {task.series.name} cannot be used: {'; '.join(errors)}")
+    return findings
 
 
 def load_data(settings: DataSettings, remembered: Mapping[str, Any] | None = None) -> Dataset:
