@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from paretocast.data.repair import Repair
     from paretocast.data.series import Covariate
     from paretocast.data.spec import DatasetSpec
 
@@ -67,11 +68,14 @@ class Grid:
     ----------
     target : ndarray of shape (T,)
         NaN where missing.
+    repairs : tuple of Repair
+        What was changed of the file, where the data set asks for repairs.
     """
 
     index: pd.DatetimeIndex
     target: NDArray[np.float64]
     covariates: tuple[Covariate, ...]
+    repairs: tuple[Repair, ...] = ()
 
 
 def check_grid(grid: Grid, spec: DatasetSpec, *, covariates: Sequence[str]) -> list[Finding]:

@@ -16,6 +16,7 @@ import pandas as pd
 from paretocast.data.checks import Finding, Grid, at, check_split_order, count
 from paretocast.data.clock import check_clock, localise, refuse_naive
 from paretocast.data.plausibility import check_all
+from paretocast.data.repair import arrange_rows, repair_values, tell_repairs
 from paretocast.data.series import Covariate
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from paretocast.data.repair import Repair
     from paretocast.data.spec import DatasetSpec
     from paretocast.data.weather_runs import WeatherRuns
 
@@ -102,6 +104,9 @@ def lay_frame(
     rows = np.flatnonzero(_used(index, spec))
     if len(rows) < 2:
         return None, (*findings, _nothing_used(index, spec))
+    repairs: tuple[Repair, ...] = ()
+    if spec.repair == "auto":
+        rows, repairs = arrange_rows(index, columns, rows)
     findings += _check_order(index[rows], rows)
     findings += check_clock(
         index[rows],
@@ -117,7 +122,9 @@ def lay_frame(
     grid = _lay_grid(
         index[rows], {name: values[rows] for name, values in columns.items()}, spec, covariates
     )
-    return grid, tuple(findings)
+    if spec.repair == "auto":
+        grid = repair_values(replace(grid, repairs=repairs), spec.target, covariates)
+    return grid, (*findings, *tell_repairs(grid.repairs))
 
 
 def parse_stamps(

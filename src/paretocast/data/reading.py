@@ -60,6 +60,8 @@ class Dataset:
         stamp_zone: str | None = None,
         covariates: Mapping[str, str | Mapping[str, object]] | None = None,
         holiday_country: str | None = None,
+        holiday_subdivision: str | None = None,
+        holidays: Sequence[str | dt.date] = (),
         splits: Mapping[str, object] | None = None,
         weather: IntoDataFrame | None = None,
         name: str = "frame",
@@ -86,6 +88,10 @@ class Dataset:
             of the keys that [covariates.NAME] has in a TOML file.
         holiday_country : str, optional
             ISO code of the country whose holidays count.
+        holiday_subdivision : str, optional
+            State or region of the country, such as "BY" of "DE".
+        holidays : sequence of date
+            Days of more holidays, as dates or such as "2024-05-10".
         splits : mapping, optional
             As [splits] in a TOML file; 60 % train, 20 % validation and 20 % test without it.
         weather : frame, optional
@@ -124,6 +130,8 @@ class Dataset:
                 "zone": zone,
                 "stamp_zone": stamp_zone,
                 "holiday_country": holiday_country,
+                "holiday_subdivision": holiday_subdivision,
+                "holidays": list(holidays),
                 "covariates": roles,
                 "splits": dict(splits or DEFAULT_SPLITS),
                 "weather": None if weather is None else {"path": f"{name}_weather.csv"},
@@ -300,6 +308,7 @@ def _examine_tables(
         calendar=calendar,
         covariates=grid.covariates,
         runs=runs,
+        repairs=grid.repairs,
     )
     return series, by_severity([*of_rows, *findings])
 
@@ -418,7 +427,13 @@ def _load_calendar(spec: DatasetSpec, data_dir: str | Path | None) -> Calendar:
     if spec.school_holidays is not None:
         folder = data_folder(data_dir) or Path()
         school = load_school_holidays(folder / spec.school_holidays)
-    return Calendar(zone=spec.zone, country=spec.holiday_country, school_holidays=school)
+    return Calendar(
+        zone=spec.zone,
+        country=spec.holiday_country,
+        school_holidays=school,
+        subdivision=spec.holiday_subdivision,
+        holidays=spec.holidays,
+    )
 
 
 def _check_school_holidays(series: Series) -> tuple[Finding, ...]:

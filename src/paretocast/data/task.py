@@ -26,6 +26,7 @@ from paretocast.data.issue_weather import with_issue_weather
 from paretocast.data.parsing import LATER_HOURS
 from paretocast.data.periods import check_windows
 from paretocast.data.reading import Dataset, load_dataset
+from paretocast.data.repair import REPAIRED
 from paretocast.data.series import STEPS_PER_DAY, SplitDates
 from paretocast.errors import DataError
 
@@ -189,8 +190,8 @@ class Task:
         Mean, standard deviation, lowest and highest value by column, as `ColumnStandards`; those
         of the train period without it. A deployed model brings its own.
     notes : tuple of str
-        Sentences on hours of the data that the task leaves aside, and on splits with little to
-        learn from.
+        Sentences on hours of the data that the task leaves aside, on what was repaired, and on
+        splits with little to learn from.
     """
 
     series: Series
@@ -235,8 +236,9 @@ class Task:
             feature_groups=settings.task.features,
             with_test=with_test,
         )
-        later = [finding for finding in dataset.findings if finding.code == LATER_HOURS]
-        return replace(task, notes=tuple(str(f) for f in (*later, *_checked_windows(task))))
+        told = [f for f in dataset.findings if f.code in {LATER_HOURS, REPAIRED}]
+        notes = tuple(str(finding) for finding in (*told, *_checked_windows(task)))
+        return replace(task, notes=notes)
 
     @cached_property
     def filled(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -290,14 +292,7 @@ class Task:
             "schema_version": MANIFEST_SCHEMA_VERSION,
             "series": self.series.name,
             "unit": self.series.unit,
-            "calendar": {
-                "zone": self.series.calendar.zone,
-                "country": self.series.calendar.country,
-                "school_holidays": [
-                    [first.isoformat(), last.isoformat()]
-                    for first, last in self.series.calendar.school_holidays
-                ],
-            },
+            "calendar": _calendar_json(self.series.calendar),
             "input_steps": self.shape.input_steps,
             "horizon_steps": self.shape.horizon_steps,
             "issue_hour": self.shape.issue_hour,
@@ -374,6 +369,22 @@ def _checked_windows(task: Task) -> list[Finding]:
     return findings
 
 
+def _calendar_json(calendar: Calendar) -> dict[str, Any]:
+    """A calendar for a manifest; what earlier versions did not know stands there if it is set."""
+    content: dict[str, Any] = {
+        "zone": calendar.zone,
+        "country": calendar.country,
+        "school_holidays": [
+            [first.isoformat(), last.isoformat()] for first, last in calendar.school_holidays
+        ],
+    }
+    if calendar.subdivision is not None:
+        content["subdivision"] = calendar.subdivision
+    if calendar.holidays:
+        content["holidays"] = [day.isoformat() for day in calendar.holidays]
+    return content
+
+
 def load_data(settings: DataSettings, remembered: Mapping[str, Any] | None = None) -> Dataset:
     """The data set of settings, checked.
 
@@ -403,7 +414,7 @@ def load_data(settings: DataSettings, remembered: Mapping[str, Any] | None = Non
 
 
 def _keep_holidays(calendar: Calendar, remembered: Mapping[str, Any]) -> Calendar:
-    """The calendar with the school holidays of a study, where they agree within its periods."""
+    """The calendar with the own and school holidays of a study, where its periods have the same."""
     periods = remembered["periods"]
     first, last = (
         pd.Timestamp(stamp).tz_convert(calendar.zone).date()
@@ -413,12 +424,19 @@ def _keep_holidays(calendar: Calendar, remembered: Mapping[str, Any]) -> Calenda
         (dt.date.fromisoformat(start), dt.date.fromisoformat(end))
         for start, end in remembered["calendar"]["school_holidays"]
     )
+    own = tuple(map(dt.date.fromisoformat, remembered["calendar"].get("holidays", ())))
 
     def within(ranges: Sequence[tuple[dt.date, dt.date]]) -> list[tuple[dt.date, dt.date]]:
         return [(max(a, first), min(b, last)) for a, b in ranges if a <= last and b >= first]
 
-    same = within(then) == within(calendar.school_holidays)
-    return replace(calendar, school_holidays=then) if same else calendar
+    def days_within(days: Sequence[dt.date]) -> set[dt.date]:
+        return {day for day in days if first <= day <= last}
+
+    if within(then) == within(calendar.school_holidays):
+        calendar = replace(calendar, school_holidays=then)
+    if days_within(own) == days_within(calendar.holidays):
+        calendar = replace(calendar, holidays=own)
+    return calendar
 
 
 def first_change(then: str, now: str, *, start: pd.Timestamp) -> str:

@@ -346,7 +346,13 @@ def load_contract(stored: Mapping[str, Any], dataset: Path) -> InputContract:
     groups = stored["feature_groups"]
     return InputContract(
         spec=spec,
-        calendar=Calendar(calendar["zone"], calendar["country"], school),
+        calendar=Calendar(
+            calendar["zone"],
+            calendar["country"],
+            school,
+            calendar.get("subdivision"),
+            tuple(dt.date.fromisoformat(day) for day in calendar.get("holidays", ())),
+        ),
         columns=tuple(InputColumn(**column) for column in stored["columns"]),
         shape=TaskShape(**{**stored["shape"], "levels": tuple(stored["shape"]["levels"])}),
         feature_groups=None if groups is None else tuple(groups),

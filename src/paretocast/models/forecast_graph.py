@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from paretocast.data.features import (
+    AROUND_HOLIDAYS,
     DAYS_PER_YEAR,
     HOLD_STEPS,
     LAG_STEPS,
@@ -443,7 +444,7 @@ def _calendar_features(local: Mapping[str, Tensor]) -> dict[str, Tensor]:
         "year_sin": day_of_year.sin(),
         "year_cos": day_of_year.cos(),
         "weekend": (local[WEEKDAY] >= SATURDAY).double(),
-        **{name: local[name] for name in (HOLIDAY, SCHOOL_HOLIDAY) if name in local},
+        **{n: local[n] for n in (HOLIDAY, SCHOOL_HOLIDAY, *AROUND_HOLIDAYS) if n in local},
     }
 
 
