@@ -52,7 +52,12 @@ def test_own_holidays_count_with_and_without_a_country() -> None:
     alone = Calendar("Europe/Berlin", holidays=festival)
     assert days_with(index, is_public_holiday(index, alone)) == ["05-10"]
     beside = Calendar("Europe/Berlin", "DE", holidays=festival)
-    assert days_with(index, is_public_holiday(index, beside)) == ["05-01", "05-09", "05-10", "05-20"]
+    assert days_with(index, is_public_holiday(index, beside)) == [
+        "05-01",
+        "05-09",
+        "05-10",
+        "05-20",
+    ]
     assert "holiday" in available_features(series(alone))["calendar"]
 
 

@@ -499,3 +499,51 @@ def test_rows_outside_the_used_range_do_not_matter(zone: Zone) -> None:
     frame = pd.concat([frame.iloc[:2], frame])
     zone.write(frame, "use_from = 2021-01-02T00:00:00Z")
     assert load_dataset(zone.toml).series.index[0] == pd.Timestamp("2021-01-02T00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (pd.Series(np.arange(N_HOURS) % 2 == 0), "truth values"),
+        (pd.Series(pd.date_range("2021-01-01", periods=N_HOURS, freq="h")), "dates"),
+        (pd.Series(pd.to_timedelta(np.arange(N_HOURS), unit="h")), "durations"),
+    ],
+)
+def test_typed_columns_that_are_no_numbers_do_not_become_some(
+    zone: Zone, values: pd.Series, kind: str
+) -> None:
+    zone.write(make_frame())
+    parquet = zone.folder / "zone.parquet"
+    make_frame().assign(flow=values).to_parquet(parquet)
+    declared = zone.toml.read_text(encoding="utf-8")
+    zone.toml.write_text(declared.replace("zone.csv", "zone.parquet"), encoding="utf-8")
+    assert f"column flow holds {kind}, expected numbers" in zone.refusal()
+    parquet.unlink()
+    zone.write(make_frame())
+
+
+def test_a_missing_column_does_not_hide_other_errors(zone: Zone) -> None:
+    frame = make_frame().drop(columns="temperature")
+    frame["timestamp"] = frame["timestamp"].str.removesuffix("Z")
+    zone.write(frame, splits=DATES.format("2021-03-31", "2021-02-15", "2021-04-30"))
+    codes = {f.code for f in check_dataset(zone.toml)}
+    assert codes == {"missing_columns", "naive_times", "split_order"}
+
+
+def test_gaps_where_the_clock_changes_are_told_apart_from_others(zone: Zone) -> None:
+    frame = local_frame("2020-09-15").drop_duplicates("timestamp")
+    long = pd.concat([frame, local_frame("2021-01-13").drop_duplicates("timestamp")])
+    long["timestamp"] += "Z"
+    zone.write(long.drop_duplicates("timestamp"))
+    (finding,) = zone.findings("clock_gaps")
+    assert "all gaps lie where the clock of Europe/Copenhagen changes" in finding.message
+    assert "2021-03-28 02:00 is missing before 03:00" in finding.message
+    assert 'stamp_zone = "Europe/Copenhagen"' in finding.advice
+
+
+def test_values_far_beyond_the_train_period_are_told(zone: Zone) -> None:
+    frame = make_frame()
+    frame.loc[2800:, "flow"] *= 3.0
+    zone.write(frame)
+    (finding,) = zone.findings("clipped")
+    assert "target flow lies far beyond the range of the train period in" in finding.message

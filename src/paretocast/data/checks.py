@@ -283,7 +283,7 @@ def _check_covariate(
     development = int(grid.index.searchsorted(spec.splits.last_hours(first, last)[1], side="right"))
     long = [hole for hole in holes if hole[1] > limit or hole[0] == 0]
     early = [hole for hole in long if hole[0] < development]
-    tolerable = [hole for hole in early if 0 < hole[0] and hole[1] <= TOLERATED_HOLE_HOURS]
+    tolerable = [hole for hole in early if hole[0] > 0 and hole[1] <= TOLERATED_HOLE_HOURS]
     refused = [hole for hole in early if hole not in tolerable]
     begin_later = "begin later (use_from)"
     if refused and refused[0][0] == 0 and refused[0][1] < len(grid.index):

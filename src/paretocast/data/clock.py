@@ -92,7 +92,9 @@ def clock_changes(first: pd.Timestamp, last: pd.Timestamp, zone: str) -> tuple[C
         before, after = offsets[i - 1] * unit, offsets[i] * unit
         wall = utc[i].tz_localize(None) + before
         forward = bool(after > before)
-        change = ClockChange(wall if forward else wall + (after - before), abs(after - before), forward)
+        change = ClockChange(
+            wall if forward else wall + (after - before), abs(after - before), forward
+        )
         if first <= change.start <= last:
             changes.append(change)
     return tuple(changes)
@@ -199,7 +201,9 @@ class ClockSurvey:
         own = values[places]
         before = values[np.maximum(places - 1, 0)]
         after = values[np.minimum(places + 1, len(values) - 1)]
-        copied = (own == before) | (own == after) | np.isclose(own, (before + after) / 2.0, rtol=1e-9)
+        copied = (
+            (own == before) | (own == after) | np.isclose(own, (before + after) / 2.0, rtol=1e-9)
+        )
         return bool((np.isnan(own) | (own == 0.0) | copied).all())
 
     def _trace(self, change: ClockChange) -> Trace:
@@ -466,8 +470,10 @@ def _other_clock(survey: ClockSurvey, skipped: Mask, lonely: Mask) -> Finding:
         if skipped.any()
         else (
             lonely,
-            f"happen twice in {zone} when the clock goes back in autumn but do not stand in two "
-            "rows",
+            (
+                f"happen twice in {zone} when the clock goes back in autumn but do not stand in two "
+                "rows"
+            ),
         )
     )
     first = int(np.flatnonzero(bad)[0])

@@ -319,8 +319,7 @@ def around_holidays(index: pd.DatetimeIndex, calendar: Calendar) -> dict[str, ND
         _is_holiday(day, calendar) for day in (days, days - one, days + one)
     )
     free_yesterday, free_tomorrow = (
-        off | _is_weekend_day(day)
-        for off, day in ((yesterday, days - one), (tomorrow, days + one))
+        off | _is_weekend_day(day) for off, day in ((yesterday, days - one), (tomorrow, days + one))
     )
     working = ~holiday & ~_is_weekend_day(days)
     bridge = working & free_yesterday & free_tomorrow & (yesterday | tomorrow)

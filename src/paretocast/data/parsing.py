@@ -87,7 +87,7 @@ def lay_frame(
     needed = [spec.time_column, spec.target, *(spec.column_of(name) for name in covariates)]
     findings = check_columns(frame, needed)
     if findings:
-        return None, tuple(findings)
+        return None, (*findings, *_other_problems(frame, spec))
     observed, _ = parse_numbers(frame[spec.target])
     index, findings = parse_stamps(frame[spec.time_column], spec, observed)
     later = np.zeros(len(frame), dtype=bool)
@@ -125,6 +125,14 @@ def lay_frame(
     if spec.repair == "auto":
         grid = repair_values(replace(grid, repairs=repairs), spec.target, covariates)
     return grid, (*findings, *tell_repairs(grid.repairs))
+
+
+def _other_problems(frame: pd.DataFrame, spec: DatasetSpec) -> list[Finding]:
+    """What can be told of a table that lacks a column, so that all errors come at once."""
+    findings = check_split_order(spec)
+    if spec.time_column in frame.columns:
+        findings += parse_stamps(frame[spec.time_column], spec)[1]
+    return findings
 
 
 def parse_stamps(
@@ -186,6 +194,14 @@ def check_columns(frame: pd.DataFrame, needed: Sequence[str]) -> list[Finding]:
 
 def parse_numbers(raw: pd.Series) -> tuple[NDArray[np.float64], list[Finding]]:
     """Numbers of a column, NaN for an empty cell, and what is no finite number."""
+    if kind := _other_type(raw):
+        finding = Finding(
+            "error",
+            "not_numeric",
+            f"column {raw.name} holds {kind}, expected numbers",
+            "name another column, or write numbers in a unit",
+        )
+        return np.full(len(raw), np.nan), [finding]
     numbers = pd.to_numeric(raw, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     numbers = np.array(numbers)
     bad = (np.isnan(numbers) & raw.notna().to_numpy()) | np.isinf(numbers)
@@ -204,6 +220,16 @@ def parse_numbers(raw: pd.Series) -> tuple[NDArray[np.float64], list[Finding]]:
             "write a decimal point, not a comma" if comma else "leave the cell of a gap empty",
         )
     ]
+
+
+def _other_type(raw: pd.Series) -> str:
+    """What a typed column holds that would turn into numbers silently; empty for none."""
+    kind = pd.api.types.infer_dtype(raw, skipna=True)
+    if kind == "boolean":
+        return "truth values"
+    if kind.startswith(("datetime", "date")):
+        return "dates"
+    return "durations" if kind.startswith("timedelta") else ""
 
 
 def _unparsable(raw: pd.Series, bad: NDArray[np.bool_]) -> Finding:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from paretocast.data.checks import N_LISTED, Finding, at, check_grid, count, find_runs
+from paretocast.data.scaling import input_limits
 from paretocast.data.series import Role
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ _MOST_MARKS = 0.3  # share of the values; what is more frequent is no exception
 _MOST_PEELED = 20  # distinct values looked at on either side
 _FEWEST_DISTINCT = 10  # a flag or a tariff has few values, and none of them is far from the others
 _SPIKE = 8.0  # in distances that one hour in 200 has from those around it
-_MOST_ALIKE = 0.3  # share of one value, such as no rain; of pairs that are alike, in a rounded column
+_MOST_ALIKE = (
+    0.3  # share of one value, such as no rain; of pairs that are alike, in a rounded column
+)
 _COUNTER_RISES = 0.2  # share of the steps
 _MOST_RESETS = 0.001  # share of the steps
 _UNIT_FACTOR = 8.0  # of the level from one week to the next, and from one day to the next
@@ -154,6 +157,26 @@ def _check_column(column: _Column) -> Iterator[Finding]:
         return
     yield from _check_far(column)
     yield from _check_unit(column)
+    yield from _check_beyond_train(column)
+
+
+def _check_beyond_train(column: _Column) -> Iterator[Finding]:
+    """Hours after the train period of which models read a limit instead of the value."""
+    if not column.train.size:
+        return
+    low, high = input_limits(column.train)
+    beyond = (column.values < low) | (column.values > high)
+    beyond[: column.train_stop] = False
+    if beyond.any():
+        hours = np.flatnonzero(beyond)
+        yield Finding(
+            "warning",
+            "clipped",
+            f"{column.label} lies far beyond the range of the train period in "
+            f"{count(hours.size, 'hour')} after it: {column.listed(hours)}; models read "
+            f"{low:g} or {high:g} there",
+            "empty these cells if they are wrong, or move train_to if they are not",
+        )
 
 
 def _check_far(column: _Column) -> Iterator[Finding]:
@@ -284,7 +307,9 @@ def _check_unit(column: _Column) -> Iterator[Finding]:
         factor = float(np.nanmedian(after) / np.nanmedian(before))
         if max(factor, 1.0 / factor) < _UNIT_FACTOR:
             continue
-        place = _largest_jump(values, max(day, (i - 1) * week), min((i + 1) * week, len(values) - day), day)
+        place = _largest_jump(
+            values, max(day, (i - 1) * week), min((i + 1) * week, len(values) - day), day
+        )
         if place is not None:
             known_factor = next(
                 (k for k in _KNOWN_FACTORS if 0.85 < max(factor, 1.0 / factor) / k < 1.15), None

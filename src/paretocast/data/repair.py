@@ -128,9 +128,7 @@ def tell_repairs(repairs: Iterable[Repair]) -> list[Finding]:
     return [Finding("note", REPAIRED, f"repaired: {told}", advice)] if told else []
 
 
-def _repaired(
-    values: Floats, column: str, index: pd.DatetimeIndex
-) -> tuple[Floats, list[Repair]]:
+def _repaired(values: Floats, column: str, index: pd.DatetimeIndex) -> tuple[Floats, list[Repair]]:
     repairs = []
     for group in find_far_values(values):
         if group.mark:

@@ -153,7 +153,11 @@ def describe(bundle: Bundle, columns: WindowColumns) -> dict[str, Any]:
     """Description of inputs and output, for somebody without this package."""
     contract = bundle.contract
     calendar = contract.calendar
-    parts = (calendar.country, calendar.subdivision, "days of its own" if calendar.holidays else None)
+    parts = (
+        calendar.country,
+        calendar.subdivision,
+        "days of its own" if calendar.holidays else None,
+    )
     country = ", ".join(part for part in parts if part)
     history, steps = columns.history_steps, columns.steps
     hours = f"hours -{history} to {columns.horizon_steps - 1} after the issue"

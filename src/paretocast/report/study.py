@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from paretocast.metrics.scores import percent_above
 from paretocast.data.checks import count
+from paretocast.metrics.scores import percent_above
 from paretocast.report.assessment import assessment_section
 from paretocast.report.figures import (
     MIN_TRIALS_FOR_IMPORTANCE,

@@ -15,8 +15,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from paretocast.metrics.scores import percent_above
 from paretocast.errors import SettingsError, StoreError
+from paretocast.metrics.scores import percent_above
 from paretocast.results.stored_study import StoredStudy
 from paretocast.workspace import files
 

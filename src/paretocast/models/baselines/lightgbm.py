@@ -151,9 +151,7 @@ def _examples(
     return rows[observed], targets[observed]
 
 
-def _rows(
-    task: Task, positions: Positions, limits: tuple[float, float]
-) -> tuple[Floats, Floats]:
+def _rows(task: Task, positions: Positions, limits: tuple[float, float]) -> tuple[Floats, Floats]:
     """A row per window and step (N * H, F), and the level of demand of each window (N,).
 
     Of the target nothing is read beyond the limits.
