@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from paretocast.benchmarking.comparison import _change
+from paretocast.benchmarking.comparison import Difference, _change
 from paretocast.benchmarking.relearning import percent_changes
 from paretocast.metrics.scores import percent_above
-from paretocast.metrics.uncertainty import PairedDifference
 from paretocast.study.choice import Choice
 
 
@@ -27,9 +26,9 @@ def test_a_choice_without_loss_lists_the_losses_of_the_others() -> None:
 
 
 def test_a_difference_from_nothing_is_told_in_target_units() -> None:
-    gap = PairedDifference(**dict.fromkeys(PairedDifference.__dataclass_fields__, 0.5))
-    assert _change(gap, 0.0) == "+0.5 [+0.5, +0.5]"
-    assert _change(gap, 2.0) == "+25.0 % [+25.0, +25.0]"
+    gap = Difference("a", "b", "mae", mean=0.5, low=-1.0, high=2.0, p_value=0.3)
+    assert _change(gap, 0.0) == "+0.5 [-1, +2]"
+    assert _change(gap, 2.0) == "+25.0 % [-50.0, +100.0]"
 
 
 def test_changes_of_a_score_that_was_zero_are_left_out() -> None:

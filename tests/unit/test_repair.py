@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from paretocast.data import Dataset
+from paretocast.data.checks import Grid
 from paretocast.data.parsing import lay_frame
 from paretocast.data.spec import declare_dataset
 
@@ -29,7 +29,7 @@ def make_frame() -> pd.DataFrame:
     )
 
 
-def lay(frame: pd.DataFrame, **keys: Any) -> tuple[Any, list[str]]:
+def lay(frame: pd.DataFrame, **keys: str) -> tuple[Grid, list[str]]:
     spec = declare_dataset(
         {
             "name": "zone",
@@ -43,6 +43,7 @@ def lay(frame: pd.DataFrame, **keys: Any) -> tuple[Any, list[str]]:
         origin="test",
     )
     grid, findings = lay_frame(frame, spec, covariates=["temperature"])
+    assert grid is not None
     return grid, [f"{f.severity}: {f.message}" for f in findings]
 
 

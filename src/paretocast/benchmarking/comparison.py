@@ -225,7 +225,7 @@ class Comparison:
         return lines
 
 
-def _change(gap: PairedDifference, base: float) -> str:
+def _change(gap: Difference, base: float) -> str:
     """A difference with its interval in percent of a base; in target units of a base of 0."""
     if not base:
         return f"{gap.mean:+.3g} [{gap.low:+.3g}, {gap.high:+.3g}]"

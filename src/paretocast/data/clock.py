@@ -180,8 +180,8 @@ class ClockSurvey:
         if trace is Trace.ENDING:
             end = start + self.step
             return f"{end:{_SHOWN}} appears twice, in rows {self._rows(end)}, {start:%H:%M} once"
-        what = "skips" if change.forward else "repeats"
-        return f"{shown}, which the clock of {self.zone} {what}, stands once, in row {self._row(start)}"
+        what = f"which the clock of {self.zone} {'skips' if change.forward else 'repeats'}"
+        return f"{shown}, {what}, stands once, in row {self._row(start)}"
 
     def _row(self, wall: pd.Timestamp) -> int:
         return int(np.flatnonzero(np.asarray(self.walls == wall))[0]) + 1
@@ -211,25 +211,23 @@ class ClockSurvey:
         if n_steps < 1 or n_steps != int(n_steps):
             return Trace.UNKNOWN
         at_start, at_end = (self._counts(change, shift) for shift in (0 * self.step, self.step))
-        if change.forward:
-            if at_start == (1, 0, 1):
-                return Trace.SKIPPED
-            if at_end == (1, 0, 1):
-                return Trace.ENDING
-            return Trace.FILLED if at_start == (1, 1, 1) else Trace.UNKNOWN
-        if at_start == (1, 2, 1):
-            return Trace.REPEATED
-        if at_end == (1, 2, 1):
+        followed = (1, 0 if change.forward else 2, 1)
+        if at_start == followed:
+            return Trace.SKIPPED if change.forward else Trace.REPEATED
+        if at_end == followed:
             return Trace.ENDING
-        return Trace.ONCE if at_start == (1, 1, 1) else Trace.UNKNOWN
+        if at_start == (1, 1, 1):
+            return Trace.FILLED if change.forward else Trace.ONCE
+        return Trace.UNKNOWN
 
     def _counts(self, change: ClockChange, shift: pd.Timedelta) -> tuple[int, int, int]:
         """Rows of every wall time before, in and after a change; -1 where they are not alike."""
         start = change.start + shift
-        return tuple(  # type: ignore[return-value]  # of three parts
+        before, inside, after = (
             self._alike(start + k * change.length, start + (k + 1) * change.length)
             for k in (-1, 0, 1)
         )
+        return before, inside, after
 
     def _alike(self, start: pd.Timestamp, stop: pd.Timestamp) -> int:
         rows = self._sorted_walls[
@@ -497,7 +495,8 @@ def _fixed_zones(survey: ClockSurvey) -> str:
     standard = standard_time(survey.walls[0], survey.zone)
     if not standard:
         return 'set stamp_zone = "UTC" if they are UTC'
-    return f'set stamp_zone = "{standard}" if they are in winter time all year, "UTC" if in UTC'
+    winter = f'"{standard}" if they are in winter time all year'
+    return f'set stamp_zone = {winter}, "UTC" if they are UTC'
 
 
 def standard_time(wall: pd.Timestamp, zone: str) -> str:

@@ -441,7 +441,8 @@ def _check_still(column: _Column) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "constant_runs",
-            f"{column.label} stands still for a day or more in {count(len(still), 'run')}: {listed}",
+            f"{column.label} stands still for a day or more in {count(len(still), 'run')}: "
+            f"{listed}",
             "empty these cells if the sensor hung",
         )
 

@@ -83,7 +83,7 @@ def mape(observed: Floats, point: Floats, *, floor: float | None = None) -> floa
 
 
 def percent_above(value: float, base: float) -> float | None:
-    """Distance of a value above a base, in percent of it; None of a base of 0, which has no percent.
+    """Distance of a value above a base, in percent of it; None where the base is 0.
 
     Lower is better where both are errors.
 
