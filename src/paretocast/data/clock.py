@@ -88,7 +88,7 @@ def clock_changes(first: pd.Timestamp, last: pd.Timestamp, zone: str) -> tuple[C
     offsets = utc.tz_convert(zone).tz_localize(None).asi8 - utc.tz_localize(None).asi8
     unit = pd.Timedelta(1, unit=utc.unit)
     changes = []
-    for i in np.flatnonzero(np.diff(offsets)) + 1:
+    for i in (np.flatnonzero(np.diff(offsets)) + 1).tolist():
         before, after = offsets[i - 1] * unit, offsets[i] * unit
         wall = utc[i].tz_localize(None) + before
         forward = bool(after > before)
@@ -286,8 +286,8 @@ def localise(
     survey = ClockSurvey(walls, zone, values)
     if at_end:
         if survey.clock is Clock.WALL:
-            ends, findings = localise(walls, zone, values)
-            return None if ends is None else ends - survey.step, findings
+            ends, told = localise(walls, zone, values)
+            return None if ends is None else ends - survey.step, told
         return localise(walls - survey.step, zone, values)
     skipped, repeated = _masks(walls, zone)
     left_out = np.zeros(len(walls), dtype=bool)
@@ -309,8 +309,8 @@ def localise(
     place = sizes.cumcount(ascending=not descending).to_numpy()
     is_summer: Mask = place == 0
     stamps = walls.tz_localize(zone, ambiguous=is_summer, nonexistent="NaT")
-    stamps = stamps.where(~left_out).tz_convert("UTC").as_unit("ns")
-    return stamps, findings
+    utc = pd.DatetimeIndex(stamps.where(~left_out)).tz_convert("UTC")
+    return utc.as_unit("ns"), findings
 
 
 def refuse_naive(
@@ -371,7 +371,7 @@ def check_clock(
         Rows with a value of the target; all without it.
     """
     there = index if observed is None else index[observed]
-    there = there[~there.isna()]
+    there = there[there.notna()]
     if len(there) < 2:
         return []
     walls = there.tz_convert(stamp_zone or "UTC").tz_localize(None)
