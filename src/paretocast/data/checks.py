@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from paretocast.data.repair import Repair
-    from paretocast.data.series import Covariate
+    from paretocast.data.series import Covariate, Repair
     from paretocast.data.spec import DatasetSpec
 
 Severity = Literal["error", "warning", "note"]

@@ -17,14 +17,13 @@ from paretocast.data.checks import Finding, Grid, at, check_split_order, count
 from paretocast.data.clock import check_clock, localise, refuse_naive
 from paretocast.data.plausibility import check_all
 from paretocast.data.repair import arrange_rows, repair_values, tell_repairs
-from paretocast.data.series import Covariate
+from paretocast.data.series import Covariate, Repair
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from paretocast.data.repair import Repair
     from paretocast.data.spec import DatasetSpec
     from paretocast.data.weather_runs import WeatherRuns
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from paretocast.data.checks import N_LISTED, Finding, at, check_grid, count, find_runs
-from paretocast.data.scaling import input_limits
+from paretocast.data.features import input_limits
 from paretocast.data.series import Role
 
 if TYPE_CHECKING:
