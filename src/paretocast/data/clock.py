@@ -467,7 +467,8 @@ def _other_clock(survey: ClockSurvey, skipped: Mask, lonely: Mask) -> Finding:
     problem = (
         f"do not exist in {zone} because the clock leaps over them in spring"
         if skipped.any()
-        else f"happen twice in {zone} when the clock goes back in autumn but do not stand in two rows"
+        else f"happen twice in {zone} when the clock goes back in autumn but do not stand in two "
+        "rows"
     )
     first = int(np.flatnonzero(bad)[0])
     if survey.clock is Clock.FIXED:
