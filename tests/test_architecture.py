@@ -15,7 +15,7 @@ ROOT = Path(paretocast.__file__).parent
 # From the ground up. A name imports from lines above its own alone, a package from itself too.
 ORDER = (
     {"errors"},
-    {"registry"},
+    {"registry", "formatting"},
     {"toml"},
     {"metrics", "workspace", "data"},
     {"calibration", "search", "cluster"},

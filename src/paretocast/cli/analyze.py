@@ -14,6 +14,17 @@ if TYPE_CHECKING:
     from paretocast.results.table import RunRow
 
 FILE_HELP = "Write the table as {} to a file."
+WORDS = ("model", "dataset", "job_id")
+# Order in which columns go where the terminal is narrow, highest first.
+RANKS = {
+    **dict.fromkeys(("model", "dataset", "mae", "picp"), 0),
+    "job_id": 1,
+    "reference_gain_percent": 2,
+    "picp_interval": 3,
+    "winkler": 4,
+    **dict.fromkeys(("n_completed", "n_front", "pinball"), 5),
+    "training_hours": 6,
+}
 
 
 def analyze(
@@ -69,21 +80,20 @@ def analyze(
 
 def print_runs(rows: list[RunRow]) -> None:
     """Print the table, and the best below it."""
-    from rich import box
     from rich.markup import escape
-    from rich.table import Table
 
-    from paretocast.results.table import PRINTED, best_runs, printed_cells
+    from paretocast.cli.tables import Column, TerminalTable
+    from paretocast.formatting import significant
+    from paretocast.results.table import PRINTED, best_runs, printed_rows
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for i, (_, name) in enumerate(PRINTED):
-        table.add_column(
-            name, justify="left" if i < 3 else "right", no_wrap=i != 2, overflow="fold"
-        )
-    for row in rows:
-        table.add_row(*map(escape, printed_cells(row)))
+    table = TerminalTable(
+        tuple(Column(name, rank=RANKS[key], left=key in WORDS) for key, name in PRINTED),
+        all_with="--format csv or a wider terminal shows all",
+    )
+    for cells in printed_rows(rows):
+        table.add(*cells)
+    table.print()
     console = stdout_console()
-    console.print(table)
     console.print(
         "gain: by how much the MAE undercuts that of the best reference; hours of training"
     )
@@ -95,8 +105,8 @@ def print_runs(rows: list[RunRow]) -> None:
     for best in best_runs(rows):
         mae, coverage = best.by_mae, best.by_coverage
         console.print(
-            f"[bold]{escape(best.group)}[/bold]: best MAE {mae.mae:.4g} {escape(_name(mae))}; "
-            f"PICP closest to {coverage.target_coverage:g} %: {coverage.picp:.1f} % "
+            f"[bold]{escape(best.group)}[/bold]: best MAE {significant(mae.mae)} "
+            f"{escape(_name(mae))}; PICP closest to {coverage.target_coverage:g} %: {coverage.picp:.1f} % "
             f"{escape(_name(coverage))}",
             highlight=False,
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paretocast.cli.console import significant, stderr_console, stdout_console
+from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.diagnose import (
     CoverageOption,
     DataDirOption,
@@ -17,11 +17,11 @@ from paretocast.cli.diagnose import (
     TrialOption,
 )
 from paretocast.cli.display import print_note, print_notes
+from paretocast.cli.tables import Column, TerminalTable
+from paretocast.formatting import significant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from rich.table import Table
 
     from paretocast.calibration import IntervalScores
     from paretocast.results.assessment import EnsembleAssessment, PairedComparison
@@ -130,12 +130,14 @@ def print_ensemble(opened: StoredForecast, assessed: EnsembleAssessment) -> None
         f"[bold]{opened.subject}[/bold], chosen on the tune split; losses in {escape(opened.unit)}",
         highlight=False,
     )
-    table = _score_table("member", ("weight %", "pinball on tune"))
+    table = TerminalTable(
+        (Column("member", left=True), Column("weight %", decimals=0), Column("pinball on tune"))
+    )
     for member in assessed.members:
-        table.add_row(member.subject, f"{100.0 * member.weight:.0f}", significant(member.pinball))
+        table.add(member.subject, 100.0 * member.weight, member.pinball)
     table.add_section()
-    table.add_row("together", "100", significant(assessed.pinball))
-    console.print(table)
+    table.add("together", 100.0, assessed.pinball)
+    table.print()
     if assessed.against_trial is None:
         console.print("the forecasts of the chosen trial were removed: nothing to compare with")
         return
@@ -162,24 +164,23 @@ def _verdict(comparison: PairedComparison) -> str:
 def _print_scores(
     heading: str, rows: Sequence[IntervalScores], *, marked: str | None = None
 ) -> None:
-    table = _score_table(heading, ("PICP %", "width", "Winkler", "pinball"))
+    table = TerminalTable(
+        (
+            Column(heading, left=True),
+            Column("PICP %", decimals=1),
+            Column("width", rank=2),
+            Column("Winkler"),
+            Column("pinball", rank=1),
+        )
+    )
     for row in rows:
         star = row.name == marked
-        table.add_row(
+        table.add(
             f"{row.name} ★" if star else row.name,
-            f"{row.picp:.1f}",
-            *(significant(x) for x in (row.mean_width, row.winkler, row.pinball)),
+            row.picp,
+            row.mean_width,
+            row.winkler,
+            row.pinball,
             style="bold green" if star else None,
         )
-    stdout_console().print(table)
-
-
-def _score_table(heading: str, columns: Sequence[str]) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column(heading)
-    for column in columns:
-        table.add_column(column, justify="right")
-    return table
+    table.print()

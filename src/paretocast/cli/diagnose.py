@@ -9,9 +9,12 @@ import typer
 
 from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.display import print_note, print_notes
+from paretocast.cli.tables import Column, TerminalTable
 
 if TYPE_CHECKING:
-    from paretocast.metrics.diagnostics import Diagnosis
+    from collections.abc import Sequence
+
+    from paretocast.metrics.diagnostics import Diagnosis, GroupCoverage
 
 RunArgument = Annotated[
     Path,
@@ -105,11 +108,9 @@ def diagnose(
 
 def print_diagnosis(diagnosis: Diagnosis, *, unit: str, subject: str) -> None:
     """Print the groups and the weakest of them."""
-    from rich import box
     from rich.markup import escape
-    from rich.table import Table
 
-    from paretocast.report import GROUP_COLUMNS, group_cells, worst_sentence
+    from paretocast.report import worst_sentence
 
     console = stdout_console()
     console.print(
@@ -117,27 +118,42 @@ def print_diagnosis(diagnosis: Diagnosis, *, unit: str, subject: str) -> None:
         f"score in {escape(unit)}",
         highlight=False,
     )
-    for breakdown in (None, *diagnosis.breakdowns):
-        table = Table(
-            title=f"by {breakdown.name}" if breakdown else "all target times",
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-        )
-        for i, column in enumerate(GROUP_COLUMNS):
-            table.add_column(column, justify="right" if i else "left")
-        for group in breakdown.groups if breakdown else (diagnosis.overall,):
-            outside = not group.low <= diagnosis.target <= group.high
-            table.add_row(*map(escape, group_cells(group)), style="yellow" if outside else None)
-        console.print(table)
-    levels = Table(
-        title="observations below each quantile", title_justify="left", box=box.SIMPLE_HEAD
+    _print_groups("all target times", (diagnosis.overall,), target=diagnosis.target)
+    for breakdown in diagnosis.breakdowns:
+        _print_groups(f"by {breakdown.name}", breakdown.groups, target=diagnosis.target)
+    levels = TerminalTable(
+        (Column("level %"), Column("observed %", decimals=1), Column("95 % interval")),
+        title="observations below each quantile",
     )
-    for column in ("level %", "observed %", "95 % interval"):
-        levels.add_column(column, justify="right")
     for share in diagnosis.reliability:
-        levels.add_row(
-            f"{share.at:g}", f"{share.observed:.1f}", f"{share.low:.1f}–{share.high:.1f}"
-        )
-    console.print(levels)
+        levels.add(f"{share.at:g}", share.observed, f"{share.low:.1f}–{share.high:.1f}")
+    levels.print()
     if diagnosis.worst is not None:
         console.print(worst_sentence(diagnosis.worst, diagnosis.target), highlight=False)
+
+
+def _print_groups(title: str, groups: Sequence[GroupCoverage], *, target: float) -> None:
+    table = TerminalTable(
+        (
+            Column("", left=True),
+            Column("PICP %", decimals=1),
+            Column("95 % interval"),
+            Column("width", rank=2),
+            Column("Winkler", rank=1),
+            Column("values", rank=3),
+            Column("windows", rank=4),
+        ),
+        title=title,
+    )
+    for group in groups:
+        table.add(
+            group.label,
+            group.picp,
+            f"{group.low:.1f}–{group.high:.1f}",
+            group.mean_width,
+            group.winkler,
+            group.n,
+            group.n_windows,
+            style=None if group.low <= target <= group.high else "yellow",
+        )
+    table.print()

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from paretocast.cli.console import duration, stderr_console
+from paretocast.cli.console import stderr_console
+from paretocast.formatting import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -72,7 +73,7 @@ class ConsoleDisplay:
         pages: Sequence[str],
     ) -> None:
         """Print front, choice and files, and how the search goes on."""
-        from paretocast.cli.tables import print_choice, print_default_gain, print_outcome
+        from paretocast.cli.outcome import print_choice, print_default_gain, print_outcome
         from paretocast.cluster.commands import resume_command
         from paretocast.workspace.progress import inspect_run
 
@@ -114,6 +115,6 @@ class ConsoleDisplay:
 
     def levels(self, second: SecondStage) -> None:
         """Print the levels that the second stage has found."""
-        from paretocast.cli.tables import print_levels
+        from paretocast.cli.outcome import print_levels
 
         print_levels(second)

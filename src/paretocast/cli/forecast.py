@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paretocast.cli.console import significant, stderr_console, stdout_console
+from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.deploy import DeploymentArgument
 from paretocast.cli.display import print_note
 
@@ -116,22 +116,24 @@ def observe(deployment: DeploymentArgument, data: DataOption) -> None:
 
 def _print(forecast: LiveForecast) -> None:
     """Print the interval of every hour."""
-    from rich.table import Table
+    from paretocast.cli.tables import Column, TerminalTable
 
-    table = Table(
+    table = TerminalTable(
+        (
+            Column("local time", left=True),
+            Column("lower", rank=1),
+            Column("median"),
+            Column("upper", rank=1),
+        ),
         title=f"issued for {forecast.issue_time:%Y-%m-%d %H:%M}Z, {forecast.unit}",
-        title_justify="left",
-        box=None,
+        all_with="--out FILE or a wider terminal shows all",
     )
-    for column in ("local time", "lower", "median", "upper"):
-        table.add_column(column, justify="left" if column == "local time" else "right")
     local = forecast.target_times.tz_convert(forecast.zone)
     for time, low, middle, high in zip(
         local, forecast.lower, forecast.median, forecast.upper, strict=True
     ):
-        numbers = (significant(float(value)) for value in (low, middle, high))
-        table.add_row(f"{time:%Y-%m-%d %H:%M}", *numbers)
-    stdout_console().print(table)
+        table.add(f"{time:%Y-%m-%d %H:%M}", float(low), float(middle), float(high))
+    table.print()
 
 
 def _write(forecasts: list[LiveForecast], out: Path) -> None:

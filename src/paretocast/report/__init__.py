@@ -8,7 +8,7 @@ of a benchmark, `space` that of the values tried; `page` holds their parts. Func
 from __future__ import annotations
 
 from paretocast.report.benchmark import benchmark_page
-from paretocast.report.calibration import GROUP_COLUMNS, diagnosis_page, group_cells, worst_sentence
+from paretocast.report.calibration import diagnosis_page, worst_sentence
 from paretocast.report.demand import series_page
 from paretocast.report.space import explored_page
 from paretocast.report.study import (
@@ -20,12 +20,10 @@ from paretocast.report.study import (
 )
 
 __all__ = [
-    "GROUP_COLUMNS",
     "StudyReport",
     "benchmark_page",
     "diagnosis_page",
     "explored_page",
-    "group_cells",
     "history_page",
     "importance_page",
     "pareto_page",

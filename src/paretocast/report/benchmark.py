@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.checks import count
+from paretocast.formatting import count
 from paretocast.metrics.diagnostics import diagnose
 from paretocast.report.figures import (
     forecast_figure,

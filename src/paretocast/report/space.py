@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paretocast.data.checks import count
+from paretocast.formatting import count
 from paretocast.report.figures import explored_figure
 from paretocast.report.page import bullets, document, figure_box, section, table
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from paretocast.data.checks import count
+from paretocast.formatting import count
 from paretocast.report.assessment import assessment_section
 from paretocast.report.figures import (
     MIN_TRIALS_FOR_IMPORTANCE,

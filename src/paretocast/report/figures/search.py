@@ -13,7 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from paretocast.data.checks import count
+from paretocast.formatting import count
 from paretocast.report.figures import style
 from paretocast.search.objectives import DEFAULT_OBJECTIVES
 from paretocast.search.selection import TOLERANCE, TrialState
