@@ -106,8 +106,8 @@ def print_runs(rows: list[RunRow]) -> None:
         mae, coverage = best.by_mae, best.by_coverage
         console.print(
             f"[bold]{escape(best.group)}[/bold]: best MAE {significant(mae.mae)} "
-            f"{escape(_name(mae))}; PICP closest to {coverage.target_coverage:g} %: {coverage.picp:.1f} % "
-            f"{escape(_name(coverage))}",
+            f"{escape(_name(mae))}; PICP closest to {coverage.target_coverage:g} %: "
+            f"{coverage.picp:.1f} % {escape(_name(coverage))}",
             highlight=False,
         )
 

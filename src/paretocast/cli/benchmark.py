@@ -239,7 +239,8 @@ def print_benchmark(saved: SavedBenchmark) -> None:
     if saved.result.relearning:
         _print_relearning(saved.result.relearning, unit=task.series.unit)
     if saved.result.weather_error:
-        _print_weather_error(saved)
+        error = saved.result.plan.weather_error
+        print_weather_error(saved.result.weather_error, error=error, unit=task.series.unit)
     for note in saved.result.notes:
         stderr_console().print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
 
@@ -316,9 +317,8 @@ def _print_relearning(rows: Sequence[RelearningRow], *, unit: str) -> None:
     table.print()
 
 
-def _print_weather_error(saved: SavedBenchmark) -> None:
-    """Print what the weather error of the plan costs."""
-    plan, unit = saved.result.plan, saved.result.plan.task.series.unit
+def print_weather_error(rows: Sequence[WeatherErrorRow], *, error: float | None, unit: str) -> None:
+    """Print what an error of the weather costs."""
     table = TerminalTable(
         (
             Column("method", left=True),
@@ -327,11 +327,11 @@ def _print_weather_error(saved: SavedBenchmark) -> None:
             Column("pinball", rank=2),
             Column("pinball against measured", rank=2),
         ),
-        title=f"Temperatures of the horizon in error by {plan.weather_error:g}, their own unit; "
+        title=f"Temperatures of the horizon in error by {error:g}, their own unit; "
         f"MAE and pinball in {unit}",
         all_with="metrics.json or a wider terminal shows all",
     )
-    for row in saved.result.weather_error:
+    for row in rows:
         table.add(row.method, *_changes(row))
     table.print()
 

@@ -80,7 +80,7 @@ def forecast(
         say=print_note,
     )
     if out is None:
-        _print(forecasts[-1])
+        print_forecast(forecasts[-1])
     else:
         _write(forecasts, out)
     if page is not None:
@@ -114,7 +114,7 @@ def observe(deployment: DeploymentArgument, data: DataOption) -> None:
     )
 
 
-def _print(forecast: LiveForecast) -> None:
+def print_forecast(forecast: LiveForecast) -> None:
     """Print the interval of every hour."""
     from paretocast.cli.tables import Column, TerminalTable
 

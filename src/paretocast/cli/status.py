@@ -136,7 +136,7 @@ def _print(
     console, talk = stdout_console(), stderr_console()
     if clear and console.is_terminal:
         console.clear()
-    _print_table(experiments)
+    print_experiments(experiments)
     for line in _problems(experiments):
         console.print(line, soft_wrap=True)
     for note in report.notes:
@@ -148,7 +148,8 @@ def _print(
         talk.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
 
 
-def _print_table(experiments: Sequence[ExperimentStatus]) -> None:
+def print_experiments(experiments: Sequence[ExperimentStatus]) -> None:
+    """Print a row for each experiment."""
     from rich.text import Text
 
     from paretocast.cli.tables import Column, TerminalTable
