@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paretocast.errors import StoreError
-from paretocast.results.stored_study import StoredStudy
+from paretocast.results.stored_study import StoredStudy, date_and_id, newest_finished
 from paretocast.search.models import MODELS, has_several, model_name
 from paretocast.search.space import model_in, without_model
 from paretocast.training.trial import trial_seed
 from paretocast.workspace import files
-from paretocast.workspace.claims import claim_owner
 from paretocast.workspace.files import RunDirectory
 
 if TYPE_CHECKING:
@@ -152,7 +151,7 @@ def find_contest(
         ]
     if not studies:
         return ()
-    study = max(studies, key=_date_and_id)
+    study = max(studies, key=date_and_id)
     settings = _settings_of(study, given)
     best: dict[str, int] = study.result["choice"]["best_of_model"]
     return tuple(
@@ -204,22 +203,7 @@ def _newest_finished(workspace: Path, model: str, dataset: str) -> StoredStudy |
         RunDirectory(workspace, model, dataset, path.stem.removeprefix(start))
         for path in folder.glob(f"{start}*.json")
     ]
-    finished = [StoredStudy(r) for r in runs if r.manifest.exists() and not _is_under_way(r)]
-    return max(finished, key=_date_and_id, default=None)
-
-
-def _date_and_id(study: StoredStudy) -> tuple[str, str]:
-    return str(study.result_file.get("optimization_date", "")), study.run.job_id
-
-
-def _is_under_way(run: RunDirectory) -> bool:
-    for folder in run.trials_folder.glob("[0-9]*"):
-        try:
-            if claim_owner(folder) is not None:
-                return True
-        except OSError:
-            continue
-    return False
+    return newest_finished([run for run in runs if run.manifest.exists()])
 
 
 def _of_study(study: StoredStudy, given: TuneSettings) -> ModelConfig:

@@ -9,12 +9,14 @@ import typer
 
 from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.diagnose import (
+    WORKSPACE,
     CoverageOption,
     DataDirOption,
     EnsembleOption,
     MembersOption,
     RunArgument,
     TrialOption,
+    find_result,
 )
 from paretocast.cli.display import print_note, print_notes
 from paretocast.cli.tables import Column, TerminalTable
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def calibrate(
-    run: RunArgument,
+    run: RunArgument = WORKSPACE,
     trial: TrialOption = None,
     ensemble: EnsembleOption = False,
     members: MembersOption = None,
@@ -70,14 +72,14 @@ def calibrate(
     the tune split, and the average is compared with the chosen trial on the calibrate split. The
     JSON holds what it takes to make that forecast again.
 
-    [bold]paretocast calibrate hpo/results/NHITS_Q_demo[/bold]
+    [bold]paretocast calibrate[/bold], or [bold]paretocast calibrate hpo/results/NHITS_Q_demo[/bold]
     """
     from paretocast.api.intervals import calibrate as calibrate_study
     from paretocast.calibration import CALIBRATORS
     from paretocast.workspace.progress import inspect_run
 
     calibration = calibrate_study(
-        run,
+        find_result(run),
         calibrator,
         trial=trial,
         ensemble=ensemble,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from paretocast.cli.console import stderr_console, stdout_console
-from paretocast.cli.diagnose import DataDirOption, RunArgument
+from paretocast.cli.diagnose import DataDirOption, RunArgument, find_result
 from paretocast.cli.display import print_note, print_notes
 
 DeploymentArgument = Annotated[
@@ -65,7 +65,7 @@ def deploy(
     if trial is not None and method is not None:
         raise SettingsError("--trial and --method are both given, expected one")
     deployment = deploy_study(
-        run,
+        find_result(run),
         to,
         method=method if trial is None else f"trial {trial}",
         calibrator=calibrator,

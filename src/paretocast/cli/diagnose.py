@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 RunArgument = Annotated[
     Path,
     typer.Argument(
-        metavar="RUN",
-        help="Folder of a model and data set, such as hpo/results/NHITS_Q_demo, or a "
-        "best_params_*.json in it.",
-        show_default=False,
+        help="A workspace or the folder of a model and data set, such as "
+        "hpo/results/NHITS_Q_demo: the newest finished study in it; or a best_params_*.json.",
     ),
 ]
+WORKSPACE = Path("hpo")
 TrialOption = Annotated[
     int | None,
     typer.Option("--trial", help="Number of a trial. \\[default: the chosen one]", min=0),
@@ -55,7 +54,7 @@ DataDirOption = Annotated[
 
 
 def diagnose(
-    run: RunArgument,
+    run: RunArgument = WORKSPACE,
     trial: TrialOption = None,
     ensemble: EnsembleOption = False,
     members: MembersOption = None,
@@ -85,12 +84,12 @@ def diagnose(
     Every coverage comes with a 95 % interval from resampled days. With so many groups a few lie
     outside theirs by chance; the interval of the weakest one is widened for that.
 
-    [bold]paretocast diagnose hpo/results/NHITS_Q_demo[/bold]
+    [bold]paretocast diagnose[/bold], or [bold]paretocast diagnose hpo/results/NHITS_Q_demo[/bold]
     """
     from paretocast.api.intervals import diagnose as diagnose_study
 
     diagnosed = diagnose_study(
-        run,
+        find_result(run),
         split=split,
         trial=trial,
         ensemble=ensemble,
@@ -104,6 +103,16 @@ def diagnose(
     print_notes((*diagnosed.opened.task.notes, *diagnosed.opened.task.assumptions))
     print_diagnosis(diagnosed.diagnosis, unit=diagnosed.opened.unit, subject=diagnosed.subject)
     stderr_console().print(f"figures in {diagnosed.path}", highlight=False, soft_wrap=True)
+
+
+def find_result(place: Path) -> Path:
+    """Result file of the newest finished study in a place; says which one it is of several."""
+    from paretocast.results.stored_study import find_newest
+
+    study, n_studies = find_newest(place)
+    if n_studies > 1 or (place.is_dir() and place.absolute() != study.run.folder):
+        print_note(f"the newest finished study of {n_studies}: {study.run.study_name}")
+    return study.run.best_params
 
 
 def print_diagnosis(diagnosis: Diagnosis, *, unit: str, subject: str) -> None:
