@@ -14,8 +14,8 @@ import paretocast
 ROOT = Path(paretocast.__file__).parent
 # From the ground up. A name imports from lines above its own alone, a package from itself too.
 ORDER = (
-    {"errors"},
-    {"registry", "formatting"},
+    {"errors", "formatting"},
+    {"registry"},
     {"toml"},
     {"metrics", "workspace", "data"},
     {"calibration", "search", "cluster"},

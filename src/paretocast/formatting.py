@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 MISSING = "–"
 NEGLIGIBLE = 1e-4  # of the largest figure of a column: smaller ones ask for no decimals
@@ -56,6 +57,17 @@ def fixed(value: float | None, decimals: int, *, signed: bool = False) -> str:
     if value is None or math.isnan(value):
         return MISSING
     return f"{value:{'+' if signed else ''}z.{decimals}f}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question that ends a message on an unknown name; empty where none is near. Case is ignored.
+
+    >>> did_you_mean("nhit_q", ["TFT_Q", "NHITS_Q"])
+    '; did you mean NHITS_Q?'
+    """
+    by_case = {other.casefold(): other for other in known}
+    near = get_close_matches(name.casefold(), by_case, n=1)
+    return f"; did you mean {by_case[near[0]]}?" if near else ""
 
 
 def duration(seconds: float) -> str:

@@ -62,7 +62,7 @@ def test_a_wide_terminal_and_a_pipe_show_every_column(
     assert printed(monkeypatch, capsys, two_rows(), 100) == in_pipe
     assert in_pipe[0] == "two methods"
     row = next(line for line in in_pipe if "ridge" in line)
-    assert row.split() == "ridge_with_weather 0.1527 seen on many days 12.50".split(" ")
+    assert row.split() == ["ridge_with_weather", "0.1527", "seen", "on", "many", "days", "12.50"]
     assert any("none [bold]" in line and "0.1530" in line for line in in_pipe)
 
 

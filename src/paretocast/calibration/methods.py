@@ -38,6 +38,7 @@ from paretocast.calibration.online import (
 )
 from paretocast.calibration.rolling import walk_forward
 from paretocast.errors import DataError, SettingsError
+from paretocast.formatting import did_you_mean
 from paretocast.metrics.forecast import Forecast
 from paretocast.metrics.scores import mean_width, picp, pinball, winkler, winkler_losses
 from paretocast.metrics.uncertainty import paired_difference, picp_interval
@@ -431,6 +432,7 @@ def check_method(name: str) -> None:
     if name not in {AUTO, *CALIBRATORS}:
         raise SettingsError(
             f"calibrator {name!r} is unknown, expected auto or one of {', '.join(CALIBRATORS)}"
+            f"{did_you_mean(name, (AUTO, *CALIBRATORS))}"
         )
 
 

@@ -253,15 +253,17 @@ def _score_table(saved: SavedBenchmark) -> TerminalTable:
     table = TerminalTable(
         (
             Column("method", left=True),
-            Column("calibrator", rank=2, left=True),
+            Column(
+                "calibrator", rank=0 if len(saved.result.plan.calibrators) > 1 else 2, left=True
+            ),
             Column("MAE"),
-            *([Column("± seeds", rank=5, digits=2)] if seeds else []),
+            *([Column("MAE ± seeds", rank=5, digits=2)] if seeds else []),
             Column("RMSE", rank=6),
             Column("PICP %", decimals=1),
             Column("95 % interval", rank=1),
             Column("width", rank=6),
             Column("pinball", rank=3),
-            *([Column("± seeds", rank=5, digits=2)] if seeds else []),
+            *([Column("pinball ± seeds", rank=5, digits=2)] if seeds else []),
             Column("Winkler", rank=4),
         ),
         title=f"{task.series.name}, test split: {len(task.issues['test'])} issues from "
