@@ -90,6 +90,11 @@ class SavedBenchmark:
         """Sentences on the gain of the chosen method and how sure it is."""
         return self.result.comparison.verdicts()
 
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences on a coverage that misses the target."""
+        return self.result.comparison.warnings()
+
 
 def benchmark(
     dataset: str | Path = "demo",
@@ -317,7 +322,9 @@ def _save(result: BenchmarkResult, workspace: Path) -> SavedBenchmark:
     folder = workspace / "benchmarks" / f"{task.series.name}_{now:%Y%m%d-%H%M%S}"
     history = workspace / "benchmarks" / "history.csv"
     saved = SavedBenchmark(result, folder, history)
-    page = benchmark_page(result, verdicts=saved.verdicts, notes=task.assumptions)
+    page = benchmark_page(
+        result, verdicts=saved.verdicts, notes=[*saved.warnings, *task.assumptions]
+    )
     files.save_text(folder / "benchmark.html", page)
     save_benchmark(folder, result, created=created, assumptions=task.assumptions)
     append_history(

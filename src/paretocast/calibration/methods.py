@@ -341,6 +341,17 @@ def compare_calibrators(
     )
 
 
+def cross_validated(
+    forecast: Forecast, name: str, *, coverage: float, n_folds: int = N_FOLDS
+) -> Forecast:
+    """The forecast with each fold calibrated by a fit of the named method on the others.
+
+    Arguments and errors as of `choose_calibrator`.
+    """
+    folds = rolled_folds(forecast, n_folds=n_folds)
+    return _judge(CALIBRATORS[name], forecast, folds, coverage=coverage).forecast
+
+
 def _comparable(forecast: Forecast, names: Sequence[str] | None) -> list[CalibrationMethod]:
     """Methods of these names, or all of "auto", whose groups the forecast has."""
     return [

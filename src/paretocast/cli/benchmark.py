@@ -234,6 +234,8 @@ def print_benchmark(saved: SavedBenchmark) -> None:
 
     task, console = saved.result.plan.task, stdout_console()
     _score_table(saved).print()
+    for sentence in saved.warnings:
+        console.print(escape(sentence), style="red", highlight=False)
     for sentence in saved.verdicts:
         console.print(escape(sentence), highlight=False)
     if saved.result.relearning:

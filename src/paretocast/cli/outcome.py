@@ -33,6 +33,16 @@ def print_choice(choice: Choice) -> None:
         "of these",
         highlight=False,
     )
+    found = choice.intervals[choice.method]
+    covers = f"{found.picp:.1f} % [{found.low:.1f}, {found.high:.1f}]"
+    if choice.holds_target:
+        console.print(f"  once calibrated its interval covers {covers} there", highlight=False)
+    else:
+        console.print(
+            f"[red]  no candidate as good holds the target of {choice.target_coverage:g} % on the "
+            f"calibrate split: once calibrated it covers {escape(covers)}[/red]",
+            highlight=False,
+        )
     others = (f"{name} {fixed(percent, 1, signed=True)} %" for name, percent in choice.others())
     console.print(f"  instead: {', '.join(others)}", highlight=False)
 
