@@ -46,7 +46,7 @@ def test_the_best_calibrator_is_written_with_what_it_was_compared_with(
     path = tmp_path / "calibrator.json"
     assert exit_code("calibrate", str(study), "--output", str(path)) == 0
     out = capsys.readouterr().out
-    assert "rolled folds of the calibrate split" in out
+    assert "in 4-fold cross-validation on the calibrate split" in out
     assert "★" in out
     stored = load_json(path)
     assert stored["fitted_on"] == "calibrate"
@@ -92,8 +92,8 @@ def test_diagnose_prints_the_groups_and_writes_its_page(
     assert perfect in page.read_text("utf-8")
     for name in ("lead time", "local hour", "weekday", "month", "demand decile", "temperature"):
         assert f"by {name}" in out
-    assert "groups were looked at" in out
-    assert "Where the intervals keep their promise" in page.read_text("utf-8")
+    assert "groups were compared" in out
+    assert "Coverage of the intervals by group" in page.read_text("utf-8")
 
 
 def test_a_study_under_way_may_still_choose_another_trial(
@@ -313,9 +313,9 @@ def test_the_part_of_the_page_shows_coverage_where_it_fails_and_what_calibration
 ) -> None:
     found = assess(open_trial(study))
     part = assessment_section(found, model="NHITS_Q", dataset="<zone>", folder="runs/<a>")
-    for text in (HEADING, "Coverage by lead time", "Coverage by month", "groups were looked at"):
+    for text in (HEADING, "Coverage by lead time", "Coverage by month", "groups were compared"):
         assert text in part
-    assert "4 rolled folds of 21 windows" in part
+    assert "4-fold cross-validation on 21 windows" in part
     assert f"{found.best} ★" in part
     assert "paretocast calibrate runs/&lt;a&gt;" in part
     assert "<zone>" not in part

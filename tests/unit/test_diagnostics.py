@@ -48,7 +48,7 @@ def test_the_worst_group_is_where_the_fault_was_put() -> None:
     assert worst.n_looked_at == 34
     assert worst.low < worst.group.low
     assert worst.high > worst.group.high
-    assert "34 groups were looked at" in worst_sentence(worst, 80.0)
+    assert "34 groups were compared" in worst_sentence(worst, 80.0)
 
 
 def test_an_honest_forecast_has_a_worst_group_that_chance_explains() -> None:

@@ -160,7 +160,7 @@ def test_a_front_that_is_not_sure_says_what_its_marks_mean_and_lists_the_ties() 
     text = _Tags(pareto_page(report((tied, beside), places={0: 0.62, 7: 0.2}))).text
     assert "Hollow marks are ties." in text
     assert "0 ★ chosen 0.1416 ± 0.0031 82.0 79.5 to 84.2 0.46 3 62 0.00123 3" in text
-    assert "Tied with the front 1 trial beside the front that no others beat significantly" in text
+    assert "Tied with the front 1 trial off the front that no others beat significantly" in text
     assert "7 0.1416 ± 0.0031 82.0 79.5 to 84.2 0.46 20" in text
 
 

@@ -124,8 +124,8 @@ def benchmark(
     dataset : str or path
         Name of a data set, or path of its TOML file.
     models : sequence of str, optional
-        All that are registered without it. The config of each comes from its newest study on the
-        data set that nobody works on, else from results/best_params_MODEL.json, else from the
+        All that are registered without it. The config of each comes from its newest finished
+        study on the data set, else from results/best_params_MODEL.json, else from the
         defaults.
     methods : sequence of str
         Some of "tuned", "default", "ensemble" and "references", or baselines by name.

@@ -258,8 +258,8 @@ class Comparison:
                     continue
                 to_percent = 100 / rival.scores[score]
                 lines.append(
-                    f"{name} against {rival.entry.label}: {gap.mean * to_percent:+.1f} % "
-                    f"[{gap.low * to_percent:+.1f}, {gap.high * to_percent:+.1f}], "
+                    f"{name} against {rival.entry.label}: {gap.mean * to_percent:+z.1f} % "
+                    f"[{gap.low * to_percent:+z.1f}, {gap.high * to_percent:+z.1f}], "
                     f"p {gap.p_text}: {gap.verdict}"
                 )
         return lines

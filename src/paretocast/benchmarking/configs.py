@@ -1,6 +1,6 @@
 """The config of a model to benchmark, and its source.
 
-The newest study of the model on the data set that nobody works on comes first, then a general
+The newest finished study of the model on the data set comes first, then a general
 `results/best_params_{MODEL}.json`, then the defaults of the package.
 """
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paretocast.errors import StoreError
+from paretocast.formatting import count
 from paretocast.results.stored_study import StoredStudy, date_and_id, newest_finished
 from paretocast.search.models import MODELS, has_several, model_name
 from paretocast.search.space import model_in, without_model
@@ -134,7 +135,7 @@ def find_contest(
 ) -> tuple[ModelConfig, ...]:
     """The best config of each model of a study that several models share.
 
-    The newest such study on the data set that nobody works on, or the one that was named; empty if
+    The newest finished study of that kind on the data set, or the one that was named; empty if
     there is none. Parameters as of `find_config`.
     """
     labels = {
@@ -210,8 +211,9 @@ def _of_study(study: StoredStudy, given: TuneSettings) -> ModelConfig:
     run, result = study.run, study.result
     settings = _settings_of(study, given)
     number, n_trials = study.chosen_number, int(result["n_trials"])
-    planned = f" of {settings.trials}" if n_trials < settings.trials else ""
-    trial = f"trial {number} of {run.study_name}, {n_trials}{planned} trials"
+    planned = f"{n_trials} of " if n_trials < settings.trials else ""
+    n_planned = count(max(n_trials, settings.trials if planned else 0), "trial")
+    trial = f"trial {number} of {run.study_name}, {planned}{n_planned}"
     return ModelConfig(
         chosen=TrainedConfig(run.model, result["best_params"], settings.seed, number),
         kind=TUNED,

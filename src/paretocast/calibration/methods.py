@@ -133,7 +133,7 @@ register_calibrator(
     "none",
     lambda forecast: identity(forecast.levels),
     ShiftCalibrator,
-    meaning="the forecast as it is",
+    meaning="no calibration",
 )
 _register_conformal("cqr", "both bounds of an interval move by as much", sides=Sides.PAIRS)
 _register_conformal("cqr-asymmetric", "every quantile moves on its own", sides=Sides.LEVELS)
@@ -317,8 +317,8 @@ def choose_calibrator(
     if best.moves_median:
         calibrator = calibrator.moving_median()
     reason = (
-        f"{_reason(best, judged)}, of {len(judged)} methods on {len(folds)} rolled folds of "
-        f"{forecast.n_windows} windows, each fold judged by a fit on the others"
+        f"{_reason(best, judged)}, of {len(judged)} methods in {len(folds)}-fold "
+        f"cross-validation on {forecast.n_windows} windows"
     )
     return CalibratorSelection(calibrator, tuple(row.scores for row in judged), reason)
 

@@ -36,8 +36,8 @@ from paretocast.registry import load_plugins
 app = typer.Typer(
     name="paretocast",
     help=(
-        "Tune probabilistic day-ahead forecasters for accuracy and for intervals that contain as "
-        "many observations as they promise."
+        "Tune probabilistic day-ahead forecasters for accuracy and for the coverage of their "
+        "intervals."
     ),
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -47,8 +47,8 @@ def analyze(
     """Scores of every run on its tune split, and the best by data set and by model.
 
     MAE is in target units: between data sets only the gain on the best reference compares. Best
-    coverage is the one closest to its target. What the winners are worth on hours that the search
-    has not seen, [bold]paretocast benchmark[/bold] says.
+    coverage is the one closest to its target. [bold]paretocast benchmark[/bold]
+    scores the winners on hours that the search has not used.
     """
     from paretocast.results.table import collect_runs, render
     from paretocast.workspace import files
@@ -94,9 +94,7 @@ def print_runs(rows: list[RunRow]) -> None:
         table.add(*cells)
     table.print()
     console = stdout_console()
-    console.print(
-        "gain: by how much the MAE undercuts that of the best reference; hours of training"
-    )
+    console.print("gain: how far the MAE is below that of the best reference; hours: of training")
     if n_perfect := sum(row.perfect_forecast for row in rows):
         console.print(
             f"observed weather stands in for forecasts in {n_perfect} of {len(rows)} runs: their "

@@ -39,7 +39,7 @@ def benchmark(
         list[Path] | None,
         typer.Option(
             help="A study to take parameters from: its folder, or a best_params_*.json. May be "
-            "repeated. \\[default: the newest of each model that nobody works on]",
+            "repeated. \\[default: the newest finished study of each model]",
             rich_help_panel=WHAT,
         ),
     ] = None,
@@ -151,11 +151,11 @@ def benchmark(
         ),
     ] = False,
 ) -> None:
-    """Retrain tuned models and prove them on the test split, beside simple methods.
+    """Retrain tuned models and score them on the test split, beside simple methods.
 
-    Parameters come from the newest study of each model on the data set that nobody works on, else
-    from results/best_params_MODEL.json, else from the defaults. A study that has seen test hours,
-    or was made on other data, is refused. Forecasts are issued daily; calibrators are fitted on
+    Parameters come from the newest finished study of each model on the data set, else from
+    results/best_params_MODEL.json, else from the defaults. A study that has used test hours, or
+    was made on other data, is refused. Forecasts are issued daily; calibrators are fitted on
     the calibrate split. No choice depends on a test value.
 
     Interrupted, it keeps what is trained: the same command goes on from there.

@@ -114,8 +114,10 @@ def print_comparison(
     """Print the scores of every method on the same folds."""
     from rich.markup import escape
 
+    from paretocast.calibration.methods import N_FOLDS
+
     stdout_console().print(
-        f"[bold]{opened.subject}[/bold] on rolled folds of the calibrate split "
+        f"[bold]{opened.subject}[/bold] in {N_FOLDS}-fold cross-validation on the calibrate split "
         f"({compared[0].n} hours), {opened.settings.target_coverage:g} % interval; width and "
         f"losses in {escape(opened.unit)}",
         highlight=False,
@@ -144,7 +146,7 @@ def print_ensemble(opened: StoredForecast, assessed: EnsembleAssessment) -> None
         console.print("the forecasts of the chosen trial were removed: nothing to compare with")
         return
     console.print(
-        "against the chosen trial on the calibrate split, which chose neither; "
+        "against the chosen trial on the calibrate split, which was used to select neither; "
         f"{opened.settings.target_coverage:g} % interval, not calibrated",
         highlight=False,
     )
@@ -155,11 +157,11 @@ def print_ensemble(opened: StoredForecast, assessed: EnsembleAssessment) -> None
 def _verdict(comparison: PairedComparison) -> str:
     gap = comparison.difference
     side = "lower" if gap.mean < 0.0 else "higher"
-    sure = "more than" if comparison.beyond_chance else "no more than"
+    sure = "beyond chance" if comparison.beyond_chance else "consistent with chance"
     return (
         f"the pinball loss of the ensemble is {significant(abs(gap.mean), 2)} {side} (95 % "
         f"interval of the difference {significant(gap.low, 2)} to {significant(gap.high, 2)}), "
-        f"{sure} chance explains"
+        f"{sure}"
     )
 
 

@@ -18,7 +18,7 @@ STYLES = {"whole": "green", "rebuilt": "yellow", "faulty": "bold red", "under wa
 
 def consolidate(
     summary: Annotated[
-        bool, typer.Option("--summary", help="Only say how the runs stand; write nothing.")
+        bool, typer.Option("--summary", help="Only report the state of the runs; write nothing.")
     ] = False,
     data_dir: Annotated[
         Path | None,

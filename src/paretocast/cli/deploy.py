@@ -10,6 +10,7 @@ import typer
 from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.diagnose import DataDirOption, RunArgument, find_result
 from paretocast.cli.display import print_note, print_notes
+from paretocast.formatting import count
 
 DeploymentArgument = Annotated[
     Path,
@@ -116,8 +117,9 @@ def audit(deployment: DeploymentArgument) -> None:
     for problem in found.problems:
         print_note(problem, kind="problem")
     stdout_console().print(
-        f"{found.n_forecasts} forecasts and {found.n_observations} observations replayed, "
-        f"{len(found.problems)} problems; golden windows differ by {worst:.1g} of their width",
+        f"{count(found.n_forecasts, 'forecast')} and {count(found.n_observations, 'observation')} "
+        f"replayed, {count(len(found.problems), 'problem')}; golden windows differ by "
+        f"{worst:.1g} of their width",
         highlight=False,
     )
     if found.problems:

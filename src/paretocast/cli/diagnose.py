@@ -44,7 +44,7 @@ CoverageOption = Annotated[
     float | None,
     typer.Option(
         "--target-coverage",
-        help="Of the interval that is judged, in percent. \\[default: that of the study]",
+        help="Of the interval that is scored, in percent. \\[default: that of the study]",
     ),
 ]
 DataDirOption = Annotated[
@@ -65,7 +65,7 @@ def diagnose(
         Path | None,
         typer.Option(
             help="A calibrator_*.json that `paretocast calibrate` wrote: diagnose the forecast "
-            "that it belongs to as it corrects it. It was fitted on the calibrate split, so judge "
+            "that it belongs to as it corrects it. It was fitted on the calibrate split, so check "
             "it with --split tune."
         ),
     ] = None,

@@ -10,6 +10,7 @@ import typer
 from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.deploy import DeploymentArgument
 from paretocast.cli.display import print_note
+from paretocast.formatting import count
 
 if TYPE_CHECKING:
     from paretocast.deployment.issued import LiveForecast
@@ -110,7 +111,7 @@ def observe(deployment: DeploymentArgument, data: DataOption) -> None:
 
     added = add(deployment, data)
     stdout_console().print(
-        f"{added.n_new} new hours, {added.n_corrected} corrected", highlight=False
+        f"{count(added.n_new, 'new hour')}, {added.n_corrected} corrected", highlight=False
     )
 
 
@@ -158,7 +159,7 @@ def _write(forecasts: list[LiveForecast], out: Path) -> None:
     else:
         raise SettingsError(f"--out is {out.name}, expected a name with .csv, .json or .parquet")
     stderr_console().print(
-        f"{len(forecasts)} forecasts in {out}" if len(forecasts) > 1 else f"forecast in {out}",
+        f"{count(len(forecasts), 'forecast')} in {out}",
         highlight=False,
         soft_wrap=True,
     )

@@ -56,7 +56,7 @@ def print_default_gain(outcome: Outcome, default: Config | None) -> None:
     if (gained := outcome.gain_on(default)) is None:
         return
     gain, error = gained
-    told = "" if abs(gain) > NORMAL_975 * error else ": not told apart from chance"
+    told = "" if abs(gain) > NORMAL_975 * error else ", consistent with chance"
     stdout_console().print(
         f"  against default parameters: MAE {fixed(-gain, 1, signed=True)} % ± {error:.1f}{told}",
         highlight=False,
@@ -87,7 +87,7 @@ def print_outcome(outcome: Outcome, *, unit: str) -> None:
     if chosen.anchor:
         console.print(
             f"  corrects {chosen.anchor}; {100.0 * chosen.correction_share:.0f} % of the "
-            "correction serves the stop split best",
+            "correction is used, the best share on the stop split",
             highlight=False,
         )
     if better := outcome.beaten_by():
@@ -102,7 +102,7 @@ def _print_ties(outcome: Outcome) -> None:
     """The meaning of the marks, and the trials off the front that are tied with it."""
     console = stdout_console()
     if any(outcome.is_tied(number) for number in outcome.front):
-        console.print("≈ on the front by measurement; another trial may belong in its place")
+        console.print("≈ statistically tied: another trial may be as good")
     if outcome.tied:
         named = ", ".join(str(number) for number in outcome.tied[:MOST_TIED_NAMED])
         more = len(outcome.tied) - MOST_TIED_NAMED

@@ -41,10 +41,10 @@ def status(
         Literal["1", "2"] | None, typer.Option(help="Only this stage of the two-stage strategy.")
     ] = None,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Look again and again until nothing waits or runs.")
+        bool, typer.Option("--watch", help="Repeat until no job waits or runs.")
     ] = False,
     interval: Annotated[
-        float, typer.Option(help="Seconds between looks of --watch.", min=1.0)
+        float, typer.Option(help="Seconds between two reports of --watch.", min=1.0)
     ] = 30.0,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     rebuild: Annotated[
@@ -55,7 +55,7 @@ def status(
     ] = False,
     workspace: WorkspaceOption = Path("hpo"),
 ) -> None:
-    """One line per experiment, what its files and Slurm say of it, and the next commands.
+    """Show the state of every experiment, from its files and from Slurm, and the next commands.
 
     Brings WORKSPACE/tracking/experiments.csv up to date on the way.
     """

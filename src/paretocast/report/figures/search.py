@@ -99,7 +99,7 @@ def pareto_figure(
     groups = _groups(records, outcome)
     scored = [record for group in groups.values() for record in group]
     if not scored:
-        return style.message_figure(title, "No trial has been judged yet.", height=420)
+        return style.message_figure(title, "No trial has been scored yet.", height=420)
     references = named_references(outcome)
     best = front_and_chosen(outcome)
     frame = style.Frame(
