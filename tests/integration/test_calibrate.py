@@ -92,7 +92,7 @@ def test_diagnose_prints_the_groups_and_writes_its_page(
     assert perfect in page.read_text("utf-8")
     for name in ("lead time", "local hour", "weekday", "month", "demand decile", "temperature"):
         assert f"by {name}" in out
-    assert "groups were compared" in out
+    assert "widened for so many groups" in out
     assert "Coverage of the intervals by group" in page.read_text("utf-8")
 
 
@@ -313,7 +313,12 @@ def test_the_part_of_the_page_shows_coverage_where_it_fails_and_what_calibration
 ) -> None:
     found = assess(open_trial(study))
     part = assessment_section(found, model="NHITS_Q", dataset="<zone>", folder="runs/<a>")
-    for text in (HEADING, "Coverage by lead time", "Coverage by month", "groups were compared"):
+    for text in (
+        HEADING,
+        "Coverage by lead time",
+        "Coverage by month",
+        "widened for so many groups",
+    ):
         assert text in part
     assert "4-fold cross-validation on 21 windows" in part
     assert f"{found.best} ★" in part

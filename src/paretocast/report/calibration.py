@@ -118,14 +118,12 @@ def worst_sentence(worst: WorstGroup, target: float) -> str:
     """A sentence on the group farthest from the target, its interval widened for so many groups."""
     group = worst.group
     verdict = (
-        "more than chance explains"
-        if worst.differs_from(target)
-        else f"consistent with chance, given {worst.n_looked_at} groups"
+        "more than chance explains" if worst.differs_from(target) else "consistent with chance"
     )
     return (
         f"Farthest from {target:g} %: {worst.grouping} {group.label} with {group.picp:.1f} % of "
-        f"{group.n} values. {worst.n_looked_at} groups were compared; its interval, widened for so "
-        f"many, is {worst.low:.1f} to {worst.high:.1f} %, {verdict}."
+        f"{group.n} values. Its interval, widened for so many groups, is {worst.low:.1f} to "
+        f"{worst.high:.1f} %: {verdict}, given {worst.n_looked_at} groups."
     )
 
 
