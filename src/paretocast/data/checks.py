@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from paretocast.data.series import STEPS_PER_DAY
+from paretocast.formatting import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -334,12 +335,3 @@ def find_runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
 def at(stamp: pd.Timestamp | None) -> str:
     """A UTC stamp as messages show it."""
     return "not given" if stamp is None else f"{stamp:%Y-%m-%d %H:%M}Z"
-
-
-def count(number: int, noun: str) -> str:
-    """A number with its noun.
-
-    >>> count(2, "gap")
-    '2 gaps'
-    """
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from paretocast.data.checks import Finding, Grid, at, check_grid, check_split_order, count
+from paretocast.data.checks import Finding, Grid, at, check_grid, check_split_order
 from paretocast.data.series import Covariate
+from paretocast.formatting import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
