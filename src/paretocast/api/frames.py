@@ -42,6 +42,7 @@ def save_dataset(dataset: Dataset, workspace: Path) -> Path:
         update={
             "path": Path(f"{spec.name}.csv"),
             "stamp_zone": None,
+            "repair": None,  # it has been done
             "school_holidays": Path(SCHOOL_HOLIDAYS) if holidays else None,
             "weather": WeatherSpec(path=Path(WEATHER)) if runs else None,
             "covariates": {

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from paretocast.data.checks import Finding, Grid, at, check_grid, check_split_order
-from paretocast.data.series import Covariate
+from paretocast.data.checks import Finding, Grid, at, check_split_order
+from paretocast.data.clock import check_clock, localise, refuse_naive
+from paretocast.data.plausibility import check_all
+from paretocast.data.repair import arrange_rows, repair_values, tell_repairs
+from paretocast.data.series import Covariate, Repair
 from paretocast.formatting import count
 
 if TYPE_CHECKING:
@@ -60,7 +63,7 @@ def examine_frame(
         else:
             grid = _with_runs(grid, spec, covariates, runs)
         used = spec if until is None else spec.cut_after(until)
-        findings = (*findings, *check_grid(grid, used, covariates=covariates))
+        findings = (*findings, *check_all(grid, used, covariates=covariates))
     return grid, by_severity(findings)
 
 
@@ -84,8 +87,9 @@ def lay_frame(
     needed = [spec.time_column, spec.target, *(spec.column_of(name) for name in covariates)]
     findings = check_columns(frame, needed)
     if findings:
-        return None, tuple(findings)
-    index, findings = parse_stamps(frame[spec.time_column], spec)
+        return None, (*findings, *_other_problems(frame, spec))
+    observed, _ = parse_numbers(frame[spec.target])
+    index, findings = parse_stamps(frame[spec.time_column], spec, observed)
     later = np.zeros(len(frame), dtype=bool)
     if index is not None and until is not None:
         later = np.asarray(index > until)
@@ -100,7 +104,16 @@ def lay_frame(
     rows = np.flatnonzero(_used(index, spec))
     if len(rows) < 2:
         return None, (*findings, _nothing_used(index, spec))
-    findings += _check_order(index[rows], rows, spec)
+    repairs: tuple[Repair, ...] = ()
+    if spec.repair == "auto":
+        rows, repairs = arrange_rows(index, columns, rows)
+    findings += _check_order(index[rows], rows)
+    findings += check_clock(
+        index[rows],
+        zone=spec.zone,
+        stamp_zone=spec.stamp_zone,
+        observed=~np.isnan(columns[spec.target][rows]),
+    )
     stamps = index[rows].unique().sort_values()
     problems = _check_frequency(stamps) if len(stamps) > 1 else []
     findings += problems
@@ -109,13 +122,27 @@ def lay_frame(
     grid = _lay_grid(
         index[rows], {name: values[rows] for name, values in columns.items()}, spec, covariates
     )
-    return grid, tuple(findings)
+    if spec.repair == "auto":
+        grid = repair_values(replace(grid, repairs=repairs), spec.target, covariates)
+    return grid, (*findings, *tell_repairs(grid.repairs))
+
+
+def _other_problems(frame: pd.DataFrame, spec: DatasetSpec) -> list[Finding]:
+    """What can be told of a table that lacks a column, so that all errors come at once."""
+    findings = check_split_order(spec)
+    if spec.time_column in frame.columns:
+        findings += parse_stamps(frame[spec.time_column], spec)[1]
+    return findings
 
 
 def parse_stamps(
-    raw: pd.Series, spec: DatasetSpec
+    raw: pd.Series, spec: DatasetSpec, values: NDArray[np.float64] | None = None
 ) -> tuple[pd.DatetimeIndex | None, list[Finding]]:
-    """UTC stamps of a time column, row by row, or what keeps them from being understood."""
+    """UTC stamps of a time column, row by row, or what keeps them from being understood.
+
+    NaT for a row that a warning leaves out, see `clock.localise`. `values` are those of the target,
+    which tell filler rows from measured ones.
+    """
     if pd.api.types.is_datetime64_any_dtype(raw.dtype):
         stamps = pd.DatetimeIndex(raw)
         zoned = np.full(len(raw), stamps.tz is not None)
@@ -142,8 +169,8 @@ def parse_stamps(
         return stamps.tz_convert("UTC").as_unit("ns"), []
     walls = stamps.tz_localize(None)
     if spec.stamp_zone is None:
-        return None, [_naive(raw, walls, spec)]
-    return _localise(walls, spec.stamp_zone)
+        return None, [refuse_naive(raw, walls, spec.zone, values)]
+    return localise(walls, spec.stamp_zone, values)
 
 
 def check_columns(frame: pd.DataFrame, needed: Sequence[str]) -> list[Finding]:
@@ -167,6 +194,14 @@ def check_columns(frame: pd.DataFrame, needed: Sequence[str]) -> list[Finding]:
 
 def parse_numbers(raw: pd.Series) -> tuple[NDArray[np.float64], list[Finding]]:
     """Numbers of a column, NaN for an empty cell, and what is no finite number."""
+    if kind := _other_type(raw):
+        finding = Finding(
+            "error",
+            "not_numeric",
+            f"column {raw.name} holds {kind}, expected numbers",
+            "name another column, or write numbers in a unit",
+        )
+        return np.full(len(raw), np.nan), [finding]
     numbers = pd.to_numeric(raw, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     numbers = np.array(numbers)
     bad = (np.isnan(numbers) & raw.notna().to_numpy()) | np.isinf(numbers)
@@ -187,6 +222,16 @@ def parse_numbers(raw: pd.Series) -> tuple[NDArray[np.float64], list[Finding]]:
     ]
 
 
+def _other_type(raw: pd.Series) -> str:
+    """What a typed column holds that would turn into numbers silently; empty for none."""
+    kind = pd.api.types.infer_dtype(raw, skipna=True)
+    if kind == "boolean":
+        return "truth values"
+    if kind.startswith(("datetime", "date")):
+        return "dates"
+    return "durations" if kind.startswith("timedelta") else ""
+
+
 def _unparsable(raw: pd.Series, bad: NDArray[np.bool_]) -> Finding:
     row = int(np.flatnonzero(bad)[0])
     return Finding(
@@ -198,73 +243,8 @@ def _unparsable(raw: pd.Series, bad: NDArray[np.bool_]) -> Finding:
     )
 
 
-def _naive(raw: pd.Series, walls: pd.DatetimeIndex, spec: DatasetSpec) -> Finding:
-    traces = _daylight_traces(walls, spec.zone)
-    local = f" and look like local time of {spec.zone}: {traces}" if traces else ""
-    zone = spec.zone if traces else "UTC"
-    return Finding(
-        "error",
-        "daylight_saving" if traces else "naive_times",
-        f"the times carry no zone, as {raw.iloc[0]} in row 1{local}",
-        f'write UTC stamps with a Z at the end, or offsets, or set stamp_zone = "{zone}" if that '
-        "is their zone",
-    )
-
-
-def _daylight_traces(walls: pd.DatetimeIndex, zone: str) -> str:
-    """Traces of the two changes of the clock in local times; empty without any."""
-    ambiguous, skipped = _clock_changes(walls, zone)
-    doubled = walls[ambiguous & walls.duplicated()]
-    hours = pd.date_range(walls.min().floor("h"), walls.max().floor("h"), freq="h")
-    leapt = hours[_clock_changes(hours, zone)[1]]
-    missing = leapt[~leapt.isin(walls)] if not skipped.any() else leapt[:0]
-    traces = []
-    if len(doubled):
-        traces.append(f"{doubled[0]:%Y-%m-%d %H:%M} appears twice")
-    if len(missing):
-        traces.append(f"{missing[0]:%Y-%m-%d %H:%M} is missing")
-    return " and ".join(traces)
-
-
-def _clock_changes(
-    walls: pd.DatetimeIndex, zone: str
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Masks of local times that happen twice in a zone, and of those that never do, both (T,)."""
-    either = np.asarray(walls.tz_localize(zone, ambiguous="NaT", nonexistent="NaT").isna())
-    summer = np.ones(len(walls), dtype=bool)
-    skipped = np.asarray(walls.tz_localize(zone, ambiguous=summer, nonexistent="NaT").isna())
-    return either & ~skipped, skipped
-
-
-def _localise(walls: pd.DatetimeIndex, zone: str) -> tuple[pd.DatetimeIndex | None, list[Finding]]:
-    """UTC stamps of local times; of a doubled hour the first is summer time."""
-    ambiguous, skipped = _clock_changes(walls, zone)
-    advice = "write UTC stamps with a Z at the end"
-    if standard := _standard_time(walls[0], zone):
-        advice += f', or set stamp_zone = "{standard}" if they are in winter time all year'
-    counts = pd.Series(walls).groupby(walls)
-    lonely = ambiguous & (counts.transform("size").to_numpy() != 2)
-    in_spring = f"do not exist in {zone} because the clock leaps over them in spring"
-    in_autumn = f"happen twice in {zone} when the clock goes back in autumn but do not stand in"
-    for bad, problem in ((skipped, in_spring), (lonely, f"{in_autumn} two rows")):
-        if bad.any():
-            first = f"the first is {walls[bad][0]:%Y-%m-%d %H:%M}"
-            message = f"{int(bad.sum())} local times {problem}, {first}"
-            return None, [Finding("error", "daylight_saving", message, advice)]
-    is_first: NDArray[np.bool_] = counts.cumcount().to_numpy() == 0
-    return walls.tz_localize(zone, ambiguous=is_first).tz_convert("UTC").as_unit("ns"), []
-
-
-def _standard_time(wall: pd.Timestamp, zone: str) -> str:
-    """Name of the zone that keeps winter time all year; empty where it is off by minutes."""
-    seasons = (pd.Timestamp(wall.year, month, 1, tz=zone).utcoffset() for month in (1, 7))
-    hours = min(season.total_seconds() for season in seasons if season is not None) / 3600.0
-    # Etc/GMT-1 is one hour ahead of UTC.
-    return f"Etc/GMT{-int(hours):+d}" if hours == int(hours) else ""
-
-
 def _used(index: pd.DatetimeIndex, spec: DatasetSpec) -> NDArray[np.bool_]:
-    used = np.ones(len(index), dtype=bool)
+    used = np.asarray(index.notna())
     if spec.use_from is not None:
         used &= index >= spec.use_from
     if spec.use_to is not None:
@@ -302,14 +282,11 @@ def _check_later(later: pd.DatetimeIndex, spec: DatasetSpec, until: pd.Timestamp
     ]
 
 
-def _check_order(
-    index: pd.DatetimeIndex, rows: NDArray[np.intp], spec: DatasetSpec
-) -> list[Finding]:
+def _check_order(index: pd.DatetimeIndex, rows: NDArray[np.intp]) -> list[Finding]:
     findings = []
     doubled = index.duplicated()
     if doubled.any():
         first = int(np.flatnonzero(doubled)[0])
-        traces = _daylight_traces(index.tz_localize(None), spec.zone)
         findings.append(
             Finding(
                 "error",
@@ -319,16 +296,6 @@ def _check_order(
                 "keep one row per hour",
             )
         )
-        if "twice" in traces:
-            findings.append(
-                Finding(
-                    "error",
-                    "daylight_saving",
-                    f"the times look like local time of {spec.zone} labelled as UTC: {traces}",
-                    "write true UTC stamps, or local ones without a zone and "
-                    f'stamp_zone = "{spec.zone}"',
-                )
-            )
     backward = np.diff(index.asi8) < 0
     if backward.any():
         first = int(np.flatnonzero(backward)[0]) + 1

@@ -55,15 +55,16 @@ def _known_zone(zone: str) -> str:
     return zone
 
 
-def _known_country(code: str) -> str:
+def known_subdivisions() -> dict[str, list[str]]:
+    """States and regions by country, as the `holidays` package knows them."""
     import holidays  # 0.15 s, and not every set has a country
 
-    try:
-        holidays.country_holidays(code)
-    except NotImplementedError:
-        raise ValueError(
-            "expected an ISO code that the holidays package knows, such as DK"
-        ) from None
+    return holidays.list_supported_countries()
+
+
+def _known_country(code: str) -> str:
+    if code not in known_subdivisions():
+        raise ValueError("expected an ISO code that the holidays package knows, such as DK")
     return code
 
 
@@ -233,6 +234,12 @@ class DatasetSpec(ClosedModel):
         that would not have been there.
     holiday_country : str or None
         ISO code that the `holidays` package knows.
+    holiday_subdivision : str or None
+        Code of a state or region whose holidays count too, such as "BY" of "DE".
+    holidays : tuple of date
+        Local dates of more holidays, or of all where there is no country.
+    repair : {"auto"} or None
+        With "auto", `repair` changes what it safely can; without it nothing is changed.
     school_holidays : Path or None
         CSV with start_date, end_date and description; found as `path` is.
     """
@@ -249,7 +256,10 @@ class DatasetSpec(ClosedModel):
     use_to: Stamp | None = None
     available_after: Annotated[str, AfterValidator(_hours)] = "0h"
     holiday_country: Country | None = None
+    holiday_subdivision: str | None = None
+    holidays: tuple[dt.date, ...] = ()
     school_holidays: Path | None = None
+    repair: Literal["auto"] | None = None
     weather: WeatherSpec | None = None
     location: LocationSpec | None = None
     covariates: dict[Name, CovariateSpec] = Field(default_factory=dict)
@@ -277,6 +287,21 @@ class DatasetSpec(ClosedModel):
             raise ValueError(
                 "section [weather] names a file that no covariate reads; give one "
                 'source = "weather"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _subdivision_is_known(self) -> DatasetSpec:
+        code = self.holiday_subdivision
+        if code is None:
+            return self
+        if self.holiday_country is None:
+            raise ValueError("holiday_subdivision needs a holiday_country")
+        known = known_subdivisions()[self.holiday_country]
+        if code not in known:
+            raise ValueError(
+                f"holiday_subdivision {code!r} is none of {self.holiday_country}, which has "
+                f"{', '.join(known) or 'none'}"
             )
         return self
 
