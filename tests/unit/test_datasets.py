@@ -15,8 +15,9 @@ from paretocast.data import (
     list_datasets,
     load_dataset,
 )
-from paretocast.data.reading import load_school_holidays, read_table
+from paretocast.data.reading import load_school_holidays
 from paretocast.data.series import Role
+from paretocast.data.tables import read_table
 from paretocast.data.spec import SplitSpec, named_datasets, read_spec
 from paretocast.errors import DataError, SettingsError
 
@@ -277,11 +278,12 @@ def test_an_absent_file_of_a_users_set_is_not_sought_in_the_data_directory(tmp_p
     ("name", "content", "message"),
     [
         ("zone.csv", b"", "is empty, expected a header"),
-        ("zone.csv", b"a,b\n\xff\xfe,1\n", "cannot be read: 'utf-8' codec"),
+        ("zone.csv", b"a,b\n\x81\xfe,1\n", "cannot be read: 'charmap' codec"),
         ("zone.csv.gz", b"no gzip", "cannot be read: Not a gzipped file"),
         ("zone.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:-12], "cannot be read"),
         ("zone.parquet", b"no parquet", "cannot be read"),
-        ("zone.xlsx", b"", r"of no known kind, expected \.csv, \.csv\.gz or \.parquet"),
+        ("zone.xlsx", b"no sheet", "cannot be read"),
+        ("zone.json", b"", r"of no known kind, expected \.csv, \.tsv or \.txt .* \.parquet or"),
     ],
 )
 def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:

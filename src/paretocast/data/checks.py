@@ -102,7 +102,7 @@ def _out_of_order(dates: Sequence[pd.Timestamp]) -> Finding:
 
 def _check_splits(grid: Grid, spec: DatasetSpec) -> list[Finding]:
     first, last = grid.index[0], grid.index[-1]
-    dates = spec.splits.last_hours(first, last)
+    dates = spec.last_hours(first, last)
     if not dates[0] < dates[1] < dates[2]:
         return [_out_of_order(dates)]
     if dates[0] < first or dates[2] > last:
@@ -274,7 +274,7 @@ def _check_covariate(
     if not holes:
         return []
     first, last = grid.index[0], grid.index[-1]
-    development = int(grid.index.searchsorted(spec.splits.last_hours(first, last)[1], side="right"))
+    development = int(grid.index.searchsorted(spec.last_hours(first, last)[1], side="right"))
     long = [hole for hole in holes if hole[1] > limit or hole[0] == 0]
     groups: list[tuple[Severity, list[tuple[int, int]], str]] = [
         (

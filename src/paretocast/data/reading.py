@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import zlib
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,9 @@ from paretocast.data.demo import generate_demo
 from paretocast.data.parsing import by_severity, examine_frame
 from paretocast.data.run_parsing import check_reach, examine_runs
 from paretocast.data.series import Calendar, Series, SplitDates
+from paretocast.data.sources import SourceTable, join_sources
 from paretocast.data.spec import DatasetSpec, declare_dataset, find_spec
+from paretocast.data.tables import read_rows, read_table
 from paretocast.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 DATA_DIR_VARIABLE = "PARETOCAST_DATA"
 DEMO_NAME = "demo"
 INDEX_COLUMN = "timestamp"
-DEFAULT_SPLITS = {"train": 0.6, "validation": 0.2}
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Dataset:
         holiday_country : str, optional
             ISO code of the country whose holidays count.
         splits : mapping, optional
-            As [splits] in a TOML file; 60 % train, 20 % validation and 20 % test without it.
+            As [splits] in a TOML file, with its default.
         weather : frame, optional
             Weather runs, a row for each time of issue and hour: columns issued_at and valid_at, and
             those of the covariates that say `"source": "weather"`.
@@ -124,7 +125,7 @@ class Dataset:
                 "stamp_zone": stamp_zone,
                 "holiday_country": holiday_country,
                 "covariates": roles,
-                "splits": dict(splits or DEFAULT_SPLITS),
+                "splits": dict(splits or {}),
                 "weather": None if weather is None else {"path": f"{name}_weather.csv"},
             },
             origin="the frame does not declare a data set",
@@ -180,30 +181,6 @@ def check_dataset(
     return _examine(name_or_path, data_dir=data_dir, covariates=covariates)[2]
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """The rows of a CSV, gzipped CSV or Parquet file; the cells of a CSV file as text.
-
-    Raises
-    ------
-    DataError
-        If the file is of another kind or cannot be read.
-    """
-    name = path.name.lower()
-    try:
-        if name.endswith((".csv", ".csv.gz")):
-            return pd.read_csv(path, dtype="str", encoding="utf-8-sig")
-        if name.endswith((".parquet", ".pq")):
-            frame = pd.read_parquet(path)
-            return frame if frame.index.name is None else frame.reset_index()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} cannot be read: {error}; save it as UTF-8") from error
-    except pd.errors.EmptyDataError as error:
-        raise DataError(f"{path} is empty, expected a header and a row for each hour") from error
-    except (OSError, EOFError, ValueError, ImportError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    raise DataError(f"{path} is of no known kind, expected .csv, .csv.gz or .parquet")
-
-
 def load_school_holidays(path: Path) -> tuple[tuple[dt.date, dt.date], ...]:
     """First and last days of school holidays from a CSV file with start_date and end_date.
 
@@ -254,8 +231,11 @@ def _examine(
     if spec.weather is not None and spec.from_runs(used):
         runs_path = _locate(spec.weather.path, spec, data_dir)
     calendar = _load_calendar(spec, data_dir)
-    tables = _Tables(read_table(path), None if runs_path is None else read_table(runs_path))
+    rows, notes = read_rows(path, spec)
+    runs = None if runs_path is None else read_table(runs_path)
+    tables = _Tables(rows, runs, _read_sources(spec, used, data_dir))
     series, findings = _examine_tables(tables, spec, used, calendar, until)
+    findings = by_severity([*notes, *findings])
     if until is not None:
         spec = spec.cut_after(until)
     if series is not None:
@@ -265,10 +245,23 @@ def _examine(
 
 @dataclass(frozen=True)
 class _Tables:
-    """Rows of the target, and of weather runs where the set has some."""
+    """Rows of the target, and of weather runs and other files where the set has some."""
 
     rows: pd.DataFrame
     weather: pd.DataFrame | None
+    sources: tuple[SourceTable, ...] = ()
+
+
+def _read_sources(
+    spec: DatasetSpec, used: Sequence[str], data_dir: str | Path | None
+) -> tuple[SourceTable, ...]:
+    """Rows of the other files that hold used covariates."""
+    columns = {spec.column_of(name) for name in spec.from_sources(used)}
+    return tuple(
+        SourceTable(source, *read_rows(_locate(source.path, spec, data_dir), source))
+        for source in spec.sources
+        if columns & set(source.columns)
+    )
 
 
 def _examine_tables(
@@ -280,7 +273,10 @@ def _examine_tables(
 ) -> tuple[Series | None, tuple[Finding, ...]]:
     """The series of some tables and every finding on them; no series where no hour is known."""
     runs, findings = _runs_of(tables.weather, spec, used, until)
-    grid, of_rows = examine_frame(tables.rows, spec, covariates=used, runs=runs, until=until)
+    join = partial(join_sources, tables.sources, spec) if tables.sources else None
+    grid, of_rows = examine_frame(
+        tables.rows, spec, covariates=used, runs=runs, join=join, until=until
+    )
     if grid is None:
         return None, by_severity([*of_rows, *findings])
     if runs is not None:
@@ -323,7 +319,7 @@ def _accepted(
     if errors or series is None:
         listed = "\n".join(f"  {error}" for error in errors)
         raise DataError(f"data set {spec.name} ({place}) cannot be used:\n{listed}")
-    dates = SplitDates(*spec.splits.last_hours(series.index[0], series.index[-1]))
+    dates = SplitDates(*spec.last_hours(series.index[0], series.index[-1]))
     return Dataset(spec, series, dates, findings)
 
 
