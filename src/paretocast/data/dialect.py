@@ -156,9 +156,10 @@ class NumberSigns:
             whole = rf"(?:\d{{0,3}}|[1-9]\d{{0,2}}(?:{re.escape(self.thousands)}\d{{3}})+)"
         return rf"[+-]?{whole}(?:{decimal}\d*)?(?:[eE][+-]?\d+)?"
 
-    def __str__(self) -> str:
-        grouped = f' and thousands = "{self.thousands}"' if self.thousands else ""
-        return f'decimal = "{self.decimal}"{grouped}'
+    def keys(self) -> dict[str, str]:
+        """Return the keys that declare the signs."""
+        signs = {"decimal": self.decimal, "thousands": self.thousands}
+        return {key: sign for key, sign in signs.items() if sign}
 
 
 # The plainest first; a later one counts only where it reads more cells.

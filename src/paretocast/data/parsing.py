@@ -218,12 +218,11 @@ def _in_zone(
                 "write all of them in UTC, with a Z at the end",
             )
         ]
-    found = list(times.found)
-    at_end = spec.stamps == "end"
+    found = dict(times.found)
     if spec.stamps is None and times.at_end:
-        at_end = True
-        found.append('stamps = "end"')
-    notes = [dialect_note(spec.path, " and ".join(found))] if found else []
+        found["stamps"] = "end"
+    at_end = "end" in {spec.stamps, found.get("stamps")}
+    notes = [dialect_note(spec.path, found)] if found else []
     step = step_of(stamps) if at_end else pd.Timedelta(0)
     if zoned.all():
         return stamps.tz_convert("UTC").as_unit("ns") - step, notes
@@ -301,7 +300,7 @@ def parse_columns(
     if len(readings) > 1:
         findings.append(_ambiguous_signs(columns, readings))
     elif signs != NumberSigns():
-        findings.append(dialect_note(spec.path, str(signs)))
+        findings.append(dialect_note(spec.path, signs.keys()))
     return values, findings
 
 
@@ -327,7 +326,7 @@ def _ambiguous_signs(columns: Sequence[pd.Series], readings: Sequence[NumberSign
         "error",
         "ambiguous_numbers",
         f"numbers such as {cell} can be {values[0]:g} or {values[1]:g}, and no cell tells which",
-        f"add {readings[0]} or {readings[1]} to the TOML file",
+        f"set decimal and thousands in the TOML file: {readings[0].keys()} or {readings[1].keys()}",
     )
 
 
@@ -389,10 +388,10 @@ def _naive(raw: pd.Series, walls: pd.DatetimeIndex, spec: DatasetSpec) -> Findin
 
 def _daylight_traces(walls: pd.DatetimeIndex, zone: str) -> str:
     """Traces of the two changes of the clock in local times; empty without any."""
-    ambiguous, skipped = _clock_changes(walls, zone)
+    ambiguous, skipped = clock_changes(walls, zone)
     doubled = walls[ambiguous & walls.duplicated()]
     hours = pd.date_range(walls.min().floor("h"), walls.max().floor("h"), freq="h")
-    leapt = hours[_clock_changes(hours, zone)[1]]
+    leapt = hours[clock_changes(hours, zone)[1]]
     missing = leapt[~leapt.isin(walls)] if not skipped.any() else leapt[:0]
     traces = []
     if len(doubled):
@@ -402,7 +401,7 @@ def _daylight_traces(walls: pd.DatetimeIndex, zone: str) -> str:
     return " and ".join(traces)
 
 
-def _clock_changes(
+def clock_changes(
     walls: pd.DatetimeIndex, zone: str
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Masks of local times that happen twice in a zone, and of those that never do, both (T,)."""
@@ -414,7 +413,7 @@ def _clock_changes(
 
 def _localise(walls: pd.DatetimeIndex, zone: str) -> tuple[pd.DatetimeIndex | None, list[Finding]]:
     """UTC stamps of local times; of a doubled hour the first is summer time."""
-    ambiguous, skipped = _clock_changes(walls, zone)
+    ambiguous, skipped = clock_changes(walls, zone)
     advice = "write UTC stamps with a Z at the end"
     if standard := _standard_time(walls[0], zone):
         advice += f', or set stamp_zone = "{standard}" if they are in winter time all year'

@@ -7,7 +7,7 @@ some clock.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -54,14 +54,14 @@ class Times:
         True for rows that carry a zone.
     at_end : bool
         True if hours run to 24:00, which only the end of an interval does.
-    found : tuple of str
+    found : dict of str to str
         Keys of the dialect that were found in the cells.
     """
 
     stamps: pd.DatetimeIndex
     zoned: NDArray[np.bool_]
     at_end: bool = False
-    found: tuple[str, ...] = ()
+    found: dict[str, str] = field(default_factory=dict)
 
 
 def read_times(raw: pd.Series, pattern: str | None = None) -> Times:
@@ -97,7 +97,7 @@ def _read_national(text: pd.Series, pattern: str | None) -> Times:
     if "%z" in form:
         zoned = zoned | np.asarray(stamps.notna())
     told = pattern is None and form != "ISO8601"
-    return Times(stamps, zoned, bool(midnight.any()), (f'time_format = "{form}"',) if told else ())
+    return Times(stamps, zoned, bool(midnight.any()), {"time_format": form} if told else {})
 
 
 def _parse(text: pd.Series, form: str) -> pd.DatetimeIndex:

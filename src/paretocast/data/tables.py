@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+import tomli_w
 
 from paretocast.data.checks import Finding, count
 from paretocast.data.dialect import TableSpec, find_separator
 from paretocast.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
 TEXT_KINDS = (".csv", ".tsv", ".txt")
 SAMPLE_BYTES = 1 << 16
@@ -33,14 +34,22 @@ _DAMAGES = (OSError, EOFError, ValueError, KeyError, ImportError, zlib.error, zi
 
 
 def read_table(path: Path, spec: TableSpec | None = None) -> pd.DataFrame:
-    """The rows of a file; arguments and errors as of `read_rows`."""
-    return read_rows(path, spec)[0]
+    """The rows of a file; arguments and errors as of `open_table`."""
+    return open_table(path, spec)[0]
 
 
 def read_rows(
     path: Path, spec: TableSpec | None = None
 ) -> tuple[pd.DataFrame, tuple[Finding, ...]]:
-    """The rows of a CSV, .xlsx or Parquet file, and notes on what was found out about its dialect.
+    """The rows of a file, and a note on what was found out about its dialect; as `open_table`."""
+    frame, found = open_table(path, spec)
+    return frame, (dialect_note(path, found),) if found else ()
+
+
+def open_table(
+    path: Path, spec: TableSpec | None = None
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The rows of a CSV, .xlsx or Parquet file, and keys of its dialect that were found in it.
 
     The cells of a text file are text, NaN where empty.
 
@@ -62,9 +71,9 @@ def read_rows(
             return _read_text(path, spec)
         if name.endswith((".parquet", ".pq")):
             frame = pd.read_parquet(path)
-            return frame if frame.index.name is None else frame.reset_index(), ()
+            return frame if frame.index.name is None else frame.reset_index(), {}
         if name.endswith(".xlsx"):
-            return _read_sheet(path, spec), ()
+            return _read_sheet(path, spec), {}
     except DataError:
         raise
     except UnicodeDecodeError as error:
@@ -83,7 +92,7 @@ def read_rows(
     )
 
 
-def _read_text(path: Path, spec: TableSpec) -> tuple[pd.DataFrame, tuple[Finding, ...]]:
+def _read_text(path: Path, spec: TableSpec) -> tuple[pd.DataFrame, dict[str, str]]:
     sample = _first_bytes(path)
     encoding = spec.encoding or next(
         (name for mark, name in NO_MARKS.items() if sample.startswith(mark)), "utf-8-sig"
@@ -95,12 +104,12 @@ def _read_text(path: Path, spec: TableSpec) -> tuple[pd.DataFrame, tuple[Finding
             raise
         encoding = FALLBACK_ENCODING
         frame, separator = _read_encoded(path, spec, sample, encoding)
-    found = []
+    found = {}
     if spec.encoding is None and encoding != "utf-8-sig":
-        found.append(f'encoding = "{encoding}"')
+        found["encoding"] = encoding
     if spec.separator is None and separator != ",":
-        found.append(f"separator = {_quoted(separator)}")
-    return frame, _found(path, found)
+        found["separator"] = separator
+    return frame, found
 
 
 def _read_encoded(
@@ -166,16 +175,7 @@ def _of_parser(message: str) -> str:
     )
 
 
-def _found(path: Path, found: Sequence[str]) -> tuple[Finding, ...]:
-    if not found:
-        return ()
-    return (dialect_note(path, " and ".join(found)),)
-
-
-def dialect_note(path: Path, keys: str) -> Finding:
+def dialect_note(path: Path, found: Mapping[str, str]) -> Finding:
     """Return the note on keys of the dialect that were found in the file."""
+    keys = tomli_w.dumps(found).strip().replace("\n", " and ")
     return Finding("note", "dialect", f"{path.name} is read with {keys}, as its content says")
-
-
-def _quoted(separator: str) -> str:
-    return '"\\t"' if separator == "\t" else f'"{separator}"'
