@@ -22,9 +22,10 @@ from paretocast.data.checks import (
     check_split_order,
     count,
 )
+from paretocast.data.clock import check_clock, localise, refuse_naive, step_of
 from paretocast.data.dialect import NumberSigns, find_signs
 from paretocast.data.series import Covariate
-from paretocast.data.stamps import Times, read_date_and_hour, read_times, step_of
+from paretocast.data.stamps import Times, read_date_and_hour, read_times
 from paretocast.data.tables import dialect_note
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ def lay_frame(
     findings += check_columns(frame, [*time_columns(frame, spec), *measured])
     if findings:
         return None, tuple(findings)
-    index, findings = stamps_of(frame, spec)
+    observed, _ = parse_columns([frame[spec.target]], spec)
+    index, findings = stamps_of(frame, spec, observed[spec.target])
     later = np.zeros(len(frame), dtype=bool)
     if index is not None and until is not None:
         later = np.asarray(index > until)
@@ -137,7 +139,13 @@ def lay_frame(
     rows = np.flatnonzero(_used(index, spec))
     if len(rows) < 2:
         return None, (*findings, _nothing_used(index, spec))
-    findings += _check_order(index[rows], rows, spec)
+    findings += _check_order(index[rows], rows)
+    findings += check_clock(
+        index[rows],
+        zone=spec.zone,
+        stamp_zone=spec.stamp_zone,
+        observed=~np.isnan(columns[spec.target][rows]),
+    )
     stamps = index[rows].unique().sort_values()
     problems = _check_frequency(stamps) if len(stamps) > 1 else []
     findings += problems
@@ -150,14 +158,15 @@ def lay_frame(
 
 
 def stamps_of(
-    frame: pd.DataFrame, spec: DatasetSpec
+    frame: pd.DataFrame, spec: DatasetSpec, values: NDArray[np.float64] | None = None
 ) -> tuple[pd.DatetimeIndex | None, list[Finding]]:
-    """UTC starts of the intervals of rows, or what keeps them from being understood."""
+    """UTC starts of the intervals of rows, or what keeps them from being read; see `parse_stamps`.
+    """
     columns = time_columns(frame, spec)
     if len(columns) == 2:
         raw = frame[columns[0]].astype("str") + " " + frame[columns[1]].astype("str")
-        return _in_zone(raw.rename(" and ".join(columns)), read_date_and_hour(frame, spec), spec)
-    return parse_stamps(frame[columns[0]], spec)
+        return _in_zone(raw.rename(" and ".join(columns)), read_date_and_hour(frame, spec), spec, values)
+    return parse_stamps(frame[columns[0]], spec, values)
 
 
 def time_columns(frame: pd.DataFrame, spec: DatasetSpec) -> tuple[str, ...]:
@@ -191,18 +200,23 @@ def rows_of_series(frame: pd.DataFrame, spec: DatasetSpec) -> tuple[pd.DataFrame
 
 def newest_first(index: pd.DatetimeIndex) -> bool:
     """Whether times fall from row to row, as in tables that begin with the newest."""
-    return len(index) > 1 and index.is_monotonic_decreasing and index[0] > index[-1]
+    there = index[index.notna()]
+    return len(there) > 1 and there.is_monotonic_decreasing and there[0] > there[-1]
 
 
 def parse_stamps(
-    raw: pd.Series, spec: DatasetSpec
+    raw: pd.Series, spec: DatasetSpec, values: NDArray[np.float64] | None = None
 ) -> tuple[pd.DatetimeIndex | None, list[Finding]]:
-    """UTC starts of the intervals of a time column's rows, or what keeps them from being read."""
-    return _in_zone(raw, read_times(raw, spec.time_format), spec)
+    """UTC starts of the intervals of a time column's rows, or what keeps them from being read.
+
+    NaT for a row that a warning leaves out, see `clock.localise`. `values` are those of the target,
+    which tell filler rows from measured ones.
+    """
+    return _in_zone(raw, read_times(raw, spec.time_format), spec, values)
 
 
 def _in_zone(
-    raw: pd.Series, times: Times, spec: DatasetSpec
+    raw: pd.Series, times: Times, spec: DatasetSpec, values: NDArray[np.float64] | None
 ) -> tuple[pd.DatetimeIndex | None, list[Finding]]:
     stamps, zoned = times.stamps, times.zoned
     if stamps.isna().any():
@@ -221,36 +235,16 @@ def _in_zone(
     found = dict(times.found)
     if spec.stamps is None and times.at_end:
         found["stamps"] = "end"
-    at_end = "end" in {spec.stamps, found.get("stamps")}
+    at_end = "end" in {spec.stamps, found.get("stamps")} and not times.counted
     notes = [dialect_note(spec.path, found)] if found else []
-    step = step_of(stamps) if at_end else pd.Timedelta(0)
     if zoned.all():
+        step = step_of(stamps) if at_end else pd.Timedelta(0)
         return stamps.tz_convert("UTC").as_unit("ns") - step, notes
     walls = stamps.tz_localize(None)
     if spec.stamp_zone is None:
-        return None, [_naive(raw, walls, spec), *notes]
-    index, problems = _localise_starts(walls, step, spec.stamp_zone)
+        return None, [refuse_naive(raw, walls, spec.zone, values), *notes]
+    index, problems = localise(walls, spec.stamp_zone, values, at_end=at_end)
     return index, problems + notes
-
-
-def _localise_starts(
-    walls: pd.DatetimeIndex, step: pd.Timedelta, zone: str
-) -> tuple[pd.DatetimeIndex | None, list[Finding]]:
-    """UTC starts of intervals from local times that mark their starts, or their ends `step` later.
-
-    On the day of a change of the clock an end is written in two ways: as the clock shows it then,
-    or as the start with `step` added. Only one of them fits the hours that a file has.
-    """
-    if newest_first(walls):
-        index, problems = _localise_starts(walls[::-1], step, zone)
-        return None if index is None else index[::-1], problems
-    index, problems = _localise(walls, zone)
-    if not step:
-        return index, problems
-    added, _ = _localise(walls - step, zone)
-    if index is None and added is not None:
-        return added, []
-    return None if index is None else index - step, problems
 
 
 def check_columns(frame: pd.DataFrame, needed: Sequence[str]) -> list[Finding]:
@@ -373,73 +367,8 @@ def _unparsable(raw: pd.Series, bad: NDArray[np.bool_]) -> Finding:
     )
 
 
-def _naive(raw: pd.Series, walls: pd.DatetimeIndex, spec: DatasetSpec) -> Finding:
-    traces = _daylight_traces(walls, spec.zone)
-    local = f" and look like local time of {spec.zone}: {traces}" if traces else ""
-    zone = spec.zone if traces else "UTC"
-    return Finding(
-        "error",
-        "daylight_saving" if traces else "naive_times",
-        f"the times carry no zone, as {raw.iloc[0]} in row 1{local}",
-        f'write UTC stamps with a Z at the end, or offsets, or set stamp_zone = "{zone}" if that '
-        "is their zone",
-    )
-
-
-def _daylight_traces(walls: pd.DatetimeIndex, zone: str) -> str:
-    """Traces of the two changes of the clock in local times; empty without any."""
-    ambiguous, skipped = clock_changes(walls, zone)
-    doubled = walls[ambiguous & walls.duplicated()]
-    hours = pd.date_range(walls.min().floor("h"), walls.max().floor("h"), freq="h")
-    leapt = hours[clock_changes(hours, zone)[1]]
-    missing = leapt[~leapt.isin(walls)] if not skipped.any() else leapt[:0]
-    traces = []
-    if len(doubled):
-        traces.append(f"{doubled[0]:%Y-%m-%d %H:%M} appears twice")
-    if len(missing):
-        traces.append(f"{missing[0]:%Y-%m-%d %H:%M} is missing")
-    return " and ".join(traces)
-
-
-def clock_changes(
-    walls: pd.DatetimeIndex, zone: str
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Masks of local times that happen twice in a zone, and of those that never do, both (T,)."""
-    either = np.asarray(walls.tz_localize(zone, ambiguous="NaT", nonexistent="NaT").isna())
-    summer = np.ones(len(walls), dtype=bool)
-    skipped = np.asarray(walls.tz_localize(zone, ambiguous=summer, nonexistent="NaT").isna())
-    return either & ~skipped, skipped
-
-
-def _localise(walls: pd.DatetimeIndex, zone: str) -> tuple[pd.DatetimeIndex | None, list[Finding]]:
-    """UTC stamps of local times; of a doubled hour the first is summer time."""
-    ambiguous, skipped = clock_changes(walls, zone)
-    advice = "write UTC stamps with a Z at the end"
-    if standard := _standard_time(walls[0], zone):
-        advice += f', or set stamp_zone = "{standard}" if they are in winter time all year'
-    counts = pd.Series(walls).groupby(walls)
-    lonely = ambiguous & (counts.transform("size").to_numpy() != 2)
-    in_spring = f"do not exist in {zone} because the clock leaps over them in spring"
-    in_autumn = f"happen twice in {zone} when the clock goes back in autumn but do not stand in"
-    for bad, problem in ((skipped, in_spring), (lonely, f"{in_autumn} two rows")):
-        if bad.any():
-            first = f"the first is {walls[bad][0]:%Y-%m-%d %H:%M}"
-            message = f"{int(bad.sum())} local times {problem}, {first}"
-            return None, [Finding("error", "daylight_saving", message, advice)]
-    is_first: NDArray[np.bool_] = counts.cumcount().to_numpy() == 0
-    return walls.tz_localize(zone, ambiguous=is_first).tz_convert("UTC").as_unit("ns"), []
-
-
-def _standard_time(wall: pd.Timestamp, zone: str) -> str:
-    """Name of the zone that keeps winter time all year; empty where it is off by minutes."""
-    seasons = (pd.Timestamp(wall.year, month, 1, tz=zone).utcoffset() for month in (1, 7))
-    hours = min(season.total_seconds() for season in seasons if season is not None) / 3600.0
-    # Etc/GMT-1 is one hour ahead of UTC.
-    return f"Etc/GMT{-int(hours):+d}" if hours == int(hours) else ""
-
-
 def _used(index: pd.DatetimeIndex, spec: DatasetSpec) -> NDArray[np.bool_]:
-    used = np.ones(len(index), dtype=bool)
+    used = np.asarray(index.notna())
     if spec.use_from is not None:
         used &= index >= spec.use_from
     if spec.use_to is not None:
@@ -477,14 +406,11 @@ def _check_later(later: pd.DatetimeIndex, spec: DatasetSpec, until: pd.Timestamp
     ]
 
 
-def _check_order(
-    index: pd.DatetimeIndex, rows: NDArray[np.intp], spec: DatasetSpec
-) -> list[Finding]:
+def _check_order(index: pd.DatetimeIndex, rows: NDArray[np.intp]) -> list[Finding]:
     findings = []
     doubled = index.duplicated()
     if doubled.any():
         first = int(np.flatnonzero(doubled)[0])
-        traces = _daylight_traces(index.tz_localize(None), spec.zone)
         findings.append(
             Finding(
                 "error",
@@ -494,16 +420,6 @@ def _check_order(
                 "keep one row per hour",
             )
         )
-        if "twice" in traces:
-            findings.append(
-                Finding(
-                    "error",
-                    "daylight_saving",
-                    f"the times look like local time of {spec.zone} labelled as UTC: {traces}",
-                    "write true UTC stamps, or local ones without a zone and "
-                    f'stamp_zone = "{spec.zone}"',
-                )
-            )
     backward = np.diff(index.asi8) < 0
     if backward.any():
         first = int(np.flatnonzero(backward)[0]) + 1

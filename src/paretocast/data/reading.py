@@ -166,7 +166,7 @@ def load_dataset(
         If a file is absent or unreadable, or with every error that the checks found.
     """
     spec, series, findings = _examine(
-        name_or_path, data_dir=data_dir, covariates=covariates, until=until
+        find_spec(name_or_path), data_dir=data_dir, covariates=covariates, until=until
     )
     return _accepted(spec, series, findings, place=str(spec.path))
 
@@ -178,7 +178,18 @@ def check_dataset(
     covariates: Sequence[str] | None = None,
 ) -> tuple[Finding, ...]:
     """Every finding on a data set, errors first; arguments and refusals as `load_dataset`."""
-    return _examine(name_or_path, data_dir=data_dir, covariates=covariates)[2]
+    spec = find_spec(name_or_path)
+    return check_declared(spec, data_dir=data_dir, covariates=covariates)
+
+
+def check_declared(
+    spec: DatasetSpec,
+    *,
+    data_dir: str | Path | None = None,
+    covariates: Sequence[str] | None = None,
+) -> tuple[Finding, ...]:
+    """Every finding on a data set that is declared so, as `check_dataset`."""
+    return _examine(spec, data_dir=data_dir, covariates=covariates)[2]
 
 
 def load_school_holidays(path: Path) -> tuple[tuple[dt.date, dt.date], ...]:
@@ -215,16 +226,15 @@ def load_school_holidays(path: Path) -> tuple[tuple[dt.date, dt.date], ...]:
 
 
 def _examine(
-    name_or_path: str | Path,
+    spec: DatasetSpec,
     *,
     data_dir: str | Path | None,
     covariates: Sequence[str] | None,
     until: pd.Timestamp | None = None,
 ) -> tuple[DatasetSpec, Series | None, tuple[Finding, ...]]:
     """A set's series and every finding on it; no series where its hours are unknown."""
-    spec = find_spec(name_or_path)
     used = choose_covariates(spec, covariates)
-    if str(name_or_path).lower() == DEMO_NAME:
+    if spec == find_spec(DEMO_NAME):
         return spec, *_examine_demo(spec, used)
     path = _locate(spec.path, spec, data_dir)
     runs_path = None

@@ -20,7 +20,7 @@ from paretocast.data.parsing import (
     rows_of_series,
     stamps_of,
 )
-from paretocast.data.stamps import step_of
+from paretocast.data.clock import step_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

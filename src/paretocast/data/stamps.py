@@ -31,10 +31,10 @@ _DATES = {
     "/": ("%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%m/%d/%y", "%d/%m/%y"),
     "-": ("%Y-%m-%d", "%d-%m-%Y", "%m-%d-%Y", "%d-%b-%Y"),
     " ": ("%d %b %Y", "%Y%m%d"),
-    "": ("%Y%m%d",),
 }
+_COMPACT = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _CLOCKS = {
-    "": ("", "%H%M", " %H%M"),
+    "": ("", " %H%M"),
     ":": (" %H:%M", " %H:%M:%S", "T%H:%M", "T%H:%M:%S"),
     "m": (" %I:%M %p", " %I:%M:%S %p"),
 }
@@ -54,6 +54,8 @@ class Times:
         True for rows that carry a zone.
     at_end : bool
         True if hours run to 24:00, which only the end of an interval does.
+    counted : bool
+        True if hours are counted from midnight, up to 25 on the long day of autumn.
     found : dict of str to str
         Keys of the dialect that were found in the cells.
     """
@@ -61,6 +63,7 @@ class Times:
     stamps: pd.DatetimeIndex
     zoned: NDArray[np.bool_]
     at_end: bool = False
+    counted: bool = False
     found: dict[str, str] = field(default_factory=dict)
 
 
@@ -97,7 +100,7 @@ def _read_national(text: pd.Series, pattern: str | None) -> Times:
     if "%z" in form:
         zoned = zoned | np.asarray(stamps.notna())
     told = pattern is None and form != "ISO8601"
-    return Times(stamps, zoned, bool(midnight.any()), {"time_format": form} if told else {})
+    return Times(stamps, zoned, bool(midnight.any()), found={"time_format": form} if told else {})
 
 
 def _parse(text: pd.Series, form: str) -> pd.DatetimeIndex:
@@ -123,6 +126,8 @@ def find_time_format(text: pd.Series) -> str:
 
 def _patterns(cell: str) -> list[str]:
     """Patterns that may read a cell, by the signs in it."""
+    if cell.isdigit():
+        return [_COMPACT[len(cell)]] if len(cell) in _COMPACT else []
     sign = re.match(r"\d+(\D?)", cell)
     clock = "m" if cell[-1:] in "mM" else ":" if ":" in cell else ""
     zones = ("%z", " %z") if _WITH_ZONE.search(cell) else ("",)
@@ -133,6 +138,7 @@ def _patterns(cell: str) -> list[str]:
 def _in_order(stamps: pd.DatetimeIndex) -> bool:
     """Whether times rise or fall by steps that are mostly the same."""
     steps = np.diff(stamps.asi8)
+    steps = steps[steps != 0]  # a date stands in many rows
     return len(steps) > 0 and float(np.mean(steps == np.median(steps))) > 0.9
 
 
@@ -144,24 +150,23 @@ def read_date_and_hour(frame: pd.DataFrame, spec: TableSpec) -> Times:
     assert spec.time_columns is not None
     days = read_times(frame[spec.time_columns[0]], spec.time_format)
     text = frame[spec.time_columns[1]].astype("str").str.strip()
+    counted = False
     if text.str.fullmatch(_CLOCK).all():
         elapsed = pd.to_timedelta(text.where(text.str.count(":") == 2, text + ":00"))
         at_end = bool((elapsed >= pd.Timedelta(days=1)).any())
     else:
         hours = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-        at_end = False
-        largest = np.nanmax(hours, initial=0.0)
+        largest = float(np.nanmax(hours, initial=0.0))
+        counted, at_end = largest == 25, largest == 2400
         if largest > 25:  # 0, 15, 30, 45, 100, …, 2345
             hours = hours // 100 + hours % 100 / 60
-            at_end = largest == 2400
-        elif largest >= 24 and spec.stamps is None:
+        elif largest >= 24 and (counted or spec.stamps != "end"):
             hours = hours - 1
         elapsed = pd.Series(pd.to_timedelta(hours, unit="h").round("s"))
-    stamps = days.stamps + pd.TimedeltaIndex(elapsed)
-    return Times(pd.DatetimeIndex(stamps), np.zeros(len(frame), dtype=bool), at_end, days.found)
-
-
-def step_of(stamps: pd.DatetimeIndex) -> pd.Timedelta:
-    """Usual distance of two stamps in a row, whatever their order; zero if there are not two."""
-    distances = np.diff(np.unique(stamps.as_unit("ns").asi8))
-    return pd.Timedelta(int(np.median(distances)) if len(distances) else 0, unit="ns")
+    spans = pd.TimedeltaIndex(elapsed)
+    if counted and spec.stamp_zone is not None:
+        midnights = days.stamps.tz_localize(None).tz_localize(spec.stamp_zone, ambiguous="NaT")
+        stamps = midnights.tz_convert("UTC") + spans
+        return Times(stamps, np.ones(len(frame), dtype=bool), counted=True, found=days.found)
+    stamps = pd.DatetimeIndex(days.stamps + spans)
+    return Times(stamps, np.zeros(len(frame), dtype=bool), at_end, counted, days.found)

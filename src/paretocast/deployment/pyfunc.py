@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from paretocast import __version__
-from paretocast.data.stamps import step_of
+from paretocast.data.clock import step_of
 from paretocast.deployment.bundle import Bundle, load_bundle
 
 if TYPE_CHECKING:
