@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ZONE = "Europe/Berlin"
 HOUR = pd.Timedelta(hours=1)
 # Whole local days with both changes of the clock.
-INDEX = pd.date_range("2021-01-01", "2022-02-01", freq="h", tz=ZONE, inclusive="left")
+INDEX = pd.date_range("2021-07-01", "2022-05-01", freq="h", tz=ZONE, inclusive="left")
 UTC = INDEX.tz_convert("UTC")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paretocast.cli.console import significant, stderr_console, stdout_console
+from paretocast.cli.datafile import DataFile, Target, Zone, declared
 from paretocast.errors import SettingsError
 from paretocast.models.baselines.catalogue import BASELINES
 from paretocast.search.models import MODELS
@@ -24,8 +25,14 @@ NEVER = "never"
 
 def benchmark(
     dataset: Annotated[
-        str, typer.Option(help="A named data set, or a TOML file.", rich_help_panel=WHAT)
-    ] = "demo",
+        str | None,
+        typer.Option(
+            help="A named data set, or a TOML file. \\[default: demo]", rich_help_panel=WHAT
+        ),
+    ] = None,
+    data: DataFile = None,
+    target: Target = None,
+    zone: Zone = None,
     models: Annotated[
         str | None,
         typer.Option(
@@ -178,8 +185,9 @@ def benchmark(
     if refit not in {None, "train+validation"}:
         raise SettingsError(f"--refit is {refit!r}, expected train+validation")
     workspace = workspace / "test" if test else workspace
+    named = declared(data, dataset=dataset, workspace=workspace, target=target, zone=zone)
     plan = prepare_benchmark(
-        dataset,
+        named or "demo",
         None if models is None else _split(models),
         methods=_split(methods),
         runs=run or [],

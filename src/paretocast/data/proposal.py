@@ -302,7 +302,7 @@ def _add_covariates(draft: _Draft, values: pd.DataFrame) -> None:
     if start is not None and start > values.index[0]:
         start = start.ceil("h")
         draft.believe(
-            "used from", at(start), "the first time with all values", use_from=start.isoformat()
+            "used from", at(start), "the first time with all values", use_from=start.to_pydatetime()
         )
     _rule_out_holes(proposed, values if start is None else values[start:])
     for name, keys in proposed.items():

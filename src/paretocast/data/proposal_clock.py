@@ -17,6 +17,8 @@ from paretocast.data.clock import COMMON_ZONES, Clock, ClockSurvey, step_of
 from paretocast.data.parsing import newest_first
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from paretocast.data.stamps import Times
 
 DAY = pd.Timedelta(days=1)
@@ -76,7 +78,7 @@ def find_clock(raw: pd.Series, times: Times, *, zone: str | None) -> ClockBelief
         return ClockBelief(zone, zone or "UTC", False, why_zone, why, "hour 1 begins at midnight")
     walls = times.stamps.tz_localize(None)
     walls = walls[::-1] if newest_first(walls) else walls
-    at_end, why_end = _end_of(walls, column, at_end=times.at_end)
+    at_end, why_end = _end_of([walls], column, at_end=times.at_end)
     if zone is None and _SAYS_UTC.search(column):
         return ClockBelief(None, "UTC", at_end, "", f"column {column} says so", why_end)
     # The end of an hour on one clock is the start of one on the next: an end needs another hint.
@@ -86,6 +88,9 @@ def find_clock(raw: pd.Series, times: Times, *, zone: str | None) -> ClockBelief
         if survey.clock in fitting:
             if survey.clock is Clock.ENDING:
                 at_end, why_end = True, survey.describe()
+            else:
+                frames = [walls, _in_utc(walls, candidate)]
+                at_end, why_end = _end_of(frames, column, at_end=times.at_end)
             why = f"{survey.describe()}, as on the clock of {candidate}"
             why_zone = "you say so" if zone else f"its changes of the clock; {_OTHERS}"
             return ClockBelief(candidate, candidate, at_end, why_zone, why, why_end)
@@ -101,8 +106,8 @@ def _zoned_clock(raw: pd.Series, times: Times, *, zone: str | None) -> ClockBeli
     why_zone = "you say so"
     if zone is None:
         zone, why_zone = _zone_of_offsets(stamps, written)
-    local = stamps.tz_convert(zone or "UTC").tz_localize(None)
-    at_end, why_end = _end_of(local, str(raw.name), at_end=times.at_end)
+    frames = [stamps.tz_convert(name).tz_localize(None) for name in (zone or "UTC", "UTC")]
+    at_end, why_end = _end_of(frames, str(raw.name), at_end=times.at_end)
     return ClockBelief(zone, None, at_end, why_zone, why, why_end)
 
 
@@ -137,17 +142,30 @@ def _unchanging(walls: pd.DatetimeIndex, zone: str | None) -> tuple[str, str]:
     )
 
 
-def _end_of(walls: pd.DatetimeIndex, column: str, *, at_end: bool) -> tuple[bool, str]:
-    """Whether stamps mark ends, by what does not depend on changes of the clock."""
-    step = step_of(walls)
-    first, last = walls[0] - walls[0].normalize(), walls[-1] - walls[-1].normalize()
-    zero = pd.Timedelta(0)
+def _in_utc(walls: pd.DatetimeIndex, zone: str) -> pd.DatetimeIndex:
+    local = walls.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
+    return local.tz_convert("UTC").tz_localize(None)
+
+
+def _end_of(
+    clocks: Sequence[pd.DatetimeIndex], column: str, *, at_end: bool
+) -> tuple[bool, str]:
+    """Whether stamps mark ends, by what does not depend on changes of the clock.
+
+    Parameters
+    ----------
+    clocks : sequence of DatetimeIndex
+        The stamps as some clocks show them: files hold whole days of one of these.
+    """
     if at_end:
         return True, "hours run to 24:00"
     if _SAYS_END.search(column):
         return True, f"column {column} says so"
-    if step < DAY and (first, last) == (step, zero):
-        return True, f"whole days run from {walls[0]:%H:%M} to {walls[-1]:%H:%M}"
-    if step < DAY and (first, last) == (zero, DAY - step):
-        return False, f"whole days run from {walls[0]:%H:%M} to {walls[-1]:%H:%M}"
+    step, zero = step_of(clocks[0]), pd.Timedelta(0)
+    # Whole days of UTC on a clock an hour ahead look like ends of hours: the plainer reading first.
+    for whole, marked in (((zero, DAY - step), False), ((step, zero), True)):
+        for walls in clocks:
+            first, last = (stamp - stamp.normalize() for stamp in (walls[0], walls[-1]))
+            if step < DAY and (first, last) == whole:
+                return marked, f"whole days run from {walls[0]:%H:%M} to {walls[-1]:%H:%M}"
     return False, "nothing in the file tells; most files mark the start"

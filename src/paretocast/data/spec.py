@@ -370,6 +370,11 @@ def find_spec(name_or_path: str | Path) -> DatasetSpec:
     if path is None:
         return read_spec(named[str(name_or_path).lower()])
     if path.suffix.lower() != ".toml":
+        if path.is_file():
+            raise SettingsError(
+                f"{path} is no TOML file of a data set; write one with `paretocast data init "
+                f"{path}`, or give the file as --data"
+            )
         raise SettingsError(
             f"no data set is called {str(name_or_path)!r}; there are {', '.join(named)}, "
             "or give the path of a TOML file that declares your own"
