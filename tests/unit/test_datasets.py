@@ -17,8 +17,8 @@ from paretocast.data import (
 )
 from paretocast.data.reading import load_school_holidays
 from paretocast.data.series import Role
-from paretocast.data.tables import read_table
 from paretocast.data.spec import SplitSpec, named_datasets, read_spec
+from paretocast.data.tables import read_table
 from paretocast.errors import DataError, SettingsError
 
 NAMED = ("heat", "water_centrum", "water_tommerby")

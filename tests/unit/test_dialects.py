@@ -163,7 +163,10 @@ def long(folder: Path) -> Path:
 
 def wide(folder: Path) -> Path:
     path = folder / "zone.csv"
-    columns = {"HourUTC": written(UTC, "%Y-%m-%dT%H:%M"), "HourDK": written(INDEX, "%Y-%m-%dT%H:%M")}
+    columns = {
+        "HourUTC": written(UTC, "%Y-%m-%dT%H:%M"),
+        "HourDK": written(INDEX, "%Y-%m-%dT%H:%M"),
+    }
     columns |= {"north": numbers(LOAD), "south": numbers(make_values(2))}
     path.write_text(text_of(";", columns), encoding="utf-8")
     return path

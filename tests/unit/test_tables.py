@@ -164,7 +164,7 @@ def test_a_form_that_can_be_read_in_two_ways_is_not_guessed() -> None:
     ],
 )
 def test_hours_of_a_day_stand_in_many_forms(
-    hours: list[str], starts: list[float], at_end: bool
+    hours: list[str], starts: list[float], *, at_end: bool
 ) -> None:
     frame = pd.DataFrame({"date": ["2021-01-01"] * 3, "hour": hours})
     times = read_date_and_hour(frame, TableSpec(path="x", time_columns=("date", "hour")))
@@ -239,7 +239,10 @@ def test_columns_of_stations_are_averaged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ("[[sources]]\npath = 'w.csv'\ncolumns = {t = 't'}", r"offers t, which is the column of no"),
+        (
+            "[[sources]]\npath = 'w.csv'\ncolumns = {t = 't'}",
+            r"offers t, which is the column of no",
+        ),
         ("[[sources]]\npath = 'w.csv'", r"sources\.0\.columns: this key is missing"),
         ("series_column = 'zone'", "series_column and series go together"),
         ("separator = ';;'", "separator: got ';;'"),

@@ -117,7 +117,8 @@ def init_command(
         bool, typer.Option("--force", help="Replace a TOML file that exists.")
     ] = False,
 ) -> None:
-    """Write the TOML file of a data file: what it seems to hold, and why.
+    """Write the TOML file of a data file: what it seems to hold, and why; exit code 1 if the check
+    finds an error in it.
 
     Separator, signs of numbers, encoding, times, clock, step, target and covariates are found in
     the file. Nothing is asked; what the file does not tell is said, and every line of the TOML file
@@ -145,13 +146,15 @@ def init_command(
     for belief in proposal.beliefs:
         table.add_row(escape(belief.name), escape(belief.value), escape(belief.why))
     stdout_console().print(table)
-    _print_findings(str(declaration), proposal.findings)
+    usable = _print_findings(str(declaration), proposal.findings)
     stderr_console().print(
         f"{escape(str(declaration))} is written; go on with [bold]paretocast tune --dataset "
         f"{escape(str(declaration))}[/bold]",
         highlight=False,
         soft_wrap=True,
     )
+    if not usable:
+        raise typer.Exit(1)
 
 
 @data_app.command("describe")

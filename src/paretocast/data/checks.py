@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from paretocast.data.series import STEPS_PER_DAY
+from paretocast.data.series import MIN_PERIOD_DAYS, STEPS_PER_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +26,6 @@ Severity = Literal["error", "warning", "note"]
 
 MAX_MISSING_SHARE = 0.2  # of the used hours
 MIN_OBSERVED_SHARE = 0.5  # of the hours of each period
-# A train period shorter than four weeks teaches no week; validation needs a stop, a tune and a
-# calibrate block of a week each, with a purge day behind it.
-MIN_PERIOD_DAYS = {"train": 28, "validation": 24, "test": 1}
 CONSTANT_WARNING_HOURS = 24
 CONSTANT_NOTE_HOURS = 6
 LONG_GAP_HOURS = 168

@@ -200,12 +200,12 @@ def find_signs(columns: Sequence[pd.Series]) -> tuple[NumberSigns, ...]:
 
 
 def find_separator(text: str) -> str:
-    """Separator of the lines of a table, of which the first holds the names of the columns.
+    r"""Separator of the lines of a table, of which the first holds the names of the columns.
 
     Of the characters that stand in the header the one is taken that divides most rows into as many
     fields as the header, and of those the one with most fields.
 
-    >>> find_separator("time;load\\n2021-01-01;94,3\\n2021-01-02;95,1")
+    >>> find_separator("time;load\n2021-01-01;94,3\n2021-01-02;95,1")
     ';'
     """
     best, separator = (0.0, 1), ","

@@ -160,12 +160,13 @@ def lay_frame(
 def stamps_of(
     frame: pd.DataFrame, spec: DatasetSpec, values: NDArray[np.float64] | None = None
 ) -> tuple[pd.DatetimeIndex | None, list[Finding]]:
-    """UTC starts of the intervals of rows, or what keeps them from being read; see `parse_stamps`.
-    """
+    """UTC starts of the intervals of rows, or what keeps them from being read."""
     columns = time_columns(frame, spec)
     if len(columns) == 2:
         raw = frame[columns[0]].astype("str") + " " + frame[columns[1]].astype("str")
-        return _in_zone(raw.rename(" and ".join(columns)), read_date_and_hour(frame, spec), spec, values)
+        return _in_zone(
+            raw.rename(" and ".join(columns)), read_date_and_hour(frame, spec), spec, values
+        )
     return parse_stamps(frame[columns[0]], spec, values)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import tomli_w
 
-from paretocast.data.checks import MIN_PERIOD_DAYS, Finding, at, find_runs
+from paretocast.data.checks import Finding, at, find_runs
 from paretocast.data.clock import step_of
 from paretocast.data.dialect import NumberSigns
 from paretocast.data.parsing import newest_first, parse_columns, rows_of_series, stamps_of
@@ -29,6 +29,7 @@ from paretocast.data.proposal_columns import (
     unit_of,
 )
 from paretocast.data.reading import check_declared
+from paretocast.data.series import MIN_PERIOD_DAYS
 from paretocast.data.spec import DEFAULT_FILL_HOURS, DatasetSpec, declare_dataset
 from paretocast.data.stamps import Times, read_date_and_hour, read_times
 from paretocast.data.tables import FALLBACK_ENCODING, TEXT_KINDS, open_table
@@ -84,7 +85,9 @@ class Proposal:
 
     def line(self) -> str:
         """The beliefs in one line."""
-        return "; ".join(f"{belief.name} {belief.value}" for belief in self.beliefs)
+        plain = {"encoding utf-8", "unit none"}
+        said = (f"{belief.name} {belief.value}" for belief in self.beliefs)
+        return ", ".join(text for text in said if text not in plain and "periods" not in text)
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,7 @@ def propose_dataset(
         draft.keys["zone"] = zone
     draft.spec()  # refuses a name or zone that is none
     _add_dialect(draft, dialect)
+    rows = _without_doubles(draft, rows)
     columns = _add_time(draft, rows)
     rows, times = _add_series(draft, rows, columns, series)
     numbers = _add_numbers(draft, rows, columns, dialect.get("separator", ","))
@@ -171,6 +175,14 @@ def _add_dialect(draft: _Draft, found: Mapping[str, str]) -> None:
     draft.believe("separator", str(shown), why, separator=separator)
     why = "its bytes are no UTF-8" if encoding == FALLBACK_ENCODING else "its bytes are"
     draft.believe("encoding", encoding or "utf-8", why, encoding=encoding)
+
+
+def _without_doubles(draft: _Draft, rows: pd.DataFrame) -> pd.DataFrame:
+    doubled = rows.columns.duplicated(keep=False)
+    if doubled.any():
+        names = ", ".join(map(str, rows.columns[doubled].unique()))
+        draft.believe("left out", names, "several columns have this name")
+    return rows.loc[:, ~doubled]
 
 
 def _add_time(draft: _Draft, rows: pd.DataFrame) -> tuple[str, ...]:
@@ -225,7 +237,9 @@ def _add_numbers(
         raise SettingsError(f"{draft.path} has no column of numbers, so nothing can be its target")
     signs, why = signs_of([rows[name] for name in names], separator)
     said = {} if signs == NumberSigns() else signs.keys()
-    shown = f"decimal {signs.decimal}" + (f" thousands {signs.thousands}" if signs.thousands else "")
+    shown = f"decimal {signs.decimal}" + (
+        f" thousands {signs.thousands}" if signs.thousands else ""
+    )
     draft.believe("numbers", shown, why, **said)
     return names
 
@@ -359,8 +373,8 @@ def toml_of(proposal: Proposal, *, folder: Path) -> str:
         lines.append(f"\n{table}\n# {reason}")
     train, validation, _ = (f"{date:%Y-%m-%dT%H:%M:%SZ}" for date in proposal.dates)
     lines += [
-        "\n# Without [splits] the days are divided 60 : 20 : 20, cut at local midnight. For periods",
-        "# that stay where they are now, take the signs # away:",
+        "\n# Without [splits] the days are divided 60 : 20 : 20, cut at local midnight. For",
+        "# periods that stay where they are now, take the signs # away:",
         f"# [splits]\n# train_to = {train}\n# validation_to = {validation}",
     ]
     return "\n".join(lines) + "\n"

@@ -75,7 +75,14 @@ def find_clock(raw: pd.Series, times: Times, *, zone: str | None) -> ClockBelief
     if times.counted:
         why = "hours are counted from midnight up to 25, as on the clock of a zone"
         why_zone = "you say so" if zone else ""
-        return ClockBelief(zone, zone or "UTC", False, why_zone, why, "hour 1 begins at midnight")
+        return ClockBelief(
+            zone=zone,
+            stamp_zone=zone or "UTC",
+            at_end=False,
+            why_zone=why_zone,
+            why_clock=why,
+            why_end="hour 1 begins at midnight",
+        )
     walls = times.stamps.tz_localize(None)
     walls = walls[::-1] if newest_first(walls) else walls
     at_end, why_end = _end_of([walls], column, at_end=times.at_end)
@@ -130,7 +137,10 @@ def _unchanging(walls: pd.DatetimeIndex, zone: str | None) -> tuple[str, str]:
         return "UTC", "no hour is left out or repeated; where nothing else tells, UTC is meant"
     survey = ClockSurvey(walls, zone)
     if survey.clock is Clock.UNKNOWN:
-        return zone, f"the file shows no change of the clock of {zone}; its times are taken as local"
+        return (
+            zone,
+            f"the file shows no change of the clock of {zone}; its times are taken as local",
+        )
     if survey.clock is Clock.MIXED:
         return zone, f"the rows contradict each other: {survey.describe()}"
     local = pd.Timestamp(walls[0]).tz_localize("UTC").tz_convert(zone)
@@ -147,9 +157,7 @@ def _in_utc(walls: pd.DatetimeIndex, zone: str) -> pd.DatetimeIndex:
     return local.tz_convert("UTC").tz_localize(None)
 
 
-def _end_of(
-    clocks: Sequence[pd.DatetimeIndex], column: str, *, at_end: bool
-) -> tuple[bool, str]:
+def _end_of(clocks: Sequence[pd.DatetimeIndex], column: str, *, at_end: bool) -> tuple[bool, str]:
     """Whether stamps mark ends, by what does not depend on changes of the clock.
 
     Parameters

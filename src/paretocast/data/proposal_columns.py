@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 
 from paretocast.data.dialect import READINGS, NumberSigns, find_signs
-from paretocast.data.stamps import read_times
+from paretocast.data.stamps import read_times, spread_rows
 from paretocast.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-N_PROBED = 300
+MOST_DISTINCT_SHARE = 0.7  # of the times of a file with several series
 MOST_UNREAD_SHARE = 0.1  # of the cells of a column of numbers
 _TIME_NAME = re.compile(r"time|date|datum|zeit|stamp|utc|tid|fecha|heure|mtu|von|from", re.I)
 _HOUR_NAME = re.compile(r"hour|hr|stunde|time|zeit|heure|hora|uur|\bhe\b|period", re.I)
@@ -56,7 +56,7 @@ def find_time_columns(rows: pd.DataFrame, path: Path) -> TimeColumns:
     DataError
         If no column holds times.
     """
-    probe = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), N_PROBED)).astype(int))]
+    probe = rows.iloc[spread_rows(len(rows))]
     names = [name for name in rows.columns if _holds_times(probe[name])]
     if not names:
         raise DataError(
@@ -116,16 +116,18 @@ def _holds_hours(cells: pd.Series) -> bool:
     return bool(numbers.max() <= 25 or (numbers.max() <= 2400 and (numbers % 100 < 60).all()))
 
 
-def find_series_column(rows: pd.DataFrame, stamps: Sequence[object], time: Sequence[str]) -> str | None:
+def find_series_column(
+    rows: pd.DataFrame, stamps: pd.DatetimeIndex, time: Sequence[str]
+) -> str | None:
     """Column that names the series of each row where most times stand in several rows."""
-    index = pd.Index(stamps)
-    if index.nunique() > 0.7 * len(index):
+    n_times = stamps.nunique()
+    if n_times > MOST_DISTINCT_SHARE * len(stamps):
         return None
     for name in rows.columns.drop(list(time)):
-        column = rows[name]
-        if column.nunique() * index.nunique() < 0.5 * len(rows) or column.nunique() > 0.1 * len(rows):
+        n_series = rows[name].nunique()
+        if not len(rows) / (2 * n_times) <= n_series <= 0.1 * len(rows):
             continue
-        if not pd.MultiIndex.from_arrays([index, column]).duplicated().mean() > 0.01:
+        if pd.MultiIndex.from_arrays([stamps, rows[name]]).duplicated().mean() < 0.01:
             return str(name)
     return None
 
@@ -135,10 +137,10 @@ def number_columns(rows: pd.DataFrame, leave: Sequence[str]) -> list[str]:
     names = []
     for name in rows.columns.drop(list(leave)):
         cells = rows[name].dropna()
-        if cells.empty or list(rows.columns).count(name) > 1:
+        if cells.empty:
             continue
         shares = (float(np.isnan(signs.numbers(cells)).mean()) for signs in READINGS)
-        if next((True for share in shares if share <= MOST_UNREAD_SHARE), False):
+        if any(share <= MOST_UNREAD_SHARE for share in shares):
             names.append(str(name))
     return names
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from paretocast.data.checks import Finding, at
+from paretocast.data.clock import step_of
 from paretocast.data.parsing import (
     check_columns,
     newest_first,
@@ -20,7 +21,6 @@ from paretocast.data.parsing import (
     rows_of_series,
     stamps_of,
 )
-from paretocast.data.clock import step_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,9 +74,7 @@ def join_sources(
     return columns, tuple(findings)
 
 
-def _examine(
-    table: SourceTable, spec: DatasetSpec
-) -> tuple[pd.DataFrame | None, list[Finding]]:
+def _examine(table: SourceTable, spec: DatasetSpec) -> tuple[pd.DataFrame | None, list[Finding]]:
     """Values of a file by time, UTC, the mean of its stations; None with an error."""
     parts, findings = [], []
     for station in _stations(table):

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import pandas as pd
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
-from paretocast.data.checks import MIN_PERIOD_DAYS
 from paretocast.data.dialect import TableSpec, Zone
-from paretocast.data.series import Role
+from paretocast.data.series import MIN_PERIOD_DAYS, Role
 from paretocast.errors import SettingsError
 from paretocast.toml import ClosedModel, parse_table, read_toml
 
@@ -222,7 +221,11 @@ class SplitSpec(ClosedModel):
             spans = list(_default_spans(length))
         ends = []
         for span in spans:
-            midnight = (first + span).tz_convert(zone).floor("D", ambiguous=True, nonexistent="shift_forward")
+            midnight = (
+                (first + span)
+                .tz_convert(zone)
+                .floor("D", ambiguous=True, nonexistent="shift_forward")
+            )
             # Midnight of a zone off by 30 minutes lies between two hours of a grid in UTC.
             n_hours = (midnight.tz_convert("UTC") - first) // HOUR
             ends.append(first + (n_hours - 1) * HOUR)

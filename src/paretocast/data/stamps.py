@@ -115,13 +115,19 @@ def find_time_format(text: pd.Series) -> str:
     >>> find_time_format(pd.Series(["1/2/2021 1:00 PM", "1/13/2021 1:00 PM"]))
     '%m/%d/%Y %I:%M %p'
     """
-    probe = text.iloc[np.unique(np.linspace(0, len(text) - 1, min(len(text), N_PROBED)).astype(int))]
-    fitting = [form for form in _patterns(str(text.iloc[0])) if not _parse(probe, form).isna().any()]
+    probe = text.iloc[spread_rows(len(text))]
+    patterns = _patterns(str(text.iloc[0]))
+    fitting = [form for form in patterns if not _parse(probe, form).isna().any()]
     if len(fitting) > 1:
         fitting = [form for form in fitting if not _parse(text, form).isna().any()]
     if len(fitting) > 1:
         fitting = [form for form in fitting if _in_order(_parse(text, form))]
     return fitting[0] if len(fitting) == 1 else "ISO8601"
+
+
+def spread_rows(n_rows: int) -> NDArray[np.int64]:
+    """Numbers of some rows from the first to the last."""
+    return np.unique(np.linspace(0, n_rows - 1, min(n_rows, N_PROBED)).astype(np.int64))
 
 
 def _patterns(cell: str) -> list[str]:

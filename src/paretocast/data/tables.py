@@ -11,7 +11,6 @@ import gzip
 import re
 import zipfile
 import zlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -23,6 +22,7 @@ from paretocast.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 TEXT_KINDS = (".csv", ".tsv", ".txt")
 SAMPLE_BYTES = 1 << 16
@@ -46,9 +46,7 @@ def read_rows(
     return frame, (dialect_note(path, found),) if found else ()
 
 
-def open_table(
-    path: Path, spec: TableSpec | None = None
-) -> tuple[pd.DataFrame, dict[str, str]]:
+def open_table(path: Path, spec: TableSpec | None = None) -> tuple[pd.DataFrame, dict[str, str]]:
     """The rows of a CSV, .xlsx or Parquet file, and keys of its dialect that were found in it.
 
     The cells of a text file are text, NaN where empty.
@@ -158,9 +156,10 @@ def _read_sheet(path: Path, spec: TableSpec) -> pd.DataFrame:
 
 
 def _first_bytes(path: Path) -> bytes:
-    opened = gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
-    with opened as file:
-        return file.read(SAMPLE_BYTES)
+    with path.open("rb") as plain:
+        if path.name.lower().endswith(".gz"):
+            return gzip.GzipFile(fileobj=plain).read(SAMPLE_BYTES)
+        return plain.read(SAMPLE_BYTES)
 
 
 def _of_parser(message: str) -> str:
