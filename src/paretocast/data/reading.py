@@ -241,7 +241,8 @@ def _examine(
     if spec.weather is not None and spec.from_runs(used):
         runs_path = _locate(spec.weather.path, spec, data_dir)
     calendar = _load_calendar(spec, data_dir)
-    rows, notes = read_rows(path, spec)
+    numbers = [spec.target, *(spec.column_of(name) for name in used)]
+    rows, notes = read_rows(path, spec, numbers=numbers)
     runs = None if runs_path is None else read_table(runs_path)
     tables = _Tables(rows, runs, _read_sources(spec, used, data_dir))
     series, findings = _examine_tables(tables, spec, used, calendar, until)

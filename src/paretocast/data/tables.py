@@ -11,6 +11,7 @@ import gzip
 import re
 import zipfile
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -21,7 +22,7 @@ from paretocast.data.dialect import TableSpec, find_separator
 from paretocast.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 TEXT_KINDS = (".csv", ".tsv", ".txt")
@@ -39,14 +40,16 @@ def read_table(path: Path, spec: TableSpec | None = None) -> pd.DataFrame:
 
 
 def read_rows(
-    path: Path, spec: TableSpec | None = None
+    path: Path, spec: TableSpec | None = None, *, numbers: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, tuple[Finding, ...]]:
     """The rows of a file, and a note on what was found out about its dialect; as `open_table`."""
-    frame, found = open_table(path, spec)
+    frame, found = open_table(path, spec, numbers=numbers)
     return frame, (dialect_note(path, found),) if found else ()
 
 
-def open_table(path: Path, spec: TableSpec | None = None) -> tuple[pd.DataFrame, dict[str, str]]:
+def open_table(
+    path: Path, spec: TableSpec | None = None, *, numbers: Sequence[str] = ()
+) -> tuple[pd.DataFrame, dict[str, str]]:
     """The rows of a CSV, .xlsx or Parquet file, and keys of its dialect that were found in it.
 
     The cells of a text file are text, NaN where empty.
@@ -55,6 +58,8 @@ def open_table(path: Path, spec: TableSpec | None = None) -> tuple[pd.DataFrame,
     ----------
     spec : TableSpec, optional
         Dialect of the file; what it does not say is found in the file.
+    numbers : sequence of str
+        Columns that may come as numbers at once, if all their cells are plain ones.
 
     Raises
     ------
@@ -66,7 +71,7 @@ def open_table(path: Path, spec: TableSpec | None = None) -> tuple[pd.DataFrame,
     name = path.name.lower().removesuffix(".gz")
     try:
         if name.endswith(TEXT_KINDS):
-            return _read_text(path, spec)
+            return _read_text(path, spec, numbers)
         if name.endswith((".parquet", ".pq")):
             frame = pd.read_parquet(path)
             return frame if frame.index.name is None else frame.reset_index(), {}
@@ -90,18 +95,20 @@ def open_table(path: Path, spec: TableSpec | None = None) -> tuple[pd.DataFrame,
     )
 
 
-def _read_text(path: Path, spec: TableSpec) -> tuple[pd.DataFrame, dict[str, str]]:
+def _read_text(
+    path: Path, spec: TableSpec, numbers: Sequence[str]
+) -> tuple[pd.DataFrame, dict[str, str]]:
     sample = _first_bytes(path)
     encoding = spec.encoding or next(
         (name for mark, name in NO_MARKS.items() if sample.startswith(mark)), "utf-8-sig"
     )
     try:
-        frame, separator = _read_encoded(path, spec, sample, encoding)
+        frame, separator = _read_encoded(path, spec, sample, encoding, numbers)
     except UnicodeDecodeError:
         if spec.encoding is not None:
             raise
         encoding = FALLBACK_ENCODING
-        frame, separator = _read_encoded(path, spec, sample, encoding)
+        frame, separator = _read_encoded(path, spec, sample, encoding, numbers)
     found = {}
     if spec.encoding is None and encoding != "utf-8-sig":
         found["encoding"] = encoding
@@ -111,19 +118,30 @@ def _read_text(path: Path, spec: TableSpec) -> tuple[pd.DataFrame, dict[str, str
 
 
 def _read_encoded(
-    path: Path, spec: TableSpec, sample: bytes, encoding: str
+    path: Path, spec: TableSpec, sample: bytes, encoding: str, numbers: Sequence[str]
 ) -> tuple[pd.DataFrame, str]:
     text = sample.decode(encoding, errors="replace")
     whole_lines = text if len(sample) < SAMPLE_BYTES else text.rpartition("\n")[0]
     separator = spec.separator or find_separator(whole_lines)
-    how = {"sep": separator, "encoding": encoding, "dtype": "str", "index_col": False}
-    header = pd.read_csv(path, header=None, nrows=1, keep_default_na=False, **how)
+    parse = partial(
+        pd.read_csv, path, header=None, sep=separator, encoding=encoding, index_col=False
+    )
+    header = parse(nrows=1, keep_default_na=False, dtype="str")
     names = [name or f"Unnamed: {i}" for i, name in enumerate(header.iloc[0].astype("str"))]
     # A field more than the header has is empty behind a trailing separator, else an error; pandas
     # itself would move all columns by one, or drop it.
     places = list(range(len(names) + 1))
-    frame = pd.read_csv(path, header=None, names=places, na_values=list(MISSING), **how)
-    frame = frame.iloc[1:].reset_index(drop=True)
+    parse = partial(parse, names=places, na_values=list(MISSING))
+    plain = {names.index(name) for name in numbers if names.count(name) == 1}
+    frame = None
+    if plain and spec.decimal is None and spec.thousands is None:
+        n_blank = text[: len(text) - len(text.lstrip("\r\n"))].count("\n")
+        kinds = {place: "str" for place in places if place not in plain}
+        frame = parse(skiprows=n_blank + 1, dtype=kinds, low_memory=False)
+        if not all(_is_number(frame[place]) for place in plain):
+            frame = None  # what else they hold is seen in their text
+    if frame is None:
+        frame = parse(dtype="str").iloc[1:].reset_index(drop=True)
     surplus = frame.pop(places[-1]).notna().to_numpy()
     if surplus.any():
         first = int(surplus.argmax())
@@ -135,6 +153,11 @@ def _read_encoded(
         )
     frame.columns = pd.Index(names)
     return frame, separator
+
+
+def _is_number(cells: pd.Series) -> bool:
+    numeric = pd.api.types.is_numeric_dtype(cells.dtype)
+    return numeric and not pd.api.types.is_bool_dtype(cells.dtype)
 
 
 def _read_sheet(path: Path, spec: TableSpec) -> pd.DataFrame:
