@@ -10,11 +10,13 @@ import pandas as pd
 import pytest
 
 from commands import run_cli
+from paretocast.api.files import declare_file
 from paretocast.data import check_dataset, load_dataset
 from paretocast.data.dialect import NumberSigns, TableSpec, find_separator, find_signs
+from paretocast.data.proposal import propose_dataset
 from paretocast.data.stamps import read_date_and_hour, read_times
 from paretocast.data.tables import read_rows, read_table
-from paretocast.errors import DataError, SettingsError
+from paretocast.errors import DataError, ParetocastError, SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -272,6 +274,37 @@ def test_init_writes_what_it_believes_and_replaces_nothing(
     assert "zone.toml exists" in err
     assert (tmp_path / "zone.toml").read_text(encoding="utf-8") == text
     assert run_cli(capsys, "data", "init", "zone.csv", "--force")[0] == 0
+
+
+def test_a_file_is_declared_in_the_workspace_once(tmp_path: Path) -> None:
+    write_zone(tmp_path).unlink()
+    file, workspace = tmp_path / "zone.csv", tmp_path / "hpo"
+    declaration, proposal = declare_file(file, workspace=workspace, target="load")
+    assert declaration.is_relative_to(workspace / "data")
+    assert "target load" in proposal.line()
+    assert load_dataset(declaration).series.values.tolist() == LOAD.tolist()
+    text = declaration.read_text(encoding="utf-8")
+    assert declare_file(file, workspace=workspace, target="load")[0] == declaration
+    other, _ = declare_file(file, workspace=workspace, zone="Europe/Berlin")
+    assert other != declaration
+    assert declaration.read_text(encoding="utf-8") == text
+    file.write_text("time,load\n2021-01-01,1\n2021-01-02,2\n", encoding="utf-8")
+    with pytest.raises(ParetocastError, match=r"cannot be used|holds what no data set can be"):
+        declare_file(file, workspace=workspace)
+
+
+def test_doubled_columns_and_those_of_a_very_wide_file_are_left_out(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"timestamp": INDEX, "load": LOAD, "x": 1.0, "y": 2.0})
+    meters = {f"m{number}": LOAD for number in range(400)}
+    frame = pd.concat([frame, pd.DataFrame(meters)], axis=1)
+    frame = frame.rename(columns={"y": "x"})
+    frame.to_csv(tmp_path / "wide.csv", index=False)
+    proposal = propose_dataset(tmp_path / "wide.csv", target="m399")
+    left_out = [belief.value for belief in proposal.beliefs if belief.name == "left out"]
+    assert left_out == ["x", "102 columns"]
+    assert proposal.spec.target == "m399"
+    assert len(proposal.spec.covariates) == 12
+    assert not any(covariate.use for covariate in proposal.spec.covariates.values())
 
 
 def test_init_leaves_a_covariate_with_holes_unused(

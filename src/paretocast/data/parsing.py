@@ -134,12 +134,14 @@ def lay_frame(
     unread = any(finding.severity == "error" for finding in findings)
     if index is None or (unread and np.isnan(columns[spec.target]).all()):
         return None, tuple(findings + check_split_order(spec))
+    numbers = np.arange(len(index))
     if newest_first(index):
-        index, columns = index[::-1], {name: values[::-1] for name, values in columns.items()}
+        index, numbers = index[::-1], numbers[::-1]
+        columns = {name: values[::-1] for name, values in columns.items()}
     rows = np.flatnonzero(_used(index, spec))
     if len(rows) < 2:
         return None, (*findings, _nothing_used(index, spec))
-    findings += _check_order(index[rows], rows)
+    findings += _check_order(index[rows], numbers[rows])
     findings += check_clock(
         index[rows],
         zone=spec.zone,

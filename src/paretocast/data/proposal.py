@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PERIODS = tuple(MIN_PERIOD_DAYS)
+MOST_COLUMNS = 300
 MOST_COVARIATES = 12  # a wide file has hundreds of columns, of which few are covariates
 MOST_TRIMMED_SHARE = 0.05  # of the time before all columns have begun
 
@@ -150,7 +151,7 @@ def propose_dataset(
         draft.keys["zone"] = zone
     draft.spec()  # refuses a name or zone that is none
     _add_dialect(draft, dialect)
-    rows = _without_doubles(draft, rows)
+    rows = _columns_to_look_at(draft, rows, target)
     columns = _add_time(draft, rows)
     rows, times = _add_series(draft, rows, columns, series)
     numbers = _add_numbers(draft, rows, columns, dialect.get("separator", ","))
@@ -177,12 +178,19 @@ def _add_dialect(draft: _Draft, found: Mapping[str, str]) -> None:
     draft.believe("encoding", encoding or "utf-8", why, encoding=encoding)
 
 
-def _without_doubles(draft: _Draft, rows: pd.DataFrame) -> pd.DataFrame:
+def _columns_to_look_at(draft: _Draft, rows: pd.DataFrame, target: str | None) -> pd.DataFrame:
+    """Columns with a name of their own, and of a very wide file the first ones."""
     doubled = rows.columns.duplicated(keep=False)
     if doubled.any():
         names = ", ".join(map(str, rows.columns[doubled].unique()))
-        draft.believe("left out", names, "several columns have this name")
-    return rows.loc[:, ~doubled]
+        draft.believe("left out", f"{names:.60}", "several columns have this name")
+    rows = rows.loc[:, ~doubled]
+    if rows.shape[1] <= MOST_COLUMNS:
+        return rows
+    near = np.arange(rows.shape[1]) < MOST_COLUMNS
+    why = f"the first {MOST_COLUMNS} columns and that of --target are looked at"
+    draft.believe("left out", f"{rows.shape[1] - MOST_COLUMNS} columns", why)
+    return rows.loc[:, near | (rows.columns == target)]
 
 
 def _add_time(draft: _Draft, rows: pd.DataFrame) -> tuple[str, ...]:
@@ -280,6 +288,8 @@ def _add_step(draft: _Draft, rows: pd.DataFrame, numbers: Sequence[str]) -> pd.D
     draft.believe("step", shown, f"{usual:.2%} of the distances between times", frequency=shown)
     table = pd.DataFrame(values, index=index)
     table = table[table.index.notna() & ~table.index.duplicated()].sort_index()
+    if step >= pd.Timedelta(days=1):  # of local time, with 23 or 25 hours twice a year
+        return table
     return table.reindex(pd.date_range(table.index[0], table.index[-1], freq=step, unit="ns"))
 
 

@@ -234,7 +234,7 @@ def _examine(
 ) -> tuple[DatasetSpec, Series | None, tuple[Finding, ...]]:
     """A set's series and every finding on it; no series where its hours are unknown."""
     used = choose_covariates(spec, covariates)
-    if spec == find_spec(DEMO_NAME):
+    if spec.name == DEMO_NAME and spec == find_spec(DEMO_NAME):
         return spec, *_examine_demo(spec, used)
     path = _locate(spec.path, spec, data_dir)
     runs_path = None
