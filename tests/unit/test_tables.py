@@ -222,9 +222,9 @@ def test_stations_are_averaged_or_chosen(tmp_path: Path) -> None:
     frame = pd.concat(parts)
     path = write_weather(tmp_path, frame, 'series_column = "station"')
     assert set(temperature_of(path)) == {4.0}
-    path = write_weather(tmp_path, frame, 'series_column = "station"\nseries = ["a", "b"]')
+    path = write_weather(tmp_path, frame, 'series_column = "station"\nseries_name = ["a", "b"]')
     assert set(temperature_of(path)) == {2.5}
-    path = write_weather(tmp_path, frame, 'series_column = "station"\nseries = "c"')
+    path = write_weather(tmp_path, frame, 'series_column = "station"\nseries_name = "c"')
     assert set(temperature_of(path)) == {7.0}
     path = write_weather(tmp_path, frame)
     with pytest.raises(DataError, match=r"weather.csv: 5760 times stand in more than one row"):
@@ -246,7 +246,7 @@ def test_columns_of_stations_are_averaged(tmp_path: Path) -> None:
             r"offers t, which is the column of no",
         ),
         ("[[sources]]\npath = 'w.csv'", r"sources\.0\.columns: this key is missing"),
-        ("series_column = 'zone'", "series_column and series go together"),
+        ("series_column = 'zone'", "series_column and series_name go together"),
         ("separator = ';;'", "separator: got ';;'"),
         ("time_format = 'iso'", r"time_format: got 'iso'; expected a pattern such as"),
         ("encoding = 'x'", "encoding: got 'x'; expected a text encoding"),

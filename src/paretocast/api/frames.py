@@ -41,7 +41,7 @@ def save_dataset(dataset: Dataset, workspace: Path) -> Path:
     # The set may have been read from a user's own file: nothing of it is written to that path.
     declared = spec.model_copy(
         update={
-            **dict.fromkeys((*DIALECT_KEYS, "series")),
+            **dict.fromkeys((*DIALECT_KEYS, "series_name")),
             "path": Path(f"{spec.name}.csv"),
             "sources": (),
             "school_holidays": Path(SCHOOL_HOLIDAYS) if holidays else None,

@@ -28,6 +28,7 @@ from paretocast.cli.serve import serve
 from paretocast.cli.status import status
 from paretocast.cli.submit import cancel, resubmit, submit
 from paretocast.cli.tune import tune, worker
+from paretocast.cli.weather import weather
 from paretocast.errors import ParetocastError, SettingsError
 from paretocast.registry import load_plugins
 
@@ -57,6 +58,7 @@ app.command()(analyze)
 app.command()(consolidate)
 app.command()(serve)
 app.command()(deploy)
+app.command()(weather)
 app.command()(forecast)
 app.command()(observe)
 app.command()(monitor)

@@ -9,6 +9,7 @@ import typer
 
 from paretocast.cli.console import significant, stderr_console, stdout_console
 from paretocast.cli.datafile import DataFile, Target, Zone, declared
+from paretocast.cli.options import SeriesOption
 from paretocast.errors import SettingsError
 from paretocast.models.baselines.catalogue import BASELINES
 from paretocast.search.models import MODELS
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from paretocast.api.evaluation import SavedBenchmark
-    from paretocast.benchmarking import BenchmarkPlan, RelearningRow, Row
+    from paretocast.benchmarking import AcrossSeries, BenchmarkPlan, RelearningRow, Row
 
 WHAT, HOW, PLACE = "What is compared", "How it is done", "Data, place and device"
 NEVER = "never"
@@ -33,6 +34,7 @@ def benchmark(
     data: DataFile = None,
     target: Target = None,
     zone: Zone = None,
+    series: SeriesOption = None,
     models: Annotated[
         str | None,
         typer.Option(
@@ -175,61 +177,127 @@ def benchmark(
       paretocast benchmark --dataset heat --retrain-every never,30d,7d,1d
 
       paretocast benchmark --dataset heat --weather-error 1.5K
+
+      paretocast benchmark --dataset zones.toml --series all
     """
-    from paretocast.api.evaluation import QUICK_STEPS, execute_benchmark, prepare_benchmark
+    from paretocast.api.evaluation import (
+        QUICK_STEPS,
+        execute_benchmark,
+        prepare_benchmark,
+        save_across,
+    )
     from paretocast.cli.display import print_note, print_notes
     from paretocast.cli.progress import BenchmarkProgress
+    from paretocast.data import expand_series
     from paretocast.study.interruption import StopRequest
     from paretocast.training import TrainingInterrupted
 
     if refit not in {None, "train+validation"}:
         raise SettingsError(f"--refit is {refit!r}, expected train+validation")
     workspace = workspace / "test" if test else workspace
-    named = declared(data, dataset=dataset, workspace=workspace, target=target, zone=zone)
-    plan = prepare_benchmark(
-        named or "demo",
-        None if models is None else _split(models),
-        methods=_split(methods),
-        runs=run or [],
-        seeds=seeds,
-        refit=refit is not None,
-        retrain_days=_ways(retrain_every),
-        weather_error=None if weather_error is None else _degrees(weather_error),
-        calibrators=_split(calibrator),
-        static=static,
-        members=members,
-        steps=QUICK_STEPS if test else None,
-        settings=settings,
-        data_dir=data_dir,
-        workspace=workspace,
-        device=device,
-        threads=threads,
+    dataset = (
+        declared(data, dataset=dataset, workspace=workspace, target=target, zone=zone) or "demo"
     )
-    _print_plan(plan)
-    try:
-        with (
-            StopRequest(lambda text: print_note(text, kind="")) as stop,
-            BenchmarkProgress() as progress,
-        ):
-            saved = execute_benchmark(
-                plan,
-                workspace=workspace,
-                device=device,
-                threads=threads,
-                forget=again,
-                observer=progress,
-                should_stop=stop,
-            )
-    except TrainingInterrupted:
-        stderr_console().print(
-            "stopped; finished trainings are kept, the same command goes on from there"
+    references = expand_series(dataset, series)
+    plans = [
+        prepare_benchmark(
+            reference,
+            None if models is None else _split(models),
+            methods=_split(methods),
+            runs=run or [],
+            seeds=seeds,
+            refit=refit is not None,
+            retrain_days=_ways(retrain_every),
+            weather_error=None if weather_error is None else _degrees(weather_error),
+            calibrators=_split(calibrator),
+            static=static,
+            members=members,
+            steps=QUICK_STEPS if test else None,
+            settings=settings,
+            data_dir=data_dir,
+            workspace=workspace,
+            device=device,
+            threads=threads,
         )
-        raise typer.Exit(1) from None
-    print_benchmark(saved)
-    print_notes((*plan.task.notes, *plan.task.assumptions))
+        for reference in references
+    ]
+    saved = []
+    for plan in plans:
+        _print_plan(plan)
+        try:
+            with (
+                StopRequest(lambda text: print_note(text, kind="")) as stop,
+                BenchmarkProgress() as progress,
+            ):
+                done = execute_benchmark(
+                    plan,
+                    workspace=workspace,
+                    device=device,
+                    threads=threads,
+                    forget=again,
+                    observer=progress,
+                    should_stop=stop,
+                )
+        except TrainingInterrupted:
+            stderr_console().print(
+                "stopped; finished trainings are kept, the same command goes on from there"
+            )
+            raise typer.Exit(1) from None
+        print_benchmark(done)
+        print_notes((*plan.task.notes, *plan.task.assumptions))
+        saved.append(done)
+    if len(saved) > 1:
+        print_across(*save_across(saved, name=dataset, workspace=workspace))
+    else:
+        _print_files(saved[0])
+
+
+def _print_files(saved: SavedBenchmark) -> None:
     stderr_console().print(
         f"\nresults in {saved.folder}\n  metrics.json, metrics.csv, predictions.csv.gz, "
         f"benchmark.html\nall benchmarks in {saved.history}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def print_across(across: AcrossSeries, folder: Path) -> None:
+    """Print the chosen method of every series, and the total of all."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(
+        title="All series, test split; the chosen method of each",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    for name in ("series", "method"):
+        table.add_column(name)
+    for name in ("MAE", "pinball", "PICP %", "95 % interval", "to ridge"):
+        table.add_column(name, justify="right")
+    for row in across.rows:
+        table.add_row(
+            escape(row.series),
+            escape(row.method),
+            significant(row.scores["mae"]),
+            significant(row.scores["pinball"]),
+            f"{row.scores['picp']:.1f}",
+            f"{row.picp_low:.1f}–{row.picp_high:.1f}",
+            "" if row.against is None else f"{row.against:.3f}",
+        )
+    table.add_section()
+    for total in across.total:
+        scores = (significant(total.scores[score]) for score in ("mae", "pinball"))
+        table.add_row(total.method, "", *scores, f"{total.scores['picp']:.1f}", "", "")
+    console = stdout_console()
+    console.print(table)
+    if summary := across.summary():
+        console.print(summary, highlight=False)
+    if across.note:
+        stderr_console().print(f"[yellow]note[/yellow] {escape(across.note)}", highlight=False)
+    stderr_console().print(
+        f"\nresults in {folder}\n  series.html, series.csv, series.json",
         highlight=False,
         soft_wrap=True,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich import box
 from rich.markup import escape
 from rich.table import Table
@@ -35,6 +36,37 @@ def print_choice(choice: Choice) -> None:
     )
     others = (f"{name} {percent:+.1f} %" for name, percent in choice.others())
     console.print(f"  instead: {', '.join(others)}", highlight=False)
+
+
+def print_series(choices: Mapping[str, Choice]) -> None:
+    """The recommended method of every series, and its loss beside that of the ridge."""
+    table = Table(
+        title="Recommended for each series; pinball loss on the calibrate split",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    for name in ("series", "recommended"):
+        table.add_column(name)
+    for name in ("pinball", "to ridge"):
+        table.add_column(name, justify="right")
+    ratios = []
+    for name, choice in choices.items():
+        loss, ridge = choice.losses[choice.method], choice.losses.get("ridge")
+        if ridge:
+            ratios.append(loss / ridge)
+        table.add_row(
+            escape(name),
+            escape(choice.label),
+            significant(loss),
+            f"{loss / ridge:.3f}" if ridge else "–",
+        )
+    console = stdout_console()
+    console.print(table)
+    if ratios:
+        console.print(
+            f"against the ridge: median {np.median(ratios):.3f}, worst {max(ratios):.3f}",
+            highlight=False,
+        )
 
 
 def print_default_gain(outcome: Outcome, default: Config | None) -> None:

@@ -181,7 +181,7 @@ def time_columns(frame: pd.DataFrame, spec: DatasetSpec) -> tuple[str, ...]:
 
 def rows_of_series(frame: pd.DataFrame, spec: DatasetSpec) -> tuple[pd.DataFrame, list[Finding]]:
     """Rows of the one series of a long table that a set means; all of another table."""
-    column, name = spec.series_column, spec.series
+    column, name = spec.series_column, spec.series_name
     if column is None or column not in frame.columns:
         return frame, check_columns(frame, [column] if column else [])
     names = frame[column].astype("str").str.strip()
@@ -196,7 +196,7 @@ def rows_of_series(frame: pd.DataFrame, spec: DatasetSpec) -> tuple[pd.DataFrame
             "no_series",
             f"no row has {name} in column {column}; there are {count(len(there), 'series')}: "
             f"{listed}",
-            "name one of them as series",
+            "name one of them as series_name",
         )
     ]
 

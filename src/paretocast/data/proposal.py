@@ -215,7 +215,7 @@ def _add_series(
         chosen = series or str(counts.index[int(counts.to_numpy().argmax())])
         others = ", ".join(str(other) for other in counts.index if other != chosen)
         why = "you say so" if series else f"the first of the longest; else --series: {others:.60}"
-        draft.believe("series", f"{chosen} in {column}", why, series_column=column, series=chosen)
+        draft.believe("series", f"{chosen} in {column}", why, series_column=column, series_name=chosen)
         rows, findings = rows_of_series(rows, draft.spec())
         if findings:
             raise SettingsError(f"{draft.path}: {findings[0]}")

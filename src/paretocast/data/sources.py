@@ -78,7 +78,7 @@ def _examine(table: SourceTable, spec: DatasetSpec) -> tuple[pd.DataFrame | None
     """Values of a file by time, UTC, the mean of its stations; None with an error."""
     parts, findings = [], []
     for station in _stations(table):
-        own = spec.table_of(table.spec).model_copy(update={"series": station})
+        own = spec.table_of(table.spec).model_copy(update={"series_name": station})
         part, problems = _examine_station(table, own)
         findings += problems
         if part is None:
@@ -90,7 +90,7 @@ def _examine(table: SourceTable, spec: DatasetSpec) -> tuple[pd.DataFrame | None
 
 def _stations(table: SourceTable) -> tuple[str | None, ...]:
     """Series of a long file to be averaged; one that is None for all rows of another file."""
-    column, named = table.spec.series_column, table.spec.series
+    column, named = table.spec.series_column, table.spec.series_name
     if column is None:
         return (None,)
     if named is not None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import pandas as pd
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
+from paretocast.data.collection import MARK, one_series, split_reference
 from paretocast.data.dialect import TableSpec, Zone
 from paretocast.data.series import MIN_PERIOD_DAYS, Role
 from paretocast.errors import SettingsError
@@ -154,18 +155,25 @@ class SourceSpec(TableSpec):
     ----------
     columns : mapping of str to str or list of str
         Its columns, by the names that covariates give to their `column`; several are averaged.
-    series : str, list of str or None
+    series_name : str, list of str or None
         Series of a long file, such as weather stations; several are averaged, all without it.
     """
 
     columns: dict[str, str | tuple[str, ...]]
-    series: str | tuple[str, ...] | None = None
+    series_name: str | tuple[str, ...] | None = None
 
     @model_validator(mode="after")
     def _series_have_a_column(self) -> SourceSpec:
-        if self.series is not None and self.series_column is None:
-            raise ValueError("series goes with series_column, the column that names them")
+        if self.series_name is not None and self.series_column is None:
+            raise ValueError("series_name goes with series_column, the column that names them")
         return self
+
+
+class LocationSpec(ClosedModel):
+    """The place whose weather `paretocast weather` asks for, in degrees (WGS84)."""
+
+    latitude: float = Field(ge=-90.0, le=90.0)
+    longitude: float = Field(ge=-180.0, le=180.0)
 
 
 class SplitSpec(ClosedModel):
@@ -256,7 +264,7 @@ class DatasetSpec(TableSpec):
     ----------
     path : Path
         Absolute, or relative to the data directory.
-    series : str or None
+    series_name : str or None
         Series of a long file.
     zone : str
         IANA time zone where the demand lives, for calendar terms.
@@ -273,7 +281,7 @@ class DatasetSpec(TableSpec):
 
     name: Name
     target: str
-    series: str | None = None
+    series_name: str | None = None
     unit: str = ""
     zone: Zone = "UTC"
     frequency: Annotated[str, AfterValidator(_hourly)] = "1h"
@@ -284,6 +292,7 @@ class DatasetSpec(TableSpec):
     school_holidays: Path | None = None
     weather: WeatherSpec | None = None
     sources: tuple[SourceSpec, ...] = ()
+    location: LocationSpec | None = None
     covariates: dict[Name, CovariateSpec] = Field(default_factory=dict)
     splits: SplitSpec = Field(default_factory=SplitSpec)
     source: str = ""
@@ -314,8 +323,8 @@ class DatasetSpec(TableSpec):
 
     @model_validator(mode="after")
     def _sources_are_used(self) -> DatasetSpec:
-        if (self.series is None) != (self.series_column is None):
-            raise ValueError("series_column and series go together: which rows are the series")
+        if (self.series_name is None) != (self.series_column is None):
+            raise ValueError("series_column and series_name go together: which rows are meant")
         columns = {self.column_of(name) for name in self.covariates}
         offered = [name for source in self.sources for name in source.columns]
         for name in offered:
@@ -368,9 +377,9 @@ def find_spec(name_or_path: str | Path) -> DatasetSpec:
     SettingsError
         If there is no such set or file, or if the file cannot be used.
     """
-    path = own_file(name_or_path)
+    path, series = split_reference(name_or_path)
     named = named_datasets()
-    if path is None:
+    if own_file(name_or_path) is None:
         return read_spec(named[str(name_or_path).lower()])
     if path.suffix.lower() != ".toml":
         if path.is_file():
@@ -384,7 +393,7 @@ def find_spec(name_or_path: str | Path) -> DatasetSpec:
         )
     if not path.is_file():
         raise SettingsError(f"no file {path.absolute()}, expected a TOML file of a data set")
-    spec = read_spec(path)
+    spec = read_spec(path, series)
     folder = path.absolute().parent
     school, weather = spec.school_holidays, spec.weather
     return spec.model_copy(
@@ -403,20 +412,37 @@ def find_spec(name_or_path: str | Path) -> DatasetSpec:
 
 def own_file(name_or_path: str | Path) -> Path | None:
     """The TOML file that a user means; None for a named set."""
-    return None if str(name_or_path).lower() in named_datasets() else Path(name_or_path)
+    named = str(name_or_path).lower() in named_datasets()
+    return None if named else split_reference(name_or_path)[0]
 
 
-def read_spec(path: Path) -> DatasetSpec:
+def absolute_reference(name_or_path: str | Path) -> str:
+    """A data set that means the same from any folder: a name, or an absolute path."""
+    file = own_file(name_or_path)
+    return str(name_or_path) if file is None else moved_reference(name_or_path, file.absolute())
+
+
+def moved_reference(name_or_path: str | Path, file: Path) -> str:
+    """The same series of a file in another place."""
+    _, series = split_reference(name_or_path)
+    return str(file) if series is None else f"{file}{MARK}{series}"
+
+
+def read_spec(path: Path, series: str | None = None) -> DatasetSpec:
     """Declaration in a TOML file, its paths as they are written there.
+
+    Parameters
+    ----------
+    series : str, optional
+        One of many that the file declares.
 
     Raises
     ------
     SettingsError
         Naming the file, the key, what came and what is allowed.
     """
-    return declare_dataset(
-        read_toml(path, "data set file"), origin=f"{path} does not declare a data set"
-    )
+    content = one_series(read_toml(path, "data set file"), series, origin=path)
+    return declare_dataset(content, origin=f"{path} does not declare a data set")
 
 
 def declare_dataset(content: Mapping[str, Any], *, origin: str) -> DatasetSpec:

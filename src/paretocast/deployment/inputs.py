@@ -178,7 +178,7 @@ class InputContract:
         """The declaration; a table without the column that tells series apart holds one alone."""
         if self.spec.series_column in {None, *frame.columns}:
             return self.spec
-        return self.spec.model_copy(update={"series_column": None, "series": None})
+        return self.spec.model_copy(update={"series_column": None, "series_name": None})
 
     def _laid(self, frame: pd.DataFrame, declared: list[str], what: str) -> pd.DataFrame:
         """Target and covariates by their names in the series, on the hourly grid."""
