@@ -44,6 +44,7 @@ def save_dataset(dataset: Dataset, workspace: Path) -> Path:
             **dict.fromkeys((*DIALECT_KEYS, "series_name")),
             "path": Path(f"{spec.name}.csv"),
             "sources": (),
+            "repair": None,  # it has been done
             "school_holidays": Path(SCHOOL_HOLIDAYS) if holidays else None,
             "weather": WeatherSpec(path=Path(WEATHER)) if runs else None,
             "covariates": {

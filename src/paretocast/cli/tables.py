@@ -34,7 +34,10 @@ def print_choice(choice: Choice) -> None:
         "of these",
         highlight=False,
     )
-    others = (f"{name} {percent:+.1f} %" for name, percent in choice.others())
+    others = (
+        f"{name} {significant(loss) if percent is None else f'{percent:+.1f} %'}"
+        for name, loss, percent in choice.others()
+    )
     console.print(f"  instead: {', '.join(others)}", highlight=False)
 
 

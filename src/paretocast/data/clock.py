@@ -88,11 +88,13 @@ def clock_changes(first: pd.Timestamp, last: pd.Timestamp, zone: str) -> tuple[C
     offsets = utc.tz_convert(zone).tz_localize(None).asi8 - utc.tz_localize(None).asi8
     unit = pd.Timedelta(1, unit=utc.unit)
     changes = []
-    for i in np.flatnonzero(np.diff(offsets)) + 1:
+    for i in (np.flatnonzero(np.diff(offsets)) + 1).tolist():
         before, after = offsets[i - 1] * unit, offsets[i] * unit
         wall = utc[i].tz_localize(None) + before
         forward = bool(after > before)
-        change = ClockChange(wall if forward else wall + (after - before), abs(after - before), forward)
+        change = ClockChange(
+            wall if forward else wall + (after - before), abs(after - before), forward
+        )
         if first <= change.start <= last:
             changes.append(change)
     return tuple(changes)
@@ -178,8 +180,8 @@ class ClockSurvey:
         if trace is Trace.ENDING:
             end = start + self.step
             return f"{end:{_SHOWN}} appears twice, in rows {self._rows(end)}, {start:%H:%M} once"
-        what = "skips" if change.forward else "repeats"
-        return f"{shown}, which the clock of {self.zone} {what}, stands once, in row {self._row(start)}"
+        what = f"which the clock of {self.zone} {'skips' if change.forward else 'repeats'}"
+        return f"{shown}, {what}, stands once, in row {self._row(start)}"
 
     def _row(self, wall: pd.Timestamp) -> int:
         return int(np.flatnonzero(np.asarray(self.walls == wall))[0]) + 1
@@ -199,7 +201,9 @@ class ClockSurvey:
         own = values[places]
         before = values[np.maximum(places - 1, 0)]
         after = values[np.minimum(places + 1, len(values) - 1)]
-        copied = (own == before) | (own == after) | np.isclose(own, (before + after) / 2.0, rtol=1e-9)
+        copied = (
+            (own == before) | (own == after) | np.isclose(own, (before + after) / 2.0, rtol=1e-9)
+        )
         return bool((np.isnan(own) | (own == 0.0) | copied).all())
 
     def _trace(self, change: ClockChange) -> Trace:
@@ -207,25 +211,23 @@ class ClockSurvey:
         if n_steps < 1 or n_steps != int(n_steps):
             return Trace.UNKNOWN
         at_start, at_end = (self._counts(change, shift) for shift in (0 * self.step, self.step))
-        if change.forward:
-            if at_start == (1, 0, 1):
-                return Trace.SKIPPED
-            if at_end == (1, 0, 1):
-                return Trace.ENDING
-            return Trace.FILLED if at_start == (1, 1, 1) else Trace.UNKNOWN
-        if at_start == (1, 2, 1):
-            return Trace.REPEATED
-        if at_end == (1, 2, 1):
+        followed = (1, 0 if change.forward else 2, 1)
+        if at_start == followed:
+            return Trace.SKIPPED if change.forward else Trace.REPEATED
+        if at_end == followed:
             return Trace.ENDING
-        return Trace.ONCE if at_start == (1, 1, 1) else Trace.UNKNOWN
+        if at_start == (1, 1, 1):
+            return Trace.FILLED if change.forward else Trace.ONCE
+        return Trace.UNKNOWN
 
     def _counts(self, change: ClockChange, shift: pd.Timedelta) -> tuple[int, int, int]:
         """Rows of every wall time before, in and after a change; -1 where they are not alike."""
         start = change.start + shift
-        return tuple(  # type: ignore[return-value]  # of three parts
+        before, inside, after = (
             self._alike(start + k * change.length, start + (k + 1) * change.length)
             for k in (-1, 0, 1)
         )
+        return before, inside, after
 
     def _alike(self, start: pd.Timestamp, stop: pd.Timestamp) -> int:
         rows = self._sorted_walls[
@@ -284,8 +286,8 @@ def localise(
     survey = ClockSurvey(walls, zone, values)
     if at_end:
         if survey.clock is Clock.WALL:
-            ends, findings = localise(walls, zone, values)
-            return None if ends is None else ends - survey.step, findings
+            ends, told = localise(walls, zone, values)
+            return None if ends is None else ends - survey.step, told
         return localise(walls - survey.step, zone, values)
     skipped, repeated = _masks(walls, zone)
     left_out = np.zeros(len(walls), dtype=bool)
@@ -307,8 +309,8 @@ def localise(
     place = sizes.cumcount(ascending=not descending).to_numpy()
     is_summer: Mask = place == 0
     stamps = walls.tz_localize(zone, ambiguous=is_summer, nonexistent="NaT")
-    stamps = stamps.where(~left_out).tz_convert("UTC").as_unit("ns")
-    return stamps, findings
+    utc = pd.DatetimeIndex(stamps.where(~left_out)).tz_convert("UTC")
+    return utc.as_unit("ns"), findings
 
 
 def refuse_naive(
@@ -369,7 +371,7 @@ def check_clock(
         Rows with a value of the target; all without it.
     """
     there = index if observed is None else index[observed]
-    there = there[~there.isna()]
+    there = there[there.notna()]
     if len(there) < 2:
         return []
     walls = there.tz_convert(stamp_zone or "UTC").tz_localize(None)
@@ -466,8 +468,10 @@ def _other_clock(survey: ClockSurvey, skipped: Mask, lonely: Mask) -> Finding:
         if skipped.any()
         else (
             lonely,
-            f"happen twice in {zone} when the clock goes back in autumn but do not stand in two "
-            "rows",
+            (
+                f"happen twice in {zone} when the clock goes back in autumn but do not stand in two "
+                "rows"
+            ),
         )
     )
     first = int(np.flatnonzero(bad)[0])
@@ -491,7 +495,8 @@ def _fixed_zones(survey: ClockSurvey) -> str:
     standard = standard_time(survey.walls[0], survey.zone)
     if not standard:
         return 'set stamp_zone = "UTC" if they are UTC'
-    return f'set stamp_zone = "{standard}" if they are in winter time all year, "UTC" if in UTC'
+    winter = f'"{standard}" if they are in winter time all year'
+    return f'set stamp_zone = {winter}, "UTC" if they are UTC'
 
 
 def standard_time(wall: pd.Timestamp, zone: str) -> str:

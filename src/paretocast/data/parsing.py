@@ -13,17 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from paretocast.data.checks import (
-    N_LISTED,
-    Finding,
-    Grid,
-    at,
-    check_grid,
-    check_split_order,
-    count,
-)
+from paretocast.data.checks import N_LISTED, Finding, Grid, at, check_split_order, count
 from paretocast.data.clock import check_clock, localise, refuse_naive, step_of
 from paretocast.data.dialect import NumberSigns, find_signs
+from paretocast.data.plausibility import check_all
+from paretocast.data.repair import arrange_rows, repair_values, tell_repairs
 from paretocast.data.series import Covariate
 from paretocast.data.stamps import Times, read_date_and_hour, read_times
 from paretocast.data.tables import dialect_note
@@ -34,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paretocast.data.dialect import TableSpec
+    from paretocast.data.repair import Repair
     from paretocast.data.spec import DatasetSpec
     from paretocast.data.weather_runs import WeatherRuns
 
@@ -84,7 +79,7 @@ def examine_frame(
         else:
             grid = _with_runs(grid, spec, covariates, runs)
         used = spec if until is None else spec.cut_after(until)
-        findings = (*findings, *check_grid(grid, used, covariates=covariates))
+        findings = (*findings, *check_all(grid, used, covariates=covariates))
     return grid, by_severity(findings)
 
 
@@ -119,7 +114,7 @@ def lay_frame(
     frame, findings = rows_of_series(frame, spec)
     findings += check_columns(frame, [*time_columns(frame, spec), *measured])
     if findings:
-        return None, tuple(findings)
+        return None, (*findings, *_other_problems(frame, spec))
     observed, _ = parse_columns([frame[spec.target]], spec)
     index, findings = stamps_of(frame, spec, observed[spec.target])
     later = np.zeros(len(frame), dtype=bool)
@@ -141,6 +136,9 @@ def lay_frame(
     rows = np.flatnonzero(_used(index, spec))
     if len(rows) < 2:
         return None, (*findings, _nothing_used(index, spec))
+    repairs: tuple[Repair, ...] = ()
+    if spec.repair == "auto":
+        rows, repairs = arrange_rows(index, columns, rows)
     findings += _check_order(index[rows], numbers[rows])
     findings += check_clock(
         index[rows],
@@ -156,7 +154,17 @@ def lay_frame(
     grid = _lay_grid(
         index[rows], {name: values[rows] for name, values in columns.items()}, spec, covariates
     )
-    return grid, tuple(findings)
+    if spec.repair == "auto":
+        grid = repair_values(replace(grid, repairs=repairs), spec.target, covariates)
+    return grid, (*findings, *tell_repairs(grid.repairs))
+
+
+def _other_problems(frame: pd.DataFrame, spec: DatasetSpec) -> list[Finding]:
+    """What can be told of a table that lacks a column, so that all errors come at once."""
+    findings = check_split_order(spec)
+    if spec.time_column in frame.columns:
+        findings += parse_stamps(frame[spec.time_column], spec)[1]
+    return findings
 
 
 def stamps_of(
@@ -337,6 +345,14 @@ def parse_numbers(
     signs : NumberSigns, optional
         Decimal points and no groups without it.
     """
+    if kind := _other_type(raw):
+        finding = Finding(
+            "error",
+            "not_numeric",
+            f"column {raw.name} holds {kind}, expected numbers",
+            "name another column, or write numbers in a unit",
+        )
+        return np.full(len(raw), np.nan), [finding]
     numbers = (signs or NumberSigns()).numbers(raw)
     bad = (np.isnan(numbers) & raw.notna().to_numpy()) | np.isinf(numbers)
     if not bad.any():
@@ -356,6 +372,16 @@ def parse_numbers(
             else "leave the cell of a gap empty",
         )
     ]
+
+
+def _other_type(raw: pd.Series) -> str:
+    """What a typed column holds that would turn into numbers silently; empty for none."""
+    kind = pd.api.types.infer_dtype(raw, skipna=True)
+    if kind == "boolean":
+        return "truth values"
+    if kind.startswith(("datetime", "date")):
+        return "dates"
+    return "durations" if kind.startswith("timedelta") else ""
 
 
 def _unparsable(raw: pd.Series, bad: NDArray[np.bool_]) -> Finding:

@@ -28,7 +28,7 @@ from paretocast.data.proposal_columns import (
     signs_of,
     unit_of,
 )
-from paretocast.data.reading import check_declared
+from paretocast.data.readiness import check_declared
 from paretocast.data.series import MIN_PERIOD_DAYS
 from paretocast.data.spec import DEFAULT_FILL_HOURS, DatasetSpec, declare_dataset
 from paretocast.data.stamps import Times, read_date_and_hour, read_times
@@ -215,7 +215,8 @@ def _add_series(
         chosen = series or str(counts.index[int(counts.to_numpy().argmax())])
         others = ", ".join(str(other) for other in counts.index if other != chosen)
         why = "you say so" if series else f"the first of the longest; else --series: {others:.60}"
-        draft.believe("series", f"{chosen} in {column}", why, series_column=column, series_name=chosen)
+        said = {"series_column": column, "series_name": chosen}
+        draft.believe("series", f"{chosen} in {column}", why, **said)
         rows, findings = rows_of_series(rows, draft.spec())
         if findings:
             raise SettingsError(f"{draft.path}: {findings[0]}")

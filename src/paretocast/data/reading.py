@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from paretocast.data.checks import Finding, Grid, check_grid
+from paretocast.data.checks import Finding, Grid
 from paretocast.data.demo import generate_demo
 from paretocast.data.parsing import by_severity, examine_frame
+from paretocast.data.plausibility import check_all
 from paretocast.data.run_parsing import check_reach, examine_runs
 from paretocast.data.series import Calendar, Series, SplitDates
 from paretocast.data.sources import SourceTable, join_sources
@@ -60,6 +61,8 @@ class Dataset:
         stamp_zone: str | None = None,
         covariates: Mapping[str, str | Mapping[str, object]] | None = None,
         holiday_country: str | None = None,
+        holiday_subdivision: str | None = None,
+        holidays: Sequence[str | dt.date] = (),
         splits: Mapping[str, object] | None = None,
         weather: IntoDataFrame | None = None,
         name: str = "frame",
@@ -86,6 +89,10 @@ class Dataset:
             of the keys that [covariates.NAME] has in a TOML file.
         holiday_country : str, optional
             ISO code of the country whose holidays count.
+        holiday_subdivision : str, optional
+            State or region of the country, such as "BY" of "DE".
+        holidays : sequence of date
+            Days of more holidays, as dates or such as "2024-05-10".
         splits : mapping, optional
             As [splits] in a TOML file, with its default.
         weather : frame, optional
@@ -124,6 +131,8 @@ class Dataset:
                 "zone": zone,
                 "stamp_zone": stamp_zone,
                 "holiday_country": holiday_country,
+                "holiday_subdivision": holiday_subdivision,
+                "holidays": list(holidays),
                 "covariates": roles,
                 "splits": dict(splits or {}),
                 "weather": None if weather is None else {"path": f"{name}_weather.csv"},
@@ -171,25 +180,20 @@ def load_dataset(
     return _accepted(spec, series, findings, place=str(spec.path))
 
 
-def check_dataset(
-    name_or_path: str | Path,
-    *,
-    data_dir: str | Path | None = None,
-    covariates: Sequence[str] | None = None,
-) -> tuple[Finding, ...]:
-    """Every finding on a data set, errors first; arguments and refusals as `load_dataset`."""
-    spec = find_spec(name_or_path)
-    return check_declared(spec, data_dir=data_dir, covariates=covariates)
-
-
-def check_declared(
+def examine_declared(
     spec: DatasetSpec,
     *,
     data_dir: str | Path | None = None,
     covariates: Sequence[str] | None = None,
-) -> tuple[Finding, ...]:
-    """Every finding on a data set that is declared so, as `check_dataset`."""
-    return _examine(spec, data_dir=data_dir, covariates=covariates)[2]
+) -> tuple[tuple[Finding, ...], Dataset | None]:
+    """Every finding on a declared set, errors first, and the set where there is no error.
+
+    Arguments and refusals as of `load_dataset`.
+    """
+    _, series, findings = _examine(spec, data_dir=data_dir, covariates=covariates)
+    if series is None or any(finding.severity == "error" for finding in findings):
+        return findings, None
+    return findings, _accepted(spec, series, findings, place=str(spec.path))
 
 
 def load_school_holidays(path: Path) -> tuple[tuple[dt.date, dt.date], ...]:
@@ -300,6 +304,7 @@ def _examine_tables(
         calendar=calendar,
         covariates=grid.covariates,
         runs=runs,
+        repairs=grid.repairs,
     )
     return series, by_severity([*of_rows, *findings])
 
@@ -356,7 +361,7 @@ def _examine_demo(spec: DatasetSpec, used: Sequence[str]) -> tuple[Series, tuple
     by_name = {covariate.name: covariate for covariate in whole.covariates}
     series = replace(whole, covariates=tuple(by_name[name] for name in used))
     grid = Grid(series.index, series.values, series.covariates)
-    return series, tuple(check_grid(grid, spec, covariates=used))
+    return series, tuple(check_all(grid, spec, covariates=used))
 
 
 def choose_covariates(spec: DatasetSpec, requested: Iterable[str] | None) -> tuple[str, ...]:
@@ -418,7 +423,13 @@ def _load_calendar(spec: DatasetSpec, data_dir: str | Path | None) -> Calendar:
     if spec.school_holidays is not None:
         folder = data_folder(data_dir) or Path()
         school = load_school_holidays(folder / spec.school_holidays)
-    return Calendar(zone=spec.zone, country=spec.holiday_country, school_holidays=school)
+    return Calendar(
+        zone=spec.zone,
+        country=spec.holiday_country,
+        school_holidays=school,
+        subdivision=spec.holiday_subdivision,
+        holidays=spec.holidays,
+    )
 
 
 def _check_school_holidays(series: Series) -> tuple[Finding, ...]:

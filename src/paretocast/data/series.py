@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from paretocast.data.repair import Repair
     from paretocast.data.weather_runs import WeatherRuns
 
 STEPS_PER_DAY = 24
@@ -66,11 +67,22 @@ class Calendar:
         ISO code that the `holidays` package knows, such as "DK".
     school_holidays : tuple of (first day, last day)
         Local dates, both included.
+    subdivision : str or None
+        State or region of the country whose holidays count too, such as "BY".
+    holidays : tuple of date
+        Local dates of holidays beside those of the country.
     """
 
     zone: str = "UTC"
     country: str | None = None
     school_holidays: tuple[tuple[dt.date, dt.date], ...] = ()
+    subdivision: str | None = None
+    holidays: tuple[dt.date, ...] = ()
+
+    @property
+    def has_holidays(self) -> bool:
+        """True if it knows public holidays."""
+        return self.country is not None or bool(self.holidays)
 
 
 @dataclass(frozen=True)
@@ -95,6 +107,8 @@ class Series:
     runs : WeatherRuns or None
         Forecasts by issue time of the covariates that it names; the values of such a covariate are
         those that were known when each hour began.
+    repairs : tuple of Repair
+        What was changed of the file.
     """
 
     name: str
@@ -104,6 +118,7 @@ class Series:
     calendar: Calendar
     covariates: tuple[Covariate, ...] = ()
     runs: WeatherRuns | None = None
+    repairs: tuple[Repair, ...] = ()
 
     def __post_init__(self) -> None:
         if str(self.index.tz) != "UTC":

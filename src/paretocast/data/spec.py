@@ -45,15 +45,16 @@ def _read_stamp(value: object) -> pd.Timestamp:
     return stamp
 
 
-def _known_country(code: str) -> str:
+def known_subdivisions() -> dict[str, list[str]]:
+    """States and regions by country, as the `holidays` package knows them."""
     import holidays  # 0.15 s, and not every set has a country
 
-    try:
-        holidays.country_holidays(code)
-    except NotImplementedError:
-        raise ValueError(
-            "expected an ISO code that the holidays package knows, such as DK"
-        ) from None
+    return holidays.list_supported_countries()
+
+
+def _known_country(code: str) -> str:
+    if code not in known_subdivisions():
+        raise ValueError("expected an ISO code that the holidays package knows, such as DK")
     return code
 
 
@@ -275,6 +276,12 @@ class DatasetSpec(TableSpec):
         that would not have been there.
     holiday_country : str or None
         ISO code that the `holidays` package knows.
+    holiday_subdivision : str or None
+        Code of a state or region whose holidays count too, such as "BY" of "DE".
+    holidays : tuple of date
+        Local dates of more holidays, or of all where there is no country.
+    repair : {"auto"} or None
+        With "auto", `repair` changes what it safely can; without it nothing is changed.
     school_holidays : Path or None
         CSV with start_date, end_date and description; found as `path` is.
     """
@@ -289,7 +296,10 @@ class DatasetSpec(TableSpec):
     use_to: Stamp | None = None
     available_after: Annotated[str, AfterValidator(_hours)] = "0h"
     holiday_country: Country | None = None
+    holiday_subdivision: str | None = None
+    holidays: tuple[dt.date, ...] = ()
     school_holidays: Path | None = None
+    repair: Literal["auto"] | None = None
     weather: WeatherSpec | None = None
     sources: tuple[SourceSpec, ...] = ()
     location: LocationSpec | None = None
@@ -352,6 +362,21 @@ class DatasetSpec(TableSpec):
         """The declaration with the table of a source in place of its own."""
         keys = {key: getattr(source, key) for key in TableSpec.model_fields}
         return self.model_copy(update=keys)
+
+    @model_validator(mode="after")
+    def _subdivision_is_known(self) -> DatasetSpec:
+        code = self.holiday_subdivision
+        if code is None:
+            return self
+        if self.holiday_country is None:
+            raise ValueError("holiday_subdivision needs a holiday_country")
+        known = known_subdivisions()[self.holiday_country]
+        if code not in known:
+            raise ValueError(
+                f"holiday_subdivision {code!r} is none of {self.holiday_country}, which has "
+                f"{', '.join(known) or 'none'}"
+            )
+        return self
 
     def from_runs(self, covariates: Iterable[str]) -> tuple[str, ...]:
         """Those of some declared covariates that the file of weather runs holds."""

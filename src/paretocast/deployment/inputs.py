@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from paretocast.data.features import build_features
+from paretocast.data.features import available_features, build_features
 from paretocast.data.parsing import HOUR, lay_frame, rows_of_series, stamps_of
 from paretocast.data.run_parsing import examine_runs
 from paretocast.data.series import Calendar, Covariate, Role, Series, SplitDates
@@ -77,8 +77,8 @@ class InputContract:
         Range of the target in the train period.
     delay_hours : int
         Hours after which a value of the target is available.
-    standards : mapping of str to (float, float)
-        Mean and deviation of every feature column.
+    standards : mapping of str to (float, float, float, float)
+        Mean, deviation, lowest and highest value of every feature column, as `ColumnStandards`.
     """
 
     spec: DatasetSpec
@@ -91,7 +91,7 @@ class InputContract:
     low: float
     high: float
     delay_hours: int
-    standards: Mapping[str, tuple[float, float]]
+    standards: Mapping[str, tuple[float, float, float, float]]
 
     @property
     def weather(self) -> tuple[InputColumn, ...]:
@@ -457,7 +457,11 @@ class LiveWindow:
 
     @cached_property
     def _blind(self) -> Task:
-        return self._task(replace(self.series, covariates=()), ("calendar",))
+        series = replace(self.series, covariates=())
+        known = available_features(series)
+        days = {"calendar", "holidays", *known["calendar"], *known["holidays"]}
+        groups = self.contract.feature_groups or ("calendar",)
+        return self._task(series, tuple(name for name in groups if name in days))
 
     def _task(self, series: Series, groups: tuple[str, ...] | None) -> Task:
         last = pd.Timestamp(series.index[-1])
