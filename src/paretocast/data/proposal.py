@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import tomli_w
 
-from paretocast.data.checks import Finding, at, find_runs
+from paretocast.data.checks import Finding, at
 from paretocast.data.clock import step_of
 from paretocast.data.dialect import NumberSigns
 from paretocast.data.parsing import newest_first, parse_columns, rows_of_series, stamps_of
@@ -30,7 +30,7 @@ from paretocast.data.proposal_columns import (
 )
 from paretocast.data.readiness import check_declared
 from paretocast.data.series import MIN_PERIOD_DAYS
-from paretocast.data.spec import DEFAULT_FILL_HOURS, DatasetSpec, declare_dataset
+from paretocast.data.spec import CovariateSpec, DatasetSpec, declare_dataset
 from paretocast.data.stamps import Times, read_date_and_hour, read_times
 from paretocast.data.tables import FALLBACK_ENCODING, TEXT_KINDS, open_table
 from paretocast.errors import DataError, SettingsError
@@ -329,35 +329,48 @@ def _add_covariates(draft: _Draft, values: pd.DataFrame) -> None:
         draft.believe(
             "used from", at(start), "the first time with all values", use_from=start.to_pydatetime()
         )
-    _rule_out_holes(proposed, values if start is None else values[start:])
-    for name, keys in proposed.items():
-        if keys.get("use", True):
-            why = "what its name says is known ahead; measured values stand in for forecasts"
-        else:
-            why = "nothing says that it helps, or it has long holes; set use = true"
-        used = "" if keys.get("use", True) else ", not used"
-        draft.believe(f"covariate {name}", f"{keys['role']}{used}", why)
     draft.keys["covariates"] = proposed
 
 
-def _rule_out_holes(proposed: Mapping[str, dict[str, Any]], values: pd.DataFrame) -> None:
-    """Covariates with holes that the check refuses are left unused."""
-    steps_per_hour = pd.Timedelta(hours=1) / step_of(pd.DatetimeIndex(values.index))
-    for name, keys in proposed.items():
-        holes = find_runs(values[keys.get("column", name)].isna().to_numpy())
-        longest = max((length for _, length in holes), default=0)
-        if longest / steps_per_hour > DEFAULT_FILL_HOURS or (holes and holes[0][0] == 0):
-            keys["use"] = False
-
-
 def _checked(draft: _Draft, values: pd.DataFrame) -> Proposal:
+    """The proposal, without covariates that the check refuses."""
+    findings = check_declared(draft.spec())
+    refused = _refused(draft.spec()) if _has_errors(findings) else ()
+    for name in refused:
+        draft.keys["covariates"][name]["use"] = False
     spec = draft.spec()
+    if refused:
+        findings = check_declared(spec)
+    for name, covariate in spec.covariates.items():
+        draft.believe(f"covariate {name}", *_why_of(covariate, refused=name in refused))
     first = values.index[0] if spec.use_from is None else spec.use_from
     dates = spec.last_hours(first, values.index[-1])
     shown = ", ".join(f"{name} to {at(date)}" for name, date in zip(PERIODS, dates, strict=True))
     draft.believe("periods", shown, "60 %, 20 % and 20 % of the days, cut at local midnight")
-    findings = tuple(f for f in check_declared(spec) if f.code != "dialect")
-    return Proposal(spec, draft.keys, tuple(draft.beliefs), dates, findings)
+    told = tuple(finding for finding in findings if finding.code != "dialect")
+    return Proposal(spec, draft.keys, tuple(draft.beliefs), dates, told)
+
+
+def _refused(spec: DatasetSpec) -> tuple[str, ...]:
+    """Covariates that cannot be used where the target alone could be."""
+    if _has_errors(check_declared(spec, covariates=())):
+        return ()
+    used = [name for name, covariate in spec.covariates.items() if covariate.use]
+    return tuple(name for name in used if _has_errors(check_declared(spec, covariates=[name])))
+
+
+def _has_errors(findings: Sequence[Finding]) -> bool:
+    return any(finding.severity == "error" for finding in findings)
+
+
+def _why_of(covariate: CovariateSpec, *, refused: bool) -> tuple[str, str]:
+    if covariate.use:
+        why = "what its name says is known ahead; measured values stand in for forecasts"
+        return str(covariate.role), why
+    why = "nothing says that it helps; use = true takes it"
+    if refused:
+        why = "the check refuses it: paretocast data check says why once use = true"
+    return f"{covariate.role}, not used", why
 
 
 def toml_of(proposal: Proposal, *, folder: Path) -> str:
