@@ -87,6 +87,7 @@ def _print_findings(dataset: str, findings: Sequence[Finding]) -> bool:
     from rich.markup import escape
 
     from paretocast.cli.console import stdout_console
+    from paretocast.formatting import count
 
     console = stdout_console()
     for finding in findings:
