@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from paretocast.data.series import STEPS_PER_DAY
+from paretocast.data.series import MIN_PERIOD_DAYS, STEPS_PER_DAY
+from paretocast.formatting import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +27,6 @@ Severity = Literal["error", "warning", "note"]
 
 MAX_MISSING_SHARE = 0.2  # of the used hours
 MIN_OBSERVED_SHARE = 0.5  # of the hours of each period
-# A train period shorter than four weeks teaches no week; validation needs a stop, a tune and a
-# calibrate block of a week each, with a purge day behind it.
-MIN_PERIOD_DAYS = {"train": 28, "validation": 24, "test": 1}
 CONSTANT_WARNING_HOURS = 24
 CONSTANT_NOTE_HOURS = 6
 LONG_GAP_HOURS = 168
@@ -107,7 +105,7 @@ def _out_of_order(dates: Sequence[pd.Timestamp]) -> Finding:
 
 def _check_splits(grid: Grid, spec: DatasetSpec) -> list[Finding]:
     first, last = grid.index[0], grid.index[-1]
-    dates = spec.splits.last_hours(first, last)
+    dates = spec.last_hours(first, last)
     if not dates[0] < dates[1] < dates[2]:
         return [_out_of_order(dates)]
     if dates[0] < first or dates[2] > last:
@@ -279,7 +277,7 @@ def _check_covariate(
     if not holes:
         return []
     first, last = grid.index[0], grid.index[-1]
-    development = int(grid.index.searchsorted(spec.splits.last_hours(first, last)[1], side="right"))
+    development = int(grid.index.searchsorted(spec.last_hours(first, last)[1], side="right"))
     long = [hole for hole in holes if hole[1] > limit or hole[0] == 0]
     early = [hole for hole in long if hole[0] < development]
     tolerable = [hole for hole in early if hole[0] > 0 and hole[1] <= TOLERATED_HOLE_HOURS]
@@ -344,12 +342,3 @@ def find_runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
 def at(stamp: pd.Timestamp | None) -> str:
     """A UTC stamp as messages show it."""
     return "not given" if stamp is None else f"{stamp:%Y-%m-%d %H:%M}Z"
-
-
-def count(number: int, noun: str) -> str:
-    """A number with its noun.
-
-    >>> count(2, "gap")
-    '2 gaps'
-    """
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from paretocast.data.checks import Finding, count
+from paretocast.data.checks import Finding
+from paretocast.formatting import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,6 +8,7 @@ from paretocast.data import reading
 from paretocast.data.checks import Finding
 from paretocast.data.parsing import by_severity
 from paretocast.data.periods import check_windows
+from paretocast.data.spec import find_spec
 from paretocast.data.task import plan_task
 from paretocast.errors import DataError
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from paretocast.data.reading import Dataset
+    from paretocast.data.spec import DatasetSpec
 
 
 def check_dataset(
@@ -29,9 +31,17 @@ def check_dataset(
     Arguments and refusals as of `reading.load_dataset`. The splits are those of a forecast of the
     usual shape.
     """
-    findings, dataset = reading.examine_dataset(
-        name_or_path, data_dir=data_dir, covariates=covariates
-    )
+    return check_declared(find_spec(name_or_path), data_dir=data_dir, covariates=covariates)
+
+
+def check_declared(
+    spec: DatasetSpec,
+    *,
+    data_dir: str | Path | None = None,
+    covariates: Sequence[str] | None = None,
+) -> tuple[Finding, ...]:
+    """Every finding on a declared set, as of `check_dataset`."""
+    findings, dataset = reading.examine_declared(spec, data_dir=data_dir, covariates=covariates)
     if dataset is None:
         return findings
     return by_severity([*findings, *_check_splits(dataset)])

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.checks import Finding, count, find_runs
+from paretocast.data.checks import Finding, find_runs
 from paretocast.data.plausibility import differences, find_far_values, is_counter
 from paretocast.data.series import Repair
+from paretocast.formatting import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

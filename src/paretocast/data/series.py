@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from paretocast.data.weather_runs import WeatherRuns
 
 STEPS_PER_DAY = 24
+# A train period shorter than four weeks teaches no week; validation needs a stop, a tune and a
+# calibrate block of a week each, with a purge day behind it.
+MIN_PERIOD_DAYS = {"train": 28, "validation": 24, "test": 1}
 
 
 class Role(StrEnum):

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from paretocast.data.features import available_features, build_features
-from paretocast.data.parsing import HOUR, lay_frame, parse_stamps
+from paretocast.data.parsing import HOUR, lay_frame, rows_of_series, stamps_of
 from paretocast.data.run_parsing import examine_runs
 from paretocast.data.series import Calendar, Covariate, Role, Series, SplitDates
 from paretocast.data.spec import WeatherSpec
@@ -174,9 +174,15 @@ class InputContract:
             return frame
         return frame.rename_axis(column).reset_index()
 
+    def _spec_of(self, frame: pd.DataFrame) -> DatasetSpec:
+        """The declaration; a table without the column that tells series apart holds one alone."""
+        if self.spec.series_column in {None, *frame.columns}:
+            return self.spec
+        return self.spec.model_copy(update={"series_column": None, "series_name": None})
+
     def _laid(self, frame: pd.DataFrame, declared: list[str], what: str) -> pd.DataFrame:
         """Target and covariates by their names in the series, on the hourly grid."""
-        grid, findings = lay_frame(frame, self.spec, covariates=declared)
+        grid, findings = lay_frame(frame, self._spec_of(frame), covariates=declared)
         errors = [finding for finding in findings if finding.severity == "error"]
         if errors or grid is None:
             listed = "\n".join(f"  {error}" for error in errors)
@@ -186,7 +192,9 @@ class InputContract:
 
     def _available(self, frame: pd.DataFrame, index: pd.DatetimeIndex) -> pd.Series[Any]:
         """Time from which on the row of each hour was there; NaT where the row says nothing."""
-        stamps, _ = parse_stamps(frame[self.spec.time_column], self.spec)
+        spec = self._spec_of(frame)
+        frame, _ = rows_of_series(frame, spec)
+        stamps, _ = stamps_of(frame, spec)
         arrived = pd.to_datetime(frame[AVAILABLE_COLUMN], errors="coerce", utc=True)
         series = pd.Series(arrived.to_numpy(), index=stamps)
         laid: pd.Series[Any] = series[~series.index.duplicated()].reindex(index)

@@ -133,7 +133,8 @@ def _write_member(folder: Path, name: str, deployed: Deployed) -> dict[str, Any]
 
 def _write_dataset(spec: DatasetSpec, folder: Path) -> None:
     """Write the description of the data set; its files are named without their folders."""
-    content = spec.model_dump(mode="json", exclude_none=True)
+    # Tables for a forecast hold the columns that other files had in training.
+    content = spec.model_dump(mode="json", exclude_none=True, exclude={"sources"})
     for key in ("path", "school_holidays"):
         if getattr(spec, key) is not None:
             content[key] = getattr(spec, key).name
