@@ -76,6 +76,10 @@ def test_a_file_from_new_to_old_is_put_in_order() -> None:
     plain, _ = lay(frame)
     assert (grid.index == plain.index).all()
     assert (grid.target == plain.target).all()
+    doubled = pd.concat([frame.iloc[[9]], frame.iloc[::-1]])  # the hour 09:00 first, by mistake
+    grid, _ = lay(doubled, repair="auto")
+    assert (grid.target == plain.target).all()
+    assert [repair.what for repair in grid.repairs] == ["sorted", "dropped"]
 
 
 def test_rows_of_one_hour_that_differ_stay_an_error() -> None:

@@ -139,7 +139,7 @@ def lay_frame(
         return None, (*findings, _nothing_used(index, spec))
     repairs: tuple[Repair, ...] = ()
     if spec.repair == "auto":
-        rows, repairs = arrange_rows(index, columns, rows)
+        rows, repairs = arrange_rows(index, columns, rows, numbers)
     findings += _check_order(index[rows], numbers[rows])
     findings += check_clock(
         index[rows],

@@ -32,7 +32,7 @@ REPAIRED = "repaired"
 
 
 def arrange_rows(
-    index: pd.DatetimeIndex, columns: Mapping[str, Floats], rows: Rows
+    index: pd.DatetimeIndex, columns: Mapping[str, Floats], rows: Rows, numbers: Rows
 ) -> tuple[Rows, tuple[Repair, ...]]:
     """Rows in the order of time, without those that repeat one before them in every column.
 
@@ -42,10 +42,12 @@ def arrange_rows(
     columns : mapping of str to ndarray of shape (T,)
     rows : ndarray of shape (M,)
         Positions of the rows in use.
+    numbers : ndarray of shape (T,)
+        Number of each row in the file, from 0.
     """
     repairs = []
     ordered = rows[np.argsort(index.asi8[rows], kind="stable")]
-    moved = np.sort(ordered[ordered != rows])
+    moved = np.sort(numbers[ordered[ordered != rows]])
     if moved.size:
         repairs.append(Repair("sorted", "", _row_runs(moved), int(moved.size)))
     stamps = index.asi8[ordered]
@@ -54,7 +56,7 @@ def arrange_rows(
         own = values[ordered]
         both_missing = np.isnan(own[1:]) & np.isnan(own[:-1])
         same[1:] &= (own[1:] == own[:-1]) | both_missing
-    dropped = np.sort(ordered[same])
+    dropped = np.sort(numbers[ordered[same]])
     if dropped.size:
         repairs.append(Repair("dropped", "", _row_runs(dropped), int(dropped.size)))
     return ordered[~same], tuple(repairs)
