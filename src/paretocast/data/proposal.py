@@ -314,8 +314,9 @@ def _add_covariates(draft: _Draft, values: pd.DataFrame) -> None:
     latest = values.index[0] + MOST_TRIMMED_SHARE * (values.index[-1] - values.index[0])
     proposed: dict[str, dict[str, Any]] = {}
     start = begins[target]
-    for column in values.columns.drop(target):
-        keys = covariate_of(str(column))
+    told = {column: covariate_of(str(column)) for column in values.columns.drop(target)}
+    by_use = sorted(told.items(), key=lambda item: item[1] is not None and "use" in item[1])
+    for column, keys in by_use:
         if keys is None or begins[column] is None or len(proposed) == MOST_COVARIATES:
             continue
         if keys.get("use", True) and begins[column] <= latest:
