@@ -426,7 +426,7 @@ def test_the_choice_is_the_lowest_winkler_score_on_windows_that_were_not_fitted_
     assert choice.calibrator.name == "cqr-relative"
     whole = fit_calibrator(sample, "cqr-relative")
     assert choice.calibrator.as_json() == whole.as_json()
-    assert "of 3 methods on 4 rolled folds of 60 windows" in choice.reason
+    assert "of 3 methods in 4-fold cross-validation on 60 windows" in choice.reason
     assert "cqr-relative covers" in choice.reason
 
 

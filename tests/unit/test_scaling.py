@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from builders import make_series, make_task, with_values
-from paretocast.data.scaling import Transform, fit_target_scaling, input_limits, scale_task
+from paretocast.data.features import input_limits
+from paretocast.data.scaling import Transform, fit_target_scaling, scale_task
 from paretocast.errors import DataError
 
 

@@ -125,4 +125,4 @@ def percent_changes(
 
 def change_text(change: PairedDifference) -> str:
     """A change in percent with its interval, in words."""
-    return f"{change.mean:+.2f} % [{change.low:+.2f}, {change.high:+.2f}]"
+    return f"{change.mean:+z.2f} % [{change.low:+z.2f}, {change.high:+z.2f}]"

@@ -39,6 +39,7 @@ from paretocast.calibration.online import (
 from paretocast.calibration.rolling import walk_forward
 from paretocast.data.periods import FEWEST_COMPARED_WINDOWS
 from paretocast.errors import DataError, SettingsError
+from paretocast.formatting import did_you_mean
 from paretocast.metrics.forecast import Forecast
 from paretocast.metrics.scores import mean_width, picp, pinball, winkler, winkler_losses
 from paretocast.metrics.uncertainty import paired_difference, picp_interval
@@ -133,7 +134,7 @@ register_calibrator(
     "none",
     lambda forecast: identity(forecast.levels),
     ShiftCalibrator,
-    meaning="the forecast as it is",
+    meaning="no calibration",
 )
 _register_conformal("cqr", "both bounds of an interval move by as much", sides=Sides.PAIRS)
 _register_conformal("cqr-asymmetric", "every quantile moves on its own", sides=Sides.LEVELS)
@@ -317,8 +318,8 @@ def choose_calibrator(
     if best.moves_median:
         calibrator = calibrator.moving_median()
     reason = (
-        f"{_reason(best, judged)}, of {len(judged)} methods on {len(folds)} rolled folds of "
-        f"{forecast.n_windows} windows, each fold judged by a fit on the others"
+        f"{_reason(best, judged)}, of {len(judged)} methods in {len(folds)}-fold "
+        f"cross-validation on {forecast.n_windows} windows"
     )
     return CalibratorSelection(calibrator, tuple(row.scores for row in judged), reason)
 
@@ -339,6 +340,17 @@ def compare_calibrators(
         )
         for method in _comparable(forecast, names)
     )
+
+
+def cross_validated(
+    forecast: Forecast, name: str, *, coverage: float, n_folds: int = N_FOLDS
+) -> Forecast:
+    """The forecast with each fold calibrated by a fit of the named method on the others.
+
+    Arguments and errors as of `choose_calibrator`.
+    """
+    folds = rolled_folds(forecast, n_folds=n_folds)
+    return _judge(CALIBRATORS[name], forecast, folds, coverage=coverage).forecast
 
 
 def _comparable(forecast: Forecast, names: Sequence[str] | None) -> list[CalibrationMethod]:
@@ -432,6 +444,7 @@ def check_method(name: str) -> None:
     if name not in {AUTO, *CALIBRATORS}:
         raise SettingsError(
             f"calibrator {name!r} is unknown, expected auto or one of {', '.join(CALIBRATORS)}"
+            f"{did_you_mean(name, (AUTO, *CALIBRATORS))}"
         )
 
 

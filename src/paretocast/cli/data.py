@@ -30,22 +30,32 @@ STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 @data_app.command("list")
 def list_command(data_dir: DataDir = None) -> None:
     """The data sets that ship with Paretocast and whether their files are there."""
-    from rich import box
-    from rich.table import Table
+    from rich.text import Text
 
-    from paretocast.cli.console import stderr_console, stdout_console
+    from paretocast.cli.console import stderr_console
+    from paretocast.cli.tables import Column, TerminalTable
     from paretocast.data import list_datasets
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("data set", "unit", "used from", "train to", "validation to", "test to", "file"):
-        table.add_column(name, no_wrap=name != "unit")
+    table = TerminalTable(
+        (
+            Column("data set", left=True),
+            Column("unit", rank=1, wrapped=True),
+            Column("used from", rank=3, left=True),
+            Column("train to", rank=3, left=True),
+            Column("validation to", rank=3, left=True),
+            Column("test to", rank=2, left=True),
+            Column("file", left=True),
+        )
+    )
     rows = list_datasets(data_dir)
     for row in rows:
-        file = row.file if row.present else f"{row.file} [yellow](absent)[/yellow]"
-        table.add_row(
+        file = Text(row.file)
+        if not row.present:
+            file.append(" (absent)", style="yellow")
+        table.add(
             row.name, row.unit, row.use_from, row.train_to, row.validation_to, row.test_to, file
         )
-    stdout_console().print(table)
+    table.print()
     if not all(row.present for row in rows):
         stderr_console().print(
             "absent files are looked for in --data-dir or $PARETOCAST_DATA", highlight=False
@@ -77,6 +87,7 @@ def _print_findings(dataset: str, findings: Sequence[Finding]) -> bool:
     from rich.markup import escape
 
     from paretocast.cli.console import stdout_console
+    from paretocast.formatting import count
 
     console = stdout_console()
     for finding in findings:
@@ -86,8 +97,9 @@ def _print_findings(dataset: str, findings: Sequence[Finding]) -> bool:
     n_warnings = sum(finding.severity == "warning" for finding in findings)
     verdict = "cannot be used" if n_errors else "can be used"
     console.print(
-        f"{escape(dataset)}: {n_errors} errors, {n_warnings} warnings; it {verdict}",
+        f"{dataset}: {count(n_errors, 'error')}, {count(n_warnings, 'warning')}; it {verdict}",
         highlight=False,
+        markup=False,
     )
     return not n_errors
 
@@ -167,20 +179,20 @@ def describe_command(
     ] = None,
 ) -> None:
     """Range, gaps, seasons, splits and covariates of a data set."""
-    from rich import box
-    from rich.table import Table
-
-    from paretocast.cli.console import significant, stderr_console, stdout_console
+    from paretocast.cli.console import stderr_console
+    from paretocast.cli.tables import Column, TerminalTable
     from paretocast.data import describe_dataset, load_dataset
+    from paretocast.formatting import significant
 
     loaded = load_dataset(dataset, data_dir=data_dir)
-    console = stdout_console()
     for group, facts in groupby(describe_dataset(loaded), key=lambda fact: fact.group):
-        table = Table(title=group, title_justify="left", box=box.SIMPLE, show_header=False)
+        columns = (Column("", left=True), Column("", left=True), Column("", wrapped=True))
+        table = TerminalTable(columns, title=group, header=False)
         for fact in facts:
+            # Facts of a group differ in their units: each has its own digits.
             value = significant(fact.value) if isinstance(fact.value, float) else str(fact.value)
-            table.add_row(fact.name, value, fact.unit)
-        console.print(table)
+            table.add(fact.name, value, fact.unit)
+        table.print()
     if page is not None:
         from paretocast.report import series_page
         from paretocast.workspace import files

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paretocast.cli.console import significant, stderr_console, stdout_console
+from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.deploy import DeploymentArgument
 from paretocast.cli.display import print_note
 from paretocast.cli.submit import ProfileFileOption, load_profile, program_words
 from paretocast.errors import SettingsError
+from paretocast.formatting import significant
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -310,9 +310,9 @@ def tune(
 ) -> None:
     """Search the hyperparameters of one or more models for accuracy and coverage at once.
 
-    Every trial is trained on the train split, stopped early on the stop split and judged on every
+    Every trial is trained on the train split, stopped early on the stop split and scored on every
     daily forecast of the tune split. The result is a Pareto front, a chosen configuration with the
-    reason for it, the method that serves hours best which chose nothing, and pages to look at.
+    reason for it, the method that is best on held-out hours, and pages with figures.
 
     [bold]Examples[/bold]
 
@@ -366,7 +366,7 @@ def _tune_many(options: Mapping[str, Any], references: Sequence[str | None]) -> 
     """
     from rich.markup import escape
 
-    from paretocast.cli.tables import print_series
+    from paretocast.cli.series import print_series
 
     console, choices, failed = stderr_console(), {}, {}
     for i, reference in enumerate(references, start=1):

@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 
 from paretocast.data.series import MIN_PERIOD_DAYS, STEPS_PER_DAY
+from paretocast.formatting import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from paretocast.data.repair import Repair
-    from paretocast.data.series import Covariate
+    from paretocast.data.series import Covariate, Repair
     from paretocast.data.spec import DatasetSpec
 
 Severity = Literal["error", "warning", "note"]
@@ -342,12 +342,3 @@ def find_runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
 def at(stamp: pd.Timestamp | None) -> str:
     """A UTC stamp as messages show it."""
     return "not given" if stamp is None else f"{stamp:%Y-%m-%d %H:%M}Z"
-
-
-def count(number: int, noun: str) -> str:
-    """A number with its noun.
-
-    >>> count(2, "gap")
-    '2 gaps'
-    """
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from paretocast.data.checks import Finding, count
+from paretocast.data.checks import Finding
+from paretocast.formatting import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -463,16 +464,12 @@ def _other_clock(survey: ClockSurvey, skipped: Mask, lonely: Mask) -> Finding:
             f"the times mark the end of their interval: {survey.describe()}",
             'set stamps = "end"',
         )
-    bad, problem = (
-        (skipped, f"do not exist in {zone} because the clock leaps over them in spring")
+    bad = skipped if skipped.any() else lonely
+    problem = (
+        f"do not exist in {zone} because the clock leaps over them in spring"
         if skipped.any()
-        else (
-            lonely,
-            (
-                f"happen twice in {zone} when the clock goes back in autumn but do not stand in two "
-                "rows"
-            ),
-        )
+        else f"happen twice in {zone} when the clock goes back in autumn but do not stand in two "
+        "rows"
     )
     first = int(np.flatnonzero(bad)[0])
     if survey.clock is Clock.FIXED:

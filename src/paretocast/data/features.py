@@ -37,6 +37,10 @@ DAYS_PER_YEAR = 365.2425
 SATURDAY = 5
 # A group of its own, which has to be asked for: models of earlier studies do not know it.
 AROUND_HOLIDAYS = ("day_before_holiday", "day_after_holiday", "bridge_day")
+# Models read no value further from the train period's range than so many widths of that range: a
+# mark for "no value" such as 999.9 would otherwise pull a linear forecast anywhere. Weather and
+# demand stay within; a network of pipes that has grown fourfold does not.
+MARGIN_RANGES = 3.0
 _SOME_HOUR = pd.DatetimeIndex(["2020-01-01"], tz="UTC")
 
 
@@ -195,6 +199,18 @@ class FeatureTable:
             )
         column: NDArray[np.float64] = self.values[:, self.names.index(name)]
         return column
+
+
+def input_limits(train_values: NDArray[np.float64]) -> tuple[float, float]:
+    """Lowest and highest value that models read of a column, from its finite train values.
+
+    >>> input_limits(np.array([-5.0, 20.0, 10.0]))
+    (-80.0, 95.0)
+    """
+    low, high = float(train_values.min()), float(train_values.max())
+    # A flag that was never up in the train period may go up.
+    margin = MARGIN_RANGES * (high - low) or 1.0
+    return low - margin, high + margin
 
 
 def build_features(series: Series, groups: Sequence[str] | None = None) -> FeatureTable:

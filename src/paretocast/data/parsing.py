@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from paretocast.data.checks import N_LISTED, Finding, Grid, at, check_split_order, count
+from paretocast.data.checks import N_LISTED, Finding, Grid, at, check_split_order
 from paretocast.data.clock import check_clock, localise, refuse_naive, step_of
 from paretocast.data.dialect import NumberSigns, find_signs
 from paretocast.data.plausibility import check_all
@@ -21,6 +21,7 @@ from paretocast.data.repair import arrange_rows, repair_values, tell_repairs
 from paretocast.data.series import Covariate
 from paretocast.data.stamps import Times, read_date_and_hour, read_times
 from paretocast.data.tables import dialect_note
+from paretocast.formatting import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

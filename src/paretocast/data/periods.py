@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.checks import Finding, at, count
+from paretocast.data.checks import Finding, at
+from paretocast.formatting import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

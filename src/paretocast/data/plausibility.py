@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from paretocast.data.checks import N_LISTED, Finding, at, check_grid, count, find_runs
-from paretocast.data.scaling import input_limits
+from paretocast.data.checks import N_LISTED, Finding, at, check_grid, find_runs
+from paretocast.data.features import input_limits
 from paretocast.data.series import Role
+from paretocast.formatting import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,13 +7,15 @@ not hold or imply. What a repair would have to guess stays an error.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.checks import Finding, count, find_runs
+from paretocast.data.checks import Finding, find_runs
 from paretocast.data.plausibility import differences, find_far_values, is_counter
+from paretocast.data.series import Repair
+from paretocast.formatting import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,47 +29,6 @@ if TYPE_CHECKING:
     Rows = NDArray[np.intp]
 
 REPAIRED = "repaired"
-
-
-@dataclass(frozen=True)
-class Repair:
-    """One kind of change in one column, or in all.
-
-    Attributes
-    ----------
-    what : str
-        "sorted", "dropped", "emptied" or "differenced".
-    column : str
-        As the data set calls it; empty for whole rows.
-    changed : tuple of (str, str)
-        First and last of the changed rows, run by run: numbers of rows in the file, from 1 after
-        the header, or hours in UTC.
-    n_changed : int
-    value : float or None
-        That was emptied.
-    """
-
-    what: str
-    column: str
-    changed: tuple[tuple[str, str], ...]
-    n_changed: int
-    value: float | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """The repair for a manifest."""
-        return {
-            "what": self.what,
-            "column": self.column,
-            "value": self.value,
-            "changed": [list(run) for run in self.changed],
-            "n_changed": self.n_changed,
-        }
-
-    def __str__(self) -> str:
-        if not self.column:
-            return f"{count(self.n_changed, 'row')} {self.what}"
-        value = "" if self.value is None else f" of {self.value:g}"
-        return f"{count(self.n_changed, 'value')}{value} of {self.column} {self.what}"
 
 
 def arrange_rows(
@@ -123,9 +84,17 @@ def repair_values(grid: Grid, target: str, covariates: Iterable[str]) -> Grid:
 
 def tell_repairs(repairs: Iterable[Repair]) -> list[Finding]:
     """A note on what was changed; none if nothing was."""
-    told = ", ".join(map(str, repairs))
+    told = ", ".join(map(_describe, repairs))
     advice = "the manifest of a study lists every changed row"
     return [Finding("note", REPAIRED, f"repaired: {told}", advice)] if told else []
+
+
+def _describe(repair: Repair) -> str:
+    """A repair in words."""
+    if not repair.column:
+        return f"{count(repair.n_changed, 'row')} {repair.what}"
+    value = "" if repair.value is None else f" of {repair.value:g}"
+    return f"{count(repair.n_changed, 'value')}{value} of {repair.column} {repair.what}"
 
 
 def _repaired(values: Floats, column: str, index: pd.DatetimeIndex) -> tuple[Floats, list[Repair]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.features import ColumnStandards
+from paretocast.data.features import ColumnStandards, input_limits
 from paretocast.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 
 # log1p(y / offset) is close to log(y) for usual demand and finite at zero.
 LOG_OFFSET_SHARE = 0.1
-# Models read no value further from the train period's range than so many widths of that range: a
-# mark for "no value" such as 999.9 would otherwise pull a linear forecast anywhere. Weather and
-# demand stay within; a network of pipes that has grown fourfold does not.
-MARGIN_RANGES = 3.0
 
 
 class Transform(StrEnum):
@@ -119,18 +115,6 @@ def fit_target_scaling(train_values: NDArray[np.float64], transform: Transform) 
         lower_bound=None if observed.min() < 0.0 else 0.0,
         limits=input_limits(observed),
     )
-
-
-def input_limits(train_values: NDArray[np.float64]) -> tuple[float, float]:
-    """Lowest and highest value that models read of a column, from its finite train values.
-
-    >>> input_limits(np.array([-5.0, 20.0, 10.0]))
-    (-80.0, 95.0)
-    """
-    low, high = float(train_values.min()), float(train_values.max())
-    # A flag that was never up in the train period may go up.
-    margin = MARGIN_RANGES * (high - low) or 1.0
-    return low - margin, high + margin
 
 
 @dataclass(frozen=True)

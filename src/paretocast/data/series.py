@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from paretocast.data.repair import Repair
     from paretocast.data.weather_runs import WeatherRuns
 
 STEPS_PER_DAY = 24
@@ -92,6 +91,41 @@ class SplitDates:
     train_to: pd.Timestamp
     validation_to: pd.Timestamp
     test_to: pd.Timestamp
+
+
+@dataclass(frozen=True)
+class Repair:
+    """One kind of change in one column, or in all.
+
+    Attributes
+    ----------
+    what : str
+        "sorted", "dropped", "emptied" or "differenced".
+    column : str
+        As the data set calls it; empty for whole rows.
+    changed : tuple of (str, str)
+        First and last of the changed rows, run by run: numbers of rows in the file, from 1 after
+        the header, or hours in UTC.
+    n_changed : int
+    value : float or None
+        That was emptied.
+    """
+
+    what: str
+    column: str
+    changed: tuple[tuple[str, str], ...]
+    n_changed: int
+    value: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The repair for a manifest."""
+        return {
+            "what": self.what,
+            "column": self.column,
+            "value": self.value,
+            "changed": [list(run) for run in self.changed],
+            "n_changed": self.n_changed,
+        }
 
 
 @dataclass(frozen=True)

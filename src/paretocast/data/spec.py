@@ -19,6 +19,7 @@ from paretocast.data.collection import MARK, one_series, split_reference
 from paretocast.data.dialect import TableSpec, Zone
 from paretocast.data.series import MIN_PERIOD_DAYS, Role
 from paretocast.errors import SettingsError
+from paretocast.formatting import did_you_mean
 from paretocast.toml import ClosedModel, parse_table, read_toml
 
 if TYPE_CHECKING:
@@ -415,6 +416,7 @@ def find_spec(name_or_path: str | Path) -> DatasetSpec:
         raise SettingsError(
             f"no data set is called {str(name_or_path)!r}; there are {', '.join(named)}, "
             "or give the path of a TOML file that declares your own"
+            f"{did_you_mean(str(name_or_path), named)}"
         )
     if not path.is_file():
         raise SettingsError(f"no file {path.absolute()}, expected a TOML file of a data set")

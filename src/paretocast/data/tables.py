@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import tomli_w
 
-from paretocast.data.checks import Finding, count
+from paretocast.data.checks import Finding
 from paretocast.data.dialect import TableSpec, find_separator
 from paretocast.errors import DataError
+from paretocast.formatting import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -231,6 +231,7 @@ class Study:
                 self._trials.trainings,
                 task=self._setup.base_task,
                 model=self._settings.model,
+                target_coverage=self._settings.target_coverage,
             )
             self._save_best_params(outcome, choice)
         ended_by = "request" if asked else "time limit"

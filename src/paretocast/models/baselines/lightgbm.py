@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from paretocast.data.features import input_limits
 from paretocast.data.gaps import fill_from_past
-from paretocast.data.scaling import input_limits
 from paretocast.data.series import STEPS_PER_DAY
 from paretocast.errors import DataError
 from paretocast.models.baselines.base import (
