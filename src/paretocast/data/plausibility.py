@@ -168,6 +168,8 @@ def _check_beyond_train(column: _Column) -> Iterator[Finding]:
     low, high = input_limits(column.train)
     beyond = (column.values < low) | (column.values > high)
     beyond[: column.train_stop] = False
+    for group in column.far:  # told already
+        beyond &= ~group.where
     if beyond.any():
         hours = np.flatnonzero(beyond)
         yield Finding(
