@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from paretocast.data.dialect import Zone
 from paretocast.data.scaling import Transform
-from paretocast.data.spec import Zone
 from paretocast.data.task import DENSE_LEVELS, TaskShape
 from paretocast.errors import SettingsError
 from paretocast.formatting import did_you_mean

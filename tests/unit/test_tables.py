@@ -295,16 +295,17 @@ def test_a_file_is_declared_in_the_workspace_once(tmp_path: Path) -> None:
 
 def test_doubled_columns_and_those_of_a_very_wide_file_are_left_out(tmp_path: Path) -> None:
     frame = pd.DataFrame({"timestamp": INDEX, "load": LOAD, "x": 1.0, "y": 2.0})
-    meters = {f"m{number}": LOAD for number in range(400)}
-    frame = pd.concat([frame, pd.DataFrame(meters)], axis=1)
+    meters = pd.DataFrame({f"m{number}": LOAD for number in range(400)})
+    meters.insert(200, "t2m", np.random.default_rng(2).normal(size=len(LOAD)))
+    frame = pd.concat([frame, meters], axis=1)
     frame = frame.rename(columns={"y": "x"})
     frame.to_csv(tmp_path / "wide.csv", index=False)
     proposal = propose_dataset(tmp_path / "wide.csv", target="m399")
     left_out = [belief.value for belief in proposal.beliefs if belief.name == "left out"]
-    assert left_out == ["x", "102 columns"]
+    assert left_out == ["x", "103 columns"]
     assert proposal.spec.target == "m399"
     assert len(proposal.spec.covariates) == 12
-    assert not any(covariate.use for covariate in proposal.spec.covariates.values())
+    assert [n for n, covariate in proposal.spec.covariates.items() if covariate.use] == ["t2m"]
 
 
 def test_init_leaves_covariates_that_the_check_refuses_unused(

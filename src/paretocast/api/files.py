@@ -75,12 +75,17 @@ def init_dataset(
     Raises
     ------
     SettingsError
-        If it exists.
+        If it exists or cannot be written.
     """
     name = None if out is None else plain_name(out.stem)
     proposal = propose_dataset(path, target=target, zone=zone, series=series, name=name)
     declaration = out or path.parent / f"{proposal.spec.name}.toml"
     if declaration.exists() and not force:
         raise SettingsError(f"{declaration} exists; give another name with --out, or --force")
-    files.save_text(declaration, toml_of(proposal, folder=declaration.parent))
+    try:
+        files.save_text(declaration, toml_of(proposal, folder=declaration.parent))
+    except OSError as error:
+        raise SettingsError(
+            f"{declaration} cannot be written: {error.strerror}; name another file with --out"
+        ) from error
     return declaration, proposal

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paretocast.data.dialect import TableSpec
-    from paretocast.data.repair import Repair
+    from paretocast.data.series import Repair
     from paretocast.data.spec import DatasetSpec
     from paretocast.data.weather_runs import WeatherRuns
 

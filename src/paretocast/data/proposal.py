@@ -310,21 +310,26 @@ def _step_text(step: pd.Timedelta) -> str:
 def _add_covariates(draft: _Draft, values: pd.DataFrame) -> None:
     """Covariates by name and the hour from which on they are there."""
     target = draft.keys["target"]
-    begins = {name: column.first_valid_index() for name, column in values.items()}
-    latest = values.index[0] + MOST_TRIMMED_SHARE * (values.index[-1] - values.index[0])
+    index = pd.DatetimeIndex(values.index)
+    begins = {
+        str(name): index[int(there.argmax())]
+        for name, column in values.items()
+        if (there := column.notna().to_numpy()).any()
+    }
+    latest = index[0] + MOST_TRIMMED_SHARE * (index[-1] - index[0])
     proposed: dict[str, dict[str, Any]] = {}
-    start = begins[target]
-    for column in values.columns.drop(target):
-        keys = covariate_of(str(column))
-        if keys is None or begins[column] is None or len(proposed) == MOST_COVARIATES:
+    start = begins.get(target, index[0])
+    told = {column: covariate_of(column) for column in begins if column != target}
+    by_use = sorted(told.items(), key=lambda item: item[1] is not None and "use" in item[1])
+    for column, keys in by_use:
+        if keys is None or len(proposed) == MOST_COVARIATES:
             continue
         if keys.get("use", True) and begins[column] <= latest:
             start = max(start, begins[column])
-        name = plain_name(str(column), list(proposed))
-        unit = unit_of(str(column))
+        name, unit = plain_name(column, list(proposed)), unit_of(column)
         own = {"column": column} if name != column else {}
         proposed[name] = own | keys | ({"unit": unit} if unit else {})
-    if start is not None and start > values.index[0]:
+    if start > index[0]:
         start = start.ceil("h")
         draft.believe(
             "used from", at(start), "the first time with all values", use_from=start.to_pydatetime()

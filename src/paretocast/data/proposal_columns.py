@@ -86,7 +86,7 @@ def _holds_times(cells: pd.Series) -> bool:
     plain = text.str.fullmatch(r"[+-]?[\d.,' ]*").all()  # numbers, if not a compact date
     if plain and not text.str.fullmatch(r"(?:19|20)\d{6}(?:\d{4}|\d{6})?|\d+\.\d+\.\d+").all():
         return False
-    return text.str.contains(r"\d").all() and not read_times(text).stamps.isna().any()
+    return bool(text.str.contains(r"\d").all() and not read_times(text).stamps.isna().any())
 
 
 def _only_midnights(stamps: pd.DatetimeIndex) -> bool:
@@ -201,7 +201,7 @@ def covariate_of(column: str) -> dict[str, str | bool] | None:
     if not _FORECAST_NAME.search(column):
         return {"role": "past", "use": False}
     kind = next((kind for kind, names in _KINDS.items() if names.search(column)), None)
-    return {"role": "forecast"} | ({"kind": kind} if kind else {})
+    return {"role": "forecast", **({"kind": kind} if kind else {})}
 
 
 def plain_name(text: str, taken: Sequence[str] = ()) -> str:

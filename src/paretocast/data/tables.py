@@ -11,8 +11,8 @@ import gzip
 import re
 import zipfile
 import zlib
-from functools import partial
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import tomli_w
@@ -23,7 +23,7 @@ from paretocast.errors import DataError
 from paretocast.formatting import count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
 TEXT_KINDS = (".csv", ".tsv", ".txt")
@@ -124,25 +124,19 @@ def _read_encoded(
     text = sample.decode(encoding, errors="replace")
     whole_lines = text if len(sample) < SAMPLE_BYTES else text.rpartition("\n")[0]
     separator = spec.separator or find_separator(whole_lines)
-    parse = partial(
-        pd.read_csv, path, header=None, sep=separator, encoding=encoding, index_col=False
-    )
-    header = parse(nrows=1, keep_default_na=False, dtype="str")
+    file = _TextFile(path, separator, encoding)
+    header = file.parse(nrows=1, keep_default_na=False, dtype="str")
     names = [name or f"Unnamed: {i}" for i, name in enumerate(header.iloc[0].astype("str"))]
     # A field more than the header has is empty behind a trailing separator, else an error; pandas
     # itself would move all columns by one, or drop it.
     places = list(range(len(names) + 1))
-    parse = partial(parse, names=places, na_values=list(MISSING))
     plain = {names.index(name) for name in numbers if names.count(name) == 1}
-    frame = None
-    if plain and spec.decimal is None and spec.thousands is None:
-        n_blank = text[: len(text) - len(text.lstrip("\r\n"))].count("\n")
-        kinds = {place: "str" for place in places if place not in plain}
-        frame = parse(skiprows=n_blank + 1, dtype=kinds, low_memory=False)
-        if not all(_is_number(frame[place]) for place in plain):
-            frame = None  # what else they hold is seen in their text
+    declared = spec.decimal is not None or spec.thousands is not None
+    n_blank = text[: len(text) - len(text.lstrip("\r\n"))].count("\n")
+    frame = None if declared else file.parse_plain(places, plain, n_skipped=n_blank + 1)
     if frame is None:
-        frame = parse(dtype="str").iloc[1:].reset_index(drop=True)
+        frame = file.parse(names=places, na_values=list(MISSING), dtype="str")
+        frame = frame.iloc[1:].reset_index(drop=True)
     surplus = frame.pop(places[-1]).notna().to_numpy()
     if surplus.any():
         first = int(surplus.argmax())
@@ -154,6 +148,40 @@ def _read_encoded(
         )
     frame.columns = pd.Index(names)
     return frame, separator
+
+
+@dataclass(frozen=True)
+class _TextFile:
+    """A text file whose first row, the header, is a row like the others."""
+
+    path: Path
+    separator: str
+    encoding: str
+
+    def parse(self, **how: Any) -> pd.DataFrame:  # noqa: ANN401  (arguments of pandas)
+        return pd.read_csv(
+            self.path,
+            header=None,
+            sep=self.separator,
+            encoding=self.encoding,
+            index_col=False,
+            **how,
+        )
+
+    def parse_plain(
+        self, places: Sequence[int], plain: Collection[int], *, n_skipped: int
+    ) -> pd.DataFrame | None:
+        """Rows below the header with some columns as numbers; none if a cell of these is none."""
+        if not plain:
+            return None
+        frame = self.parse(
+            names=places,
+            na_values=list(MISSING),
+            skiprows=n_skipped,
+            dtype={place: "str" for place in places if place not in plain},
+            low_memory=False,
+        )
+        return frame if all(_is_number(frame[place]) for place in plain) else None
 
 
 def _is_number(cells: pd.Series) -> bool:
@@ -175,7 +203,7 @@ def _read_sheet(path: Path, spec: TableSpec) -> pd.DataFrame:
     for i in range(len(header)):
         if rows.iloc[:, i].map(lambda cell: isinstance(cell, dt.datetime)).all():
             rounded = pd.DatetimeIndex(rows.iloc[:, i]).round("s")
-            rows.isetitem(i, rounded)
+            rows.isetitem(i, rounded.to_numpy())
     return rows
 
 
