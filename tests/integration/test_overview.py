@@ -250,4 +250,4 @@ def test_the_page_draws_every_study_and_its_bounds(workspace: Path) -> None:
 
 def test_a_study_without_a_trial_is_drawn_as_a_sentence() -> None:
     figure = explored_figure([], losses=[], subject="NHITS_Q_small_1", unit="m³/h")
-    assert "No trial was judged" in figure.layout.annotations[0].text
+    assert "No trial was scored" in figure.layout.annotations[0].text
