@@ -18,7 +18,7 @@ ORDER = (
     {"registry"},
     {"toml"},
     {"metrics", "workspace", "data"},
-    {"calibration", "search", "cluster"},
+    {"calibration", "search", "cluster", "weather"},
     {"settings"},
     {"models"},
     {"training"},
@@ -39,6 +39,9 @@ HOMES = {
     "rich": {"cli"},
     "subprocess": {"cluster"},
     "fastapi": {"deployment.server", "cli.serve"},
+    "niquests": {"weather.open_meteo"},
+    "openmeteo_requests": {"weather.open_meteo"},
+    "openmeteo_sdk": {"weather.open_meteo"},
     "uvicorn": {"cli.serve"},
     "prometheus_client": {"deployment.exposition"},
 }

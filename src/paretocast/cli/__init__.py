@@ -30,6 +30,7 @@ from paretocast.cli.serve import serve
 from paretocast.cli.status import status
 from paretocast.cli.submit import USAGE_ERROR, cancel, resubmit, submit
 from paretocast.cli.tune import tune, worker
+from paretocast.cli.weather import weather
 from paretocast.errors import ParetocastError, SettingsError
 from paretocast.registry import load_plugins
 
@@ -58,7 +59,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     RESULTS: (status, analyze, consolidate, calibrate, diagnose, benchmark),
     CLUSTER: (submit, resubmit, cancel),
     FORECASTS: (
-        *(deploy, forecast, observe, monitor, retrain, rollback),
+        *(deploy, weather, forecast, observe, monitor, retrain, rollback),
         *(card, audit, export, serve),
     ),
 }

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paretocast.cli.console import stderr_console, stdout_console
+from paretocast.cli.options import SeriesOption
+from paretocast.cli.series import print_across
 from paretocast.cli.tables import Column, TerminalTable
 from paretocast.errors import SettingsError
 from paretocast.models.baselines.catalogue import BASELINES
@@ -27,6 +29,7 @@ def benchmark(
     dataset: Annotated[
         str, typer.Option(help="A named data set, or a TOML file.", rich_help_panel=WHAT)
     ] = "demo",
+    series: SeriesOption = None,
     models: Annotated[
         str | None,
         typer.Option(
@@ -169,57 +172,79 @@ def benchmark(
       paretocast benchmark --dataset heat --retrain-every never,30d,7d,1d
 
       paretocast benchmark --dataset heat --weather-error 1.5K
+
+      paretocast benchmark --dataset zones.toml --series all
     """
-    from paretocast.api.evaluation import QUICK_STEPS, execute_benchmark, prepare_benchmark
+    from paretocast.api.evaluation import (
+        QUICK_STEPS,
+        execute_benchmark,
+        prepare_benchmark,
+        save_across,
+    )
     from paretocast.cli.display import print_note, print_notes
     from paretocast.cli.progress import BenchmarkProgress
+    from paretocast.data import expand_series
     from paretocast.study.interruption import StopRequest
     from paretocast.training import TrainingInterrupted
 
     if refit not in {None, "train+validation"}:
         raise SettingsError(f"--refit is {refit!r}, expected train+validation")
     workspace = workspace / "test" if test else workspace
-    plan = prepare_benchmark(
-        dataset,
-        None if models is None else _split(models),
-        methods=_split(methods),
-        runs=run or [],
-        seeds=seeds,
-        refit=refit is not None,
-        retrain_days=_ways(retrain_every),
-        weather_error=None if weather_error is None else _degrees(weather_error),
-        calibrators=_split(calibrator),
-        static=static,
-        members=members,
-        steps=QUICK_STEPS if test else None,
-        settings=settings,
-        data_dir=data_dir,
-        workspace=workspace,
-        device=device,
-        threads=threads,
-    )
-    _print_plan(plan)
-    try:
-        with (
-            StopRequest(lambda text: print_note(text, kind="")) as stop,
-            BenchmarkProgress() as progress,
-        ):
-            saved = execute_benchmark(
-                plan,
-                workspace=workspace,
-                device=device,
-                threads=threads,
-                forget=again,
-                observer=progress,
-                should_stop=stop,
-            )
-    except TrainingInterrupted:
-        stderr_console().print(
-            "stopped; finished trainings are kept, the same command goes on from there"
+    references = expand_series(dataset, series)
+    plans = [
+        prepare_benchmark(
+            reference,
+            None if models is None else _split(models),
+            methods=_split(methods),
+            runs=run or [],
+            seeds=seeds,
+            refit=refit is not None,
+            retrain_days=_ways(retrain_every),
+            weather_error=None if weather_error is None else _degrees(weather_error),
+            calibrators=_split(calibrator),
+            static=static,
+            members=members,
+            steps=QUICK_STEPS if test else None,
+            settings=settings,
+            data_dir=data_dir,
+            workspace=workspace,
+            device=device,
+            threads=threads,
         )
-        raise typer.Exit(1) from None
-    print_benchmark(saved)
-    print_notes((*plan.task.notes, *plan.task.assumptions))
+        for reference in references
+    ]
+    saved = []
+    for plan in plans:
+        _print_plan(plan)
+        try:
+            with (
+                StopRequest(lambda text: print_note(text, kind="")) as stop,
+                BenchmarkProgress() as progress,
+            ):
+                done = execute_benchmark(
+                    plan,
+                    workspace=workspace,
+                    device=device,
+                    threads=threads,
+                    forget=again,
+                    observer=progress,
+                    should_stop=stop,
+                )
+        except TrainingInterrupted:
+            stderr_console().print(
+                "stopped; finished trainings are kept, the same command goes on from there"
+            )
+            raise typer.Exit(1) from None
+        print_benchmark(done)
+        print_notes((*plan.task.notes, *plan.task.assumptions))
+        saved.append(done)
+    if len(saved) > 1:
+        print_across(*save_across(saved, name=dataset, workspace=workspace))
+    else:
+        _print_files(saved[0])
+
+
+def _print_files(saved: SavedBenchmark) -> None:
     stderr_console().print(
         f"\nresults in {saved.folder}\n  metrics.json, metrics.csv, predictions.csv.gz, "
         f"benchmark.html\nall benchmarks in {saved.history}",

@@ -21,7 +21,7 @@ def stderr_console() -> Console:
 
 def dataset_name(source: str) -> str:
     """Return the name by which results of a data set are kept; a TOML file holds its own."""
-    if not source.lower().endswith(".toml"):
+    if ".toml" not in source.lower():
         return source
     from paretocast.data import find_spec
 

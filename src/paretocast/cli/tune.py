@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from paretocast.cli.console import stderr_console
+from paretocast.cli.options import SeriesOption
 from paretocast.cluster import STORAGE_VARIABLE
-from paretocast.errors import SettingsError
+from paretocast.errors import ParetocastError, SettingsError
 from paretocast.search.models import MODELS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from paretocast.settings import TuneSettings
+    from paretocast.study.study import StudyResult
     from paretocast.workspace.files import RunDirectory
 
 TEST_SETTINGS: dict[str, Any] = {"trials": 1, "training": {"steps": 20, "n_evaluations": 2}}
@@ -42,6 +45,7 @@ def tune(
             rich_help_panel=DATA,
         ),
     ] = None,
+    series: SeriesOption = None,
     trials: Annotated[
         int | None,
         typer.Option(
@@ -317,12 +321,69 @@ def tune(
       paretocast tune --model NHITS_Q --dataset my_zone.toml --resume --trials 100
 
       paretocast tune --model NHITS_Q --dataset heat --data-dir data --strategy two-stage
+
+      paretocast tune --model all --dataset zones.toml --series all --time-limit 10m
     """
+    options = locals()
+    references = _references(options)
+    if len(references) == 1:
+        _tune_one({**options, "dataset": references[0]})
+        return
+    _tune_many(options, references)
+
+
+def _references(options: Mapping[str, Any]) -> tuple[str | None, ...]:
+    """Data sets that the options of `tune` mean; None where a settings file names it."""
+    if options["dataset"] is None:
+        if options["series"] is not None:
+            raise SettingsError("--series needs --dataset, a TOML file with a section [series]")
+        return (None,)
+    from paretocast.data import expand_series
+
+    return expand_series(options["dataset"], options["series"])
+
+
+def _tune_one(options: Mapping[str, Any]) -> StudyResult | None:
     from paretocast.api.tuning import conduct
     from paretocast.cli.display import ConsoleDisplay
 
-    options = locals()
-    conduct(*_open(options), display=ConsoleDisplay(), **_stages(options))
+    return conduct(*_open(options), display=ConsoleDisplay(), **_stages(options))
+
+
+def _tune_many(options: Mapping[str, Any], references: Sequence[str | None]) -> None:
+    """Search for one series after the other; one that fails does not keep the others from it.
+
+    Raises
+    ------
+    ParetocastError
+        In the end, if a series has failed.
+    """
+    from rich.markup import escape
+
+    from paretocast.cli.series import print_series
+
+    console, choices, failed = stderr_console(), {}, {}
+    for i, reference in enumerate(references, start=1):
+        console.print(
+            f"\n[bold]series {i} of {len(references)}[/bold] {escape(str(reference))}",
+            highlight=False,
+        )
+        try:
+            result = _tune_one({**options, "dataset": reference})
+        except ParetocastError as error:
+            failed[str(reference)] = error
+            console.print(f"[red]{escape(str(reference))}: {escape(str(error))}[/red]")
+            continue
+        if result is not None and result.choice is not None:
+            choices[str(reference)] = result.choice
+        if result is not None and result.ended_by == "request":
+            break
+    print_series(choices)
+    if failed:
+        first, error = next(iter(failed.items()))
+        raise ParetocastError(
+            f"{len(failed)} of {len(references)} series failed, the first is {first}: {error}"
+        )
 
 
 def worker(

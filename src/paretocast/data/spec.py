@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import pandas as pd
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
+from paretocast.data.collection import MARK, one_series, split_reference
 from paretocast.data.series import Role
 from paretocast.errors import SettingsError
 from paretocast.formatting import did_you_mean
@@ -158,6 +159,13 @@ class WeatherSpec(ClosedModel):
     time_column: str = "valid_at"
 
 
+class LocationSpec(ClosedModel):
+    """The place whose weather `paretocast weather` asks for, in degrees (WGS84)."""
+
+    latitude: float = Field(ge=-90.0, le=90.0)
+    longitude: float = Field(ge=-180.0, le=180.0)
+
+
 class SplitSpec(ClosedModel):
     """The periods, either by their last hours or by shares of the used range.
 
@@ -243,6 +251,7 @@ class DatasetSpec(ClosedModel):
     holiday_country: Country | None = None
     school_holidays: Path | None = None
     weather: WeatherSpec | None = None
+    location: LocationSpec | None = None
     covariates: dict[Name, CovariateSpec] = Field(default_factory=dict)
     splits: SplitSpec
     source: str = ""
@@ -295,9 +304,9 @@ def find_spec(name_or_path: str | Path) -> DatasetSpec:
     SettingsError
         If there is no such set or file, or if the file cannot be used.
     """
-    path = own_file(name_or_path)
+    path, series = split_reference(name_or_path)
     named = named_datasets()
-    if path is None:
+    if own_file(name_or_path) is None:
         return read_spec(named[str(name_or_path).lower()])
     if path.suffix.lower() != ".toml":
         raise SettingsError(
@@ -307,7 +316,7 @@ def find_spec(name_or_path: str | Path) -> DatasetSpec:
         )
     if not path.is_file():
         raise SettingsError(f"no file {path.absolute()}, expected a TOML file of a data set")
-    spec = read_spec(path)
+    spec = read_spec(path, series)
     folder = path.absolute().parent
     school, weather = spec.school_holidays, spec.weather
     return spec.model_copy(
@@ -323,20 +332,37 @@ def find_spec(name_or_path: str | Path) -> DatasetSpec:
 
 def own_file(name_or_path: str | Path) -> Path | None:
     """The TOML file that a user means; None for a named set."""
-    return None if str(name_or_path).lower() in named_datasets() else Path(name_or_path)
+    named = str(name_or_path).lower() in named_datasets()
+    return None if named else split_reference(name_or_path)[0]
 
 
-def read_spec(path: Path) -> DatasetSpec:
+def absolute_reference(name_or_path: str | Path) -> str:
+    """A data set that means the same from any folder: a name, or an absolute path."""
+    file = own_file(name_or_path)
+    return str(name_or_path) if file is None else moved_reference(name_or_path, file.absolute())
+
+
+def moved_reference(name_or_path: str | Path, file: Path) -> str:
+    """The same series of a file in another place."""
+    _, series = split_reference(name_or_path)
+    return str(file) if series is None else f"{file}{MARK}{series}"
+
+
+def read_spec(path: Path, series: str | None = None) -> DatasetSpec:
     """Declaration in a TOML file, its paths as they are written there.
+
+    Parameters
+    ----------
+    series : str, optional
+        One of many that the file declares.
 
     Raises
     ------
     SettingsError
         Naming the file, the key, what came and what is allowed.
     """
-    return declare_dataset(
-        read_toml(path, "data set file"), origin=f"{path} does not declare a data set"
-    )
+    content = one_series(read_toml(path, "data set file"), series, origin=path)
+    return declare_dataset(content, origin=f"{path} does not declare a data set")
 
 
 def declare_dataset(content: Mapping[str, Any], *, origin: str) -> DatasetSpec:

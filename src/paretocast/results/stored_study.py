@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from paretocast.data import own_file
+from paretocast.data import moved_reference, own_file
 from paretocast.data.task import DATA_HASHES, Task, first_change
 from paretocast.errors import StoreError
 from paretocast.search.objectives import parse_constraints, parse_objectives
@@ -240,7 +240,7 @@ class StoredStudy:
         if file is None:
             return name
         if data_dir is not None and (data_dir / file.name).is_file():
-            return str(data_dir / file.name)
+            return moved_reference(name, data_dir / file.name)
         if not file.is_file():
             raise StoreError(
                 f"{self.run.study_name} was made on {file.absolute()}, which is not there; give "
