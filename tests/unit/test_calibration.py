@@ -449,6 +449,16 @@ def test_too_few_windows_to_compare_say_what_to_do() -> None:
         choose_calibrator(sample, coverage=80.0)
 
 
+@pytest.mark.parametrize(("static", "name"), [(False, "pid"), (True, "none")])
+def test_auto_takes_a_fixed_method_where_there_are_too_few_windows(
+    name: str, *, static: bool
+) -> None:
+    sample = draw_sample(np.random.default_rng(0), n_windows=10)
+    choice = choose_by_name(sample, "auto", coverage=80.0, static=static)
+    assert choice.calibrator.name == name
+    assert "was taken without comparing: 10 windows of the split were observed" in choice.reason
+
+
 def calibrated_scores(forecast: Forecast) -> dict[str, float]:
     calibrated = cross_fitted(forecast)
     scores = score_forecast(forecast.observed, calibrated.quantiles, levels=LEVELS)

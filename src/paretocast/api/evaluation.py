@@ -359,10 +359,6 @@ def _save(result: BenchmarkResult, workspace: Path) -> SavedBenchmark:
     folder = workspace / "benchmarks" / f"{task.series.name}_{now:%Y%m%d-%H%M%S}"
     history = workspace / "benchmarks" / "history.csv"
     saved = SavedBenchmark(result, folder, history)
-    page = benchmark_page(
-        result, verdicts=saved.verdicts, notes=[*saved.warnings, *task.assumptions]
-    )
-    files.save_text(folder / "benchmark.html", page)
     save_benchmark(folder, result, created=created, assumptions=task.assumptions)
     append_history(
         history,
@@ -372,4 +368,8 @@ def _save(result: BenchmarkResult, workspace: Path) -> SavedBenchmark:
         dataset=task.series.name,
         test_sha256=result.plan.as_json()["test"]["sha256"],
     )
+    page = benchmark_page(
+        result, verdicts=saved.verdicts, notes=[*saved.warnings, *task.assumptions]
+    )
+    files.save_text(folder / "benchmark.html", page)
     return saved

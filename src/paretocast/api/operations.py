@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from paretocast.data.reading import read_table
+from paretocast.data.tables import read_table
 from paretocast.deployment.bundle import issue_time
 from paretocast.deployment.journal import Deployment
 from paretocast.deployment.run import issue_forecast, issue_forecasts

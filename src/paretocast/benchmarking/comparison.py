@@ -256,13 +256,22 @@ class Comparison:
                 gap = self.against(row, rival, score)
                 if gap is None:
                     continue
-                to_percent = 100 / rival.scores[score]
                 lines.append(
-                    f"{name} against {rival.entry.label}: {gap.mean * to_percent:+z.1f} % "
-                    f"[{gap.low * to_percent:+z.1f}, {gap.high * to_percent:+z.1f}], "
+                    f"{name} against {rival.entry.label}: {_change(gap, rival.scores[score])}, "
                     f"p {gap.p_text}: {gap.verdict}"
                 )
         return lines
+
+
+def _change(gap: Difference, base: float) -> str:
+    """A difference with its interval in percent of a base; in target units of a base of 0."""
+    if not base:
+        return f"{gap.mean:+z.3g} [{gap.low:+z.3g}, {gap.high:+z.3g}]"
+    to_percent = 100.0 / base
+    return (
+        f"{gap.mean * to_percent:+z.1f} % "
+        f"[{gap.low * to_percent:+z.1f}, {gap.high * to_percent:+z.1f}]"
+    )
 
 
 def compare(entries: Sequence[Entry], *, coverage: float, seasonal_scale: float) -> Comparison:

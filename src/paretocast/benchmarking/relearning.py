@@ -108,10 +108,16 @@ def mean_loss(losses: Mapping[str, Floats], score: str) -> float:
 def percent_changes(
     own: Mapping[str, Floats], others: Mapping[str, Floats]
 ) -> dict[str, PairedDifference]:
-    """Differences of losses by window from others, for each score in percent of it there."""
+    """Differences of losses by window from others, for each score in percent of it there.
+
+    A score that is 0 there has no percent and is left out.
+    """
     changes = {}
     for score in GAINED_SCORES:
-        to_percent = 100.0 / mean_loss(others, score)
+        base = mean_loss(others, score)
+        if not base:
+            continue
+        to_percent = 100.0 / base
         mine, theirs = to_percent * own[score], to_percent * others[score]
         changes[score] = paired_difference(mine, theirs, rng=np.random.default_rng(0))
     return changes

@@ -17,7 +17,6 @@ from paretocast.calibration.cross_fit import cross_fitted
 from paretocast.calibration.methods import (
     AUTO,
     CALIBRATORS,
-    FEWEST_COMPARED_WINDOWS,
     CalibratorSelection,
     IntervalScores,
     check_method,
@@ -32,6 +31,7 @@ from paretocast.calibration.methods import (
 )
 from paretocast.calibration.online import OnlineCalibrator
 from paretocast.calibration.rolling import RollingResult, walk_forward
+from paretocast.data.periods import FEWEST_COMPARED_WINDOWS
 
 __all__ = [
     "AUTO",

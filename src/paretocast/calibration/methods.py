@@ -37,6 +37,7 @@ from paretocast.calibration.online import (
     fit_pid,
 )
 from paretocast.calibration.rolling import walk_forward
+from paretocast.data.periods import FEWEST_COMPARED_WINDOWS
 from paretocast.errors import DataError, SettingsError
 from paretocast.formatting import did_you_mean
 from paretocast.metrics.forecast import Forecast
@@ -54,10 +55,10 @@ if TYPE_CHECKING:
 Fit = Callable[[Forecast], Calibrator]
 
 N_FOLDS = 4
-FEWEST_COMPARED_WINDOWS = 14  # a fit on three quarters of them knows the 90 % interval
 AUTO = "auto"
 LEAST_MEDIAN_GAIN = 0.1  # of the absolute error; smaller gains on folds became losses later
 PREFERRED = "pid"  # by "auto", unless another one is better beyond chance
+NOT_COMPARED = "none"  # where methods cannot be compared and none may learn on
 
 
 @dataclass(frozen=True)
@@ -452,6 +453,9 @@ def choose_by_name(
 ) -> CalibratorSelection:
     """The method of a name, or with "auto" the best of all, fitted on all windows.
 
+    Where there are too few windows to compare methods, "auto" is the preferred one, which starts
+    from the forecast as it is and learns on, or none where it may not; the reason says so.
+
     Parameters
     ----------
     coverage : float
@@ -462,6 +466,13 @@ def choose_by_name(
     check_method(name)
     if name != AUTO:
         return CalibratorSelection(fit_calibrator(forecast, name), (), f"{name} was named")
+    if forecast.n_observed_windows < FEWEST_COMPARED_WINDOWS:
+        name = NOT_COMPARED if static else PREFERRED
+        reason = (
+            f"{name} was taken without comparing: {forecast.n_observed_windows} windows of the "
+            f"split were observed, and {FEWEST_COMPARED_WINDOWS} are needed to compare calibrators"
+        )
+        return CalibratorSelection(fit_calibrator(forecast, name), (), reason)
     names = [
         method.name
         for method in CALIBRATORS.values()

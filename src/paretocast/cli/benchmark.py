@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paretocast.cli.console import stderr_console, stdout_console
+from paretocast.cli.datafile import DataFile, Target, Zone, declared
 from paretocast.cli.options import SeriesOption
 from paretocast.cli.series import print_across
 from paretocast.cli.tables import Column, TerminalTable
@@ -27,8 +28,14 @@ NEVER = "never"
 
 def benchmark(
     dataset: Annotated[
-        str, typer.Option(help="A named data set, or a TOML file.", rich_help_panel=WHAT)
-    ] = "demo",
+        str | None,
+        typer.Option(
+            help="A named data set, or a TOML file. \\[default: demo]", rich_help_panel=WHAT
+        ),
+    ] = None,
+    data: DataFile = None,
+    target: Target = None,
+    zone: Zone = None,
     series: SeriesOption = None,
     models: Annotated[
         str | None,
@@ -190,6 +197,9 @@ def benchmark(
     if refit not in {None, "train+validation"}:
         raise SettingsError(f"--refit is {refit!r}, expected train+validation")
     workspace = workspace / "test" if test else workspace
+    dataset = (
+        declared(data, dataset=dataset, workspace=workspace, target=target, zone=zone) or "demo"
+    )
     references = expand_series(dataset, series)
     plans = [
         prepare_benchmark(

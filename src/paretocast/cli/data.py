@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-data_app = typer.Typer(help="List, check and describe data sets.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from paretocast.data import Finding
+
+data_app = typer.Typer(help="Begin, list, check and describe data sets.", no_args_is_help=True)
 
 DataDir = Annotated[
     Path | None, typer.Option(help="Folder of the data files. \\[default: $PARETOCAST_DATA]")
 ]
 DatasetArgument = Annotated[
     str, typer.Argument(metavar="DATASET", help="A named data set or the path of a TOML file.")
+]
+FileArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="CSV (also as .gz), .xlsx or Parquet.")
 ]
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
@@ -66,14 +74,21 @@ def check_command(
     ] = None,
 ) -> None:
     """Everything that is wrong or noteworthy with a data set; exit code 1 if it cannot be used."""
-    from rich.markup import escape
-
-    from paretocast.cli.console import stdout_console
     from paretocast.data import check_dataset
-    from paretocast.formatting import count
 
     names = None if covariates is None else [name.strip() for name in covariates.split(",")]
     findings = check_dataset(dataset, data_dir=data_dir, covariates=names)
+    if not _print_findings(dataset, findings):
+        raise typer.Exit(1)
+
+
+def _print_findings(dataset: str, findings: Sequence[Finding]) -> bool:
+    """Print findings and a verdict; return whether the set can be used."""
+    from rich.markup import escape
+
+    from paretocast.cli.console import stdout_console
+    from paretocast.formatting import count
+
     console = stdout_console()
     for finding in findings:
         style = STYLES[finding.severity]
@@ -86,7 +101,71 @@ def check_command(
         highlight=False,
         markup=False,
     )
-    if n_errors:
+    return not n_errors
+
+
+@data_app.command("init")
+def init_command(
+    file: FileArgument,
+    target: Annotated[
+        str | None, typer.Option(help="Column of the demand. \\[default: by its name]")
+    ] = None,
+    zone: Annotated[
+        str | None,
+        typer.Option(
+            help="Time zone where the demand lives, such as Europe/Berlin. "
+            "\\[default: what the times tell, else UTC]"
+        ),
+    ] = None,
+    series: Annotated[
+        str | None,
+        typer.Option(help="Series of a long file. \\[default: the first of the longest]"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="TOML file to write. \\[default: beside FILE, called after it]"),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a TOML file that exists.")
+    ] = False,
+) -> None:
+    """Write the TOML file of a data file: what it seems to hold, and why; exit code 1 if the check
+    finds an error in it.
+
+    Separator, signs of numbers, encoding, times, clock, step, target and covariates are found in
+    the file. Nothing is asked; what the file does not tell is said, and every line of the TOML file
+    can be corrected.
+
+    [bold]Examples[/bold]
+
+      paretocast data init my_zone.csv --zone Europe/Berlin
+
+      paretocast data init export.xlsx --target "Load [MW]" --out north.toml
+    """
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    from paretocast.api.files import init_dataset
+    from paretocast.cli.console import stderr_console, stdout_console
+
+    declaration, proposal = init_dataset(
+        file, target=target, zone=zone, series=series, out=out, force=force
+    )
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("what", "is", "because"):
+        table.add_column(name)
+    for belief in proposal.beliefs:
+        table.add_row(escape(belief.name), escape(belief.value), escape(belief.why))
+    stdout_console().print(table)
+    usable = _print_findings(str(declaration), proposal.findings)
+    stderr_console().print(
+        f"{escape(str(declaration))} is written; go on with [bold]paretocast tune --dataset "
+        f"{escape(str(declaration))}[/bold]",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if not usable:
         raise typer.Exit(1)
 
 

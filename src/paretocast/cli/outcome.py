@@ -43,7 +43,11 @@ def print_choice(choice: Choice) -> None:
             f"calibrate split: once calibrated it covers {escape(covers)}[/red]",
             highlight=False,
         )
-    others = (f"{name} {fixed(percent, 1, signed=True)} %" for name, percent in choice.others())
+    others = (
+        f"{name} "
+        + (significant(loss) if percent is None else f"{fixed(percent, 1, signed=True)} %")
+        for name, loss, percent in choice.others()
+    )
     console.print(f"  instead: {', '.join(others)}", highlight=False)
 
 

@@ -58,7 +58,7 @@ def retrain(
 
     [bold]paretocast retrain deploy/heat --data heat.csv --if-older 30d --if-alarm[/bold]
     """
-    from paretocast.data.reading import read_table
+    from paretocast.data.tables import read_table
     from paretocast.deployment.journal import Deployment
     from paretocast.deployment.retrain import find_trigger
     from paretocast.deployment.retrain import retrain as retrain_deployment

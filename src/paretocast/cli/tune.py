@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from paretocast.cli.console import stderr_console
+from paretocast.cli.datafile import DATA, DataFile, Target, Zone, declared
 from paretocast.cli.options import SeriesOption
 from paretocast.cluster import STORAGE_VARIABLE
 from paretocast.errors import ParetocastError, SettingsError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 TEST_SETTINGS: dict[str, Any] = {"trials": 1, "training": {"steps": 20, "n_evaluations": 2}}
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?")
 
-SEARCH, DATA, BUDGET, PLACE = "What is searched", "Data", "Budget", "Where and how it runs"
+SEARCH, BUDGET, PLACE = "What is searched", "Budget", "Where and how it runs"
 
 
 def tune(
@@ -45,6 +46,9 @@ def tune(
             rich_help_panel=DATA,
         ),
     ] = None,
+    data: DataFile = None,
+    target: Target = None,
+    zone: Zone = None,
     series: SeriesOption = None,
     trials: Annotated[
         int | None,
@@ -318,6 +322,8 @@ def tune(
 
       paretocast tune --model NHITS_Q --dataset heat --data-dir data --workers 4 --patience 15
 
+      paretocast tune --model NHITS_Q --data my_zone.csv --target load --zone Europe/Berlin
+
       paretocast tune --model NHITS_Q --dataset my_zone.toml --resume --trials 100
 
       paretocast tune --model NHITS_Q --dataset heat --data-dir data --strategy two-stage
@@ -432,10 +438,16 @@ def _open(options: Mapping[str, Any]) -> tuple[TuneSettings, RunDirectory]:
     """Return settings and folder of the study that the options of `tune` mean."""
     from paretocast.api.tuning import open_run
 
-    workspace = options["workspace"]
-    settings = _settings(options)
+    workspace = options["workspace"] / "test" if options["test"] else options["workspace"]
+    dataset = declared(
+        options["data"],
+        dataset=options["dataset"],
+        workspace=workspace,
+        target=options["target"],
+        zone=options["zone"],
+    )
+    settings = _settings({**options, "dataset": dataset})
     if options["test"]:
-        workspace = workspace / "test"
         settings = _test_overrides(settings)
     run, settled = open_run(
         settings,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from paretocast.metrics.scores import percent_above
 from paretocast.report.calibration import breakdown_parts, coverage_facts, size_fact, worst_sentence
 from paretocast.report.figures import reliability_figure
 from paretocast.report.page import (
@@ -136,7 +137,10 @@ def _before_and_after(assessment: Assessment) -> tuple[IntervalScores, IntervalS
 def _gain(raw: IntervalScores, best: IntervalScores) -> str:
     if best.name == raw.name:
         return "no calibrator does better"
-    percent = 100.0 * (1.0 - best.winkler / raw.winkler)
+    above = percent_above(best.winkler, raw.winkler)
+    if above is None:
+        return "on rolled folds"
+    percent = -above
     side = "lower" if percent >= 0.0 else "higher"
     much = f"{abs(percent):.1f} %" if abs(percent) >= LEAST_SHOWN_PERCENT else "hardly"
     return f"in cross-validation; Winkler score {much} {side}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paretocast.formatting import count
+from paretocast.metrics.scores import percent_above
 from paretocast.report.assessment import assessment_section
 from paretocast.report.figures import (
     MIN_TRIALS_FOR_IMPORTANCE,
@@ -231,7 +232,9 @@ def _against_references(outcome: Outcome) -> str:
     if not maes:
         return ""
     best = min(maes, key=lambda name: maes[name])
-    percent = 100.0 * (outcome.chosen.scores["mae"] / maes[best] - 1.0)
+    percent = percent_above(outcome.chosen.scores["mae"], maes[best])
+    if percent is None:
+        return f"{best} has no error at all"
     side = "below" if percent < 0.0 else "above"
     return f"{abs(percent):.1f} % {side} {best}"
 
@@ -284,10 +287,9 @@ def _recommended_section(study: StudyReport) -> str:
         "loss on the calibrate split, which was not used to select any of them."
     )
     rows = [("recommended", number(choice.losses[choice.method]), "")]
-    lowest = choice.losses[choice.method]
     rows += [
-        (name, number(lowest * (1.0 + percent / 100.0)), f"{percent:+z.1f} %")
-        for name, percent in choice.others()
+        (name, number(loss), "–" if percent is None else f"{percent:+z.1f} %")
+        for name, loss, percent in choice.others()
     ]
     header = ("method", with_unit("mean pinball loss", study.unit), "against the recommended")
     return section("Recommended", text) + table(header, rows, marked=frozenset({0}))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from paretocast.errors import SettingsError, StoreError
 from paretocast.formatting import fixed, same_decimals
+from paretocast.metrics.scores import percent_above
 from paretocast.results.stored_study import StoredStudy
 from paretocast.workspace import files
 
@@ -151,7 +152,8 @@ def load_run(path: Path) -> RunRow:
     }
     best = min(baselines, key=lambda name: baselines[name], default="")
     scores = result["validation_metrics"]
-    gain = 100.0 * (1.0 - result["best_mae"] / baselines[best]) if best else None
+    above = percent_above(result["best_mae"], baselines[best]) if best else None
+    gain = None if above is None else -above
     low, high = result["best_picp_interval"]
     return RunRow(
         **{key: result[key] for key in COPIED},

@@ -23,6 +23,7 @@ from paretocast.errors import DataError, StoreError
 from paretocast.metrics.forecast import Forecast
 from paretocast.metrics.interval_quality import IntervalQuality, coverage_first, measure_interval
 from paretocast.metrics.score_table import per_window
+from paretocast.metrics.scores import percent_above
 from paretocast.metrics.uncertainty import preferred_or_better
 from paretocast.models.baselines.catalogue import forecast_baselines
 from paretocast.search.selection import TrialState
@@ -92,12 +93,15 @@ class Choice:
         parts = (f"{weight:.2f} × trial {n} {self.models[n]}" for n, weight in self.members)
         return f"the average {' + '.join(parts)}"
 
-    def others(self) -> list[tuple[str, float]]:
-        """The other candidates, best first, each with its loss above the recommended, percent."""
+    def others(self) -> list[tuple[str, float, float | None]]:
+        """The other candidates, best first: loss, and its distance above the recommended, percent.
+
+        The distance is None where the recommended method has no loss.
+        """
         lowest = self.losses[self.method]
-        above = {n: 100.0 * (loss / lowest - 1.0) for n, loss in self.losses.items()}
-        names = sorted(set(above) - {self.method}, key=lambda name: above[name])
-        return [(self._named(name), above[name]) for name in names]
+        names = sorted(set(self.losses) - {self.method}, key=lambda name: self.losses[name])
+        losses = [(name, self.losses[name]) for name in names]
+        return [(self._named(name), loss, percent_above(loss, lowest)) for name, loss in losses]
 
     def _named(self, method: str) -> str:
         """A method with the model of a trial behind it."""
