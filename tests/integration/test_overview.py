@@ -130,9 +130,9 @@ def test_a_damaged_result_is_named_and_the_others_are_listed(workspace: Path) ->
     assert "is damaged" in problems[0]
 
 
-def test_a_whole_run_is_called_whole(workspace: Path) -> None:
+def test_a_run_without_faults_is_called_complete(workspace: Path) -> None:
     study = consolidate_run(make_run(workspace))
-    assert (study.state, study.problems) == ("whole", ())
+    assert (study.state, study.problems) == ("complete", ())
     assert len(study.losses) == len(study.explorations[0].shares)
 
 
