@@ -241,7 +241,7 @@ def test_trials_that_err_independently_are_better_together_than_the_chosen_one(
     out = capsys.readouterr().out
     assert "ensemble of 2 trials" in out
     assert "lower" in out
-    assert "more than chance explains" in out
+    assert "beyond chance" in out
     stored = load_json(StoredStudy.open(study).run.calibrator(None))
     trial, together = stored["against_trial"]["rows"]
     assert together["winkler"] < trial["winkler"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from rich.cells import cell_len
 
 import paretocast
 from benchmark_cases import tune_small, write_dataset
-from commands import exit_code
-from paretocast.benchmarking import WeatherErrorRow
+from commands import exit_code, write_demo_csv
+from paretocast.benchmarking import AcrossSeries, WeatherErrorRow
+from paretocast.benchmarking.across import SeriesRow, TotalRow
 from paretocast.calibration.interval_levels import IntervalLevels
 from paretocast.cli.analyze import print_runs
 from paretocast.cli.benchmark import print_benchmark, print_weather_error
@@ -24,17 +26,20 @@ from paretocast.cli.consolidate import print_studies
 from paretocast.cli.diagnose import print_diagnosis
 from paretocast.cli.forecast import print_forecast
 from paretocast.cli.outcome import print_levels, print_outcome
+from paretocast.cli.series import print_across, print_series
 from paretocast.cli.status import print_experiments
 from paretocast.cli.tables import TerminalTable
 from paretocast.cluster.base import JobReport
 from paretocast.cluster.status import Evidence, experiment_status
 from paretocast.cluster.tracking import ExperimentRow
 from paretocast.deployment.issued import LiveForecast
+from paretocast.metrics.interval_quality import IntervalQuality
 from paretocast.metrics.uncertainty import PairedDifference
 from paretocast.results.repair import consolidate_run
 from paretocast.results.stored_study import StoredStudy
 from paretocast.results.table import collect_runs
 from paretocast.results.two_stage import SecondStage
+from paretocast.study.choice import Choice
 from paretocast.workspace.progress import Progress
 from runs import write_run
 from studies import make_run
@@ -91,6 +96,26 @@ def erring() -> list[WeatherErrorRow]:
     return [WeatherErrorRow("NHITS_Q tuned, isotonic", scores, changes)]
 
 
+def recommended() -> Choice:
+    quality = IntervalQuality(79.9, 77.0, 82.5, np.ones(3))
+    return Choice(
+        method="ensemble",
+        members=((0, 0.5), (12, 0.5)),
+        best_of_model={"NHITS_Q": 0, "RIDGE": 12},
+        losses={"ensemble": 0.04607, "ridge": 0.0481},
+        models={0: "NHITS_Q", 12: "RIDGE"},
+        intervals={"ensemble": quality, "ridge": quality},
+        target_coverage=80.0,
+    )
+
+
+def across() -> AcrossSeries:
+    scores = {"mae": 0.15274, "pinball": 0.0486, "picp": 79.95}
+    north = SeriesRow("north", "MW", "NHITS_Q tuned, pid", scores, 77.1, 82.6, 0.951, -0.01, 0.002)
+    south = replace(north, series="south", scores={**scores, "mae": 12.3456})
+    return AcrossSeries((north, south), (TotalRow("sums of quantiles", 90, scores),), "")
+
+
 def show_status() -> None:
     experiments = []
     for number, job in (("812", None), ("8121234", JobReport())):
@@ -132,6 +157,8 @@ def printers(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Callable[
         threads=1,
         progress=False,
     )
+    table = folder / "my_zone.csv"
+    write_demo_csv(table, days=200)
     larger = write_run(tmp_path_factory.mktemp("larger"))
     calibrated = paretocast.calibrate(larger, "cqr", ensemble=True)
     diagnosed = paretocast.diagnose(larger)
@@ -152,6 +179,9 @@ def printers(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Callable[
         "consolidate": lambda: print_studies([consolidate_run(run, rebuild=False)]),
         "benchmark": lambda: print_benchmark(saved),
         "benchmark --weather-error": lambda: print_weather_error(erring(), error=1.5, unit="m³/h"),
+        "tune, many series": lambda: print_series({"north": recommended(), "south": recommended()}),
+        "benchmark, many series": lambda: print_across(across(), Path("benchmarks")),
+        "data init": lambda: exit_code("data", "init", table, "--force"),
         "forecast": lambda: print_forecast(live_forecast()),
     }
 
@@ -187,7 +217,8 @@ def on_terminal(
 COMMANDS = (
     *("tune", "tune, stage 2", "status", "analyze", "data list", "data describe", "calibrate"),
     *("calibrate --ensemble", "diagnose", "consolidate", "benchmark"),
-    *("benchmark --weather-error", "forecast"),
+    *("benchmark --weather-error", "forecast", "tune, many series", "benchmark, many series"),
+    "data init",
 )
 
 
@@ -230,7 +261,7 @@ def test_the_command_line_has_no_table_that_is_not_tried_here() -> None:
         if re.search(r"TerminalTable\(|rich\.table", path.read_text(encoding="utf-8"))
     }
     tried = {command.split()[0].rstrip(",") for command in COMMANDS}
-    assert drawing - {"tables"} <= tried | {"outcome"}
+    assert drawing - {"tables"} <= tried | {"outcome", "series"}
 
 
 def test_figures_in_a_column_share_their_decimals(

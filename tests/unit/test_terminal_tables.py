@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from outcomes import complete, outcome_of
+from paretocast.cli.progress import StudyProgress
 from paretocast.cli.tables import Column, TerminalTable
 from paretocast.formatting import fixed, same_decimals, significant
 
@@ -115,3 +117,19 @@ def test_columns_of_equal_rank_go_from_the_right(
     table.add("ridge_with_weather", 0.1527, "seen", 12.5)
     said = " ".join(printed(monkeypatch, capsys, table, 40))
     assert "not shown for lack of width: pinball;" in said
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 140])
+def test_the_bar_of_a_search_leaves_out_what_has_no_room(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(width))
+    record = complete(0, 0.15274, 81.62)
+    with StudyProgress(n_trials=250, n_done=100, time_limit_seconds=3600.0) as progress:
+        progress.trial_ended(record, outcome_of([record], front=[0], chosen=0))
+    said = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
+    last = [line for line in re.split(r"[\r\n]", said) if line.startswith("trials")][-1]
+    assert "101/250" in last
+    assert "…" not in last
+    assert ("best MAE 0.1527, PICP 81.6 %" in last) == (width >= 80)

@@ -13,7 +13,7 @@ from paretocast.errors import StoreError
 if TYPE_CHECKING:
     from paretocast.results.repair import Consolidated
 
-STYLES = {"whole": "green", "rebuilt": "yellow", "faulty": "bold red", "under way": "cyan"}
+STYLES = {"complete": "green", "rebuilt": "yellow", "faulty": "bold red", "under way": "cyan"}
 
 
 def consolidate(

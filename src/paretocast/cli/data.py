@@ -142,22 +142,21 @@ def init_command(
 
       paretocast data init export.xlsx --target "Load [MW]" --out north.toml
     """
-    from rich import box
     from rich.markup import escape
-    from rich.table import Table
 
     from paretocast.api.files import init_dataset
-    from paretocast.cli.console import stderr_console, stdout_console
+    from paretocast.cli.console import stderr_console
+    from paretocast.cli.tables import Column, TerminalTable
 
     declaration, proposal = init_dataset(
         file, target=target, zone=zone, series=series, out=out, force=force
     )
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("what", "is", "because"):
-        table.add_column(name)
+    table = TerminalTable(
+        (Column("what", left=True), Column("is", left=True), Column("because", wrapped=True))
+    )
     for belief in proposal.beliefs:
-        table.add_row(escape(belief.name), escape(belief.value), escape(belief.why))
-    stdout_console().print(table)
+        table.add(belief.name, belief.value, belief.why)
+    table.print()
     usable = _print_findings(str(declaration), proposal.findings)
     stderr_console().print(
         f"{escape(str(declaration))} is written; go on with [bold]paretocast tune --dataset "

@@ -137,8 +137,8 @@ def _print(
     if clear and console.is_terminal:
         console.clear()
     print_experiments(experiments)
-    for line in _problems(experiments):
-        console.print(line, soft_wrap=True)
+    for problem in _problems(experiments):
+        console.print(problem, soft_wrap=True)
     for note in report.notes:
         talk.print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
     lines = next_commands(experiments, workspace=workspace)

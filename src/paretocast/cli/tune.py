@@ -386,9 +386,9 @@ def _tune_many(options: Mapping[str, Any], references: Sequence[str | None]) -> 
             break
     print_series(choices)
     if failed:
-        first, error = next(iter(failed.items()))
+        first, reason = next(iter(failed.items()))
         raise ParetocastError(
-            f"{len(failed)} of {len(references)} series failed, the first is {first}: {error}"
+            f"{len(failed)} of {len(references)} series failed, the first is {first}: {reason}"
         )
 
 
