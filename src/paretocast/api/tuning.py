@@ -14,7 +14,7 @@ from paretocast.settings import TuneSettings, continue_settings, load_settings
 from paretocast.study.interruption import StopRequest
 from paretocast.workspace import files
 from paretocast.workspace.claims import StudyLock
-from paretocast.workspace.files import RunDirectory, newest_job_id, resolve_job_id
+from paretocast.workspace.files import RunDirectory, newest_job_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -170,8 +170,10 @@ def open_run(
     name = find_spec(settings.dataset).name
     if resume and study_id is None:
         study_id = newest_job_id(workspace, settings.model, name)
-    resolved = resolve_job_id(study_id, os.environ, datetime.now(UTC))
-    run = RunDirectory(workspace, settings.model, name, resolved)
+    stated = files.stated_job_id(study_id, os.environ)
+    if stated is None:
+        return files.claim_run(workspace, settings.model, name, now=datetime.now(UTC)), settings
+    run = RunDirectory(workspace, settings.model, name, stated)
     if run.manifest.exists():
         stored = files.load_json(run.manifest)["settings"]
         return run, continue_settings(stored, file, options)
@@ -212,7 +214,11 @@ def conduct(
     result = None
     goes_on = settings.two_stage
     if not (goes_on and stage == "2"):
-        task = load_task(settings, run, display)
+        try:
+            task = load_task(settings, run, display)
+        except BaseException:
+            files.remove_empty(run.trials_folder, run.folder)  # claimed for nothing
+            raise
         result = search(settings, run, task, display=display)
         conclude(result, settings, run, task, display=display)
         goes_on = goes_on and _finish_first_stage(result, run, display)

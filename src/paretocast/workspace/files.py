@@ -9,14 +9,19 @@ of background jobs, and Optuna's copy of a study.
 from __future__ import annotations
 
 import contextlib
+import io
+import itertools
 import json
 import math
 import os
 import re
+import stat
 import tempfile
 import time
+import tokenize
 import uuid
 import zipfile
+import zlib
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -37,28 +42,84 @@ RECORD_SCHEMA_VERSION = 1
 SINGLE_STAGE, TWO_STAGE = "single-stage", "two-stage"  # strategies of a search
 JOB_ID_VARIABLES = ("SLURM_ARRAY_JOB_ID", "SLURM_JOB_ID")
 UNFINISHED = ".part"  # suffix of a file that is being written
+MOST_BYTES = 64 << 20  # of a text or JSON file
+MOST_ARRAY_BYTES = 4 << 30
+MOST_DEPTH = 32  # of JSON
+# Whatever zipfile, zlib and numpy raise over bytes that are not what they were.
+_DAMAGED_ARRAYS = (
+    *(EOFError, KeyError, MemoryError, NotImplementedError, OSError, OverflowError, RuntimeError),
+    *(SyntaxError, TypeError, ValueError, zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def resolve_job_id(given: str | None, environment: Mapping[str, str], now: datetime) -> str:
-    """The stable id of a study: given, else from Slurm, else fresh.
+def stated_job_id(given: str | None, environment: Mapping[str, str]) -> str | None:
+    """The id of a study as given, else that of Slurm's job; None where neither says one.
 
     Raises
     ------
     SettingsError
-        If the given id cannot be part of a file name.
+        If it cannot be part of a file name.
     """
     if given is not None:
-        if not _JOB_ID.fullmatch(given):
-            raise SettingsError(
-                f"job id {given!r} cannot be part of a file name, "
-                "expected up to 64 letters, digits, '.', '_' or '-'"
-            )
-        return given
+        return _checked_job_id(given, "job id")
     for variable in JOB_ID_VARIABLES:
         if environment.get(variable):
-            return environment[variable]
-    return f"local-{now:%Y%m%d-%H%M%S}"
+            return _checked_job_id(environment[variable], f"${variable}")
+    return None
+
+
+def claim_run(workspace: Path, model: str, dataset: str, *, now: datetime) -> RunDirectory:
+    """The directory of a new study with a fresh id, which is no other process's.
+
+    The folder of trials is what is claimed: only one process can make it.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be made.
+    """
+    named = RunDirectory(workspace, model, dataset, f"local-{now:%Y%m%d-%H%M%S}")
+    folder = claim_folder(named.trials_folder)
+    return RunDirectory(workspace, model, dataset, folder.name.removeprefix("trials_"))
+
+
+def claim_folder(path: Path) -> Path:
+    """Make a folder that was not there, with -2, -3 … behind its name where it was.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be made.
+    """
+    create_folder(path.parent)
+    claimed = path
+    for number in itertools.count(2):
+        try:
+            claimed.mkdir()
+        except FileExistsError:
+            claimed = path.with_name(f"{path.name}-{number}")
+        except OSError as error:
+            raise StoreError(f"folder {claimed} cannot be made: {error.strerror}") from error
+        else:
+            break
+    return claimed
+
+
+def remove_empty(*folders: Path) -> None:
+    """Remove folders that hold nothing."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _checked_job_id(job_id: str, origin: str) -> str:
+    if not _JOB_ID.fullmatch(job_id):
+        raise SettingsError(
+            f"{origin} {job_id!r} cannot be part of a file name, "
+            "expected up to 64 letters, digits, '.', '_' or '-'"
+        )
+    return job_id
 
 
 @dataclass(frozen=True)
@@ -327,20 +388,69 @@ def save_json(path: Path, value: object, *, durable: bool = True) -> None:
     _write_atomically(path, lambda file: file.write(content), durable=durable)
 
 
-def load_json(path: Path) -> Any:
-    """Read JSON.
+def load_bytes(path: Path, *, most: int = MOST_BYTES) -> bytes:
+    """Read a regular file of at most so many bytes.
 
     Raises
     ------
     StoreError
-        If the file is missing or damaged.
+        If it is missing, larger, no regular file, or cannot be read.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with open(path, "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise StoreError(f"{path} is no regular file; remove it")
+            content = file.read(most + 1)
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+    if len(content) > most:
+        raise StoreError(f"{path} has more than {most >> 20} MiB, which no file of this kind has")
+    return content
+
+
+def load_text(path: Path, *, most: int = MOST_BYTES) -> str:
+    """Read a text file in UTF-8; errors as `load_bytes`, and for other encodings."""
+    try:
+        return load_bytes(path, most=most).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise StoreError(f"{path} is damaged: {error}") from error
+
+
+def load_json(path: Path) -> Any:
+    """Read JSON; what it holds is checked by `stored.load`.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing or damaged, too large, nested too deep or holds no finite number.
+    """
+    text = load_text(path)
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise StoreError(f"{path} is damaged: it is nested more than {MOST_DEPTH} deep") from error
     except ValueError as error:
         raise StoreError(f"{path} is damaged: {error}") from error
+    level: list[Any] = [value]
+    for _ in range(MOST_DEPTH):
+        containers = [item for item in level if isinstance(item, dict | list)]
+        if not containers:
+            return value
+        level = [
+            item
+            for container in containers
+            for item in (container.values() if isinstance(container, dict) else container)
+        ]
+    raise StoreError(f"{path} is damaged: it is nested more than {MOST_DEPTH} deep")
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a named pipe too, without waiting for its writer."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def missing_fields(result: Mapping[str, Any]) -> list[str]:
@@ -376,13 +486,18 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     Raises
     ------
     StoreError
-        If the file is missing or damaged.
+        If the file is missing or damaged, or its arrays take more than `MOST_ARRAY_BYTES`.
     """
+    content = load_bytes(path, most=MOST_ARRAY_BYTES)
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > MOST_ARRAY_BYTES:
+            raise StoreError(f"{path} would unpack to {size >> 20} MiB, which no such file does")
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise StoreError(f"{path} cannot be read: {error}") from error
+    except _DAMAGED_ARRAYS as error:
+        raise StoreError(f"{path} is damaged: {str(error) or type(error).__name__}") from error
 
 
 def save_bytes(path: Path, content: bytes) -> None:
@@ -408,6 +523,14 @@ def _write_atomically(
             raise
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def move(path: Path, target: Path) -> None:
+    """Move a file within its folder."""
+    try:
+        path.replace(target)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be moved: {error.strerror}") from error
 
 
 def remove_unfinished(folder: Path, *, older_than_seconds: float = 0.0) -> None:
