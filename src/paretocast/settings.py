@@ -247,7 +247,9 @@ class TuneSettings(ClosedModel):
     threads: Annotated[int, Field(ge=1)] | None = None
     workers: Annotated[int, Field(ge=1, description="processes that share the study")] = 1
     storage: Annotated[
-        str | None, checked(_check_storage), Field(description="sqlite, journal or a URL")
+        str | None,
+        checked(_check_storage),
+        Field(description="sqlite, journal or a URL", repr=False),  # it may hold a password
     ] = None
     patience: (
         Annotated[int, Field(ge=1, description="trials without growth of the front")] | None

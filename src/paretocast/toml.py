@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from paretocast.errors import SettingsError
+from paretocast.redaction import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -70,7 +71,7 @@ def parse_table(model: type[Model], table: Mapping[str, Any], *, origin: str) ->
     except ValidationError as error:
         lines = [_explain(problem, model) for problem in error.errors()]
         text = f" {lines[0]}" if len(lines) == 1 else "".join(f"\n  {line}" for line in lines)
-        raise SettingsError(f"{origin}:{text}") from error
+        raise SettingsError(redacted(f"{origin}:{text}")) from error
 
 
 def checked(check: Callable[[Value], Value]) -> AfterValidator:

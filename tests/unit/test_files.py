@@ -59,8 +59,8 @@ def test_a_hundred_studies_of_one_second_are_a_hundred(tmp_path: Path) -> None:
         "from paretocast.workspace.files import claim_run\n"
         "sys.stdin.readline()\n"  # all begin at once
         "now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)\n"
-        "ids = [claim_run(Path(sys.argv[1]), 'NHITS_Q', 'demo', now=now).job_id for _ in '1' * 25]\n"
-        "print(*ids)"
+        "place = (Path(sys.argv[1]), 'NHITS_Q', 'demo')\n"
+        "print(*(claim_run(*place, now=now).job_id for _ in range(25)))"
     )
     processes = [
         subprocess.Popen(

@@ -21,7 +21,6 @@ from paretocast.study.optuna_sync import (
     choose_storage,
     cut_torn_line,
     frozen_trial,
-    without_secrets,
 )
 from paretocast.workspace.files import RunDirectory
 
@@ -168,19 +167,6 @@ def test_any_url_of_optuna_holds_a_study(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'elsewhere.db'}"
     open_sync(tmp_path, url).catch_up(1, complete)
     assert optuna.load_study(study_name="NHITS_Q_small_1", storage=url).trials[0].number == 0
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("postgresql://anna:s3cret@db:5432/x", "postgresql://anna@db:5432/x"),
-        ("postgresql://db/x?user=anna&password=s3cret", "postgresql://db/x?user=anna"),
-        ("postgresql:///x?password=s3cret", "postgresql:///x"),
-        ("sqlite:////data/x.db", "sqlite:////data/x.db"),
-    ],
-)
-def test_what_is_shown_of_a_url_holds_no_password(url: str, shown: str) -> None:
-    assert without_secrets(url) == shown
 
 
 def test_several_processes_share_a_journal_and_one_keeps_it_afterwards(tmp_path: Path) -> None:

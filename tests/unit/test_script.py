@@ -159,6 +159,33 @@ def test_odd_names_reach_the_program_as_they_are(tmp_path: Path, name: str) -> N
     assert not list(tmp_path.rglob("pwned"))
 
 
+def test_set_up_lines_that_bash_cannot_read_are_refused() -> None:
+    with pytest.raises(SettingsError, match="setup of the profile is no bash: .*unexpected EOF"):
+        script(profile=Profile(setup=("echo 'open",)))
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        Profile(setup=("export PGPASSWORD=geheim",)),
+        Profile(setup=("export PARETOCAST_STORAGE=postgresql://me:ge/heim@db/hpo",)),
+        Profile(program=("env", "TOKEN=geheim", "paretocast")),
+        Profile(extra=("--export=PGPASSWORD=geheim",)),
+    ],
+)
+def test_a_secret_of_the_profile_reaches_no_script(profile: Profile) -> None:
+    with pytest.raises(
+        SettingsError, match=r"of the profile holds a password.*~/\.pgpass"
+    ) as error:
+        script(profile=profile)
+    assert "heim" not in str(error.value)
+
+
+def test_a_shortened_option_of_the_script_is_refused() -> None:
+    with pytest.raises(ValueError, match="--output is written by Paretocast"):
+        Profile(extra=("--outpu=/etc/x",))
+
+
 @pytest.mark.parametrize(
     "name", ["a\nb", "a\rb", "a\x00b", "a\x1b[0m", "a\u2028b", "x\n#SBATCH --uid=0"]
 )

@@ -29,6 +29,7 @@ from paretocast.cli.status import status
 from paretocast.cli.submit import cancel, resubmit, submit
 from paretocast.cli.tune import tune, worker
 from paretocast.errors import ParetocastError, SettingsError
+from paretocast.redaction import redacted
 from paretocast.registry import load_plugins
 
 app = typer.Typer(
@@ -94,7 +95,7 @@ def main() -> None:
         load_plugins()
         app()
     except ParetocastError as error:
-        typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
+        typer.secho(f"error: {redacted(str(error))}", fg=typer.colors.RED, err=True)
         sys.exit(2 if isinstance(error, SettingsError) else 1)
     except BrokenPipeError:
         sys.stderr.close()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from paretocast.cli.console import duration, stderr_console
+from paretocast.redaction import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def print_note(text: str, *, kind: str = "note") -> None:
     """Print a sentence on stderr, led by its kind in yellow."""
     lead = f"[yellow]{kind}[/yellow] " if kind else ""
-    stderr_console().print(f"{lead}{escape(text)}", highlight=False, soft_wrap=not kind)
+    stderr_console().print(f"{lead}{escape(redacted(text))}", highlight=False, soft_wrap=not kind)
 
 
 def print_notes(texts: Iterable[str]) -> None:

@@ -30,6 +30,7 @@ from paretocast.cluster.base import (
     expand_pattern,
 )
 from paretocast.errors import ExecutionError
+from paretocast.workspace import files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,7 +59,7 @@ class BackgroundExecutor(Executor):
         home = self._folder / job_id
         try:
             home.mkdir(parents=True)
-            (home / "script.sh").write_text(job.script, encoding="utf-8")
+            files.save_text(home / "script.sh", job.script, private=True)
             content = {
                 "job_id": job_id,
                 "host": socket.gethostname(),
@@ -68,7 +69,7 @@ class BackgroundExecutor(Executor):
                 "n_elements": job.n_elements,
                 "after": job.after,
             }
-            (home / "job.json").write_text(json.dumps(content), encoding="utf-8")
+            files.save_json(home / "job.json", content)
             for element in range(job.n_elements):
                 _start_guard(home, element)
         except OSError as error:

@@ -128,8 +128,9 @@ class Profile(ClosedModel):
             if not _OPTION.fullmatch(plain_text(value)):
                 raise ValueError(f"{value!r} is not an option such as --qos=long or --exclusive")
             name = value.removeprefix("--").partition("=")[0]
-            if name in OWN_OPTIONS:
-                raise ValueError(f"--{name} is written by Paretocast, use the keys of the profile")
+            # sbatch takes any beginning of a name for the whole.
+            if own := next((option for option in OWN_OPTIONS if option.startswith(name)), None):
+                raise ValueError(f"--{own} is written by Paretocast, use the keys of the profile")
         return values
 
     @field_validator("time")

@@ -112,7 +112,7 @@ def submit(
         if study_id is not None:
             submission = _with_earlier_jobs(workspace, submission)
         tracking.record_submission(workspace, submission)
-        files.save_text(tracking.script_path(workspace, submission), job.script)
+        files.save_text(tracking.script_path(workspace, submission), job.script, private=True)
     except StoreError as error:
         raise StoreError(
             f"job {job_id} is submitted, but its record could not be kept: {error}"

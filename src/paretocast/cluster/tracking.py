@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from paretocast.cluster.script import SearchRequest
 
 SCHEMA_VERSION = 1
-_SECRET = re.compile(r"://[^/@\s]*:[^/@\s]*@")
 
 
 @dataclass(frozen=True)
@@ -194,7 +192,8 @@ def record_submission(workspace: Path, submission: Submission) -> None:
         If the workspace cannot be written to.
     """
     content = {"schema_version": SCHEMA_VERSION, **asdict(submission)}
-    files.save_json(submission_path(submission.run_directory(workspace)), content)
+    path = submission_path(submission.run_directory(workspace))
+    files.save_json(path, content, private=True)  # set-up lines are the user's own
     update_rows(workspace, lambda rows: {**rows, submission.id: submission_row(submission)})
 
 
@@ -310,15 +309,6 @@ def update_rows(
         after = change(dict(before))
         if anew or after != before:
             files.save_text(table_path(workspace), _as_csv(after.values()))
-
-
-def holds_secret(text: str) -> bool:
-    """True if the text is a URL with a password in it.
-
-    >>> holds_secret("postgresql://me:geheim@db/hpo"), holds_secret("postgresql://me@db/hpo")
-    (True, False)
-    """
-    return _SECRET.search(text) is not None
 
 
 def _as_csv(rows: Iterable[ExperimentRow]) -> str:

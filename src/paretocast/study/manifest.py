@@ -10,8 +10,8 @@ import pandas as pd
 from paretocast.data import absolute_reference
 from paretocast.data.task import DATA_HASHES, first_change, installed_versions, manifest_hash
 from paretocast.errors import StoreError
+from paretocast.redaction import without_secrets
 from paretocast.search.space import Contest
-from paretocast.study.optuna_sync import without_secrets
 from paretocast.workspace import files
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import threading
 import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -23,6 +23,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState as OptunaState
 
 from paretocast.errors import SettingsError, StoreError
+from paretocast.redaction import without_secrets, without_secrets_of
 from paretocast.search.selection import TrialState
 from paretocast.search.space import parameter_ranges, trial_parameters
 from paretocast.study.trial_store import TrainingId
@@ -180,7 +181,7 @@ class OptunaSync:
             deepest = deepest.__cause__
         said = _RPC_DETAILS.search(str(deepest))
         # A driver may repeat the URL it was given, password and all.
-        reason = (said[1] if said else str(deepest)).replace(self._storage, self._label)
+        reason = without_secrets_of(self._storage, said[1] if said else str(deepest))
         reason = reason.partition("\n")[0]
         if isinstance(error, ImportError):
             return SettingsError(f"storage {self._label} needs a driver: {reason}")
@@ -264,21 +265,6 @@ def storage_label(storage: str, run: RunDirectory) -> str:
     if storage == SQLITE:
         return run.study_database.name
     return run.study_journal.name if storage == JOURNAL else without_secrets(storage)
-
-
-def without_secrets(url: str) -> str:
-    """A storage URL without its password.
-
-    >>> without_secrets("postgresql://anna:s3cret@db.example/study?sslmode=require")
-    'postgresql://anna@db.example/study?sslmode=require'
-    """
-    scheme, _, rest = url.partition("://")
-    location, _, query = rest.partition("?")
-    authority, slash, path = location.partition("/")
-    user, at, host = authority.rpartition("@")
-    harmless = [(key, value) for key, value in parse_qsl(query) if "pass" not in key.lower()]
-    shown = f"{scheme}://{user.partition(':')[0]}{at}{host}{slash}{path}"
-    return f"{shown}?{urlencode(harmless)}" if harmless else shown
 
 
 def optuna_trial(

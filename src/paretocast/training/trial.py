@@ -14,6 +14,7 @@ import numpy as np
 from paretocast.errors import ForecastError, ParetocastError, StoreError
 from paretocast.metrics.resampling import standard_errors
 from paretocast.models.base import imported
+from paretocast.redaction import redacted
 from paretocast.search.models import MODELS
 from paretocast.search.selection import TrialState
 from paretocast.training import Training, TrainingInterrupted, forecast_positions
@@ -224,8 +225,8 @@ def run_trial(
             config=config,
             seed=seed,
             seed_index=seed_index,
-            reason=str(error) if deliberate else f"{type(error).__name__}: {error}",
-            traceback=traceback.format_exc(),
+            reason=redacted(str(error) if deliberate else f"{type(error).__name__}: {error}"),
+            traceback=redacted(traceback.format_exc()),
         )
 
 

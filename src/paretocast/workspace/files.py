@@ -361,12 +361,19 @@ def exists(path: Path) -> bool:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def save_text(path: Path, text: str) -> None:
-    """Write a text file atomically, UTF-8."""
-    _write_atomically(path, lambda file: file.write(text.encode("utf-8")))
+def save_text(path: Path, text: str, *, private: bool = False) -> None:
+    """Write a text file atomically, UTF-8.
+
+    Parameters
+    ----------
+    private : bool
+        For the eyes of its owner alone: it may hold what a user would not show.
+    """
+    content = text.encode("utf-8")
+    _write_atomically(path, lambda file: file.write(content), private=private)
 
 
-def save_json(path: Path, value: object, *, durable: bool = True) -> None:
+def save_json(path: Path, value: object, *, durable: bool = True, private: bool = False) -> None:
     """Write JSON atomically; NaN becomes null.
 
     Parameters
@@ -374,6 +381,8 @@ def save_json(path: Path, value: object, *, durable: bool = True) -> None:
     durable : bool
         Whether the disk must hold it before this returns. Not worth the wait for what only a
         display reads.
+    private : bool
+        For the eyes of its owner alone.
 
     Raises
     ------
@@ -385,7 +394,7 @@ def save_json(path: Path, value: object, *, durable: bool = True) -> None:
     except ValueError as error:
         raise StoreError(f"{path.name} would hold a number that is not finite") from error
     content = (text + "\n").encode("utf-8")
-    _write_atomically(path, lambda file: file.write(content), durable=durable)
+    _write_atomically(path, lambda file: file.write(content), durable=durable, private=private)
 
 
 def load_bytes(path: Path, *, most: int = MOST_BYTES) -> bytes:
@@ -506,13 +515,19 @@ def save_bytes(path: Path, content: bytes) -> None:
 
 
 def _write_atomically(
-    path: Path, write: Callable[[BinaryIO], object], *, durable: bool = True
+    path: Path,
+    write: Callable[[BinaryIO], object],
+    *,
+    durable: bool = True,
+    private: bool = False,
 ) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{UNFINISHED}")
         try:
             with temporary.open("wb") as file:
+                if private:
+                    os.fchmod(file.fileno(), stat.S_IRUSR | stat.S_IWUSR)
                 write(file)
                 file.flush()
                 if durable:
