@@ -160,7 +160,7 @@ def test_odd_names_reach_the_program_as_they_are(tmp_path: Path, name: str) -> N
 
 
 def test_set_up_lines_that_bash_cannot_read_are_refused() -> None:
-    with pytest.raises(SettingsError, match="setup of the profile is no bash: .*unexpected EOF"):
+    with pytest.raises(SettingsError, match=r"setup of the profile is no bash: .*unexpected EOF"):
         script(profile=Profile(setup=("echo 'open",)))
 
 

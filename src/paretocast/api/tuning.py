@@ -15,6 +15,7 @@ from paretocast.study.interruption import StopRequest
 from paretocast.workspace import files
 from paretocast.workspace.claims import StudyLock
 from paretocast.workspace.files import RunDirectory, newest_job_id
+from paretocast.workspace.stored import load_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -174,9 +175,8 @@ def open_run(
     if stated is None:
         return files.claim_run(workspace, settings.model, name, now=datetime.now(UTC)), settings
     run = RunDirectory(workspace, settings.model, name, stated)
-    if run.manifest.exists():
-        stored = files.load_json(run.manifest)["settings"]
-        return run, continue_settings(stored, file, options)
+    if files.exists(run.manifest):
+        return run, continue_settings(load_manifest(run)["settings"], file, options)
     if resume:
         raise StoreError(
             f"study {run.study_name} does not exist in {run.folder}, nothing to resume"
@@ -271,8 +271,8 @@ def load_task(settings: TuneSettings, run: RunDirectory, display: Display) -> Ta
     from paretocast.data.task import Task, load_data
 
     remembered = None
-    if run.manifest.exists():
-        remembered = files.described_task(files.load_json(run.manifest), run)
+    if files.exists(run.manifest):
+        remembered = load_manifest(run)["comparable"]["task"]
     dataset = load_data(settings, remembered)
     for finding in dataset.findings:
         if finding.severity == "warning":

@@ -14,9 +14,9 @@ from paretocast.results.stored_study import StoredStudy
 from paretocast.search.models import MODELS, has_several, model_name
 from paretocast.search.space import model_in, without_model
 from paretocast.training.trial import trial_seed
-from paretocast.workspace import files
 from paretocast.workspace.claims import claim_owner
 from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.stored import load_result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,9 +147,7 @@ def find_contest(
     studies = [study for study in named if has_several(study.run.model)]
     if not named:
         found = (_newest_finished(workspace, label, dataset) for label in sorted(contests))
-        studies = [
-            study for study in found if study is not None and study.result_file.get("choice")
-        ]
+        studies = [study for study in found if study is not None and study.result.get("choice")]
     if not studies:
         return ()
     study = max(studies, key=_date_and_id)
@@ -204,12 +202,25 @@ def _newest_finished(workspace: Path, model: str, dataset: str) -> StoredStudy |
         RunDirectory(workspace, model, dataset, path.stem.removeprefix(start))
         for path in folder.glob(f"{start}*.json")
     ]
-    finished = [StoredStudy(r) for r in runs if r.manifest.exists() and not _is_under_way(r)]
+    finished = [
+        StoredStudy(run)
+        for run in runs
+        if run.manifest.exists() and not _is_under_way(run) and _is_readable(run)
+    ]
     return max(finished, key=_date_and_id, default=None)
 
 
+def _is_readable(run: RunDirectory) -> bool:
+    """Return whether the result is whole: a damaged one hides no other study."""
+    try:
+        load_result(run.best_params)
+    except StoreError:
+        return False
+    return True
+
+
 def _date_and_id(study: StoredStudy) -> tuple[str, str]:
-    return str(study.result_file.get("optimization_date", "")), study.run.job_id
+    return str(study.result["optimization_date"]), study.run.job_id
 
 
 def _is_under_way(run: RunDirectory) -> bool:
@@ -249,18 +260,18 @@ def _settings_of(study: StoredStudy, given: TuneSettings) -> TuneSettings:
 
 
 def _general(path: Path, model: str, dataset: str, given: TuneSettings) -> ModelConfig:
-    result = files.load_json(path)
-    if result.get("model") != model or not isinstance(result.get("best_params"), dict):
-        raise StoreError(f"{path} is no result of {model}; remove it or run consolidate again")
-    if result.get("dataset") == dataset:
+    result = load_result(path)
+    if result["model"] != model:
+        raise StoreError(f"{path} is a result of {result['model']}, expected {model}; remove it")
+    if result["dataset"] == dataset:
         raise StoreError(
             f"{path} was tuned on {dataset} itself, and the study "
-            f"{result.get('study_name')} is not there to show on which hours; bring its folder "
+            f"{result['study_name']} is not there to show on which hours; bring its folder "
             "back, or remove the file"
         )
     source = (
-        f"general parameters of {path.name}: trial {result.get('best_trial_number')} of "
-        f"{result.get('study_name')}, tuned on {result.get('dataset')}"
+        f"general parameters of {path.name}: trial {result['best_trial_number']} of "
+        f"{result['study_name']}, tuned on {result['dataset']}"
     )
     settings = given.model_copy(update={"model": model})
     candidate = TrainedConfig(model, result["best_params"], settings.seed, None)

@@ -13,10 +13,13 @@ import io
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from paretocast.errors import StoreError
+from paretocast.cluster.profiles import Profile
+from paretocast.errors import SettingsError, StoreError
+from paretocast.toml import parse_table
 from paretocast.workspace import files
 from paretocast.workspace.claims import StudyLock
 from paretocast.workspace.files import SINGLE_STAGE, TWO_STAGE, RunDirectory
+from paretocast.workspace.stored import SubmissionFile, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -205,23 +208,22 @@ def load_submission(path: Path) -> Submission:
     StoreError
         If it is missing, damaged or of another version.
     """
-    content = files.load_json(path)
+    content = load(path, SubmissionFile, advice="remove it and submit the search again")
     try:
-        if content.pop("schema_version") != SCHEMA_VERSION:
-            raise StoreError(f"{path} is of another version, expected {SCHEMA_VERSION}")
-        content["jobs"] = tuple(
-            SubmittedJob(
-                job_id=job["job_id"],
-                submitted=job["submitted"],
-                logs=tuple((log, errors) for log, errors in job["logs"]),
-                after=tuple(job["after"]),
-            )
-            for job in content["jobs"]
+        parse_table(Profile, content["profile"], origin=f"{path}, profile")
+    except SettingsError as error:
+        raise StoreError(f"{error}; remove the file and submit the search again") from error
+    jobs = tuple(
+        SubmittedJob(
+            job_id=job["job_id"],
+            submitted=job["submitted"],
+            logs=tuple((log, errors) for log, errors in job["logs"]),
+            after=tuple(job["after"]),
         )
-        content["options"] = tuple(content["options"])
-        return Submission(**content)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{path} is damaged: {error!r} in a submission") from error
+        for job in content["jobs"]
+    )
+    del content["schema_version"]
+    return Submission(**{**content, "jobs": jobs, "options": tuple(content["options"])})
 
 
 def read_submissions(workspace: Path) -> tuple[tuple[Submission, ...], tuple[str, ...]]:

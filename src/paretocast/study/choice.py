@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretocast.calibration.ensemble import ENSEMBLE, average_levels, weigh_members
-from paretocast.errors import StoreError
+from paretocast.errors import DataError, StoreError
 from paretocast.metrics.forecast import Forecast
 from paretocast.metrics.score_table import per_window
 from paretocast.metrics.uncertainty import preferred_or_better
@@ -23,7 +23,7 @@ from paretocast.models.baselines.catalogue import forecast_baselines
 from paretocast.search.selection import TrialState
 from paretocast.search.space import model_in
 from paretocast.study.repeats import complete_trainings
-from paretocast.workspace import files
+from paretocast.training.trial import load_forecasts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -196,10 +196,10 @@ def _members(
 def _mean_forecasts(run: RunDirectory, trainings: Sequence[TrialRecord]) -> dict[str, Floats]:
     """Forecasts of a trial by split, the mean over its seeds; empty where they are gone."""
     try:
-        stored = [files.load_arrays(run.forecasts(t.number, t.seed_index)) for t in trainings]
+        stored = [load_forecasts(run.forecasts(t.number, t.seed_index)) for t in trainings]
         return {
             split: average_levels([arrays[split].astype(np.float64) for arrays in stored])
             for split in ("tune", "calibrate")
         }
-    except (StoreError, KeyError):
+    except (StoreError, DataError):
         return {}

@@ -23,7 +23,6 @@ import uuid
 import zipfile
 import zlib
 from dataclasses import dataclass
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -460,28 +459,6 @@ def _without_waiting(path: str, flags: int) -> int:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no number of JSON")
-
-
-def missing_fields(result: Mapping[str, Any]) -> list[str]:
-    """Fields that the schema of `best_params_*.json` requires and a result lacks."""
-    schema = resources.files("paretocast").joinpath("best_params.schema.json").read_text("utf-8")
-    return sorted(set(json.loads(schema)["required"]) - set(result))
-
-
-def described_task(manifest: Mapping[str, Any], run: RunDirectory) -> dict[str, Any]:
-    """The task in the manifest of a study, see `Task.manifest`.
-
-    Raises
-    ------
-    StoreError
-        If there is none, or one without a test period.
-    """
-    try:
-        content: dict[str, Any] = manifest["comparable"]["task"]
-        content["periods"]["test"][1]  # the data are cut there
-    except (KeyError, TypeError, IndexError) as error:
-        raise StoreError(f"{run.manifest} describes no task; it is damaged") from error
-    return content
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
