@@ -21,8 +21,13 @@ from paretocast.workspace.files import (
 )
 
 SCORES = {
-    "mae": 1.0, "rmse": 1.0, "pinball": 0.4, "crps": 0.8,
-    "winkler": 5.0, "picp": 80.0, "mean_width": 3.0,
+    "mae": 1.0,
+    "rmse": 1.0,
+    "pinball": 0.4,
+    "crps": 0.8,
+    "winkler": 5.0,
+    "picp": 80.0,
+    "mean_width": 3.0,
 }
 ERROR = 0.05  # standard deviation of every trial's own error, target units: far from negative
 
@@ -79,27 +84,41 @@ def result_content(run: RunDirectory, *, n_trials: int) -> dict[str, object]:
     front = [
         {
             "trial": number,
-            "mae": 1.0, "picp": 80.0, "picp_interval": [70.0, 90.0], "picp_penalty": 0.0,
+            "mae": 1.0,
+            "picp": 80.0,
+            "picp_interval": [70.0, 90.0],
+            "picp_penalty": 0.0,
             "params": {"lr": 10.0**-number},
         }
         for number in range(n_trials)
     ]
     return {
         "schema_version": 1,
-        "model": run.model, "dataset": run.dataset, "job_id": run.job_id,
+        "model": run.model,
+        "dataset": run.dataset,
+        "job_id": run.job_id,
         "optimization_date": "2026-01-01T00:00:00+00:00",
         "strategy": "single-stage",
         "objectives": [{"name": "mae", "unit": "target", "direction": "minimize"}],
-        "n_trials": n_trials, "n_completed": n_trials, "n_pruned": 0, "n_failed": 0,
-        "constraints": [], "feasible": True, "n_pareto_optimal": n_trials,
+        "n_trials": n_trials,
+        "n_completed": n_trials,
+        "n_pruned": 0,
+        "n_failed": 0,
+        "constraints": [],
+        "feasible": True,
+        "n_pareto_optimal": n_trials,
         "best_trial_number": 0,
         "selection": {"policy": "min-mae", "rule": "min-mae", "reason": "lowest MAE"},
-        "best_mae": 1.0, "best_picp": 80.0, "best_picp_interval": [70.0, 90.0],
+        "best_mae": 1.0,
+        "best_picp": 80.0,
+        "best_picp_interval": [70.0, 90.0],
         "best_params": {"lr": 1.0},
         "validation_metrics": {**SCORES, "mape": None},
         "references": {},
         "training_time_hours": 0.0,
-        "study_name": run.study_name, "storage_path": "x.db", "manifest_hash": "0" * 64,
+        "study_name": run.study_name,
+        "storage_path": "x.db",
+        "manifest_hash": "0" * 64,
         "all_pareto_trials": front,
         "tied_trials": [],
     }

@@ -119,6 +119,11 @@ def test_many_workers_are_an_array_of_the_worker_command() -> None:
     assert "  paretocast worker\n" in text
 
 
+def test_no_more_workers_run_at_once_than_the_profile_says() -> None:
+    request = replace(make_request(), n_workers=40)
+    assert "#SBATCH --array=0-39%8\n" in script(request, Profile(max_running=8))
+
+
 def test_a_dependent_job_does_not_wait_for_ever() -> None:
     options = directives(script(after=("12", "13")))
     assert (options["dependency"], options["kill-on-invalid-dep"]) == ("afterok:12:13", "yes")

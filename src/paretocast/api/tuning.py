@@ -216,10 +216,10 @@ def conduct(
     if not (goes_on and stage == "2"):
         try:
             task = load_task(settings, run, display)
-        except BaseException:
-            files.remove_empty(run.trials_folder, run.folder)  # claimed for nothing
+            result = search(settings, run, task, display=display)
+        except BaseException:  # nothing may have been written into the claimed folder
+            files.remove_empty(run.trials_folder, run.folder, run.folder.parent, run.workspace)
             raise
-        result = search(settings, run, task, display=display)
         conclude(result, settings, run, task, display=display)
         goes_on = goes_on and _finish_first_stage(result, run, display)
     if goes_on and stage != "1":
@@ -314,6 +314,8 @@ def conclude(
         If all trials are done and none is complete.
     """
     pages = save_pages(result, settings, run, task)
+    for note in result.notes:
+        display.note(note)
     display.end(result, settings, run, unit=task.series.unit, pages=pages)
     _refuse_if_all_failed(result, run)
 

@@ -327,9 +327,14 @@ def tune(
     options = locals()
     references = _references(options)
     if len(references) == 1:
-        _tune_one({**options, "dataset": references[0]})
+        result = _tune_one({**options, "dataset": references[0]})
+        if result is not None and result.ended_by == "request":
+            raise typer.Exit(INTERRUPTED)
         return
     _tune_many(options, references)
+
+
+INTERRUPTED = 130  # as a shell gives it for a program that Ctrl-C has ended
 
 
 def _references(options: Mapping[str, Any]) -> tuple[str | None, ...]:

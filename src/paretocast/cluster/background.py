@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import secrets
 import signal
@@ -31,6 +30,7 @@ from paretocast.cluster.base import (
 )
 from paretocast.errors import ExecutionError
 from paretocast.workspace import files
+from paretocast.workspace.stored import BackgroundJobFile, load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,7 +92,7 @@ class BackgroundExecutor(Executor):
             home = self._folder / job_id
             if not (home / "job.json").is_file():
                 continue
-            host = _load_job(home).get("host", socket.gethostname())
+            host = _load_job(home)["host"]
             if host != socket.gethostname():
                 raise ExecutionError(f"job {job_id} was started on {host}; cancel it there")
             for element in self._report(job_id).elements:
@@ -221,8 +221,8 @@ def _write_exit(home: Path, element: int, text: str) -> None:
 
 
 def _load_job(home: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((home / "job.json").read_text(encoding="utf-8"))
-    return content
+    content = load(home / "job.json", BackgroundJobFile, advice="remove its folder")
+    return {**content, "host": content.get("host") or socket.gethostname()}
 
 
 if __name__ == "__main__":

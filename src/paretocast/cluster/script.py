@@ -103,7 +103,7 @@ def job_script(
             profile,
             name=name,
             log=log,
-            array=f"0-{request.n_workers - 1}" if request.n_workers > 1 else None,
+            array=_array(request.n_workers, profile.max_running),
             signal=f"B:USR1@{profile.lead_seconds}",
             after=after,
         ),
@@ -182,6 +182,13 @@ def directive(option: str, value: str) -> str:
     if not _SAFE_VALUE.fullmatch(value):
         value = '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
     return f"#SBATCH --{option}={value}"
+
+
+def _array(n_workers: int, most_running: int | None) -> str | None:
+    """Elements of an array job, with the number that may run at once."""
+    if n_workers == 1:
+        return None
+    return f"0-{n_workers - 1}" if most_running is None else f"0-{n_workers - 1}%{most_running}"
 
 
 def _directives(

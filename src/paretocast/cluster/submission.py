@@ -98,6 +98,8 @@ def submit(
         says what.
     """
     job = job_script(request, profile, program=program, study_id=study_id, after=after)
+    job = executor.fitted(job)
+    request = replace(request, n_workers=job.n_elements)
     workspace = request.folder / request.workspace
     files.create_folder(request.logs)
     files.create_folder(workspace / "tracking")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,10 @@ SQLITE, JOURNAL, GRPC = "sqlite", "journal", "grpc://"
 GRPC_PORT = 13000  # where Optuna's proxy listens unless told otherwise
 HEARTBEAT_SECONDS = 60  # of a trial in a database; Optuna calls it stale after twice that
 MISSED_BEAT_SECONDS = 2  # after one that failed: a trial may enter the database after its start
+LOCKED_SECONDS = 2.0  # that a write waits for another program; the search goes on without it
+PAUSE_SECONDS = 10.0  # until the next write after one that waited in vain
+_SQLITE_KWARGS = {"connect_args": {"timeout": LOCKED_SECONDS}}
+_LOCKED = re.compile(r"database (table |schema )?is locked|[Ll]ock wait timeout")
 _OPTUNA_STATES = {
     TrialState.COMPLETE: OptunaState.COMPLETE,
     TrialState.PRUNED: OptunaState.PRUNED,
@@ -73,19 +78,23 @@ class OptunaSync:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._storage = storage
         self._label = storage_label(storage, run)
-        with self._store_errors():
-            opened = self._open(run)
-            self._heart = opened if isinstance(opened, RDBStorage) and storage != SQLITE else None
-            self._study = optuna.create_study(
-                storage=opened,
-                study_name=run.study_name,
-                directions=["minimize"] * n_objectives,
-                sampler=optuna.samplers.RandomSampler(),  # it is never asked
-                load_if_exists=True,
-            )
+        self._run, self._n_objectives = run, n_objectives
+        self._heart: RDBStorage | None = None
+        self._study: optuna.Study | None = None
+        self._next_try = 0.0  # seconds of the monotonic clock
+        self.behind = False  # whether another program holds the database
+        self._unless_locked(self._opened)
 
-    def catch_up(self, n_begun: int, trial: Callable[[int], FrozenTrial | None]) -> None:
-        """Add the trials that are missing, in order, and tell the ends of those that have ended.
+    def catch_up(
+        self,
+        n_begun: int,
+        trial: Callable[[int], FrozenTrial | None],
+        *,
+        patience_seconds: float = 0.0,
+    ) -> None:
+        """Bring the copy up to date, now or, where another program holds the database, later.
+
+        Add the trials that are missing, in order, and tell the ends of those that have ended.
 
         Parameters
         ----------
@@ -94,15 +103,52 @@ class OptunaSync:
         trial : callable
             From a number to the trial as it stands; None while its config is not known, which
             holds back those behind it, because Optuna counts trials as they come.
+        patience_seconds : float
+            Wait so long for a database that another program holds.
         """
-        with self._store_errors():
-            stored = self._study.get_trials(deepcopy=False)
-            for running in (t for t in stored if not t.state.is_finished()):
-                self._tell(running.number, trial(running.number))
-            for number in range(len(stored), n_begun):
-                if (missing := trial(number)) is None:
-                    break
-                self._study.add_trial(missing)
+        deadline = time.monotonic() + patience_seconds
+        if time.monotonic() < self._next_try and not patience_seconds:
+            return
+        while not self._unless_locked(lambda: self._write(n_begun, trial)):
+            if time.monotonic() >= deadline:
+                self._next_try = time.monotonic() + PAUSE_SECONDS
+                return
+            time.sleep(LOCKED_SECONDS / 4)
+
+    def _unless_locked(self, work: Callable[[], object]) -> bool:
+        """Do some work on the storage; False if another program holds it for the moment."""
+        try:
+            with self._store_errors():
+                work()
+        except _LockedError:
+            self.behind = True
+            return False
+        self.behind = False
+        return True
+
+    def _opened(self) -> optuna.Study:
+        if self._study is None:
+            opened = self._open(self._run)
+            self._study = optuna.create_study(
+                storage=opened,
+                study_name=self._run.study_name,
+                directions=["minimize"] * self._n_objectives,
+                sampler=optuna.samplers.RandomSampler(),  # it is never asked
+                load_if_exists=True,
+            )
+            if isinstance(opened, RDBStorage) and self._storage != SQLITE:
+                self._heart = opened
+        return self._study
+
+    def _write(self, n_begun: int, trial: Callable[[int], FrozenTrial | None]) -> None:
+        study = self._opened()
+        stored = study.get_trials(deepcopy=False)
+        for running in (t for t in stored if not t.state.is_finished()):
+            _tell(study, running.number, trial(running.number))
+        for number in range(len(stored), n_begun):
+            if (missing := trial(number)) is None:
+                break
+            study.add_trial(missing)
 
     @contextmanager
     def alive(self, number: int) -> Iterator[None]:
@@ -128,7 +174,7 @@ class OptunaSync:
         while True:
             pause = MISSED_BEAT_SECONDS
             with suppress(*missed):  # a beat is not worth a trial; the next write tells
-                study_id = heart.get_study_id_from_name(self._study.study_name)
+                study_id = heart.get_study_id_from_name(self._run.study_name)
                 heart.record_heartbeat(
                     heart.get_trial_id_from_study_id_trial_number(study_id, number)
                 )
@@ -136,17 +182,11 @@ class OptunaSync:
             if ended.wait(pause):
                 return
 
-    def _tell(self, number: int, now: FrozenTrial | None) -> None:
-        if now is None or not now.state.is_finished():
-            return
-        if now.state is OptunaState.COMPLETE:
-            self._study.tell(number, now.values)
-        else:
-            self._study.tell(number, state=now.state)
-
     def _open(self, run: RunDirectory) -> BaseStorage:
         if self._storage == SQLITE:
-            return RDBStorage(f"sqlite:///{run.study_database.absolute()}")
+            return RDBStorage(
+                f"sqlite:///{run.study_database.absolute()}", engine_kwargs=_SQLITE_KWARGS
+            )
         if self._storage == JOURNAL:
             return JournalStorage(WholeLines(run.study_journal.absolute()))
         with warnings.catch_warnings():
@@ -158,7 +198,9 @@ class OptunaSync:
                 )
             return RDBStorage(
                 self._storage,
-                engine_kwargs={"pool_pre_ping": True},  # a server drops what is idle for hours
+                engine_kwargs=_SQLITE_KWARGS
+                if self._storage.startswith("sqlite")
+                else {"pool_pre_ping": True},  # a server drops what is idle for hours
                 heartbeat_interval=HEARTBEAT_SECONDS,
             )
 
@@ -171,7 +213,8 @@ class OptunaSync:
             raise self._explained(error) from error
         except Exception as error:
             foreign = type(error).__module__.startswith(("sqlalchemy", "optuna.storages", "grpc"))
-            if foreign or isinstance(error, ValueError | KeyError):
+            other_version = isinstance(error, RuntimeError) and "version" in str(error)
+            if foreign or other_version or isinstance(error, ValueError | KeyError):
                 raise self._explained(error) from error
             raise
 
@@ -185,6 +228,8 @@ class OptunaSync:
         reason = reason.partition("\n")[0]
         if isinstance(error, ImportError):
             return SettingsError(f"storage {self._label} needs a driver: {reason}")
+        if _LOCKED.search(reason):
+            return _LockedError(f"study storage {self._label} is held by another program: {reason}")
         if self._storage in {SQLITE, JOURNAL}:
             advice = (
                 "make room and resume; if it is damaged, remove it while nobody works on the "
@@ -193,6 +238,19 @@ class OptunaSync:
         else:
             advice = "check the address and whether the server answers"
         return StoreError(f"study storage {self._label} fails: {reason}; {advice}")
+
+
+class _LockedError(StoreError):
+    """Another program holds the database for the moment."""
+
+
+def _tell(study: optuna.Study, number: int, now: FrozenTrial | None) -> None:
+    if now is None or not now.state.is_finished():
+        return
+    if now.state is OptunaState.COMPLETE:
+        study.tell(number, now.values)
+    else:
+        study.tell(number, state=now.state)
 
 
 class WholeLines(JournalFileBackend):

@@ -44,6 +44,7 @@ UNFINISHED = ".part"  # suffix of a file that is being written
 MOST_BYTES = 64 << 20  # of a text or JSON file
 MOST_ARRAY_BYTES = 4 << 30
 MOST_DEPTH = 32  # of JSON
+MOST_DIGITS = 18  # of a whole number, so that 64 bits hold it
 # Whatever zipfile, zlib and numpy raise over bytes that are not what they were.
 _DAMAGED_ARRAYS = (
     *(EOFError, KeyError, MemoryError, NotImplementedError, OSError, OverflowError, RuntimeError),
@@ -396,6 +397,23 @@ def save_json(path: Path, value: object, *, durable: bool = True, private: bool 
     _write_atomically(path, lambda file: file.write(content), durable=durable, private=private)
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """A file opened for reading, if it is one: no device, and no pipe that nobody writes to.
+
+    Raises
+    ------
+    StoreError
+        If it is none.
+    OSError
+        If it cannot be opened.
+    """
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise StoreError(f"{path} is no regular file; remove it")
+    return file
+
+
 def load_bytes(path: Path, *, most: int = MOST_BYTES) -> bytes:
     """Read a regular file of at most so many bytes.
 
@@ -405,9 +423,7 @@ def load_bytes(path: Path, *, most: int = MOST_BYTES) -> bytes:
         If it is missing, larger, no regular file, or cannot be read.
     """
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise StoreError(f"{path} is no regular file; remove it")
+        with open_regular(path) as file:
             content = file.read(most + 1)
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
@@ -434,7 +450,9 @@ def load_json(path: Path) -> Any:
     """
     text = load_text(path)
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(
+            text, parse_constant=_refuse_constant, parse_int=_sane_int, parse_float=_finite
+        )
     except RecursionError as error:
         raise StoreError(f"{path} is damaged: it is nested more than {MOST_DEPTH} deep") from error
     except ValueError as error:
@@ -452,13 +470,21 @@ def load_json(path: Path) -> Any:
     raise StoreError(f"{path} is damaged: it is nested more than {MOST_DEPTH} deep")
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    """Open a file; a named pipe too, without waiting for its writer."""
-    return os.open(path, flags | os.O_NONBLOCK)
-
-
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no number of JSON")
+
+
+def _sane_int(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a number has {len(digits)} digits")
+    return int(digits)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return number
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from paretocast.errors import StoreError
-from paretocast.workspace import stored
+from paretocast.workspace import files, stored
 from paretocast.workspace.claims import claim_owner
 
 if TYPE_CHECKING:
@@ -142,11 +142,11 @@ def check_result(
 def last_lines(path: Path, n_lines: int = 12) -> tuple[str, ...]:
     """The end of a log, without empty lines; nothing if it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with files.open_regular(path) as file:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - TAIL_BYTES))
-            text = file.read().decode("utf-8", errors="replace")
-    except OSError:
+            text = file.read(TAIL_BYTES).decode("utf-8", errors="replace")
+    except (OSError, StoreError, ValueError):  # the last one for a path that is none
         return ()
     # what a progress bar overwrote was never meant to stay
     lines = [line.rpartition("\r")[2].rstrip() for line in text.split("\n")]
@@ -156,9 +156,9 @@ def last_lines(path: Path, n_lines: int = 12) -> tuple[str, ...]:
 def first_line(path: Path) -> str:
     """The start of a log; empty if it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with files.open_regular(path) as file:
             return file.readline(1000).decode("utf-8", errors="replace").strip()
-    except OSError:
+    except (OSError, StoreError, ValueError):
         return ""
 
 
