@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mutations import damaged_bytes, damaged_json
 
+from mutations import damaged_bytes, damaged_json
 from paretocast.benchmarking import load_history
 from paretocast.cluster.background import BackgroundExecutor
 from paretocast.cluster.collect import collect_status
@@ -170,7 +170,10 @@ def applied(run: RunDirectory) -> object:
     return load_fitted(run.calibrator(3)).calibrator.apply(Forecast(quantiles, tuple(LEVELS)))
 
 
-SPACE = TuneSettings().space_of_model("NHITS_Q")
+SMALL = {"layer_widths": {"values": [16, 32]}}
+SPACE = TuneSettings.model_validate({"space": {"NHITS_Q": SMALL}, "recipe": ()}).space_of_model(
+    "NHITS_Q"
+)
 # Readers of a kind of file; `whole` may refuse it, `lenient` list it as damaged and go on.
 KINDS: dict[str, tuple[str, list[Callable[[RunDirectory], object]]]] = {
     "record": (

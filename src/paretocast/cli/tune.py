@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from paretocast.workspace.files import RunDirectory
 
 TEST_SETTINGS: dict[str, Any] = {"trials": 1, "training": {"steps": 20, "n_evaluations": 2}}
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?")
+_DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m(?:in)?)?(?:(\d{1,9})s)?")
 
 SEARCH, DATA, BUDGET, PLACE = "What is searched", "Data", "Budget", "Where and how it runs"
 
@@ -501,7 +501,9 @@ def parse_duration(text: str) -> float:
     parts = [int(part or 0) for part in match.groups()] if match else [0, 0, 0]
     seconds = 3600.0 * parts[0] + 60.0 * parts[1] + parts[2]
     if seconds <= 0.0:
-        raise SettingsError(f"duration {text!r} is not understood, expected e.g. 90s, 30m or 1h30m")
+        raise SettingsError(
+            f"duration {text[:80]!r} is not understood, expected e.g. 90s, 30m or 1h30m"
+        )
     return seconds
 
 

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretocast.errors import SettingsError, StoreError
+from paretocast.toml import nested_deeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -457,17 +458,9 @@ def load_json(path: Path) -> Any:
         raise StoreError(f"{path} is damaged: it is nested more than {MOST_DEPTH} deep") from error
     except ValueError as error:
         raise StoreError(f"{path} is damaged: {error}") from error
-    level: list[Any] = [value]
-    for _ in range(MOST_DEPTH):
-        containers = [item for item in level if isinstance(item, dict | list)]
-        if not containers:
-            return value
-        level = [
-            item
-            for container in containers
-            for item in (container.values() if isinstance(container, dict) else container)
-        ]
-    raise StoreError(f"{path} is damaged: it is nested more than {MOST_DEPTH} deep")
+    if nested_deeper(value, MOST_DEPTH):
+        raise StoreError(f"{path} is damaged: it is nested more than {MOST_DEPTH} deep")
+    return value
 
 
 def _refuse_constant(name: str) -> float:
