@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from mutations import damaged_bytes, damaged_json
 from paretocast.benchmarking import load_history
+from paretocast.calibration import choose_by_name, walk_forward
 from paretocast.cluster.background import BackgroundExecutor
 from paretocast.cluster.collect import collect_status
 from paretocast.cluster.profiles import load_profiles
@@ -41,7 +42,7 @@ from paretocast.study.worker_reports import load_report
 from paretocast.training.trial import load_forecasts
 from paretocast.workspace import stored
 from paretocast.workspace.claims import claim_owner
-from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.files import RunDirectory, save_json
 from paretocast.workspace.progress import inspect_levels, inspect_run
 
 EARLIER = Path(__file__).parents[1] / "data" / "earlier_study" / "hpo"
@@ -68,7 +69,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     write(run.worker_report(0), json.dumps({**report, "stop_loss": 0.1, "updated": 1.0}).encode())
     finish_stage_1(run)
     write(run.folder / "submission_old.json", json.dumps(SUBMISSION).encode())
-    write(run.calibrator(3), json.dumps(CALIBRATOR).encode())
+    for name in CALIBRATORS:
+        fitted = choose_by_name(synthetic(40), name, coverage=80.0).calibrator
+        save_json(calibrator_file(run, name), {**CALIBRATOR, "calibrator": fitted.as_json()})
     write(workspace / "benchmarks" / "history.csv", HISTORY.encode())
     write(workspace / "tracking" / "experiments.csv", table_of(workspace).encode())
     write(workspace / "jobs" / "local-1" / "job.json", json.dumps(JOB).encode())
@@ -102,15 +105,35 @@ CALIBRATOR = {
     "levels": LEVELS,
     "target_coverage": 80.0,
     "members": [{"model": "NHITS_Q", "trial": 3, "config": {"lr": 0.1}, "seed": 1, "weight": 1.0}],
-    "calibrator": {
-        "schema_version": 3,
-        "kind": "none",
-        "name": "none",
-        "levels": LEVELS,
-        "moves_median": False,
-        "notes": [],
-    },
 }
+CALIBRATORS = ("cqr", "isotonic", "aci", "pid")
+
+
+def synthetic(n_windows: int) -> Forecast:
+    rng = np.random.default_rng(1)
+    quantiles = np.sort(rng.normal(size=(n_windows, 24, len(LEVELS))), axis=-1)
+    hours = np.tile(np.arange(24), (n_windows, 1))
+    return Forecast(
+        quantiles,
+        LEVELS,
+        rng.normal(size=(n_windows, 24)),
+        groups={"hour": hours},
+        issues=24 * np.arange(n_windows),
+    )
+
+
+def calibrator_file(run: RunDirectory, name: str) -> Path:
+    return run.folder / f"calibrator_{name}.json"
+
+
+def apply_of(name: str) -> Callable[[RunDirectory], object]:
+    def applied(run: RunDirectory) -> object:
+        calibrator = load_fitted(calibrator_file(run, name)).calibrator
+        return walk_forward(calibrator, synthetic(3)).forecast
+
+    return applied
+
+
 HISTORY = (
     "created,folder,dataset,test_sha256,method,mae,pinball,winkler\n"
     "2026-01-01,a,small,abc,ridge,1.0,0.4,5.0\n"
@@ -164,12 +187,6 @@ def warm_start(run: RunDirectory) -> object:
     return plan_warm_start("NHITS_Q", SPACE, [run.best_params], n_trials=9)
 
 
-def applied(run: RunDirectory) -> object:
-    rng = np.random.default_rng(1)
-    quantiles = np.sort(rng.normal(size=(3, 24, len(LEVELS))), axis=-1)
-    return load_fitted(run.calibrator(3)).calibrator.apply(Forecast(quantiles, tuple(LEVELS)))
-
-
 SMALL = {"layer_widths": {"values": [16, 32]}}
 SPACE = TuneSettings.model_validate({"space": {"NHITS_Q": SMALL}, "recipe": ()}).space_of_model(
     "NHITS_Q"
@@ -195,7 +212,10 @@ KINDS: dict[str, tuple[str, list[Callable[[RunDirectory], object]]]] = {
             lambda run: load_submission(run.folder / "submission_old.json"),
         ],
     ),
-    "calibrator": ("results/NHITS_Q_small/calibrator_NHITS_Q_small_old_trial0003.json", [applied]),
+    **{
+        f"calibrator {name}": (f"results/NHITS_Q_small/calibrator_{name}.json", [apply_of(name)])
+        for name in CALIBRATORS
+    },
     "job": (
         "jobs/local-1/job.json",
         [

@@ -114,6 +114,7 @@ def _exit_code() -> int:
     try:
         load_plugins()
         app()
+        return 0
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BrokenPipeError:

@@ -58,6 +58,10 @@ class LastingStream:
             raise error
 
 
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123  (kept to the end)
+
+
 def protect_streams() -> tuple[LastingStream, LastingStream]:
     """Put a `LastingStream` in place of stdout and stderr; return them.
 
@@ -73,8 +77,7 @@ def protect_streams() -> tuple[LastingStream, LastingStream]:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-    nothing = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  (kept open)
-    out = LastingStream(sys.stdout or nothing, pipe_ends=True)
-    err = LastingStream(sys.stderr or nothing, pipe_ends=False)
+    out = LastingStream(sys.stdout or _nowhere(), pipe_ends=True)
+    err = LastingStream(sys.stderr or _nowhere(), pipe_ends=False)
     sys.stdout, sys.stderr = out, err  # type: ignore[assignment]  (a stream in all but its class)
     return out, err
