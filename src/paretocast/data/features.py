@@ -534,14 +534,14 @@ def _public_holidays(country: str, subdivision: str | None, year: int) -> NDArra
     """Public holidays of a country, or of a part of it, in a year, ascending days."""
     import holidays  # 0.15 s, and not every series has a country
 
-    try:
-        listed = holidays.country_holidays(country, subdiv=subdivision, years=year)
-    except NotImplementedError as error:
+    subdivisions = holidays.list_supported_countries().get(country)
+    if subdivisions is None or (subdivision is not None and subdivision not in subdivisions):
         part = "" if subdivision is None else f" with a part {subdivision!r}"
         raise DataError(
             f"the holidays package knows no country {country!r}{part}; expected an ISO code such "
             "as DK"
-        ) from error
+        )
+    listed = holidays.country_holidays(country, subdiv=subdivision, years=year)
     return np.array(sorted(listed), dtype="datetime64[D]")
 
 

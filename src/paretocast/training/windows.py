@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from paretocast.data.scaling import ScaledArrays
     from paretocast.models.anchor import Anchor
 
+MOST_THREADS = 1024
 EVALUATION_BATCH = 128  # the widest TimesNet needs 3.4 MiB a window
 
 
@@ -63,7 +64,15 @@ def cuda_devices() -> tuple[str, ...]:
 
 
 def use_threads(n_threads: int) -> None:
-    """Let this process compute on `n_threads` cores, in networks and in linear algebra."""
+    """Let this process compute on `n_threads` cores, in networks and in linear algebra.
+
+    Raises
+    ------
+    SettingsError
+        If they are more than `MOST_THREADS`: libraries crash over what the machine refuses.
+    """
+    if n_threads > MOST_THREADS:
+        raise SettingsError(f"{n_threads} threads are asked for, expected at most {MOST_THREADS}")
     torch.set_num_threads(n_threads)
     threadpool_limits(n_threads, user_api="blas")
 
