@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,9 +21,11 @@ import pytest
 from builders import make_series
 from commands import run_cli
 from paretocast.data.series import Series
-from paretocast.deployment import build
+from paretocast.deployment import build, calibration_state, challenge
 from paretocast.deployment import retrain as retraining
 from paretocast.deployment.bundle import check_sums, load_bundle
+from paretocast.deployment.calibration_state import audit
+from paretocast.deployment.calibration_state import replay as calibration_replay
 from paretocast.deployment.challenge import Comparison, hold_back, issue_in_memory
 from paretocast.deployment.journal import Deployment
 from paretocast.deployment.plan import Silent
@@ -49,9 +52,13 @@ from retrained import (
 
 if TYPE_CHECKING:
     from paretocast.benchmarking.retraining import TrainedModel
+    from paretocast.calibration import Calibrator
+    from paretocast.deployment.bundle import Bundle
+    from paretocast.deployment.calibration_state import LearnedWindow
     from paretocast.deployment.inputs import LiveInputs
 
 DAY = pd.Timedelta(days=1)
+WAITED_FOR = 1 + 2  # windows before the newest one that `late_inputs` keeps waiting, by issue
 
 
 @pytest.fixture(scope="module")
@@ -254,6 +261,64 @@ def test_forecasts_in_memory_are_those_that_the_journal_would_have_got(
         assert made.forecast_id == expected.forecast_id
         np.testing.assert_array_equal(made.quantiles, expected.quantiles)
     assert {p: p.read_bytes() for p in deployment.folder.rglob("*") if p.is_file()} == before
+
+
+def late_inputs(deployment: Deployment, series: Series) -> LiveInputs:
+    """Inputs whose hours are there six hours later, and a part of one day three days later."""
+    table = make_table(series)
+    arrived = pd.Series(series.index + pd.Timedelta(hours=6))
+    day = slice(24 * (HELD_DAY - 3) + 5, 24 * (HELD_DAY - 3) + 9)
+    arrived[day] += pd.Timedelta(days=3)
+    return deployment.bundle.contract.read(table.assign(available_at=arrived))
+
+
+def test_forecasts_in_memory_learn_from_late_observations_as_the_journal_would(
+    deployment: Deployment, series: Series, tmp_path: Path
+) -> None:
+    live = tmp_path / "live"
+    shutil.copytree(deployment.folder, live)
+    inputs = late_inputs(deployment, series)
+    times = [series.index[24 * day] for day in range(HELD_DAY - 6, HELD_DAY + 6)]
+    issued = issue_forecasts(Deployment.open(live), inputs, times[0], times[-1])
+    issue_forecasts(deployment, inputs, times[0], times[5])
+    forecasts = issue_in_memory(deployment, deployment.bundle, inputs, times[6:])
+    assert [f.calibration for f in forecasts] == [f.calibration for f in issued[6:]]
+    assert not audit(Deployment.open(live)).problems
+
+
+def count_learned(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Numbers of windows that replays learn from, filled as they are made."""
+    learned: list[int] = []
+
+    def replay(
+        bundle: Bundle, windows: Sequence[LearnedWindow], *, start: Mapping[str, Calibrator]
+    ) -> dict[str, Calibrator]:
+        learned.append(len(windows))
+        return calibration_replay(bundle, windows, start=start)
+
+    monkeypatch.setattr(module, "replay", replay)
+    return learned
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_each_window_is_learned_from_once(
+    deployment: Deployment, series: Series, monkeypatch: pytest.MonkeyPatch, *, late: bool
+) -> None:
+    learned = count_learned(challenge, monkeypatch)
+    inputs = late_inputs(deployment, series) if late else inputs_of(deployment, series)
+    times = [series.index[24 * day] for day in range(HELD_DAY - 8, HELD_DAY + 8)]
+    issue_in_memory(deployment, deployment.bundle, inputs, times)
+    # The window that has just ended lacks its last hours, and is learned from again a day later.
+    assert sum(learned) == (15 if not late else 14 + 15 + WAITED_FOR)
+
+
+def test_a_day_that_comes_late_leads_to_no_replay_of_all(
+    deployment: Deployment, series: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned = count_learned(calibration_state, monkeypatch)
+    times = [series.index[24 * day] for day in range(HELD_DAY - 8, HELD_DAY + 8)]
+    issue_forecasts(deployment, late_inputs(deployment, series), times[0], times[-1])
+    assert sum(learned) == 14 + 15 + WAITED_FOR
 
 
 def test_a_challenger_forecasts_by_its_own_contract(

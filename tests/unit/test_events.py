@@ -80,7 +80,12 @@ def test_each_line_is_read_once(log: EventLog, monkeypatch: pytest.MonkeyPatch) 
     log.read()
     parsed: list[bytes] = []
     once = EventLog._parsed
-    monkeypatch.setattr(EventLog, "_parsed", lambda self, x: parsed.append(x) or once(self, x))
+
+    def counted(log: EventLog, line: bytes) -> dict[str, object]:
+        parsed.append(line)
+        return once(log, line)
+
+    monkeypatch.setattr(EventLog, "_parsed", counted)
     other = EventLog(log.path)
     other.add("monitor", {})
     assert names(log)[-1] == "monitor"  # another process has added it

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from paretocast.deployment.issued import LiveForecast
 
 CACHE = "state/calibration.json"
+MOST_AWAITED = 8  # newest windows that observations may still come for, without a replay of all
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ class CalibrationState:
     """Calibrators of a deployment as they are at one issue after the other.
 
     What was learned is kept, and used again as long as the windows begin alike: a correction in the
-    past leads to a replay from the start.
+    past leads to a replay from the start. The newest windows are kept only as far as they are
+    observed whole, as what they lack may come late.
     """
 
     deployment: Deployment
@@ -118,13 +120,13 @@ class CalibrationState:
         bundle = self.deployment.bundle
         windows = past_windows(forecasts, observed, at, bundle.name)
         digests = tuple(window.digest for window in windows)
-        n_known = len(self.digests)
-        if self.bundle == bundle.name and self.calibrators and digests[:n_known] == self.digests:
-            calibrators = replay(bundle, windows[n_known:], start=self.calibrators)
-        else:
-            calibrators = replay(bundle, windows)
-        self.bundle, self.digests, self.calibrators = bundle.name, digests, calibrators
-        return calibrators
+        n_known, start = len(self.digests), self.calibrators
+        if self.bundle != bundle.name or not start or digests[:n_known] != self.digests:
+            n_known, start = 0, bundle.calibrators
+        n_kept = max(n_known, _n_settled(windows))
+        kept = replay(bundle, windows[n_known:n_kept], start=start)
+        self.bundle, self.digests, self.calibrators = bundle.name, digests[:n_kept], kept
+        return replay(bundle, windows[n_kept:], start=kept)
 
     def save(self) -> None:
         """Write the state, to spare the next process a replay."""
@@ -136,6 +138,13 @@ class CalibrationState:
             "calibrators": {r: c.as_json() for r, c in self.calibrators.items()},
         }
         files.save_json(self.deployment.folder / CACHE, content, durable=False)
+
+
+def _n_settled(windows: Sequence[LearnedWindow]) -> int:
+    """Number of the windows before the first of the newest ones that is not observed whole."""
+    first = max(0, len(windows) - MOST_AWAITED)
+    newest = enumerate(windows[first:], first)
+    return next((i for i, window in newest if np.isnan(window.values).any()), len(windows))
 
 
 @dataclass(frozen=True)

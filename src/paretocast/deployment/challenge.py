@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from paretocast.data.task import Task
     from paretocast.deployment.bundle import Bundle
+    from paretocast.deployment.calibration_state import LearnedWindow
     from paretocast.deployment.inputs import LiveInputs
     from paretocast.deployment.issued import LiveForecast
     from paretocast.deployment.journal import Deployment
@@ -276,25 +277,44 @@ def issue_in_memory(
     """The forecasts that a bundle would have issued; the journal is read and not written.
 
     Online calibrators begin as the forecasts in the journal have left them, and learn on from the
-    new ones.
+    new ones. A window whose observations are all there is learned from once and for all.
     """
     # A contract holds what features are standardised with, which differs from bundle to bundle.
     inputs = replace(inputs, contract=bundle.contract)
-    first = hour_of(inputs.values.index[0])
-
-    def known(at: pd.Timestamp) -> dict[int, float]:
-        values = inputs.target_known_at(at).to_numpy(np.float64)
-        there = np.flatnonzero(~np.isnan(values))
-        return dict(zip((first + there).tolist(), values[there].tolist(), strict=True))
-
-    before = [f for f in deployment.counted() if f.issue_time < issues[0]]
-    start = replay(bundle, past_windows(before, known(issues[0]), issues[0], bundle.name))
+    to_learn = [
+        f for f in deployment.counted() if f.issue_time < issues[0] and f.bundle == bundle.name
+    ]
+    calibrators = dict(bundle.calibrators)
     forecasts: list[LiveForecast] = []
     for at in issues:
-        windows = past_windows(forecasts, known(at), at, bundle.name)
-        calibrators = replay(bundle, windows, start=start)
-        forecasts.append(bundle.forecast_from(inputs, at, calibrators=calibrators))
+        windows = past_windows(to_learn, _known(inputs, at, to_learn), at, bundle.name)
+        n_whole = next((i for i, w in enumerate(windows) if _is_awaited(inputs, w)), len(windows))
+        calibrators = replay(bundle, windows[:n_whole], start=calibrators)
+        now = replay(bundle, windows[n_whole:], start=calibrators)
+        forecasts.append(bundle.forecast_from(inputs, at, calibrators=now))
+        if n_whole:
+            learned = windows[n_whole - 1].forecast.issue_time
+            to_learn = [f for f in to_learn if f.issue_time > learned]
+        to_learn.append(forecasts[-1])
     return forecasts
+
+
+def _known(
+    inputs: LiveInputs, at: pd.Timestamp, forecasts: Sequence[LiveForecast]
+) -> dict[int, float]:
+    """Observations that were there at a time, from the first hour of some forecasts on."""
+    if not forecasts:
+        return {}
+    target = inputs.target_known_at(at)
+    target = target[target.index >= forecasts[0].issue_time].dropna()
+    return dict(zip(map(hour_of, target.index), target.to_numpy(np.float64).tolist(), strict=True))
+
+
+def _is_awaited(inputs: LiveInputs, window: LearnedWindow) -> bool:
+    """True if observations of a window that the data hold were not there yet."""
+    target = inputs.values[inputs.contract.spec.target]
+    in_data = int(target.reindex(window.forecast.target_times).notna().sum())
+    return in_data > int((~np.isnan(window.values)).sum())
 
 
 def compare(
