@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from builders import make_series
+from builders import make_series, runs_table
 from commands import run_cli
 from paretocast.data.series import Series
 from paretocast.deployment import build, calibration_state, challenge
@@ -48,6 +48,7 @@ from retrained import (
     make_table,
     with_noise,
     with_other_days,
+    with_runs,
 )
 
 if TYPE_CHECKING:
@@ -374,6 +375,80 @@ def test_a_bundle_without_a_recipe_is_refused(deployment: Deployment, series: Se
         retrain(deployment, make_table(series), observer=Silent(), device="cpu")
 
 
+# Weather runs
+
+
+@pytest.fixture(scope="module")
+def deployed_on_runs(tmp_path_factory: pytest.TempPathFactory, series: Series) -> Path:
+    """A ridge that has learned from weather runs; copied before use."""
+    return deploy(tmp_path_factory.mktemp("on_runs"), with_runs(series)).folder
+
+
+@pytest.fixture
+def on_runs(deployed_on_runs: Path, tmp_path: Path) -> Deployment:
+    """A copy to work on."""
+    return Deployment.open(Path(shutil.copytree(deployed_on_runs, tmp_path / "on_runs")))
+
+
+def test_a_bundle_that_has_learned_from_weather_runs_is_retrained_on_them(
+    on_runs: Deployment, series: Series
+) -> None:
+    later = with_other_days(with_runs(series))
+    done = retrain(on_runs, make_table(later), runs_table(series), observer=Silent(), device="cpu")
+    assert done.promoted
+    assert done.comparison.challenger < 0.5 * done.comparison.champion
+    challenger = load_bundle(on_runs.bundles / done.challenger)
+    assert "weather_sha256" in challenger.manifest["task"]
+    assert not challenger.manifest["assumptions"]
+    # What was compared is what the challenger issues live, by the run of its issue.
+    at = pd.Timestamp(done.comparison.first)
+    live = challenger.forecast(make_table(later), runs_table(series), at=at)
+    assert live.weather_issue_time == (at - pd.Timedelta(hours=4)).isoformat()
+    inputs = challenger.contract.read(make_table(later), runs_table(series))
+    (made,) = issue_in_memory(on_runs, challenger, inputs, [at])
+    np.testing.assert_array_equal(made.raw, live.raw)
+    for name in (done.challenger, done.in_use):
+        load_bundle(on_runs.bundles / name).verify()
+
+
+def test_a_challenger_learns_from_each_run_what_was_known_at_the_issue(
+    on_runs: Deployment, series: Series, tmp_path: Path
+) -> None:
+    runs = runs_table(series)
+    held = series.index[24 * HELD_DAY]
+    known = (runs["issued_at"] < held) & (runs["valid_at"] < held)
+    # Issues from 20:00 on see the new run: the day after tomorrow of a run is beyond all of them.
+    unseen = runs["valid_at"] > runs["issued_at"] + pd.Timedelta(hours=46)
+
+    def weights_of(folder: str, changed: pd.Series[bool]) -> bytes:
+        copy = Deployment.open(Path(shutil.copytree(on_runs.folder, tmp_path / folder)))
+        other = runs.assign(temperature=runs["temperature"] + 9.0 * changed)
+        before = set(copy.bundles.iterdir())
+        table = make_table(with_runs(series))
+        with pytest.raises(TrainedError):
+            retrain(copy, table, other, observer=UntilTrained(), device="cpu")
+        (challenger,) = set(copy.bundles.iterdir()) - before
+        return load_bundle(challenger).members[0][0].arrays()["weights"].tobytes()
+
+    train_to = held - 48 * DAY
+    unchanged = weights_of("unchanged", known & False)
+    assert weights_of("unseen", ~known | unseen) == unchanged
+    assert weights_of("seen", known & (runs["issued_at"] >= train_to - 2 * DAY)) != unchanged
+
+
+def test_weather_runs_are_asked_for_where_they_were_learned_from_and_only_there(
+    on_runs: Deployment, deployment: Deployment, series: Series
+) -> None:
+    with pytest.raises(DataError, match="needs temperature from weather runs"):
+        retrain(on_runs, make_table(with_runs(series)), observer=Silent(), device="cpu")
+    with pytest.raises(SettingsError, match="has learned from measured weather"):
+        retrain(deployment, make_table(series), runs_table(series), observer=Silent())
+    runs = runs_table(series)
+    early = runs[runs["issued_at"] < series.index[24 * 200]]
+    with pytest.raises(DataError, match=r"cannot be learned from[\s\S]*temperature"):
+        retrain(on_runs, make_table(with_runs(series)), early, observer=Silent(), device="cpu")
+
+
 # Networks
 
 
@@ -644,13 +719,15 @@ def test_a_profile_hands_the_same_command_over(
     profiles.write_text(
         '[profiles.here]\nexecutor = "background"\nprogram = ["/bin/echo"]\n', encoding="utf-8"
     )
-    code, out, err = command("--if-older", "30d", "--profile", "here", "--weeks", "3")
+    words = ("--if-older", "30d", "--profile", "here", "--weeks", "3", "--weather", "nwp.csv")
+    code, out, err = command(*words)
     assert code == 0
     log = deployment.folder / "jobs" / f"retrain_small_{out.strip()}.log"
     assert str(log) in err
     ends = time.monotonic() + 10.0
-    while "--weeks 3" not in (log.read_text() if log.exists() else ""):
+    while "--weather" not in (log.read_text() if log.exists() else ""):
         assert time.monotonic() < ends, "the job has said nothing"
         time.sleep(0.05)
     assert f"retrain {deployment.folder} --data" in log.read_text()
+    assert "--weather nwp.csv" in log.read_text()
     assert not deployment.events("retrain")

@@ -129,12 +129,12 @@ class Dataset:
             },
             origin="the frame does not declare a data set",
         )
-        tables = _Tables(
+        tables = Tables(
             _as_pandas(frame, time),
             None if weather is None else _as_pandas(weather, spec.time_column),
         )
         used = choose_covariates(spec, None)
-        series, findings = _examine_tables(tables, spec, used, _load_calendar(spec, None))
+        series, findings = examine_tables(tables, spec, used, _load_calendar(spec, None))
         return _accepted(spec, series, findings, place="the frame")
 
 
@@ -237,6 +237,56 @@ def load_school_holidays(path: Path) -> tuple[tuple[dt.date, dt.date], ...]:
     return tuple(ranges)
 
 
+@dataclass(frozen=True)
+class Tables:
+    """Rows of a data set, as its declaration has them.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        Target and covariates.
+    weather : DataFrame or None
+        Rows of weather runs where the set has some.
+    """
+
+    rows: pd.DataFrame
+    weather: pd.DataFrame | None
+
+
+def examine_tables(
+    tables: Tables,
+    spec: DatasetSpec,
+    used: Sequence[str],
+    calendar: Calendar,
+    until: pd.Timestamp | None = None,
+) -> tuple[Series | None, tuple[Finding, ...]]:
+    """The series of some tables and every finding on them; no series where no hour is known.
+
+    Parameters
+    ----------
+    used : sequence of str
+        Covariates by their declared names.
+    until : Timestamp, optional
+        As of `load_dataset`.
+    """
+    runs, findings = _runs_of(tables.weather, spec, used, until)
+    grid, of_rows = examine_frame(tables.rows, spec, covariates=used, runs=runs, until=until)
+    if grid is None:
+        return None, by_severity([*of_rows, *findings])
+    if runs is not None:
+        findings += _of_runs(check_reach(runs, grid.index))
+    series = Series(
+        name=spec.name,
+        values=grid.target,
+        index=grid.index,
+        unit=spec.unit,
+        calendar=calendar,
+        covariates=grid.covariates,
+        runs=runs,
+    )
+    return series, by_severity([*of_rows, *findings])
+
+
 def _examine(
     name_or_path: str | Path,
     *,
@@ -254,47 +304,13 @@ def _examine(
     if spec.weather is not None and spec.from_runs(used):
         runs_path = _locate(spec.weather.path, spec, data_dir)
     calendar = _load_calendar(spec, data_dir)
-    tables = _Tables(read_table(path), None if runs_path is None else read_table(runs_path))
-    series, findings = _examine_tables(tables, spec, used, calendar, until)
+    tables = Tables(read_table(path), None if runs_path is None else read_table(runs_path))
+    series, findings = examine_tables(tables, spec, used, calendar, until)
     if until is not None:
         spec = spec.cut_after(until)
     if series is not None:
         findings += _check_school_holidays(series)
     return spec, series, findings
-
-
-@dataclass(frozen=True)
-class _Tables:
-    """Rows of the target, and of weather runs where the set has some."""
-
-    rows: pd.DataFrame
-    weather: pd.DataFrame | None
-
-
-def _examine_tables(
-    tables: _Tables,
-    spec: DatasetSpec,
-    used: Sequence[str],
-    calendar: Calendar,
-    until: pd.Timestamp | None = None,
-) -> tuple[Series | None, tuple[Finding, ...]]:
-    """The series of some tables and every finding on them; no series where no hour is known."""
-    runs, findings = _runs_of(tables.weather, spec, used, until)
-    grid, of_rows = examine_frame(tables.rows, spec, covariates=used, runs=runs, until=until)
-    if grid is None:
-        return None, by_severity([*of_rows, *findings])
-    if runs is not None:
-        findings += _of_runs(check_reach(runs, grid.index))
-    series = Series(
-        name=spec.name,
-        values=grid.target,
-        index=grid.index,
-        unit=spec.unit,
-        calendar=calendar,
-        covariates=grid.covariates,
-        runs=runs,
-    )
-    return series, by_severity([*of_rows, *findings])
 
 
 def _runs_of(

@@ -14,9 +14,8 @@ import numpy as np
 import pandas as pd
 
 from paretocast.benchmarking.configs import TrainedConfig
-from paretocast.data.parsing import examine_frame
-from paretocast.data.reading import choose_covariates
-from paretocast.data.series import Series, SplitDates
+from paretocast.data.reading import choose_covariates, examine_tables
+from paretocast.data.series import SplitDates
 from paretocast.data.spec import SplitSpec
 from paretocast.data.task import plan_task
 from paretocast.deployment.calibration_state import past_windows, replay
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from paretocast.data.reading import Tables
     from paretocast.data.task import Task
     from paretocast.deployment.bundle import Bundle
     from paretocast.deployment.calibration_state import LearnedWindow
@@ -135,14 +135,14 @@ class Challenge:
 
 
 def plan_challenger(
-    champion: Bundle, table: pd.DataFrame, held: HeldBack, *, device: str = "auto"
+    champion: Bundle, tables: Tables, held: HeldBack, *, device: str = "auto"
 ) -> Challenge:
     """The champion's configs on periods of the same lengths, moved to the newest data.
 
     Parameters
     ----------
-    table : DataFrame
-        Rows as the data set declares them.
+    tables : Tables
+        Rows as the data set declares them, those of weather runs included.
 
     Raises
     ------
@@ -171,24 +171,16 @@ def plan_challenger(
         }
     )
     used = choose_covariates(spec, settings.covariates)
-    grid, findings = examine_frame(table, spec, covariates=used)
+    series, findings = examine_tables(tables, spec, used, contract.calendar)
     errors = [finding for finding in findings if finding.severity == "error"]
-    if errors or grid is None:
+    if errors or series is None:
         listed = "\n".join(f"  {error}" for error in errors)
         raise DataError(f"the data cannot be learned from:\n{listed}")
-    if grid.index[0] > first:
+    if series.index[0] > first:
         raise DataError(
-            f"the data begin at {grid.index[0].isoformat()}, expected {first.isoformat()} or "
+            f"the data begin at {series.index[0].isoformat()}, expected {first.isoformat()} or "
             "earlier: the new train period is as long as that of the bundle in use"
         )
-    series = Series(
-        name=spec.name,
-        values=grid.target,
-        index=grid.index,
-        unit=spec.unit,
-        calendar=contract.calendar,
-        covariates=grid.covariates,
-    )
     shape, groups = contract.shape, contract.feature_groups
     task = plan_task(series, dates, shape=shape, feature_groups=groups)
     whole = plan_task(series, dates, shape=shape, feature_groups=groups, with_test=True)
