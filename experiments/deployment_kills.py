@@ -267,6 +267,7 @@ def look_at(folder: Path, table: pd.DataFrame, before: dict[str, bytes], found: 
 
 def kill_retraining(folder: Path, n_kills: int, rng: random.Random) -> dict[str, object]:
     """Figures of a deployment whose retraining is killed."""
+    import paretocast.deployment.retrain  # noqa: F401  (once, not in every child)
     from paretocast.deployment.journal import Deployment
 
     base, table = make_grown(folder)

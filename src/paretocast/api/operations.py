@@ -114,7 +114,10 @@ def forecast(
         raise SettingsError("--to is given without --from")
     if first is None:
         if at is None:
-            say(f"issued for {issue_time(None, inputs).isoformat()}, the hour after the last value")
+            after = opened.bundle.contract.delay_hours
+            late = f", which is there after {after} h" if after else ""
+            said = f"the hour after the last value{late}"
+            say(f"issued for {issue_time(None, inputs).isoformat()}, {said}")
         return [issue_forecast(opened, inputs, at, dry_run=dry_run)]
     if at is not None or dry_run:
         raise SettingsError("--from goes neither with --at nor with --dry-run")

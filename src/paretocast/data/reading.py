@@ -61,6 +61,7 @@ class Dataset:
         holiday_country: str | None = None,
         splits: Mapping[str, object] | None = None,
         weather: IntoDataFrame | None = None,
+        available_after: str = "0h",
         name: str = "frame",
     ) -> Dataset:
         """Check a data frame and make a data set of it, as a TOML file would of a file.
@@ -90,6 +91,8 @@ class Dataset:
         weather : frame, optional
             Weather runs, a row for each time of issue and hour: columns issued_at and valid_at, and
             those of the covariates that say `"source": "weather"`.
+        available_after : str
+            Delay until a value of the target can be read, such as "6h".
         name : str
             What results are called after.
 
@@ -122,6 +125,7 @@ class Dataset:
                 "unit": unit,
                 "zone": zone,
                 "stamp_zone": stamp_zone,
+                "available_after": available_after,
                 "holiday_country": holiday_country,
                 "covariates": roles,
                 "splits": dict(splits or DEFAULT_SPLITS),
@@ -283,6 +287,7 @@ def examine_tables(
         calendar=calendar,
         covariates=grid.covariates,
         runs=runs,
+        delay_hours=spec.delay_hours,
     )
     return series, by_severity([*of_rows, *findings])
 

@@ -92,6 +92,9 @@ class Series:
     runs : WeatherRuns or None
         Forecasts by issue time of the covariates that it names; the values of such a covariate are
         those that were known when each hour began.
+    delay_hours : int
+        A value of the target can be read so many hours after its hour has ended: that of the last
+        hours before an issue is not seen there.
     """
 
     name: str
@@ -101,6 +104,7 @@ class Series:
     calendar: Calendar
     covariates: tuple[Covariate, ...] = ()
     runs: WeatherRuns | None = None
+    delay_hours: int = 0
 
     def __post_init__(self) -> None:
         if str(self.index.tz) != "UTC":

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import pandas as pd
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
+from paretocast.data.gaps import LONGEST_DELAY_HOURS
 from paretocast.data.series import Role
 from paretocast.errors import SettingsError
 from paretocast.toml import ClosedModel, parse_table, read_toml
@@ -81,8 +82,8 @@ def _hourly(frequency: str) -> str:
 
 
 def _hours(delay: str) -> str:
-    if re.fullmatch(r"\d{1,3}h", delay) is None:
-        raise ValueError("expected full hours such as 6h")
+    if re.fullmatch(r"\d{1,3}h", delay) is None or int(delay[:-1]) > LONGEST_DELAY_HOURS:
+        raise ValueError(f"expected full hours such as 6h, up to {LONGEST_DELAY_HOURS}h")
     return delay
 
 
@@ -220,8 +221,8 @@ class DatasetSpec(ClosedModel):
     use_from, use_to : Timestamp or None
         First and last used hour, both included; the file's own without them.
     available_after : str
-        Delay until a value of the target can be read, such as "6h". A deployed model reads none
-        that would not have been there.
+        Delay until a value of the target can be read, such as "6h", a week at most. No window sees
+        a value before its issue that would not have been there, in training as when deployed.
     holiday_country : str or None
         ISO code that the `holidays` package knows.
     school_holidays : Path or None
@@ -247,6 +248,11 @@ class DatasetSpec(ClosedModel):
     source: str = ""
     licence: str = ""
     note: str = ""
+
+    @property
+    def delay_hours(self) -> int:
+        """`available_after` in hours."""
+        return int(self.available_after.removesuffix("h"))
 
     def cut_after(self, until: pd.Timestamp) -> DatasetSpec:
         """The declaration without hours after `until`, which then ends the test period."""

@@ -54,15 +54,22 @@ class LearnedWindow:
 
 
 def past_windows(
-    forecasts: Sequence[LiveForecast], observed: Mapping[int, float], at: pd.Timestamp, bundle: str
+    forecasts: Sequence[LiveForecast],
+    observed: Mapping[int, float],
+    at: pd.Timestamp,
+    bundle: Bundle,
 ) -> list[LearnedWindow]:
-    """Windows of a bundle whose last hour is past at a time, in order, with their observations."""
-    now = hour_of(at)
+    """Windows of a bundle whose last hour is known at a time, in order, with their observations."""
+    now = hour_of(at) - bundle.contract.delay_hours
     windows = []
     for forecast in forecasts:
         first = hour_of(forecast.issue_time)
         n_hours = len(forecast.raw)
-        if forecast.bundle != bundle or first + n_hours > now or OFF_SCHEDULE in forecast.flags:
+        if (
+            forecast.bundle != bundle.name
+            or first + n_hours > now
+            or OFF_SCHEDULE in forecast.flags
+        ):
             continue
         values = tuple(observed.get(first + i, float("nan")) for i in range(n_hours))
         windows.append(LearnedWindow(forecast, values))
@@ -118,7 +125,7 @@ class CalibrationState:
     ) -> dict[str, Calibrator]:
         """Calibrators for the issue of a time."""
         bundle = self.deployment.bundle
-        windows = past_windows(forecasts, observed, at, bundle.name)
+        windows = past_windows(forecasts, observed, at, bundle)
         digests = tuple(window.digest for window in windows)
         n_known, start = len(self.digests), self.calibrators
         if self.bundle != bundle.name or not start or digests[:n_known] != self.digests:
@@ -178,7 +185,7 @@ def audit(deployment: Deployment) -> Audit:
         known = latest_values(rows[: forecast.observations])
         counted = deployment.counted(forecast.number)
         earlier = [f for f in counted if f.issue_time < forecast.issue_time]
-        windows = past_windows(earlier, known, forecast.issue_time, bundle.name)
+        windows = past_windows(earlier, known, forecast.issue_time, bundle)
         calibrator = replay(bundle, windows)[forecast.rung]
         name = f"{forecast.issue_time.isoformat()} revision {forecast.revision}"
         if state_hash(calibrator) != forecast.calibration:

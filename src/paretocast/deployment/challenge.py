@@ -279,7 +279,7 @@ def issue_in_memory(
     calibrators = dict(bundle.calibrators)
     forecasts: list[LiveForecast] = []
     for at in issues:
-        windows = past_windows(to_learn, _known(inputs, at, to_learn), at, bundle.name)
+        windows = past_windows(to_learn, _known(inputs, at, to_learn), at, bundle)
         n_whole = next((i for i, w in enumerate(windows) if _is_awaited(inputs, w)), len(windows))
         calibrators = replay(bundle, windows[:n_whole], start=calibrators)
         now = replay(bundle, windows[n_whole:], start=calibrators)
