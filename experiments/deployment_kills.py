@@ -248,7 +248,7 @@ def look_at(folder: Path, table: pd.DataFrame, before: dict[str, bytes], found: 
     except (ParetocastError, OSError) as error:
         found.broken_bundles += 1
         found.said.append(str(error))
-    found.half_made += len(list(deployment.bundles.glob(".*")))
+    found.half_made = max(found.half_made, len(list(deployment.bundles.glob(".*"))))
     found.other_journals += content(folder) != before
     found.problems += bool(audit(deployment).problems)
     counted = [forecast.issue_time for forecast in deployment.counted()]
@@ -311,8 +311,8 @@ def kill_retraining(folder: Path, n_kills: int, rng: random.Random) -> dict[str,
         "problems of the audit": found.problems,
         "no next forecast": found.no_forecast,
         "other bundle promoted": found.other_bundles,
-        "half made and not seen": found.half_made,
-        "half made and a day old": found.not_tidied,
+        "half made, at most": found.half_made,
+        "half made, once a day old": found.not_tidied,
     }
 
 

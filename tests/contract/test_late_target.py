@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,13 +27,15 @@ from paretocast.deployment.bundle import RIDGE
 from paretocast.deployment.calibration_state import audit
 from paretocast.deployment.climatology import forecast_climatology
 from paretocast.deployment.journal import Deployment
+from paretocast.deployment.onnx_graph import columns_of, graph_of, inputs_of
 from paretocast.deployment.plan import plan_bundle
 from paretocast.errors import SettingsError
 from paretocast.metrics.forecast import Forecast
-from paretocast.models.anchor import fit_anchor
+from paretocast.models.anchor import fit_anchor, repoint_anchor
 from paretocast.models.base import build_model, imported
 from paretocast.models.baselines.base import train_scaling
 from paretocast.models.baselines.catalogue import BASELINES, fit_baseline, installed_baselines
+from paretocast.models.forecast_graph import run_graph
 from paretocast.models.linear_table import FULL, LinearForm, LinearTable
 from paretocast.results.stored_study import StoredStudy
 from paretocast.search.models import MODELS, networks
@@ -108,8 +111,8 @@ def test_a_window_to_learn_from_sees_what_it_will_see_live(position: int) -> Non
     scaling = train_scaling(task, Transform.NONE)
     at = np.array([position])
     form = LinearForm(tuple(name for name in FULL if name != "past_means"), level=True)
-    columns = [LinearTable(t, scaling).columns(form, at) for t in (task, garbled)]
-    np.testing.assert_array_equal(*columns)
+    columns, others = (LinearTable(t, scaling).columns(form, at) for t in (task, garbled))
+    np.testing.assert_array_equal(columns, others)
     batches = [
         WindowSource(
             scaled_arrays(t, scaling), input_steps=48, horizon_steps=24, device="cpu"
@@ -135,16 +138,16 @@ def test_a_network_reads_no_more_hours_than_the_rule_for_gaps_fills(delay: int) 
 def test_features_of_the_target_read_what_is_there() -> None:
     series = late_series()
     data = DataChoice(weekly_lags=True)
-    features = [
+    table, other = (
         with_window(make_task(s), data).features
         for s in (series, changed(series, ISSUE - DELAY, len(series)))
-    ]
+    )
     past = slice(ISSUE - 48, ISSUE)
     for name in ("lag_168", "lag_336", "rolling_mean_24", "rolling_mean_168"):
-        np.testing.assert_array_equal(*(table.column(name)[past] for table in features))
+        np.testing.assert_array_equal(table.column(name)[past], other.column(name)[past])
     ahead = slice(ISSUE, ISSUE + 24)
     for name in ("weekly_lag_168", "weekly_lag_336"):
-        np.testing.assert_array_equal(*(table.column(name)[ahead] for table in features))
+        np.testing.assert_array_equal(table.column(name)[ahead], other.column(name)[ahead])
     longer = with_window(make_task(replace(series, delay_hours=150)), data).features
     assert "weekly_lag_168" not in longer.names  # of the last hours it would not be there
 
@@ -152,57 +155,65 @@ def test_features_of_the_target_read_what_is_there() -> None:
 # Forecasts
 
 
-def forecast_network(model: str, series: Series) -> Floats:
-    """The forecast of a seeded, untrained network with its anchor."""
-    task = make_task(series)
-    arrays, scaling = scale_task(task, Transform.NONE)
-    source = WindowSource(
-        arrays, input_steps=48, horizon_steps=24, device="cpu", anchor=fit_anchor(task, scaling)
-    )
-    seed_weights(3)
-    module = build_model(
-        model,
-        source.shape(len(task.shape.levels)),
-        MODELS[model].default,
-        train_history=arrays.history[: task.train_stop],
-    )
-    return forecast_positions(module, source, np.array([ISSUE]))
+def network(model: str, series: Series) -> Callable[[Series], Floats]:
+    """Forecasts by a seeded, untrained network with an anchor that was fitted on a series."""
+    _, scaling = scale_task(make_task(series), Transform.NONE)
+    anchor = fit_anchor(make_task(series), scaling)
+
+    def forecast(series: Series) -> Floats:
+        task, at = make_task(series), np.array([ISSUE])
+        arrays = scaled_arrays(task, scaling)
+        points = repoint_anchor(anchor, task, scaling, positions=at)
+        source = WindowSource(arrays, input_steps=48, horizon_steps=24, device="cpu", anchor=points)
+        seed_weights(3)
+        module = build_model(
+            model,
+            source.shape(len(task.shape.levels)),
+            MODELS[model].default,
+            train_history=arrays.history[: task.train_stop],
+        )
+        return forecast_positions(module, source, at)
+
+    return forecast
 
 
-def forecast_fitted(name: str, series: Series) -> Floats:
+def fitted(name: str, series: Series) -> Callable[[Series], Floats]:
+    """Forecasts by a baseline, or by a model that is fitted at once, fitted on a series."""
     task = make_task(series)
     if name in BASELINES:
-        return fit_baseline(name, task).forecast(task, np.array([ISSUE]))
-    fit = imported(MODELS[name].fit)
-    return np.asarray(fit(task, MODELS[name].default, None).forecast(task, np.array([ISSUE])))
+        model = fit_baseline(name, task)
+    else:
+        model = imported(MODELS[name].fit)(task, MODELS[name].default, None)
+    return lambda series: np.asarray(model.forecast(make_task(series), np.array([ISSUE])))
 
 
-def forecast_by_climatology(_: str, series: Series) -> Floats:
-    return forecast_climatology(series, ISSUE, horizon_steps=24, levels=(0.1, 0.5, 0.9))
+def climatology(_: str, __: Series) -> Callable[[Series], Floats]:
+    levels = (0.1, 0.5, 0.9)
+    return lambda series: forecast_climatology(series, ISSUE, horizon_steps=24, levels=levels)
 
 
-FORECASTS = [
-    *((forecast_network, name) for name in networks()),
-    *((forecast_fitted, name) for name in (*installed_baselines(), *FITTED)),
-    (forecast_by_climatology, "climatology"),
+FORECASTERS = [
+    *((network, name) for name in networks()),
+    *((fitted, name) for name in (*installed_baselines(), *FITTED)),
+    (climatology, "climatology"),
 ]
 
 
-@pytest.mark.parametrize(("forecast", "name"), FORECASTS, ids=[name for _, name in FORECASTS])
+@pytest.mark.parametrize(("forecaster", "name"), FORECASTERS, ids=[name for _, name in FORECASTERS])
 def test_a_value_within_the_delay_changes_no_forecast_and_the_one_before_does(
-    forecast: object, name: str
+    forecaster: Callable[[str, Series], Callable[[Series], Floats]], name: str
 ) -> None:
-    assert callable(forecast)
     series = late_series()
-    expected = forecast(name, series)
+    forecast = forecaster(name, series)
+    expected = forecast(series)
     within = changed(series, ISSUE - DELAY, ISSUE)
-    np.testing.assert_array_equal(forecast(name, within), expected)
-    missing = replace(series, values=np.where(np.isnan(series.values), np.nan, series.values))
-    missing.values[ISSUE - DELAY : ISSUE] = np.nan
-    np.testing.assert_array_equal(forecast(name, missing), expected)
+    np.testing.assert_array_equal(forecast(within), expected)
+    values = series.values.copy()
+    values[ISSUE - DELAY : ISSUE] = np.nan
+    np.testing.assert_array_equal(forecast(replace(series, values=values)), expected)
     before = changed(series, ISSUE - DELAY - 24, ISSUE - DELAY)
-    assert not np.array_equal(forecast(name, before), expected)
-    assert not np.array_equal(forecast(name, replace(within, delay_hours=0)), expected)
+    assert not np.array_equal(forecast(before), expected)
+    assert not np.array_equal(forecast(replace(within, delay_hours=0)), expected)
 
 
 # Calibration and retraining
@@ -286,6 +297,19 @@ def test_live_forecasts_are_those_of_the_benchmark(
     (again,) = operations.forecast(deployment.folder, garbled, at=times[0], dry_run=True)
     assert again.data_hash == live[0].data_hash
     np.testing.assert_array_equal(again.raw, live[0].raw)
+
+
+@pytest.mark.parametrize("model", [RIDGE, "NHITS_Q"])
+def test_an_exported_graph_does_not_read_what_is_not_there(
+    study: StoredStudy, tmp_path: Path, model: str
+) -> None:
+    bundle = deploy(study, tmp_path / "late", model).bundle
+    window = bundle.contract.read(weather_table()).cut(pd.Timestamp("2021-04-20T00:00Z"))
+    columns = columns_of(bundle, window)
+    inputs = inputs_of(columns, window.series, window.position)
+    inputs["history"][:, -DELAY:] = 99.0
+    made = run_graph(graph_of(bundle, columns, window), inputs)
+    np.testing.assert_allclose(made, bundle.raw_forecast(window)[1], rtol=1e-5)
 
 
 def test_by_default_the_issue_is_the_first_that_knows_the_last_value(

@@ -540,6 +540,15 @@ def test_an_alarm_about_an_earlier_bundle_does_not_count(deployment: Deployment)
     assert is_alarmed(deployment)
 
 
+def test_an_alarm_counts_for_the_bundle_that_it_has_judged(deployment: Deployment) -> None:
+    first = deployment.bundle.name
+    deployment.note("monitor", state="alarm", judged=first)
+    assert is_alarmed(deployment)
+    # As a kill between pointer and event leaves it.
+    (deployment.folder / "current").write_text("b\n")
+    assert not is_alarmed(Deployment.open(deployment.folder))
+
+
 # Kills and locks
 
 KILLED = """

@@ -161,7 +161,7 @@ def monitor(
     time = pd.Timestamp.now("UTC") if now is None else _stamp(now, "--now")
     with opened.locked():
         report = health_of(opened, now=time.floor("h"), tolerance=tolerance)
-        opened.note("monitor", state=report.level.name.lower())
+        opened.note("monitor", state=report.level.name.lower(), judged=opened.bundle.name)
     path = opened.folder / "health.html" if page is None else Path(page)
     files.save_json(path.with_suffix(".json"), report.as_json())
     files.save_text(path, health_page(report, opened.name, now=time))

@@ -62,7 +62,9 @@ def is_alarmed(deployment: Deployment) -> bool:
     """True if the last verdict of the monitor is an alarm, and of the bundle in use."""
     for event in reversed(deployment.events()):
         if event.get("event") == "monitor":
-            return bool(event.get("state") == ALARM)
+            # A kill between the pointer and its event leaves the verdict on the bundle before.
+            judged = event.get("judged", deployment.current)
+            return bool(event.get("state") == ALARM) and judged == deployment.current
         if "before" in event:  # another bundle was put into use, which no monitor has judged
             return False
     return False
