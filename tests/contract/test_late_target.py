@@ -33,6 +33,7 @@ from paretocast.errors import SettingsError
 from paretocast.metrics.forecast import Forecast
 from paretocast.models.anchor import fit_anchor, repoint_anchor
 from paretocast.models.base import build_model, imported
+from paretocast.models.baselines import theta
 from paretocast.models.baselines.base import train_scaling
 from paretocast.models.baselines.catalogue import BASELINES, fit_baseline, installed_baselines
 from paretocast.models.forecast_graph import run_graph
@@ -188,7 +189,7 @@ def fitted(name: str, series: Series) -> Callable[[Series], Floats]:
 
 
 def climatology(_: str, __: Series) -> Callable[[Series], Floats]:
-    levels = (0.1, 0.5, 0.9)
+    levels = (0.01, 0.5, 0.99)  # one day of eight weeks moves the outermost ones alone
     return lambda series: forecast_climatology(series, ISSUE, horizon_steps=24, levels=levels)
 
 
@@ -214,6 +215,24 @@ def test_a_value_within_the_delay_changes_no_forecast_and_the_one_before_does(
     before = changed(series, ISSUE - DELAY - 24, ISSUE - DELAY)
     assert not np.array_equal(forecast(before), expected)
     assert not np.array_equal(forecast(replace(within, delay_hours=0)), expected)
+
+
+class LastDay:
+    """Stands in for statsforecast, which is an extra: the last day of the history once more."""
+
+    def forecast(self, *, y: Floats, h: int) -> dict[str, Floats]:
+        return {"mean": y[-h:]}
+
+
+def test_the_theta_method_is_given_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(theta, "_model", LastDay)
+    task = make_task(late_series())
+    garbled = make_task(changed(task.series, ISSUE - DELAY, ISSUE))
+    scaling, at = train_scaling(task, Transform.NONE), np.array([ISSUE])
+    points = [theta._point(t, at, scaling) for t in (task, garbled)]
+    np.testing.assert_array_equal(points[0], points[1])
+    before = make_task(changed(task.series, ISSUE - DELAY - 24, ISSUE - DELAY))
+    assert not np.array_equal(theta._point(before, at, scaling), points[0])
 
 
 # Calibration and retraining
