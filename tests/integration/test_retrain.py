@@ -554,7 +554,7 @@ def test_an_alarm_counts_for_the_bundle_that_it_has_judged(deployment: Deploymen
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from paretocast.data.reading import read_table
+from paretocast.data.tables import read_table
 from paretocast.deployment.journal import Deployment
 from paretocast.deployment.retrain import retrain
 

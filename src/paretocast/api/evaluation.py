@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ import pandas as pd
 from paretocast.api.display import TrainingBar
 from paretocast.benchmarking import (
     METHOD_GROUPS,
+    across_series,
     append_history,
     find_config,
     find_contest,
@@ -24,7 +26,7 @@ from paretocast.benchmarking import (
 from paretocast.calibration.ensemble import MOST_MEMBERS
 from paretocast.data import find_spec
 from paretocast.errors import SettingsError
-from paretocast.report import benchmark_page
+from paretocast.report import across_page, benchmark_page
 from paretocast.results.stored_study import StoredStudy
 from paretocast.search.models import MODELS, model_name, models_of
 from paretocast.settings import TuneSettings, load_settings
@@ -35,7 +37,13 @@ from paretocast.workspace import files
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from paretocast.benchmarking import BenchmarkPlan, BenchmarkResult, ModelConfig, Observer
+    from paretocast.benchmarking import (
+        AcrossSeries,
+        BenchmarkPlan,
+        BenchmarkResult,
+        ModelConfig,
+        Observer,
+    )
 
 QUICK_STEPS = 20
 
@@ -90,6 +98,11 @@ class SavedBenchmark:
         """Sentences on the gain of the chosen method and how sure it is."""
         return self.result.comparison.verdicts()
 
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences on a coverage that misses the target."""
+        return self.result.comparison.warnings()
+
 
 def benchmark(
     dataset: str | Path = "demo",
@@ -119,8 +132,8 @@ def benchmark(
     dataset : str or path
         Name of a data set, or path of its TOML file.
     models : sequence of str, optional
-        All that are registered without it. The config of each comes from its newest study on the
-        data set that nobody works on, else from results/best_params_MODEL.json, else from the
+        All that are registered without it. The config of each comes from its newest finished
+        study on the data set, else from results/best_params_MODEL.json, else from the
         defaults.
     methods : sequence of str
         Some of "tuned", "default", "ensemble" and "references", or baselines by name.
@@ -184,6 +197,35 @@ def benchmark(
         return execute_benchmark(
             plan, workspace=Path(workspace), device=device, threads=threads, observer=bar
         )
+
+
+def save_across(
+    saved: Sequence[SavedBenchmark], *, name: str, workspace: Path
+) -> tuple[AcrossSeries, Path]:
+    """Write the benchmarks of many series side by side: series.json, series.csv and series.html.
+
+    Parameters
+    ----------
+    name : str
+        Of the data set or pattern, for headings and the folder.
+
+    Returns
+    -------
+    tuple of (AcrossSeries, Path)
+        The rows, and the folder.
+    """
+    across = across_series([benchmark.result for benchmark in saved])
+    label = re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(name).stem).strip("_.") or "series"
+    folder = workspace / "benchmarks" / f"{label}_{datetime.now(UTC):%Y%m%d-%H%M%S}_series"
+    pages = {
+        row.series: f"../{benchmark.folder.name}/benchmark.html"
+        for row, benchmark in zip(across.rows, saved, strict=True)
+    }
+    files.save_text(folder / "series.html", across_page(across, name=name, pages=pages))
+    table = pd.json_normalize([row.as_json() for row in across.rows])
+    files.save_text(folder / "series.csv", table.to_csv(index=False, float_format="%.6g"))
+    files.save_json(folder / "series.json", {"schema_version": 1, **across.as_json()})
+    return across, folder
 
 
 def prepare_benchmark(
@@ -317,8 +359,6 @@ def _save(result: BenchmarkResult, workspace: Path) -> SavedBenchmark:
     folder = workspace / "benchmarks" / f"{task.series.name}_{now:%Y%m%d-%H%M%S}"
     history = workspace / "benchmarks" / "history.csv"
     saved = SavedBenchmark(result, folder, history)
-    page = benchmark_page(result, verdicts=saved.verdicts, notes=task.assumptions)
-    files.save_text(folder / "benchmark.html", page)
     save_benchmark(folder, result, created=created, assumptions=task.assumptions)
     append_history(
         history,
@@ -328,4 +368,8 @@ def _save(result: BenchmarkResult, workspace: Path) -> SavedBenchmark:
         dataset=task.series.name,
         test_sha256=result.plan.as_json()["test"]["sha256"],
     )
+    page = benchmark_page(
+        result, verdicts=saved.verdicts, notes=[*saved.warnings, *task.assumptions]
+    )
+    files.save_text(folder / "benchmark.html", page)
     return saved

@@ -3,7 +3,8 @@
 `configs` finds the configs, `test_split` opens the task with its test period and refuses studies
 that have seen it, `plan` decides what is made; `retraining` trains and forecasts, `comparison`
 scores and compares, `relearning` says what learning again gains and `weather_error` what wrong
-weather costs, `run` goes through all of it and calibrates; `files` keeps it.
+weather costs, `run` goes through all of it and calibrates; `files` keeps it. `across` puts many
+series side by side.
 
 No choice depends on a test value: configs, members of the ensemble and calibrators come from splits
 before it. A calibrator that goes on learning sees, at each issue, what had been observed by then.
@@ -11,6 +12,7 @@ before it. A calibrator that goes on learning sees, at each issue, what had been
 
 from __future__ import annotations
 
+from paretocast.benchmarking.across import AcrossSeries, across_series
 from paretocast.benchmarking.comparison import Comparison, Difference, Entry, Row
 from paretocast.benchmarking.configs import ModelConfig, TrainedConfig, find_config, find_contest
 from paretocast.benchmarking.files import (
@@ -34,6 +36,7 @@ from paretocast.benchmarking.weather_error import WeatherErrorRow
 
 __all__ = [
     "METHOD_GROUPS",
+    "AcrossSeries",
     "BenchmarkPlan",
     "BenchmarkResult",
     "Comparison",
@@ -47,6 +50,7 @@ __all__ = [
     "Trained",
     "TrainedConfig",
     "WeatherErrorRow",
+    "across_series",
     "append_history",
     "calibrate_test",
     "compare_relearning",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ from paretocast import __version__
 from paretocast.cli.analyze import analyze
 from paretocast.cli.benchmark import benchmark
 from paretocast.cli.calibrate import calibrate
+from paretocast.cli.console import stderr_console
 from paretocast.cli.consolidate import consolidate
 from paretocast.cli.data import data_app
 from paretocast.cli.deploy import audit, card, deploy
@@ -26,46 +28,45 @@ from paretocast.cli.monitor import monitor
 from paretocast.cli.retrain import retrain, rollback
 from paretocast.cli.serve import serve
 from paretocast.cli.status import status
-from paretocast.cli.submit import cancel, resubmit, submit
+from paretocast.cli.submit import USAGE_ERROR, cancel, resubmit, submit
 from paretocast.cli.tune import tune, worker
+from paretocast.cli.weather import weather
 from paretocast.errors import ParetocastError, SettingsError
 from paretocast.registry import load_plugins
 
 app = typer.Typer(
     name="paretocast",
     help=(
-        "Tune probabilistic day-ahead forecasters that are accurate and whose intervals are honest."
+        "Tune probabilistic day-ahead forecasters for accuracy and for the coverage of their "
+        "intervals."
     ),
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     epilog=(
         "A first session: [bold]paretocast tune --model NHITS_Q --dataset demo --trials 8[/bold]"
     ),
 )
-app.command()(tune)
-app.command()(worker)
-app.command()(submit)
-app.command()(status)
-app.command()(resubmit)
-app.command()(cancel)
-app.command()(calibrate)
-app.command()(diagnose)
-app.command()(benchmark)
-app.command()(analyze)
-app.command()(consolidate)
-app.command()(serve)
-app.command()(deploy)
-app.command()(forecast)
-app.command()(observe)
-app.command()(monitor)
-app.command()(card)
-app.command()(audit)
-app.command()(export)
-app.command()(retrain)
-app.command()(rollback)
-app.add_typer(data_app, name="data")
+SEARCH, CLUSTER, RESULTS, FORECASTS = (
+    "Search",
+    "Jobs on a cluster",
+    "Results of searches",
+    "Forecasts every day",
+)
+PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    SEARCH: (tune, worker),
+    RESULTS: (status, analyze, consolidate, calibrate, diagnose, benchmark),
+    CLUSTER: (submit, resubmit, cancel),
+    FORECASTS: (
+        *(deploy, weather, forecast, observe, monitor, retrain, rollback),
+        *(card, audit, export, serve),
+    ),
+}
+app.add_typer(data_app, name="data", rich_help_panel="Data")
+for panel, commands in PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -92,10 +93,33 @@ def main() -> None:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         load_plugins()
-        app()
+        sys.exit(app(prog_name="paretocast", standalone_mode=False) or 0)
     except ParetocastError as error:
-        typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
+        _print_error(str(error))
         sys.exit(2 if isinstance(error, SettingsError) else 1)
+    except USAGE_ERROR as error:
+        _print_usage_error(error)
+        sys.exit(2)
+    except typer.Abort:
+        _print_error("stopped")
+        sys.exit(1)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+
+
+def _print_error(text: str) -> None:
+    stderr_console().print(
+        f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True
+    )
+
+
+def _print_usage_error(error: Exception) -> None:
+    """Print what is wrong with the options and where they are listed."""
+    if not str(error) or type(error).__name__ == "NoArgsIsHelpError":
+        return  # the help itself has been printed
+    told = error.format_message() if hasattr(error, "format_message") else str(error)
+    context = getattr(error, "ctx", None)
+    name = "paretocast" if context is None else context.command_path
+    _print_error(told)
+    stderr_console().print(f"{name} --help lists what there is", highlight=False)

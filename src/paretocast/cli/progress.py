@@ -14,7 +14,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from paretocast.cli.console import duration, significant, stderr_console
+from paretocast.cli.console import stderr_console
+from paretocast.formatting import duration, significant
 from paretocast.search.selection import TrialState
 
 if TYPE_CHECKING:

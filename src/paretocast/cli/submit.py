@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from paretocast.cli.console import stderr_console
+from paretocast.cli.options import SeriesOption
 from paretocast.errors import ExecutionError, ParetocastError, SettingsError
 from paretocast.search.models import MODELS, networks
 
@@ -94,6 +95,7 @@ def submit(
         str | None,
         typer.Option(help="A named data set or the path of a TOML file.", rich_help_panel=SEARCH),
     ] = None,
+    series: SeriesOption = None,
     trials: Annotated[
         int | None,
         typer.Option(help="Total trials. \\[default: 50]", min=1, rich_help_panel=SEARCH),
@@ -152,12 +154,19 @@ def submit(
     """
     from paretocast.cluster.auto import AutoExecutor
     from paretocast.cluster.submission import plan
+    from paretocast.data import expand_series
 
     positional, options = _split_words(words or [])
     _check_tune_options(context, options)
     cluster = load_profile(workspace, profile_file, profile)
     requests = _requests(
-        _named(positional, model=model, dataset=dataset, trials=trials, everything=everything),
+        [
+            (name, reference, total)
+            for name, source, total in _named(
+                positional, model=model, dataset=dataset, trials=trials, everything=everything
+            )
+            for reference in expand_series(source, series)
+        ],
         stage=stage,
         workers=workers,
         options=options,

@@ -9,20 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from paretocast.cli.console import stderr_console
+from paretocast.cli.datafile import DATA, DataFile, Target, Zone, declared
+from paretocast.cli.options import SeriesOption
 from paretocast.cluster import STORAGE_VARIABLE
-from paretocast.errors import SettingsError
+from paretocast.errors import ParetocastError, SettingsError
 from paretocast.search.models import MODELS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from paretocast.settings import TuneSettings
+    from paretocast.study.study import StudyResult
     from paretocast.workspace.files import RunDirectory
 
 TEST_SETTINGS: dict[str, Any] = {"trials": 1, "training": {"steps": 20, "n_evaluations": 2}}
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?")
 
-SEARCH, DATA, BUDGET, PLACE = "What is searched", "Data", "Budget", "Where and how it runs"
+SEARCH, BUDGET, PLACE = "What is searched", "Budget", "Where and how it runs"
 
 
 def tune(
@@ -42,6 +46,10 @@ def tune(
             rich_help_panel=DATA,
         ),
     ] = None,
+    data: DataFile = None,
+    target: Target = None,
+    zone: Zone = None,
+    series: SeriesOption = None,
     trials: Annotated[
         int | None,
         typer.Option(
@@ -302,9 +310,9 @@ def tune(
 ) -> None:
     """Search the hyperparameters of one or more models for accuracy and coverage at once.
 
-    Every trial is trained on the train split, stopped early on the stop split and judged on every
+    Every trial is trained on the train split, stopped early on the stop split and scored on every
     daily forecast of the tune split. The result is a Pareto front, a chosen configuration with the
-    reason for it, the method that serves hours best which chose nothing, and pages to look at.
+    reason for it, the method that is best on held-out hours, and pages with figures.
 
     [bold]Examples[/bold]
 
@@ -314,15 +322,74 @@ def tune(
 
       paretocast tune --model NHITS_Q --dataset heat --data-dir data --workers 4 --patience 15
 
+      paretocast tune --model NHITS_Q --data my_zone.csv --target load --zone Europe/Berlin
+
       paretocast tune --model NHITS_Q --dataset my_zone.toml --resume --trials 100
 
       paretocast tune --model NHITS_Q --dataset heat --data-dir data --strategy two-stage
+
+      paretocast tune --model all --dataset zones.toml --series all --time-limit 10m
     """
+    options = locals()
+    references = _references(options)
+    if len(references) == 1:
+        _tune_one({**options, "dataset": references[0]})
+        return
+    _tune_many(options, references)
+
+
+def _references(options: Mapping[str, Any]) -> tuple[str | None, ...]:
+    """Data sets that the options of `tune` mean; None where a settings file names it."""
+    if options["dataset"] is None:
+        if options["series"] is not None:
+            raise SettingsError("--series needs --dataset, a TOML file with a section [series]")
+        return (None,)
+    from paretocast.data import expand_series
+
+    return expand_series(options["dataset"], options["series"])
+
+
+def _tune_one(options: Mapping[str, Any]) -> StudyResult | None:
     from paretocast.api.tuning import conduct
     from paretocast.cli.display import ConsoleDisplay
 
-    options = locals()
-    conduct(*_open(options), display=ConsoleDisplay(), **_stages(options))
+    return conduct(*_open(options), display=ConsoleDisplay(), **_stages(options))
+
+
+def _tune_many(options: Mapping[str, Any], references: Sequence[str | None]) -> None:
+    """Search for one series after the other; one that fails does not keep the others from it.
+
+    Raises
+    ------
+    ParetocastError
+        In the end, if a series has failed.
+    """
+    from rich.markup import escape
+
+    from paretocast.cli.series import print_series
+
+    console, choices, failed = stderr_console(), {}, {}
+    for i, reference in enumerate(references, start=1):
+        console.print(
+            f"\n[bold]series {i} of {len(references)}[/bold] {escape(str(reference))}",
+            highlight=False,
+        )
+        try:
+            result = _tune_one({**options, "dataset": reference})
+        except ParetocastError as error:
+            failed[str(reference)] = error
+            console.print(f"[red]{escape(str(reference))}: {escape(str(error))}[/red]")
+            continue
+        if result is not None and result.choice is not None:
+            choices[str(reference)] = result.choice
+        if result is not None and result.ended_by == "request":
+            break
+    print_series(choices)
+    if failed:
+        first, error = next(iter(failed.items()))
+        raise ParetocastError(
+            f"{len(failed)} of {len(references)} series failed, the first is {first}: {error}"
+        )
 
 
 def worker(
@@ -371,10 +438,16 @@ def _open(options: Mapping[str, Any]) -> tuple[TuneSettings, RunDirectory]:
     """Return settings and folder of the study that the options of `tune` mean."""
     from paretocast.api.tuning import open_run
 
-    workspace = options["workspace"]
-    settings = _settings(options)
+    workspace = options["workspace"] / "test" if options["test"] else options["workspace"]
+    dataset = declared(
+        options["data"],
+        dataset=options["dataset"],
+        workspace=workspace,
+        target=options["target"],
+        zone=options["zone"],
+    )
+    settings = _settings({**options, "dataset": dataset})
     if options["test"]:
-        workspace = workspace / "test"
         settings = _test_overrides(settings)
     run, settled = open_run(
         settings,

@@ -111,7 +111,7 @@ class LinearTable:
 
     @cached_property
     def _target(self) -> SeenTarget:
-        return seen_target(self.task).scaled(self.scaling.scale)
+        return seen_target(self.task).scaled(self.scaling.scale_inputs)
 
     def block(self, name: str, positions: Positions) -> Floats:
         """Columns of one block, (N, F)."""

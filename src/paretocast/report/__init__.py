@@ -1,14 +1,16 @@
 """Self-contained HTML pages: text around figures, with units, sample sizes and uncertainty.
 
 `study` writes the pages of a study, with `trials` its tables and `assessment` the part on the
-calibrate split; `calibration` the page of a diagnosis, `demand` that of a series, `benchmark` that
-of a benchmark, `space` that of the values tried; `page` holds their parts. Functions return text.
+calibrate split; `calibration` the page of a diagnosis, `demand` that of a series, `benchmark`
+that of a benchmark, `across` that of many series, `space` that of the values tried; `page` holds
+their parts. Functions return text.
 """
 
 from __future__ import annotations
 
+from paretocast.report.across import across_page
 from paretocast.report.benchmark import benchmark_page
-from paretocast.report.calibration import GROUP_COLUMNS, diagnosis_page, group_cells, worst_sentence
+from paretocast.report.calibration import diagnosis_page, worst_sentence
 from paretocast.report.demand import series_page
 from paretocast.report.space import explored_page
 from paretocast.report.study import (
@@ -20,12 +22,11 @@ from paretocast.report.study import (
 )
 
 __all__ = [
-    "GROUP_COLUMNS",
     "StudyReport",
+    "across_page",
     "benchmark_page",
     "diagnosis_page",
     "explored_page",
-    "group_cells",
     "history_page",
     "importance_page",
     "pareto_page",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from paretocast.data import own_file
+from paretocast.data import moved_reference, own_file
 from paretocast.data.task import DATA_HASHES, Task, first_change
 from paretocast.errors import StoreError
 from paretocast.search.objectives import parse_constraints, parse_objectives
@@ -23,8 +23,10 @@ from paretocast.study.repeats import average_over_seeds
 from paretocast.study.trial_store import TrainingId, TrialStore, load_record
 from paretocast.workspace import files
 from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.progress import is_under_way
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -238,7 +240,7 @@ class StoredStudy:
         if file is None:
             return name
         if data_dir is not None and (data_dir / file.name).is_file():
-            return str(data_dir / file.name)
+            return moved_reference(name, data_dir / file.name)
         if not file.is_file():
             raise StoreError(
                 f"{self.run.study_name} was made on {file.absolute()}, which is not there; give "
@@ -261,6 +263,46 @@ class StoredStudy:
                 f"{', '.join(changed)} differ{where}; give the folder of the original data, "
                 "and of the data set's TOML file if it is your own, with --data-dir"
             )
+
+
+def date_and_id(study: StoredStudy) -> tuple[str, str]:
+    """Date of a study's result and its id: the largest is that of the newest one."""
+    return str(study.result_file.get("optimization_date", "")), study.run.job_id
+
+
+def newest_finished(runs: Iterable[RunDirectory]) -> StoredStudy | None:
+    """Study whose result was written last, of those with a result that no process works on."""
+    finished = [StoredStudy(r) for r in runs if r.best_params.exists() and not is_under_way(r)]
+    return max(finished, key=date_and_id, default=None)
+
+
+def find_newest(place: Path) -> tuple[StoredStudy, int]:
+    """The newest finished study of a workspace or of a model and data set, and of how many.
+
+    Parameters
+    ----------
+    place : Path
+        A workspace, its folder `results`, or anything that `StoredStudy.open` takes. Where every
+        study is under way, the newest of them counts.
+
+    Raises
+    ------
+    StoreError
+        If there is no study with a result.
+    """
+    if not place.exists():
+        raise StoreError(
+            f"no study in {place}: there is no such folder; paretocast tune makes one, or name the "
+            "folder of another"
+        )
+    runs: list[RunDirectory] = []
+    for below in ("", "*/", "results/*/") if place.is_dir() else ():
+        found = files.runs_of_manifests(place.absolute().glob(f"{below}manifest_*.json"))
+        runs = runs or [run for run in found if run.best_params.exists()]
+    if not runs:
+        return StoredStudy.open(place), 1
+    finished = newest_finished(runs)
+    return finished or max(map(StoredStudy, runs), key=date_and_id), len(runs)
 
 
 def _result_in(folder: Path) -> Path:

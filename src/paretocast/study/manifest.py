@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from paretocast.data import own_file
+from paretocast.data import absolute_reference
 from paretocast.data.task import DATA_HASHES, first_change, installed_versions, manifest_hash
 from paretocast.errors import StoreError
 from paretocast.search.space import Contest
@@ -52,8 +52,7 @@ def build_manifest(
     }
     plain = settings.model_dump(mode="json")
     # Absolute paths: a study may be continued from another folder.
-    if (file := own_file(settings.dataset)) is not None:
-        plain["dataset"] = str(file.absolute())
+    plain["dataset"] = absolute_reference(settings.dataset)
     if settings.data_dir is not None:
         plain["data_dir"] = str(Path(settings.data_dir).absolute())
     if settings.storage is not None:
@@ -63,6 +62,7 @@ def build_manifest(
         "manifest_hash": manifest_hash(comparable),
         "comparable": comparable,
         "day_marks": setup.task.day_marks(),
+        "repairs": [repair.as_json() for repair in setup.task.series.repairs],
         "queue": list(queue),
         "settings": plain,
         "versions": installed_versions(),

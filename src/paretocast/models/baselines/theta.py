@@ -77,7 +77,7 @@ def _point(task: Task, positions: Positions, scaling: TargetScaling) -> Floats:
     check_history(positions, needed=HISTORY_STEPS, name="theta")
     model = _model()
     hours = positions[:, None] + np.arange(-HISTORY_STEPS, 0)
-    histories = np.nan_to_num(seen_target(task).scaled(scaling.scale).at(positions, hours))
+    histories = np.nan_to_num(seen_target(task).scaled(scaling.scale_inputs).at(positions, hours))
     points = [
         model.forecast(y=history, h=task.shape.horizon_steps)["mean"] for history in histories
     ]

@@ -1,0 +1,131 @@
+"""The forecast of a sum of series, from forecasts of each and their joint errors.
+
+Quantiles do not add up: the sum of the 0.9 quantiles of seven zones is exceeded far less often than
+one time in ten, unless all zones err together. What the errors of one day have in common is taken
+from days that have passed: of each such day, hour by hour, the levels at which the observations of
+all series came to lie. The same levels are read from the forecasts of the day ahead and added up;
+the quantiles of these sums, one for each past day, are the forecast of the total. This is the
+empirical copula, or Schaake shuffle, of Clark et al. (2004), J. Hydrometeorology 5, 243-262.
+
+M series, N windows, H steps, Q levels.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from paretocast.calibration.rolling import n_past_windows
+from paretocast.errors import DataError
+from paretocast.metrics.forecast import Forecast
+from paretocast.metrics.quantile_curve import OUTERMOST_READING, level_bounds, reading_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+FEWEST_DAYS = 28  # with fewer joint errors the outermost levels say nothing
+MEMORY_WINDOWS = 365
+
+
+def total_forecast(forecasts: Sequence[Forecast]) -> Forecast:
+    """Walk-forward forecast of the sum of series.
+
+    Each window is made from the joint errors of the windows that were wholly past at its issue. The
+    first windows, which have fewer than `FEWEST_DAYS` of them before, are left out.
+
+    Parameters
+    ----------
+    forecasts : sequence of Forecast
+        One for each series, of the same levels and unit. Windows that not all of them have, by
+        their issues, are left out.
+
+    Returns
+    -------
+    Forecast
+        Of the total. An hour is observed where all series are.
+
+    Raises
+    ------
+    DataError
+        If fewer than two series or windows are left, or levels or horizons differ.
+    """
+    alike = _aligned(forecasts)
+    first = alike[0]
+    levels, issues, horizon = first.levels, first.issues, first.observed.shape[1]
+    observed = np.sum([forecast.observed for forecast in alike], axis=0)
+    readings = [_readings(forecast) for forecast in alike]
+    n_joint = np.cumsum((~np.isnan(observed)).any(axis=1))
+    windows, quantiles = [], []
+    for i in range(len(issues)):
+        n_past = n_past_windows(issues, horizon, int(issues[i]))
+        if not n_past or n_joint[n_past - 1] < FEWEST_DAYS:
+            continue
+        past = slice(max(0, n_past - MEMORY_WINDOWS), n_past)
+        sums = np.zeros((past.stop - past.start, horizon))
+        for forecast, reading in zip(alike, readings, strict=True):
+            sums += np.einsum("hq,nhq->nh", forecast.quantiles[i], reading[past])
+        windows.append(i)
+        quantiles.append(np.nanquantile(sums, levels, axis=0, method="weibull").T)
+    if not windows:
+        raise DataError(
+            f"{len(issues)} windows are shared by the series, expected more than {FEWEST_DAYS}: "
+            "the errors of so many are needed before the first forecast of a total"
+        )
+    bounds = [forecast.lower_bound for forecast in alike]
+    return Forecast(
+        np.stack(quantiles),
+        levels,
+        observed[windows],
+        issues[windows],
+        {name: members[windows] for name, members in first.groups.items()},
+        lower_bound=None if None in bounds else float(sum(b for b in bounds if b is not None)),
+    )
+
+
+def sum_of_quantiles(forecasts: Sequence[Forecast], issues: NDArray[np.integer]) -> Forecast:
+    """Quantiles added up level by level, which is no forecast of the total; to show what it does.
+
+    Parameters
+    ----------
+    issues : ndarray of int
+        Windows to take.
+    """
+    alike = [f.take(np.isin(f.issues, issues)) for f in _aligned(forecasts)]
+    return Forecast(
+        np.sum([forecast.quantiles for forecast in alike], axis=0),
+        alike[0].levels,
+        np.sum([forecast.observed for forecast in alike], axis=0),
+        alike[0].issues,
+    )
+
+
+def _aligned(forecasts: Sequence[Forecast]) -> list[Forecast]:
+    """Forecasts of the windows that all series have."""
+    if len(forecasts) < 2:
+        raise DataError(f"{len(forecasts)} series have a forecast, expected two or more")
+    first = forecasts[0]
+    for other in forecasts[1:]:
+        if other.levels != first.levels or other.observed.shape[1] != first.observed.shape[1]:
+            raise DataError("forecasts of a total have different levels or horizons")
+    shared = first.issues
+    for other in forecasts[1:]:
+        shared = np.intersect1d(shared, other.issues)
+    return [forecast.take(np.isin(forecast.issues, shared)) for forecast in forecasts]
+
+
+def _readings(forecast: Forecast) -> Floats:
+    """Weights, (N, H, Q), that read the level of each observation from another forecast.
+
+    NaN where nothing was observed.
+    """
+    lowest, highest = level_bounds(forecast.observed, forecast.quantiles, forecast.levels)
+    levels = np.clip((lowest + highest) / 2.0, OUTERMOST_READING, 1.0 - OUTERMOST_READING)
+    there = ~np.isnan(levels)
+    weights = np.full((*levels.shape, len(forecast.levels)), np.nan)
+    weights[there] = reading_weights(forecast.levels, levels[there]).T
+    return weights

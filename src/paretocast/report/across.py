@@ -1,0 +1,94 @@
+"""Page of benchmarks of many series."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from paretocast.report.page import document, fact_boxes, link_list, number, section, table, warning
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from paretocast.benchmarking.across import AcrossSeries
+
+
+def across_page(across: AcrossSeries, *, name: str, pages: Mapping[str, str]) -> str:
+    """All series on one page.
+
+    Parameters
+    ----------
+    name : str
+        Of the data set or pattern that was asked for.
+    pages : mapping of series to path
+        Page of each series' own benchmark, relative to this one.
+    """
+    header = ("series", "method", "unit", "MAE", "pinball", "PICP (%)", "95 % interval", "to ridge")
+    rows = [
+        (
+            row.series,
+            row.method,
+            row.unit,
+            number(row.scores["mae"]),
+            number(row.scores["pinball"]),
+            f"{row.scores['picp']:.1f}",
+            f"{row.picp_low:.1f} to {row.picp_high:.1f}",
+            "" if row.against is None else f"{row.against:.3f}",
+        )
+        for row in across.rows
+    ]
+    body = [
+        fact_boxes([("Series", str(len(rows)), ""), *_ratio_facts(across)]),
+        warning(across.note) if across.note else "",
+        section(
+            "Series",
+            "Each row is the method that was chosen without the test split, scored on it. The last "
+            "column is its mean pinball loss over that of the ridge; below 1 it is better.",
+        ),
+        table(header, rows),
+        _total(across),
+        link_list("Pages", [(series, path, "") for series, path in pages.items()]),
+    ]
+    return document(
+        f"{name}: all series",
+        eyebrow=f"{name} · test split",
+        heading=f"{len(rows)} series side by side",
+        lede="What was chosen for each series, and what it is worth on hours that chose nothing.",
+        body=body,
+        footer="scores in the unit of each series",
+    )
+
+
+def _ratio_facts(across: AcrossSeries) -> list[tuple[str, str, str]]:
+    ratios = across.ratios()
+    if not ratios:
+        return []
+    better = sum(ratio < 1.0 for ratio in ratios)
+    return [
+        ("Median against the ridge", f"{np.median(ratios):.3f}", f"better on {better}"),
+        ("Worst against the ridge", f"{max(ratios):.3f}", "pinball loss over that of the ridge"),
+    ]
+
+
+def _total(across: AcrossSeries) -> str:
+    if not across.total:
+        return ""
+    header = ("forecast", "MAE", "pinball", "PICP (%)", "width", "windows")
+    rows = [
+        (
+            row.method,
+            *(number(row.scores[score]) for score in ("mae", "pinball")),
+            f"{row.scores['picp']:.1f}",
+            number(row.scores["mean_width"]),
+            str(row.n_windows),
+        )
+        for row in across.total
+    ]
+    text = section(
+        "Total of the series",
+        "Quantiles of a sum come from errors that the series made on the same past days. Quantiles "
+        "that are added up level by level cover more or less than they say; they stand beside it "
+        "for comparison.",
+    )
+    return text + table(header, rows)
