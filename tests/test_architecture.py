@@ -14,7 +14,7 @@ import paretocast
 ROOT = Path(paretocast.__file__).parent
 # From the ground up. A name imports from lines above its own alone, a package from itself too.
 ORDER = (
-    {"errors", "formatting"},
+    {"errors", "formatting", "redaction"},
     {"registry"},
     {"toml"},
     {"metrics", "workspace", "data"},

@@ -321,7 +321,7 @@ def test_later_rows_are_not_looked_at(place: Place) -> None:
     place.append("2021-05-31T00:00:00Z,broken,", "2021-05-31T00:00:00Z,1.0,")
     place.append(*(f"2021-06-01T{hour:02d}:00:00Z,1.0," for hour in range(24)))
     assert place.study().task.notes == (note(25),)
-    with pytest.raises(DataError, match="stand in more than one row"):
+    with pytest.raises(DataError, match="in more than one row"):
         paretocast.load_dataset(place.toml)
 
 

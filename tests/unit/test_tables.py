@@ -224,7 +224,7 @@ def test_stations_are_averaged_or_chosen(tmp_path: Path) -> None:
     path = write_weather(tmp_path, frame, 'series_column = "station"\nseries_name = "c"')
     assert set(temperature_of(path)) == {7.0}
     path = write_weather(tmp_path, frame)
-    with pytest.raises(DataError, match=r"weather.csv: 5760 times stand in more than one row"):
+    with pytest.raises(DataError, match=r"weather.csv: 5760 times in more than one row"):
         load_dataset(path)
 
 

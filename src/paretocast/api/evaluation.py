@@ -216,7 +216,8 @@ def save_across(
     """
     across = across_series([benchmark.result for benchmark in saved])
     label = re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(name).stem).strip("_.") or "series"
-    folder = workspace / "benchmarks" / f"{label}_{datetime.now(UTC):%Y%m%d-%H%M%S}_series"
+    stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    folder = files.claim_folder(workspace / "benchmarks" / f"{label}_{stamp}_series")
     pages = {
         row.series: f"../{benchmark.folder.name}/benchmark.html"
         for row, benchmark in zip(across.rows, saved, strict=True)
@@ -356,11 +357,12 @@ def _with_steps(config: ModelConfig, steps: int) -> ModelConfig:
 def _save(result: BenchmarkResult, workspace: Path) -> SavedBenchmark:
     task, now = result.plan.task, datetime.now(UTC)
     created = now.isoformat(timespec="seconds")
-    folder = workspace / "benchmarks" / f"{task.series.name}_{now:%Y%m%d-%H%M%S}"
-    history = workspace / "benchmarks" / "history.csv"
+    benchmarks = workspace / "benchmarks"
+    folder = files.claim_folder(benchmarks / f"{task.series.name}_{now:%Y%m%d-%H%M%S}")
+    history = benchmarks / "history.csv"
     saved = SavedBenchmark(result, folder, history)
     save_benchmark(folder, result, created=created, assumptions=task.assumptions)
-    append_history(
+    note = append_history(
         history,
         result.comparison.rows,
         created=created,
@@ -372,4 +374,4 @@ def _save(result: BenchmarkResult, workspace: Path) -> SavedBenchmark:
         result, verdicts=saved.verdicts, notes=[*saved.warnings, *task.assumptions]
     )
     files.save_text(folder / "benchmark.html", page)
-    return saved
+    return replace(saved, result=replace(result, notes=(*result.notes, note))) if note else saved

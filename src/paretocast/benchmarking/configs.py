@@ -15,8 +15,8 @@ from paretocast.results.stored_study import StoredStudy, date_and_id, newest_fin
 from paretocast.search.models import MODELS, has_several, model_name
 from paretocast.search.space import model_in, without_model
 from paretocast.training.trial import trial_seed
-from paretocast.workspace import files
 from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.stored import load_result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,9 +147,7 @@ def find_contest(
     studies = [study for study in named if has_several(study.run.model)]
     if not named:
         found = (_newest_finished(workspace, label, dataset) for label in sorted(contests))
-        studies = [
-            study for study in found if study is not None and study.result_file.get("choice")
-        ]
+        studies = [study for study in found if study is not None and study.result.get("choice")]
     if not studies:
         return ()
     study = max(studies, key=date_and_id)
@@ -235,18 +233,18 @@ def _settings_of(study: StoredStudy, given: TuneSettings) -> TuneSettings:
 
 
 def _general(path: Path, model: str, dataset: str, given: TuneSettings) -> ModelConfig:
-    result = files.load_json(path)
-    if result.get("model") != model or not isinstance(result.get("best_params"), dict):
-        raise StoreError(f"{path} is no result of {model}; remove it or run consolidate again")
-    if result.get("dataset") == dataset:
+    result = load_result(path)
+    if result["model"] != model:
+        raise StoreError(f"{path} is a result of {result['model']}, expected {model}; remove it")
+    if result["dataset"] == dataset:
         raise StoreError(
             f"{path} was tuned on {dataset} itself, and the study "
-            f"{result.get('study_name')} is not there to show on which hours; bring its folder "
+            f"{result['study_name']} is not there to show on which hours; bring its folder "
             "back, or remove the file"
         )
     source = (
-        f"general parameters of {path.name}: trial {result.get('best_trial_number')} of "
-        f"{result.get('study_name')}, tuned on {result.get('dataset')}"
+        f"general parameters of {path.name}: trial {result['best_trial_number']} of "
+        f"{result['study_name']}, tuned on {result['dataset']}"
     )
     settings = given.model_copy(update={"model": model})
     candidate = TrainedConfig(model, result["best_params"], settings.seed, None)

@@ -37,13 +37,16 @@ from paretocast.calibration.online import (
     fit_pid,
 )
 from paretocast.calibration.rolling import walk_forward
+from paretocast.calibration.stored_state import STATES
 from paretocast.data.periods import FEWEST_COMPARED_WINDOWS
-from paretocast.errors import DataError, SettingsError
+from paretocast.errors import DataError, SettingsError, StoreError
 from paretocast.formatting import did_you_mean
 from paretocast.metrics.forecast import Forecast
 from paretocast.metrics.scores import mean_width, picp, pinball, winkler, winkler_losses
 from paretocast.metrics.uncertainty import paired_difference, picp_interval
 from paretocast.registry import Registry
+from paretocast.workspace.files import without_nan
+from paretocast.workspace.stored import check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -192,15 +195,20 @@ def load_calibrator(stored: dict[str, Any]) -> Calibrator:
     classes = {method.calibrator.kind: method.calibrator for method in CALIBRATORS.values()}
     version, kind = stored.get("schema_version"), stored.get("kind")
     known = range(FIRST_SCHEMA_VERSION, SCHEMA_VERSION + 1)
-    if version not in known or kind not in classes:
+    if version not in known or not isinstance(kind, str) or kind not in classes:
         raise DataError(
             f"the calibrator is of version {version} and kind {kind!r}, expected a version from "
             f"{known[0]} to {known[-1]} and one of {', '.join(classes)}"
         )
+    if kind in STATES:
+        try:
+            check(without_nan(stored), STATES[kind], origin=f"the calibrator of kind {kind!r}")
+        except StoreError as error:
+            raise DataError(str(error)) from error
     try:
         loaded = classes[kind].from_json(stored)
         moves_median = version == FIRST_SCHEMA_VERSION or bool(stored["moves_median"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"the calibrator of kind {kind!r} is damaged: {error}") from error
     return loaded.moving_median() if moves_median else loaded
 

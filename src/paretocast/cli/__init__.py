@@ -7,6 +7,7 @@ are imported inside the commands, so that `--help` answers at once.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -28,10 +29,12 @@ from paretocast.cli.monitor import monitor
 from paretocast.cli.retrain import retrain, rollback
 from paretocast.cli.serve import serve
 from paretocast.cli.status import status
+from paretocast.cli.streams import protect_streams
 from paretocast.cli.submit import USAGE_ERROR, cancel, resubmit, submit
-from paretocast.cli.tune import tune, worker
+from paretocast.cli.tune import INTERRUPTED, tune, worker
 from paretocast.cli.weather import weather
 from paretocast.errors import ParetocastError, SettingsError
+from paretocast.redaction import redacted
 from paretocast.registry import load_plugins
 
 app = typer.Typer(
@@ -88,29 +91,58 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; deliberate errors become a message and an exit code."""
+    """Run the command line; what a user or a machine can cause is a message and an exit code."""
     if "torch" not in sys.modules:  # it asks but once whether threads that wait sleep or spin
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    before = sys.stdout, sys.stderr
+    out, _ = protect_streams()
+    try:
+        code = _exit_code()
+        out.flush()
+    except BrokenPipeError:
+        code = 1
+    finally:
+        sys.stdout, sys.stderr = before
+    if out.failure is not None and not isinstance(out.failure, BrokenPipeError):
+        reason = out.failure.strerror
+        typer.secho(f"error: stdout cannot be written: {reason}; files are complete", err=True)
+        code = code or 1
+    sys.exit(code)
+
+
+def _exit_code() -> int:
+    """Run the command and return its exit code, after a line on what has ended it early."""
     try:
         load_plugins()
-        sys.exit(app(prog_name="paretocast", standalone_mode=False) or 0)
+        return int(app(prog_name="paretocast", standalone_mode=False) or 0)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BrokenPipeError:
+        raise
+    except (KeyboardInterrupt, typer.Abort):
+        _print_error("interrupted")
+        return INTERRUPTED
     except ParetocastError as error:
         _print_error(str(error))
-        sys.exit(2 if isinstance(error, SettingsError) else 1)
+        return 2 if isinstance(error, SettingsError) else 1
     except USAGE_ERROR as error:
         _print_usage_error(error)
-        sys.exit(2)
-    except typer.Abort:
-        _print_error("stopped")
-        sys.exit(1)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+        return 2
+    except MemoryError as error:
+        _print_error(f"out of memory: {error}; use smaller data or a machine with more")
+    except OSError as error:  # a folder without permission, a full disk, a name too long
+        where = f"{str(error.filename)[:200]}: " if error.filename else ""
+        _print_error(f"{where}{error.strerror or error}")
+    except ImportError as error:
+        if not _NO_MEMORY.search(str(error)):
+            raise
+        _print_error(f"a library cannot be loaded, memory is too small: {error}")
+    return 1
 
 
 def _print_error(text: str) -> None:
     stderr_console().print(
-        f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True
+        f"error: {redacted(text)}", style="red", markup=False, highlight=False, soft_wrap=True
     )
 
 
@@ -123,3 +155,6 @@ def _print_usage_error(error: Exception) -> None:
     name = "paretocast" if context is None else context.command_path
     _print_error(told)
     stderr_console().print(f"{name} --help lists what there is", highlight=False)
+
+
+_NO_MEMORY = re.compile("failed to map segment|[Cc]annot allocate memory")

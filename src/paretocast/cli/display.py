@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from paretocast.cli.console import stderr_console
 from paretocast.formatting import count, duration
+from paretocast.redaction import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,7 +28,7 @@ ENDED = {"request": "stopped by you", "time limit": "stopped at the time limit"}
 def print_note(text: str, *, kind: str = "note") -> None:
     """Print a sentence on stderr, led by its kind in yellow."""
     lead = f"[yellow]{kind}[/yellow] " if kind else ""
-    stderr_console().print(f"{lead}{escape(text)}", highlight=False, soft_wrap=not kind)
+    stderr_console().print(f"{lead}{escape(redacted(text))}", highlight=False, soft_wrap=not kind)
 
 
 def print_notes(texts: Iterable[str]) -> None:

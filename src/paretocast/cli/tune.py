@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from paretocast.workspace.files import RunDirectory
 
 TEST_SETTINGS: dict[str, Any] = {"trials": 1, "training": {"steps": 20, "n_evaluations": 2}}
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?")
+_DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m(?:in)?)?(?:(\d{1,9})s)?")
 
 SEARCH, BUDGET, PLACE = "What is searched", "Budget", "Where and how it runs"
 
@@ -333,9 +333,14 @@ def tune(
     options = locals()
     references = _references(options)
     if len(references) == 1:
-        _tune_one({**options, "dataset": references[0]})
+        result = _tune_one({**options, "dataset": references[0]})
+        if result is not None and result.ended_by == "request":
+            raise typer.Exit(INTERRUPTED)
         return
     _tune_many(options, references)
+
+
+INTERRUPTED = 130  # as a shell gives it for a program that Ctrl-C has ended
 
 
 def _references(options: Mapping[str, Any]) -> tuple[str | None, ...]:
@@ -508,7 +513,9 @@ def parse_duration(text: str) -> float:
     parts = [int(part or 0) for part in match.groups()] if match else [0, 0, 0]
     seconds = 3600.0 * parts[0] + 60.0 * parts[1] + parts[2]
     if seconds <= 0.0:
-        raise SettingsError(f"duration {text!r} is not understood, expected e.g. 90s, 30m or 1h30m")
+        raise SettingsError(
+            f"duration {text[:80]!r} is not understood, expected e.g. 90s, 30m or 1h30m"
+        )
     return seconds
 
 

@@ -99,6 +99,8 @@ def submit(
         says what.
     """
     job = job_script(request, profile, program=program, study_id=study_id, after=after)
+    job = executor.fitted(job)
+    request = replace(request, n_workers=job.n_elements)
     workspace = request.folder / request.workspace
     files.create_folder(request.logs)
     files.create_folder(workspace / "tracking")
@@ -113,7 +115,7 @@ def submit(
         if study_id is not None:
             submission = _with_earlier_jobs(workspace, submission)
         tracking.record_submission(workspace, submission)
-        files.save_text(tracking.script_path(workspace, submission), job.script)
+        files.save_text(tracking.script_path(workspace, submission), job.script, private=True)
     except StoreError as error:
         raise StoreError(
             f"job {job_id} is submitted, but its record could not be kept: {error}"

@@ -252,7 +252,7 @@ def _disagreements(study: StoredStudy) -> list[str]:
     if not study.run.best_params.exists():
         return [f"{name} is missing"]
     try:
-        stored = study.result_file
+        stored = study.result
         front = {int(trial["trial"]) for trial in stored["all_pareto_trials"]}
         outcome = summarise(
             list(study.records.values()),
@@ -262,7 +262,7 @@ def _disagreements(study: StoredStudy) -> list[str]:
             baselines={},
             constraints=parse_constraints(settings.require),
         )
-    except (StoreError, KeyError, TypeError, ValueError):
+    except StoreError:
         return []  # `inspect_run` has said what is wrong with it
     if outcome is None:
         return []

@@ -130,8 +130,8 @@ def collect_runs(
     for path in sorted((workspace / "results").glob("*/best_params_*.json")):
         try:
             row = load_run(path)
-        except (StoreError, KeyError, TypeError, ValueError) as error:
-            problems.append(f"{path}: {error}" if isinstance(error, StoreError) else _damage(path))
+        except StoreError as error:
+            problems.append(str(error))
             continue
         if model is not None and row.model.casefold() != model.casefold():
             continue
@@ -144,7 +144,7 @@ def collect_runs(
 def load_run(path: Path) -> RunRow:
     """The row of a `best_params_*.json` with the manifest beside it."""
     study = StoredStudy.open(path)
-    result, task = study.result_file, study.task_manifest
+    result, task = study.result, study.task_manifest
     baselines = {
         name: scores["mae"]
         for name, scores in result["references"].items()
@@ -306,7 +306,3 @@ def _latex(rows: Sequence[RunRow]) -> str:
 def _escape_latex(text: str) -> str:
     escaped = "".join(_LATEX.get(letter, letter) for letter in text)
     return escaped.replace("–", "--")
-
-
-def _damage(path: Path) -> str:
-    return f"{path} lacks fields of a result; paretocast consolidate can make it anew"

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from paretocast.errors import SettingsError
+from paretocast.errors import SettingsError, StoreError
 from paretocast.formatting import did_you_mean
 from paretocast.metrics.score_table import CALIBRATED_SCORES, MAXIMIZE, MINIMIZE, SCORES
 
@@ -41,6 +41,8 @@ class Objective:
 
     def value(self, scores: Mapping[str, float]) -> float:
         """The number to minimise, from the scores of a forecast."""
+        if self.name not in scores:
+            raise StoreError(f"a record lacks the score {self.name}; train its trial again")
         return self.sign * scores[self.name]
 
 

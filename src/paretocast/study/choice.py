@@ -29,7 +29,7 @@ from paretocast.models.baselines.catalogue import forecast_baselines
 from paretocast.search.selection import TrialState
 from paretocast.search.space import model_in
 from paretocast.study.repeats import complete_trainings
-from paretocast.workspace import files
+from paretocast.training.trial import load_forecasts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -244,10 +244,10 @@ def _members(
 def _mean_forecasts(run: RunDirectory, trainings: Sequence[TrialRecord]) -> dict[str, Floats]:
     """Forecasts of a trial by split, the mean over its seeds; empty where they are gone."""
     try:
-        stored = [files.load_arrays(run.forecasts(t.number, t.seed_index)) for t in trainings]
+        stored = [load_forecasts(run.forecasts(t.number, t.seed_index)) for t in trainings]
         return {
             split: average_levels([arrays[split].astype(np.float64) for arrays in stored])
             for split in ("tune", "calibrate")
         }
-    except (StoreError, KeyError):
+    except (StoreError, DataError):
         return {}

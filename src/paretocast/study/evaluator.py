@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.errors import StoreError
+from paretocast.errors import DataError, StoreError
 from paretocast.models.baselines.catalogue import try_baselines
 from paretocast.search.models import MODELS
 from paretocast.search.objectives import (
@@ -27,7 +27,7 @@ from paretocast.study.repeats import average_over_seeds, plan_repeat
 from paretocast.study.stopping import has_stalled, worst_corner
 from paretocast.study.trial_store import TrainingId
 from paretocast.training.scoring import draw_on_tune, score_on_tune
-from paretocast.workspace import files
+from paretocast.training.trial import load_forecasts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -207,10 +207,10 @@ class Evaluator:
         training_id = TrainingId(record.number, record.seed_index)
         if training_id not in self._draws:
             try:
-                forecast = files.load_arrays(self._run.forecasts(*training_id))["tune"]
-            except (StoreError, KeyError):
+                forecast = load_forecasts(self._run.forecasts(*training_id))["tune"]
+                self._draws[training_id] = draw_on_tune(self._setup, forecast)
+            except (StoreError, DataError):
                 return {}
-            self._draws[training_id] = draw_on_tune(self._setup, forecast)
         return self._draws[training_id]
 
 
