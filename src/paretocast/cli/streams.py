@@ -79,5 +79,5 @@ def protect_streams() -> tuple[LastingStream, LastingStream]:
             reconfigure(errors="backslashreplace")
     out = LastingStream(sys.stdout or _nowhere(), pipe_ends=True)
     err = LastingStream(sys.stderr or _nowhere(), pipe_ends=False)
-    sys.stdout, sys.stderr = out, err  # type: ignore[assignment]  (a stream in all but its class)
+    sys.stdout, sys.stderr = out, err  # type: ignore[assignment]
     return out, err
