@@ -14,11 +14,11 @@ import paretocast
 ROOT = Path(paretocast.__file__).parent
 # From the ground up. A name imports from lines above its own alone, a package from itself too.
 ORDER = (
-    {"errors", "redaction"},
+    {"errors", "formatting", "redaction"},
     {"registry"},
     {"toml"},
     {"metrics", "workspace", "data"},
-    {"calibration", "search", "cluster"},
+    {"calibration", "search", "cluster", "weather"},
     {"settings"},
     {"models"},
     {"training"},
@@ -39,6 +39,9 @@ HOMES = {
     "rich": {"cli"},
     "subprocess": {"cluster"},
     "fastapi": {"deployment.server", "cli.serve"},
+    "niquests": {"weather.open_meteo"},
+    "openmeteo_requests": {"weather.open_meteo"},
+    "openmeteo_sdk": {"weather.open_meteo"},
     "uvicorn": {"cli.serve"},
     "prometheus_client": {"deployment.exposition"},
 }

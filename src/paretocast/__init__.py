@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from paretocast.api.intervals import calibrate, diagnose
     from paretocast.api.study import Study, load_study
     from paretocast.api.tuning import tune
+    from paretocast.api.weather import fetch_weather
     from paretocast.data.reading import Dataset, load_dataset
     from paretocast.deployment.bundle import load_bundle
     from paretocast.metrics.forecast import Forecast
@@ -35,6 +36,7 @@ _HOMES = {
     "benchmark": "api.evaluation",
     "calibrate": "api.intervals",
     "diagnose": "api.intervals",
+    "fetch_weather": "api.weather",
     "load_dataset": "data.reading",
     "load_bundle": "deployment.bundle",
     "load_study": "api.study",
@@ -49,6 +51,7 @@ __all__ = [
     "benchmark",
     "calibrate",
     "diagnose",
+    "fetch_weather",
     "load_bundle",
     "load_dataset",
     "load_study",

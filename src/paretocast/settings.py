@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from paretocast.data.dialect import Zone
 from paretocast.data.scaling import Transform
-from paretocast.data.spec import Zone
 from paretocast.data.task import DENSE_LEVELS, TaskShape
 from paretocast.errors import SettingsError
+from paretocast.formatting import did_you_mean
 from paretocast.metrics.scores import SAME_LEVEL, central_levels
 from paretocast.search.models import (
     changed_space,
@@ -261,7 +262,10 @@ def _check_device(device: str) -> str:
 
 def _check_policy(policy: str) -> str:
     if policy not in POLICIES:
-        raise SettingsError(f"policy {policy!r} is unknown, expected one of {', '.join(POLICIES)}")
+        raise SettingsError(
+            f"policy {policy!r} is unknown, expected one of {', '.join(POLICIES)}"
+            f"{did_you_mean(policy, POLICIES)}"
+        )
     return policy
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import datetime as dt
 import tomllib
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from paretocast.errors import SettingsError
+from paretocast.formatting import did_you_mean
 from paretocast.redaction import redacted
 
 if TYPE_CHECKING:
@@ -131,9 +131,7 @@ def _unknown_key(key: str, allowed: Iterable[str]) -> str:
     'unknown key; did you mean steps? (allowed: steps, epochs)'
     """
     names = list(allowed)
-    close = get_close_matches(key, names, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"unknown key{hint} (allowed: {', '.join(names)})"
+    return f"unknown key{did_you_mean(key, names)} (allowed: {', '.join(names)})"
 
 
 def _explain(problem: ErrorDetails, model: type[ClosedModel]) -> str:

@@ -79,7 +79,8 @@ class Place:
         return paretocast.load_study(self.run.folder, data_dir=self.folder)
 
     def task_manifest(self) -> dict[str, Any]:
-        return files.described_task(files.load_json(self.run.manifest), self.run)
+        task: dict[str, Any] = load_manifest(self.run)["comparable"]["task"]
+        return task
 
     def benchmark(self, models: list[str] | None = None) -> SavedBenchmark:
         return paretocast.benchmark(

@@ -405,7 +405,7 @@ def test_an_alarm_about_an_earlier_bundle_does_not_count(deployment: Deployment)
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from paretocast.data.reading import read_table
+from paretocast.data.tables import read_table
 from paretocast.deployment.journal import Deployment
 from paretocast.deployment.retrain import retrain
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,10 @@ from paretocast.results.stored_study import StoredStudy
 DECLARED = """
 [weather]
 path = "nwp.csv"
+
+[location]
+latitude = 55.5
+longitude = 9.75
 
 [covariates.temperature]
 role = "forecast"
@@ -85,3 +90,25 @@ def test_a_bundle_forecasts_with_the_runs_of_its_issue(folder: Path, method: str
         temperature=runs["temperature"] + 3.0 * (issued == issued[issued <= at].max())
     )
     assert not np.array_equal(bundle.forecast(history, newest, at=at).raw, first.raw)
+
+
+def test_fetched_weather_is_added_to_the_runs_that_a_bundle_reads(folder: Path) -> None:
+    pytest.importorskip("openmeteo_requests")
+    from paretocast.api.weather import fetch_weather, update_weather
+    from paretocast.weather.open_meteo import OpenMeteo
+    from weather_server import running_server
+
+    bundle = deploy(folder, "ridge")
+    path = folder / "live.csv"
+    path.write_bytes((folder / "nwp.csv").read_bytes())
+    at = pd.Timestamp("2021-04-20T00:00Z")
+    with running_server() as server:
+        server.now = at - 0.6 * HOUR
+        fetch = partial(fetch_weather, bundle.folder, now=server.now)
+        update_weather(path, partial(fetch, service=OpenMeteo(url=server.url)), append=True)
+    history = pd.read_csv(folder / "small.csv")
+    forecast = bundle.forecast(history, pd.read_csv(path), at=at)
+    assert forecast.rung == "full"
+    assert forecast.weather_issue_time == "2021-04-19T23:00:00+00:00"
+    before = bundle.forecast(history, pd.read_csv(folder / "nwp.csv"), at=at)
+    assert not np.array_equal(forecast.raw, before.raw)

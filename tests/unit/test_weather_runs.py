@@ -188,7 +188,10 @@ def network_inputs(task: Task, position: int) -> Floats:
 def tree_rows(task: Task, position: int) -> Floats:
     at = np.array([position])
     table = LinearTable(task, train_scaling(task))
-    rows = (lightgbm._rows(task, at)[0], fitted._rows(table, at, None, weather=True)[0])
+    rows = (
+        lightgbm._rows(task, at, (-np.inf, np.inf))[0],
+        fitted._rows(table, at, None, weather=True)[0],
+    )
     return np.hstack(rows)
 
 

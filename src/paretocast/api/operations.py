@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from paretocast.data.reading import read_table
+from paretocast.data.tables import read_table
 from paretocast.deployment.bundle import issue_time
 from paretocast.deployment.journal import Deployment
 from paretocast.deployment.run import issue_forecast, issue_forecasts
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from paretocast.deployment.run import Observed
 
 
-def _silent(_: str) -> None:
+def say_nothing(_: str) -> None:
     """Say nothing."""
 
 
@@ -48,7 +48,7 @@ def deploy(
     refit_until: str | None = None,
     data_dir: str | Path | None = None,
     device: str = "cpu",
-    say: Callable[[str], None] = _silent,
+    say: Callable[[str], None] = say_nothing,
 ) -> Deployment:
     """Put what a study recommends into use.
 
@@ -72,7 +72,7 @@ def deploy(
     from paretocast.deployment.plan import plan_bundle
     from paretocast.results.stored_study import StoredStudy
 
-    until = None if refit_until is None else _stamp(refit_until, "--refit-until")
+    until = None if refit_until is None else read_stamp(refit_until, "--refit-until")
     plan = plan_bundle(
         StoredStudy.open(Path(study)),
         method=method,
@@ -99,7 +99,7 @@ def forecast(
     first: str | pd.Timestamp | None = None,
     last: str | pd.Timestamp | None = None,
     dry_run: bool = False,
-    say: Callable[[str], None] = _silent,
+    say: Callable[[str], None] = say_nothing,
 ) -> list[LiveForecast]:
     """Forecasts of a deployment, kept in its journal: one, or one a day from `first` to `last`.
 
@@ -118,8 +118,8 @@ def forecast(
         return [issue_forecast(opened, inputs, at, dry_run=dry_run)]
     if at is not None or dry_run:
         raise SettingsError("--from goes neither with --at nor with --dry-run")
-    stop = inputs.observed_until if last is None else _stamp(last, "--to")
-    return issue_forecasts(opened, inputs, _stamp(first, "--from"), stop)
+    stop = inputs.observed_until if last is None else read_stamp(last, "--to")
+    return issue_forecasts(opened, inputs, read_stamp(first, "--from"), stop)
 
 
 def observe(deployment: str | Path, data: str | Path | pd.DataFrame) -> Observed:
@@ -155,7 +155,7 @@ def monitor(
     from paretocast.workspace import files
 
     opened = Deployment.open(Path(deployment))
-    time = pd.Timestamp.now("UTC") if now is None else _stamp(now, "--now")
+    time = pd.Timestamp.now("UTC") if now is None else read_stamp(now, "--now")
     with opened.locked():
         report = health_of(opened, now=time.floor("h"), tolerance=tolerance)
         opened.note("monitor", state=report.level.name.lower())
@@ -169,7 +169,7 @@ def _table(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     return source if isinstance(source, pd.DataFrame) else read_table(Path(source))
 
 
-def _stamp(text: str | pd.Timestamp, option: str) -> pd.Timestamp:
+def read_stamp(text: str | pd.Timestamp, option: str) -> pd.Timestamp:
     """A time in UTC; a date alone is its midnight in UTC.
 
     Raises

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from paretocast.data.spec import find_spec
 from paretocast.errors import ParetocastError, SettingsError, StoreError
+from paretocast.formatting import count
 from paretocast.settings import TuneSettings, continue_settings, load_settings
 from paretocast.study.interruption import StopRequest
 from paretocast.workspace import files
@@ -258,7 +259,7 @@ def work(
                 conclude(result, settings, run, task, display=display)
                 goes_on = settings.two_stage and _finish_first_stage(result, run, display)
         _refuse_if_all_failed(result, run)
-    display.note(f"ended by {result.ended_by} at {len(result.records)} trials", kind="")
+    display.note(f"ended by {result.ended_by} at {count(len(result.records), 'trial')}", kind="")
     if goes_on and stage != "1":
         _show_levels(settings, run, display, levels)
 

@@ -25,11 +25,18 @@ from paretocast.benchmarking.retraining import (
 )
 from paretocast.benchmarking.test_split import hash_of_test, hash_of_test_features
 from paretocast.benchmarking.weather_error import WeatherErrorRow, compare_weather_error
-from paretocast.calibration import OnlineCalibrator, choose_by_name, walk_forward
+from paretocast.calibration import (
+    FEWEST_COMPARED_WINDOWS,
+    OnlineCalibrator,
+    choose_by_name,
+    cross_validated,
+    walk_forward,
+)
 from paretocast.calibration.ensemble import ENSEMBLE, average_levels
 from paretocast.data.series import STEPS_PER_DAY
 from paretocast.data.task import installed_versions
 from paretocast.errors import DataError, StoreError
+from paretocast.metrics.interval_quality import IntervalQuality, mean_quality, measure_interval
 from paretocast.metrics.score_table import per_window, score_forecast
 from paretocast.metrics.scores import seasonal_scale
 from paretocast.models.baselines.catalogue import fit_baseline
@@ -460,7 +467,26 @@ def _calibrated_entry(plan: BenchmarkPlan, method: _Method, name: str) -> tuple[
             for score in ("mae", "pinball", "winkler", "picp")
         },
         validation_losses=np.mean(window_losses, axis=0),
+        validation_interval=mean_quality(
+            [
+                _cross_validated(task, forecasts["calibrate"], fitted, coverage)
+                for forecasts, fitted in zip(method.forecasts, by_seed, strict=True)
+            ]
+        ),
         source=f"{method.source}; calibrator {'/'.join(names)}{learns}",
         relearning_seconds=method.relearning_seconds,
     )
     return entry, by_seed[0].calibrator
+
+
+def _cross_validated(
+    task: Task, quantiles: Floats, fitted: Calibrated, coverage: float
+) -> IntervalQuality:
+    """The interval on the calibrate split, each fold calibrated by a fit on the others.
+
+    Before calibration where the split is too short for folds.
+    """
+    forecast = forecast_of(task, "calibrate", quantiles)
+    if forecast.n_observed_windows >= FEWEST_COMPARED_WINDOWS:
+        forecast = cross_validated(forecast, fitted.calibrator.name, coverage=coverage)
+    return measure_interval(forecast, coverage)

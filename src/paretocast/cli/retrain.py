@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paretocast.cli.console import significant, stderr_console, stdout_console
+from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.deploy import DeploymentArgument
 from paretocast.cli.display import print_note
 from paretocast.cli.submit import ProfileFileOption, load_profile, program_words
 from paretocast.errors import SettingsError
+from paretocast.formatting import significant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +58,7 @@ def retrain(
 
     [bold]paretocast retrain deploy/heat --data heat.csv --if-older 30d --if-alarm[/bold]
     """
-    from paretocast.data.reading import read_table
+    from paretocast.data.tables import read_table
     from paretocast.deployment.journal import Deployment
     from paretocast.deployment.retrain import find_trigger
     from paretocast.deployment.retrain import retrain as retrain_deployment

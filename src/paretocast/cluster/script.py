@@ -359,7 +359,7 @@ if [ "${SLURM_RESTART_COUNT:-0}" -ge "$most_restarts" ]; then
   say "started $most_restarts times again, the most that the profile allows" >&2
   exit 1
 fi
-say "put away on $asked; asking Slurm to start job $job again"
+say "paused on $asked; asking Slurm to start job $job again"
 if ! scontrol requeue "$job"; then
   say "job $job cannot be started again; continue its study with paretocast resubmit" >&2
   exit 1

@@ -11,6 +11,7 @@ from paretocast.cluster.script import SearchRequest, job_script
 from paretocast.cluster.status import State
 from paretocast.cluster.tracking import SubmittedJob
 from paretocast.errors import ExecutionError, StoreError
+from paretocast.formatting import count
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ def _plan_one(request: SearchRequest, experiments: Sequence[ExperimentStatus]) -
     for experiment in experiments:
         if experiment.state is State.FINISHED:
             n_ended = experiment.progress.n_ended
-            trials = f", {n_ended} trials" if n_ended else ""
+            trials = f", {count(n_ended, 'trial')}" if n_ended else ""
             return PlannedSubmission(request, skipped=f"finished as {experiment.id}{trials}")
     begun = [experiment.row for experiment in experiments if experiment.progress.n_ended > 0]
     return PlannedSubmission(request, study_id=begun[-1].study_id if begun else None)

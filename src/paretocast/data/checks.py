@@ -12,26 +12,26 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from paretocast.data.series import STEPS_PER_DAY
+from paretocast.data.series import MIN_PERIOD_DAYS, STEPS_PER_DAY
+from paretocast.formatting import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from paretocast.data.series import Covariate
+    from paretocast.data.series import Covariate, Repair
     from paretocast.data.spec import DatasetSpec
 
 Severity = Literal["error", "warning", "note"]
 
 MAX_MISSING_SHARE = 0.2  # of the used hours
 MIN_OBSERVED_SHARE = 0.5  # of the hours of each period
-# A train period shorter than four weeks teaches no week; validation needs a stop, a tune and a
-# calibrate block of a week each, with a purge day behind it.
-MIN_PERIOD_DAYS = {"train": 28, "validation": 24, "test": 1}
 CONSTANT_WARNING_HOURS = 24
 CONSTANT_NOTE_HOURS = 6
 LONG_GAP_HOURS = 168
+# Of a covariate: for so long the day before stands in for it, and windows around it can be used.
+TOLERATED_HOLE_HOURS = 72
 OUTLIER_IQRS = 8.0
 OUTLIER_WINDOW_DAYS = 15
 MIN_OUTLIER_DAYS = 28
@@ -65,11 +65,14 @@ class Grid:
     ----------
     target : ndarray of shape (T,)
         NaN where missing.
+    repairs : tuple of Repair
+        What was changed of the file, where the data set asks for repairs.
     """
 
     index: pd.DatetimeIndex
     target: NDArray[np.float64]
     covariates: tuple[Covariate, ...]
+    repairs: tuple[Repair, ...] = ()
 
 
 def check_grid(grid: Grid, spec: DatasetSpec, *, covariates: Sequence[str]) -> list[Finding]:
@@ -102,7 +105,7 @@ def _out_of_order(dates: Sequence[pd.Timestamp]) -> Finding:
 
 def _check_splits(grid: Grid, spec: DatasetSpec) -> list[Finding]:
     first, last = grid.index[0], grid.index[-1]
-    dates = spec.splits.last_hours(first, last)
+    dates = spec.last_hours(first, last)
     if not dates[0] < dates[1] < dates[2]:
         return [_out_of_order(dates)]
     if dates[0] < first or dates[2] > last:
@@ -274,14 +277,21 @@ def _check_covariate(
     if not holes:
         return []
     first, last = grid.index[0], grid.index[-1]
-    development = int(grid.index.searchsorted(spec.splits.last_hours(first, last)[1], side="right"))
+    development = int(grid.index.searchsorted(spec.last_hours(first, last)[1], side="right"))
     long = [hole for hole in holes if hole[1] > limit or hole[0] == 0]
+    early = [hole for hole in long if hole[0] < development]
+    tolerable = [hole for hole in early if hole[0] > 0 and hole[1] <= TOLERATED_HOLE_HOURS]
+    refused = [hole for hole in early if hole not in tolerable]
+    begin_later = "begin later (use_from)"
+    if refused and refused[0][0] == 0 and refused[0][1] < len(grid.index):
+        begin_later += f" = {grid.index[refused[0][1]]:%Y-%m-%dT%H:%M:%SZ}"
     groups: list[tuple[Severity, list[tuple[int, int]], str]] = [
         (
             "error",
-            [hole for hole in long if hole[0] < development],
-            "fill the file, raise fill_hours, begin later (use_from) or leave the covariate out",
+            refused,
+            f"fill the file, raise fill_hours, {begin_later} or leave the covariate out",
         ),
+        ("warning", tolerable, "the last value stands in for it, then the day before"),
         (
             "warning",
             [hole for hole in long if hole[0] >= development],
@@ -312,11 +322,9 @@ def _reach(severity: Severity, limit: int) -> str:
     """Length of the holes that a finding counts."""
     if severity == "note":
         return f"up to {limit} h each"
-    return (
-        f"longer than {limit} h, or at the start"
-        if severity == "error"
-        else f"longer than {limit} h"
-    )
+    if severity == "error":
+        return f"longer than {max(limit, TOLERATED_HOLE_HOURS)} h, or at the start"
+    return f"longer than {limit} h"
 
 
 def find_runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -334,12 +342,3 @@ def find_runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
 def at(stamp: pd.Timestamp | None) -> str:
     """A UTC stamp as messages show it."""
     return "not given" if stamp is None else f"{stamp:%Y-%m-%d %H:%M}Z"
-
-
-def count(number: int, noun: str) -> str:
-    """A number with its noun.
-
-    >>> count(2, "gap")
-    '2 gaps'
-    """
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

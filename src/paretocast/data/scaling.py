@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from paretocast.data.features import ColumnStandards, input_limits
 from paretocast.errors import DataError
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ class TargetScaling:
         Mean and standard deviation of the transformed train target, unitless for `log1p`.
     lower_bound : float or None
         0 in target units where no train value was negative, else None: demand that flows one way.
+    limits : (float, float) or None
+        In target units; what models read of the target is clipped to them. A model deployed by an
+        earlier version has none.
     """
 
     transform: Transform  # never auto
@@ -55,6 +59,11 @@ class TargetScaling:
     center: float
     spread: float
     lower_bound: float | None = None
+    limits: tuple[float, float] | None = None
+
+    def scale_inputs(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scaled units of what a model reads: clipped to `limits`; NaN stays NaN."""
+        return self.scale(values if self.limits is None else np.clip(values, *self.limits))
 
     def scale(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scaled units from target units; NaN stays NaN."""
@@ -104,6 +113,7 @@ def fit_target_scaling(train_values: NDArray[np.float64], transform: Transform) 
         center=float(raw.mean()),
         spread=float(raw.std()) or 1.0,
         lower_bound=None if observed.min() < 0.0 else 0.0,
+        limits=input_limits(observed),
     )
 
 
@@ -160,7 +170,7 @@ def scale_task(task: Task, transform: Transform) -> tuple[ScaledArrays, TargetSc
 def scaled_arrays(task: Task, scaling: TargetScaling) -> ScaledArrays:
     """Scaled arrays of a task in given units of the target."""
     filled, usable = task.filled
-    history = np.where(usable, scaling.scale(filled), 0.0)
+    history = np.where(usable, scaling.scale_inputs(filled), 0.0)
     table = standardised(task, task.features)
     known = table.known
     return ScaledArrays(
@@ -178,15 +188,17 @@ def scaled_arrays(task: Task, scaling: TargetScaling) -> ScaledArrays:
 
 
 def standardised(task: Task, table: FeatureTable) -> FeatureTable:
-    """The table with columns of mean 0 and standard deviation 1, by the task's standards."""
-    center, spread = column_standards(task, table.names, table.values)
-    return table.scaled(center, np.where(spread > 0.0, spread, 1.0))
+    """The table with columns of mean 0 and standard deviation 1, by the task's standards.
+
+    Values beyond their limits are clipped to them first.
+    """
+    return table.scaled(column_standards(task, table.names, table.values))
 
 
 def column_standards(
     task: Task, names: Sequence[str], columns: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of columns (T, F), both (F,): the task's, or of its train period.
+) -> ColumnStandards:
+    """Standards of columns (T, F): the task's, or of its train period.
 
     Raises
     ------
@@ -195,8 +207,10 @@ def column_standards(
     """
     if task.standards is None:
         train = columns[: task.train_stop]
-        return train.mean(axis=0), train.std(axis=0)
+        limits = [input_limits(column) for column in train.T]
+        low, high = np.array(limits, dtype=np.float64).reshape(-1, 2).T
+        return ColumnStandards(train.mean(axis=0), train.std(axis=0), low, high)
     if unknown := [name for name in names if name not in task.standards]:
         raise DataError(f"no mean and deviation are stored for {', '.join(unknown)}")
-    pairs = np.array([task.standards[name] for name in names], dtype=np.float64).reshape(-1, 2)
-    return pairs[:, 0], pairs[:, 1]
+    stored = np.array([task.standards[name] for name in names], dtype=np.float64).reshape(-1, 4)
+    return ColumnStandards(*stored.T)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from paretocast.data.weather_runs import WeatherRuns
 
 STEPS_PER_DAY = 24
+# A train period shorter than four weeks teaches no week; validation needs a stop, a tune and a
+# calibrate block of a week each, with a purge day behind it.
+MIN_PERIOD_DAYS = {"train": 28, "validation": 24, "test": 1}
 
 
 class Role(StrEnum):
@@ -63,11 +66,22 @@ class Calendar:
         ISO code that the `holidays` package knows, such as "DK".
     school_holidays : tuple of (first day, last day)
         Local dates, both included.
+    subdivision : str or None
+        State or region of the country whose holidays count too, such as "BY".
+    holidays : tuple of date
+        Local dates of holidays beside those of the country.
     """
 
     zone: str = "UTC"
     country: str | None = None
     school_holidays: tuple[tuple[dt.date, dt.date], ...] = ()
+    subdivision: str | None = None
+    holidays: tuple[dt.date, ...] = ()
+
+    @property
+    def has_holidays(self) -> bool:
+        """True if it knows public holidays."""
+        return self.country is not None or bool(self.holidays)
 
 
 @dataclass(frozen=True)
@@ -77,6 +91,41 @@ class SplitDates:
     train_to: pd.Timestamp
     validation_to: pd.Timestamp
     test_to: pd.Timestamp
+
+
+@dataclass(frozen=True)
+class Repair:
+    """One kind of change in one column, or in all.
+
+    Attributes
+    ----------
+    what : str
+        "sorted", "dropped", "emptied" or "differenced".
+    column : str
+        As the data set calls it; empty for whole rows.
+    changed : tuple of (str, str)
+        First and last of the changed rows, run by run: numbers of rows in the file, from 1 after
+        the header, or hours in UTC.
+    n_changed : int
+    value : float or None
+        That was emptied.
+    """
+
+    what: str
+    column: str
+    changed: tuple[tuple[str, str], ...]
+    n_changed: int
+    value: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The repair for a manifest."""
+        return {
+            "what": self.what,
+            "column": self.column,
+            "value": self.value,
+            "changed": [list(run) for run in self.changed],
+            "n_changed": self.n_changed,
+        }
 
 
 @dataclass(frozen=True)
@@ -92,6 +141,8 @@ class Series:
     runs : WeatherRuns or None
         Forecasts by issue time of the covariates that it names; the values of such a covariate are
         those that were known when each hour began.
+    repairs : tuple of Repair
+        What was changed of the file.
     """
 
     name: str
@@ -101,6 +152,7 @@ class Series:
     calendar: Calendar
     covariates: tuple[Covariate, ...] = ()
     runs: WeatherRuns | None = None
+    repairs: tuple[Repair, ...] = ()
 
     def __post_init__(self) -> None:
         if str(self.index.tz) != "UTC":

@@ -11,14 +11,15 @@ import re
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
 from paretocast.data.collection import MARK, one_series, split_reference
-from paretocast.data.series import Role
+from paretocast.data.dialect import TableSpec, Zone
+from paretocast.data.series import MIN_PERIOD_DAYS, Role
 from paretocast.errors import SettingsError
+from paretocast.formatting import did_you_mean
 from paretocast.toml import ClosedModel, parse_table, read_toml
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 PLAIN_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 DEFAULT_FILL_HOURS = 6
+HOUR = pd.Timedelta(hours=1)
 
 
 def _read_stamp(value: object) -> pd.Timestamp:
@@ -44,25 +46,16 @@ def _read_stamp(value: object) -> pd.Timestamp:
     return stamp
 
 
-def _known_zone(zone: str) -> str:
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(
-            f"time zone {zone!r} is unknown, expected an IANA name such as Europe/Copenhagen"
-        ) from None
-    return zone
+def known_subdivisions() -> dict[str, list[str]]:
+    """States and regions by country, as the `holidays` package knows them."""
+    import holidays  # 0.15 s, and not every set has a country
+
+    return holidays.list_supported_countries()
 
 
 def _known_country(code: str) -> str:
-    import holidays  # 0.15 s, and not every set has a country
-
-    try:
-        holidays.country_holidays(code)
-    except NotImplementedError:
-        raise ValueError(
-            "expected an ISO code that the holidays package knows, such as DK"
-        ) from None
+    if code not in known_subdivisions():
+        raise ValueError("expected an ISO code that the holidays package knows, such as DK")
     return code
 
 
@@ -88,7 +81,6 @@ def _hours(delay: str) -> str:
 
 
 Stamp = Annotated[pd.Timestamp, BeforeValidator(_read_stamp)]
-Zone = Annotated[str, AfterValidator(_known_zone)]
 Country = Annotated[str, AfterValidator(_known_country)]
 Name = Annotated[str, AfterValidator(_plain_name)]
 Share = Annotated[float, Field(strict=True, gt=0.0, lt=1.0)]
@@ -158,15 +150,44 @@ class WeatherSpec(ClosedModel):
     time_column: str = "valid_at"
 
 
+class SourceSpec(TableSpec):
+    """Another file with covariates, on its own clock; it is joined by time.
+
+    Attributes
+    ----------
+    columns : mapping of str to str or list of str
+        Its columns, by the names that covariates give to their `column`; several are averaged.
+    series_name : str, list of str or None
+        Series of a long file, such as weather stations; several are averaged, all without it.
+    """
+
+    columns: dict[str, str | tuple[str, ...]]
+    series_name: str | tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _series_have_a_column(self) -> SourceSpec:
+        if self.series_name is not None and self.series_column is None:
+            raise ValueError("series_name goes with series_column, the column that names them")
+        return self
+
+
+class LocationSpec(ClosedModel):
+    """The place whose weather `paretocast weather` asks for, in degrees (WGS84)."""
+
+    latitude: float = Field(ge=-90.0, le=90.0)
+    longitude: float = Field(ge=-180.0, le=180.0)
+
+
 class SplitSpec(ClosedModel):
-    """The periods, either by their last hours or by shares of the used range.
+    """The periods, by their last hours or by shares of the used range.
 
     Attributes
     ----------
     train_to, validation_to, test_to : Timestamp or None
         Last hours, included. `test_to` is the last used hour where it is not given.
     train, validation : float or None
-        Shares of the used range, cut at UTC midnight; the rest is the test period.
+        Shares of the used range, cut at midnight; the rest is the test period. 60 % and 20 %
+        where nothing is given, and of a short range as much as the least periods need.
     """
 
     train_to: Stamp | None = None
@@ -181,10 +202,11 @@ class SplitSpec(ClosedModel):
         by_share = [self.train, self.validation]
         dated = all(v is not None for v in by_date) and by_share == [None, None]
         shared = all(v is not None for v in by_share) and [*by_date, self.test_to] == [None] * 3
-        if not dated and not shared:
+        empty = [*by_date, *by_share, self.test_to] == [None] * 5
+        if not (dated or shared or empty):
             raise ValueError(
                 "expected either the dates train_to and validation_to (and test_to), "
-                "or the shares train and validation"
+                "or the shares train and validation, or nothing"
             )
         if (self.train or 0.0) + (self.validation or 0.0) >= 1.0:
             raise ValueError(
@@ -194,30 +216,60 @@ class SplitSpec(ClosedModel):
         return self
 
     def last_hours(
-        self, first: pd.Timestamp, last: pd.Timestamp
+        self, first: pd.Timestamp, last: pd.Timestamp, zone: str = "UTC"
     ) -> tuple[pd.Timestamp, pd.Timestamp, pd.Timestamp]:
-        """Last hours of train, validation and test for a series from `first` to `last`."""
+        """Last hours of train, validation and test for a series from `first` to `last`.
+
+        Shares end before the last midnight in `zone` that they reach.
+        """
         if self.train_to is not None and self.validation_to is not None:
             return self.train_to, self.validation_to, self.test_to or last
-        hour = pd.Timedelta(hours=1)
-        train = self.train or 0.0
-        validation = self.validation or 0.0
-        length = last + hour - first
-        ends = [(first + share * length).floor("D") - hour for share in (train, train + validation)]
+        length = last + HOUR - first
+        if self.train is not None and self.validation is not None:
+            spans = [length * self.train, length * (self.train + self.validation)]
+        else:
+            spans = list(_default_spans(length))
+        ends = []
+        for span in spans:
+            midnight = (
+                (first + span)
+                .tz_convert(zone)
+                .floor("D", ambiguous=True, nonexistent="shift_forward")
+            )
+            # Midnight of a zone off by 30 minutes lies between two hours of a grid in UTC.
+            n_hours = (midnight.tz_convert("UTC") - first) // HOUR
+            ends.append(first + (n_hours - 1) * HOUR)
         return ends[0], ends[1], last
 
 
-class DatasetSpec(ClosedModel):
+def _default_spans(length: pd.Timedelta) -> tuple[pd.Timedelta, pd.Timedelta]:
+    """Time from the begin to the ends of train and validation.
+
+    60 % and 20 %, but a validation period of its least length plus a day, of which the cut at
+    midnight takes a part, and what remains divided three to one.
+
+    >>> tuple(span.days for span in _default_spans(pd.Timedelta(days=200)))
+    (120, 160)
+    >>> tuple(span.days for span in _default_spans(pd.Timedelta(days=85)))
+    (45, 70)
+    """
+    day = pd.Timedelta(days=1)
+    validation = max(length * 0.2, (MIN_PERIOD_DAYS["validation"] + 1) * day)
+    train = max((length - validation) * 0.75, (MIN_PERIOD_DAYS["train"] + 1) * day)
+    return train, train + validation
+
+
+class DatasetSpec(TableSpec):
     """One series as its TOML file declares it; all times are UTC unless a zone says otherwise.
 
     Attributes
     ----------
     path : Path
-        CSV, gzipped CSV or Parquet. Absolute, or relative to the data directory.
+        Absolute, or relative to the data directory.
+    series_name : str or None
+        Series of a long file.
     zone : str
         IANA time zone where the demand lives, for calendar terms.
-    stamp_zone : str or None
-        Zone of time stamps that carry none. Stamps with an offset need none.
     use_from, use_to : Timestamp or None
         First and last used hour, both included; the file's own without them.
     available_after : str
@@ -225,26 +277,35 @@ class DatasetSpec(ClosedModel):
         that would not have been there.
     holiday_country : str or None
         ISO code that the `holidays` package knows.
+    holiday_subdivision : str or None
+        Code of a state or region whose holidays count too, such as "BY" of "DE".
+    holidays : tuple of date
+        Local dates of more holidays, or of all where there is no country.
+    repair : {"auto"} or None
+        With "auto", `repair` changes what it safely can; without it nothing is changed.
     school_holidays : Path or None
         CSV with start_date, end_date and description; found as `path` is.
     """
 
     name: Name
-    path: Path
-    time_column: str = "timestamp"
     target: str
-    unit: str
+    series_name: str | None = None
+    unit: str = ""
     zone: Zone = "UTC"
-    stamp_zone: Zone | None = None
     frequency: Annotated[str, AfterValidator(_hourly)] = "1h"
     use_from: Stamp | None = None
     use_to: Stamp | None = None
     available_after: Annotated[str, AfterValidator(_hours)] = "0h"
     holiday_country: Country | None = None
+    holiday_subdivision: str | None = None
+    holidays: tuple[dt.date, ...] = ()
     school_holidays: Path | None = None
+    repair: Literal["auto"] | None = None
     weather: WeatherSpec | None = None
+    sources: tuple[SourceSpec, ...] = ()
+    location: LocationSpec | None = None
     covariates: dict[Name, CovariateSpec] = Field(default_factory=dict)
-    splits: SplitSpec
+    splits: SplitSpec = Field(default_factory=SplitSpec)
     source: str = ""
     licence: str = ""
     note: str = ""
@@ -268,6 +329,53 @@ class DatasetSpec(ClosedModel):
             raise ValueError(
                 "section [weather] names a file that no covariate reads; give one "
                 'source = "weather"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _sources_are_used(self) -> DatasetSpec:
+        if (self.series_name is None) != (self.series_column is None):
+            raise ValueError("series_column and series_name go together: which rows are meant")
+        columns = {self.column_of(name) for name in self.covariates}
+        offered = [name for source in self.sources for name in source.columns]
+        for name in offered:
+            if name not in columns:
+                raise ValueError(
+                    f"a section [[sources]] offers {name}, which is the column of no covariate; "
+                    f"add [covariates.{name}]"
+                )
+            if offered.count(name) > 1:
+                raise ValueError(f"two sections [[sources]] offer {name}")
+        return self
+
+    def last_hours(
+        self, first: pd.Timestamp, last: pd.Timestamp
+    ) -> tuple[pd.Timestamp, pd.Timestamp, pd.Timestamp]:
+        """Last hours of train, validation and test for a series from `first` to `last`."""
+        return self.splits.last_hours(first, last, self.zone)
+
+    def from_sources(self, covariates: Iterable[str]) -> tuple[str, ...]:
+        """Those of some declared covariates that other files hold, without weather runs."""
+        offered = {name for source in self.sources for name in source.columns}
+        return tuple(name for name in covariates if self.column_of(name) in offered)
+
+    def table_of(self, source: SourceSpec) -> DatasetSpec:
+        """The declaration with the table of a source in place of its own."""
+        keys = {key: getattr(source, key) for key in TableSpec.model_fields}
+        return self.model_copy(update=keys)
+
+    @model_validator(mode="after")
+    def _subdivision_is_known(self) -> DatasetSpec:
+        code = self.holiday_subdivision
+        if code is None:
+            return self
+        if self.holiday_country is None:
+            raise ValueError("holiday_subdivision needs a holiday_country")
+        known = known_subdivisions()[self.holiday_country]
+        if code not in known:
+            raise ValueError(
+                f"holiday_subdivision {code!r} is none of {self.holiday_country}, which has "
+                f"{', '.join(known) or 'none'}"
             )
         return self
 
@@ -300,9 +408,15 @@ def find_spec(name_or_path: str | Path) -> DatasetSpec:
     if own_file(name_or_path) is None:
         return read_spec(named[str(name_or_path).lower()])
     if path.suffix.lower() != ".toml":
+        if path.is_file():
+            raise SettingsError(
+                f"{path} is no TOML file of a data set; write one with `paretocast data init "
+                f"{path}`, or give the file as --data"
+            )
         raise SettingsError(
             f"no data set is called {str(name_or_path)!r}; there are {', '.join(named)}, "
             "or give the path of a TOML file that declares your own"
+            f"{did_you_mean(str(name_or_path), named)}"
         )
     if not path.is_file():
         raise SettingsError(f"no file {path.absolute()}, expected a TOML file of a data set")
@@ -313,6 +427,9 @@ def find_spec(name_or_path: str | Path) -> DatasetSpec:
         update={
             "path": folder / spec.path,
             "school_holidays": None if school is None else folder / school,
+            "sources": tuple(
+                source.model_copy(update={"path": folder / source.path}) for source in spec.sources
+            ),
             "weather": None
             if weather is None
             else weather.model_copy(update={"path": folder / weather.path}),

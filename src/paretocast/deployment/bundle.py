@@ -346,7 +346,13 @@ def load_contract(stored: Mapping[str, Any], dataset: Path) -> InputContract:
     groups = stored["feature_groups"]
     return InputContract(
         spec=spec,
-        calendar=Calendar(calendar["zone"], calendar["country"], school),
+        calendar=Calendar(
+            calendar["zone"],
+            calendar["country"],
+            school,
+            calendar.get("subdivision"),
+            tuple(dt.date.fromisoformat(day) for day in calendar.get("holidays", ())),
+        ),
         columns=tuple(InputColumn(**column) for column in stored["columns"]),
         shape=TaskShape(**{**stored["shape"], "levels": tuple(stored["shape"]["levels"])}),
         feature_groups=None if groups is None else tuple(groups),
@@ -355,8 +361,15 @@ def load_contract(stored: Mapping[str, Any], dataset: Path) -> InputContract:
         low=stored["low"],
         high=stored["high"],
         delay_hours=stored["delay_hours"],
-        standards={name: (c, s) for name, (c, s) in stored["standards"].items()},
+        standards={name: _standards(own) for name, own in stored["standards"].items()},
     )
+
+
+def _standards(stored: Sequence[float]) -> tuple[float, float, float, float]:
+    """Standards of a column; an earlier version stored no limits, and clipped nothing."""
+    center, spread, *limits = stored
+    low, high = limits or (-np.inf, np.inf)
+    return center, spread, low, high
 
 
 def golden_window(

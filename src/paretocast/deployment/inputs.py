@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from paretocast.data.features import build_features
-from paretocast.data.parsing import HOUR, lay_frame, parse_stamps
+from paretocast.data.features import available_features, build_features
+from paretocast.data.parsing import HOUR, lay_frame, rows_of_series, stamps_of
 from paretocast.data.run_parsing import examine_runs
 from paretocast.data.series import Calendar, Covariate, Role, Series, SplitDates
 from paretocast.data.spec import WeatherSpec
@@ -77,8 +77,8 @@ class InputContract:
         Range of the target in the train period.
     delay_hours : int
         Hours after which a value of the target is available.
-    standards : mapping of str to (float, float)
-        Mean and deviation of every feature column.
+    standards : mapping of str to (float, float, float, float)
+        Mean, deviation, lowest and highest value of every feature column, as `ColumnStandards`.
     """
 
     spec: DatasetSpec
@@ -91,7 +91,7 @@ class InputContract:
     low: float
     high: float
     delay_hours: int
-    standards: Mapping[str, tuple[float, float]]
+    standards: Mapping[str, tuple[float, float, float, float]]
 
     @property
     def weather(self) -> tuple[InputColumn, ...]:
@@ -174,9 +174,15 @@ class InputContract:
             return frame
         return frame.rename_axis(column).reset_index()
 
+    def _spec_of(self, frame: pd.DataFrame) -> DatasetSpec:
+        """The declaration; a table without the column that tells series apart holds one alone."""
+        if self.spec.series_column in {None, *frame.columns}:
+            return self.spec
+        return self.spec.model_copy(update={"series_column": None, "series_name": None})
+
     def _laid(self, frame: pd.DataFrame, declared: list[str], what: str) -> pd.DataFrame:
         """Target and covariates by their names in the series, on the hourly grid."""
-        grid, findings = lay_frame(frame, self.spec, covariates=declared)
+        grid, findings = lay_frame(frame, self._spec_of(frame), covariates=declared)
         errors = [finding for finding in findings if finding.severity == "error"]
         if errors or grid is None:
             listed = "\n".join(f"  {error}" for error in errors)
@@ -186,7 +192,9 @@ class InputContract:
 
     def _available(self, frame: pd.DataFrame, index: pd.DatetimeIndex) -> pd.Series[Any]:
         """Time from which on the row of each hour was there; NaT where the row says nothing."""
-        stamps, _ = parse_stamps(frame[self.spec.time_column], self.spec)
+        spec = self._spec_of(frame)
+        frame, _ = rows_of_series(frame, spec)
+        stamps, _ = stamps_of(frame, spec)
         arrived = pd.to_datetime(frame[AVAILABLE_COLUMN], errors="coerce", utc=True)
         series = pd.Series(arrived.to_numpy(), index=stamps)
         laid: pd.Series[Any] = series[~series.index.duplicated()].reindex(index)
@@ -449,7 +457,11 @@ class LiveWindow:
 
     @cached_property
     def _blind(self) -> Task:
-        return self._task(replace(self.series, covariates=()), ("calendar",))
+        series = replace(self.series, covariates=())
+        known = available_features(series)
+        days = {"calendar", "holidays", *known["calendar"], *known["holidays"]}
+        groups = self.contract.feature_groups or ("calendar",)
+        return self._task(series, tuple(name for name in groups if name in days))
 
     def _task(self, series: Series, groups: tuple[str, ...] | None) -> Task:
         last = pd.Timestamp(series.index[-1])

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from paretocast.data.features import (
+    AROUND_HOLIDAYS,
     DAYS_PER_YEAR,
     HOLD_STEPS,
     LAG_STEPS,
@@ -73,8 +74,8 @@ class WindowColumns:
         Columns of the two inputs, in their order.
     features : tuple of (str, Role)
         Columns of the feature table, in its order.
-    standards : mapping of str to (float, float)
-        Mean and deviation of every feature.
+    standards : mapping of str to (float, float, float, float)
+        Mean, deviation, lowest and highest value of every feature, as `ColumnStandards`.
     temperature, wind : str or None
         Covariates that more features are made of.
     """
@@ -84,7 +85,7 @@ class WindowColumns:
     calendar: tuple[str, ...]
     covariates: tuple[str, ...]
     features: tuple[tuple[str, Role], ...]
-    standards: Mapping[str, tuple[float, float]]
+    standards: Mapping[str, tuple[float, float, float, float]]
     temperature: str | None
     wind: str | None
 
@@ -233,7 +234,7 @@ class NetworkGraph(MemberGraph):
         start = history - self.input_steps
         short = window.short[start:]
         batch = Batch(
-            history=_scaled(short, self.scaling).float().unsqueeze(0),
+            history=_read(short, self.scaling).float().unsqueeze(0),
             history_mask=(~short.isnan()).float().unsqueeze(0),
             past=window.table(self.past)[start:history].float().unsqueeze(0),
             known=window.table(self.known)[start : history + horizon].float().unsqueeze(0),
@@ -276,7 +277,7 @@ class PointsGraph(nn.Module):
 
     def forward(self, window: _Window) -> Tensor:
         """Forecasts (H,), scaled units."""
-        table = _LinearColumns(window, _scaled(window.target, self.scaling), self.with_weather)
+        table = _LinearColumns(window, _read(window.target, self.scaling), self.with_weather)
         points = []
         for model, center, weights in zip(self.models, self.centers, self.weights, strict=True):
             form = model.form
@@ -381,7 +382,9 @@ def _window(
     names = tuple(name for name in made if name in columns.standards)
     standards = torch.tensor([columns.standards[name] for name in names], dtype=torch.float64)
     spreads = torch.where(standards[:, 1] > 0.0, standards[:, 1], 1.0)
-    features = (torch.stack([made[name] for name in names], dim=1) - standards[:, 0]) / spreads
+    stacked = torch.stack([made[name] for name in names], dim=1)
+    stacked = stacked.maximum(standards[:, 2]).minimum(standards[:, 3])
+    features = (stacked - standards[:, 0]) / spreads
     return _Window(columns, target, short, names, features, local[WEEKDAY], month)
 
 
@@ -441,7 +444,7 @@ def _calendar_features(local: Mapping[str, Tensor]) -> dict[str, Tensor]:
         "year_sin": day_of_year.sin(),
         "year_cos": day_of_year.cos(),
         "weekend": (local[WEEKDAY] >= SATURDAY).double(),
-        **{name: local[name] for name in (HOLIDAY, SCHOOL_HOLIDAY) if name in local},
+        **{n: local[n] for n in (HOLIDAY, SCHOOL_HOLIDAY, *AROUND_HOLIDAYS) if n in local},
     }
 
 
@@ -478,6 +481,13 @@ def _target_features(target: Tensor, steps: int) -> dict[str, Tensor]:
             [target.new_zeros(first), means, target.new_zeros(steps - last)]
         )
     return made
+
+
+def _read(values: Tensor, scaling: TargetScaling) -> Tensor:
+    """`TargetScaling.scale_inputs`."""
+    if scaling.limits is not None:
+        values = values.clamp(min=scaling.limits[0], max=scaling.limits[1])
+    return _scaled(values, scaling)
 
 
 def _scaled(values: Tensor, scaling: TargetScaling) -> Tensor:

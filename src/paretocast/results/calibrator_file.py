@@ -110,7 +110,7 @@ def save_fitted(
         "target_coverage": opened.settings.target_coverage,
         "fitted_on": FITTED_ON,
         "n_windows": len(opened.task.issues[FITTED_ON]),
-        "judged_on": "rolled folds of calibrate" if fitted.compared else None,
+        "judged_on": "cross-validation on calibrate" if fitted.compared else None,
         "reason": fitted.reason,
         "compared": [vars(scores) for scores in fitted.compared],
         "against_trial": None

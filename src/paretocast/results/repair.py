@@ -79,7 +79,7 @@ class Consolidated:
     Attributes
     ----------
     state : str
-        "whole", "rebuilt", "faulty", "empty" (no complete trial) or "under way".
+        "complete", "rebuilt", "faulty", "empty" (no complete trial) or "under way".
     problems : tuple of str
         Faults that were found, repaired ones included, in sentences.
     losses : tuple of float
@@ -125,7 +125,7 @@ def consolidate_run(
     if not any(record.state is TrialState.COMPLETE for record in records):
         return Consolidated(study, "empty", progress.problems)
     problems = [*progress.problems, *_disagreements(study)]
-    state = "faulty" if problems else "whole"
+    state = "faulty" if problems else "complete"
     rebuilt = None
     if problems and rebuild:
         try:

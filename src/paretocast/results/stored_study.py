@@ -22,10 +22,12 @@ from paretocast.study.repeats import average_over_seeds
 from paretocast.study.trial_store import TrainingId, TrialStore, load_record
 from paretocast.toml import parse_table
 from paretocast.training.trial import load_forecasts
-from paretocast.workspace import stored
+from paretocast.workspace import files, stored
 from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.progress import is_under_way
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -255,6 +257,55 @@ def _workspace_of(path: Path) -> Path:
             f"{path} does not lie in a workspace; expected it in results/MODEL_DATASET"
         )
     return parents[2]
+
+
+def date_and_id(study: StoredStudy) -> tuple[str, str]:
+    """Date of a study's result and its id: the largest is that of the newest one."""
+    return str(study.result["optimization_date"]), study.run.job_id
+
+
+def newest_finished(runs: Iterable[RunDirectory]) -> StoredStudy | None:
+    """Study whose result was written last, of those with a result that no process works on."""
+    finished = [StoredStudy(run) for run in runs if _is_readable(run) and not is_under_way(run)]
+    return max(finished, key=date_and_id, default=None)
+
+
+def _is_readable(run: RunDirectory) -> bool:
+    """Return whether there is a result and it is whole: a damaged one hides no other study."""
+    try:
+        stored.load_result(run.best_params)
+    except StoreError:
+        return False
+    return True
+
+
+def find_newest(place: Path) -> tuple[StoredStudy, int]:
+    """The newest finished study of a workspace or of a model and data set, and of how many.
+
+    Parameters
+    ----------
+    place : Path
+        A workspace, its folder `results`, or anything that `StoredStudy.open` takes. Where every
+        study is under way, the newest of them counts.
+
+    Raises
+    ------
+    StoreError
+        If there is no study with a result.
+    """
+    if not place.exists():
+        raise StoreError(
+            f"no study in {place}: there is no such folder; paretocast tune makes one, or name the "
+            "folder of another"
+        )
+    runs: list[RunDirectory] = []
+    for below in ("", "*/", "results/*/") if place.is_dir() else ():
+        found = files.runs_of_manifests(place.absolute().glob(f"{below}manifest_*.json"))
+        runs = runs or [run for run in found if run.best_params.exists()]
+    if not runs:
+        return StoredStudy.open(place), 1
+    finished = newest_finished(runs)
+    return finished or max(map(StoredStudy, runs), key=date_and_id), len(runs)
 
 
 def _result_in(folder: Path) -> Path:

@@ -63,6 +63,7 @@ def build_manifest(
         "manifest_hash": manifest_hash(comparable),
         "comparable": comparable,
         "day_marks": setup.task.day_marks(),
+        "repairs": [repair.as_json() for repair in setup.task.series.repairs],
         "queue": list(queue),
         "settings": plain,
         "versions": installed_versions(),

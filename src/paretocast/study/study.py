@@ -119,7 +119,8 @@ class Study:
     Attributes
     ----------
     notes : tuple of str
-        What was moved or left out of the fronts of earlier studies, a sentence each.
+        Baselines that cannot be compared, and what was moved or left out of the fronts of earlier
+        studies, a sentence each.
     """
 
     def __init__(
@@ -141,7 +142,7 @@ class Study:
         self._evaluator = Evaluator(settings, run, setup, self._trials)
         self._storage = choose_storage(settings.storage, run, shared=shared)
         warm_start = WarmStart(()) if run.manifest.exists() else self._plan_warm_start()
-        self.notes = warm_start.notes
+        self.notes = (*self._evaluator.notes, *warm_start.notes)
         self._optuna, self._manifest = self._open(warm_start)
         self._sampler = self._make_sampler(self._manifest["queue"])
 
@@ -241,6 +242,7 @@ class Study:
                 self._trials.trainings,
                 task=self._setup.base_task,
                 model=self._settings.model,
+                target_coverage=self._settings.target_coverage,
             )
             self._save_best_params(outcome, choice)
         ended_by = "request" if asked else "time limit"

@@ -31,7 +31,7 @@ from paretocast.errors import SettingsError, StoreError
 from paretocast.toml import nested_deeper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
     from pathlib import Path
     from typing import BinaryIO
@@ -307,9 +307,14 @@ def _stored_model(manifest: Path) -> str:
 
 def find_runs(workspace: Path) -> list[RunDirectory]:
     """Every study of a workspace, by the name of its manifest."""
+    return runs_of_manifests((workspace / "results").glob("*/manifest_*.json"))
+
+
+def runs_of_manifests(manifests: Iterable[Path]) -> list[RunDirectory]:
+    """The runs that manifests belong to, by name; those of folders that are not ours are left."""
     runs = []
-    for manifest in sorted((workspace / "results").glob("*/manifest_*.json")):
-        with contextlib.suppress(StoreError):  # a folder that is not ours
+    for manifest in sorted(manifests):
+        with contextlib.suppress(StoreError):
             runs.append(run_of_manifest(manifest))
     return runs
 

@@ -57,6 +57,12 @@ class Progress:
         return self.n_complete + self.n_pruned + self.n_failed
 
 
+def is_under_way(run: RunDirectory) -> bool:
+    """Return whether a living process works on a trial of the study, or on a repeat of one."""
+    folders = run.trials_folder.glob("[0-9]*")
+    return any(_is_at_work(path) for folder in folders for path in (folder, *folder.glob("seed_*")))
+
+
 def inspect_run(run: RunDirectory) -> Progress:
     """Progress of a study and the faults of its files; nothing raises."""
     records: dict[int, dict[str, Any]] = {}

@@ -108,12 +108,12 @@ def train_scaling(task: Task, transform: Transform = Transform.AUTO) -> TargetSc
 
 
 def scaled_target(task: Task, scaling: TargetScaling) -> Floats:
-    """The whole target in scaled units with every gap filled from the past, (T,).
+    """The whole target as models read it, scaled units, every gap filled from the past, (T,).
 
     0, the mean of the train period, before the first observation.
     """
     filled, _ = fill_from_past(task.series.values, longest_steps=len(task.series))
-    return np.nan_to_num(scaling.scale(filled), nan=0.0)
+    return np.nan_to_num(scaling.scale_inputs(filled), nan=0.0)
 
 
 def learning_positions(

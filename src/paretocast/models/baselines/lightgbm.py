@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from paretocast.data.features import input_limits
 from paretocast.data.gaps import fill_from_past
 from paretocast.data.series import STEPS_PER_DAY
 from paretocast.errors import DataError
@@ -59,11 +60,12 @@ class Trees(Baseline):
     """One booster for each level of the task, in the order of the levels."""
 
     boosters: tuple[Any, ...]  # lightgbm.Booster, which has no types
+    limits: tuple[float, float]
 
     def forecast(self, task: Task, positions: Positions) -> Floats:
         """Quantiles at issue positions, (N, H, Q)."""
         check_history(positions, needed=HISTORY_STEPS, name="lightgbm")
-        rows, scale = _rows(task, positions)
+        rows, scale = _rows(task, positions, self.limits)
         levels = [np.asarray(booster.predict(rows)) for booster in self.boosters]
         shape = (len(positions), task.shape.horizon_steps, len(levels))
         quantiles = np.sort(np.stack(levels, axis=-1).reshape(shape), axis=-1)
@@ -85,16 +87,18 @@ def fit_trees(task: Task, until: int | None = None) -> Trees:
     """
     if np.nanmin(task.series.values[: task.train_stop]) < 0.0:
         raise DataError("reference lightgbm needs a target that is never negative")
-    train = _examples(task, learning_positions(task, history_steps=HISTORY_STEPS))
-    stop = _examples(task, task.issues["stop"])
+    observed = task.series.values[: task.train_stop]
+    limits = input_limits(observed[~np.isnan(observed)])
+    train = _examples(task, learning_positions(task, history_steps=HISTORY_STEPS), limits)
+    stop = _examples(task, task.issues["stop"], limits)
     late = None
     if until is not None:
         positions = learning_positions(task, history_steps=HISTORY_STEPS, until=until)
-        late = _examples(task, positions)
+        late = _examples(task, positions, limits)
     boosters = boost_levels(
         task.shape.levels, PARAMETERS, train, stop, late, most_rounds=MOST_ROUNDS
     )
-    return Trees(boosters)
+    return Trees(boosters, limits)
 
 
 def boost_levels(
@@ -136,19 +140,24 @@ def boost_levels(
     return tuple(boosters)
 
 
-def _examples(task: Task, positions: Positions) -> tuple[Floats, Floats]:
+def _examples(
+    task: Task, positions: Positions, limits: tuple[float, float]
+) -> tuple[Floats, Floats]:
     """Rows with an observed target, and these targets over the level of demand."""
-    rows, scale = _rows(task, positions)
+    rows, scale = _rows(task, positions, limits)
     steps = np.arange(task.shape.horizon_steps)
     targets = (task.series.values[positions[:, None] + steps] / scale[:, None]).ravel()
     observed = ~np.isnan(targets)
     return rows[observed], targets[observed]
 
 
-def _rows(task: Task, positions: Positions) -> tuple[Floats, Floats]:
-    """A row per window and step (N * H, F), and the level of demand of each window (N,)."""
+def _rows(task: Task, positions: Positions, limits: tuple[float, float]) -> tuple[Floats, Floats]:
+    """A row per window and step (N * H, F), and the level of demand of each window (N,).
+
+    Of the target nothing is read beyond the limits.
+    """
     filled, _ = fill_from_past(task.series.values, longest_steps=len(task.series))
-    target = np.nan_to_num(filled, nan=0.0)
+    target = np.clip(np.nan_to_num(filled, nan=0.0), *limits)
     steps = np.arange(task.shape.horizon_steps)
     hours = positions[:, None] + steps  # (N, H)
     week = target[positions[:, None] - np.arange(1, STEPS_PER_WEEK + 1)]
