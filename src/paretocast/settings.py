@@ -333,7 +333,7 @@ class TuneSettings(ClosedModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _first_stage_minimises_mae(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _first_stage_minimises_mae(cls, values: object) -> object:
         """Set the objectives of a two-stage study unless others are given."""
         if not isinstance(values, dict) or values.get("strategy") != TWO_STAGE:
             return values
@@ -341,7 +341,7 @@ class TuneSettings(ClosedModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _honest_is_a_set_of_objectives(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _honest_is_a_set_of_objectives(cls, values: object) -> object:
         if not isinstance(values, dict) or values.get("objectives") not in ([HONEST], (HONEST,)):
             return values
         target = values.get("target_coverage", 80.0)

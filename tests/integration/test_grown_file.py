@@ -17,8 +17,8 @@ from paretocast.api.evaluation import SavedBenchmark, prepare_benchmark
 from paretocast.benchmarking.test_split import hash_of_test
 from paretocast.data import generate_demo
 from paretocast.errors import DataError, StoreError
-from paretocast.workspace import files
 from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.stored import load_manifest
 from studies import SMALL_SPACE
 
 N_DAYS = 150
