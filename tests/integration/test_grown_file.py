@@ -18,6 +18,7 @@ from paretocast.benchmarking.test_split import hash_of_test
 from paretocast.data import generate_demo
 from paretocast.errors import DataError, StoreError
 from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.stored import load_manifest
 from studies import SMALL_SPACE
 
 N_DAYS = 150
@@ -78,7 +79,8 @@ class Place:
         return paretocast.load_study(self.run.folder, data_dir=self.folder)
 
     def task_manifest(self) -> dict[str, Any]:
-        return self.study().stored.task_manifest
+        task: dict[str, Any] = load_manifest(self.run)["comparable"]["task"]
+        return task
 
     def benchmark(self, models: list[str] | None = None) -> SavedBenchmark:
         return paretocast.benchmark(
@@ -320,7 +322,7 @@ def test_later_rows_are_not_looked_at(place: Place) -> None:
     place.append("2021-05-31T00:00:00Z,broken,", "2021-05-31T00:00:00Z,1.0,")
     place.append(*(f"2021-06-01T{hour:02d}:00:00Z,1.0," for hour in range(24)))
     assert place.study().task.notes == (note(25),)
-    with pytest.raises(DataError, match="in more than one row"):
+    with pytest.raises(DataError, match="stand in more than one row"):
         paretocast.load_dataset(place.toml)
 
 

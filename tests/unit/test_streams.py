@@ -20,7 +20,7 @@ PROGRAM = """
 import sys, typer
 from pathlib import Path
 import paretocast.cli as cli
-def command() -> None:
+def command(**_: object) -> None:
     print("± 1 ★")
     typer.echo("talk", err=True)
     sys.stdout.flush()
@@ -79,7 +79,7 @@ def test_a_closed_pipe_ends_what_prints_numbers() -> None:
         (PermissionError(13, "Permission denied", "/x"), 1, "error: /x: Permission denied"),
         (OSError(36, "File name too long", "a" * 5000), 1, "File name too long"),
         (ImportError("libtorch_cpu.so: failed to map segment"), 1, "memory is too small"),
-        (KeyboardInterrupt(), 130, "interrupted"),
+        (KeyboardInterrupt(), 130, "stopped"),
     ],
 )
 def test_a_fault_of_the_machine_is_one_line(
@@ -89,7 +89,7 @@ def test_a_fault_of_the_machine_is_one_line(
     code: int,
     said: str,
 ) -> None:
-    def fail() -> None:
+    def fail(**_: object) -> None:
         raise error
 
     monkeypatch.setattr(paretocast.cli, "app", fail)

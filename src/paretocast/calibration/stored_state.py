@@ -66,8 +66,8 @@ class AdaptiveState(_State):
     """Adaptive conformal inference."""
 
     adapted: Numbers
-    lowest: list[float | None]
-    highest: list[float | None]
+    lowest: list[list[float | None]]  # a row for each window, null where nothing was observed
+    highest: list[list[float | None]]
     rate: float
     learned_until: int | None
     median_evidence: dict[str, float] | None = None
@@ -75,8 +75,9 @@ class AdaptiveState(_State):
     @model_validator(mode="after")
     def _one_number_a_level(self) -> Self:
         self._refuse_other_length("adapted", self.adapted)
-        if len(self.lowest) != len(self.highest):
-            raise ValueError("lowest and highest are of different length")
+        shapes = [[len(row) for row in rows] for rows in (self.lowest, self.highest)]
+        if shapes[0] != shapes[1] or len(set(shapes[0])) > 1:
+            raise ValueError("lowest and highest are not of one shape")
         return self
 
 

@@ -117,27 +117,36 @@ def _exit_code() -> int:
         return int(app(prog_name="paretocast", standalone_mode=False) or 0)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BrokenPipeError:
-        raise
-    except (KeyboardInterrupt, typer.Abort):
-        _print_error("interrupted")
-        return INTERRUPTED
     except ParetocastError as error:
         _print_error(str(error))
         return 2 if isinstance(error, SettingsError) else 1
     except USAGE_ERROR as error:
         _print_usage_error(error)
         return 2
-    except MemoryError as error:
-        _print_error(f"out of memory: {error}; use smaller data or a machine with more")
-    except OSError as error:  # a folder without permission, a full disk, a name too long
+    except (KeyboardInterrupt, typer.Abort):
+        _print_error("stopped")
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except (ImportError, MemoryError, OSError) as error:
+        return _told_fault(error)
+
+
+def _told_fault(error: ImportError | MemoryError | OSError) -> int:
+    """Print what the machine refuses, in a line: permission, room, memory, a name too long."""
+    if isinstance(error, OSError):
         where = f"{str(error.filename)[:200]}: " if error.filename else ""
         _print_error(f"{where}{error.strerror or error}")
-    except ImportError as error:
-        if not _NO_MEMORY.search(str(error)):
-            raise
+    elif isinstance(error, MemoryError):
+        _print_error(f"out of memory: {error}; use smaller data or a machine with more")
+    elif _NO_MEMORY.search(str(error)):
         _print_error(f"a library cannot be loaded, memory is too small: {error}")
+    else:
+        raise error
     return 1
+
+
+_NO_MEMORY = re.compile("failed to map segment|[Cc]annot allocate memory")
 
 
 def _print_error(text: str) -> None:
@@ -155,6 +164,3 @@ def _print_usage_error(error: Exception) -> None:
     name = "paretocast" if context is None else context.command_path
     _print_error(told)
     stderr_console().print(f"{name} --help lists what there is", highlight=False)
-
-
-_NO_MEMORY = re.compile("failed to map segment|[Cc]annot allocate memory")

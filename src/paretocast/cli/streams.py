@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,5 +79,6 @@ def protect_streams() -> tuple[LastingStream, LastingStream]:
             reconfigure(errors="backslashreplace")
     out = LastingStream(sys.stdout or _nowhere(), pipe_ends=True)
     err = LastingStream(sys.stderr or _nowhere(), pipe_ends=False)
-    sys.stdout, sys.stderr = out, err  # type: ignore[assignment]
+    # Streams in all but their class.
+    sys.stdout, sys.stderr = cast("TextIO", out), cast("TextIO", err)
     return out, err

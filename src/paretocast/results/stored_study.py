@@ -249,19 +249,29 @@ class StoredStudy:
             )
 
 
+def _workspace_of(path: Path) -> Path:
+    """The workspace of a result: WORKSPACE/results/MODEL_DATASET/best_params_….json."""
+    parents = path.absolute().parents
+    if len(parents) < 3:
+        raise StoreError(
+            f"{path} does not lie in a workspace; expected it in results/MODEL_DATASET"
+        )
+    return parents[2]
+
+
 def date_and_id(study: StoredStudy) -> tuple[str, str]:
     """Date of a study's result and its id: the largest is that of the newest one."""
-    return str(study.result.get("optimization_date", "")), study.run.job_id
+    return str(study.result["optimization_date"]), study.run.job_id
 
 
 def newest_finished(runs: Iterable[RunDirectory]) -> StoredStudy | None:
     """Study whose result was written last, of those with a result that no process works on."""
-    finished = [StoredStudy(run) for run in runs if _has_result(run) and not is_under_way(run)]
+    finished = [StoredStudy(run) for run in runs if _is_readable(run) and not is_under_way(run)]
     return max(finished, key=date_and_id, default=None)
 
 
-def _has_result(run: RunDirectory) -> bool:
-    """Return whether a study has a whole result: a damaged one hides no other study."""
+def _is_readable(run: RunDirectory) -> bool:
+    """Return whether there is a result and it is whole: a damaged one hides no other study."""
     try:
         stored.load_result(run.best_params)
     except StoreError:
@@ -294,20 +304,8 @@ def find_newest(place: Path) -> tuple[StoredStudy, int]:
         runs = runs or [run for run in found if run.best_params.exists()]
     if not runs:
         return StoredStudy.open(place), 1
-    if (finished := newest_finished(runs)) is not None:
-        return finished, len(runs)
-    whole = [StoredStudy(run) for run in runs if _has_result(run)]
-    return max(whole or [StoredStudy(runs[-1])], key=date_and_id), len(runs)
-
-
-def _workspace_of(path: Path) -> Path:
-    """The workspace of a result: WORKSPACE/results/MODEL_DATASET/best_params_….json."""
-    parents = path.absolute().parents
-    if len(parents) < 3:
-        raise StoreError(
-            f"{path} does not lie in a workspace; expected it in results/MODEL_DATASET"
-        )
-    return parents[2]
+    finished = newest_finished(runs)
+    return finished or max(map(StoredStudy, runs), key=date_and_id), len(runs)
 
 
 def _result_in(folder: Path) -> Path:
