@@ -16,11 +16,19 @@ from paretocast.training.trial import TrialRecord
 from paretocast.workspace.files import (
     RECORD_SCHEMA_VERSION,
     RunDirectory,
-    missing_fields,
     save_arrays,
     save_json,
 )
 
+SCORES = {
+    "mae": 1.0,
+    "rmse": 1.0,
+    "pinball": 0.4,
+    "crps": 0.8,
+    "winkler": 5.0,
+    "picp": 80.0,
+    "mean_width": 3.0,
+}
 ERROR = 0.05  # standard deviation of every trial's own error, target units: far from negative
 
 
@@ -47,36 +55,73 @@ def write_run(folder: Path, *, n_trials: int = 3, spread: float = 1.0, job_id: s
     run = RunDirectory(folder / "hpo", "NHITS_Q", "my_zone", job_id)
     save_json(
         run.manifest,
-        {"settings": settings.model_dump(mode="json"), "comparable": {"task": task.manifest()}},
-    )
-    save_json(
-        run.best_params,
         {
-            **dict.fromkeys(missing_fields({})),
-            "model": run.model,
-            "dataset": run.dataset,
-            "job_id": run.job_id,
-            "best_trial_number": 0,
-            "best_mae": 1.0,
-            "best_picp": 80.0,
-            "n_trials": n_trials,
-            "all_pareto_trials": [
-                {"trial": number, "params": {"lr": 10.0**-number}} for number in range(n_trials)
-            ],
-            "tied_trials": [],
+            "schema_version": 1,
+            "manifest_hash": "0" * 64,
+            "comparable": {"task": task.manifest(), "target_coverage": 80.0},
+            "settings": settings.model_dump(mode="json"),
+            "versions": {},
+            "device": "cpu",
         },
     )
+    save_json(run.best_params, result_content(run, n_trials=n_trials))
     for number in range(n_trials):
         record = TrialRecord(
             number,
             TrialState.COMPLETE,
             {"lr": 10.0**-number},
             seed=100 + number,
-            scores={"mae": 1.0, "picp": 80.0},
+            scores=SCORES,
+            picp_interval=(70.0, 90.0),
         )
         save_json(run.record(number), {"schema_version": RECORD_SCHEMA_VERSION, **record.as_json()})
         save_arrays(run.forecasts(number), draw_forecasts(task, seed=number, spread=spread))
     return run.folder
+
+
+def result_content(run: RunDirectory, *, n_trials: int) -> dict[str, object]:
+    """The result of such a study."""
+    front = [
+        {
+            "trial": number,
+            "mae": 1.0,
+            "picp": 80.0,
+            "picp_interval": [70.0, 90.0],
+            "picp_penalty": 0.0,
+            "params": {"lr": 10.0**-number},
+        }
+        for number in range(n_trials)
+    ]
+    return {
+        "schema_version": 1,
+        "model": run.model,
+        "dataset": run.dataset,
+        "job_id": run.job_id,
+        "optimization_date": "2026-01-01T00:00:00+00:00",
+        "strategy": "single-stage",
+        "objectives": [{"name": "mae", "unit": "target", "direction": "minimize"}],
+        "n_trials": n_trials,
+        "n_completed": n_trials,
+        "n_pruned": 0,
+        "n_failed": 0,
+        "constraints": [],
+        "feasible": True,
+        "n_pareto_optimal": n_trials,
+        "best_trial_number": 0,
+        "selection": {"policy": "min-mae", "rule": "min-mae", "reason": "lowest MAE"},
+        "best_mae": 1.0,
+        "best_picp": 80.0,
+        "best_picp_interval": [70.0, 90.0],
+        "best_params": {"lr": 1.0},
+        "validation_metrics": {**SCORES, "mape": None},
+        "references": {},
+        "training_time_hours": 0.0,
+        "study_name": run.study_name,
+        "storage_path": "x.db",
+        "manifest_hash": "0" * 64,
+        "all_pareto_trials": front,
+        "tied_trials": [],
+    }
 
 
 def draw_forecasts(task: Task, *, seed: int, spread: float) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ import paretocast
 ROOT = Path(paretocast.__file__).parent
 # From the ground up. A name imports from lines above its own alone, a package from itself too.
 ORDER = (
-    {"errors", "steps"},
+    {"errors", "formatting", "redaction", "steps"},
     {"registry"},
     {"toml"},
     {"metrics", "workspace", "data"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,7 @@ from importlib import metadata
 from typing import TypeVar
 
 from paretocast.errors import SettingsError
+from paretocast.formatting import did_you_mean
 
 T = TypeVar("T")
 
@@ -61,10 +61,9 @@ class Registry(Mapping[str, T]):
         """The entry of a name; a SettingsError that lists the valid names without one."""
         if name in self._entries:
             return self._entries[name]
-        near = difflib.get_close_matches(name, self._entries, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
         raise SettingsError(
-            f"{self._kind} {name!r} is unknown, expected one of {', '.join(self._entries)}{hint}"
+            f"{self._kind} {name!r} is unknown, expected one of {', '.join(self._entries)}"
+            f"{did_you_mean(name, self._entries)}"
         )
 
     def __iter__(self) -> Iterator[str]:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from paretocast.data.dialect import Zone
 from paretocast.data.scaling import Transform
-from paretocast.data.spec import Frequency, Zone, find_spec
+from paretocast.data.spec import Frequency, find_spec
 from paretocast.data.task import DENSE_LEVELS, HORIZON_HOURS, INPUT_HOURS, TaskShape
 from paretocast.errors import ParetocastError, SettingsError
+from paretocast.formatting import did_you_mean
 from paretocast.metrics.scores import SAME_LEVEL, central_levels
 from paretocast.search.models import (
     changed_space,
@@ -62,6 +64,7 @@ WINDOWS_PER_STEP = 48
 FEWEST_STEPS, MOST_STEPS = 600, 3000
 ANCHORED_SHARE = 1 / 3
 STORAGES = ("sqlite", "journal")
+BEYOND_SENSE = 50
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 _DURATION = re.compile(r"(\d+) ?(min|h|d|w)")
@@ -79,13 +82,13 @@ class TaskSettings(ClosedModel):
     """
 
     step: Annotated[Frequency, Field(description="that of the data set, which sets it")] = HOURLY
-    input_steps: Annotated[int, Field(ge=7, description="steps of history a model sees")] = (
-        INPUT_HOURS
-    )
+    input_steps: Annotated[
+        int, Field(ge=7, le=43_800, description="steps of history a model sees")
+    ] = INPUT_HOURS
     horizon_steps: Annotated[int, Field(ge=1, le=8760, description="steps ahead")] = HORIZON_HOURS
     issue_hour: Annotated[int, Field(ge=0, le=23, description="hour of the daily issue")] = 0
     issue_zone: Annotated[Zone, Field(description="time zone of issue_hour")] = "UTC"
-    levels: tuple[float, ...] = DENSE_LEVELS
+    levels: Annotated[tuple[float, ...], Field(max_length=999)] = DENSE_LEVELS
     features: tuple[str, ...] | None = None
 
     @model_validator(mode="before")
@@ -171,20 +174,25 @@ class TrainingSettings(ClosedModel):
     `steps` and `epochs` are two ways to say the budget; at most one may be given.
     """
 
-    steps: Annotated[int, Field(ge=1)] | None = None
-    epochs: Annotated[float, Field(gt=0.0)] | None = None
-    batch_size: Annotated[int, Field(ge=1, description="None: by model and device")] | None = None
+    steps: Annotated[int, Field(ge=1, le=10**7)] | None = None
+    epochs: Annotated[float, Field(gt=0.0, le=10**5)] | None = None
+    batch_size: (
+        Annotated[int, Field(ge=1, le=10**5, description="None: by model and device")] | None
+    ) = None
     weight_decay: Annotated[
         float, Field(ge=0.0, description="where the space does not search it")
     ] = 1e-4
     clip_norm: Annotated[float, Field(gt=0.0)] = 1.0
     average_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
-    n_evaluations: Annotated[int, Field(ge=1)] = 9
+    n_evaluations: Annotated[int, Field(ge=1, le=10**5)] = 9
     n_rungs: (
-        Annotated[int, Field(ge=1, description="1 trains every trial to the end; None: by anchor")]
+        Annotated[
+            int,
+            Field(ge=1, le=1000, description="1 trains every trial to the end; None: by anchor"),
+        ]
         | None
     ) = None
-    patience: Annotated[int, Field(ge=1)] = 4
+    patience: Annotated[int, Field(ge=1, le=10**5)] = 4
     transform: Transform = Transform.AUTO
     anchor: Annotated[
         Literal["auto", "ridge", "none"], Field(description="first guess that the models correct")
@@ -236,10 +244,37 @@ class RangeSettings(ClosedModel):
             raise ValueError("a log scale needs low above 0")
         if self.values is not None and not self.values:
             raise ValueError("values is empty")
+        if self.values is not None and len({isinstance(value, str) for value in self.values}) > 1:
+            raise ValueError("values are numbers or texts, not both")
         return self
 
+    @field_validator("values", mode="before")
+    @classmethod
+    def _no_truth_values(cls, values: object) -> object:
+        if isinstance(values, list | tuple) and any(isinstance(value, bool) for value in values):
+            raise ValueError("true and false are no values of a parameter")
+        return values
+
     def parameter(self, published: Parameter) -> Parameter:
-        """The same as the search takes it, of the kind of the range it replaces."""
+        """The same as the search takes it, of the kind of the range it replaces.
+
+        Raises
+        ------
+        SettingsError
+            If a whole number lies far beyond those of the published range: a network of a million
+            layers fits no machine.
+        """
+        largest = _largest(published)
+        asked = (self.low, self.high, *(self.values or ()))
+        for value in asked:
+            if (
+                largest is not None
+                and isinstance(value, int)
+                and abs(value) > BEYOND_SENSE * largest
+            ):
+                raise SettingsError(
+                    f"{value} is more than {BEYOND_SENSE} times the published {largest}"
+                )
         if self.values is not None:
             return Choice(self.values)
         low, high = self.low or 0, self.high or 0
@@ -254,10 +289,17 @@ class RangeSettings(ClosedModel):
 class RacingSettings(ClosedModel):
     """Table `[racing]`: how far trials near the front are trained again with other seeds."""
 
-    max_seeds: Annotated[int, Field(ge=1, description="trainings of a trial")] = 3
+    max_seeds: Annotated[int, Field(ge=1, le=1000, description="trainings of a trial")] = 3
     share: Annotated[
         float, Field(ge=0.0, lt=1.0, description="of all gradient steps, for repeats")
     ] = 0.2
+
+
+def _largest(published: Parameter) -> int | None:
+    """The largest whole number of a range; None where there is none above 0."""
+    ends = published.values if isinstance(published, Choice) else (published.high,)
+    numbers = [value for value in ends if isinstance(value, int) and not isinstance(value, bool)]
+    return max(numbers, default=0) or None
 
 
 def _check_storage(storage: str | None) -> str | None:
@@ -282,7 +324,10 @@ def _check_device(device: str) -> str:
 
 def _check_policy(policy: str) -> str:
     if policy not in POLICIES:
-        raise SettingsError(f"policy {policy!r} is unknown, expected one of {', '.join(POLICIES)}")
+        raise SettingsError(
+            f"policy {policy!r} is unknown, expected one of {', '.join(POLICIES)}"
+            f"{did_you_mean(policy, POLICIES)}"
+        )
     return policy
 
 
@@ -302,24 +347,32 @@ class TuneSettings(ClosedModel):
     ] = "NHITS_Q"
     dataset: str = "demo"
     trials: Annotated[
-        int, Field(ge=1, description="total trials of the study, earlier ones included")
+        int, Field(ge=1, le=10**6, description="total trials of the study, earlier ones included")
     ] = 20
-    time_limit_seconds: Annotated[float, Field(gt=0.0)] | None = None
-    seed: Annotated[int, Field(ge=0)] = 1
+    time_limit_seconds: Annotated[float, Field(gt=0.0, le=10**9)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     device: Annotated[str, checked(_check_device)] = "auto"
-    threads: Annotated[int, Field(ge=1)] | None = None
-    workers: Annotated[int, Field(ge=1, description="processes that share the study")] = 1
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    workers: Annotated[int, Field(ge=1, le=10**4, description="processes that share the study")] = 1
     storage: Annotated[
-        str | None, checked(_check_storage), Field(description="sqlite, journal or a URL")
+        str | None,
+        checked(_check_storage),
+        Field(description="sqlite, journal or a URL", repr=False),  # it may hold a password
     ] = None
     patience: (
-        Annotated[int, Field(ge=1, description="trials without growth of the front")] | None
+        Annotated[int, Field(ge=1, le=10**6, description="trials without growth of the front")]
+        | None
     ) = None
     patience_growth: Annotated[
         float, Field(ge=0.0, description="percent of the front's hypervolume")
     ] = 1.0
     max_deaths: Annotated[
-        int, Field(ge=1, description="processes that may die over a training before it has failed")
+        int,
+        Field(
+            ge=1,
+            le=10**6,
+            description="processes that may die over a training before it has failed",
+        ),
     ] = 5
     target_coverage: Annotated[float, Field(gt=1.0, lt=100.0, description="percent")] = 80.0
     sampler: Annotated[str, checked(check_sampler)] = DEFAULT_SAMPLER
@@ -342,18 +395,20 @@ class TuneSettings(ClosedModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _first_stage_minimises_mae(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _first_stage_minimises_mae(cls, values: object) -> object:
         """Set the objectives of a two-stage study unless others are given."""
-        if values.get("strategy") != TWO_STAGE:
+        if not isinstance(values, dict) or values.get("strategy") != TWO_STAGE:
             return values
         return {"objectives": FIRST_STAGE, "policy": FIRST_STAGE_POLICY, **values}
 
     @model_validator(mode="before")
     @classmethod
-    def _honest_is_a_set_of_objectives(cls, values: dict[str, Any]) -> dict[str, Any]:
-        if list(values.get("objectives", ())) != [HONEST]:
+    def _honest_is_a_set_of_objectives(cls, values: object) -> object:
+        if not isinstance(values, dict) or values.get("objectives") not in ([HONEST], (HONEST,)):
             return values
         target = values.get("target_coverage", 80.0)
+        if not isinstance(target, int | float):
+            return {**values, "objectives": HONEST_OBJECTIVES}  # its own check names it
         low, high = target - HONEST_TOLERANCE, min(100.0, target + HONEST_TOLERANCE)
         bounds = (f"calibrated_picp >= {low:g}", f"calibrated_picp <= {high:g}")
         return {"require": bounds, **values, "objectives": HONEST_OBJECTIVES}
@@ -511,7 +566,9 @@ def _merged(table: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str,
     merged = dict(table)
     for key, value in overrides.items():
         if isinstance(value, dict):
-            merged[key] = _merged(merged.get(key, {}), value)
+            below = merged.get(key, {})
+            # What is no table stays: its check names it.
+            merged[key] = _merged(below, value) if isinstance(below, dict) else below
         elif value is not None:
             merged[key] = value
     return merged

@@ -29,6 +29,15 @@ def steps_of(hours: float, steps_per_day: int) -> int:
     return max(1, round(hours * steps_per_day / HOURS_PER_DAY))
 
 
+def steps_within(hours: int, steps_per_day: int) -> int:
+    """Return the number of steps that some hours reach into, 0 for none.
+
+    >>> steps_within(6, 96), steps_within(6, 1), steps_within(0, 24)
+    (24, 1, 0)
+    """
+    return -(-hours * steps_per_day // HOURS_PER_DAY)
+
+
 def steps_per_hour(steps_per_day: int) -> int:
     """Return the number of steps in an hour, 1 where a step is an hour or longer."""
     return steps_of(1, steps_per_day)

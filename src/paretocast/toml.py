@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import datetime as dt
 import tomllib
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from paretocast.errors import SettingsError
+from paretocast.formatting import did_you_mean
+from paretocast.redaction import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,9 +25,14 @@ if TYPE_CHECKING:
 class ClosedModel(BaseModel):
     """A table of settings that cannot change and that knows no other keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, allow_inf_nan=False
+    )
 
 
+MOST_BYTES = 4 << 20  # of a TOML file
+MOST_DEPTH = 32
+SHOWN_LETTERS = 200  # of a value in an error
 Model = TypeVar("Model", bound=ClosedModel)
 Value = TypeVar("Value")
 
@@ -44,12 +50,43 @@ def read_toml(path: Path, kind: str) -> dict[str, Any]:
     SettingsError
         If the file cannot be read or is not TOML.
     """
+    too_deep = f"{kind} {path} is nested more than {MOST_DEPTH} deep"
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        size = path.stat().st_size
+        if not path.is_file() or size > MOST_BYTES:
+            raise SettingsError(
+                f"{kind} {path} is no regular file of at most {MOST_BYTES >> 20} MiB"
+            )
+        # Editors of Windows put a mark in front, which `utf-8-sig` leaves out.
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"{kind} {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise SettingsError(too_deep) from error
+    except ValueError as error:  # an integer of thousands of digits among them
         raise SettingsError(f"{kind} {path} is not TOML: {error}") from error
+    if nested_deeper(table, MOST_DEPTH):
+        raise SettingsError(too_deep)
+    return table
+
+
+def nested_deeper(value: object, most: int) -> bool:
+    """Return whether tables and arrays lie in each other more than so many times.
+
+    >>> nested_deeper({"a": [1]}, 2), nested_deeper({"a": [[1]]}, 2)
+    (False, True)
+    """
+    holders = [value] if isinstance(value, dict | list) else []
+    for _ in range(most):
+        items = (
+            item
+            for holder in holders
+            for item in (holder.values() if isinstance(holder, dict) else holder)
+        )
+        holders = [item for item in items if isinstance(item, dict | list)]
+        if not holders:
+            return False
+    return True
 
 
 def parse_table(model: type[Model], table: Mapping[str, Any], *, origin: str) -> Model:
@@ -70,7 +107,7 @@ def parse_table(model: type[Model], table: Mapping[str, Any], *, origin: str) ->
     except ValidationError as error:
         lines = [_explain(problem, model) for problem in error.errors()]
         text = f" {lines[0]}" if len(lines) == 1 else "".join(f"\n  {line}" for line in lines)
-        raise SettingsError(f"{origin}:{text}") from error
+        raise SettingsError(redacted(f"{origin}:{text}")) from error
 
 
 def checked(check: Callable[[Value], Value]) -> AfterValidator:
@@ -94,9 +131,7 @@ def _unknown_key(key: str, allowed: Iterable[str]) -> str:
     'unknown key; did you mean steps? (allowed: steps, epochs)'
     """
     names = list(allowed)
-    close = get_close_matches(key, names, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"unknown key{hint} (allowed: {', '.join(names)})"
+    return f"unknown key{did_you_mean(key, names)} (allowed: {', '.join(names)})"
 
 
 def _explain(problem: ErrorDetails, model: type[ClosedModel]) -> str:
@@ -109,10 +144,19 @@ def _explain(problem: ErrorDetails, model: type[ClosedModel]) -> str:
         return f"{where}this key is missing"
     message = problem["msg"].removeprefix("Value error, ")
     value = problem["input"]
-    shown = str(value) if isinstance(value, dt.datetime) else repr(value)
+    shown = str(value) if isinstance(value, dt.datetime) else _shortened(value)
     if isinstance(value, dict) or (isinstance(value, str) and shown in message):
         return f"{where}{message}"
     return f"{where}got {shown}; {message}"
+
+
+def _shortened(value: object) -> str:
+    """A value as an error shows it."""
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}…"
 
 
 def _table_at(model: type[ClosedModel], path: Sequence[int | str]) -> type[ClosedModel]:

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from builders import make_dates, make_series, make_task, stamp, with_values
+from paretocast.data.features import build_features
 from paretocast.data.series import Series, SplitDates
 from paretocast.data.task import Task, TaskShape, plan_task
 from paretocast.errors import DataError, SettingsError
@@ -19,6 +20,7 @@ from paretocast.models.baselines.catalogue import (
     fit_baseline,
     forecast_baselines,
     study_baselines,
+    try_baselines,
 )
 
 # A month and a half of trailing errors or history lie before it.
@@ -184,6 +186,29 @@ def test_a_reference_that_lacks_history_is_left_out() -> None:
     early = replace(early, issues={**early.issues, "tune": np.array([200])})
     assert set(forecast_baselines(early, "tune")) == {"ridge"}
     assert set(forecast_baselines(base(), "tune")) == set(study_baselines())
+    _, reasons = try_baselines(early, "tune")
+    assert set(reasons) == set(study_baselines()) - {"ridge"}
+    assert "needs 1512 hours of history, the first issue has 200" in reasons["seasonal_naive_24"]
+
+
+@pytest.mark.parametrize("name", ["ridge", "lightgbm"])
+def test_wild_inputs_leave_forecasts_bounded(name: str) -> None:
+    """Two days of 9999.9 in target and temperature right before the last issue."""
+    task = base()
+    issue = int(task.issues["calibrate"][-1])  # after everything that was learned from
+    wild = slice(issue - 48, issue)
+    values = task.series.values.copy()
+    values[wild] = 9999.9
+    covariates = []
+    for covariate in task.series.covariates:
+        own = covariate.values.copy()
+        own[wild] = 9999.9
+        covariates.append(replace(covariate, values=own))
+    series = replace(task.series, values=values, covariates=tuple(covariates))
+    spoiled = replace(task, series=series, features=build_features(series))
+    made = fit_baseline(name, task).forecast(spoiled, np.array([issue]))
+    train = task.series.values[: task.train_stop]
+    assert np.abs(made).max() < 100.0 * np.nanmax(np.abs(train))
 
 
 def test_too_few_windows_are_refused_with_their_number() -> None:

@@ -145,7 +145,7 @@ def test_consolidate_collects_the_best_and_summary_writes_nothing(
     results = base / "hpo" / "results"
     code, out, _ = run_cli(capsys, "consolidate", "--summary", "--workspace", base / "hpo")
     assert code == 0
-    assert "whole" in out
+    assert "complete" in out
     assert not list(results.glob("*.json"))
     code, _, _ = run_cli(capsys, "consolidate", "--workspace", base / "hpo")
     assert code == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,34 @@ def test_the_history_compares_with_the_best_on_the_same_hours_only(
     first, second, third = load_history(path)
     assert first["mae_improvement_percent"] == second["mae_improvement_percent"] == ""
     assert float(third["mae_improvement_percent"]) == pytest.approx(10.0, abs=0.01)
+
+
+@pytest.mark.parametrize("content", ["a,b\n1,2\n", "\udcff\udcfe", "x" * 200_000])
+def test_a_damaged_history_is_kept_aside_and_said(
+    tmp_path: Path, result: BenchmarkResult, content: str
+) -> None:
+    rows, path = result.comparison.rows[:1], tmp_path / "history.csv"
+    path.write_bytes(content.encode("utf-8", errors="surrogateescape"))
+    identity = {"created": CREATED, "folder": "a", "dataset": "small"}
+    note = append_history(path, rows, test_sha256="one", **identity)
+    (aside,) = tmp_path.glob("history.damaged-*.csv")
+    assert aside.name in note
+    assert aside.read_bytes() == content.encode("utf-8", errors="surrogateescape")
+    assert len(load_history(path)) == 1
+
+
+def test_benchmarks_that_end_at_once_all_reach_the_history(
+    tmp_path: Path, result: BenchmarkResult
+) -> None:
+    rows, path = result.comparison.rows[:1], tmp_path / "history.csv"
+
+    def add(number: int) -> None:
+        identity = {"created": CREATED, "folder": str(number), "dataset": "small"}
+        append_history(path, rows, test_sha256="one", **identity)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(24)))
+    assert {row["folder"] for row in load_history(path)} == {str(number) for number in range(24)}
 
 
 def test_a_study_on_changed_data_is_refused(base: Path) -> None:

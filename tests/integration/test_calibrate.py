@@ -46,7 +46,7 @@ def test_the_best_calibrator_is_written_with_what_it_was_compared_with(
     path = tmp_path / "calibrator.json"
     assert exit_code("calibrate", str(study), "--output", str(path)) == 0
     out = capsys.readouterr().out
-    assert "rolled folds of the calibrate split" in out
+    assert "in 4-fold cross-validation on the calibrate split" in out
     assert "★" in out
     stored = load_json(path)
     assert stored["fitted_on"] == "calibrate"
@@ -92,8 +92,8 @@ def test_diagnose_prints_the_groups_and_writes_its_page(
     assert perfect in page.read_text("utf-8")
     for name in ("lead time", "local hour", "weekday", "month", "demand decile", "temperature"):
         assert f"by {name}" in out
-    assert "groups were looked at" in out
-    assert "Where the intervals keep their promise" in page.read_text("utf-8")
+    assert "widened for so many groups" in out
+    assert "Coverage of the intervals by group" in page.read_text("utf-8")
 
 
 def test_a_study_under_way_may_still_choose_another_trial(
@@ -129,7 +129,7 @@ def test_diagnose_shows_what_a_calibrator_changes(
             "unknown, expected auto or one of none",
         ),
         (["calibrate", "{study}", "--trial", "7"], "trials with forecasts: 0, 1, 2"),
-        (["diagnose", "{study}/.."], "holds no best_params_"),
+        (["diagnose", "{study}/trials_a"], "holds no best_params_"),
         (["diagnose", "{study}", "--split", "test"], "expected tune or calibrate"),
         (["diagnose", "{study}/manifest_a.json"], "is no result of a study"),
         (["diagnose", "{study}", "--calibrator", "{study}/manifest_a.json"], "is no calibrator"),
@@ -151,6 +151,45 @@ def test_a_folder_of_two_studies_asks_which(own_study: Path) -> None:
     with pytest.raises(StoreError, match="holds 2 studies; name one of"):
         StoredStudy.open(own_study)
     assert StoredStudy.open(result).run.job_id == "a"
+
+
+def test_the_newest_finished_study_is_taken_from_a_folder_a_workspace_or_the_default(
+    own_study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for job_id, day in (("a", 1), ("b", 3), ("c", 5)):
+        for kind in ("manifest", "best_params_NHITS_Q_my_zone"):
+            content = load_json(own_study / f"{kind}_a.json")
+            dated = {"job_id": job_id, "optimization_date": f"2026-01-0{day}T00:00:00+00:00"}
+            save_json(own_study / f"{kind}_{job_id}.json", content | dated)
+        if job_id != "a":
+            shutil.copytree(own_study / "trials_a", own_study / f"trials_{job_id}")
+    claim = Claim.take(own_study / "trials_c" / "0007", worker=0)
+    assert claim is not None
+    monkeypatch.chdir(own_study.parents[2])
+    try:
+        for place in ([own_study], [own_study.parent], [own_study.parents[1]], []):
+            assert exit_code("calibrate", *place, "--calibrator", "cqr") == 0
+            said = capsys.readouterr().err
+            assert "the newest finished study of 3: NHITS_Q_my_zone_b" in said
+            assert "calibrator_NHITS_Q_my_zone_b" in said
+            assert "under way" not in said
+    finally:
+        claim.release()
+    assert exit_code("diagnose", "--page", own_study / "page.html") == 0
+    assert "the newest finished study of 3: NHITS_Q_my_zone_c" in capsys.readouterr().err
+
+
+def test_a_place_without_a_study_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert exit_code("calibrate") == 1
+    assert (
+        "no study in hpo: there is no such folder; paretocast tune makes one"
+        in capsys.readouterr().err
+    )
+    assert exit_code("diagnose", str(tmp_path)) == 1
+    assert "holds no best_params_*.json" in capsys.readouterr().err
 
 
 def test_other_data_than_the_study_was_made_on_are_refused(own_study: Path) -> None:
@@ -202,7 +241,7 @@ def test_trials_that_err_independently_are_better_together_than_the_chosen_one(
     out = capsys.readouterr().out
     assert "ensemble of 2 trials" in out
     assert "lower" in out
-    assert "more than chance explains" in out
+    assert "beyond chance" in out
     stored = load_json(StoredStudy.open(study).run.calibrator(None))
     trial, together = stored["against_trial"]["rows"]
     assert together["winkler"] < trial["winkler"]
@@ -274,9 +313,14 @@ def test_the_part_of_the_page_shows_coverage_where_it_fails_and_what_calibration
 ) -> None:
     found = assess(open_trial(study))
     part = assessment_section(found, model="NHITS_Q", dataset="<zone>", folder="runs/<a>")
-    for text in (HEADING, "Coverage by lead time", "Coverage by month", "groups were looked at"):
+    for text in (
+        HEADING,
+        "Coverage by lead time",
+        "Coverage by month",
+        "widened for so many groups",
+    ):
         assert text in part
-    assert "4 rolled folds of 21 windows" in part
+    assert "4-fold cross-validation on 21 windows" in part
     assert f"{found.best} ★" in part
     assert "paretocast calibrate runs/&lt;a&gt;" in part
     assert "<zone>" not in part

@@ -17,8 +17,8 @@ from paretocast.api.evaluation import SavedBenchmark, prepare_benchmark
 from paretocast.benchmarking.test_split import hash_of_test
 from paretocast.data import generate_demo
 from paretocast.errors import DataError, StoreError
-from paretocast.workspace import files
 from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.stored import load_manifest
 from studies import SMALL_SPACE
 
 N_DAYS = 150
@@ -79,7 +79,8 @@ class Place:
         return paretocast.load_study(self.run.folder, data_dir=self.folder)
 
     def task_manifest(self) -> dict[str, Any]:
-        return files.described_task(files.load_json(self.run.manifest), self.run)
+        task: dict[str, Any] = load_manifest(self.run)["comparable"]["task"]
+        return task
 
     def benchmark(self, models: list[str] | None = None) -> SavedBenchmark:
         return paretocast.benchmark(

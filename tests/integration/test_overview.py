@@ -130,9 +130,9 @@ def test_a_damaged_result_is_named_and_the_others_are_listed(workspace: Path) ->
     assert "is damaged" in problems[0]
 
 
-def test_a_whole_run_is_called_whole(workspace: Path) -> None:
+def test_a_run_without_faults_is_called_complete(workspace: Path) -> None:
     study = consolidate_run(make_run(workspace))
-    assert (study.state, study.problems) == ("whole", ())
+    assert (study.state, study.problems) == ("complete", ())
     assert len(study.losses) == len(study.explorations[0].shares)
 
 
@@ -250,4 +250,4 @@ def test_the_page_draws_every_study_and_its_bounds(workspace: Path) -> None:
 
 def test_a_study_without_a_trial_is_drawn_as_a_sentence() -> None:
     figure = explored_figure([], losses=[], subject="NHITS_Q_small_1", unit="m³/h")
-    assert "No trial was judged" in figure.layout.annotations[0].text
+    assert "No trial was scored" in figure.layout.annotations[0].text

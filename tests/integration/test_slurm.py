@@ -177,7 +177,7 @@ def test_a_signalled_job_comes_back_and_goes_on_from_its_checkpoint(
     job = interrupted.signalled
     assert interrupted.end_of(job)["state"] == "finished"
     log = interrupted.place.log(job)
-    assert f"put away on USR1; asking Slurm to start job {job}" in log
+    assert f"paused on USR1; asking Slurm to start job {job}" in log
     assert "continues from its checkpoint" in log
     assert "restart 1" in log
     assert len(trial_states(interrupted.place, job)) == 1
@@ -202,7 +202,7 @@ def test_a_job_at_its_time_limit_is_put_away_comes_back_and_finishes(place: Plac
         f"NHITS_Q_demo_{job}", "finished", "failed", "cancelled", seconds=1200
     )
     assert experiment["state"] == "finished"
-    assert "put away on USR1" in place.logs()
+    assert "paused on USR1" in place.logs()
     assert "continues from its checkpoint" in place.logs()
     assert len(trial_states(place, job)) == 1
 

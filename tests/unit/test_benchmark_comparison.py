@@ -10,6 +10,7 @@ import pytest
 from paretocast.benchmarking.comparison import Comparison, Entry, compare
 from paretocast.calibration.ensemble import choose_members
 from paretocast.metrics.forecast import Forecast
+from paretocast.metrics.interval_quality import IntervalQuality, coverage_first, measure_interval
 from samples import LEVELS, NORMAL
 
 RNG_SEED = 3
@@ -43,8 +44,15 @@ def entry(
         forecasts=tuple(Forecast(q, LEVELS, observations()) for q in forecasts),
         validation_losses=np.full(28, pinball),
         validation={"mae": 1.0, "pinball": pinball, "winkler": 1.0, "picp": 80.0},
+        validation_interval=quality(80.0),
         source="",
     )
+
+
+def quality(picp: float, *, winkler: float = 1.0, spread: float = 0.0) -> IntervalQuality:
+    """An interval whose coverage is known to 2 points."""
+    noise = np.random.default_rng(int(picp)).normal(scale=spread, size=60) if spread else 0.0
+    return IntervalQuality(picp, picp - 2.0, picp + 2.0, np.full(60, winkler) + noise)
 
 
 def compared(*entries: Entry) -> Comparison:
@@ -93,14 +101,69 @@ def test_the_choice_follows_validation_and_not_the_test_score() -> None:
 
 def test_a_choice_whose_coverage_excludes_the_target_says_so_and_another_one_does_not() -> None:
     said = [
-        [line for line in comparison.verdicts() if "lies outside" in line]
+        [line for line in comparison.warnings() if "lies outside" in line]
         for comparison in (
             compared(entry("A", "tuned", calibrated(spread=spread))) for spread in (0.7, 1.0)
         )
     ]
     assert [len(lines) for lines in said] == [1, 0]
-    assert said[0][0].startswith("its coverage on the test split is 6")
-    assert said[0][0].endswith("the target of 80 % lies outside")
+    assert said[0][0].startswith("the coverage of A tuned, cqr on the test split is 6")
+    assert said[0][0].endswith(
+        "the target of 80 % lies outside; no method with a Winkler score as low holds it"
+    )
+
+
+def test_a_choice_that_misses_on_the_test_split_names_the_row_that_does_not() -> None:
+    comparison = compared(
+        entry("A", "tuned", calibrated(spread=0.85), pinball=0.1),
+        entry("B", "tuned", calibrated(), pinball=0.2),
+    )
+    assert comparison.chosen == 0
+    (said,) = comparison.warnings()
+    assert "; B tuned, cqr holds it with 8" in said
+
+
+def test_a_row_that_misses_the_target_gives_way_to_one_as_sharp_that_holds_it() -> None:
+    missing = quality(72.0, winkler=1.0, spread=0.1)
+    first = replace(entry("A", "tuned", calibrated(), pinball=0.1), validation_interval=missing)
+
+    def chosen(*others: IntervalQuality) -> int:
+        rows = [
+            replace(entry(f"B{i}", "tuned", calibrated(), pinball=0.2), validation_interval=found)
+            for i, found in enumerate(others)
+        ]
+        return compared(first, *rows).chosen
+
+    assert chosen(quality(80.0, winkler=1.01, spread=0.1)) == 1
+    assert chosen(quality(80.0, winkler=1.5, spread=0.1)) == 0
+    assert chosen(quality(79.0, winkler=1.01, spread=0.1), quality(81.0, winkler=0.9)) == 2
+    assert chosen(quality(75.0, winkler=0.5)) == 0
+
+
+def test_a_row_that_holds_the_target_stays_whatever_others_do() -> None:
+    wide = [quality(81.5, winkler=1.0), quality(80.0, winkler=0.5)]
+    assert coverage_first(0, wide, 80.0) == 0
+
+
+def test_where_every_row_misses_the_target_it_is_said() -> None:
+    comparison = compared(
+        *(
+            replace(entry(name, "tuned", calibrated()), validation_interval=quality(72.0))
+            for name in "AB"
+        )
+    )
+    (said,) = comparison.warnings()
+    assert said.startswith("no method holds the target of 80 % on the calibrate split; A tuned,")
+    assert said.endswith("covers 72.0 % there")
+
+
+def test_the_quality_of_an_interval_is_that_of_its_scores() -> None:
+    forecast = Forecast(calibrated(), LEVELS, observations())
+    found = measure_interval(forecast, 80.0)
+    scores = compared(entry("A", "tuned", calibrated())).rows[0].scores
+    assert found.picp == pytest.approx(scores["picp"])
+    assert found.low < found.picp < found.high
+    assert np.mean(found.winkler) == pytest.approx(scores["winkler"])
 
 
 def test_an_average_stays_unless_something_is_better_beyond_chance() -> None:

@@ -426,7 +426,7 @@ def test_the_choice_is_the_lowest_winkler_score_on_windows_that_were_not_fitted_
     assert choice.calibrator.name == "cqr-relative"
     whole = fit_calibrator(sample, "cqr-relative")
     assert choice.calibrator.as_json() == whole.as_json()
-    assert "of 3 methods on 4 rolled folds of 60 windows" in choice.reason
+    assert "of 3 methods in 4-fold cross-validation on 60 windows" in choice.reason
     assert "cqr-relative covers" in choice.reason
 
 
@@ -447,6 +447,16 @@ def test_too_few_windows_to_compare_say_what_to_do() -> None:
     sample = draw_sample(np.random.default_rng(0), n_windows=10)
     with pytest.raises(DataError, match=r"10 windows were observed.*name a calibrator"):
         choose_calibrator(sample, coverage=80.0)
+
+
+@pytest.mark.parametrize(("static", "name"), [(False, "pid"), (True, "none")])
+def test_auto_takes_a_fixed_method_where_there_are_too_few_windows(
+    name: str, *, static: bool
+) -> None:
+    sample = draw_sample(np.random.default_rng(0), n_windows=10)
+    choice = choose_by_name(sample, "auto", coverage=80.0, static=static)
+    assert choice.calibrator.name == name
+    assert "was taken without comparing: 10 windows of the split were observed" in choice.reason
 
 
 def calibrated_scores(forecast: Forecast) -> dict[str, float]:

@@ -104,7 +104,7 @@ def zone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Zone]:
 
 def test_a_clean_series_has_no_finding(zone: Zone) -> None:
     zone.write(make_frame())
-    assert check_dataset(zone.toml) == ()
+    assert [f.code for f in check_dataset(zone.toml)] == ["few_windows"]  # of a short series
     assert load_dataset(zone.toml).findings == ()
 
 
@@ -113,23 +113,26 @@ def test_missing_columns_are_listed_with_those_that_exist(zone: Zone) -> None:
     assert "no column flow, temperature; the file has timestamp, inflow, temp" in zone.refusal()
 
 
-def test_a_file_that_is_not_utf_8_or_empty_is_answered_with_what_to_do(zone: Zone) -> None:
+def test_a_file_without_an_encoding_or_empty_is_answered_with_what_to_do(zone: Zone) -> None:
     zone.write(make_frame())
-    (zone.folder / "zone.csv").write_bytes("timestamp,flow,Außen\n".encode("latin-1"))
-    with pytest.raises(DataError, match="save it as UTF-8"):
+    (zone.folder / "zone.csv").write_bytes(b"timestamp,flow,\x81\xff\n")
+    with pytest.raises(DataError, match="save it as UTF-8 or give its encoding"):
         load_dataset(zone.toml)
     (zone.folder / "zone.csv").write_bytes(b"")
-    with pytest.raises(DataError, match="is empty, expected a header and a row for each hour"):
+    with pytest.raises(DataError, match="is empty, expected a header and a row for each time"):
         load_dataset(zone.toml)
     zone.write(make_frame())
 
 
-def test_a_file_with_semicolons_is_recognised(zone: Zone) -> None:
+def test_a_file_with_semicolons_is_read_and_told(zone: Zone) -> None:
     zone.write(make_frame())
     frame = make_frame()
     joined = frame.astype(str).agg(";".join, axis=1).to_frame(";".join(frame.columns))
     zone.write(joined)
-    assert "separate the columns by commas" in zone.refusal()
+    (note,) = zone.findings("dialect")
+    assert note.severity == "note"
+    assert 'separator = ";"' in note.message
+    assert load_dataset(zone.toml).series.values.tolist() == frame["flow"].tolist()
 
 
 def test_an_unparsable_time_is_shown_with_its_row(zone: Zone) -> None:
@@ -140,11 +143,12 @@ def test_an_unparsable_time_is_shown_with_its_row(zone: Zone) -> None:
     assert "2 values of timestamp are no times, the first is 'soon' in row 5" in zone.refusal()
 
 
-def test_a_day_first_date_is_not_guessed(zone: Zone) -> None:
+def test_a_day_first_date_is_read_where_only_it_fits(zone: Zone) -> None:
     frame = make_frame()
     frame["timestamp"] = pd.DatetimeIndex(frame["timestamp"]).strftime("%d.%m.%Y %H:%M")
-    zone.write(frame)
-    assert "write ISO 8601 such as 2020-11-13T23:00:00Z" in zone.refusal()
+    zone.write(frame, 'stamp_zone = "UTC"')
+    assert 'time_format = "%d.%m.%Y %H:%M"' in zone.findings("dialect")[0].message
+    assert load_dataset(zone.toml).series.index[24 * 31] == pd.Timestamp("2021-02-01", tz="UTC")
 
 
 def test_naive_times_need_a_zone(zone: Zone) -> None:
@@ -198,7 +202,7 @@ def test_local_times_labelled_as_utc_are_found_out(zone: Zone) -> None:
     frame["timestamp"] += "Z"
     zone.write(frame)
     message = zone.refusal()
-    assert "1 times stand in more than one row, the first is 2020-10-25 02:00Z" in message
+    assert "1 time in more than one row, the first is 2020-10-25 02:00Z" in message
     assert "local time of Europe/Copenhagen labelled as UTC" in message
 
 
@@ -232,7 +236,7 @@ def test_an_hour_that_never_was_is_refused(zone: Zone) -> None:
 def test_a_doubled_row_is_shown_and_not_dropped(zone: Zone) -> None:
     frame = make_frame()
     zone.write(pd.concat([frame.iloc[:100], frame.iloc[99:]]))
-    assert "1 times stand in more than one row, the first is 2021-01-05 03:00Z in row 101" in (
+    assert "1 time in more than one row, the first is 2021-01-05 03:00Z in row 101" in (
         zone.refusal()
     )
 
@@ -354,11 +358,20 @@ def test_a_short_hole_of_a_covariate_is_a_note(zone: Zone) -> None:
     assert "covariate temperature has 1 hole of 6 h (up to 6 h each)" in finding.message
 
 
-def test_a_long_hole_of_a_covariate_before_the_test_period_is_an_error(zone: Zone) -> None:
+def test_a_hole_of_a_covariate_of_up_to_three_days_is_a_warning(zone: Zone) -> None:
     frame = make_frame()
-    frame.loc[100:106, "temperature"] = np.nan
+    frame.loc[100:171, "temperature"] = np.nan
     zone.write(frame)
-    assert "the longest is 7 h from 2021-01-05 04:00Z" in zone.refusal()
+    (finding,) = load_dataset(zone.toml).findings
+    assert finding.severity == "warning"
+    assert "1 hole of 72 h (longer than 6 h)" in finding.message
+
+
+def test_a_longer_hole_of_a_covariate_before_the_test_period_is_an_error(zone: Zone) -> None:
+    frame = make_frame()
+    frame.loc[100:172, "temperature"] = np.nan
+    zone.write(frame)
+    assert "the longest is 73 h from 2021-01-05 04:00Z" in zone.refusal()
 
 
 def test_the_length_of_a_harmless_hole_can_be_declared(zone: Zone) -> None:
@@ -369,7 +382,7 @@ def test_the_length_of_a_harmless_hole_can_be_declared(zone: Zone) -> None:
         'role = "forecast"', 'role = "forecast"\nfill_hours = 7'
     )
     zone.toml.write_text(declared, encoding="utf-8")
-    assert [finding.severity for finding in check_dataset(zone.toml)] == ["note"]
+    assert [finding.severity for finding in load_dataset(zone.toml).findings] == ["note"]
     zone.write(frame)
 
 
@@ -386,14 +399,14 @@ def test_a_covariate_that_begins_with_a_hole_is_an_error(zone: Zone) -> None:
     frame = make_frame()
     frame.loc[0, "temperature"] = np.nan
     zone.write(frame)
-    assert "begin later (use_from)" in zone.refusal()
+    assert "begin later (use_from) = 2021-01-01T01:00:00Z" in zone.refusal()
 
 
 def test_holes_of_a_covariate_that_is_not_used_do_not_matter(zone: Zone) -> None:
     frame = make_frame()
     frame.loc[100:900, "temperature"] = np.nan
     zone.write(frame)
-    assert check_dataset(zone.toml, covariates=[]) == ()
+    assert load_dataset(zone.toml, covariates=[]).findings == ()
 
 
 @pytest.mark.parametrize(
@@ -459,12 +472,14 @@ def test_a_target_that_is_no_number_is_shown(zone: Zone) -> None:
     )
 
 
-def test_a_decimal_comma_is_recognised(zone: Zone) -> None:
+def test_commas_in_one_column_and_points_in_another_are_not_guessed(zone: Zone) -> None:
     frame = make_frame()
     frame["flow"] = frame["flow"].map("{:.3f}".format).str.replace(".", ",")
     zone.write(frame)
-    (_, only) = zone.refusal().splitlines()  # nothing that follows from it
-    assert "write a decimal point, not a comma" in only
+    refusal = zone.refusal()
+    assert "numbers such as 10,038 can be 10.038 or 10038, and no cell tells which" in refusal
+    zone.write(frame.drop(columns="temperature").assign(temperature="1,5"))
+    assert load_dataset(zone.toml).series.values[0] == pytest.approx(10.038)
 
 
 def test_an_infinite_value_is_no_measurement(zone: Zone) -> None:
@@ -477,7 +492,7 @@ def test_an_infinite_value_is_no_measurement(zone: Zone) -> None:
 def test_all_errors_are_told_at_once(zone: Zone) -> None:
     frame = make_frame().astype({"flow": object})
     frame.loc[12, "flow"] = "n/v"
-    frame.loc[100:130, "temperature"] = np.nan
+    frame.loc[100:180, "temperature"] = np.nan
     frame = pd.concat([frame.iloc[:50], frame.iloc[[48]], frame.iloc[50:]])
     zone.write(frame, splits=DATES.format("2021-03-31", "2021-02-15", "2021-04-30"))
     codes = [f.code for f in check_dataset(zone.toml) if f.severity == "error"]
@@ -490,3 +505,51 @@ def test_rows_outside_the_used_range_do_not_matter(zone: Zone) -> None:
     frame = pd.concat([frame.iloc[:2], frame])
     zone.write(frame, "use_from = 2021-01-02T00:00:00Z")
     assert load_dataset(zone.toml).series.index[0] == pd.Timestamp("2021-01-02T00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (pd.Series(np.arange(N_HOURS) % 2 == 0), "truth values"),
+        (pd.Series(pd.date_range("2021-01-01", periods=N_HOURS, freq="h")), "dates"),
+        (pd.Series(pd.to_timedelta(np.arange(N_HOURS), unit="h")), "durations"),
+    ],
+)
+def test_typed_columns_that_are_no_numbers_do_not_become_some(
+    zone: Zone, values: pd.Series, kind: str
+) -> None:
+    zone.write(make_frame())
+    parquet = zone.folder / "zone.parquet"
+    make_frame().assign(flow=values).to_parquet(parquet)
+    declared = zone.toml.read_text(encoding="utf-8")
+    zone.toml.write_text(declared.replace("zone.csv", "zone.parquet"), encoding="utf-8")
+    assert f"column flow holds {kind}, expected numbers" in zone.refusal()
+    parquet.unlink()
+    zone.write(make_frame())
+
+
+def test_a_missing_column_does_not_hide_other_errors(zone: Zone) -> None:
+    frame = make_frame().drop(columns="temperature")
+    frame["timestamp"] = frame["timestamp"].str.removesuffix("Z")
+    zone.write(frame, splits=DATES.format("2021-03-31", "2021-02-15", "2021-04-30"))
+    codes = {f.code for f in check_dataset(zone.toml)}
+    assert codes == {"missing_columns", "naive_times", "split_order"}
+
+
+def test_gaps_where_the_clock_changes_are_told_apart_from_others(zone: Zone) -> None:
+    frame = local_frame("2020-09-15").drop_duplicates("timestamp")
+    long = pd.concat([frame, local_frame("2021-01-13").drop_duplicates("timestamp")])
+    long["timestamp"] += "Z"
+    zone.write(long.drop_duplicates("timestamp"))
+    (finding,) = zone.findings("clock_gaps")
+    assert "all gaps lie where the clock of Europe/Copenhagen changes" in finding.message
+    assert "2021-03-28 02:00 is missing before 03:00" in finding.message
+    assert 'stamp_zone = "Europe/Copenhagen"' in finding.advice
+
+
+def test_values_far_beyond_the_train_period_are_told(zone: Zone) -> None:
+    frame = make_frame()
+    frame.loc[2800:, "flow"] *= 3.0
+    zone.write(frame)
+    (finding,) = zone.findings("clipped")
+    assert "target flow lies far beyond the range of the train period in" in finding.message

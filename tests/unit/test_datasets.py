@@ -15,9 +15,10 @@ from paretocast.data import (
     list_datasets,
     load_dataset,
 )
-from paretocast.data.reading import load_school_holidays, read_table
+from paretocast.data.reading import load_school_holidays
 from paretocast.data.series import Role
 from paretocast.data.spec import SplitSpec, named_datasets, read_spec
+from paretocast.data.tables import read_table
 from paretocast.errors import DataError, SettingsError
 
 NAMED = ("heat", "water_centrum", "water_tommerby")
@@ -277,11 +278,12 @@ def test_an_absent_file_of_a_users_set_is_not_sought_in_the_data_directory(tmp_p
     ("name", "content", "message"),
     [
         ("zone.csv", b"", "is empty, expected a header"),
-        ("zone.csv", b"a,b\n\xff\xfe,1\n", "cannot be read: 'utf-8' codec"),
+        ("zone.csv", b"a,b\n\x81\xfe,1\n", "cannot be read: 'charmap' codec"),
         ("zone.csv.gz", b"no gzip", "cannot be read: Not a gzipped file"),
         ("zone.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:-12], "cannot be read"),
         ("zone.parquet", b"no parquet", "cannot be read"),
-        ("zone.xlsx", b"", r"of no known kind, expected \.csv, \.csv\.gz or \.parquet"),
+        ("zone.xlsx", b"no sheet", "cannot be read"),
+        ("zone.json", b"", r"of no known kind, expected \.csv, \.tsv or \.txt .* \.parquet or"),
     ],
 )
 def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -376,3 +378,35 @@ def test_the_description_leaves_missing_hours_out(zone: Path) -> None:
     facts = facts_of(load_dataset(zone))
     assert facts["target", "missing"] == pytest.approx(100.0 * 50 / 4800)
     assert facts["target", "mean"] == pytest.approx(frame["heat"].mean())
+
+
+@pytest.mark.parametrize(
+    ("n_days", "train_days", "validation_days"),
+    [(200, 120, 40), (100, 56, 25), (60, 29, 25)],
+)
+def test_periods_that_are_not_declared_are_as_long_as_they_have_to_be(
+    n_days: int, train_days: int, validation_days: int
+) -> None:
+    first = stamp("2021-01-01 00:00")
+    hour, day = pd.Timedelta(hours=1), pd.Timedelta(days=1)
+    train_to, validation_to, test_to = SplitSpec().last_hours(first, first + n_days * day - hour)
+    assert train_to == first + train_days * day - hour
+    assert validation_to == train_to + validation_days * day
+    assert test_to == first + n_days * day - hour
+
+
+def test_shares_end_at_midnight_of_the_zone() -> None:
+    first, last = stamp("2021-01-01 00:00"), stamp("2021-07-19 23:00")
+    train_to, validation_to, _ = SplitSpec().last_hours(first, last, "Europe/Copenhagen")
+    assert str(train_to) == "2021-04-30 21:00:00+00:00"  # summer time
+    assert str(validation_to) == "2021-06-09 21:00:00+00:00"
+    half_past = SplitSpec().last_hours(first, last, "Asia/Kolkata")
+    assert str(half_past[0]) == "2021-04-30 17:00:00+00:00"  # midnight is at 18:30
+
+
+def test_a_set_needs_no_splits(tmp_path: Path) -> None:
+    write_demo_csv(tmp_path / "zone.csv", days=200)
+    path = write_toml(tmp_path)
+    path.write_text(MINIMAL.partition("[splits]")[0], encoding="utf-8")
+    dataset = load_dataset(path)
+    assert str(dataset.dates.train_to) == "2021-04-30 23:00:00+00:00"

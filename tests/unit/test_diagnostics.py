@@ -48,14 +48,14 @@ def test_the_worst_group_is_where_the_fault_was_put() -> None:
     assert worst.n_looked_at == 34
     assert worst.low < worst.group.low
     assert worst.high > worst.group.high
-    assert "34 groups were looked at" in worst_sentence(worst, 80.0)
+    assert "given 34 groups" in worst_sentence(worst, 80.0)
 
 
 def test_an_honest_forecast_has_a_worst_group_that_chance_explains() -> None:
     worst = diagnosis(fault=False).worst
     assert worst is not None
     assert not worst.differs_from(80.0)
-    assert "chance among so many groups explains" in worst_sentence(worst, 80.0)
+    assert "consistent with chance, given" in worst_sentence(worst, 80.0)
 
 
 def test_groups_add_up_to_the_whole() -> None:

@@ -205,7 +205,7 @@ def test_too_few_trials_give_words_instead_of_bars() -> None:
     n_trials = MIN_TRIALS_FOR_IMPORTANCE - 1
     figure = importance_figure({"MAE": {"a": 1.0}}, n_trials=n_trials, model="M", dataset="d")
     assert len(figure.data) == 0
-    assert f"{n_trials} judged trials are too few" in figure.layout.annotations[0].text
+    assert f"{n_trials} scored trials are too few" in figure.layout.annotations[0].text
 
 
 def draw_day(levels: tuple[float, ...], *, unit: str = "") -> Figure:

@@ -11,14 +11,16 @@ import pytest
 from paretocast.errors import SettingsError, StoreError
 from paretocast.workspace.files import (
     RunDirectory,
+    claim_folder,
+    claim_run,
     create_folder,
     load_arrays,
     load_json,
     newest_job_id,
-    resolve_job_id,
     save_arrays,
     save_json,
     save_text,
+    stated_job_id,
 )
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -30,19 +32,82 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
         ("mine", {"SLURM_JOB_ID": "7"}, "mine"),
         (None, {"SLURM_ARRAY_JOB_ID": "5", "SLURM_JOB_ID": "7"}, "5"),
         (None, {"SLURM_JOB_ID": "7"}, "7"),
-        (None, {"SLURM_JOB_ID": ""}, "local-20260102-030405"),
+        (None, {"SLURM_JOB_ID": ""}, None),
     ],
 )
-def test_a_job_id_is_given_or_from_slurm_or_fresh(
-    given: str | None, environment: dict[str, str], expected: str
+def test_a_job_id_is_given_or_from_slurm(
+    given: str | None, environment: dict[str, str], expected: str | None
 ) -> None:
-    assert resolve_job_id(given, environment, NOW) == expected
+    assert stated_job_id(given, environment) == expected
 
 
 @pytest.mark.parametrize("job_id", ["", "../up", "a b", "$(id)", "x\ny", "x" * 65, "-rf"])
 def test_a_job_id_that_is_no_file_name_is_refused(job_id: str) -> None:
     with pytest.raises(SettingsError, match="cannot be part of a file name"):
-        resolve_job_id(job_id, {}, NOW)
+        stated_job_id(job_id, {})
+
+
+def test_an_id_from_the_environment_is_checked_like_one_of_the_user() -> None:
+    with pytest.raises(SettingsError, match=r"\$SLURM_JOB_ID '\.\./\.\./esc' cannot be part"):
+        stated_job_id(None, {"SLURM_JOB_ID": "../../esc"})
+
+
+def test_a_hundred_studies_of_one_second_are_a_hundred(tmp_path: Path) -> None:
+    place = (tmp_path, "NHITS_Q", "demo")
+    program = (
+        "import sys; from datetime import UTC, datetime; from pathlib import Path\n"
+        "from paretocast.workspace.files import claim_run\n"
+        "sys.stdin.readline()\n"  # all begin at once
+        "now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)\n"
+        "place = (Path(sys.argv[1]), 'NHITS_Q', 'demo')\n"
+        "print(*(claim_run(*place, now=now).job_id for _ in range(25)))"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    ids = [job_id for process in processes for job_id in process.communicate()[0].split()]
+    assert len(ids) == len(set(ids)) == 100
+    assert all(stated_job_id(job_id, {}) == job_id for job_id in ids)
+    assert claim_run(*place, now=NOW).job_id not in ids
+
+
+def test_a_folder_is_claimed_once(tmp_path: Path) -> None:
+    names = [claim_folder(tmp_path / "a" / "heat_1").name for _ in range(3)]
+    assert names == ["heat_1", "heat_1-2", "heat_1-3"]
+
+
+def test_json_beyond_sense_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    for text, complaint in (
+        ("[" * 100_000 + "]" * 100_000, "nested more than 32 deep"),
+        ("[" * 40 + "]" * 40, "nested more than 32 deep"),
+        ('{"a": NaN}', "NaN is no number"),
+        ("9" * 5000, "is damaged"),
+        ("\udcff", "is damaged"),
+    ):
+        path.write_bytes(text.encode("utf-8", errors="surrogateescape"))
+        with pytest.raises(StoreError, match=complaint):
+            load_json(path)
+
+
+def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.json"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(StoreError, match="no regular file"):
+            load_json(path)
+    with pytest.raises(StoreError, match="cannot be read"):
+        load_json(tmp_path / ("x" * 5000))
 
 
 def test_files_have_the_names_users_rely_on() -> None:

@@ -11,7 +11,7 @@ import torch
 
 from builders import make_series
 from paretocast.calibration.ensemble import average_levels
-from paretocast.data.features import build_features, fill_covariate
+from paretocast.data.features import AROUND_HOLIDAYS, build_features, fill_covariate
 from paretocast.data.gaps import fill_from_past
 from paretocast.data.scaling import TargetScaling, Transform, standardised
 from paretocast.data.series import Calendar, Covariate, Role, Series, SplitDates
@@ -75,6 +75,11 @@ def test_values_are_scaled_and_unscaled(scaling: TargetScaling) -> None:
     np.testing.assert_allclose(
         graph._unscaled(torch.from_numpy(scaled), scaling), scaling.unscale(scaled), atol=1e-14
     )
+    limited = replace(scaling, limits=(0.2, 3.0))
+    read = graph._read(torch.from_numpy(values), limited)
+    np.testing.assert_allclose(read, limited.scale_inputs(values), rtol=1e-14)
+    assert read[0] == read[1]
+    assert read[3] < scaled[3]
 
 
 def task_of(*, horizon_steps: int = 24, with_covariates: bool = True) -> Task:
@@ -93,7 +98,7 @@ def task_of(*, horizon_steps: int = 24, with_covariates: bool = True) -> Task:
         covariates=(holes, pressure, wind) if with_covariates else (),
         calendar=Calendar("Europe/Copenhagen", "DK", (winter,)),
     )
-    groups = ("calendar", "covariates", "weather", "lags", "rolling")
+    groups = ("calendar", "holidays", "covariates", "weather", "lags", "rolling")
     last = series.index[-1]
     task = Task(
         series=series,
@@ -103,7 +108,9 @@ def task_of(*, horizon_steps: int = 24, with_covariates: bool = True) -> Task:
         blocks=(),
         issues={},
     )
-    return replace(task, standards={n: (c, s) for n, (c, s) in _standards(task).items()})
+    # Limits that many values exceed.
+    standards = {n: (c, s, c - 1.5 * s, c + 1.5 * s) for n, (c, s, *_) in _standards(task).items()}
+    return replace(task, standards=standards)
 
 
 def cut(series: Series, steps: int) -> Series:
@@ -118,7 +125,10 @@ def columns_of(task: Task) -> graph.WindowColumns:
     return graph.WindowColumns(
         history_steps=HISTORY,
         horizon_steps=task.shape.horizon_steps,
-        calendar=("hour", "weekday", "day_of_year", "holiday", "school_holiday"),
+        calendar=(
+            *("hour", "weekday", "day_of_year", "holiday", "school_holiday"),
+            *AROUND_HOLIDAYS,
+        ),
         covariates=tuple(c.name for c in task.series.covariates),
         features=tuple(zip(task.features.names, task.features.roles, strict=True)),
         standards=task.standards or {},

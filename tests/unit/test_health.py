@@ -193,7 +193,7 @@ def test_a_loss_of_twenty_points_is_seen_within_two_months(seed: int) -> None:
     check = health.check_coverage(year, evidence)
     assert check.level == Level.ALARM
     assert "too narrow" in check.reason
-    assert "80 % are promised" in check.reason
+    assert "80 % is the target" in check.reason
 
 
 def test_an_alarm_stays_until_evidence_is_counted_anew() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import signal
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +17,12 @@ from optuna.trial import TrialState as OptunaState
 
 from paretocast.errors import SettingsError, StoreError
 from paretocast.search.space import Config, FloatRange, IntRange, Space
+from paretocast.study import optuna_sync
 from paretocast.study.optuna_sync import (
     OptunaSync,
     choose_storage,
     cut_torn_line,
     frozen_trial,
-    without_secrets,
 )
 from paretocast.workspace.files import RunDirectory
 
@@ -170,19 +171,6 @@ def test_any_url_of_optuna_holds_a_study(tmp_path: Path) -> None:
     assert optuna.load_study(study_name="NHITS_Q_small_1", storage=url).trials[0].number == 0
 
 
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("postgresql://anna:s3cret@db:5432/x", "postgresql://anna@db:5432/x"),
-        ("postgresql://db/x?user=anna&password=s3cret", "postgresql://db/x?user=anna"),
-        ("postgresql:///x?password=s3cret", "postgresql:///x"),
-        ("sqlite:////data/x.db", "sqlite:////data/x.db"),
-    ],
-)
-def test_what_is_shown_of_a_url_holds_no_password(url: str, shown: str) -> None:
-    assert without_secrets(url) == shown
-
-
 def test_several_processes_share_a_journal_and_one_keeps_it_afterwards(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     assert choose_storage(None, run, shared=False) == "sqlite"
@@ -203,3 +191,33 @@ def test_a_writer_killed_at_any_byte_leaves_a_journal_that_goes_on(tmp_path: Pat
         journal.write_bytes(whole[:length])
         open_sync(tmp_path).catch_up(2, complete)
         assert [trial.values for trial in stored(tmp_path)] == [[0.0, 1.0], [1.0, 1.0]]
+
+
+def test_a_locked_database_is_caught_up_with_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optuna_sync, "LOCKED_SECONDS", 0.05)
+    monkeypatch.setattr(optuna_sync, "_SQLITE_KWARGS", {"connect_args": {"timeout": 0.05}})
+    monkeypatch.setattr(optuna_sync, "PAUSE_SECONDS", 0.0)
+    sync = open_sync(tmp_path, "sqlite")
+    path = make_run(tmp_path).study_database
+    holder = sqlite3.connect(path)
+    holder.execute("BEGIN EXCLUSIVE")
+    sync.catch_up(1, complete)
+    assert sync.behind
+    late = open_sync(tmp_path, "sqlite")  # opening waits neither
+    late.catch_up(1, complete)
+    holder.close()
+    late.catch_up(1, complete)
+    assert not late.behind
+    name, url = "NHITS_Q_small_1", f"sqlite:///{path}"
+    assert len(optuna.load_study(study_name=name, storage=url).trials) == 1
+
+
+def test_a_database_of_another_optuna_is_named_with_a_way_out(tmp_path: Path) -> None:
+    open_sync(tmp_path, "sqlite").catch_up(1, complete)
+    with sqlite3.connect(make_run(tmp_path).study_database) as database:
+        database.execute("UPDATE alembic_version SET version_num = 'v99.0.0.a'")
+        database.execute("UPDATE version_info SET schema_version = 99")
+    with pytest.raises(StoreError, match=r"no longer compatible.*it is made anew from the records"):
+        open_sync(tmp_path, "sqlite")

@@ -158,9 +158,9 @@ def test_a_front_that_is_not_sure_says_what_its_marks_mean_and_lists_the_ties() 
     tied = replace(TRIALS[0], n_seeds=3, standard_errors={"mae": 0.0031})
     beside = replace(tied, number=7, n_seeds=1)
     text = _Tags(pareto_page(report((tied, beside), places={0: 0.62, 7: 0.2}))).text
-    assert "Hollow marks are ties." in text
+    assert "Hollow marks are statistical ties." in text
     assert "0 ★ chosen 0.1416 ± 0.0031 82.0 79.5 to 84.2 0.46 3 62 0.00123 3" in text
-    assert "Tied with the front 1 trial beside the front that no others beat significantly" in text
+    assert "Tied with the front 1 trial off the front that no others beat significantly" in text
     assert "7 0.1416 ± 0.0031 82.0 79.5 to 84.2 0.46 20" in text
 
 
@@ -291,7 +291,7 @@ def test_the_pages_of_a_study_are_made_from_its_result() -> None:
     assert "trial 0" in text
     assert "21.1 % below seasonal naive 24" in text
     assert "diverged" in _Tags(written["mae_history"]).text
-    assert "2 judged trials are too few" in written["param_importance"]
+    assert "2 scored trials are too few" in written["param_importance"]
 
 
 def document() -> dict[str, Any]:

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from builders import make_series, make_task, with_values
+from paretocast.data.features import input_limits
 from paretocast.data.scaling import Transform, fit_target_scaling, scale_task
 from paretocast.errors import DataError
 
@@ -76,3 +79,44 @@ def test_a_missing_hour_is_masked_in_the_loss_and_filled_in_the_history() -> Non
     assert arrays.observed_mask[398:422].tolist() == [1, 1] + [0] * 20 + [1, 1]
     assert arrays.history_mask[398:422].tolist() == [1, 1] + [1] * 6 + [0] * 14 + [1, 1]
     assert (arrays.history[406:420] == 0).all()
+
+
+@pytest.mark.parametrize("wild", [999.9, 1e9, -1e9])
+def test_models_read_a_limit_instead_of_a_wild_value(wild: float) -> None:
+    series = make_series()
+    task = make_task(series)
+    values = series.values.copy()
+    values[task.train_stop + 10] = wild
+    covariates = tuple(
+        replace(c, values=np.where(np.arange(len(values)) == task.train_stop + 10, wild, c.values))
+        for c in series.covariates
+    )
+    tamed, scaling = scale_task(
+        make_task(replace(with_values(series, values), covariates=covariates)), Transform.NONE
+    )
+    plain, _ = scale_task(task, Transform.NONE)
+    train = series.values[: task.train_stop]
+    width = np.nanmax(train) - np.nanmin(train)
+    limits = np.nanmin(train) - 3.0 * width, np.nanmax(train) + 3.0 * width
+    assert scaling.limits == pytest.approx(limits)
+    assert scaling.unscale(tamed.history[task.train_stop + 10]) == pytest.approx(
+        max(limits[0], 0.0) if wild < 0.0 else min(limits[1], wild)
+    )
+    for own, other in ((tamed.known, plain.known), (tamed.past, plain.past)):
+        seen = other[: task.train_stop]
+        span = np.maximum(seen.max(axis=0) - seen.min(axis=0), 1.0 / 3.0)
+        assert (own <= seen.max(axis=0) + 3.001 * span).all()
+        assert (own >= seen.min(axis=0) - 3.001 * span).all()
+    others = np.arange(len(plain.history)) != task.train_stop + 10
+    assert tamed.history[others].tobytes() == plain.history[others].tobytes()
+
+
+def test_values_within_three_widths_of_the_train_range_are_untouched() -> None:
+    scaling = fit_target_scaling(np.array([10.0, 20.0]), Transform.NONE)
+    inside = np.array([-20.0, 0.0, 50.0, np.nan])
+    assert scaling.scale_inputs(inside).tobytes() == scaling.scale(inside).tobytes()
+    assert scaling.scale_inputs(np.array([50.1])) < scaling.scale(np.array([50.1]))
+
+
+def test_a_flag_that_was_never_up_may_go_up() -> None:
+    assert input_limits(np.zeros(5)) == (-1.0, 1.0)

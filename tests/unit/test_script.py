@@ -119,6 +119,11 @@ def test_many_workers_are_an_array_of_the_worker_command() -> None:
     assert "  paretocast worker\n" in text
 
 
+def test_no_more_workers_run_at_once_than_the_profile_says() -> None:
+    request = replace(make_request(), n_workers=40)
+    assert "#SBATCH --array=0-39%8\n" in script(request, Profile(max_running=8))
+
+
 def test_a_dependent_job_does_not_wait_for_ever() -> None:
     options = directives(script(after=("12", "13")))
     assert (options["dependency"], options["kill-on-invalid-dep"]) == ("afterok:12:13", "yes")
@@ -157,6 +162,33 @@ def test_odd_names_reach_the_program_as_they_are(tmp_path: Path, name: str) -> N
     assert lines[lines.index("--dataset") + 1] == f"{name}.toml"
     assert lines[-1] == name
     assert not list(tmp_path.rglob("pwned"))
+
+
+def test_set_up_lines_that_bash_cannot_read_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"setup of the profile is no bash: .*unexpected EOF"):
+        script(profile=Profile(setup=("echo 'open",)))
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        Profile(setup=("export PGPASSWORD=geheim",)),
+        Profile(setup=("export PARETOCAST_STORAGE=postgresql://me:ge/heim@db/hpo",)),
+        Profile(program=("env", "TOKEN=geheim", "paretocast")),
+        Profile(extra=("--export=PGPASSWORD=geheim",)),
+    ],
+)
+def test_a_secret_of_the_profile_reaches_no_script(profile: Profile) -> None:
+    with pytest.raises(
+        SettingsError, match=r"of the profile holds a password.*~/\.pgpass"
+    ) as error:
+        script(profile=profile)
+    assert "heim" not in str(error.value)
+
+
+def test_a_shortened_option_of_the_script_is_refused() -> None:
+    with pytest.raises(ValueError, match="--output is written by Paretocast"):
+        Profile(extra=("--outpu=/etc/x",))
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_without_a_compatible_trial_the_knee_is_chosen_and_the_reason_says_so() 
     trials = [candidate(0, 0.1, 40.0), candidate(1, 0.2, 60.0)]
     selection = select(trials, policy="compatible-coverage", target=80.0)
     assert selection.rule == "knee"
-    assert "no trial's coverage is compatible with 75–85 %" in selection.reason
+    assert "no trial has a coverage in 75–85 %, uncertainty included" in selection.reason
 
 
 def test_a_coverage_above_the_target_is_as_far_as_one_below_it() -> None:
@@ -116,7 +116,7 @@ def test_among_ties_in_mae_the_surer_coverage_is_chosen() -> None:
     surer = noisy(1, 0.101, 80.0, mae_error=0.01, picp_error=1.0)
     selection = select([lowest, surer], policy="compatible-coverage", target=80.0)
     assert selection.number == 1
-    assert "MAE tied with the lowest, trial 0, and coverage most surely within 75–85 %" in (
+    assert "MAE tied with the lowest, that of trial 0, and coverage most likely in 75–85 %" in (
         selection.reason
     )
 

@@ -1,3 +1,5 @@
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -146,3 +148,44 @@ def test_a_continued_study_keeps_its_settings_unless_told_otherwise() -> None:
 def test_a_continued_study_does_not_keep_a_time_limit() -> None:
     stored = load_settings(None, {"time_limit_seconds": 60.0})
     assert continue_settings(stored.model_dump(mode="json"), None, {}).time_limit_seconds is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('training = "x"', "training: got 'x'"),
+        ("racing = []", "racing: got []"),
+        ("objectives = 5", "objectives: got 5"),
+        ('objectives = ["honest"]\ntarget_coverage = "x"', "target_coverage: got 'x'"),
+        ("target_coverage = nan", "target_coverage: got nan"),
+        ("[training]\nclip_norm = inf", "training.clip_norm: got inf"),
+        ("[training]\nn_rungs = 1000000000", "n_rungs: got 1000000000"),
+        ("[task]\ninput_steps = 99999999999999999999999", "input_steps: got 9999"),
+        ("threads = 1000000", "threads: got 1000000"),
+        ("[space.NHITS_Q]\nlr = {low = nan, high = 0.1}", "low"),
+        ("[space.NHITS_Q]\nnum_stacks = {low = 1000000, high = 1000000}", "more than 50 times"),
+        ("[space.NHITS_Q]\nlayer_widths = {values = [128, 'x']}", "numbers or texts, not both"),
+        ("[space.NHITS_Q]\nlayer_widths = {values = [128, true]}", "true and false are no values"),
+        (f"seed = {'9' * 5000}", "is not TOML"),
+        (f"x = {'[' * 5000}{']' * 5000}", "nested more than 32 deep"),
+        (f"{'a.' * 20_000}a = 1", "nested more than 32 deep"),
+    ],
+)
+def test_settings_beyond_sense_are_refused_in_words(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError, match=re.escape(said)) as error:
+        load_settings(path, {"training": {"steps": None}, "racing": {"max_seeds": None}})
+    assert len(str(error.value)) < 1000
+
+
+def test_a_byte_order_mark_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "s.toml"
+    path.write_bytes(b"\xef\xbb\xbftrials = 7\n")
+    assert load_settings(path, {}).trials == 7
+
+
+def test_a_pipe_is_no_settings_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "s.toml")
+    with pytest.raises(SettingsError, match="is no regular file"):
+        load_settings(tmp_path / "s.toml", {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,33 @@ def test_garbled_accounting_is_passed_over(fake: FakeSlurm) -> None:
 def test_a_state_of_a_newer_slurm_is_unknown(fake: FakeSlurm) -> None:
     slurm = fake(squeue="echo '812|FLYING|0:01|None'", sacct="true", scontrol=FORGOTTEN)
     assert slurm.poll(["812"])["812"].state is JobState.UNKNOWN
+
+
+def test_an_array_beyond_the_limit_of_the_cluster_is_cut_to_it(
+    fake: FakeSlurm, tmp_path: Path
+) -> None:
+    script = "#!/bin/bash\n#SBATCH --array=0-1999%10\n"
+    large = replace(job(tmp_path), script=script, n_elements=2000)
+    slurm = fake(scontrol="echo 'MaxArraySize            = 1001'")
+    assert slurm.fitted(large).n_elements == 1001
+    assert "--array=0-1000%10\n" in slurm.fitted(large).script
+    small = replace(large, n_elements=8)
+    assert slurm.fitted(small) == small
+    assert fake(scontrol="exit 1").fitted(large) == large
+
+
+def test_what_a_partition_has_is_named_where_a_job_asks_for_more(
+    fake: FakeSlurm, tmp_path: Path
+) -> None:
+    slurm = fake(
+        sbatch="echo 'error: CPU count per node can not be satisfied' >&2; exit 1",
+        sinfo='[ "$3" = --partition=gpu ] && echo "gpu* 64 256000+"',
+    )
+    asking = replace(job(tmp_path), script="#!/bin/bash\n#SBATCH --partition=gpu\n")
+    with pytest.raises(
+        ExecutionError, match="gpu has nodes of 64 processors and 256000 MB, lower cpus"
+    ):
+        slurm.submit(asking)
 
 
 def test_only_job_ids_are_handed_to_scancel(fake: FakeSlurm, tmp_path: Path) -> None:

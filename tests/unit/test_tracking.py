@@ -12,7 +12,6 @@ from paretocast.cluster.tracking import (
     ExperimentRow,
     Submission,
     SubmittedJob,
-    holds_secret,
     load_rows,
     load_submission,
     new_submission,
@@ -128,8 +127,3 @@ def test_a_damaged_submission_is_named(tmp_path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(StoreError, match=r"submission_1\.json is damaged"):
         load_submission(path)
-
-
-def test_a_password_in_a_url_is_noticed() -> None:
-    assert holds_secret("--storage=postgresql://me:p4ss@host/db")
-    assert not holds_secret("postgresql+psycopg://me@host:5432/db")

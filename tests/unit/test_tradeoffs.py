@@ -83,4 +83,4 @@ def test_a_reference_within_reach_is_drawn() -> None:
 
 def test_without_a_scored_trial_it_is_said_in_words() -> None:
     figure = tradeoff_figure([failed(0)], None, objectives=parse_objectives(("mae", "r2")), **NAMES)
-    assert figure.layout.annotations[0].text == "No trial has been judged yet."
+    assert figure.layout.annotations[0].text == "No trial has been scored yet."

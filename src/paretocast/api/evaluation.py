@@ -98,6 +98,11 @@ class SavedBenchmark:
         """Sentences on the gain of the chosen method and how sure it is."""
         return self.result.comparison.verdicts()
 
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences on a coverage that misses the target."""
+        return self.result.comparison.warnings()
+
 
 def benchmark(
     dataset: str | Path = "demo",
@@ -127,8 +132,8 @@ def benchmark(
     dataset : str or path
         Name of a data set, or path of its TOML file.
     models : sequence of str, optional
-        All that are registered without it. The config of each comes from its newest study on the
-        data set that nobody works on, else from results/best_params_MODEL.json, else from the
+        All that are registered without it. The config of each comes from its newest finished
+        study on the data set, else from results/best_params_MODEL.json, else from the
         defaults.
     methods : sequence of str
         Some of "tuned", "default", "ensemble" and "references", or baselines by name.
@@ -211,7 +216,8 @@ def save_across(
     """
     across = across_series([benchmark.result for benchmark in saved])
     label = re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(name).stem).strip("_.") or "series"
-    folder = workspace / "benchmarks" / f"{label}_{datetime.now(UTC):%Y%m%d-%H%M%S}_series"
+    stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    folder = files.claim_folder(workspace / "benchmarks" / f"{label}_{stamp}_series")
     pages = {
         row.series: f"../{benchmark.folder.name}/benchmark.html"
         for row, benchmark in zip(across.rows, saved, strict=True)
@@ -351,13 +357,12 @@ def _with_steps(config: ModelConfig, steps: int) -> ModelConfig:
 def _save(result: BenchmarkResult, workspace: Path) -> SavedBenchmark:
     task, now = result.plan.task, datetime.now(UTC)
     created = now.isoformat(timespec="seconds")
-    folder = workspace / "benchmarks" / f"{task.series.name}_{now:%Y%m%d-%H%M%S}"
-    history = workspace / "benchmarks" / "history.csv"
+    benchmarks = workspace / "benchmarks"
+    folder = files.claim_folder(benchmarks / f"{task.series.name}_{now:%Y%m%d-%H%M%S}")
+    history = benchmarks / "history.csv"
     saved = SavedBenchmark(result, folder, history)
-    page = benchmark_page(result, verdicts=saved.verdicts, notes=task.assumptions)
-    files.save_text(folder / "benchmark.html", page)
     save_benchmark(folder, result, created=created, assumptions=task.assumptions)
-    append_history(
+    note = append_history(
         history,
         result.comparison.rows,
         created=created,
@@ -365,4 +370,8 @@ def _save(result: BenchmarkResult, workspace: Path) -> SavedBenchmark:
         dataset=task.series.name,
         test_sha256=result.plan.as_json()["test"]["sha256"],
     )
-    return saved
+    page = benchmark_page(
+        result, verdicts=saved.verdicts, notes=[*saved.warnings, *task.assumptions]
+    )
+    files.save_text(folder / "benchmark.html", page)
+    return replace(saved, result=replace(result, notes=(*result.notes, note))) if note else saved

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import tomli_w
 
+from paretocast.data.dialect import DIALECT_KEYS
 from paretocast.data.spec import WeatherSpec
 from paretocast.workspace import files
 
@@ -40,8 +41,10 @@ def save_dataset(dataset: Dataset, workspace: Path) -> Path:
     # The set may have been read from a user's own file: nothing of it is written to that path.
     declared = spec.model_copy(
         update={
+            **dict.fromkeys((*DIALECT_KEYS, "series_name")),
             "path": Path(f"{spec.name}.csv"),
-            "stamp_zone": None,
+            "sources": (),
+            "repair": None,  # it has been done
             "school_holidays": Path(SCHOOL_HOLIDAYS) if holidays else None,
             "weather": WeatherSpec(path=Path(WEATHER)) if runs else None,
             "covariates": {

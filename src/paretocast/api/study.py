@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from paretocast.errors import DataError
+from paretocast.formatting import count
 from paretocast.results.stored_study import StoredStudy
 
 if TYPE_CHECKING:
@@ -255,7 +256,7 @@ class Study:
     def _summary(self) -> str:
         result = self.stored.result
         return (
-            f"{result['n_trials']} trials, {result['n_pareto_optimal']} on the front, "
+            f"{count(result['n_trials'], 'trial')}, {result['n_pareto_optimal']} on the front, "
             f"trial {self.stored.chosen_number} chosen: MAE {result['best_mae']:.4g}, "
             f"PICP {result['best_picp']:.1f} %"
         )

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from paretocast.data.spec import find_spec
 from paretocast.errors import ParetocastError, SettingsError, StoreError
+from paretocast.formatting import count
 from paretocast.settings import TuneSettings, continue_settings, load_settings
 from paretocast.study.interruption import StopRequest
 from paretocast.workspace import files
 from paretocast.workspace.claims import StudyLock
-from paretocast.workspace.files import RunDirectory, newest_job_id, resolve_job_id
+from paretocast.workspace.files import RunDirectory, newest_job_id
+from paretocast.workspace.stored import load_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -170,11 +172,12 @@ def open_run(
     name = find_spec(settings.dataset).name
     if resume and study_id is None:
         study_id = newest_job_id(workspace, settings.model, name)
-    resolved = resolve_job_id(study_id, os.environ, datetime.now(UTC))
-    run = RunDirectory(workspace, settings.model, name, resolved)
-    if run.manifest.exists():
-        stored = files.load_json(run.manifest)["settings"]
-        return run, continue_settings(stored, file, options)
+    stated = files.stated_job_id(study_id, os.environ)
+    if stated is None:
+        return files.claim_run(workspace, settings.model, name, now=datetime.now(UTC)), settings
+    run = RunDirectory(workspace, settings.model, name, stated)
+    if files.exists(run.manifest):
+        return run, continue_settings(load_manifest(run)["settings"], file, options)
     if resume:
         raise StoreError(
             f"study {run.study_name} does not exist in {run.folder}, nothing to resume"
@@ -212,8 +215,12 @@ def conduct(
     result = None
     goes_on = settings.two_stage
     if not (goes_on and stage == "2"):
-        task = load_task(settings, run, display)
-        result = search(settings, run, task, display=display)
+        try:
+            task = load_task(settings, run, display)
+            result = search(settings, run, task, display=display)
+        except BaseException:  # nothing may have been written into the claimed folder
+            files.remove_empty(run.trials_folder, run.folder, run.folder.parent, run.workspace)
+            raise
         conclude(result, settings, run, task, display=display)
         goes_on = goes_on and _finish_first_stage(result, run, display)
     if goes_on and stage != "1":
@@ -252,7 +259,7 @@ def work(
                 conclude(result, settings, run, task, display=display)
                 goes_on = settings.two_stage and _finish_first_stage(result, run, display)
         _refuse_if_all_failed(result, run)
-    display.note(f"ended by {result.ended_by} at {len(result.records)} trials", kind="")
+    display.note(f"ended by {result.ended_by} at {count(len(result.records), 'trial')}", kind="")
     if goes_on and stage != "1":
         _show_levels(settings, run, display, levels)
 
@@ -265,8 +272,8 @@ def load_task(settings: TuneSettings, run: RunDirectory, display: Display) -> Ta
     from paretocast.data.task import Task, load_data
 
     remembered = None
-    if run.manifest.exists():
-        remembered = files.described_task(files.load_json(run.manifest), run)
+    if files.exists(run.manifest):
+        remembered = load_manifest(run)["comparable"]["task"]
     dataset = load_data(settings, remembered)
     for finding in dataset.findings:
         if finding.severity == "warning":
@@ -308,6 +315,8 @@ def conclude(
         If all trials are done and none is complete.
     """
     pages = save_pages(result, settings, run, task)
+    for note in result.notes:
+        display.note(note)
     display.end(result, settings, run, unit=task.series.unit, pages=pages)
     _refuse_if_all_failed(result, run)
 

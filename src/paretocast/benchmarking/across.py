@@ -138,7 +138,7 @@ def _row(result: BenchmarkResult) -> SeriesRow:
 def _reference(comparison: Comparison, chosen: Row) -> Row | None:
     same = [row for row in comparison.rows if row.entry.method == REFERENCE]
     alike = [row for row in same if row.entry.wanted == chosen.entry.wanted]
-    return (alike or same or [None])[0]
+    return next(iter([*alike, *same]), None)
 
 
 def _share(value: float, of: float) -> float | None:

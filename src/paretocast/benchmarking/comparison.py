@@ -15,6 +15,7 @@ import numpy as np
 
 from paretocast.benchmarking.configs import DEFAULT, NONE, TUNED
 from paretocast.calibration.ensemble import ENSEMBLE
+from paretocast.metrics.interval_quality import IntervalQuality, coverage_first
 from paretocast.metrics.score_table import per_window, score_forecast
 from paretocast.metrics.scores import interval
 from paretocast.metrics.uncertainty import (
@@ -53,6 +54,8 @@ class Entry:
         Scores on the calibrate split before calibration, mean over seeds.
     validation_losses : ndarray of shape (N,)
         Mean pinball loss of each window of the calibrate split before calibration, mean over seeds.
+    validation_interval : IntervalQuality
+        Of the calibrated interval on the calibrate split in cross-validation, mean over seeds.
     source : str
         Origin of config and calibrator, for people.
     relearning_seconds : float
@@ -66,6 +69,7 @@ class Entry:
     forecasts: tuple[Forecast, ...]
     validation: dict[str, float]
     validation_losses: Floats
+    validation_interval: IntervalQuality
     source: str
     training_seconds: float = 0.0
     relearning_seconds: float = 0.0
@@ -89,6 +93,8 @@ class Row:
         Standard deviation of each score over seeds; empty with one seed.
     picp_low, picp_high, mae_low, mae_high : float
         95 % intervals from resampled days, mean over seeds.
+    winkler_losses : ndarray of shape (N,)
+        Mean Winkler score of each window, mean over seeds.
     """
 
     entry: Entry
@@ -98,6 +104,13 @@ class Row:
     picp_high: float
     mae_low: float
     mae_high: float
+    winkler_losses: Floats
+
+    @property
+    def test_interval(self) -> IntervalQuality:
+        """Quality of the scored interval on the test split."""
+        picp = self.scores["picp"]
+        return IntervalQuality(picp, self.picp_low, self.picp_high, self.winkler_losses)
 
     def as_json(self) -> dict[str, Any]:
         """The row without its forecasts."""
@@ -164,7 +177,9 @@ class Comparison:
     chosen : int
         Row of the average of trials, or of the method, baselines among them, whose mean pinball
         loss on the calibrate split before calibration is lower beyond chance; of the lowest one
-        without an average. No test value has a say in it.
+        without an average. Where the coverage of its calibrated interval excludes the target on
+        the calibrate split, another row comes first, see `interval_quality.coverage_first`. No
+        test value has a say in it.
     coverage : float
         Percent that the scored interval promises.
     """
@@ -192,19 +207,42 @@ class Comparison:
         key = (row.entry.label, other.entry.label, score)
         return next((d for d in self.differences if (d.method, d.other, d.score) == key), None)
 
+    def warnings(self) -> list[str]:
+        """Sentences on a coverage that misses the target; none where it holds."""
+        row = self.rows[self.chosen]
+        lines = []
+        if not any(r.entry.validation_interval.holds(self.coverage) for r in self.rows):
+            lines.append(
+                f"no method holds the target of {self.coverage:g} % on the calibrate split; "
+                f"{row.entry.label} covers {row.entry.validation_interval.picp:.1f} % there"
+            )
+        if not row.test_interval.holds(self.coverage):
+            found = row.test_interval
+            lines.append(
+                f"the coverage of {row.entry.label} on the test split is {found.picp:.1f} % "
+                f"[{found.low:.1f}, {found.high:.1f}]: the target of {self.coverage:g} % lies "
+                f"outside; {self._holding_it()}"
+            )
+        return lines
+
+    def _holding_it(self) -> str:
+        """The row that holds the target on the test split where the chosen one does not."""
+        qualities = [row.test_interval for row in self.rows]
+        other = coverage_first(self.chosen, qualities, self.coverage)
+        if other == self.chosen:
+            return "no method with a Winkler score as low holds it"
+        found = qualities[other]
+        return (
+            f"{self.rows[other].entry.label} holds it with {found.picp:.1f} % "
+            f"[{found.low:.1f}, {found.high:.1f}] and a Winkler score that is not "
+            "distinguishably higher"
+        )
+
     def verdicts(self) -> list[str]:
         """Sentences on the gain of the selected method and how sure it is."""
         row = self.rows[self.chosen]
-        why = (
-            "chosen by the mean pinball loss on the calibrate split, before any test value is read"
-        )
-        lines = [f"★ {row.entry.label}: {why}"]
-        if not row.picp_low <= self.coverage <= row.picp_high:
-            lines.append(
-                f"its coverage on the test split is {row.scores['picp']:.1f} % "
-                f"[{row.picp_low:.1f}, {row.picp_high:.1f}]: the target of {self.coverage:g} % "
-                "lies outside"
-            )
+        why = "by coverage, then by the mean pinball loss; no test value had a part in it"
+        lines = [f"★ {row.entry.label}: chosen on the calibrate split {why}"]
         for score, name in (("mae", "MAE"), ("pinball", "mean pinball loss")):
             best = self.best_reference(score, row.entry.wanted)
             rivals = [best] if best is not None else []
@@ -218,13 +256,22 @@ class Comparison:
                 gap = self.against(row, rival, score)
                 if gap is None:
                     continue
-                to_percent = 100 / rival.scores[score]
                 lines.append(
-                    f"{name} against {rival.entry.label}: {gap.mean * to_percent:+.1f} % "
-                    f"[{gap.low * to_percent:+.1f}, {gap.high * to_percent:+.1f}], "
+                    f"{name} against {rival.entry.label}: {_change(gap, rival.scores[score])}, "
                     f"p {gap.p_text}: {gap.verdict}"
                 )
         return lines
+
+
+def _change(gap: Difference, base: float) -> str:
+    """A difference with its interval in percent of a base; in target units of a base of 0."""
+    if not base:
+        return f"{gap.mean:+z.3g} [{gap.low:+z.3g}, {gap.high:+z.3g}]"
+    to_percent = 100.0 / base
+    return (
+        f"{gap.mean * to_percent:+z.1f} % "
+        f"[{gap.low * to_percent:+z.1f}, {gap.high * to_percent:+z.1f}]"
+    )
 
 
 def compare(entries: Sequence[Entry], *, coverage: float, seasonal_scale: float) -> Comparison:
@@ -247,7 +294,7 @@ def compare(entries: Sequence[Entry], *, coverage: float, seasonal_scale: float)
         if _is_compared(entry, other)
         for score in COMPARED_SCORES
     ]
-    return Comparison(rows, tuple(differences), _choose(entries), coverage)
+    return Comparison(rows, tuple(differences), _choose(entries, coverage), coverage)
 
 
 def _is_compared(entry: Entry, other: Entry) -> bool:
@@ -263,15 +310,17 @@ def _is_compared(entry: Entry, other: Entry) -> bool:
     )
 
 
-def _choose(entries: Sequence[Entry]) -> int:
+def _choose(entries: Sequence[Entry], coverage: float) -> int:
     """The row of the average, or the best row where that is better beyond chance or none is there.
 
-    Judged on the calibrate split before calibration.
+    Compared on the calibrate split before calibration. A row whose calibrated interval misses the
+    target there gives way to one that holds it with a Winkler score as low.
     """
     losses = [entry.validation_losses for entry in entries]
     best = min(range(len(entries)), key=lambda i: entries[i].validation["pinball"])
     average = next((i for i, entry in enumerate(entries) if entry.method == ENSEMBLE), best)
-    return preferred_or_better(losses, average)
+    preferred = preferred_or_better(losses, average)
+    return coverage_first(preferred, [entry.validation_interval for entry in entries], coverage)
 
 
 def window_losses(entry: Entry, *, coverage: float) -> dict[str, Floats]:
@@ -320,6 +369,7 @@ def _score(
         picp_high=float(np.mean([high for _, high in bounds])),
         mae_low=mae.low,
         mae_high=mae.high,
+        winkler_losses=losses["winkler"],
     )
 
 

@@ -1,6 +1,6 @@
 """The config of a model to benchmark, and its source.
 
-The newest study of the model on the data set that nobody works on comes first, then a general
+The newest finished study of the model on the data set comes first, then a general
 `results/best_params_{MODEL}.json`, then the defaults of the package.
 """
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paretocast.errors import StoreError
-from paretocast.results.stored_study import StoredStudy
+from paretocast.formatting import count
+from paretocast.results.stored_study import StoredStudy, date_and_id, newest_finished
 from paretocast.search.models import MODELS, has_several, model_name
 from paretocast.search.space import model_in, without_model
 from paretocast.training.trial import trial_seed
-from paretocast.workspace import files
-from paretocast.workspace.claims import claim_owner
 from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.stored import load_result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,7 +135,7 @@ def find_contest(
 ) -> tuple[ModelConfig, ...]:
     """The best config of each model of a study that several models share.
 
-    The newest such study on the data set that nobody works on, or the one that was named; empty if
+    The newest finished study of that kind on the data set, or the one that was named; empty if
     there is none. Parameters as of `find_config`.
     """
     labels = {
@@ -147,12 +147,10 @@ def find_contest(
     studies = [study for study in named if has_several(study.run.model)]
     if not named:
         found = (_newest_finished(workspace, label, dataset) for label in sorted(contests))
-        studies = [
-            study for study in found if study is not None and study.result_file.get("choice")
-        ]
+        studies = [study for study in found if study is not None and study.result.get("choice")]
     if not studies:
         return ()
-    study = max(studies, key=_date_and_id)
+    study = max(studies, key=date_and_id)
     settings = _settings_of(study, given)
     best: dict[str, int] = study.result["choice"]["best_of_model"]
     return tuple(
@@ -204,30 +202,16 @@ def _newest_finished(workspace: Path, model: str, dataset: str) -> StoredStudy |
         RunDirectory(workspace, model, dataset, path.stem.removeprefix(start))
         for path in folder.glob(f"{start}*.json")
     ]
-    finished = [StoredStudy(r) for r in runs if r.manifest.exists() and not _is_under_way(r)]
-    return max(finished, key=_date_and_id, default=None)
-
-
-def _date_and_id(study: StoredStudy) -> tuple[str, str]:
-    return str(study.result_file.get("optimization_date", "")), study.run.job_id
-
-
-def _is_under_way(run: RunDirectory) -> bool:
-    for folder in run.trials_folder.glob("[0-9]*"):
-        try:
-            if claim_owner(folder) is not None:
-                return True
-        except OSError:
-            continue
-    return False
+    return newest_finished([run for run in runs if run.manifest.exists()])
 
 
 def _of_study(study: StoredStudy, given: TuneSettings) -> ModelConfig:
     run, result = study.run, study.result
     settings = _settings_of(study, given)
     number, n_trials = study.chosen_number, int(result["n_trials"])
-    planned = f" of {settings.trials}" if n_trials < settings.trials else ""
-    trial = f"trial {number} of {run.study_name}, {n_trials}{planned} trials"
+    planned = f"{n_trials} of " if n_trials < settings.trials else ""
+    n_planned = count(max(n_trials, settings.trials if planned else 0), "trial")
+    trial = f"trial {number} of {run.study_name}, {planned}{n_planned}"
     return ModelConfig(
         chosen=TrainedConfig(run.model, result["best_params"], settings.seed, number),
         kind=TUNED,
@@ -249,18 +233,18 @@ def _settings_of(study: StoredStudy, given: TuneSettings) -> TuneSettings:
 
 
 def _general(path: Path, model: str, dataset: str, given: TuneSettings) -> ModelConfig:
-    result = files.load_json(path)
-    if result.get("model") != model or not isinstance(result.get("best_params"), dict):
-        raise StoreError(f"{path} is no result of {model}; remove it or run consolidate again")
-    if result.get("dataset") == dataset:
+    result = load_result(path)
+    if result["model"] != model:
+        raise StoreError(f"{path} is a result of {result['model']}, expected {model}; remove it")
+    if result["dataset"] == dataset:
         raise StoreError(
             f"{path} was tuned on {dataset} itself, and the study "
-            f"{result.get('study_name')} is not there to show on which hours; bring its folder "
+            f"{result['study_name']} is not there to show on which hours; bring its folder "
             "back, or remove the file"
         )
     source = (
-        f"general parameters of {path.name}: trial {result.get('best_trial_number')} of "
-        f"{result.get('study_name')}, tuned on {result.get('dataset')}"
+        f"general parameters of {path.name}: trial {result['best_trial_number']} of "
+        f"{result['study_name']}, tuned on {result['dataset']}"
     )
     settings = given.model_copy(update={"model": model})
     candidate = TrainedConfig(model, result["best_params"], settings.seed, None)

@@ -10,6 +10,9 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
+import math
+import secrets
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +20,9 @@ import pandas as pd
 
 from paretocast.benchmarking.retraining import TEST
 from paretocast.data.task import installed_versions
+from paretocast.errors import StoreError
 from paretocast.workspace import files
+from paretocast.workspace.claims import StudyLock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -117,8 +122,10 @@ def prediction_table(benchmark: BenchmarkResult) -> pd.DataFrame:
 
 def append_history(
     path: Path, rows: Sequence[Row], *, created: str, folder: str, dataset: str, test_sha256: str
-) -> None:
-    """Add the rows of a benchmark to the table.
+) -> str:
+    """Add the rows of a benchmark to the table, beside other benchmarks that do.
+
+    A table that cannot be read is kept aside and a new one begun.
 
     Parameters
     ----------
@@ -126,16 +133,76 @@ def append_history(
         ISO 8601 with a zone.
     test_sha256 : str
         Of the test hours: only rows that share it are compared.
+
+    Returns
+    -------
+    str
+        A sentence on the table that was kept aside; empty where it could be read.
+
+    Raises
+    ------
+    StoreError
+        If the table cannot be locked or written.
     """
-    before = load_history(path)
-    same = [row for row in before if row["test_sha256"] == test_sha256]
+    identity = {"created": created, "folder": folder, "dataset": dataset}
+    files.create_folder(path.parent)
+    with StudyLock(path.with_name(".history.lock")):
+        before, note = _history_or_aside(path)
+        added = _new_rows(rows, before, identity={**identity, "test_sha256": test_sha256})
+        text = io.StringIO()
+        writer = csv.DictWriter(
+            text, COLUMNS, lineterminator="\n", restval="", extrasaction="ignore"
+        )
+        writer.writeheader()
+        writer.writerows([*before, *added])
+        files.save_text(path, text.getvalue())
+    return note
+
+
+def load_history(path: Path) -> list[dict[str, str]]:
+    """The rows so far; none where there is no file.
+
+    Raises
+    ------
+    StoreError
+        If it is no such table, or holds a score that is no number.
+    """
+    if not files.exists(path):
+        return []
+    text = files.load_text(path)
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        rows = list(reader)
+        missing = sorted({"test_sha256", *IMPROVED} - set(reader.fieldnames or ()))
+        if missing:
+            raise StoreError(f"{path} is damaged: it lacks the columns {', '.join(missing)}")
+        for row, score in itertools.product(rows, IMPROVED):
+            if not math.isfinite(float(row[score] or "0")):
+                raise ValueError(f"{score} is {row[score]!r}")
+    except (csv.Error, ValueError) as error:
+        raise StoreError(f"{path} is damaged: {error} in line {reader.line_num}") from error
+    return rows
+
+
+def _history_or_aside(path: Path) -> tuple[list[dict[str, str]], str]:
+    """The rows so far; a damaged file is moved out of the way, which the sentence says."""
+    try:
+        return load_history(path), ""
+    except StoreError as error:
+        aside = path.with_name(f"history.damaged-{secrets.token_hex(4)}.csv")
+        files.move(path, aside)
+        return [], f"{error}; it is kept as {aside.name}, and a new table was begun"
+
+
+def _new_rows(
+    rows: Sequence[Row], before: Sequence[Mapping[str, str]], *, identity: Mapping[str, str]
+) -> list[dict[str, str]]:
+    """The lines of a benchmark, each beside the best before it on the same test hours."""
+    same = [row for row in before if row["test_sha256"] == identity["test_sha256"]]
     added = []
     for row in rows:
         cells = {
-            "created": created,
-            "folder": folder,
-            "dataset": dataset,
-            "test_sha256": test_sha256,
+            **identity,
             "method": row.entry.method,
             "parameters": row.entry.parameters,
             "calibrator": row.entry.calibrator,
@@ -145,19 +212,7 @@ def append_history(
         for score in IMPROVED:
             cells |= _improvement(score, row.scores[score], same)
         added.append(cells)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", restval="", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows([*before, *added])
-    files.save_text(path, text.getvalue())
-
-
-def load_history(path: Path) -> list[dict[str, str]]:
-    """The rows so far; none where there is no file."""
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return added
 
 
 def _flat(row: Row) -> dict[str, Any]:

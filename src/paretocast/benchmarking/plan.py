@@ -25,6 +25,7 @@ from paretocast.calibration import check_method
 from paretocast.calibration.ensemble import ENSEMBLE, Members, weigh_members
 from paretocast.data.issue_weather import measured_temperatures
 from paretocast.errors import SettingsError, StoreError
+from paretocast.formatting import did_you_mean
 from paretocast.models.baselines.catalogue import BASELINES, installed_baselines
 from paretocast.results.groups import forecast_of
 
@@ -155,6 +156,7 @@ def split_methods(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...
         raise SettingsError(
             f"method {', '.join(unknown) or 'none'} is unknown, expected some of "
             f"{', '.join((*METHOD_GROUPS, *BASELINES))}"
+            f"{did_you_mean(unknown[0], (*METHOD_GROUPS, *BASELINES)) if unknown else ''}"
         )
     if named and "references" not in groups:
         return (*groups, "references"), named

@@ -108,10 +108,16 @@ def mean_loss(losses: Mapping[str, Floats], score: str) -> float:
 def percent_changes(
     own: Mapping[str, Floats], others: Mapping[str, Floats]
 ) -> dict[str, PairedDifference]:
-    """Differences of losses by window from others, for each score in percent of it there."""
+    """Differences of losses by window from others, for each score in percent of it there.
+
+    A score that is 0 there has no percent and is left out.
+    """
     changes = {}
     for score in GAINED_SCORES:
-        to_percent = 100.0 / mean_loss(others, score)
+        base = mean_loss(others, score)
+        if not base:
+            continue
+        to_percent = 100.0 / base
         mine, theirs = to_percent * own[score], to_percent * others[score]
         changes[score] = paired_difference(mine, theirs, rng=np.random.default_rng(0))
     return changes
@@ -119,4 +125,4 @@ def percent_changes(
 
 def change_text(change: PairedDifference) -> str:
     """A change in percent with its interval, in words."""
-    return f"{change.mean:+.2f} % [{change.low:+.2f}, {change.high:+.2f}]"
+    return f"{change.mean:+z.2f} % [{change.low:+z.2f}, {change.high:+z.2f}]"

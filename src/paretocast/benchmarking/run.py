@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -25,10 +25,17 @@ from paretocast.benchmarking.retraining import (
 )
 from paretocast.benchmarking.test_split import hash_of_test, hash_of_test_features
 from paretocast.benchmarking.weather_error import WeatherErrorRow, compare_weather_error
-from paretocast.calibration import OnlineCalibrator, choose_by_name, walk_forward
+from paretocast.calibration import (
+    FEWEST_COMPARED_WINDOWS,
+    OnlineCalibrator,
+    choose_by_name,
+    cross_validated,
+    walk_forward,
+)
 from paretocast.calibration.ensemble import ENSEMBLE, average_levels
 from paretocast.data.task import installed_versions
-from paretocast.errors import DataError
+from paretocast.errors import DataError, StoreError
+from paretocast.metrics.interval_quality import IntervalQuality, mean_quality, measure_interval
 from paretocast.metrics.score_table import per_window, score_forecast
 from paretocast.models.baselines.catalogue import fit_baseline
 from paretocast.results.groups import forecast_of
@@ -247,7 +254,8 @@ def _train_all(
                 days: kept_in / f"{_key(plan, setup, candidate, index, days=days)}.npz"
                 for days in plan.retrain_days
             }
-            missing = [days for days, path in paths.items() if not path.exists()]
+            kept = {days: _load_kept(path, plan) for days, path in paths.items()}
+            missing = [days for days, training in kept.items() if training is None]
             if missing:
                 observer.began(what)
                 made = train_schedules(
@@ -261,7 +269,7 @@ def _train_all(
                 )
                 for days, training in zip(missing, made, strict=True):
                     _save_trained(paths[days], training)
-            trained |= {(i, index, days): _load_trained(path) for days, path in paths.items()}
+            trained |= {(i, index, days): _load_trained(path, plan) for days, path in paths.items()}
             observer.ended(what, n_steps=n_steps[candidate.model], kept=not missing)
     return trained
 
@@ -271,9 +279,33 @@ def _save_trained(path: Path, trained: Trained) -> None:
     files.save_arrays(path, {**trained.forecasts, RELEARNING_SECONDS: seconds})
 
 
-def _load_trained(path: Path) -> Trained:
+def _load_kept(path: Path, plan: BenchmarkPlan) -> Trained | None:
+    """A training of an earlier benchmark; None if there is none, or a damaged one: it is redone."""
+    try:
+        return _load_trained(path, plan) if files.exists(path) else None
+    except StoreError:
+        return None
+
+
+def _load_trained(path: Path, plan: BenchmarkPlan) -> Trained:
     arrays = files.load_arrays(path)
-    return Trained(arrays, float(arrays.pop(RELEARNING_SECONDS)))
+    seconds = arrays.pop(RELEARNING_SECONDS, None)
+    task, names = plan.task, [*OUT_OF_SAMPLE, TEST]
+    shape = (task.shape.horizon_steps, len(task.shape.levels))
+    wanted = {name: (len(task.issues[name]), *shape) for name in names}
+    if plan.weather_error is not None:
+        wanted[TEST_UNDER_ERROR] = wanted[TEST]
+    found = {name: array.shape for name, array in arrays.items() if _is_finite(array)}
+    if found != wanted or len(arrays) != len(wanted) or seconds is None or seconds.shape != ():
+        raise StoreError(
+            f"{path} is damaged: it holds {found}, expected {wanted}; remove it, and its training "
+            "is made again"
+        )
+    return Trained(arrays, float(seconds))
+
+
+def _is_finite(array: NDArray[Any]) -> bool:
+    return np.issubdtype(array.dtype, np.floating) and bool(np.isfinite(array).all())
 
 
 def _setup(plan: BenchmarkPlan, model: str, device: str, anchors: Anchors) -> TrainingSetup:
@@ -434,7 +466,26 @@ def _calibrated_entry(plan: BenchmarkPlan, method: _Method, name: str) -> tuple[
             for score in ("mae", "pinball", "winkler", "picp")
         },
         validation_losses=np.mean(window_losses, axis=0),
+        validation_interval=mean_quality(
+            [
+                _cross_validated(task, forecasts["calibrate"], fitted, coverage)
+                for forecasts, fitted in zip(method.forecasts, by_seed, strict=True)
+            ]
+        ),
         source=f"{method.source}; calibrator {'/'.join(names)}{learns}",
         relearning_seconds=method.relearning_seconds,
     )
     return entry, by_seed[0].calibrator
+
+
+def _cross_validated(
+    task: Task, quantiles: Floats, fitted: Calibrated, coverage: float
+) -> IntervalQuality:
+    """The interval on the calibrate split, each fold calibrated by a fit on the others.
+
+    Before calibration where the split is too short for folds.
+    """
+    forecast = forecast_of(task, "calibrate", quantiles)
+    if forecast.n_observed_windows >= FEWEST_COMPARED_WINDOWS:
+        forecast = cross_validated(forecast, fitted.calibrator.name, coverage=coverage)
+    return measure_interval(forecast, coverage)

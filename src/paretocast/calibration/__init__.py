@@ -17,13 +17,13 @@ from paretocast.calibration.cross_fit import cross_fitted
 from paretocast.calibration.methods import (
     AUTO,
     CALIBRATORS,
-    FEWEST_COMPARED_WINDOWS,
     CalibratorSelection,
     IntervalScores,
     check_method,
     choose_by_name,
     choose_calibrator,
     compare_calibrators,
+    cross_validated,
     fit_calibrator,
     load_calibrator,
     register_calibrator,
@@ -31,6 +31,7 @@ from paretocast.calibration.methods import (
 )
 from paretocast.calibration.online import OnlineCalibrator
 from paretocast.calibration.rolling import RollingResult, walk_forward
+from paretocast.data.periods import FEWEST_COMPARED_WINDOWS
 
 __all__ = [
     "AUTO",
@@ -46,6 +47,7 @@ __all__ = [
     "choose_calibrator",
     "compare_calibrators",
     "cross_fitted",
+    "cross_validated",
     "fit_calibrator",
     "load_calibrator",
     "register_calibrator",

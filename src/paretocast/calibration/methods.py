@@ -37,11 +37,16 @@ from paretocast.calibration.online import (
     fit_pid,
 )
 from paretocast.calibration.rolling import walk_forward
-from paretocast.errors import DataError, SettingsError
+from paretocast.calibration.stored_state import STATES
+from paretocast.data.periods import FEWEST_COMPARED_WINDOWS
+from paretocast.errors import DataError, SettingsError, StoreError
+from paretocast.formatting import did_you_mean
 from paretocast.metrics.forecast import Forecast
 from paretocast.metrics.scores import mean_width, picp, pinball, winkler, winkler_losses
 from paretocast.metrics.uncertainty import paired_difference, picp_interval
 from paretocast.registry import Registry
+from paretocast.workspace.files import without_nan
+from paretocast.workspace.stored import check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,10 +58,10 @@ if TYPE_CHECKING:
 Fit = Callable[[Forecast], Calibrator]
 
 N_FOLDS = 4
-FEWEST_COMPARED_WINDOWS = 14  # a fit on three quarters of them knows the 90 % interval
 AUTO = "auto"
 LEAST_MEDIAN_GAIN = 0.1  # of the absolute error; smaller gains on folds became losses later
 PREFERRED = "pid"  # by "auto", unless another one is better beyond chance
+NOT_COMPARED = "none"  # where methods cannot be compared and none may learn on
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ register_calibrator(
     "none",
     lambda forecast: identity(forecast.levels),
     ShiftCalibrator,
-    meaning="the forecast as it is",
+    meaning="no calibration",
 )
 _register_conformal("cqr", "both bounds of an interval move by as much", sides=Sides.PAIRS)
 _register_conformal("cqr-asymmetric", "every quantile moves on its own", sides=Sides.LEVELS)
@@ -190,15 +195,20 @@ def load_calibrator(stored: dict[str, Any]) -> Calibrator:
     classes = {method.calibrator.kind: method.calibrator for method in CALIBRATORS.values()}
     version, kind = stored.get("schema_version"), stored.get("kind")
     known = range(FIRST_SCHEMA_VERSION, SCHEMA_VERSION + 1)
-    if version not in known or kind not in classes:
+    if version not in known or not isinstance(kind, str) or kind not in classes:
         raise DataError(
             f"the calibrator is of version {version} and kind {kind!r}, expected a version from "
             f"{known[0]} to {known[-1]} and one of {', '.join(classes)}"
         )
+    if kind in STATES:
+        try:
+            check(without_nan(stored), STATES[kind], origin=f"the calibrator of kind {kind!r}")
+        except StoreError as error:
+            raise DataError(str(error)) from error
     try:
         loaded = classes[kind].from_json(stored)
         moves_median = version == FIRST_SCHEMA_VERSION or bool(stored["moves_median"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"the calibrator of kind {kind!r} is damaged: {error}") from error
     return loaded.moving_median() if moves_median else loaded
 
@@ -316,8 +326,8 @@ def choose_calibrator(
     if best.moves_median:
         calibrator = calibrator.moving_median()
     reason = (
-        f"{_reason(best, judged)}, of {len(judged)} methods on {len(folds)} rolled folds of "
-        f"{forecast.n_windows} windows, each fold judged by a fit on the others"
+        f"{_reason(best, judged)}, of {len(judged)} methods in {len(folds)}-fold "
+        f"cross-validation on {forecast.n_windows} windows"
     )
     return CalibratorSelection(calibrator, tuple(row.scores for row in judged), reason)
 
@@ -338,6 +348,17 @@ def compare_calibrators(
         )
         for method in _comparable(forecast, names)
     )
+
+
+def cross_validated(
+    forecast: Forecast, name: str, *, coverage: float, n_folds: int = N_FOLDS
+) -> Forecast:
+    """The forecast with each fold calibrated by a fit of the named method on the others.
+
+    Arguments and errors as of `choose_calibrator`.
+    """
+    folds = rolled_folds(forecast, n_folds=n_folds)
+    return _judge(CALIBRATORS[name], forecast, folds, coverage=coverage).forecast
 
 
 def _comparable(forecast: Forecast, names: Sequence[str] | None) -> list[CalibrationMethod]:
@@ -431,6 +452,7 @@ def check_method(name: str) -> None:
     if name not in {AUTO, *CALIBRATORS}:
         raise SettingsError(
             f"calibrator {name!r} is unknown, expected auto or one of {', '.join(CALIBRATORS)}"
+            f"{did_you_mean(name, (AUTO, *CALIBRATORS))}"
         )
 
 
@@ -438,6 +460,9 @@ def choose_by_name(
     forecast: Forecast, name: str, *, coverage: float, static: bool = False
 ) -> CalibratorSelection:
     """The method of a name, or with "auto" the best of all, fitted on all windows.
+
+    Where there are too few windows to compare methods, "auto" is the preferred one, which starts
+    from the forecast as it is and learns on, or none where it may not; the reason says so.
 
     Parameters
     ----------
@@ -449,6 +474,13 @@ def choose_by_name(
     check_method(name)
     if name != AUTO:
         return CalibratorSelection(fit_calibrator(forecast, name), (), f"{name} was named")
+    if forecast.n_observed_windows < FEWEST_COMPARED_WINDOWS:
+        name = NOT_COMPARED if static else PREFERRED
+        reason = (
+            f"{name} was taken without comparing: {forecast.n_observed_windows} windows of the "
+            f"split were observed, and {FEWEST_COMPARED_WINDOWS} are needed to compare calibrators"
+        )
+        return CalibratorSelection(fit_calibrator(forecast, name), (), reason)
     names = [
         method.name
         for method in CALIBRATORS.values()

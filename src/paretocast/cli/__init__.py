@@ -7,7 +7,9 @@ are imported inside the commands, so that `--help` answers at once.
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -16,6 +18,7 @@ from paretocast import __version__
 from paretocast.cli.analyze import analyze
 from paretocast.cli.benchmark import benchmark
 from paretocast.cli.calibrate import calibrate
+from paretocast.cli.console import stderr_console
 from paretocast.cli.consolidate import consolidate
 from paretocast.cli.data import data_app
 from paretocast.cli.deploy import audit, card, deploy
@@ -26,48 +29,47 @@ from paretocast.cli.monitor import monitor
 from paretocast.cli.retrain import retrain, rollback
 from paretocast.cli.serve import serve
 from paretocast.cli.status import status
-from paretocast.cli.submit import cancel, resubmit, submit
-from paretocast.cli.tune import tune, worker
+from paretocast.cli.streams import protect_streams
+from paretocast.cli.submit import USAGE_ERROR, cancel, resubmit, submit
+from paretocast.cli.tune import INTERRUPTED, tune, worker
 from paretocast.cli.weather import weather
 from paretocast.errors import ParetocastError, SettingsError
+from paretocast.redaction import redacted
 from paretocast.registry import load_plugins
 
 app = typer.Typer(
     name="paretocast",
     help=(
-        "Tune probabilistic day-ahead forecasters that are accurate and whose intervals are honest."
+        "Tune probabilistic day-ahead forecasters for accuracy and for the coverage of their "
+        "intervals."
     ),
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     epilog=(
         "A first session: [bold]paretocast tune --model NHITS_Q --dataset demo --trials 8[/bold]"
     ),
 )
-app.command()(tune)
-app.command()(worker)
-app.command()(submit)
-app.command()(status)
-app.command()(resubmit)
-app.command()(cancel)
-app.command()(calibrate)
-app.command()(diagnose)
-app.command()(benchmark)
-app.command()(analyze)
-app.command()(consolidate)
-app.command()(serve)
-app.command()(deploy)
-app.command()(weather)
-app.command()(forecast)
-app.command()(observe)
-app.command()(monitor)
-app.command()(card)
-app.command()(audit)
-app.command()(export)
-app.command()(retrain)
-app.command()(rollback)
-app.add_typer(data_app, name="data")
+SEARCH, CLUSTER, RESULTS, FORECASTS = (
+    "Search",
+    "Jobs on a cluster",
+    "Results of searches",
+    "Forecasts every day",
+)
+PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    SEARCH: (tune, worker),
+    RESULTS: (status, analyze, consolidate, calibrate, diagnose, benchmark),
+    CLUSTER: (submit, resubmit, cancel),
+    FORECASTS: (
+        *(deploy, weather, forecast, observe, monitor, retrain, rollback),
+        *(card, audit, export, serve),
+    ),
+}
+app.add_typer(data_app, name="data", rich_help_panel="Data")
+for panel, commands in PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -89,15 +91,76 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; deliberate errors become a message and an exit code."""
+    """Run the command line; what a user or a machine can cause is a message and an exit code."""
     if "torch" not in sys.modules:  # it asks but once whether threads that wait sleep or spin
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    before = sys.stdout, sys.stderr
+    out, _ = protect_streams()
+    try:
+        code = _exit_code()
+        out.flush()
+    except BrokenPipeError:
+        code = 1
+    finally:
+        sys.stdout, sys.stderr = before
+    if out.failure is not None and not isinstance(out.failure, BrokenPipeError):
+        reason = out.failure.strerror
+        typer.secho(f"error: stdout cannot be written: {reason}; files are complete", err=True)
+        code = code or 1
+    sys.exit(code)
+
+
+def _exit_code() -> int:
+    """Run the command and return its exit code, after a line on what has ended it early."""
     try:
         load_plugins()
-        app()
+        return int(app(prog_name="paretocast", standalone_mode=False) or 0)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except ParetocastError as error:
-        typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
-        sys.exit(2 if isinstance(error, SettingsError) else 1)
+        _print_error(str(error))
+        return 2 if isinstance(error, SettingsError) else 1
+    except USAGE_ERROR as error:
+        _print_usage_error(error)
+        return 2
+    except (KeyboardInterrupt, typer.Abort):
+        _print_error("stopped")
+        return INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+        raise
+    except (ImportError, MemoryError, OSError) as error:
+        return _told_fault(error)
+
+
+def _told_fault(error: ImportError | MemoryError | OSError) -> int:
+    """Print what the machine refuses, in a line: permission, room, memory, a name too long."""
+    if isinstance(error, OSError):
+        where = f"{str(error.filename)[:200]}: " if error.filename else ""
+        _print_error(f"{where}{error.strerror or error}")
+    elif isinstance(error, MemoryError):
+        _print_error(f"out of memory: {error}; use smaller data or a machine with more")
+    elif _NO_MEMORY.search(str(error)):
+        _print_error(f"a library cannot be loaded, memory is too small: {error}")
+    else:
+        raise error
+    return 1
+
+
+_NO_MEMORY = re.compile("failed to map segment|[Cc]annot allocate memory")
+
+
+def _print_error(text: str) -> None:
+    stderr_console().print(
+        f"error: {redacted(text)}", style="red", markup=False, highlight=False, soft_wrap=True
+    )
+
+
+def _print_usage_error(error: Exception) -> None:
+    """Print what is wrong with the options and where they are listed."""
+    if not str(error) or type(error).__name__ == "NoArgsIsHelpError":
+        return  # the help itself has been printed
+    told = error.format_message() if hasattr(error, "format_message") else str(error)
+    context = getattr(error, "ctx", None)
+    name = "paretocast" if context is None else context.command_path
+    _print_error(told)
+    stderr_console().print(f"{name} --help lists what there is", highlight=False)

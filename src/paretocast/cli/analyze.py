@@ -14,6 +14,17 @@ if TYPE_CHECKING:
     from paretocast.results.table import RunRow
 
 FILE_HELP = "Write the table as {} to a file."
+WORDS = ("model", "dataset", "job_id")
+# Order in which columns go where the terminal is narrow, highest first.
+RANKS = {
+    **dict.fromkeys(("model", "dataset", "mae", "picp"), 0),
+    "job_id": 1,
+    "reference_gain_percent": 2,
+    "picp_interval": 3,
+    "winkler": 4,
+    **dict.fromkeys(("n_completed", "n_front", "pinball"), 5),
+    "training_hours": 6,
+}
 
 
 def analyze(
@@ -36,8 +47,8 @@ def analyze(
     """Scores of every run on its tune split, and the best by data set and by model.
 
     MAE is in target units: between data sets only the gain on the best reference compares. Best
-    coverage is the one closest to its target. What the winners are worth on hours that the search
-    has not seen, [bold]paretocast benchmark[/bold] says.
+    coverage is the one closest to its target. [bold]paretocast benchmark[/bold]
+    scores the winners on hours that the search has not used.
     """
     from paretocast.results.table import collect_runs, render
     from paretocast.workspace import files
@@ -69,24 +80,21 @@ def analyze(
 
 def print_runs(rows: list[RunRow]) -> None:
     """Print the table, and the best below it."""
-    from rich import box
     from rich.markup import escape
-    from rich.table import Table
 
-    from paretocast.results.table import PRINTED, best_runs, printed_cells
+    from paretocast.cli.tables import Column, TerminalTable
+    from paretocast.formatting import significant
+    from paretocast.results.table import PRINTED, best_runs, printed_rows
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for i, (_, name) in enumerate(PRINTED):
-        table.add_column(
-            name, justify="left" if i < 3 else "right", no_wrap=i != 2, overflow="fold"
-        )
-    for row in rows:
-        table.add_row(*map(escape, printed_cells(row)))
-    console = stdout_console()
-    console.print(table)
-    console.print(
-        "gain: by how much the MAE undercuts that of the best reference; hours of training"
+    table = TerminalTable(
+        tuple(Column(name, rank=RANKS[key], left=key in WORDS) for key, name in PRINTED),
+        all_with="--format csv or a wider terminal shows all",
     )
+    for cells in printed_rows(rows):
+        table.add(*cells)
+    table.print()
+    console = stdout_console()
+    console.print("gain: how far the MAE is below that of the best reference; hours: of training")
     if n_perfect := sum(row.perfect_forecast for row in rows):
         console.print(
             f"observed weather stands in for forecasts in {n_perfect} of {len(rows)} runs: their "
@@ -95,9 +103,9 @@ def print_runs(rows: list[RunRow]) -> None:
     for best in best_runs(rows):
         mae, coverage = best.by_mae, best.by_coverage
         console.print(
-            f"[bold]{escape(best.group)}[/bold]: best MAE {mae.mae:.4g} {escape(_name(mae))}; "
-            f"PICP closest to {coverage.target_coverage:g} %: {coverage.picp:.1f} % "
-            f"{escape(_name(coverage))}",
+            f"[bold]{escape(best.group)}[/bold]: best MAE {significant(mae.mae)} "
+            f"{escape(_name(mae))}; PICP closest to {coverage.target_coverage:g} %: "
+            f"{coverage.picp:.1f} % {escape(_name(coverage))}",
             highlight=False,
         )
 

@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paretocast.cli.console import significant, stderr_console, stdout_console
+from paretocast.cli.console import stderr_console, stdout_console
+from paretocast.cli.datafile import DataFile, Target, Zone, declared
 from paretocast.cli.options import SeriesOption
+from paretocast.cli.series import print_across
+from paretocast.cli.tables import Column, TerminalTable
 from paretocast.errors import SettingsError
 from paretocast.models.baselines.catalogue import BASELINES
 from paretocast.search.models import MODELS
+from paretocast.steps import noun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from paretocast.api.evaluation import SavedBenchmark
-    from paretocast.benchmarking import AcrossSeries, BenchmarkPlan, RelearningRow, Row
+    from paretocast.benchmarking import BenchmarkPlan, RelearningRow, Row, WeatherErrorRow
 
 WHAT, HOW, PLACE = "What is compared", "How it is done", "Data, place and device"
 NEVER = "never"
@@ -25,8 +29,14 @@ NEVER = "never"
 
 def benchmark(
     dataset: Annotated[
-        str, typer.Option(help="A named data set, or a TOML file.", rich_help_panel=WHAT)
-    ] = "demo",
+        str | None,
+        typer.Option(
+            help="A named data set, or a TOML file. \\[default: demo]", rich_help_panel=WHAT
+        ),
+    ] = None,
+    data: DataFile = None,
+    target: Target = None,
+    zone: Zone = None,
     series: SeriesOption = None,
     models: Annotated[
         str | None,
@@ -40,7 +50,7 @@ def benchmark(
         list[Path] | None,
         typer.Option(
             help="A study to take parameters from: its folder, or a best_params_*.json. May be "
-            "repeated. \\[default: the newest of each model that nobody works on]",
+            "repeated. \\[default: the newest finished study of each model]",
             rich_help_panel=WHAT,
         ),
     ] = None,
@@ -152,11 +162,11 @@ def benchmark(
         ),
     ] = False,
 ) -> None:
-    """Retrain tuned models and prove them on the test split, beside simple methods.
+    """Retrain tuned models and score them on the test split, beside simple methods.
 
-    Parameters come from the newest study of each model on the data set that nobody works on, else
-    from results/best_params_MODEL.json, else from the defaults. A study that has seen test hours,
-    or was made on other data, is refused. Forecasts are issued daily; calibrators are fitted on
+    Parameters come from the newest finished study of each model on the data set, else from
+    results/best_params_MODEL.json, else from the defaults. A study that has used test hours, or
+    was made on other data, is refused. Forecasts are issued daily; calibrators are fitted on
     the calibrate split. No choice depends on a test value.
 
     Interrupted, it keeps what is trained: the same command goes on from there.
@@ -188,6 +198,9 @@ def benchmark(
     if refit not in {None, "train+validation"}:
         raise SettingsError(f"--refit is {refit!r}, expected train+validation")
     workspace = workspace / "test" if test else workspace
+    dataset = (
+        declared(data, dataset=dataset, workspace=workspace, target=target, zone=zone) or "demo"
+    )
     references = expand_series(dataset, series)
     plans = [
         prepare_benchmark(
@@ -251,157 +264,123 @@ def _print_files(saved: SavedBenchmark) -> None:
     )
 
 
-def print_across(across: AcrossSeries, folder: Path) -> None:
-    """Print the chosen method of every series, and the total of all."""
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(
-        title="All series, test split; the chosen method of each",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
-    for name in ("series", "method"):
-        table.add_column(name)
-    for name in ("MAE", "pinball", "PICP %", "95 % interval", "to ridge"):
-        table.add_column(name, justify="right")
-    for row in across.rows:
-        table.add_row(
-            escape(row.series),
-            escape(row.method),
-            significant(row.scores["mae"]),
-            significant(row.scores["pinball"]),
-            f"{row.scores['picp']:.1f}",
-            f"{row.picp_low:.1f}–{row.picp_high:.1f}",
-            "" if row.against is None else f"{row.against:.3f}",
-        )
-    table.add_section()
-    for total in across.total:
-        scores = (significant(total.scores[score]) for score in ("mae", "pinball"))
-        table.add_row(total.method, "", *scores, f"{total.scores['picp']:.1f}", "", "")
-    console = stdout_console()
-    console.print(table)
-    if summary := across.summary():
-        console.print(summary, highlight=False)
-    if across.note:
-        stderr_console().print(f"[yellow]note[/yellow] {escape(across.note)}", highlight=False)
-    stderr_console().print(
-        f"\nresults in {folder}\n  series.html, series.csv, series.json",
-        highlight=False,
-        soft_wrap=True,
-    )
-
-
 def print_benchmark(saved: SavedBenchmark) -> None:
     """Print the scores, the selected method and the differences that matter."""
-    from rich import box
     from rich.markup import escape
-    from rich.table import Table
 
-    from paretocast.steps import noun
-
-    plan, comparison = saved.result.plan, saved.result.comparison
-    task, console = plan.task, stdout_console()
-    n_points = int(comparison.rows[0].scores["n"])
-    first, last = task.issue_times("test")[[0, -1]]
-    table = Table(
-        title=(
-            f"{escape(task.series.name)}, test split: {len(task.issues['test'])} issues from "
-            f"{first:%Y-%m-%d} to {last:%Y-%m-%d}, {n_points} "
-            f"{noun(task.shape.steps_per_day)}s; MAE, width and losses in "
-            f"{escape(task.series.unit)}"
-        ),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
-    table.add_column("method")
-    table.add_column("calibrator")
-    for name in ("MAE", "RMSE", "PICP %", "95 % interval", "width", "pinball", "Winkler"):
-        table.add_column(name, justify="right")
-    for i, row in enumerate(comparison.rows):
-        style = "bold green" if i == comparison.chosen else None
-        table.add_row(*_cells(row, chosen=i == comparison.chosen), style=style)
-    console.print(table)
+    task, console = saved.result.plan.task, stdout_console()
+    _score_table(saved).print()
+    for sentence in saved.warnings:
+        console.print(escape(sentence), style="red", highlight=False)
     for sentence in saved.verdicts:
         console.print(escape(sentence), highlight=False)
     if saved.result.relearning:
         _print_relearning(saved.result.relearning, unit=task.series.unit)
     if saved.result.weather_error:
-        _print_weather_error(saved)
+        error = saved.result.plan.weather_error
+        print_weather_error(saved.result.weather_error, error=error, unit=task.series.unit)
     for note in saved.result.notes:
         stderr_console().print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
 
 
-def _cells(row: Row, *, chosen: bool) -> list[str]:
-    entry, scores, spread = row.entry, row.scores, row.spread
+def _score_table(saved: SavedBenchmark) -> TerminalTable:
+    """All methods with their scores on the test split."""
+    task, comparison = saved.result.plan.task, saved.result.comparison
+    first, last = task.issue_times("test")[[0, -1]]
+    seeds = any(row.spread for row in comparison.rows)
+    table = TerminalTable(
+        (
+            Column("method", left=True),
+            Column(
+                "calibrator", rank=0 if len(saved.result.plan.calibrators) > 1 else 2, left=True
+            ),
+            Column("MAE"),
+            *([Column("MAE ± seeds", rank=5, digits=2)] if seeds else []),
+            Column("RMSE", rank=6),
+            Column("PICP %", decimals=1),
+            Column("95 % interval", rank=1),
+            Column("width", rank=6),
+            Column("pinball", rank=3),
+            *([Column("pinball ± seeds", rank=5, digits=2)] if seeds else []),
+            Column("Winkler", rank=4),
+        ),
+        title=f"{task.series.name}, test split: {len(task.issues['test'])} issues from "
+        f"{first:%Y-%m-%d} to {last:%Y-%m-%d}, {comparison.rows[0].scores['n']:.0f} "
+        f"{noun(task.shape.steps_per_day)}s; MAE, width and losses in {task.series.unit}",
+        all_with="metrics.csv or a wider terminal shows all",
+    )
+    for i, row in enumerate(comparison.rows):
+        chosen = i == comparison.chosen
+        cells = _cells(row, chosen=chosen, seeds=seeds)
+        table.add(*cells, style="bold green" if chosen else None)
+    return table
 
-    def with_spread(name: str) -> str:
-        if name not in spread:
-            return significant(scores[name])
-        return f"{significant(scores[name])} ± {significant(spread[name], 2)}"
+
+def _cells(row: Row, *, chosen: bool, seeds: bool) -> list[str | float | None]:
+    entry, scores = row.entry, row.scores
+
+    def with_spread(name: str) -> list[float | None]:
+        return [scores[name], row.spread.get(name)] if seeds else [scores[name]]
 
     kind = "" if entry.parameters == "none" else f" {entry.parameters}"
     return [
         f"{entry.method}{kind}{' ★' if chosen else ''}",
         entry.calibrator,
-        with_spread("mae"),
-        significant(scores["rmse"]),
-        f"{scores['picp']:.1f}",
+        *with_spread("mae"),
+        scores["rmse"],
+        scores["picp"],
         f"{row.picp_low:.1f}–{row.picp_high:.1f}",
-        significant(scores["mean_width"]),
-        with_spread("pinball"),
-        significant(scores["winkler"]),
+        scores["mean_width"],
+        *with_spread("pinball"),
+        scores["winkler"],
     ]
 
 
 def _print_relearning(rows: Sequence[RelearningRow], *, unit: str) -> None:
     """Print what learning again gains and costs."""
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
     first = rows[0].every
-    table = Table(
-        title=f"Learning again in the test split; MAE and pinball in {escape(unit)}",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
-    table.add_column("method")
-    for name in ("every", "MAE", f"against {first}", "pinball", f"against {first}", "seconds"):
-        table.add_column(name, justify="right")
-    for row in rows:
-        cells = []
-        for score in ("mae", "pinball"):
-            cells += [significant(row.scores[score]), escape(row.change_text(score))]
-        table.add_row(escape(row.method), row.every, *cells, f"{row.seconds:.0f}")
-    stdout_console().print(table)
-
-
-def _print_weather_error(saved: SavedBenchmark) -> None:
-    """Print what the weather error of the plan costs."""
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    plan, unit = saved.result.plan, saved.result.plan.task.series.unit
-    table = Table(
-        title=(
-            f"Temperatures of the horizon in error by {plan.weather_error:g}, their own unit; MAE "
-            f"and pinball in {escape(unit)}"
+    table = TerminalTable(
+        (
+            Column("method", left=True),
+            Column("every"),
+            Column("MAE"),
+            Column(f"MAE against {first}", rank=1),
+            Column("pinball", rank=2),
+            Column(f"pinball against {first}", rank=2),
+            Column("seconds", rank=1, decimals=0),
         ),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
+        title=f"Learning again in the test split; MAE and pinball in {unit}",
+        all_with="metrics.json or a wider terminal shows all",
     )
-    table.add_column("method")
-    for name in ("MAE", "against measured", "pinball", "against measured"):
-        table.add_column(name, justify="right")
-    for row in saved.result.weather_error:
-        cells = []
-        for score in ("mae", "pinball"):
-            cells += [significant(row.scores[score]), escape(row.change_text(score))]
-        table.add_row(escape(row.method), *cells)
-    stdout_console().print(table)
+    for row in rows:
+        table.add(row.method, row.every, *_changes(row), row.seconds)
+    table.print()
+
+
+def print_weather_error(rows: Sequence[WeatherErrorRow], *, error: float | None, unit: str) -> None:
+    """Print what an error of the weather costs."""
+    table = TerminalTable(
+        (
+            Column("method", left=True),
+            Column("MAE"),
+            Column("MAE against measured", rank=1),
+            Column("pinball", rank=2),
+            Column("pinball against measured", rank=2),
+        ),
+        title=f"Temperatures of the horizon in error by {error:g}, their own unit; "
+        f"MAE and pinball in {unit}",
+        all_with="metrics.json or a wider terminal shows all",
+    )
+    for row in rows:
+        table.add(row.method, *_changes(row))
+    table.print()
+
+
+def _changes(row: RelearningRow | WeatherErrorRow) -> list[str | float]:
+    """Scores of a row with their changes in words."""
+    return [
+        cell for score in ("mae", "pinball") for cell in (row.scores[score], row.change_text(score))
+    ]
 
 
 def _degrees(text: str) -> float:

@@ -7,21 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paretocast.cli.console import significant, stderr_console, stdout_console
+from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.diagnose import (
+    WORKSPACE,
     CoverageOption,
     DataDirOption,
     EnsembleOption,
     MembersOption,
     RunArgument,
     TrialOption,
+    find_result,
 )
 from paretocast.cli.display import print_note, print_notes
+from paretocast.cli.tables import Column, TerminalTable
+from paretocast.formatting import significant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from rich.table import Table
 
     from paretocast.calibration import IntervalScores
     from paretocast.results.assessment import EnsembleAssessment, PairedComparison
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def calibrate(
-    run: RunArgument,
+    run: RunArgument = WORKSPACE,
     trial: TrialOption = None,
     ensemble: EnsembleOption = False,
     members: MembersOption = None,
@@ -70,14 +72,14 @@ def calibrate(
     the tune split, and the average is compared with the chosen trial on the calibrate split. The
     JSON holds what it takes to make that forecast again.
 
-    [bold]paretocast calibrate hpo/results/NHITS_Q_demo[/bold]
+    [bold]paretocast calibrate[/bold], or [bold]paretocast calibrate hpo/results/NHITS_Q_demo[/bold]
     """
     from paretocast.api.intervals import calibrate as calibrate_study
     from paretocast.calibration import CALIBRATORS
     from paretocast.workspace.progress import inspect_run
 
     calibration = calibrate_study(
-        run,
+        find_result(run),
         calibrator,
         trial=trial,
         ensemble=ensemble,
@@ -112,10 +114,11 @@ def print_comparison(
     """Print the scores of every method on the same folds."""
     from rich.markup import escape
 
+    from paretocast.calibration.methods import N_FOLDS
     from paretocast.steps import noun
 
     stdout_console().print(
-        f"[bold]{opened.subject}[/bold] on rolled folds of the calibrate split "
+        f"[bold]{opened.subject}[/bold] in {N_FOLDS}-fold cross-validation on the calibrate split "
         f"({compared[0].n} {noun(opened.settings.task.steps_per_day)}s), "
         f"{opened.settings.target_coverage:g} % interval; width and losses in "
         f"{escape(opened.unit)}",
@@ -133,17 +136,19 @@ def print_ensemble(opened: StoredForecast, assessed: EnsembleAssessment) -> None
         f"[bold]{opened.subject}[/bold], chosen on the tune split; losses in {escape(opened.unit)}",
         highlight=False,
     )
-    table = _score_table("member", ("weight %", "pinball on tune"))
+    table = TerminalTable(
+        (Column("member", left=True), Column("weight %", decimals=0), Column("pinball on tune"))
+    )
     for member in assessed.members:
-        table.add_row(member.subject, f"{100.0 * member.weight:.0f}", significant(member.pinball))
+        table.add(member.subject, 100.0 * member.weight, member.pinball)
     table.add_section()
-    table.add_row("together", "100", significant(assessed.pinball))
-    console.print(table)
+    table.add("together", 100.0, assessed.pinball)
+    table.print()
     if assessed.against_trial is None:
         console.print("the forecasts of the chosen trial were removed: nothing to compare with")
         return
     console.print(
-        "against the chosen trial on the calibrate split, which chose neither; "
+        "against the chosen trial on the calibrate split, which was used to select neither; "
         f"{opened.settings.target_coverage:g} % interval, not calibrated",
         highlight=False,
     )
@@ -154,35 +159,34 @@ def print_ensemble(opened: StoredForecast, assessed: EnsembleAssessment) -> None
 def _verdict(comparison: PairedComparison) -> str:
     gap = comparison.difference
     side = "lower" if gap.mean < 0.0 else "higher"
-    sure = "more than" if comparison.beyond_chance else "no more than"
+    sure = "beyond chance" if comparison.beyond_chance else "consistent with chance"
     return (
         f"the pinball loss of the ensemble is {significant(abs(gap.mean), 2)} {side} (95 % "
         f"interval of the difference {significant(gap.low, 2)} to {significant(gap.high, 2)}), "
-        f"{sure} chance explains"
+        f"{sure}"
     )
 
 
 def _print_scores(
     heading: str, rows: Sequence[IntervalScores], *, marked: str | None = None
 ) -> None:
-    table = _score_table(heading, ("PICP %", "width", "Winkler", "pinball"))
+    table = TerminalTable(
+        (
+            Column(heading, left=True),
+            Column("PICP %", decimals=1),
+            Column("width", rank=2),
+            Column("Winkler"),
+            Column("pinball", rank=1),
+        )
+    )
     for row in rows:
         star = row.name == marked
-        table.add_row(
+        table.add(
             f"{row.name} ★" if star else row.name,
-            f"{row.picp:.1f}",
-            *(significant(x) for x in (row.mean_width, row.winkler, row.pinball)),
+            row.picp,
+            row.mean_width,
+            row.winkler,
+            row.pinball,
             style="bold green" if star else None,
         )
-    stdout_console().print(table)
-
-
-def _score_table(heading: str, columns: Sequence[str]) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column(heading)
-    for column in columns:
-        table.add_column(column, justify="right")
-    return table
+    table.print()

@@ -13,12 +13,12 @@ from paretocast.errors import StoreError
 if TYPE_CHECKING:
     from paretocast.results.repair import Consolidated
 
-STYLES = {"whole": "green", "rebuilt": "yellow", "faulty": "bold red", "under way": "cyan"}
+STYLES = {"complete": "green", "rebuilt": "yellow", "faulty": "bold red", "under way": "cyan"}
 
 
 def consolidate(
     summary: Annotated[
-        bool, typer.Option("--summary", help="Only say how the runs stand; write nothing.")
+        bool, typer.Option("--summary", help="Only report the state of the runs; write nothing.")
     ] = False,
     data_dir: Annotated[
         Path | None,
@@ -64,27 +64,34 @@ def consolidate(
 
 def print_studies(studies: list[Consolidated]) -> None:
     """Print a line per study, its faults, and the winners that sit on a bound."""
-    from rich import box
     from rich.markup import escape
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("study", "state", "judged trials", "MAE", "PICP %", "space seen %"):
-        table.add_column(name, justify="left" if name in {"study", "state"} else "right")
+    from paretocast.cli.tables import Column, TerminalTable
+
+    table = TerminalTable(
+        (
+            Column("study", left=True),
+            Column("state", left=True),
+            Column("trials", rank=3),
+            Column("MAE", rank=1),
+            Column("PICP %", rank=1, decimals=1),
+            Column("search space covered (%)", rank=2, decimals=0),
+        )
+    )
     for study in studies:
         result = study.result or {}
         shares = [parameter.seen_percent for parameter in study.explorations]
-        table.add_row(
-            escape(study.run.study_name),
+        table.add(
+            study.run.study_name,
             Text(study.state, style=STYLES.get(study.state, "dim")),
-            str(len(study.losses)),
-            f"{result['best_mae']:.4g}" if result else "–",
-            f"{result['best_picp']:.1f}" if result else "–",
-            f"{sum(shares) / len(shares):.0f}" if shares else "–",
+            len(study.losses),
+            result.get("best_mae"),
+            result.get("best_picp"),
+            sum(shares) / len(shares) if shares else None,
         )
+    table.print()
     console = stdout_console()
-    console.print(table)
     for study in studies:
         for problem in study.problems:
             console.print(f"{escape(study.run.study_name)}: {escape(problem)}", highlight=False)

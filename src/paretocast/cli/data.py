@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-data_app = typer.Typer(help="List, check and describe data sets.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from paretocast.data import Finding
+
+data_app = typer.Typer(help="Begin, list, check and describe data sets.", no_args_is_help=True)
 
 DataDir = Annotated[
     Path | None, typer.Option(help="Folder of the data files. \\[default: $PARETOCAST_DATA]")
@@ -16,28 +21,41 @@ DataDir = Annotated[
 DatasetArgument = Annotated[
     str, typer.Argument(metavar="DATASET", help="A named data set or the path of a TOML file.")
 ]
+FileArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="CSV (also as .gz), .xlsx or Parquet.")
+]
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 
 @data_app.command("list")
 def list_command(data_dir: DataDir = None) -> None:
     """The data sets that ship with Paretocast and whether their files are there."""
-    from rich import box
-    from rich.table import Table
+    from rich.text import Text
 
-    from paretocast.cli.console import stderr_console, stdout_console
+    from paretocast.cli.console import stderr_console
+    from paretocast.cli.tables import Column, TerminalTable
     from paretocast.data import list_datasets
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("data set", "unit", "used from", "train to", "validation to", "test to", "file"):
-        table.add_column(name, no_wrap=name != "unit")
+    table = TerminalTable(
+        (
+            Column("data set", left=True),
+            Column("unit", rank=1, wrapped=True),
+            Column("used from", rank=3, left=True),
+            Column("train to", rank=3, left=True),
+            Column("validation to", rank=3, left=True),
+            Column("test to", rank=2, left=True),
+            Column("file", left=True),
+        )
+    )
     rows = list_datasets(data_dir)
     for row in rows:
-        file = row.file if row.present else f"{row.file} [yellow](absent)[/yellow]"
-        table.add_row(
+        file = Text(row.file)
+        if not row.present:
+            file.append(" (absent)", style="yellow")
+        table.add(
             row.name, row.unit, row.use_from, row.train_to, row.validation_to, row.test_to, file
         )
-    stdout_console().print(table)
+    table.print()
     if not all(row.present for row in rows):
         stderr_console().print(
             "absent files are looked for in --data-dir or $PARETOCAST_DATA", highlight=False
@@ -56,13 +74,21 @@ def check_command(
     ] = None,
 ) -> None:
     """Everything that is wrong or noteworthy with a data set; exit code 1 if it cannot be used."""
-    from rich.markup import escape
-
-    from paretocast.cli.console import stdout_console
     from paretocast.data import check_dataset
 
     names = None if covariates is None else [name.strip() for name in covariates.split(",")]
     findings = check_dataset(dataset, data_dir=data_dir, covariates=names)
+    if not _print_findings(dataset, findings):
+        raise typer.Exit(1)
+
+
+def _print_findings(dataset: str, findings: Sequence[Finding]) -> bool:
+    """Print findings and a verdict; return whether the set can be used."""
+    from rich.markup import escape
+
+    from paretocast.cli.console import stdout_console
+    from paretocast.formatting import count
+
     console = stdout_console()
     for finding in findings:
         style = STYLES[finding.severity]
@@ -71,9 +97,74 @@ def check_command(
     n_warnings = sum(finding.severity == "warning" for finding in findings)
     verdict = "cannot be used" if n_errors else "can be used"
     console.print(
-        f"{dataset}: {n_errors} errors, {n_warnings} warnings; it {verdict}", highlight=False
+        f"{dataset}: {count(n_errors, 'error')}, {count(n_warnings, 'warning')}; it {verdict}",
+        highlight=False,
+        markup=False,
     )
-    if n_errors:
+    return not n_errors
+
+
+@data_app.command("init")
+def init_command(
+    file: FileArgument,
+    target: Annotated[
+        str | None, typer.Option(help="Column of the demand. \\[default: by its name]")
+    ] = None,
+    zone: Annotated[
+        str | None,
+        typer.Option(
+            help="Time zone where the demand lives, such as Europe/Berlin. "
+            "\\[default: what the times tell, else UTC]"
+        ),
+    ] = None,
+    series: Annotated[
+        str | None,
+        typer.Option(help="Series of a long file. \\[default: the first of the longest]"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="TOML file to write. \\[default: beside FILE, called after it]"),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a TOML file that exists.")
+    ] = False,
+) -> None:
+    """Write the TOML file of a data file: what it seems to hold, and why; exit code 1 if the check
+    finds an error in it.
+
+    Separator, signs of numbers, encoding, times, clock, step, target and covariates are found in
+    the file. Nothing is asked; what the file does not tell is said, and every line of the TOML file
+    can be corrected.
+
+    [bold]Examples[/bold]
+
+      paretocast data init my_zone.csv --zone Europe/Berlin
+
+      paretocast data init export.xlsx --target "Load [MW]" --out north.toml
+    """
+    from rich.markup import escape
+
+    from paretocast.api.files import init_dataset
+    from paretocast.cli.console import stderr_console
+    from paretocast.cli.tables import Column, TerminalTable
+
+    declaration, proposal = init_dataset(
+        file, target=target, zone=zone, series=series, out=out, force=force
+    )
+    table = TerminalTable(
+        (Column("what", left=True), Column("is", left=True), Column("because", wrapped=True))
+    )
+    for belief in proposal.beliefs:
+        table.add(belief.name, belief.value, belief.why)
+    table.print()
+    usable = _print_findings(str(declaration), proposal.findings)
+    stderr_console().print(
+        f"{escape(str(declaration))} is written; go on with [bold]paretocast tune --dataset "
+        f"{escape(str(declaration))}[/bold]",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if not usable:
         raise typer.Exit(1)
 
 
@@ -87,20 +178,20 @@ def describe_command(
     ] = None,
 ) -> None:
     """Range, gaps, seasons, splits and covariates of a data set."""
-    from rich import box
-    from rich.table import Table
-
-    from paretocast.cli.console import significant, stderr_console, stdout_console
+    from paretocast.cli.console import stderr_console
+    from paretocast.cli.tables import Column, TerminalTable
     from paretocast.data import describe_dataset, load_dataset
+    from paretocast.formatting import significant
 
     loaded = load_dataset(dataset, data_dir=data_dir)
-    console = stdout_console()
     for group, facts in groupby(describe_dataset(loaded), key=lambda fact: fact.group):
-        table = Table(title=group, title_justify="left", box=box.SIMPLE, show_header=False)
+        columns = (Column("", left=True), Column("", left=True), Column("", wrapped=True))
+        table = TerminalTable(columns, title=group, header=False)
         for fact in facts:
+            # Facts of a group differ in their units: each has its own digits.
             value = significant(fact.value) if isinstance(fact.value, float) else str(fact.value)
-            table.add_row(fact.name, value, fact.unit)
-        console.print(table)
+            table.add(fact.name, value, fact.unit)
+        table.print()
     if page is not None:
         from paretocast.report import series_page
         from paretocast.workspace import files

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from paretocast.cli.console import stderr_console, stdout_console
-from paretocast.cli.diagnose import DataDirOption, RunArgument
+from paretocast.cli.diagnose import DataDirOption, RunArgument, find_result
 from paretocast.cli.display import print_note, print_notes
+from paretocast.formatting import count
 
 DeploymentArgument = Annotated[
     Path,
@@ -65,7 +66,7 @@ def deploy(
     if trial is not None and method is not None:
         raise SettingsError("--trial and --method are both given, expected one")
     deployment = deploy_study(
-        run,
+        find_result(run),
         to,
         method=method if trial is None else f"trial {trial}",
         calibrator=calibrator,
@@ -116,8 +117,9 @@ def audit(deployment: DeploymentArgument) -> None:
     for problem in found.problems:
         print_note(problem, kind="problem")
     stdout_console().print(
-        f"{found.n_forecasts} forecasts and {found.n_observations} observations replayed, "
-        f"{len(found.problems)} problems; golden windows differ by {worst:.1g} of their width",
+        f"{count(found.n_forecasts, 'forecast')} and {count(found.n_observations, 'observation')} "
+        f"replayed, {count(len(found.problems), 'problem')}; golden windows differ by "
+        f"{worst:.1g} of their width",
         highlight=False,
     )
     if found.problems:

@@ -9,19 +9,21 @@ import typer
 
 from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.display import print_note, print_notes
+from paretocast.cli.tables import Column, TerminalTable
 
 if TYPE_CHECKING:
-    from paretocast.metrics.diagnostics import Diagnosis
+    from collections.abc import Sequence
+
+    from paretocast.metrics.diagnostics import Diagnosis, GroupCoverage
 
 RunArgument = Annotated[
     Path,
     typer.Argument(
-        metavar="RUN",
-        help="Folder of a model and data set, such as hpo/results/NHITS_Q_demo, or a "
-        "best_params_*.json in it.",
-        show_default=False,
+        help="A workspace or the folder of a model and data set, such as "
+        "hpo/results/NHITS_Q_demo: the newest finished study in it; or a best_params_*.json.",
     ),
 ]
+WORKSPACE = Path("hpo")
 TrialOption = Annotated[
     int | None,
     typer.Option("--trial", help="Number of a trial. \\[default: the chosen one]", min=0),
@@ -42,7 +44,7 @@ CoverageOption = Annotated[
     float | None,
     typer.Option(
         "--target-coverage",
-        help="Of the interval that is judged, in percent. \\[default: that of the study]",
+        help="Of the interval that is scored, in percent. \\[default: that of the study]",
     ),
 ]
 DataDirOption = Annotated[
@@ -52,7 +54,7 @@ DataDirOption = Annotated[
 
 
 def diagnose(
-    run: RunArgument,
+    run: RunArgument = WORKSPACE,
     trial: TrialOption = None,
     ensemble: EnsembleOption = False,
     members: MembersOption = None,
@@ -63,7 +65,7 @@ def diagnose(
         Path | None,
         typer.Option(
             help="A calibrator_*.json that `paretocast calibrate` wrote: diagnose the forecast "
-            "that it belongs to as it corrects it. It was fitted on the calibrate split, so judge "
+            "that it belongs to as it corrects it. It was fitted on the calibrate split, so check "
             "it with --split tune."
         ),
     ] = None,
@@ -82,12 +84,12 @@ def diagnose(
     Every coverage comes with a 95 % interval from resampled days. With so many groups a few lie
     outside theirs by chance; the interval of the weakest one is widened for that.
 
-    [bold]paretocast diagnose hpo/results/NHITS_Q_demo[/bold]
+    [bold]paretocast diagnose[/bold], or [bold]paretocast diagnose hpo/results/NHITS_Q_demo[/bold]
     """
     from paretocast.api.intervals import diagnose as diagnose_study
 
     diagnosed = diagnose_study(
-        run,
+        find_result(run),
         split=split,
         trial=trial,
         ensemble=ensemble,
@@ -103,13 +105,21 @@ def diagnose(
     stderr_console().print(f"figures in {diagnosed.path}", highlight=False, soft_wrap=True)
 
 
+def find_result(place: Path) -> Path:
+    """Result file of the newest finished study in a place; says which one it is of several."""
+    from paretocast.results.stored_study import find_newest
+
+    study, n_studies = find_newest(place)
+    if n_studies > 1 or (place.is_dir() and place.absolute() != study.run.folder):
+        print_note(f"the newest finished study of {n_studies}: {study.run.study_name}")
+    return study.run.best_params
+
+
 def print_diagnosis(diagnosis: Diagnosis, *, unit: str, subject: str) -> None:
     """Print the groups and the weakest of them."""
-    from rich import box
     from rich.markup import escape
-    from rich.table import Table
 
-    from paretocast.report import GROUP_COLUMNS, group_cells, worst_sentence
+    from paretocast.report import worst_sentence
 
     console = stdout_console()
     console.print(
@@ -117,27 +127,42 @@ def print_diagnosis(diagnosis: Diagnosis, *, unit: str, subject: str) -> None:
         f"score in {escape(unit)}",
         highlight=False,
     )
-    for breakdown in (None, *diagnosis.breakdowns):
-        table = Table(
-            title=f"by {breakdown.name}" if breakdown else "all target times",
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-        )
-        for i, column in enumerate(GROUP_COLUMNS):
-            table.add_column(column, justify="right" if i else "left")
-        for group in breakdown.groups if breakdown else (diagnosis.overall,):
-            outside = not group.low <= diagnosis.target <= group.high
-            table.add_row(*map(escape, group_cells(group)), style="yellow" if outside else None)
-        console.print(table)
-    levels = Table(
-        title="observations below each quantile", title_justify="left", box=box.SIMPLE_HEAD
+    _print_groups("all target times", (diagnosis.overall,), target=diagnosis.target)
+    for breakdown in diagnosis.breakdowns:
+        _print_groups(f"by {breakdown.name}", breakdown.groups, target=diagnosis.target)
+    levels = TerminalTable(
+        (Column("level %"), Column("observed %", decimals=1), Column("95 % interval")),
+        title="observations below each quantile",
     )
-    for column in ("level %", "observed %", "95 % interval"):
-        levels.add_column(column, justify="right")
     for share in diagnosis.reliability:
-        levels.add_row(
-            f"{share.at:g}", f"{share.observed:.1f}", f"{share.low:.1f}–{share.high:.1f}"
-        )
-    console.print(levels)
+        levels.add(f"{share.at:g}", share.observed, f"{share.low:.1f}–{share.high:.1f}")
+    levels.print()
     if diagnosis.worst is not None:
         console.print(worst_sentence(diagnosis.worst, diagnosis.target), highlight=False)
+
+
+def _print_groups(title: str, groups: Sequence[GroupCoverage], *, target: float) -> None:
+    table = TerminalTable(
+        (
+            Column("", left=True),
+            Column("PICP %", decimals=1),
+            Column("95 % interval"),
+            Column("width", rank=2),
+            Column("Winkler", rank=1),
+            Column("values", rank=3),
+            Column("windows", rank=4),
+        ),
+        title=title,
+    )
+    for group in groups:
+        table.add(
+            group.label,
+            group.picp,
+            f"{group.low:.1f}–{group.high:.1f}",
+            group.mean_width,
+            group.winkler,
+            group.n,
+            group.n_windows,
+            style=None if group.low <= target <= group.high else "yellow",
+        )
+    table.print()

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from paretocast.cli.console import duration, stderr_console
+from paretocast.cli.console import stderr_console
+from paretocast.formatting import count, duration
+from paretocast.redaction import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,10 +22,13 @@ if TYPE_CHECKING:
     from paretocast.workspace.files import RunDirectory
 
 
+ENDED = {"request": "stopped by you", "time limit": "stopped at the time limit"}
+
+
 def print_note(text: str, *, kind: str = "note") -> None:
     """Print a sentence on stderr, led by its kind in yellow."""
     lead = f"[yellow]{kind}[/yellow] " if kind else ""
-    stderr_console().print(f"{lead}{escape(text)}", highlight=False, soft_wrap=not kind)
+    stderr_console().print(f"{lead}{escape(redacted(text))}", highlight=False, soft_wrap=not kind)
 
 
 def print_notes(texts: Iterable[str]) -> None:
@@ -48,7 +53,7 @@ class ConsoleDisplay:
         stderr_console().print(
             f"[bold]{settings.model}[/bold] on [bold]{run.dataset}[/bold], study {run.job_id}: "
             f"{len(task.issues['train'])} training windows, "
-            f"judged on {len(task.issues['tune'])} daily forecasts",
+            f"scored on {len(task.issues['tune'])} daily forecasts",
             highlight=False,
         )
 
@@ -72,7 +77,7 @@ class ConsoleDisplay:
         pages: Sequence[str],
     ) -> None:
         """Print front, choice and files, and how the search goes on."""
-        from paretocast.cli.tables import print_choice, print_default_gain, print_outcome
+        from paretocast.cli.outcome import print_choice, print_default_gain, print_outcome
         from paretocast.cluster.commands import resume_command
         from paretocast.steps import noun
         from paretocast.workspace.progress import inspect_run
@@ -92,9 +97,10 @@ class ConsoleDisplay:
         spent = duration(sum(record.fit_seconds for record in result.records))
         memory = max((record.peak_memory_mib for record in result.records), default=0.0)
         n_paused = inspect_run(run).n_put_away
-        begun = f", {n_paused} begun and put away" if n_paused else ""
+        paused = f", {n_paused} paused" if n_paused else ""
         console.print(
-            f"{n_finished} trials{begun}, {spent} of training, at most {memory:.0f} MiB of memory",
+            f"{count(n_finished, 'trial')}{paused}, {spent} of training, at most {memory:.0f} MiB "
+            "of memory",
             highlight=False,
         )
         if result.ended_by == "patience":
@@ -108,7 +114,7 @@ class ConsoleDisplay:
         elif result.ended_by != "trials":
             left = ", repeats near the front are left" if n_finished >= settings.trials else ""
             console.print(
-                f"\nended by {result.ended_by} after {n_finished} of {settings.trials} "
+                f"\n{ENDED[result.ended_by]} after {n_finished} of {settings.trials} "
                 f"trials{left}; continue with\n  {resume_command(run, settings.dataset)}",
                 highlight=False,
                 soft_wrap=True,
@@ -116,6 +122,6 @@ class ConsoleDisplay:
 
     def levels(self, second: SecondStage) -> None:
         """Print the levels that the second stage has found."""
-        from paretocast.cli.tables import print_levels
+        from paretocast.cli.outcome import print_levels
 
         print_levels(second)

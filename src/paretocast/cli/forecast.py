@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paretocast.cli.console import significant, stderr_console, stdout_console
+from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.deploy import DeploymentArgument
 from paretocast.cli.display import print_note
+from paretocast.formatting import count
 
 if TYPE_CHECKING:
     from paretocast.deployment.issued import LiveForecast
@@ -80,7 +81,7 @@ def forecast(
         say=print_note,
     )
     if out is None:
-        _print(forecasts[-1])
+        print_forecast(forecasts[-1])
     else:
         _write(forecasts, out)
     if page is not None:
@@ -110,28 +111,31 @@ def observe(deployment: DeploymentArgument, data: DataOption) -> None:
 
     added = add(deployment, data)
     stdout_console().print(
-        f"{added.n_new} new {added.step}s, {added.n_corrected} corrected", highlight=False
+        f"{count(added.n_new, f'new {added.step}')}, {added.n_corrected} corrected",
+        highlight=False,
     )
 
 
-def _print(forecast: LiveForecast) -> None:
+def print_forecast(forecast: LiveForecast) -> None:
     """Print the interval of every hour."""
-    from rich.table import Table
+    from paretocast.cli.tables import Column, TerminalTable
 
-    table = Table(
+    table = TerminalTable(
+        (
+            Column("local time", left=True),
+            Column("lower", rank=1),
+            Column("median"),
+            Column("upper", rank=1),
+        ),
         title=f"issued for {forecast.issue_time:%Y-%m-%d %H:%M}Z, {forecast.unit}",
-        title_justify="left",
-        box=None,
+        all_with="--out FILE or a wider terminal shows all",
     )
-    for column in ("local time", "lower", "median", "upper"):
-        table.add_column(column, justify="left" if column == "local time" else "right")
     local = forecast.target_times.tz_convert(forecast.zone)
     for time, low, middle, high in zip(
         local, forecast.lower, forecast.median, forecast.upper, strict=True
     ):
-        numbers = (significant(float(value)) for value in (low, middle, high))
-        table.add_row(f"{time:%Y-%m-%d %H:%M}", *numbers)
-    stdout_console().print(table)
+        table.add(f"{time:%Y-%m-%d %H:%M}", float(low), float(middle), float(high))
+    table.print()
 
 
 def _write(forecasts: list[LiveForecast], out: Path) -> None:
@@ -156,7 +160,7 @@ def _write(forecasts: list[LiveForecast], out: Path) -> None:
     else:
         raise SettingsError(f"--out is {out.name}, expected a name with .csv, .json or .parquet")
     stderr_console().print(
-        f"{len(forecasts)} forecasts in {out}" if len(forecasts) > 1 else f"forecast in {out}",
+        f"{count(len(forecasts), 'forecast')} in {out}",
         highlight=False,
         soft_wrap=True,
     )

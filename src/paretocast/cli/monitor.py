@@ -38,7 +38,7 @@ def monitor(
 ) -> None:
     """Check coverage, skill and inputs of a deployment; write a page; exit 0, 3 or 4.
 
-    Coverage is tested after every day by bets whose false alarms are bounded over a whole year:
+    Coverage is tested after every day by a sequential test. Its false alarms are bounded:
     at most 5 % of good years raise one. Skill is measured against the ridge issued at the same
     time, so that a hard season is no alarm.
 

@@ -14,7 +14,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from paretocast.cli.console import duration, significant, stderr_console
+from paretocast.cli.console import stderr_console
+from paretocast.formatting import duration, significant
 from paretocast.search.selection import TrialState
 
 if TYPE_CHECKING:
@@ -65,14 +66,19 @@ class StudyProgress(LiveBar):
     """Trial count, best MAE, its PICP and the time left, of one process or of several."""
 
     def __init__(self, *, n_trials: int, n_done: int, time_limit_seconds: float | None) -> None:
+        # A column and the least width of a terminal that has room for it beside the ones before it.
+        columns: tuple[tuple[ProgressColumn, int], ...] = (
+            (TextColumn("[bold]trials"), 0),
+            (BarColumn(bar_width=24), 110),
+            (MofNCompleteColumn(), 0),
+            (TextColumn("{task.fields[best]}"), 80),
+            (TextColumn("{task.fields[now]}", style="dim"), 140),
+            (TimeElapsedColumn(), 0),
+            (TextColumn("{task.fields[left]}"), 50),
+        )
+        width = stderr_console().width
         super().__init__(
-            TextColumn("[bold]trials"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[best]}"),
-            TextColumn("{task.fields[now]}", style="dim"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
+            *(column for column, least in columns if width >= least),
             total=n_trials,
             completed=n_done,
             best="",
@@ -205,7 +211,7 @@ def _describe_best(outcome: Outcome | None) -> str:
         return "no trial complete yet"
     complete = (record for record in outcome.records if record.state is TrialState.COMPLETE)
     best = min(complete, key=lambda record: record.scores["mae"])
-    return f"best MAE {significant(best.scores['mae'])}, its PICP {best.scores['picp']:.1f} %"
+    return f"best MAE {significant(best.scores['mae'])}, PICP {best.scores['picp']:.1f} %"
 
 
 def _which_training(record: TrialRecord) -> str:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paretocast.cli.console import significant, stderr_console, stdout_console
+from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.deploy import DeploymentArgument
 from paretocast.cli.display import print_note
 from paretocast.cli.submit import ProfileFileOption, load_profile, program_words
 from paretocast.errors import SettingsError
+from paretocast.formatting import significant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +30,13 @@ def retrain(
     data: Annotated[
         Path, typer.Option(help="CSV or Parquet file with the newest data, as the data set has it.")
     ],
+    weather: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of weather runs, for a model that has learned from such: of the whole new "
+            "train period."
+        ),
+    ] = None,
     if_older: Annotated[
         str | None,
         typer.Option(help="Only if the bundle has learned nothing for so long, such as 30d."),
@@ -57,7 +65,7 @@ def retrain(
 
     [bold]paretocast retrain deploy/heat --data heat.csv --if-older 30d --if-alarm[/bold]
     """
-    from paretocast.data.reading import read_table
+    from paretocast.data.tables import read_table
     from paretocast.deployment.journal import Deployment
     from paretocast.deployment.retrain import find_trigger
     from paretocast.deployment.retrain import retrain as retrain_deployment
@@ -67,7 +75,7 @@ def retrain(
     table = read_table(data)
     trigger = find_trigger(
         deployment,
-        deployment.bundle.contract.read(table),
+        deployment.bundle.contract.read_target(table),
         older_than=older_than,
         if_alarm=if_alarm,
     )
@@ -78,9 +86,17 @@ def retrain(
     if profile is not None:
         words = ["retrain", str(folder), "--data", str(data), "--weeks", str(weeks)]
         words += ["--device", device]
+        words += [] if weather is None else ["--weather", str(weather)]
         _submit(folder, words, profile, profile_file)
         return
-    done = retrain_deployment(deployment, table, observer=_Talk(), weeks=weeks, device=device)
+    done = retrain_deployment(
+        deployment,
+        table,
+        None if weather is None else read_table(weather),
+        observer=_Talk(),
+        weeks=weeks,
+        device=device,
+    )
     _print_outcome(done, folder, deployment.bundle.contract.spec.name)
     if not done.promoted:
         raise typer.Exit(KEPT)

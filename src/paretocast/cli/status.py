@@ -10,20 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from paretocast.cli.console import (
-    dataset_name,
-    duration,
-    significant,
-    stderr_console,
-    stdout_console,
-)
+from paretocast.cli.console import dataset_name, stderr_console, stdout_console
 from paretocast.cli.submit import WorkspaceOption
 from paretocast.errors import StoreError
+from paretocast.formatting import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Group
+    from rich.text import Text
 
     from paretocast.cluster.collect import StatusReport
     from paretocast.cluster.status import ExperimentStatus
@@ -46,10 +41,10 @@ def status(
         Literal["1", "2"] | None, typer.Option(help="Only this stage of the two-stage strategy.")
     ] = None,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Look again and again until nothing waits or runs.")
+        bool, typer.Option("--watch", help="Repeat until no job waits or runs.")
     ] = False,
     interval: Annotated[
-        float, typer.Option(help="Seconds between looks of --watch.", min=1.0)
+        float, typer.Option(help="Seconds between two reports of --watch.", min=1.0)
     ] = 30.0,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     rebuild: Annotated[
@@ -60,7 +55,7 @@ def status(
     ] = False,
     workspace: WorkspaceOption = Path("hpo"),
 ) -> None:
-    """One line per experiment, what its files and Slurm say of it, and the next commands.
+    """Show the state of every experiment, from its files and from Slurm, and the next commands.
 
     Brings WORKSPACE/tracking/experiments.csv up to date on the way.
     """
@@ -141,7 +136,9 @@ def _print(
     console, talk = stdout_console(), stderr_console()
     if clear and console.is_terminal:
         console.clear()
-    console.print(_table(experiments))
+    print_experiments(experiments)
+    for problem in _problems(experiments):
+        console.print(problem, soft_wrap=True)
     for note in report.notes:
         talk.print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
     lines = next_commands(experiments, workspace=workspace)
@@ -151,44 +148,63 @@ def _print(
         talk.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
 
 
-def _table(experiments: Sequence[ExperimentStatus]) -> Group:
-    """The table of experiments, with their problems below it."""
-    from rich import box
-    from rich.console import Group
-    from rich.markup import escape
-    from rich.table import Table
+def print_experiments(experiments: Sequence[ExperimentStatus]) -> None:
+    """Print a row for each experiment."""
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("experiment", "stage", "state"):
-        table.add_column(name, no_wrap=True)
-    for name in ("trials", "running", "pruned", "failed", "MAE", "PICP %", "elapsed", "left"):
-        table.add_column(name, justify="right", no_wrap=True)
-    below: list[Text] = []
+    from paretocast.cli.tables import Column, TerminalTable
+
+    table = TerminalTable(
+        (
+            Column("experiment", left=True),
+            Column("stage", rank=4, left=True),
+            Column("state", left=True),
+            Column("trials"),
+            Column("running", rank=3),
+            Column("pruned", rank=5),
+            Column("failed", rank=3),
+            Column("MAE", rank=1),
+            Column("PICP %", rank=1, decimals=1),
+            Column("elapsed", rank=4),
+            Column("left", rank=2),
+        ),
+        all_with="--json or a wider terminal shows all",
+    )
     for experiment in experiments:
         row, progress = experiment.row, experiment.progress
-        table.add_row(
-            escape(row.id),
-            row.stage or "–",
+        left = experiment.rest_seconds
+        elapsed = experiment.elapsed_seconds
+        table.add(
+            row.id,
+            row.stage or None,
             Text(str(experiment.state), style=STYLES[str(experiment.state)]),
-            "–" if row.stage == "2" else f"{progress.n_ended}/{row.trials or '?'}",
-            str(progress.n_running),
-            str(progress.n_pruned),
-            str(progress.n_failed),
-            significant(progress.best_mae),
-            "–" if progress.best_picp is None else f"{progress.best_picp:.1f}",
-            "–" if experiment.elapsed_seconds is None else duration(experiment.elapsed_seconds),
-            "–"
-            if experiment.rest_seconds is None
-            else f"about {duration(experiment.rest_seconds)}",
+            None if row.stage == "2" else f"{progress.n_ended}/{row.trials or '?'}",
+            progress.n_running,
+            progress.n_pruned,
+            progress.n_failed,
+            progress.best_mae,
+            progress.best_picp,
+            None if elapsed is None else duration(elapsed),
+            None if left is None else f"about {duration(left)}",
         )
+    table.print()
+
+
+def _problems(experiments: Sequence[ExperimentStatus]) -> list[Text]:
+    """Lines on what is wrong with experiments, and the ends of their logs."""
+    from rich.text import Text
+
+    lines: list[Text] = []
+    for experiment in experiments:
+        row = experiment.row
         if experiment.detail:
-            below.append(Text(f"{row.id} is {experiment.state}: {experiment.detail}"))
+            lines.append(Text(f"{row.id} is {experiment.state}: {experiment.detail}"))
         if str(experiment.state) == "failed":
-            below += [
+            lines += [
                 Text(f"    {line}", style="dim")
                 for line in experiment.evidence.last_lines[-LOG_LINES:]
             ]
-            below.append(Text(f"    log {row.log}", style="dim"))
-        below += [Text(f"{row.id}: {problem}", style="yellow") for problem in progress.problems]
-    return Group(table, *below)
+            lines.append(Text(f"    log {row.log}", style="dim"))
+        problems = experiment.progress.problems
+        lines += [Text(f"{row.id}: {problem}", style="yellow") for problem in problems]
+    return lines

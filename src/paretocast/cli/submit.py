@@ -303,7 +303,7 @@ def _split_words(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
 
 def _check_tune_options(context: typer.Context, options: Sequence[str]) -> None:
     """Check options of tune with its own parser: a slip shows here and not on the node."""
-    from paretocast.cluster.tracking import holds_secret
+    from paretocast.redaction import holds_secret
 
     if any(holds_secret(word) for word in options):
         raise SettingsError(

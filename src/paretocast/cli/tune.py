@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from paretocast.cli.console import stderr_console
+from paretocast.cli.datafile import DATA, DataFile, Target, Zone, declared
 from paretocast.cli.options import SeriesOption
 from paretocast.cluster import STORAGE_VARIABLE
 from paretocast.errors import ParetocastError, SettingsError
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from paretocast.workspace.files import RunDirectory
 
 TEST_SETTINGS: dict[str, Any] = {"trials": 1, "training": {"steps": 20, "n_evaluations": 2}}
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?")
+_DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m(?:in)?)?(?:(\d{1,9})s)?")
 
-SEARCH, DATA, BUDGET, PLACE = "What is searched", "Data", "Budget", "Where and how it runs"
+SEARCH, BUDGET, PLACE = "What is searched", "Budget", "Where and how it runs"
 
 
 def tune(
@@ -45,6 +46,9 @@ def tune(
             rich_help_panel=DATA,
         ),
     ] = None,
+    data: DataFile = None,
+    target: Target = None,
+    zone: Zone = None,
     series: SeriesOption = None,
     trials: Annotated[
         int | None,
@@ -306,9 +310,9 @@ def tune(
 ) -> None:
     """Search the hyperparameters of one or more models for accuracy and coverage at once.
 
-    Every trial is trained on the train split, stopped early on the stop split and judged on every
+    Every trial is trained on the train split, stopped early on the stop split and scored on every
     daily forecast of the tune split. The result is a Pareto front, a chosen configuration with the
-    reason for it, the method that serves hours best which chose nothing, and pages to look at.
+    reason for it, the method that is best on held-out hours, and pages with figures.
 
     [bold]Examples[/bold]
 
@@ -317,6 +321,8 @@ def tune(
       paretocast tune --model all --dataset heat --data-dir data --trials 50 --time-limit 30m
 
       paretocast tune --model NHITS_Q --dataset heat --data-dir data --workers 4 --patience 15
+
+      paretocast tune --model NHITS_Q --data my_zone.csv --target load --zone Europe/Berlin
 
       paretocast tune --model NHITS_Q --dataset my_zone.toml --resume --trials 100
 
@@ -327,9 +333,14 @@ def tune(
     options = locals()
     references = _references(options)
     if len(references) == 1:
-        _tune_one({**options, "dataset": references[0]})
+        result = _tune_one({**options, "dataset": references[0]})
+        if result is not None and result.ended_by == "request":
+            raise typer.Exit(INTERRUPTED)
         return
     _tune_many(options, references)
+
+
+INTERRUPTED = 130  # as a shell gives it for a program that Ctrl-C has ended
 
 
 def _references(options: Mapping[str, Any]) -> tuple[str | None, ...]:
@@ -360,7 +371,7 @@ def _tune_many(options: Mapping[str, Any], references: Sequence[str | None]) -> 
     """
     from rich.markup import escape
 
-    from paretocast.cli.tables import print_series
+    from paretocast.cli.series import print_series
 
     console, choices, failed = stderr_console(), {}, {}
     for i, reference in enumerate(references, start=1):
@@ -380,9 +391,9 @@ def _tune_many(options: Mapping[str, Any], references: Sequence[str | None]) -> 
             break
     print_series(choices)
     if failed:
-        first, error = next(iter(failed.items()))
+        first, reason = next(iter(failed.items()))
         raise ParetocastError(
-            f"{len(failed)} of {len(references)} series failed, the first is {first}: {error}"
+            f"{len(failed)} of {len(references)} series failed, the first is {first}: {reason}"
         )
 
 
@@ -432,10 +443,16 @@ def _open(options: Mapping[str, Any]) -> tuple[TuneSettings, RunDirectory]:
     """Return settings and folder of the study that the options of `tune` mean."""
     from paretocast.api.tuning import open_run
 
-    workspace = options["workspace"]
-    settings = _settings(options)
+    workspace = options["workspace"] / "test" if options["test"] else options["workspace"]
+    dataset = declared(
+        options["data"],
+        dataset=options["dataset"],
+        workspace=workspace,
+        target=options["target"],
+        zone=options["zone"],
+    )
+    settings = _settings({**options, "dataset": dataset})
     if options["test"]:
-        workspace = workspace / "test"
         settings = _test_overrides(settings)
     run, settled = open_run(
         settings,
@@ -496,7 +513,9 @@ def parse_duration(text: str) -> float:
     parts = [int(part or 0) for part in match.groups()] if match else [0, 0, 0]
     seconds = 3600.0 * parts[0] + 60.0 * parts[1] + parts[2]
     if seconds <= 0.0:
-        raise SettingsError(f"duration {text!r} is not understood, expected e.g. 90s, 30m or 1h30m")
+        raise SettingsError(
+            f"duration {text[:80]!r} is not understood, expected e.g. 90s, 30m or 1h30m"
+        )
     return seconds
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import secrets
 import signal
@@ -30,6 +29,8 @@ from paretocast.cluster.base import (
     expand_pattern,
 )
 from paretocast.errors import ExecutionError
+from paretocast.workspace import files
+from paretocast.workspace.stored import BackgroundJobFile, load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,7 +59,7 @@ class BackgroundExecutor(Executor):
         home = self._folder / job_id
         try:
             home.mkdir(parents=True)
-            (home / "script.sh").write_text(job.script, encoding="utf-8")
+            files.save_text(home / "script.sh", job.script, private=True)
             content = {
                 "job_id": job_id,
                 "host": socket.gethostname(),
@@ -68,7 +69,7 @@ class BackgroundExecutor(Executor):
                 "n_elements": job.n_elements,
                 "after": job.after,
             }
-            (home / "job.json").write_text(json.dumps(content), encoding="utf-8")
+            files.save_json(home / "job.json", content)
             for element in range(job.n_elements):
                 _start_guard(home, element)
         except OSError as error:
@@ -91,7 +92,7 @@ class BackgroundExecutor(Executor):
             home = self._folder / job_id
             if not (home / "job.json").is_file():
                 continue
-            host = _load_job(home).get("host", socket.gethostname())
+            host = _load_job(home)["host"]
             if host != socket.gethostname():
                 raise ExecutionError(f"job {job_id} was started on {host}; cancel it there")
             for element in self._report(job_id).elements:
@@ -220,8 +221,8 @@ def _write_exit(home: Path, element: int, text: str) -> None:
 
 
 def _load_job(home: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((home / "job.json").read_text(encoding="utf-8"))
-    return content
+    content = load(home / "job.json", BackgroundJobFile, advice="remove its folder")
+    return {**content, "host": content.get("host") or socket.gethostname()}
 
 
 if __name__ == "__main__":

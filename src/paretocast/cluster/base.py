@@ -161,6 +161,10 @@ def expand_pattern(pattern: str, job_id: str, element: int) -> str:
 class Executor(ABC):
     """A scheduler that runs jobs."""
 
+    def fitted(self, job: Job) -> Job:
+        """Return the job within the limits of the scheduler: an array of fewer elements, say."""
+        return job
+
     @abstractmethod
     def submit(self, job: Job) -> str:
         """Hand a job over and return its id.

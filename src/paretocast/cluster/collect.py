@@ -15,6 +15,7 @@ from paretocast.errors import ExecutionError, StoreError
 from paretocast.workspace import files
 from paretocast.workspace.files import SINGLE_STAGE, RunDirectory
 from paretocast.workspace.progress import first_line, inspect_levels, inspect_run, last_lines
+from paretocast.workspace.stored import load_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -136,11 +137,11 @@ def _evidence_of_study(run: RunDirectory) -> Evidence:
     """Facts about a study that no job was submitted for."""
     notes: tuple[str, ...] = ()
     try:
-        settings = files.load_json(run.manifest)["settings"]
+        settings = load_manifest(run)["settings"]
         trials, strategy = str(settings["trials"]), str(settings.get("strategy", SINGLE_STAGE))
         source = _from_here(str(settings.get("dataset", run.dataset)), Path.cwd())
-    except (StoreError, KeyError, TypeError) as error:
-        trials, strategy, source, notes = "", "", run.dataset, (f"{run.manifest}: {error}",)
+    except (StoreError, KeyError) as error:
+        trials, strategy, source, notes = "", "", run.dataset, (str(error),)
     row = ExperimentRow(
         id=run.study_name,
         job_ids="",

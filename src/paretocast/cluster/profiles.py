@@ -90,6 +90,8 @@ class Profile(ClosedModel):
         Words that start Paretocast on the node; the running interpreter if empty.
     extra : tuple of str
         Further options of sbatch, such as "--qos=long".
+    max_running : int or None
+        Workers of an array that run at once; None for as many as the cluster lets.
     """
 
     executor: Literal["slurm", "background"] = "slurm"
@@ -106,6 +108,7 @@ class Profile(ClosedModel):
     setup: tuple[str, ...] = ()
     program: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
+    max_running: Annotated[int, Field(ge=1, le=100_000)] | None = None
 
     @field_validator("partition", "account", "gres")
     @classmethod
@@ -128,8 +131,9 @@ class Profile(ClosedModel):
             if not _OPTION.fullmatch(plain_text(value)):
                 raise ValueError(f"{value!r} is not an option such as --qos=long or --exclusive")
             name = value.removeprefix("--").partition("=")[0]
-            if name in OWN_OPTIONS:
-                raise ValueError(f"--{name} is written by Paretocast, use the keys of the profile")
+            # sbatch takes any beginning of a name for the whole.
+            if own := next((option for option in OWN_OPTIONS if option.startswith(name)), None):
+                raise ValueError(f"--{own} is written by Paretocast, use the keys of the profile")
         return values
 
     @field_validator("time")

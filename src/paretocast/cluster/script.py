@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paretocast.cluster.base import Job
 from paretocast.cluster.profiles import plain_text
 from paretocast.errors import SettingsError
+from paretocast.redaction import holds_secret, redacted
 from paretocast.workspace.files import TWO_STAGE
 
 if TYPE_CHECKING:
@@ -91,6 +94,7 @@ def job_script(
     SettingsError
         If a name or path cannot stand in a job script.
     """
+    _check_words(profile, request.options)
     log = _log_pattern(request)
     name = f"hpo_{request.model}_{request.dataset}"
     lines = [
@@ -99,7 +103,7 @@ def job_script(
             profile,
             name=name,
             log=log,
-            array=f"0-{request.n_workers - 1}" if request.n_workers > 1 else None,
+            array=_array(request.n_workers, profile.max_running),
             signal=f"B:USR1@{profile.lead_seconds}",
             after=after,
         ),
@@ -145,6 +149,7 @@ def command_script(
     SettingsError
         If a name or path cannot stand in a job script.
     """
+    _check_words(profile, words)
     log = f"{_without_backslash(str(logs / name)).replace('%', '%%')}_%j"
     lines = [
         "#!/bin/bash -l" if profile.modules else "#!/bin/bash",
@@ -177,6 +182,13 @@ def directive(option: str, value: str) -> str:
     if not _SAFE_VALUE.fullmatch(value):
         value = '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
     return f"#SBATCH --{option}={value}"
+
+
+def _array(n_workers: int, most_running: int | None) -> str | None:
+    """Elements of an array job, with the number that may run at once."""
+    if n_workers == 1:
+        return None
+    return f"0-{n_workers - 1}" if most_running is None else f"0-{n_workers - 1}%{most_running}"
 
 
 def _directives(
@@ -250,6 +262,37 @@ def _command(
     return lines
 
 
+def _check_words(profile: Profile, words: tuple[str, ...]) -> None:
+    """Refuse what others could read in the script and must not, and set-up lines that bash cannot.
+
+    Raises
+    ------
+    SettingsError
+        If a text holds a password or token, or the set-up lines are no bash.
+    """
+    places = {
+        "an option": words,
+        "setup of the profile": profile.setup,
+        "program of the profile": profile.program,
+        "extra of the profile": profile.extra,
+    }
+    for place, texts in places.items():
+        if secret := next(filter(holds_secret, texts), None):
+            raise SettingsError(
+                f"{place} holds a password or token ({redacted(secret)}), which would stand in the "
+                "job script for others to read; export it before you submit, or put it into "
+                "~/.pgpass or another file that the job reads"
+            )
+    if profile.setup and (bash := shutil.which("bash")):
+        lines = "\n".join(profile.setup)
+        read = subprocess.run(
+            [bash, "-n"], input=lines, text=True, capture_output=True, check=False
+        )
+        if read.returncode != 0:
+            reason = read.stderr.strip().partition("\n")[0]
+            raise SettingsError(f"setup of the profile is no bash: {reason}")
+
+
 def _log_pattern(request: SearchRequest) -> str:
     """Path of the logs without its ending, with the scheduler's placeholders."""
     folder = _without_backslash(str(request.logs))
@@ -316,7 +359,7 @@ if [ "${SLURM_RESTART_COUNT:-0}" -ge "$most_restarts" ]; then
   say "started $most_restarts times again, the most that the profile allows" >&2
   exit 1
 fi
-say "put away on $asked; asking Slurm to start job $job again"
+say "paused on $asked; asking Slurm to start job $job again"
 if ! scontrol requeue "$job"; then
   say "job $job cannot be started again; continue its study with paretocast resubmit" >&2
   exit 1

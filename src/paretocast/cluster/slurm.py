@@ -52,6 +52,14 @@ STATES = {
 _SUBMITTED = re.compile(r"^(\d+)(?:;\S+)?$", re.MULTILINE)
 _FIELD = re.compile(r"(?:^|\s)([A-Z][A-Za-z/:]*)=(\S*)")
 _ID = re.compile(r"\d+(_\d+)?")
+_MOST_ELEMENTS = re.compile(r"^MaxArraySize\s*=\s*(\d+)", re.MULTILINE)
+_ARRAY = re.compile(r"^(#SBATCH --array=)0-\d+", re.MULTILINE)
+_PARTITION = re.compile(r"^#SBATCH --partition=([A-Za-z0-9_.,-]+)$", re.MULTILINE)
+_NODES = re.compile(r"^(\S+?)\*? (\d+)\+? (\d+)\+?$", re.MULTILINE)
+_TOO_MUCH = re.compile(
+    "CPU count per node|node configuration is not available|Memory specification|partition config",
+    re.IGNORECASE,
+)
 _ELEMENTS = re.compile(r"(\d+)_\[([\d,-]+)(?:%\d+)?\]")  # of an array that has not started
 
 
@@ -73,6 +81,23 @@ class SlurmExecutor(Executor):
         self._environment = clean_environment(os.environ if environment is None else environment)
         self._seconds = answer_seconds
 
+    def fitted(self, job: Job) -> Job:
+        """Return the job with no more elements than an array may have on this cluster.
+
+        They work on one study, so fewer of them do the same work.
+        """
+        if job.n_elements == 1:
+            return job
+        try:
+            found = _MOST_ELEMENTS.search(self._ask(["scontrol", "show", "config"]))
+        except ExecutionError:
+            return job  # sbatch will say what it does not take
+        if found is None or not 1 < int(found[1]) < job.n_elements:
+            return job
+        most = int(found[1])
+        script = _ARRAY.sub(rf"\g<1>0-{most - 1}", job.script, count=1)
+        return replace(job, script=script, n_elements=most)
+
     def submit(self, job: Job) -> str:
         """Hand a job over and return its id."""
         for pattern in (job.log, job.error_log):
@@ -82,9 +107,14 @@ class SlurmExecutor(Executor):
             f"the job may be in the queue: look with squeue --me --name={shlex.quote(job.name)} "
             "before you submit it again"
         )
-        answer = self._ask(
-            ["sbatch", "--parsable"], text=job.script, folder=job.folder, if_silent=unsure
-        )
+        try:
+            answer = self._ask(
+                ["sbatch", "--parsable"], text=job.script, folder=job.folder, if_silent=unsure
+            )
+        except ExecutionError as error:
+            if _TOO_MUCH.search(str(error)):
+                raise ExecutionError(f"{error}; {self._advice(job)}") from error
+            raise
         job_ids = _SUBMITTED.findall(answer)
         if not job_ids:
             raise ExecutionError(f"sbatch gave no job id but {_quoted(answer)}; {unsure}")
@@ -104,6 +134,21 @@ class SlurmExecutor(Executor):
             _check_id(job_id)
         if job_ids:
             self._ask(["scancel", *job_ids])
+
+    def _advice(self, job: Job) -> str:
+        """What the nodes of a job's partition have, and the keys to change."""
+        partition = _PARTITION.search(job.script)
+        words = ["sinfo", "--noheader", "--format=%P %c %m"]
+        words += [f"--partition={partition[1]}"] if partition else []
+        try:
+            nodes = _NODES.findall(self._ask(words))
+        except ExecutionError:
+            nodes = []
+        have = "".join(
+            f"{name} has nodes of {cpus} processors and {memory} MB, "
+            for name, cpus, memory in nodes
+        )
+        return f"{have}lower cpus or memory of the profile, or name another partition"
 
     def _with_ends(self, reports: Mapping[str, JobReport]) -> dict[str, JobReport]:
         """Reports of jobs that squeue does not call active, with how they ended.

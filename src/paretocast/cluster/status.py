@@ -216,7 +216,7 @@ def next_commands(experiments: Sequence[ExperimentStatus], *, workspace: Path) -
 _OUT_OF_MEMORY = "ran out of memory: raise memory in the profile or lower batch_size, then resubmit"
 _CAUSES = {
     JobState.TIMEOUT: (
-        "reached its time limit before it was put away: raise signal_seconds in the profile, "
+        "reached its time limit before it could pause: raise signal_seconds in the profile, "
         "then resubmit"
     ),
     JobState.NODE_FAIL: "its node failed: resubmit",

@@ -11,6 +11,7 @@ from paretocast.cluster.script import SearchRequest, job_script
 from paretocast.cluster.status import State
 from paretocast.cluster.tracking import SubmittedJob
 from paretocast.errors import ExecutionError, StoreError
+from paretocast.formatting import count
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ def submit(
         says what.
     """
     job = job_script(request, profile, program=program, study_id=study_id, after=after)
+    job = executor.fitted(job)
+    request = replace(request, n_workers=job.n_elements)
     workspace = request.folder / request.workspace
     files.create_folder(request.logs)
     files.create_folder(workspace / "tracking")
@@ -112,7 +115,7 @@ def submit(
         if study_id is not None:
             submission = _with_earlier_jobs(workspace, submission)
         tracking.record_submission(workspace, submission)
-        files.save_text(tracking.script_path(workspace, submission), job.script)
+        files.save_text(tracking.script_path(workspace, submission), job.script, private=True)
     except StoreError as error:
         raise StoreError(
             f"job {job_id} is submitted, but its record could not be kept: {error}"
@@ -207,7 +210,7 @@ def _plan_one(request: SearchRequest, experiments: Sequence[ExperimentStatus]) -
     for experiment in experiments:
         if experiment.state is State.FINISHED:
             n_ended = experiment.progress.n_ended
-            trials = f", {n_ended} trials" if n_ended else ""
+            trials = f", {count(n_ended, 'trial')}" if n_ended else ""
             return PlannedSubmission(request, skipped=f"finished as {experiment.id}{trials}")
     begun = [experiment.row for experiment in experiments if experiment.progress.n_ended > 0]
     return PlannedSubmission(request, study_id=begun[-1].study_id if begun else None)

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from paretocast.errors import StoreError
+from paretocast.cluster.profiles import Profile
+from paretocast.errors import SettingsError, StoreError
+from paretocast.toml import parse_table
 from paretocast.workspace import files
 from paretocast.workspace.claims import StudyLock
 from paretocast.workspace.files import SINGLE_STAGE, TWO_STAGE, RunDirectory
+from paretocast.workspace.stored import SubmissionFile, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from paretocast.cluster.script import SearchRequest
 
 SCHEMA_VERSION = 1
-_SECRET = re.compile(r"://[^/@\s]*:[^/@\s]*@")
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,8 @@ def record_submission(workspace: Path, submission: Submission) -> None:
         If the workspace cannot be written to.
     """
     content = {"schema_version": SCHEMA_VERSION, **asdict(submission)}
-    files.save_json(submission_path(submission.run_directory(workspace)), content)
+    path = submission_path(submission.run_directory(workspace))
+    files.save_json(path, content, private=True)  # set-up lines are the user's own
     update_rows(workspace, lambda rows: {**rows, submission.id: submission_row(submission)})
 
 
@@ -206,23 +208,22 @@ def load_submission(path: Path) -> Submission:
     StoreError
         If it is missing, damaged or of another version.
     """
-    content = files.load_json(path)
+    content = load(path, SubmissionFile, advice="remove it and submit the search again")
     try:
-        if content.pop("schema_version") != SCHEMA_VERSION:
-            raise StoreError(f"{path} is of another version, expected {SCHEMA_VERSION}")
-        content["jobs"] = tuple(
-            SubmittedJob(
-                job_id=job["job_id"],
-                submitted=job["submitted"],
-                logs=tuple((log, errors) for log, errors in job["logs"]),
-                after=tuple(job["after"]),
-            )
-            for job in content["jobs"]
+        parse_table(Profile, content["profile"], origin=f"{path}, profile")
+    except SettingsError as error:
+        raise StoreError(f"{error}; remove the file and submit the search again") from error
+    jobs = tuple(
+        SubmittedJob(
+            job_id=job["job_id"],
+            submitted=job["submitted"],
+            logs=tuple((log, errors) for log, errors in job["logs"]),
+            after=tuple(job["after"]),
         )
-        content["options"] = tuple(content["options"])
-        return Submission(**content)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{path} is damaged: {error!r} in a submission") from error
+        for job in content["jobs"]
+    )
+    del content["schema_version"]
+    return Submission(**{**content, "jobs": jobs, "options": tuple(content["options"])})
 
 
 def read_submissions(workspace: Path) -> tuple[tuple[Submission, ...], tuple[str, ...]]:
@@ -310,15 +311,6 @@ def update_rows(
         after = change(dict(before))
         if anew or after != before:
             files.save_text(table_path(workspace), _as_csv(after.values()))
-
-
-def holds_secret(text: str) -> bool:
-    """True if the text is a URL with a password in it.
-
-    >>> holds_secret("postgresql://me:geheim@db/hpo"), holds_secret("postgresql://me@db/hpo")
-    (True, False)
-    """
-    return _SECRET.search(text) is not None
 
 
 def _as_csv(rows: Iterable[ExperimentRow]) -> str:

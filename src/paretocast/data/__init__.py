@@ -4,7 +4,8 @@ from paretocast.data.checks import Finding
 from paretocast.data.collection import expand_series
 from paretocast.data.demo import DemoTruth, generate_demo
 from paretocast.data.description import DatasetRow, Fact, describe_dataset, list_datasets
-from paretocast.data.reading import Dataset, check_dataset, load_dataset
+from paretocast.data.readiness import check_dataset
+from paretocast.data.reading import Dataset, load_dataset
 from paretocast.data.spec import (
     DatasetSpec,
     absolute_reference,

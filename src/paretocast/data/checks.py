@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from paretocast.data.series import steps_a_day
+from paretocast.data.series import min_period_days, steps_a_day
+from paretocast.formatting import count
 from paretocast.steps import HOURS_PER_DAY, hours_in, noun, steps_of
 
 if TYPE_CHECKING:
@@ -20,23 +21,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from paretocast.data.series import Covariate
+    from paretocast.data.series import Covariate, Repair
     from paretocast.data.spec import DatasetSpec
 
 Severity = Literal["error", "warning", "note"]
 
 MAX_MISSING_SHARE = 0.2  # of the used hours
 MIN_OBSERVED_SHARE = 0.5  # of the hours of each period
-# A train period shorter than four weeks teaches no week; validation needs a stop, a tune and a
-# calibrate block of a week each, with a purge day behind it.
-MIN_PERIOD_DAYS = {"train": 28, "validation": 24, "test": 1}
-# A daily series forecasts a week: the ridge learns from 50 windows behind 28 days, and a block has
-# two weeks.
-MIN_PERIOD_DAYS_DAILY = {"train": 85, "validation": 44, "test": 7}
 CONSTANT_WARNING_HOURS = 24
 CONSTANT_NOTE_HOURS = 6
 FEWEST_CONSTANT = 3  # values of a daily series
 LONG_GAP_HOURS = 168
+# Of a covariate: for so long the day before stands in for it, and windows around it can be used.
+TOLERATED_HOLE_HOURS = 72
 OUTLIER_IQRS = 8.0
 OUTLIER_WINDOW_DAYS = 15
 MIN_OUTLIER_DAYS = 28
@@ -70,11 +67,14 @@ class Grid:
     ----------
     target : ndarray of shape (T,)
         NaN where missing.
+    repairs : tuple of Repair
+        What was changed of the file, where the data set asks for repairs.
     """
 
     index: pd.DatetimeIndex
     target: NDArray[np.float64]
     covariates: tuple[Covariate, ...]
+    repairs: tuple[Repair, ...] = ()
 
     @property
     def steps_per_day(self) -> int:
@@ -125,7 +125,7 @@ def _out_of_order(dates: Sequence[pd.Timestamp]) -> Finding:
 
 def _check_splits(grid: Grid, spec: DatasetSpec) -> list[Finding]:
     first, last = grid.index[0], grid.index[-1]
-    dates = spec.splits.last_hours(first, last, spec.step)
+    dates = spec.last_hours(first, last)
     if not dates[0] < dates[1] < dates[2]:
         return [_out_of_order(dates)]
     if dates[0] < first or dates[2] > last:
@@ -140,7 +140,7 @@ def _check_splits(grid: Grid, spec: DatasetSpec) -> list[Finding]:
         ]
     findings = []
     stops = [0, *(int(grid.index.searchsorted(date, side="right")) for date in dates)]
-    fewest = MIN_PERIOD_DAYS_DAILY if grid.steps_per_day == 1 else MIN_PERIOD_DAYS
+    fewest = min_period_days(grid.steps_per_day)
     for period, start, stop in zip(fewest, stops[:-1], stops[1:], strict=True):
         days = (stop - start) / grid.steps_per_day
         observed = float(np.mean(~np.isnan(grid.target[start:stop])))
@@ -309,16 +309,22 @@ def _check_covariate(
     if not holes:
         return []
     first, last = grid.index[0], grid.index[-1]
-    development = int(
-        grid.index.searchsorted(spec.splits.last_hours(first, last, spec.step)[1], side="right")
-    )
+    development = int(grid.index.searchsorted(spec.last_hours(first, last)[1], side="right"))
     long = [hole for hole in holes if hole[1] > grid.steps_of(limit) * (limit > 0) or hole[0] == 0]
+    early = [hole for hole in long if hole[0] < development]
+    longest = grid.steps_of(TOLERATED_HOLE_HOURS)
+    tolerable = [hole for hole in early if hole[0] > 0 and hole[1] <= longest]
+    refused = [hole for hole in early if hole not in tolerable]
+    begin_later = "begin later (use_from)"
+    if refused and refused[0][0] == 0 and refused[0][1] < len(grid.index):
+        begin_later += f" = {grid.index[refused[0][1]]:%Y-%m-%dT%H:%M:%SZ}"
     groups: list[tuple[Severity, list[tuple[int, int]], str]] = [
         (
             "error",
-            [hole for hole in long if hole[0] < development],
-            "fill the file, raise fill_hours, begin later (use_from) or leave the covariate out",
+            refused,
+            f"fill the file, raise fill_hours, {begin_later} or leave the covariate out",
         ),
+        ("warning", tolerable, "the last value stands in for it, then the day before"),
         (
             "warning",
             [hole for hole in long if hole[0] >= development],
@@ -349,11 +355,9 @@ def _reach(severity: Severity, limit: int) -> str:
     """Length of the holes that a finding counts."""
     if severity == "note":
         return f"up to {limit} h each"
-    return (
-        f"longer than {limit} h, or at the start"
-        if severity == "error"
-        else f"longer than {limit} h"
-    )
+    if severity == "error":
+        return f"longer than {max(limit, TOLERATED_HOLE_HOURS)} h, or at the start"
+    return f"longer than {limit} h"
 
 
 def find_runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -371,12 +375,3 @@ def find_runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
 def at(stamp: pd.Timestamp | None) -> str:
     """A UTC stamp as messages show it."""
     return "not given" if stamp is None else f"{stamp:%Y-%m-%d %H:%M}Z"
-
-
-def count(number: int, noun: str) -> str:
-    """A number with its noun.
-
-    >>> count(2, "gap")
-    '2 gaps'
-    """
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

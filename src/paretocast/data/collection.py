@@ -32,7 +32,8 @@ class SeriesTable(ClosedModel):
     Attributes
     ----------
     targets : dict of str to str
-        Column of the target by the name of the series; a list where both are the same.
+        Column of the target by the name of the series; a list where both are the same. In a long
+        file, what stands in `series_column`.
     """
 
     targets: dict[str, str] = Field(min_length=1)
@@ -101,10 +102,11 @@ def one_series(
         for key, declared in dict(content.get("covariates", {})).items()
     }
     own = {key: value for key, value in content.items() if key not in {SECTION, "covariates"}}
+    is_long = "series_column" in content
     return {
         **own,
         "name": f"{name}_{series}",
-        "target": targets[series],
+        "series_name" if is_long else "target": targets[series],
         **({"covariates": covariates} if covariates else {}),
     }
 

@@ -37,6 +37,12 @@ REPEAT_DAY_HOURS = 72
 DAYS_BACK_A_YEAR = 365
 DAYS_PER_YEAR = 365.2425
 SATURDAY = 5
+# A group of its own, which has to be asked for: models of earlier studies do not know it.
+AROUND_HOLIDAYS = ("day_before_holiday", "day_after_holiday", "bridge_day")
+# Models read no value further from the train period's range than so many widths of that range: a
+# mark for "no value" such as 999.9 would otherwise pull a linear forecast anywhere. Weather and
+# demand stay within; a network of pipes that has grown fourfold does not.
+MARGIN_RANGES = 3.0
 _SOME_HOUR = pd.DatetimeIndex(["2020-01-01"], tz="UTC")
 
 
@@ -73,6 +79,35 @@ class HorizonValues:
     columns: NDArray[np.intp]
     values: NDArray[np.float64]
     first: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class ColumnStandards:
+    """What columns are standardised with, each of shape (F,) and in the columns' units.
+
+    Attributes
+    ----------
+    center, spread : ndarray
+        Mean and standard deviation over the train period.
+    low, high : ndarray
+        Values beyond are clipped to them.
+    """
+
+    center: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    def select(self, columns: NDArray[np.intp]) -> ColumnStandards:
+        """The standards of some columns."""
+        parts = (self.center, self.spread, self.low, self.high)
+        return ColumnStandards(*(part[columns] for part in parts))
+
+    def scale(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Columns (M, F) of mean 0 and deviation 1; those that never change are only centred."""
+        spread = np.where(self.spread > 0.0, self.spread, 1.0)
+        scaled: NDArray[np.float64] = (np.clip(values, self.low, self.high) - self.center) / spread
+        return scaled
 
 
 @dataclass(frozen=True)
@@ -136,13 +171,12 @@ class FeatureTable:
             values[:, :, self.ahead.columns] = self.ahead.values[rows]
         return values
 
-    def scaled(self, center: NDArray[np.float64], spread: NDArray[np.float64]) -> FeatureTable:
-        """The table with every column standardised, by center and spread (F,)."""
+    def scaled(self, standards: ColumnStandards) -> FeatureTable:
+        """The table with every column clipped and standardised."""
         ahead = self.ahead
         if ahead is not None:
-            of_columns = ahead.values - center[ahead.columns]
-            ahead = replace(ahead, values=of_columns / spread[ahead.columns])
-        return replace(self, values=(self.values - center) / spread, ahead=ahead)
+            ahead = replace(ahead, values=standards.select(ahead.columns).scale(ahead.values))
+        return replace(self, values=standards.scale(self.values), ahead=ahead)
 
     def select(self, kept: Sequence[bool] | NDArray[np.bool_]) -> FeatureTable:
         """The columns that a mask (F,) keeps."""
@@ -167,6 +201,18 @@ class FeatureTable:
             )
         column: NDArray[np.float64] = self.values[:, self.names.index(name)]
         return column
+
+
+def input_limits(train_values: NDArray[np.float64]) -> tuple[float, float]:
+    """Lowest and highest value that models read of a column, from its finite train values.
+
+    >>> input_limits(np.array([-5.0, 20.0, 10.0]))
+    (-80.0, 95.0)
+    """
+    low, high = float(train_values.min()), float(train_values.max())
+    # A flag that was never up in the train period may go up.
+    margin = MARGIN_RANGES * (high - low) or 1.0
+    return low - margin, high + margin
 
 
 def build_features(series: Series, groups: Sequence[str] | None = None) -> FeatureTable:
@@ -213,6 +259,7 @@ def available_features(series: Series) -> dict[str, tuple[str, ...]]:
             weather = (*weather, "temperature_wind")
     return {
         "calendar": _calendar_names(series.calendar, series.steps_per_day),
+        "holidays": AROUND_HOLIDAYS if series.calendar.has_holidays else (),
         "covariates": tuple(covariate.name for covariate in series.covariates),
         "weather": weather,
         "lags": tuple(f"lag_{hours}" for hours in LAG_HOURS),
@@ -259,7 +306,7 @@ def calendar_features(
         "year_cos": np.cos(day_of_year),
         "weekend": is_weekend(index, calendar.zone).astype(np.float64),
     }
-    if calendar.country is not None:
+    if calendar.has_holidays:
         columns["holiday"] = is_public_holiday(index, calendar).astype(np.float64)
     if calendar.school_holidays:
         columns["school_holiday"] = is_school_holiday(index, calendar).astype(np.float64)
@@ -280,21 +327,52 @@ def is_weekend(index: pd.DatetimeIndex, zone: str) -> NDArray[np.bool_]:
 
 
 def is_public_holiday(index: pd.DatetimeIndex, calendar: Calendar) -> NDArray[np.bool_]:
-    """True on public holidays of the calendar's country, (T,); nowhere if it names none.
+    """True on public holidays of the calendar, its own among them, (T,); nowhere if it has none.
 
     Raises
     ------
     DataError
-        If the `holidays` package does not know the country.
+        If the `holidays` package does not know the country or its subdivision.
+    """
+    return _is_holiday(_local_days(index, calendar.zone), calendar)
+
+
+def around_holidays(index: pd.DatetimeIndex, calendar: Calendar) -> dict[str, NDArray[np.bool_]]:
+    """Days before, after and between holidays, each (T,), by the names `AROUND_HOLIDAYS`.
+
+    None of them is a holiday itself. A bridge day is a working day whose neighbours are both free,
+    at least one of them as a holiday: the Friday after Ascension Day.
     """
     days = _local_days(index, calendar.zone)
-    if calendar.country is None:
-        return np.zeros(len(index), dtype=bool)
-    years = np.unique(days.astype("datetime64[Y]")).astype(int) + 1970
-    free = np.zeros(len(index), dtype=bool)
-    for year in years.tolist():
-        free |= np.isin(days, _public_holidays(calendar.country, year))
+    one = np.timedelta64(1, "D")
+    holiday, yesterday, tomorrow = (
+        _is_holiday(day, calendar) for day in (days, days - one, days + one)
+    )
+    free_yesterday, free_tomorrow = (
+        off | _is_weekend_day(day) for off, day in ((yesterday, days - one), (tomorrow, days + one))
+    )
+    working = ~holiday & ~_is_weekend_day(days)
+    bridge = working & free_yesterday & free_tomorrow & (yesterday | tomorrow)
+    found = (tomorrow & ~holiday, yesterday & ~holiday, bridge)
+    return dict(zip(AROUND_HOLIDAYS, found, strict=True))
+
+
+def _is_holiday(days: NDArray[np.datetime64], calendar: Calendar) -> NDArray[np.bool_]:
+    """True for public holidays among local days, (T,)."""
+    own = np.array(calendar.holidays, dtype="datetime64[D]")
+    free: NDArray[np.bool_] = np.isin(days, own)
+    if calendar.country is not None:
+        years = np.unique(days.astype("datetime64[Y]")).astype(int) + 1970
+        for year in years.tolist():
+            listed = _public_holidays(calendar.country, calendar.subdivision, year)
+            free |= np.isin(days, listed)
     return free
+
+
+def _is_weekend_day(days: NDArray[np.datetime64]) -> NDArray[np.bool_]:
+    """True for Saturdays and Sundays among days, (T,)."""
+    # 1970-01-01 was a Thursday.
+    return np.asarray((days.astype(np.int64) + 3) % 7 >= SATURDAY)
 
 
 def is_school_holiday(index: pd.DatetimeIndex, calendar: Calendar) -> NDArray[np.bool_]:
@@ -359,6 +437,9 @@ def _build_group(group: str, series: Series) -> list[Feature]:
     if group == "calendar":
         table = calendar_features(series.index, series.calendar, series.steps_per_day)
         return [Feature(name, Role.CALENDAR, table.column(name)) for name in table.names]
+    if group == "holidays":
+        around = around_holidays(series.index, series.calendar)
+        return [Feature(n, Role.CALENDAR, days.astype(np.float64)) for n, days in around.items()]
     if group == "covariates":
         per_day = series.steps_per_day
         return [Feature(c.name, c.role, fill_covariate(c, per_day)) for c in series.covariates]
@@ -475,15 +556,19 @@ def is_of_kind(covariate: str, kind: str) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _public_holidays(country: str, year: int) -> NDArray[np.datetime64]:
-    """Public holidays of a country in a year, ascending days."""
+def _public_holidays(country: str, subdivision: str | None, year: int) -> NDArray[np.datetime64]:
+    """Public holidays of a country, or of a part of it, in a year, ascending days."""
     import holidays  # 0.15 s, and not every series has a country
 
     try:
-        listed = holidays.country_holidays(country, years=year)
+        if country not in holidays.list_supported_countries():
+            raise NotImplementedError  # it would take any name that it has inside
+        listed = holidays.country_holidays(country, subdiv=subdivision, years=year)
     except NotImplementedError as error:
+        part = "" if subdivision is None else f" with a part {subdivision!r}"
         raise DataError(
-            f"the holidays package knows no country {country!r}; expected an ISO code such as DK"
+            f"the holidays package knows no country {country!r}{part}; expected an ISO code such "
+            "as DK"
         ) from error
     return np.array(sorted(listed), dtype="datetime64[D]")
 

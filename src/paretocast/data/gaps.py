@@ -7,6 +7,7 @@ future.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,12 +15,13 @@ import numpy as np
 from paretocast.steps import STEPS_PER_DAY, steps_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
 LONGEST_FILL_HOURS = 6
 SEASONS_HOURS = (168, 24)
+LONGEST_DELAY_HOURS = 168  # beyond it what a week before shows would be missing too
 
 
 def fill_from_past(
@@ -54,7 +56,7 @@ def fill_from_past(
     """
     if longest_steps is None:
         longest_steps = steps_of(LONGEST_FILL_HOURS, steps_per_day)
-    seasons = [steps_of(hours, steps_per_day) for hours in SEASONS_HOURS]
+    seasons = _seasons(steps_per_day)
     filled = values.astype(np.float64, copy=True)
     for position, age in missing_hours(values):
         if age > longest_steps:
@@ -64,6 +66,10 @@ def fill_from_past(
                 filled[position] = filled[position - lag]
                 break
     return filled, ~np.isnan(filled)
+
+
+def _seasons(steps_per_day: int) -> list[int]:
+    return [steps_of(hours, steps_per_day) for hours in SEASONS_HOURS]
 
 
 def missing_hours(values: NDArray[np.float64]) -> Iterator[tuple[int, int]]:
@@ -77,3 +83,77 @@ def missing_hours(values: NDArray[np.float64]) -> Iterator[tuple[int, int]]:
         age = age + 1 if position == previous + 1 else 1
         previous = position
         yield position, age
+
+
+@dataclass(frozen=True)
+class SeenTarget:
+    """A target with its gaps filled, as it is seen from the issues of a series.
+
+    Of a source that publishes late, the last hours before an issue are not there yet: for that
+    issue they are a gap like any other, filled as `fill_from_past` would fill it.
+
+    Attributes
+    ----------
+    filled : ndarray of shape (T,)
+        With the gaps of the series filled; NaN where they are not.
+    ages : ndarray of shape (T,)
+        Steps for which the target has been missing, that one included; 0 where it was observed.
+    delay_steps : int
+        Steps before an issue that are not there yet.
+    longest_steps : int
+        Filled steps of a gap, at most.
+    steps_per_day : int
+        Steps of the series in 24 hours.
+    """
+
+    filled: NDArray[np.float64]
+    ages: NDArray[np.intp]
+    delay_steps: int
+    longest_steps: int
+    steps_per_day: int = STEPS_PER_DAY
+
+    @classmethod
+    def of(
+        cls,
+        values: NDArray[np.float64],
+        *,
+        delay_steps: int = 0,
+        longest_steps: int | None = None,
+        steps_per_day: int = STEPS_PER_DAY,
+    ) -> SeenTarget:
+        """The target (T,), NaN where missing; gaps are filled whole without `longest_steps`."""
+        longest = len(values) + delay_steps if longest_steps is None else longest_steps
+        filled, _ = fill_from_past(values, longest_steps=longest, steps_per_day=steps_per_day)
+        ages = np.zeros(len(values), dtype=np.intp)
+        for position, age in missing_hours(values):
+            ages[position] = age
+        return cls(filled, ages, delay_steps, longest, steps_per_day)
+
+    def scaled(self, scale: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> SeenTarget:
+        """The same in other units."""
+        return replace(self, filled=scale(self.filled))
+
+    def at(self, positions: NDArray[np.intp], hours: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Values of hours (N, K) as seen from issue positions (N,); those after it as they are."""
+        values: NDArray[np.float64] = self.filled[hours]
+        if not self.delay_steps:
+            return values
+        into = hours - (positions[:, None] - self.delay_steps)
+        late = (into >= 0) & (into < self.delay_steps)
+        last = np.clip(into, 0, self.delay_steps - 1)
+        return np.where(late, np.take_along_axis(self.last_hours(positions), last, axis=1), values)
+
+    def last_hours(self, positions: NDArray[np.intp]) -> NDArray[np.float64]:
+        """The hours before issue positions that are not there yet, filled, (N, delay_steps)."""
+        first = positions - self.delay_steps
+        missing_before = np.where(first > 0, self.ages[np.maximum(first - 1, 0)], 0)
+        last = np.full((len(positions), self.delay_steps), np.nan)
+        for i in range(self.delay_steps):
+            value = np.full(len(positions), np.nan)
+            for lag in (1, *reversed(_seasons(self.steps_per_day))):  # the best one last
+                back = first + i - lag
+                source = last[:, i - lag] if i >= lag else self.filled[np.maximum(back, 0)]
+                value = np.where((back >= 0) & ~np.isnan(source), source, value)
+            fillable = (missing_before + i < self.longest_steps) & (first + i >= 0)
+            last[:, i] = np.where(fillable, value, np.nan)
+        return last

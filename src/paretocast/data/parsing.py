@@ -1,7 +1,7 @@
 """From the rows of a file to a regular grid: columns, stamps, numbers, order.
 
-Rows are counted from 1 after the header. Nothing is repaired: a row too many is an error, a step
-too few becomes NaN.
+Rows are counted from 1 after the header; of a long file, those of one series. Nothing is repaired:
+a row too many is an error, a step too few becomes NaN.
 """
 
 from __future__ import annotations
@@ -13,21 +13,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from paretocast.data.checks import Finding, Grid, at, check_grid, check_split_order, count
+from paretocast.data.checks import N_LISTED, Finding, Grid, at, check_split_order
+from paretocast.data.clock import check_clock, localise, refuse_naive, step_of
+from paretocast.data.dialect import NumberSigns, find_signs
+from paretocast.data.plausibility import check_all
+from paretocast.data.repair import arrange_rows, repair_values, tell_repairs
 from paretocast.data.series import DAY, Covariate
+from paretocast.data.stamps import Times, read_date_and_hour, read_times
+from paretocast.data.tables import dialect_note
+from paretocast.formatting import count
 from paretocast.steps import FREQUENCIES, noun
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from paretocast.data.dialect import TableSpec
+    from paretocast.data.series import Repair
     from paretocast.data.spec import DatasetSpec
     from paretocast.data.weather_runs import WeatherRuns
 
+    Columns = dict[str, NDArray[np.float64]]
+    Join = Callable[[pd.DatetimeIndex], tuple[Columns, tuple[Finding, ...]]]
+
 LATER_HOURS = "later_hours"
-# A clock time, and behind it Z or an offset.
-_WITH_ZONE = re.compile(r"[T ]\d{2}.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$")
 
 
 def examine_frame(
@@ -36,6 +46,7 @@ def examine_frame(
     *,
     covariates: Sequence[str],
     runs: WeatherRuns | None = None,
+    join: Join | None = None,
     until: pd.Timestamp | None = None,
 ) -> tuple[Grid | None, tuple[Finding, ...]]:
     """Grid of a table and every finding, errors first.
@@ -47,20 +58,40 @@ def examine_frame(
     ----------
     runs : WeatherRuns, optional
         Of the covariates that come from them; without it these are left out.
+    join : callable, optional
+        Columns of other files, (T,) each, on the hours of a grid, and findings on them; without it
+        covariates of such columns are sought in `frame`.
     until : Timestamp, optional
         Last hour of a study. Later rows add one note and nothing else, whatever their values are.
     """
-    by_run = spec.from_runs(covariates)
-    measured = [name for name in covariates if name not in by_run]
+    elsewhere = set(spec.from_runs(covariates))
+    by_join = () if join is None else spec.from_sources(covariates)
+    measured = [name for name in covariates if name not in elsewhere.union(by_join)]
     grid, findings = lay_frame(frame, spec, covariates=measured, until=until)
+    findings += _offered_twice(frame, spec, by_join)
+    if grid is not None and join is not None:
+        columns, problems = join(grid.index)
+        findings += problems
+        measured = [name for name in covariates if name not in elsewhere]
+        grid = _with_columns(grid, spec, measured, columns)
     if grid is not None:
         if runs is None:
             covariates = measured
         else:
             grid = _with_runs(grid, spec, covariates, runs)
         used = spec if until is None else spec.cut_after(until)
-        findings = (*findings, *check_grid(grid, used, covariates=covariates))
+        findings = (*findings, *check_all(grid, used, covariates=covariates))
     return grid, by_severity(findings)
+
+
+def _offered_twice(
+    frame: pd.DataFrame, spec: DatasetSpec, names: Sequence[str]
+) -> tuple[Finding, ...]:
+    columns = [spec.column_of(name) for name in names if spec.column_of(name) in frame.columns]
+    if not columns:
+        return ()
+    message = f"{', '.join(columns)} stand in {spec.path.name} and in a section [[sources]]"
+    return (Finding("error", "doubled_column", message, "give one of them another name"),)
 
 
 def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -80,26 +111,43 @@ def lay_frame(
     Columns, stamps, numbers and order are looked at, neither values nor periods. `until` as of
     `examine_frame`.
     """
-    needed = [spec.time_column, spec.target, *(spec.column_of(name) for name in covariates)]
-    findings = check_columns(frame, needed)
+    measured = [spec.target, *(spec.column_of(name) for name in covariates)]
+    frame, findings = rows_of_series(frame, spec)
+    findings += check_columns(frame, [*time_columns(frame, spec), *measured])
     if findings:
-        return None, tuple(findings)
-    index, findings = parse_stamps(frame[spec.time_column], spec)
+        return None, (*findings, *_other_problems(frame, spec))
+    observed, _ = parse_columns([frame[spec.target]], spec)
+    index, findings = stamps_of(frame, spec, observed[spec.target])
     later = np.zeros(len(frame), dtype=bool)
     if index is not None and until is not None:
         later = np.asarray(index > until)
         findings += _check_later(index[later], spec, until)
         spec = spec.cut_after(until)
-    columns = {}
-    for column in (spec.target, *(spec.column_of(name) for name in covariates)):
-        columns[column], problems = parse_numbers(frame[column].mask(later))
-        findings += problems
-    if index is None or (findings and np.isnan(columns[spec.target]).all()):
+    columns, problems = parse_columns(
+        [frame[name].mask(later) for name in dict.fromkeys(measured)], spec
+    )
+    findings += problems
+    unread = any(finding.severity == "error" for finding in findings)
+    if index is None or (unread and np.isnan(columns[spec.target]).all()):
         return None, tuple(findings + check_split_order(spec))
+    numbers = np.arange(len(index))
+    if newest_first(index):
+        index, numbers = index[::-1], numbers[::-1]
+        columns = {name: values[::-1] for name, values in columns.items()}
     rows = np.flatnonzero(_used(index, spec))
     if len(rows) < 2:
         return None, (*findings, _nothing_used(index, spec))
-    findings += _check_order(index[rows], rows, spec)
+    repairs: tuple[Repair, ...] = ()
+    if spec.repair == "auto":
+        rows, repairs = arrange_rows(index, columns, rows, numbers)
+    findings += _check_order(index[rows], numbers[rows], spec)
+    if spec.steps_per_day > 1:
+        findings += check_clock(
+            index[rows],
+            zone=spec.zone,
+            stamp_zone=spec.stamp_zone,
+            observed=~np.isnan(columns[spec.target][rows]),
+        )
     stamps = index[rows].unique().sort_values()
     problems = _check_frequency(stamps, spec) if len(stamps) > 1 else []
     findings += problems
@@ -108,22 +156,82 @@ def lay_frame(
     grid = _lay_grid(
         index[rows], {name: values[rows] for name, values in columns.items()}, spec, covariates
     )
-    return grid, tuple(findings)
+    if spec.repair == "auto":
+        grid = repair_values(replace(grid, repairs=repairs), spec.target, covariates)
+    return grid, (*findings, *tell_repairs(grid.repairs))
+
+
+def _other_problems(frame: pd.DataFrame, spec: DatasetSpec) -> list[Finding]:
+    """What can be told of a table that lacks a column, so that all errors come at once."""
+    findings = check_split_order(spec)
+    if spec.time_column in frame.columns:
+        findings += parse_stamps(frame[spec.time_column], spec)[1]
+    return findings
+
+
+def stamps_of(
+    frame: pd.DataFrame, spec: DatasetSpec, values: NDArray[np.float64] | None = None
+) -> tuple[pd.DatetimeIndex | None, list[Finding]]:
+    """UTC starts of the intervals of rows, or what keeps them from being read."""
+    columns = time_columns(frame, spec)
+    if len(columns) == 2:
+        raw = frame[columns[0]].astype("str") + " " + frame[columns[1]].astype("str")
+        return _in_zone(
+            raw.rename(" and ".join(columns)), read_date_and_hour(frame, spec), spec, values
+        )
+    return parse_stamps(frame[columns[0]], spec, values)
+
+
+def time_columns(frame: pd.DataFrame, spec: DatasetSpec) -> tuple[str, ...]:
+    """Columns of the time in a table; one that has no date and hour may have both in one column."""
+    if spec.time_columns is not None and spec.time_column in frame.columns:
+        return (spec.time_column,)
+    return spec.stamp_columns
+
+
+def rows_of_series(frame: pd.DataFrame, spec: DatasetSpec) -> tuple[pd.DataFrame, list[Finding]]:
+    """Rows of the one series of a long table that a set means; all of another table."""
+    column, name = spec.series_column, spec.series_name
+    if column is None or column not in frame.columns:
+        return frame, check_columns(frame, [column] if column else [])
+    names = frame[column].astype("str").str.strip()
+    rows = frame[names == name]
+    if len(rows):
+        return rows.reset_index(drop=True), []
+    there = sorted(names.dropna().unique())
+    listed = ", ".join(there[:N_LISTED]) + (", …" if len(there) > N_LISTED else "")
+    return rows, [
+        Finding(
+            "error",
+            "no_series",
+            f"no row has {name} in column {column}; there are {count(len(there), 'series')}: "
+            f"{listed}",
+            "name one of them as series_name",
+        )
+    ]
+
+
+def newest_first(index: pd.DatetimeIndex) -> bool:
+    """Whether times fall from row to row, as in tables that begin with the newest."""
+    there = index[index.notna()]
+    return len(there) > 1 and there.is_monotonic_decreasing and there[0] > there[-1]
 
 
 def parse_stamps(
-    raw: pd.Series, spec: DatasetSpec
+    raw: pd.Series, spec: DatasetSpec, values: NDArray[np.float64] | None = None
 ) -> tuple[pd.DatetimeIndex | None, list[Finding]]:
-    """UTC stamps of a time column, row by row, or what keeps them from being understood."""
-    if pd.api.types.is_datetime64_any_dtype(raw.dtype):
-        stamps = pd.DatetimeIndex(raw)
-        zoned = np.full(len(raw), stamps.tz is not None)
-    else:
-        text = raw.astype("str").str.strip()
-        zoned = text.str.contains(_WITH_ZONE, na=False).to_numpy(bool)
-        stamps = pd.DatetimeIndex(
-            pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True), tz="UTC"
-        )
+    """UTC starts of the intervals of a time column's rows, or what keeps them from being read.
+
+    NaT for a row that a warning leaves out, see `clock.localise`. `values` are those of the target,
+    which tell filler rows from measured ones.
+    """
+    return _in_zone(raw, read_times(raw, spec.time_format), spec, values)
+
+
+def _in_zone(
+    raw: pd.Series, times: Times, spec: DatasetSpec, values: NDArray[np.float64] | None
+) -> tuple[pd.DatetimeIndex | None, list[Finding]]:
+    stamps, zoned = times.stamps, times.zoned
     if stamps.isna().any():
         return None, [_unparsable(raw, np.asarray(stamps.isna()))]
     if zoned.any() and not zoned.all():
@@ -137,14 +245,24 @@ def parse_stamps(
                 "write all of them in UTC, with a Z at the end",
             )
         ]
+    found = dict(times.found)
+    if spec.stamps is None and times.at_end and spec.steps_per_day > 1:
+        found["stamps"] = "end"
+    at_end = "end" in {spec.stamps, found.get("stamps")} and not times.counted
+    notes = [dialect_note(spec.path, found)] if found else []
     if spec.steps_per_day == 1:
-        return _dates(stamps if zoned.all() else stamps.tz_localize(None), spec)
+        index, problems = _dates(stamps if zoned.all() else stamps.tz_localize(None), spec)
+        if index is not None and at_end:
+            index = index - DAY
+        return index, problems + notes
     if zoned.all():
-        return stamps.tz_convert("UTC").as_unit("ns"), []
+        step = step_of(stamps) if at_end else pd.Timedelta(0)
+        return stamps.tz_convert("UTC").as_unit("ns") - step, notes
     walls = stamps.tz_localize(None)
     if spec.stamp_zone is None:
-        return None, [_naive(raw, walls, spec)]
-    return _localise(walls, spec.stamp_zone)
+        return None, [refuse_naive(raw, walls, spec.zone, values), *notes]
+    index, problems = localise(walls, spec.stamp_zone, values, at_end=at_end)
+    return index, problems + notes
 
 
 def _dates(
@@ -171,34 +289,107 @@ def _dates(
 
 
 def check_columns(frame: pd.DataFrame, needed: Sequence[str]) -> list[Finding]:
-    """Findings on columns that a table lacks."""
+    """Findings on columns that a table lacks or has twice."""
     missing = [column for column in dict.fromkeys(needed) if column not in frame.columns]
-    if not missing:
-        return []
     there = [str(column) for column in frame.columns]
-    separated = len(there) == 1 and (";" in there[0] or "\t" in there[0])
+    if not missing:
+        doubled = [column for column in dict.fromkeys(needed) if there.count(column) > 1]
+        return [_doubled_column(column, there.count(column)) for column in doubled]
     return [
         Finding(
             "error",
             "missing_columns",
             f"no column {', '.join(missing)}; the file has {', '.join(there)}",
-            "separate the columns by commas"
-            if separated
+            "name existing columns as time_column, target or a covariate's column, or set "
+            "separator if this is one column only"
+            if len(there) == 1
             else "name existing columns as time_column, target or a covariate's column",
         )
     ]
 
 
-def parse_numbers(raw: pd.Series) -> tuple[NDArray[np.float64], list[Finding]]:
-    """Numbers of a column, NaN for an empty cell, and what is no finite number."""
-    numbers = pd.to_numeric(raw, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    numbers = np.array(numbers)
+def _doubled_column(column: str, number: int) -> Finding:
+    return Finding(
+        "error",
+        "doubled_column",
+        f"{number} columns are called {column}",
+        "give each column a name of its own: nothing says which one is meant",
+    )
+
+
+def parse_columns(
+    columns: Sequence[pd.Series], spec: TableSpec
+) -> tuple[dict[str, NDArray[np.float64]], list[Finding]]:
+    """Numbers of all columns of a table, NaN for an empty cell, and what is no finite number.
+
+    Signs within numbers that the declaration leaves open are found, the same ones for all columns.
+    """
+    declared = spec.decimal is not None or spec.thousands is not None
+    signs = NumberSigns(spec.decimal or ".", spec.thousands or "")
+    values, findings = _parse_all(columns, signs)
+    if declared or not findings:
+        return values, findings
+    readings = find_signs(columns)
+    signs = readings[-1]  # of two the one that reads more
+    values, findings = _parse_all(columns, signs)
+    if len(readings) > 1:
+        findings.append(_ambiguous_signs(columns, readings))
+    elif signs != NumberSigns():
+        findings.append(dialect_note(spec.path, signs.keys()))
+    return values, findings
+
+
+def _parse_all(
+    columns: Sequence[pd.Series], signs: NumberSigns
+) -> tuple[dict[str, NDArray[np.float64]], list[Finding]]:
+    values, findings = {}, []
+    for column in columns:
+        values[str(column.name)], problems = parse_numbers(column, signs)
+        findings += problems
+    return values, findings
+
+
+def _ambiguous_signs(columns: Sequence[pd.Series], readings: Sequence[NumberSigns]) -> Finding:
+    cell = next(
+        cell
+        for column in columns
+        for cell in column.dropna().astype("str")
+        if readings[1].thousands in cell
+    )
+    values = [float(signs.numbers(pd.Series([cell]))[0]) for signs in readings]
+    return Finding(
+        "error",
+        "ambiguous_numbers",
+        f"numbers such as {cell} can be {values[0]:g} or {values[1]:g}, and no cell tells which",
+        f"set decimal and thousands in the TOML file: {readings[0].keys()} or {readings[1].keys()}",
+    )
+
+
+def parse_numbers(
+    raw: pd.Series, signs: NumberSigns | None = None
+) -> tuple[NDArray[np.float64], list[Finding]]:
+    """Numbers of a column, NaN for an empty cell, and what is no finite number.
+
+    Parameters
+    ----------
+    signs : NumberSigns, optional
+        Decimal points and no groups without it.
+    """
+    if kind := _other_type(raw):
+        finding = Finding(
+            "error",
+            "not_numeric",
+            f"column {raw.name} holds {kind}, expected numbers",
+            "name another column, or write numbers in a unit",
+        )
+        return np.full(len(raw), np.nan), [finding]
+    numbers = (signs or NumberSigns()).numbers(raw)
     bad = (np.isnan(numbers) & raw.notna().to_numpy()) | np.isinf(numbers)
     if not bad.any():
         return numbers, []
     row = int(np.flatnonzero(bad)[0])
     value = str(raw.iloc[row])
-    comma = re.fullmatch(r"\s*-?\d*,\d+\s*", value) is not None
+    signed = re.fullmatch(r"\s*[+-]?[\d.,' ]*\d\s*", value) is not None
     numbers[bad] = np.nan
     return numbers, [
         Finding(
@@ -206,9 +397,21 @@ def parse_numbers(raw: pd.Series) -> tuple[NDArray[np.float64], list[Finding]]:
             "not_numeric",
             f"column {raw.name} holds {int(bad.sum())} values that are no finite numbers, the "
             f"first is {value!r} in row {row + 1}",
-            "write a decimal point, not a comma" if comma else "leave the cell of a gap empty",
+            "write all numbers in one way, or set decimal and thousands to the signs in them"
+            if signed
+            else "leave the cell of a gap empty",
         )
     ]
+
+
+def _other_type(raw: pd.Series) -> str:
+    """What a typed column holds that would turn into numbers silently; empty for none."""
+    kind = pd.api.types.infer_dtype(raw, skipna=True)
+    if kind == "boolean":
+        return "truth values"
+    if kind.startswith(("datetime", "date")):
+        return "dates"
+    return "durations" if kind.startswith("timedelta") else ""
 
 
 def _unparsable(raw: pd.Series, bad: NDArray[np.bool_]) -> Finding:
@@ -218,77 +421,13 @@ def _unparsable(raw: pd.Series, bad: NDArray[np.bool_]) -> Finding:
         "unparsable_times",
         f"{int(bad.sum())} values of {raw.name} are no times, the first is "
         f"{str(raw.iloc[row])!r} in row {row + 1}",
-        "write ISO 8601 such as 2020-11-13T23:00:00Z",
+        "write ISO 8601 such as 2020-11-13T23:00:00Z, or set time_format to the pattern of all "
+        "times, such as %d.%m.%Y %H:%M",
     )
-
-
-def _naive(raw: pd.Series, walls: pd.DatetimeIndex, spec: DatasetSpec) -> Finding:
-    traces = _daylight_traces(walls, spec.zone)
-    local = f" and look like local time of {spec.zone}: {traces}" if traces else ""
-    zone = spec.zone if traces else "UTC"
-    return Finding(
-        "error",
-        "daylight_saving" if traces else "naive_times",
-        f"the times carry no zone, as {raw.iloc[0]} in row 1{local}",
-        f'write UTC stamps with a Z at the end, or offsets, or set stamp_zone = "{zone}" if that '
-        "is their zone",
-    )
-
-
-def _daylight_traces(walls: pd.DatetimeIndex, zone: str) -> str:
-    """Traces of the two changes of the clock in local times; empty without any."""
-    ambiguous, skipped = _clock_changes(walls, zone)
-    doubled = walls[ambiguous & walls.duplicated()]
-    hours = pd.date_range(walls.min().floor("h"), walls.max().floor("h"), freq="h")
-    leapt = hours[_clock_changes(hours, zone)[1]]
-    missing = leapt[~leapt.isin(walls)] if not skipped.any() else leapt[:0]
-    traces = []
-    if len(doubled):
-        traces.append(f"{doubled[0]:%Y-%m-%d %H:%M} appears twice")
-    if len(missing):
-        traces.append(f"{missing[0]:%Y-%m-%d %H:%M} is missing")
-    return " and ".join(traces)
-
-
-def _clock_changes(
-    walls: pd.DatetimeIndex, zone: str
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Masks of local times that happen twice in a zone, and of those that never do, both (T,)."""
-    either = np.asarray(walls.tz_localize(zone, ambiguous="NaT", nonexistent="NaT").isna())
-    summer = np.ones(len(walls), dtype=bool)
-    skipped = np.asarray(walls.tz_localize(zone, ambiguous=summer, nonexistent="NaT").isna())
-    return either & ~skipped, skipped
-
-
-def _localise(walls: pd.DatetimeIndex, zone: str) -> tuple[pd.DatetimeIndex | None, list[Finding]]:
-    """UTC stamps of local times; of a doubled hour the first is summer time."""
-    ambiguous, skipped = _clock_changes(walls, zone)
-    advice = "write UTC stamps with a Z at the end"
-    if standard := _standard_time(walls[0], zone):
-        advice += f', or set stamp_zone = "{standard}" if they are in winter time all year'
-    counts = pd.Series(walls).groupby(walls)
-    lonely = ambiguous & (counts.transform("size").to_numpy() != 2)
-    in_spring = f"do not exist in {zone} because the clock leaps over them in spring"
-    in_autumn = f"happen twice in {zone} when the clock goes back in autumn but do not stand in"
-    for bad, problem in ((skipped, in_spring), (lonely, f"{in_autumn} two rows")):
-        if bad.any():
-            first = f"the first is {walls[bad][0]:%Y-%m-%d %H:%M}"
-            message = f"{int(bad.sum())} local times {problem}, {first}"
-            return None, [Finding("error", "daylight_saving", message, advice)]
-    is_first: NDArray[np.bool_] = counts.cumcount().to_numpy() == 0
-    return walls.tz_localize(zone, ambiguous=is_first).tz_convert("UTC").as_unit("ns"), []
-
-
-def _standard_time(wall: pd.Timestamp, zone: str) -> str:
-    """Name of the zone that keeps winter time all year; empty where it is off by minutes."""
-    seasons = (pd.Timestamp(wall.year, month, 1, tz=zone).utcoffset() for month in (1, 7))
-    hours = min(season.total_seconds() for season in seasons if season is not None) / 3600.0
-    # Etc/GMT-1 is one hour ahead of UTC.
-    return f"Etc/GMT{-int(hours):+d}" if hours == int(hours) else ""
 
 
 def _used(index: pd.DatetimeIndex, spec: DatasetSpec) -> NDArray[np.bool_]:
-    used = np.ones(len(index), dtype=bool)
+    used = np.asarray(index.notna())
     if spec.use_from is not None:
         used &= index >= spec.use_from
     if spec.use_to is not None:
@@ -333,26 +472,15 @@ def _check_order(
     doubled = index.duplicated()
     if doubled.any():
         first = int(np.flatnonzero(doubled)[0])
-        traces = _daylight_traces(index.tz_localize(None), spec.zone)
         findings.append(
             Finding(
                 "error",
                 "duplicates",
-                f"{int(doubled.sum())} times stand in more than one row, the first is "
+                f"{count(int(doubled.sum()), 'time')} in more than one row, the first is "
                 f"{at(index[first])} in row {rows[first] + 1}",
                 f"keep one row per {noun(spec.steps_per_day)}",
             )
         )
-        if "twice" in traces:
-            findings.append(
-                Finding(
-                    "error",
-                    "daylight_saving",
-                    f"the times look like local time of {spec.zone} labelled as UTC: {traces}",
-                    "write true UTC stamps, or local ones without a zone and "
-                    f'stamp_zone = "{spec.zone}"',
-                )
-            )
     backward = np.diff(index.asi8) < 0
     if backward.any():
         first = int(np.flatnonzero(backward)[0]) + 1
@@ -435,14 +563,30 @@ def _lay_grid(
 
 def _with_runs(grid: Grid, spec: DatasetSpec, covariates: Sequence[str], runs: WeatherRuns) -> Grid:
     """The grid with the covariates of weather runs too, all in the order of `covariates`."""
-    by_name = {covariate.name: covariate for covariate in grid.covariates}
     shortest = runs.shortest_lead(grid.index)
-    for name in spec.from_runs(covariates):
-        declared = spec.covariates[name]
+    columns = {
+        spec.column_of(name): shortest[:, runs.names.index(spec.covariates[name].series_name(name))]
+        for name in spec.from_runs(covariates)
+    }
+    return _with_columns(grid, spec, covariates, columns)
+
+
+def _with_columns(
+    grid: Grid,
+    spec: DatasetSpec,
+    covariates: Sequence[str],
+    columns: Mapping[str, NDArray[np.float64]],
+) -> Grid:
+    """The grid with covariates of further columns, all in the order of `covariates`."""
+    by_name = {covariate.name: covariate for covariate in grid.covariates}
+    ordered = []
+    for name in covariates:
+        declared, column = spec.covariates[name], spec.column_of(name)
         series_name = declared.series_name(name)
-        values = shortest[:, runs.names.index(series_name)].copy()
-        by_name[series_name] = Covariate(series_name, values, declared.role, declared.unit)
-    ordered = [by_name[spec.covariates[name].series_name(name)] for name in covariates]
+        if series_name not in by_name:
+            values = columns[column].copy()
+            by_name[series_name] = Covariate(series_name, values, declared.role, declared.unit)
+        ordered.append(by_name[series_name])
     return replace(grid, covariates=tuple(ordered))
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import zlib
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from paretocast.data.checks import Finding, Grid, check_grid
+from paretocast.data.checks import Finding, Grid
 from paretocast.data.demo import generate_demo
 from paretocast.data.parsing import by_severity, examine_frame
+from paretocast.data.plausibility import check_all
 from paretocast.data.run_parsing import check_reach, examine_runs
 from paretocast.data.series import Calendar, Series, SplitDates
+from paretocast.data.sources import SourceTable, join_sources
 from paretocast.data.spec import DatasetSpec, declare_dataset, find_spec
+from paretocast.data.tables import read_rows, read_table
 from paretocast.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
 DATA_DIR_VARIABLE = "PARETOCAST_DATA"
 DEMO_NAME = "demo"
 INDEX_COLUMN = "timestamp"
-DEFAULT_SPLITS = {"train": 0.6, "validation": 0.2}
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,11 @@ class Dataset:
         frequency: str = "1h",
         covariates: Mapping[str, str | Mapping[str, object]] | None = None,
         holiday_country: str | None = None,
+        holiday_subdivision: str | None = None,
+        holidays: Sequence[str | dt.date] = (),
         splits: Mapping[str, object] | None = None,
         weather: IntoDataFrame | None = None,
+        available_after: str = "0h",
         name: str = "frame",
     ) -> Dataset:
         """Check a data frame and make a data set of it, as a TOML file would of a file.
@@ -88,11 +93,17 @@ class Dataset:
             of the keys that [covariates.NAME] has in a TOML file.
         holiday_country : str, optional
             ISO code of the country whose holidays count.
+        holiday_subdivision : str, optional
+            State or region of the country, such as "BY" of "DE".
+        holidays : sequence of date
+            Days of more holidays, as dates or such as "2024-05-10".
         splits : mapping, optional
-            As [splits] in a TOML file; 60 % train, 20 % validation and 20 % test without it.
+            As [splits] in a TOML file, with its default.
         weather : frame, optional
             Weather runs, a row for each time of issue and hour: columns issued_at and valid_at, and
             those of the covariates that say `"source": "weather"`.
+        available_after : str
+            Delay until a value of the target can be read, such as "6h".
         name : str
             What results are called after.
 
@@ -126,19 +137,22 @@ class Dataset:
                 "zone": zone,
                 "stamp_zone": stamp_zone,
                 "frequency": frequency,
+                "available_after": available_after,
                 "holiday_country": holiday_country,
+                "holiday_subdivision": holiday_subdivision,
+                "holidays": list(holidays),
                 "covariates": roles,
-                "splits": dict(splits or DEFAULT_SPLITS),
+                "splits": dict(splits or {}),
                 "weather": None if weather is None else {"path": f"{name}_weather.csv"},
             },
             origin="the frame does not declare a data set",
         )
-        tables = _Tables(
+        tables = Tables(
             _as_pandas(frame, time),
             None if weather is None else _as_pandas(weather, spec.time_column),
         )
         used = choose_covariates(spec, None)
-        series, findings = _examine_tables(tables, spec, used, _load_calendar(spec, None))
+        series, findings = examine_tables(tables, spec, used, _load_calendar(spec, None))
         return _accepted(spec, series, findings, place="the frame")
 
 
@@ -169,43 +183,25 @@ def load_dataset(
         If a file is absent or unreadable, or with every error that the checks found.
     """
     spec, series, findings = _examine(
-        name_or_path, data_dir=data_dir, covariates=covariates, until=until
+        find_spec(name_or_path), data_dir=data_dir, covariates=covariates, until=until
     )
     return _accepted(spec, series, findings, place=str(spec.path))
 
 
-def check_dataset(
-    name_or_path: str | Path,
+def examine_declared(
+    spec: DatasetSpec,
     *,
     data_dir: str | Path | None = None,
     covariates: Sequence[str] | None = None,
-) -> tuple[Finding, ...]:
-    """Every finding on a data set, errors first; arguments and refusals as `load_dataset`."""
-    return _examine(name_or_path, data_dir=data_dir, covariates=covariates)[2]
+) -> tuple[tuple[Finding, ...], Dataset | None]:
+    """Every finding on a declared set, errors first, and the set where there is no error.
 
-
-def read_table(path: Path) -> pd.DataFrame:
-    """The rows of a CSV, gzipped CSV or Parquet file; the cells of a CSV file as text.
-
-    Raises
-    ------
-    DataError
-        If the file is of another kind or cannot be read.
+    Arguments and refusals as of `load_dataset`.
     """
-    name = path.name.lower()
-    try:
-        if name.endswith((".csv", ".csv.gz")):
-            return pd.read_csv(path, dtype="str", encoding="utf-8-sig")
-        if name.endswith((".parquet", ".pq")):
-            frame = pd.read_parquet(path)
-            return frame if frame.index.name is None else frame.reset_index()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} cannot be read: {error}; save it as UTF-8") from error
-    except pd.errors.EmptyDataError as error:
-        raise DataError(f"{path} is empty, expected a header and a row for each hour") from error
-    except (OSError, EOFError, ValueError, ImportError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    raise DataError(f"{path} is of no known kind, expected .csv, .csv.gz or .parquet")
+    _, series, findings = _examine(spec, data_dir=data_dir, covariates=covariates)
+    if series is None or any(finding.severity == "error" for finding in findings):
+        return findings, None
+    return findings, _accepted(spec, series, findings, place=str(spec.path))
 
 
 def load_school_holidays(path: Path) -> tuple[tuple[dt.date, dt.date], ...]:
@@ -241,50 +237,46 @@ def load_school_holidays(path: Path) -> tuple[tuple[dt.date, dt.date], ...]:
     return tuple(ranges)
 
 
-def _examine(
-    name_or_path: str | Path,
-    *,
-    data_dir: str | Path | None,
-    covariates: Sequence[str] | None,
-    until: pd.Timestamp | None = None,
-) -> tuple[DatasetSpec, Series | None, tuple[Finding, ...]]:
-    """A set's series and every finding on it; no series where its hours are unknown."""
-    spec = find_spec(name_or_path)
-    used = choose_covariates(spec, covariates)
-    if str(name_or_path).lower() == DEMO_NAME:
-        return spec, *_examine_demo(spec, used)
-    path = _locate(spec.path, spec, data_dir)
-    runs_path = None
-    if spec.weather is not None and spec.from_runs(used):
-        runs_path = _locate(spec.weather.path, spec, data_dir)
-    calendar = _load_calendar(spec, data_dir)
-    tables = _Tables(read_table(path), None if runs_path is None else read_table(runs_path))
-    series, findings = _examine_tables(tables, spec, used, calendar, until)
-    if until is not None:
-        spec = spec.cut_after(until)
-    if series is not None:
-        findings += _check_school_holidays(series)
-    return spec, series, findings
-
-
 @dataclass(frozen=True)
-class _Tables:
-    """Rows of the target, and of weather runs where the set has some."""
+class Tables:
+    """Rows of a data set, as its declaration has them.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        Target and covariates.
+    weather : DataFrame or None
+        Rows of weather runs where the set has some.
+    sources : tuple of SourceTable
+        Rows of other files that hold covariates.
+    """
 
     rows: pd.DataFrame
     weather: pd.DataFrame | None
+    sources: tuple[SourceTable, ...] = ()
 
 
-def _examine_tables(
-    tables: _Tables,
+def examine_tables(
+    tables: Tables,
     spec: DatasetSpec,
     used: Sequence[str],
     calendar: Calendar,
     until: pd.Timestamp | None = None,
 ) -> tuple[Series | None, tuple[Finding, ...]]:
-    """The series of some tables and every finding on them; no series where no hour is known."""
+    """The series of some tables and every finding on them; no series where no hour is known.
+
+    Parameters
+    ----------
+    used : sequence of str
+        Covariates by their declared names.
+    until : Timestamp, optional
+        As of `load_dataset`.
+    """
     runs, findings = _runs_of(tables.weather, spec, used, until)
-    grid, of_rows = examine_frame(tables.rows, spec, covariates=used, runs=runs, until=until)
+    join = partial(join_sources, tables.sources, spec) if tables.sources else None
+    grid, of_rows = examine_frame(
+        tables.rows, spec, covariates=used, runs=runs, join=join, until=until
+    )
     if grid is None:
         return None, by_severity([*of_rows, *findings])
     if runs is not None:
@@ -297,8 +289,51 @@ def _examine_tables(
         calendar=calendar,
         covariates=grid.covariates,
         runs=runs,
+        delay_hours=spec.delay_hours,
+        repairs=grid.repairs,
     )
     return series, by_severity([*of_rows, *findings])
+
+
+def _examine(
+    spec: DatasetSpec,
+    *,
+    data_dir: str | Path | None,
+    covariates: Sequence[str] | None,
+    until: pd.Timestamp | None = None,
+) -> tuple[DatasetSpec, Series | None, tuple[Finding, ...]]:
+    """A set's series and every finding on it; no series where its hours are unknown."""
+    used = choose_covariates(spec, covariates)
+    if spec.name == DEMO_NAME and spec == find_spec(DEMO_NAME):
+        return spec, *_examine_demo(spec, used)
+    path = _locate(spec.path, spec, data_dir)
+    runs_path = None
+    if spec.weather is not None and spec.from_runs(used):
+        runs_path = _locate(spec.weather.path, spec, data_dir)
+    calendar = _load_calendar(spec, data_dir)
+    numbers = [spec.target, *(spec.column_of(name) for name in used)]
+    rows, notes = read_rows(path, spec, numbers=numbers)
+    runs = None if runs_path is None else read_table(runs_path)
+    tables = Tables(rows, runs, _read_sources(spec, used, data_dir))
+    series, findings = examine_tables(tables, spec, used, calendar, until)
+    findings = by_severity([*notes, *findings])
+    if until is not None:
+        spec = spec.cut_after(until)
+    if series is not None:
+        findings += _check_school_holidays(series)
+    return spec, series, findings
+
+
+def _read_sources(
+    spec: DatasetSpec, used: Sequence[str], data_dir: str | Path | None
+) -> tuple[SourceTable, ...]:
+    """Rows of the other files that hold used covariates."""
+    columns = {spec.column_of(name) for name in spec.from_sources(used)}
+    return tuple(
+        SourceTable(source, *read_rows(_locate(source.path, spec, data_dir), source))
+        for source in spec.sources
+        if columns & set(source.columns)
+    )
 
 
 def _runs_of(
@@ -327,7 +362,7 @@ def _accepted(
     if errors or series is None:
         listed = "\n".join(f"  {error}" for error in errors)
         raise DataError(f"data set {spec.name} ({place}) cannot be used:\n{listed}")
-    dates = SplitDates(*spec.splits.last_hours(series.index[0], series.index[-1], spec.step))
+    dates = SplitDates(*spec.last_hours(series.index[0], series.index[-1]))
     return Dataset(spec, series, dates, findings)
 
 
@@ -353,7 +388,7 @@ def _examine_demo(spec: DatasetSpec, used: Sequence[str]) -> tuple[Series, tuple
     by_name = {covariate.name: covariate for covariate in whole.covariates}
     series = replace(whole, covariates=tuple(by_name[name] for name in used))
     grid = Grid(series.index, series.values, series.covariates)
-    return series, tuple(check_grid(grid, spec, covariates=used))
+    return series, tuple(check_all(grid, spec, covariates=used))
 
 
 def choose_covariates(spec: DatasetSpec, requested: Iterable[str] | None) -> tuple[str, ...]:
@@ -415,9 +450,14 @@ def _load_calendar(spec: DatasetSpec, data_dir: str | Path | None) -> Calendar:
     if spec.school_holidays is not None:
         folder = data_folder(data_dir) or Path()
         school = load_school_holidays(folder / spec.school_holidays)
-    # The dates of a daily series stand at midnight UTC.
-    zone = "UTC" if spec.steps_per_day == 1 else spec.zone
-    return Calendar(zone=zone, country=spec.holiday_country, school_holidays=school)
+    return Calendar(
+        # The dates of a daily series stand at midnight UTC.
+        zone="UTC" if spec.steps_per_day == 1 else spec.zone,
+        country=spec.holiday_country,
+        school_holidays=school,
+        subdivision=spec.holiday_subdivision,
+        holidays=spec.holidays,
+    )
 
 
 def _check_school_holidays(series: Series) -> tuple[Finding, ...]:

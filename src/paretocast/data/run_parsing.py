@@ -14,6 +14,7 @@ import pandas as pd
 from paretocast.data.checks import Finding, at
 from paretocast.data.parsing import by_severity, check_columns, parse_numbers, parse_stamps
 from paretocast.data.weather_runs import WeatherRuns
+from paretocast.formatting import count
 from paretocast.steps import STEPS_PER_DAY
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def _check_rows(
             Finding(
                 "error",
                 "duplicates",
-                f"{int(doubled.sum())} hours stand in more than one row of their run, the first "
+                f"{count(int(doubled.sum()), 'hour')} in more than one row of one run, the first "
                 f"is {at(valid[row])} issued at {at(issued[row])} in row {row + 1}",
                 "keep one row per time of issue and hour",
             )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from paretocast.data.features import ColumnStandards, input_limits
 from paretocast.errors import DataError
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ class TargetScaling:
         Mean and standard deviation of the transformed train target, unitless for `log1p`.
     lower_bound : float or None
         0 in target units where no train value was negative, else None: demand that flows one way.
+    limits : (float, float) or None
+        In target units; what models read of the target is clipped to them. A model deployed by an
+        earlier version has none.
     """
 
     transform: Transform  # never auto
@@ -55,6 +59,11 @@ class TargetScaling:
     center: float
     spread: float
     lower_bound: float | None = None
+    limits: tuple[float, float] | None = None
+
+    def scale_inputs(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scaled units of what a model reads: clipped to `limits`; NaN stays NaN."""
+        return self.scale(values if self.limits is None else np.clip(values, *self.limits))
 
     def scale(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scaled units from target units; NaN stays NaN."""
@@ -104,6 +113,7 @@ def fit_target_scaling(train_values: NDArray[np.float64], transform: Transform) 
         center=float(raw.mean()),
         spread=float(raw.std()) or 1.0,
         lower_bound=None if observed.min() < 0.0 else 0.0,
+        limits=input_limits(observed),
     )
 
 
@@ -126,6 +136,20 @@ class ScaledHorizon:
 
 
 @dataclass(frozen=True)
+class ScaledLastHours:
+    """The last hours before each issue, of a target that comes late, float32.
+
+    Attributes
+    ----------
+    history, history_mask : ndarray of shape (T, D)
+        Row t is for the window issued at position t and takes the place of the D hours before it.
+    """
+
+    history: NDArray[np.float32]
+    history_mask: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class ScaledArrays:
     """The whole series as models see it, float32.
 
@@ -141,6 +165,8 @@ class ScaledArrays:
         Features of roles `calendar` and `forecast`.
     ahead : ScaledHorizon or None
         What windows read over the horizon instead, where it depends on the issue.
+    last_hours : ScaledLastHours or None
+        What windows read of their last hours instead, where the target comes late.
     """
 
     history: NDArray[np.float32]
@@ -149,6 +175,7 @@ class ScaledArrays:
     past: NDArray[np.float32]
     known: NDArray[np.float32]
     ahead: ScaledHorizon | None = None
+    last_hours: ScaledLastHours | None = None
 
 
 def scale_task(task: Task, transform: Transform) -> tuple[ScaledArrays, TargetScaling]:
@@ -159,13 +186,12 @@ def scale_task(task: Task, transform: Transform) -> tuple[ScaledArrays, TargetSc
 
 def scaled_arrays(task: Task, scaling: TargetScaling) -> ScaledArrays:
     """Scaled arrays of a task in given units of the target."""
-    filled, usable = task.filled
-    history = np.where(usable, scaling.scale(filled), 0.0)
+    history, usable = _scaled_history(task.seen.filled, scaling)
     table = standardised(task, task.features)
     known = table.known
     return ScaledArrays(
-        history=history.astype(np.float32),
-        history_mask=usable.astype(np.float32),
+        history=history,
+        history_mask=usable,
         observed_mask=(~np.isnan(task.series.values)).astype(np.float32),
         past=table.past.values.astype(np.float32),
         known=known.values.astype(np.float32),
@@ -174,19 +200,36 @@ def scaled_arrays(task: Task, scaling: TargetScaling) -> ScaledArrays:
         else ScaledHorizon(
             known.ahead.columns, known.ahead.values.astype(np.float32), known.ahead.first
         ),
+        last_hours=_scaled_last_hours(task, scaling) if task.series.delay_steps else None,
     )
 
 
+def _scaled_last_hours(task: Task, scaling: TargetScaling) -> ScaledLastHours:
+    last = task.seen.last_hours(np.arange(len(task.series)))
+    return ScaledLastHours(*_scaled_history(last, scaling))
+
+
+def _scaled_history(
+    filled: NDArray[np.float64], scaling: TargetScaling
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Scaled values, 0 where there are none, and 1 where there are; both of the same shape."""
+    usable = ~np.isnan(filled)
+    history = np.where(usable, scaling.scale_inputs(filled), 0.0)
+    return history.astype(np.float32), usable.astype(np.float32)
+
+
 def standardised(task: Task, table: FeatureTable) -> FeatureTable:
-    """The table with columns of mean 0 and standard deviation 1, by the task's standards."""
-    center, spread = column_standards(task, table.names, table.values)
-    return table.scaled(center, np.where(spread > 0.0, spread, 1.0))
+    """The table with columns of mean 0 and standard deviation 1, by the task's standards.
+
+    Values beyond their limits are clipped to them first.
+    """
+    return table.scaled(column_standards(task, table.names, table.values))
 
 
 def column_standards(
     task: Task, names: Sequence[str], columns: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of columns (T, F), both (F,): the task's, or of its train period.
+) -> ColumnStandards:
+    """Standards of columns (T, F): the task's, or of its train period.
 
     Raises
     ------
@@ -195,8 +238,10 @@ def column_standards(
     """
     if task.standards is None:
         train = columns[: task.train_stop]
-        return train.mean(axis=0), train.std(axis=0)
+        limits = [input_limits(column) for column in train.T]
+        low, high = np.array(limits, dtype=np.float64).reshape(-1, 2).T
+        return ColumnStandards(train.mean(axis=0), train.std(axis=0), low, high)
     if unknown := [name for name in names if name not in task.standards]:
         raise DataError(f"no mean and deviation are stored for {', '.join(unknown)}")
-    pairs = np.array([task.standards[name] for name in names], dtype=np.float64).reshape(-1, 2)
-    return pairs[:, 0], pairs[:, 1]
+    stored = np.array([task.standards[name] for name in names], dtype=np.float64).reshape(-1, 4)
+    return ColumnStandards(*stored.T)

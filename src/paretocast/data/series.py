@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from paretocast.errors import DataError
+from paretocast.steps import steps_within
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
     from paretocast.data.weather_runs import WeatherRuns
 
 DAY = pd.Timedelta(days=1)
+# A train period shorter than four weeks teaches no week; validation needs a stop, a tune and a
+# calibrate block of a week each, with a purge day behind it.
+MIN_PERIOD_DAYS = {"train": 28, "validation": 24, "test": 1}
+# A daily series forecasts a week: the ridge learns from 50 windows behind 28 days, and a block has
+# two weeks.
+MIN_PERIOD_DAYS_DAILY = {"train": 85, "validation": 44, "test": 7}
 
 
 def step_of(index: pd.DatetimeIndex) -> pd.Timedelta:
@@ -34,6 +41,11 @@ def step_of(index: pd.DatetimeIndex) -> pd.Timedelta:
 def steps_a_day(index: pd.DatetimeIndex) -> int:
     """Return the number of steps of a regular index in 24 hours."""
     return max(1, round(DAY / step_of(index)))
+
+
+def min_period_days(steps_per_day: int) -> dict[str, int]:
+    """Return the least days of train, validation and test for a number of steps a day."""
+    return MIN_PERIOD_DAYS_DAILY if steps_per_day == 1 else MIN_PERIOD_DAYS
 
 
 class Role(StrEnum):
@@ -75,11 +87,22 @@ class Calendar:
         ISO code that the `holidays` package knows, such as "DK".
     school_holidays : tuple of (first day, last day)
         Local dates, both included.
+    subdivision : str or None
+        State or region of the country whose holidays count too, such as "BY".
+    holidays : tuple of date
+        Local dates of holidays beside those of the country.
     """
 
     zone: str = "UTC"
     country: str | None = None
     school_holidays: tuple[tuple[dt.date, dt.date], ...] = ()
+    subdivision: str | None = None
+    holidays: tuple[dt.date, ...] = ()
+
+    @property
+    def has_holidays(self) -> bool:
+        """True if it knows public holidays."""
+        return self.country is not None or bool(self.holidays)
 
 
 @dataclass(frozen=True)
@@ -89,6 +112,41 @@ class SplitDates:
     train_to: pd.Timestamp
     validation_to: pd.Timestamp
     test_to: pd.Timestamp
+
+
+@dataclass(frozen=True)
+class Repair:
+    """One kind of change in one column, or in all.
+
+    Attributes
+    ----------
+    what : str
+        "sorted", "dropped", "emptied" or "differenced".
+    column : str
+        As the data set calls it; empty for whole rows.
+    changed : tuple of (str, str)
+        First and last of the changed rows, run by run: numbers of rows in the file, from 1 after
+        the header, or hours in UTC.
+    n_changed : int
+    value : float or None
+        That was emptied.
+    """
+
+    what: str
+    column: str
+    changed: tuple[tuple[str, str], ...]
+    n_changed: int
+    value: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The repair for a manifest."""
+        return {
+            "what": self.what,
+            "column": self.column,
+            "value": self.value,
+            "changed": [list(run) for run in self.changed],
+            "n_changed": self.n_changed,
+        }
 
 
 @dataclass(frozen=True)
@@ -104,6 +162,11 @@ class Series:
     runs : WeatherRuns or None
         Forecasts by issue time of the covariates that it names; the values of such a covariate are
         those that were known when each hour began.
+    delay_hours : int
+        A value of the target can be read so many hours after its hour has ended: that of the last
+        hours before an issue is not seen there.
+    repairs : tuple of Repair
+        What was changed of the file.
     """
 
     name: str
@@ -113,6 +176,8 @@ class Series:
     calendar: Calendar
     covariates: tuple[Covariate, ...] = ()
     runs: WeatherRuns | None = None
+    delay_hours: int = 0
+    repairs: tuple[Repair, ...] = ()
 
     def __post_init__(self) -> None:
         if str(self.index.tz) != "UTC":
@@ -146,6 +211,11 @@ class Series:
     def steps_per_day(self) -> int:
         """Number of steps in 24 hours."""
         return steps_a_day(self.index)
+
+    @property
+    def delay_steps(self) -> int:
+        """Steps before an issue whose values of the target are not there yet."""
+        return steps_within(self.delay_hours, self.steps_per_day)
 
     def before(self, stamp: pd.Timestamp) -> Series:
         """The series without anything at or after `stamp`."""

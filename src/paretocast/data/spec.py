@@ -11,15 +11,17 @@ import re
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
 from paretocast.data.collection import MARK, one_series, split_reference
-from paretocast.data.series import DAY, Role
+from paretocast.data.dialect import TableSpec, Zone
+from paretocast.data.gaps import LONGEST_DELAY_HOURS
+from paretocast.data.series import DAY, Role, min_period_days
 from paretocast.errors import SettingsError
-from paretocast.steps import FREQUENCIES
+from paretocast.formatting import did_you_mean
+from paretocast.steps import FREQUENCIES, STEPS_PER_DAY
 from paretocast.toml import ClosedModel, parse_table, read_toml
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 PLAIN_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 DEFAULT_FILL_HOURS = 6
 _NOTHING = pd.Timedelta(0)
-_HOUR = pd.Timedelta(hours=1)
+HOUR = pd.Timedelta(hours=1)
 
 
 def _read_stamp(value: object) -> pd.Timestamp:
@@ -44,25 +46,16 @@ def _read_stamp(value: object) -> pd.Timestamp:
     return stamp.tz_convert("UTC")
 
 
-def _known_zone(zone: str) -> str:
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(
-            f"time zone {zone!r} is unknown, expected an IANA name such as Europe/Copenhagen"
-        ) from None
-    return zone
+def known_subdivisions() -> dict[str, list[str]]:
+    """States and regions by country, as the `holidays` package knows them."""
+    import holidays  # 0.15 s, and not every set has a country
+
+    return holidays.list_supported_countries()
 
 
 def _known_country(code: str) -> str:
-    import holidays  # 0.15 s, and not every set has a country
-
-    try:
-        holidays.country_holidays(code)
-    except NotImplementedError:
-        raise ValueError(
-            "expected an ISO code that the holidays package knows, such as DK"
-        ) from None
+    if code not in known_subdivisions():
+        raise ValueError("expected an ISO code that the holidays package knows, such as DK")
     return code
 
 
@@ -89,14 +82,13 @@ def on_step(stamp: pd.Timestamp, step: pd.Timedelta, zones: Iterable[str]) -> bo
 
 
 def _hours(delay: str) -> str:
-    if re.fullmatch(r"\d{1,3}h", delay) is None:
-        raise ValueError("expected full hours such as 6h")
+    if re.fullmatch(r"\d{1,3}h", delay) is None or int(delay[:-1]) > LONGEST_DELAY_HOURS:
+        raise ValueError(f"expected full hours such as 6h, up to {LONGEST_DELAY_HOURS}h")
     return delay
 
 
 Frequency = Annotated[str, AfterValidator(_known_frequency)]
 Stamp = Annotated[pd.Timestamp, BeforeValidator(_read_stamp)]
-Zone = Annotated[str, AfterValidator(_known_zone)]
 Country = Annotated[str, AfterValidator(_known_country)]
 Name = Annotated[str, AfterValidator(_plain_name)]
 Share = Annotated[float, Field(strict=True, gt=0.0, lt=1.0)]
@@ -166,6 +158,27 @@ class WeatherSpec(ClosedModel):
     time_column: str = "valid_at"
 
 
+class SourceSpec(TableSpec):
+    """Another file with covariates, on its own clock; it is joined by time.
+
+    Attributes
+    ----------
+    columns : mapping of str to str or list of str
+        Its columns, by the names that covariates give to their `column`; several are averaged.
+    series_name : str, list of str or None
+        Series of a long file, such as weather stations; several are averaged, all without it.
+    """
+
+    columns: dict[str, str | tuple[str, ...]]
+    series_name: str | tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _series_have_a_column(self) -> SourceSpec:
+        if self.series_name is not None and self.series_column is None:
+            raise ValueError("series_name goes with series_column, the column that names them")
+        return self
+
+
 class LocationSpec(ClosedModel):
     """The place whose weather `paretocast weather` asks for, in degrees (WGS84)."""
 
@@ -174,14 +187,15 @@ class LocationSpec(ClosedModel):
 
 
 class SplitSpec(ClosedModel):
-    """The periods, either by their last hours or by shares of the used range.
+    """The periods, by their last hours or by shares of the used range.
 
     Attributes
     ----------
     train_to, validation_to, test_to : Timestamp or None
         Last hours, included. `test_to` is the last used hour where it is not given.
     train, validation : float or None
-        Shares of the used range, cut at UTC midnight; the rest is the test period.
+        Shares of the used range, cut at midnight; the rest is the test period. 60 % and 20 %
+        where nothing is given, and of a short range as much as the least periods need.
     """
 
     train_to: Stamp | None = None
@@ -196,10 +210,11 @@ class SplitSpec(ClosedModel):
         by_share = [self.train, self.validation]
         dated = all(v is not None for v in by_date) and by_share == [None, None]
         shared = all(v is not None for v in by_share) and [*by_date, self.test_to] == [None] * 3
-        if not dated and not shared:
+        empty = [*by_date, *by_share, self.test_to] == [None] * 5
+        if not (dated or shared or empty):
             raise ValueError(
                 "expected either the dates train_to and validation_to (and test_to), "
-                "or the shares train and validation"
+                "or the shares train and validation, or nothing"
             )
         if (self.train or 0.0) + (self.validation or 0.0) >= 1.0:
             raise ValueError(
@@ -209,62 +224,112 @@ class SplitSpec(ClosedModel):
         return self
 
     def last_hours(
-        self, first: pd.Timestamp, last: pd.Timestamp, step: pd.Timedelta = _HOUR
+        self,
+        first: pd.Timestamp,
+        last: pd.Timestamp,
+        zone: str = "UTC",
+        step: pd.Timedelta = HOUR,
     ) -> tuple[pd.Timestamp, pd.Timestamp, pd.Timestamp]:
-        """Last steps of train, validation and test for a series from `first` to `last`."""
+        """Last steps of train, validation and test for a series from `first` to `last`.
+
+        Shares end before the last midnight in `zone` that they reach.
+        """
         if self.train_to is not None and self.validation_to is not None:
             return self.train_to, self.validation_to, self.test_to or last
-        train = self.train or 0.0
-        validation = self.validation or 0.0
         length = last + step - first
-        ends = [(first + share * length).floor("D") - step for share in (train, train + validation)]
+        if self.train is not None and self.validation is not None:
+            spans = [length * self.train, length * (self.train + self.validation)]
+        else:
+            spans = list(_default_spans(length, round(DAY / step)))
+        ends = []
+        for span in spans:
+            midnight = (
+                (first + span)
+                .tz_convert(zone)
+                .floor("D", ambiguous=True, nonexistent="shift_forward")
+            )
+            # Midnight of a zone off by 30 minutes lies between two hours of a grid in UTC.
+            n_steps = (midnight.tz_convert("UTC") - first) // step
+            ends.append(first + (n_steps - 1) * step)
         return ends[0], ends[1], last
 
 
-class DatasetSpec(ClosedModel):
+def _default_spans(
+    length: pd.Timedelta, steps_per_day: int = STEPS_PER_DAY
+) -> tuple[pd.Timedelta, pd.Timedelta]:
+    """Time from the begin to the ends of train and validation.
+
+    60 % and 20 %, but a validation period of its least length plus a day, of which the cut at
+    midnight takes a part, and what remains divided three to one.
+
+    >>> tuple(span.days for span in _default_spans(pd.Timedelta(days=200)))
+    (120, 160)
+    >>> tuple(span.days for span in _default_spans(pd.Timedelta(days=85)))
+    (45, 70)
+    """
+    fewest = min_period_days(steps_per_day)
+    validation = max(length * 0.2, (fewest["validation"] + 1) * DAY)
+    train = max((length - validation) * 0.75, (fewest["train"] + 1) * DAY)
+    return train, train + validation
+
+
+class DatasetSpec(TableSpec):
     """One series as its TOML file declares it; all times are UTC unless a zone says otherwise.
 
     Attributes
     ----------
     path : Path
-        CSV, gzipped CSV or Parquet. Absolute, or relative to the data directory.
+        Absolute, or relative to the data directory.
+    series_name : str or None
+        Series of a long file.
     zone : str
         IANA time zone where the demand lives, for calendar terms.
-    stamp_zone : str or None
-        Zone of time stamps that carry none. Stamps with an offset need none.
     frequency : str
         Step of the series: "5min", "10min", "15min", "30min", "1h" or "1d".
     use_from, use_to : Timestamp or None
         First and last used step, both included; the file's own without them.
     available_after : str
-        Delay until a value of the target can be read, such as "6h". A deployed model reads none
-        that would not have been there.
+        Delay until a value of the target can be read, such as "6h", a week at most. No window sees
+        a value before its issue that would not have been there, in training as when deployed.
     holiday_country : str or None
         ISO code that the `holidays` package knows.
+    holiday_subdivision : str or None
+        Code of a state or region whose holidays count too, such as "BY" of "DE".
+    holidays : tuple of date
+        Local dates of more holidays, or of all where there is no country.
+    repair : {"auto"} or None
+        With "auto", `repair` changes what it safely can; without it nothing is changed.
     school_holidays : Path or None
         CSV with start_date, end_date and description; found as `path` is.
     """
 
     name: Name
-    path: Path
-    time_column: str = "timestamp"
     target: str
-    unit: str
+    series_name: str | None = None
+    unit: str = ""
     zone: Zone = "UTC"
-    stamp_zone: Zone | None = None
     frequency: Frequency = "1h"
     use_from: Stamp | None = None
     use_to: Stamp | None = None
     available_after: Annotated[str, AfterValidator(_hours)] = "0h"
     holiday_country: Country | None = None
+    holiday_subdivision: str | None = None
+    holidays: tuple[dt.date, ...] = ()
     school_holidays: Path | None = None
+    repair: Literal["auto"] | None = None
     weather: WeatherSpec | None = None
+    sources: tuple[SourceSpec, ...] = ()
     location: LocationSpec | None = None
     covariates: dict[Name, CovariateSpec] = Field(default_factory=dict)
-    splits: SplitSpec
+    splits: SplitSpec = Field(default_factory=SplitSpec)
     source: str = ""
     licence: str = ""
     note: str = ""
+
+    @property
+    def delay_hours(self) -> int:
+        """`available_after` in hours."""
+        return int(self.available_after.removesuffix("h"))
 
     def cut_after(self, until: pd.Timestamp) -> DatasetSpec:
         """The declaration without hours after `until`, which then ends the test period."""
@@ -328,6 +393,55 @@ class DatasetSpec(ClosedModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _sources_are_used(self) -> DatasetSpec:
+        if (self.series_name is None) != (self.series_column is None):
+            raise ValueError("series_column and series_name go together: which rows are meant")
+        columns = {self.column_of(name) for name in self.covariates}
+        offered = [name for source in self.sources for name in source.columns]
+        for name in offered:
+            if name not in columns:
+                raise ValueError(
+                    f"a section [[sources]] offers {name}, which is the column of no covariate; "
+                    f"add [covariates.{name}]"
+                )
+            if offered.count(name) > 1:
+                raise ValueError(f"two sections [[sources]] offer {name}")
+        return self
+
+    def last_hours(
+        self, first: pd.Timestamp, last: pd.Timestamp
+    ) -> tuple[pd.Timestamp, pd.Timestamp, pd.Timestamp]:
+        """Last steps of train, validation and test for a series from `first` to `last`."""
+        # The dates of a daily series stand at midnight UTC.
+        zone = "UTC" if self.steps_per_day == 1 else self.zone
+        return self.splits.last_hours(first, last, zone, self.step)
+
+    def from_sources(self, covariates: Iterable[str]) -> tuple[str, ...]:
+        """Those of some declared covariates that other files hold, without weather runs."""
+        offered = {name for source in self.sources for name in source.columns}
+        return tuple(name for name in covariates if self.column_of(name) in offered)
+
+    def table_of(self, source: SourceSpec) -> DatasetSpec:
+        """The declaration with the table of a source in place of its own."""
+        keys = {key: getattr(source, key) for key in TableSpec.model_fields}
+        return self.model_copy(update=keys)
+
+    @model_validator(mode="after")
+    def _subdivision_is_known(self) -> DatasetSpec:
+        code = self.holiday_subdivision
+        if code is None:
+            return self
+        if self.holiday_country is None:
+            raise ValueError("holiday_subdivision needs a holiday_country")
+        known = known_subdivisions()[self.holiday_country]
+        if code not in known:
+            raise ValueError(
+                f"holiday_subdivision {code!r} is none of {self.holiday_country}, which has "
+                f"{', '.join(known) or 'none'}"
+            )
+        return self
+
     def from_runs(self, covariates: Iterable[str]) -> tuple[str, ...]:
         """Those of some declared covariates that the file of weather runs holds."""
         return tuple(name for name in covariates if self.covariates[name].source is not None)
@@ -357,9 +471,15 @@ def find_spec(name_or_path: str | Path) -> DatasetSpec:
     if own_file(name_or_path) is None:
         return read_spec(named[str(name_or_path).lower()])
     if path.suffix.lower() != ".toml":
+        if path.is_file():
+            raise SettingsError(
+                f"{path} is no TOML file of a data set; write one with `paretocast data init "
+                f"{path}`, or give the file as --data"
+            )
         raise SettingsError(
             f"no data set is called {str(name_or_path)!r}; there are {', '.join(named)}, "
             "or give the path of a TOML file that declares your own"
+            f"{did_you_mean(str(name_or_path), named)}"
         )
     if not path.is_file():
         raise SettingsError(f"no file {path.absolute()}, expected a TOML file of a data set")
@@ -370,6 +490,9 @@ def find_spec(name_or_path: str | Path) -> DatasetSpec:
         update={
             "path": folder / spec.path,
             "school_holidays": None if school is None else folder / school,
+            "sources": tuple(
+                source.model_copy(update={"path": folder / source.path}) for source in spec.sources
+            ),
             "weather": None
             if weather is None
             else weather.model_copy(update={"path": folder / weather.path}),

@@ -21,10 +21,12 @@ import pandas as pd
 
 from paretocast.data.checks import at
 from paretocast.data.features import FeatureTable, build_features
-from paretocast.data.gaps import fill_from_past
+from paretocast.data.gaps import LONGEST_FILL_HOURS, SeenTarget
 from paretocast.data.issue_weather import with_issue_weather
 from paretocast.data.parsing import LATER_HOURS
+from paretocast.data.periods import check_windows
 from paretocast.data.reading import Dataset, load_dataset
+from paretocast.data.repair import REPAIRED
 from paretocast.data.series import DAY, SplitDates, step_of
 from paretocast.errors import DataError
 from paretocast.steps import STEPS_PER_DAY, frequency_of, noun, steps_of, steps_per_hour
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from paretocast.data.checks import Finding
     from paretocast.data.series import Calendar, Series
 
 DENSE_LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -223,11 +226,12 @@ class Task:
         unless the test split is asked for.
     issues : mapping of str to ndarray
         Issue positions of the splits train (every step), stop, tune, calibrate and test (daily).
-    standards : mapping of str to (float, float), optional
-        Mean and standard deviation by column that features are standardised with; those of the
-        train period without it. A deployed model brings its own.
+    standards : mapping of str to (float, float, float, float), optional
+        Mean, standard deviation, lowest and highest value by column, as `ColumnStandards`; those
+        of the train period without it. A deployed model brings its own.
     notes : tuple of str
-        Sentences on hours of the data that the task leaves aside.
+        Sentences on hours of the data that the task leaves aside, on what was repaired, and on
+        splits with little to learn from.
     """
 
     series: Series
@@ -236,7 +240,7 @@ class Task:
     dates: SplitDates
     blocks: tuple[Block, ...]
     issues: Mapping[str, NDArray[np.intp]]
-    standards: Mapping[str, tuple[float, float]] | None = None
+    standards: Mapping[str, tuple[float, float, float, float]] | None = None
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -272,13 +276,20 @@ class Task:
             feature_groups=settings.task.features,
             with_test=with_test,
         )
-        later = (str(finding) for finding in dataset.findings if finding.code == LATER_HOURS)
-        return replace(task, notes=tuple(later))
+        told = [f for f in dataset.findings if f.code in {LATER_HOURS, REPAIRED}]
+        notes = tuple(str(finding) for finding in (*told, *_checked_windows(task)))
+        return replace(task, notes=notes)
 
     @cached_property
-    def filled(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Target with short gaps filled from the past, and where it is usable; both (T,)."""
-        return fill_from_past(self.series.values, steps_per_day=self.shape.steps_per_day)
+    def seen(self) -> SeenTarget:
+        """Target with the first hours of gaps filled from the past, as it is seen at issues."""
+        per_day = self.shape.steps_per_day
+        return SeenTarget.of(
+            self.series.values,
+            delay_steps=self.series.delay_steps,
+            longest_steps=steps_of(LONGEST_FILL_HOURS, per_day),
+            steps_per_day=per_day,
+        )
 
     @property
     def train_stop(self) -> int:
@@ -327,14 +338,7 @@ class Task:
             "schema_version": MANIFEST_SCHEMA_VERSION,
             "series": self.series.name,
             "unit": self.series.unit,
-            "calendar": {
-                "zone": self.series.calendar.zone,
-                "country": self.series.calendar.country,
-                "school_holidays": [
-                    [first.isoformat(), last.isoformat()]
-                    for first, last in self.series.calendar.school_holidays
-                ],
-            },
+            "calendar": _calendar_json(self.series.calendar),
             "input_steps": self.shape.input_steps,
             "horizon_steps": self.shape.horizon_steps,
             "issue_hour": self.shape.issue_hour,
@@ -368,6 +372,8 @@ class Task:
             ],
             "data_sha256": self._data_hash(),
         }
+        if self.series.delay_hours:
+            content["delay_hours"] = self.series.delay_hours
         if self._development.runs is not None:
             content["weather_sha256"] = self._development.runs.sha256
         if self.shape.steps_per_day != STEPS_PER_DAY:
@@ -394,6 +400,39 @@ class Task:
             digest.update(covariate.name.encode())
             digest.update(covariate.values.tobytes())
         return digest.hexdigest()
+
+
+def _checked_windows(task: Task) -> list[Finding]:
+    """Warnings on the windows of a task.
+
+    Raises
+    ------
+    DataError
+        If a split holds no observation.
+    """
+    findings = check_windows(
+        task.series.index, task.series.values, task.issues, horizon_steps=task.shape.horizon_steps
+    )
+    errors = [str(finding) for finding in findings if finding.severity == "error"]
+    if errors:
+        raise DataError(f"data set {task.series.name} cannot be used: {'; '.join(errors)}")
+    return findings
+
+
+def _calendar_json(calendar: Calendar) -> dict[str, Any]:
+    """A calendar for a manifest; what earlier versions did not know stands there if it is set."""
+    content: dict[str, Any] = {
+        "zone": calendar.zone,
+        "country": calendar.country,
+        "school_holidays": [
+            [first.isoformat(), last.isoformat()] for first, last in calendar.school_holidays
+        ],
+    }
+    if calendar.subdivision is not None:
+        content["subdivision"] = calendar.subdivision
+    if calendar.holidays:
+        content["holidays"] = [day.isoformat() for day in calendar.holidays]
+    return content
 
 
 def load_data(settings: DataSettings, remembered: Mapping[str, Any] | None = None) -> Dataset:
@@ -425,7 +464,7 @@ def load_data(settings: DataSettings, remembered: Mapping[str, Any] | None = Non
 
 
 def _keep_holidays(calendar: Calendar, remembered: Mapping[str, Any]) -> Calendar:
-    """The calendar with the school holidays of a study, where they agree within its periods."""
+    """The calendar with the own and school holidays of a study, where its periods have the same."""
     periods = remembered["periods"]
     first, last = (
         pd.Timestamp(stamp).tz_convert(calendar.zone).date()
@@ -435,12 +474,19 @@ def _keep_holidays(calendar: Calendar, remembered: Mapping[str, Any]) -> Calenda
         (dt.date.fromisoformat(start), dt.date.fromisoformat(end))
         for start, end in remembered["calendar"]["school_holidays"]
     )
+    own = tuple(map(dt.date.fromisoformat, remembered["calendar"].get("holidays", ())))
 
     def within(ranges: Sequence[tuple[dt.date, dt.date]]) -> list[tuple[dt.date, dt.date]]:
         return [(max(a, first), min(b, last)) for a, b in ranges if a <= last and b >= first]
 
-    same = within(then) == within(calendar.school_holidays)
-    return replace(calendar, school_holidays=then) if same else calendar
+    def days_within(days: Sequence[dt.date]) -> set[dt.date]:
+        return {day for day in days if first <= day <= last}
+
+    if within(then) == within(calendar.school_holidays):
+        calendar = replace(calendar, school_holidays=then)
+    if days_within(own) == days_within(calendar.holidays):
+        calendar = replace(calendar, holidays=own)
+    return calendar
 
 
 def first_change(then: str, now: str, *, start: pd.Timestamp) -> str:

@@ -134,8 +134,8 @@ class Bundle:
         weather : DataFrame, optional
             Covariates of the horizon, with `issued_at` if there are several runs.
         at : Timestamp or str, optional
-            The first hour that is forecast, with its zone; the hour after the last value of the
-            target without it.
+            The first hour that is forecast, with its zone; without it the first one at which the
+            last value of the target is there.
         calibrators : mapping of rung to Calibrator, optional
             In the state they have reached; as fitted without it.
 
@@ -177,10 +177,11 @@ class Bundle:
     def raw_forecast(self, window: LiveWindow) -> tuple[str, Floats, tuple[str, ...]]:
         """Rung, quantiles (H, Q) before calibration, and flags of the rungs that failed."""
         flags: list[str] = []
+        too_old = TOO_OLD_HOURS + self.contract.delay_hours
         for rung in RUNGS:
             if rung == FULL and window.lacks_weather:
                 continue
-            if rung != CLIMATOLOGY and window.hours_since_observed >= TOO_OLD_HOURS:
+            if rung != CLIMATOLOGY and window.hours_since_observed >= too_old:
                 continue
             try:
                 quantiles = self._on_rung(rung, window)
@@ -316,7 +317,7 @@ def issue_time(at: pd.Timestamp | str | None, inputs: LiveInputs) -> pd.Timestam
         If a time has no zone or is none.
     """
     if at is None:
-        return inputs.observed_until + inputs.contract.shape.step
+        return inputs.known_from
     try:
         stamp = pd.Timestamp(at)
         if stamp.tzinfo is None:  # of NaT too
@@ -347,7 +348,13 @@ def load_contract(stored: Mapping[str, Any], dataset: Path) -> InputContract:
     groups = stored["feature_groups"]
     return InputContract(
         spec=spec,
-        calendar=Calendar(calendar["zone"], calendar["country"], school),
+        calendar=Calendar(
+            calendar["zone"],
+            calendar["country"],
+            school,
+            calendar.get("subdivision"),
+            tuple(dt.date.fromisoformat(day) for day in calendar.get("holidays", ())),
+        ),
         columns=tuple(InputColumn(**column) for column in stored["columns"]),
         shape=TaskShape(**{**stored["shape"], "levels": tuple(stored["shape"]["levels"])}),
         feature_groups=None if groups is None else tuple(groups),
@@ -356,8 +363,15 @@ def load_contract(stored: Mapping[str, Any], dataset: Path) -> InputContract:
         low=stored["low"],
         high=stored["high"],
         delay_hours=stored["delay_hours"],
-        standards={name: (c, s) for name, (c, s) in stored["standards"].items()},
+        standards={name: _standards(own) for name, own in stored["standards"].items()},
     )
+
+
+def _standards(stored: Sequence[float]) -> tuple[float, float, float, float]:
+    """Standards of a column; an earlier version stored no limits, and clipped nothing."""
+    center, spread, *limits = stored
+    low, high = limits or (-np.inf, np.inf)
+    return center, spread, low, high
 
 
 def golden_window(

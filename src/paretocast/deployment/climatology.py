@@ -41,8 +41,8 @@ def forecast_climatology(
     per_week, near_by = DAYS_PER_WEEK * per_day, 0 if per_day == 1 else steps_per_hour(per_day)
     minutes = 60 * local.hour.to_numpy() + local.minute.to_numpy()
     of_week = local.day_of_week.to_numpy() * per_day + minutes * per_day // (60 * HOURS_PER_DAY)
-    start = max(0, position - WEEKS * per_week)
-    values, step_of_week = series.values[start:position], of_week[start:position]
+    start, stop = max(0, position - WEEKS * per_week), position - series.delay_steps
+    values, step_of_week = series.values[start:stop], of_week[start:stop]
     observed = ~np.isnan(values)
     values, step_of_week = values[observed], step_of_week[observed]
     if not values.size:

@@ -83,7 +83,7 @@ class _JournalCollector:
             labels=label,
         )
         target = GaugeMetricFamily(
-            "paretocast_target_coverage_percent", "Coverage that is promised.", labels=label
+            "paretocast_target_coverage_percent", "Target coverage.", labels=label
         )
         hours = GaugeMetricFamily(
             "paretocast_observed_hours", "Observed hours of issued forecasts.", labels=label

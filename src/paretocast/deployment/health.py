@@ -306,7 +306,7 @@ def check_coverage(scores: IssueScores, evidence: CoverageEvidence) -> Check:
     share = f"{coverage:.0f} %" if n else "none"
     seen = (
         f"{share} of the {n:.0f} steps observed in the last {RECENT_DAYS} days were inside, "
-        f"{evidence.target:g} % are promised"
+        f"{evidence.target:g} % is the target"
     )
     alarms = np.flatnonzero(evidence.narrow >= ALARM_EVIDENCE)
     if alarms.size:

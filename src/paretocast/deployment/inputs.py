@@ -7,7 +7,6 @@ those issued by then.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from paretocast.data.features import build_features
-from paretocast.data.parsing import lay_frame, parse_stamps
+from paretocast.data.features import available_features, build_features
+from paretocast.data.parsing import lay_frame, rows_of_series, stamps_of
 from paretocast.data.run_parsing import examine_runs
 from paretocast.data.series import Calendar, Covariate, Role, Series, SplitDates
 from paretocast.data.spec import WeatherSpec, on_step
 from paretocast.data.task import Task, TaskShape
 from paretocast.errors import DataError, SettingsError
-from paretocast.steps import HOURS_PER_DAY, hours_in, steps_of
+from paretocast.steps import HOURS_PER_DAY, hours_in, steps_of, steps_within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,8 +78,8 @@ class InputContract:
         Range of the target in the train period.
     delay_hours : int
         Hours after which a value of the target is available.
-    standards : mapping of str to (float, float)
-        Mean and deviation of every feature column.
+    standards : mapping of str to (float, float, float, float)
+        Mean, deviation, lowest and highest value of every feature column, as `ColumnStandards`.
     """
 
     spec: DatasetSpec
@@ -93,12 +92,12 @@ class InputContract:
     low: float
     high: float
     delay_hours: int
-    standards: Mapping[str, tuple[float, float]]
+    standards: Mapping[str, tuple[float, float, float, float]]
 
     @property
     def delay_steps(self) -> int:
         """Steps after which a value of the target is available."""
-        return math.ceil(self.delay_hours * self.shape.steps_per_day / HOURS_PER_DAY)
+        return steps_within(self.delay_hours, self.shape.steps_per_day)
 
     @property
     def weather(self) -> tuple[InputColumn, ...]:
@@ -172,6 +171,7 @@ class InputContract:
                 Covariate(column.name, values, Role(column.role), column.unit)
                 for column, values in zip(self.columns, covariates, strict=True)
             ),
+            delay_hours=self.delay_hours,
         )
         return LiveWindow(self, series, self.history_steps, weather)
 
@@ -181,9 +181,15 @@ class InputContract:
             return frame
         return frame.rename_axis(column).reset_index()
 
+    def _spec_of(self, frame: pd.DataFrame) -> DatasetSpec:
+        """The declaration; a table without the column that tells series apart holds one alone."""
+        if self.spec.series_column in {None, *frame.columns}:
+            return self.spec
+        return self.spec.model_copy(update={"series_column": None, "series_name": None})
+
     def _laid(self, frame: pd.DataFrame, declared: list[str], what: str) -> pd.DataFrame:
         """Target and covariates by their names in the series, on the hourly grid."""
-        grid, findings = lay_frame(frame, self.spec, covariates=declared)
+        grid, findings = lay_frame(frame, self._spec_of(frame), covariates=declared)
         errors = [finding for finding in findings if finding.severity == "error"]
         if errors or grid is None:
             listed = "\n".join(f"  {error}" for error in errors)
@@ -193,7 +199,9 @@ class InputContract:
 
     def _available(self, frame: pd.DataFrame, index: pd.DatetimeIndex) -> pd.Series[Any]:
         """Time from which on the row of each hour was there; NaT where the row says nothing."""
-        stamps, _ = parse_stamps(frame[self.spec.time_column], self.spec)
+        spec = self._spec_of(frame)
+        frame, _ = rows_of_series(frame, spec)
+        stamps, _ = stamps_of(frame, spec)
         arrived = pd.to_datetime(frame[AVAILABLE_COLUMN], errors="coerce", utc=True)
         series = pd.Series(arrived.to_numpy(), index=stamps)
         laid: pd.Series[Any] = series[~series.index.duplicated()].reindex(index)
@@ -313,6 +321,11 @@ class LiveInputs:
         if not len(observed):
             raise DataError("the data hold no value of the target")
         return pd.Timestamp(observed[-1])
+
+    @property
+    def known_from(self) -> pd.Timestamp:
+        """First issue at which the last value of the target is there, by the declared delay."""
+        return self.observed_until + (1 + self.contract.delay_steps) * self.contract.shape.step
 
     def target_known_at(self, at: pd.Timestamp) -> pd.Series[Any]:
         """Values of the target that were there at a time, by hour; NaN where missing."""
@@ -439,7 +452,8 @@ class LiveWindow:
         flags = []
         if self.steps_since_observed > self.contract.delay_steps:
             flags.append("late_data")
-        if np.isnan(self.history).mean() > MOST_MISSING_SHARE:
+        known = self.history[: len(self.history) - self.contract.delay_steps]
+        if known.size and np.isnan(known).mean() > MOST_MISSING_SHARE:
             flags.append("incomplete_history")
         if _longest_run(np.diff(self.history) == 0.0) + 1 >= self._flat_steps:
             flags.append("flatline")
@@ -476,7 +490,11 @@ class LiveWindow:
 
     @cached_property
     def _blind(self) -> Task:
-        return self._task(replace(self.series, covariates=()), ("calendar",))
+        series = replace(self.series, covariates=())
+        known = available_features(series)
+        days = {"calendar", "holidays", *known["calendar"], *known["holidays"]}
+        groups = self.contract.feature_groups or ("calendar",)
+        return self._task(series, tuple(name for name in groups if name in days))
 
     def _task(self, series: Series, groups: tuple[str, ...] | None) -> Task:
         last = pd.Timestamp(series.index[-1])

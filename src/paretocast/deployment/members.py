@@ -363,7 +363,14 @@ def _scaling_json(scaling: TargetScaling) -> dict[str, Any]:
 
 
 def _scaling(stored: Mapping[str, Any]) -> TargetScaling:
-    return TargetScaling(**{**stored, "transform": Transform(stored["transform"])})
+    limits = stored.get("limits")
+    return TargetScaling(
+        **{
+            **stored,
+            "transform": Transform(stored["transform"]),
+            "limits": None if limits is None else tuple(limits),
+        }
+    )
 
 
 def _linear_json(model: LinearModel) -> dict[str, Any]:

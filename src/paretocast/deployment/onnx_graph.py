@@ -12,6 +12,8 @@ import numpy as np
 
 from paretocast import __version__
 from paretocast.data.features import (
+    AROUND_HOLIDAYS,
+    around_holidays,
     first_of_kind,
     hour_of_day,
     is_public_holiday,
@@ -69,10 +71,11 @@ def columns_of(bundle: Bundle, window: LiveWindow) -> WindowColumns:
     contract, series = bundle.contract, window.series
     task = window.task()
     calendar = [graph.HOUR, graph.WEEKDAY, graph.DAY_OF_YEAR]
-    if series.calendar.country is not None:
+    if series.calendar.has_holidays:
         calendar.append(graph.HOLIDAY)
     if series.calendar.school_holidays:
         calendar.append(graph.SCHOOL_HOLIDAY)
+    calendar += [name for name in AROUND_HOLIDAYS if name in task.features.names]
     wind = first_of_kind(series.covariates, "wind")
     return graph.WindowColumns(
         history_steps=contract.history_steps,
@@ -84,6 +87,7 @@ def columns_of(bundle: Bundle, window: LiveWindow) -> WindowColumns:
         temperature=temperature_of(series),
         wind=None if wind is None else wind.name,
         steps_per_day=contract.shape.steps_per_day,
+        delay_steps=contract.delay_steps,
     )
 
 
@@ -98,6 +102,7 @@ def inputs_of(columns: WindowColumns, series: Series, position: int) -> Inputs:
         graph.DAY_OF_YEAR: local.day_of_year,
         graph.HOLIDAY: is_public_holiday(series.index, series.calendar),
         graph.SCHOOL_HOLIDAY: is_school_holiday(series.index, series.calendar),
+        **around_holidays(series.index, series.calendar),
     }
     calendar = [np.asarray(made[name], dtype=np.float64) for name in columns.calendar]
     covariates = [covariate.values for covariate in series.covariates]
@@ -151,7 +156,13 @@ def member_graph(member: Member, columns: WindowColumns, task: Task) -> MemberGr
 def describe(bundle: Bundle, columns: WindowColumns) -> dict[str, Any]:
     """Description of inputs and output, for somebody without this package."""
     contract = bundle.contract
-    country = contract.calendar.country
+    calendar = contract.calendar
+    parts = (
+        calendar.country,
+        calendar.subdivision,
+        "days of its own" if calendar.holidays else None,
+    )
+    country = ", ".join(part for part in parts if part)
     history, steps = columns.history_steps, columns.steps
     step = noun(columns.steps_per_day)
     hours = f"{step}s -{history} to {columns.horizon_steps - 1} after the issue"
@@ -163,6 +174,9 @@ def describe(bundle: Bundle, columns: WindowColumns) -> dict[str, Any]:
         "day_of_year": "local day of the year, 1 to 366",
         "holiday": f"1 on local days that are public holidays in {country}, else 0",
         "school_holiday": "1 on local days of school holidays, else 0",
+        "day_before_holiday": "1 on local days before a public holiday, which are none, else 0",
+        "day_after_holiday": "1 on local days after a public holiday, which are none, else 0",
+        "bridge_day": "1 on working days between a public holiday and another free day, else 0",
     }
     return {
         "schema_version": SCHEMA_VERSION,
@@ -186,7 +200,7 @@ def describe(bundle: Bundle, columns: WindowColumns) -> dict[str, Any]:
                 "unit": contract.spec.unit,
                 "missing": (
                     "NaN; filled inside from earlier hours. Without a value in the last "
-                    f"{TOO_OLD_HOURS} hours a forecast means little"
+                    f"{TOO_OLD_HOURS + contract.delay_hours} hours a forecast means little"
                 ),
             },
             "calendar": {

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from paretocast import __version__
+from paretocast.data.clock import step_of
 from paretocast.deployment.bundle import Bundle, load_bundle
 
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ def table_of(bundle: Bundle, window: LiveWindow) -> pd.DataFrame:
         spec.column_of(column.declared): covariate.values
         for column, covariate in zip(bundle.contract.columns, series.covariates, strict=True)
     }
-    times = [time.isoformat() for time in series.index]
+    marked = series.index + step_of(series.index) if spec.stamps == "end" else series.index
+    times = [time.isoformat() for time in marked]
     return pd.DataFrame({spec.time_column: times, spec.target: series.values, **covariates})
 
 

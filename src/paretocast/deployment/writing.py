@@ -137,7 +137,8 @@ def _write_member(folder: Path, name: str, deployed: Deployed) -> dict[str, Any]
 
 def _write_dataset(spec: DatasetSpec, folder: Path) -> None:
     """Write the description of the data set; its files are named without their folders."""
-    content = spec.model_dump(mode="json", exclude_none=True)
+    # Tables for a forecast hold the columns that other files had in training.
+    content = spec.model_dump(mode="json", exclude_none=True, exclude={"sources"})
     for key in ("path", "school_holidays"):
         if getattr(spec, key) is not None:
             content[key] = getattr(spec, key).name
@@ -195,13 +196,13 @@ def _contract_json(plan: BundlePlan, deployed: Sequence[Deployed]) -> dict[str, 
         "window_steps": task.shape.input_steps,
         "low": float(np.nanmin(task.series.values[train])),
         "high": float(np.nanmax(task.series.values[train])),
-        "delay_hours": int(spec.available_after.removesuffix("h")),
+        "delay_hours": spec.delay_hours,
         "standards": _standards(task),
     }
 
 
 def _standards(task: Task) -> dict[str, list[float]]:
-    """Mean and deviation of every column that a member standardises."""
+    """Mean, deviation and limits of every column that a member standardises."""
     lagged = task.features.joined(weekly_lags(task.series, task.shape.horizon_steps))
     calendar = build_features(task.series, groups=("calendar",))
     # In these arrays the ridge and the trees have them: another order of the sum changes the last
@@ -209,11 +210,9 @@ def _standards(task: Task) -> dict[str, list[float]]:
     parts = (task.features.known, task.features.past, degree_hours_of(task))
     standards: dict[str, list[float]] = {}
     for table in (calendar, lagged, *parts):
-        centers, spreads = column_standards(task, table.names, table.values)
-        standards |= {
-            name: [float(center), float(spread)]
-            for name, center, spread in zip(table.names, centers, spreads, strict=True)
-        }
+        own = column_standards(task, table.names, table.values)
+        columns = np.stack([own.center, own.spread, own.low, own.high], axis=1)
+        standards |= dict(zip(table.names, columns.tolist(), strict=True))
     return standards
 
 

@@ -82,6 +82,17 @@ def mape(observed: Floats, point: Floats, *, floor: float | None = None) -> floa
     return float(100.0 * (np.abs(observed - point)[is_observed][large] / size[large]).mean())
 
 
+def percent_above(value: float, base: float) -> float | None:
+    """Distance of a value above a base, in percent of it; None where the base is 0.
+
+    Lower is better where both are errors.
+
+    >>> percent_above(1.5, 2.0), percent_above(1.0, 0.0)
+    (-25.0, None)
+    """
+    return 100.0 * (value / base - 1.0) if base else None
+
+
 def seasonal_scale(history: Floats, season_steps: int) -> float:
     """Mean absolute difference between a history and itself one season earlier.
 

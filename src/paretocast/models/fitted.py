@@ -193,13 +193,13 @@ def _rows(
     Demand is its distance from the mean of the last week, so that trees, which cannot extrapolate,
     meet the same numbers at every level of demand.
     """
-    task, target = table.task, table.target
+    task = table.task
     per_day, per_week = task.shape.steps_per_day, task.shape.steps_per_week
     steps = np.arange(task.shape.horizon_steps)
     hours = positions[:, None] + steps
     level = table.level(positions)
     guess = np.broadcast_to(level, hours.shape) if points is None else points
-    week = target[positions[:, None] - np.arange(1, per_week + 1)] - level
+    week = table.target(positions, positions[:, None] - np.arange(1, per_week + 1)) - level
     day = week[:, :per_day]
     of_window = [
         *(week[:, i] for i in range(LATEST_STEPS)),
@@ -215,7 +215,7 @@ def _rows(
     back.append(same_hour_before(steps, per_week) + per_week)
     columns = [
         *(np.broadcast_to(values[:, None], hours.shape) for values in of_window),
-        *(target[hours - hours_back] - level for hours_back in back),
+        *(table.target(positions, hours - hours_back) - level for hours_back in back),
         table.block("weeks", positions) - level,
         guess - level,
         np.broadcast_to(steps, hours.shape).astype(np.float64),

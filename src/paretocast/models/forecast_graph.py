@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from paretocast.data.features import (
+    AROUND_HOLIDAYS,
     DAYS_PER_YEAR,
     HOLD_HOURS,
     LAG_HOURS,
@@ -74,10 +75,12 @@ class WindowColumns:
         Columns of the two inputs, in their order.
     features : tuple of (str, Role)
         Columns of the feature table, in its order.
-    standards : mapping of str to (float, float)
-        Mean and deviation of every feature.
+    standards : mapping of str to (float, float, float, float)
+        Mean, deviation, lowest and highest value of every feature, as `ColumnStandards`.
     temperature, wind : str or None
         Covariates that more features are made of.
+    delay_steps : int
+        Last hours of the history that are not there yet; what they hold is not read.
     """
 
     history_steps: int
@@ -85,10 +88,11 @@ class WindowColumns:
     calendar: tuple[str, ...]
     covariates: tuple[str, ...]
     features: tuple[tuple[str, Role], ...]
-    standards: Mapping[str, tuple[float, float]]
+    standards: Mapping[str, tuple[float, float, float, float]]
     temperature: str | None
     wind: str | None
     steps_per_day: int = STEPS_PER_DAY
+    delay_steps: int = 0
 
     @property
     def steps_per_week(self) -> int:
@@ -240,7 +244,7 @@ class NetworkGraph(MemberGraph):
         start = history - self.input_steps
         short = window.short[start:]
         batch = Batch(
-            history=_scaled(short, self.scaling).float().unsqueeze(0),
+            history=_read(short, self.scaling).float().unsqueeze(0),
             history_mask=(~short.isnan()).float().unsqueeze(0),
             past=window.table(self.past)[start:history].float().unsqueeze(0),
             known=window.table(self.known)[start : history + horizon].float().unsqueeze(0),
@@ -283,7 +287,7 @@ class PointsGraph(nn.Module):
 
     def forward(self, window: _Window) -> Tensor:
         """Forecasts (H,), scaled units."""
-        table = _LinearColumns(window, _scaled(window.target, self.scaling), self.with_weather)
+        table = _LinearColumns(window, _read(window.target, self.scaling), self.with_weather)
         points = []
         for model, center, weights in zip(self.models, self.centers, self.weights, strict=True):
             form = model.form
@@ -384,6 +388,9 @@ def _window(
 ) -> _Window:
     """Gaps filled, features made."""
     per_day = columns.steps_per_day
+    if columns.delay_steps:
+        late = torch.full_like(history[: columns.delay_steps], float("nan"))
+        history = torch.cat([history[: -columns.delay_steps], late])
     longest = steps_of(LONGEST_FILL_HOURS, per_day)
     target = _filled(history, _sources_of_target(history, steps_per_day=per_day))
     short = _filled(history, _sources_of_target(history, longest, steps_per_day=per_day))
@@ -396,12 +403,14 @@ def _window(
         **_calendar_features(local, per_day),
         **weather,
         **_weather_features(columns, weather, local[WEEKDAY]),
-        **_target_features(_or_zero(target), columns.steps, per_day),
+        **_target_features(_or_zero(target), columns),
     }
     names = tuple(name for name in made if name in columns.standards)
     standards = torch.tensor([columns.standards[name] for name in names], dtype=torch.float64)
     spreads = torch.where(standards[:, 1] > 0.0, standards[:, 1], 1.0)
-    features = (torch.stack([made[name] for name in names], dim=1) - standards[:, 0]) / spreads
+    stacked = torch.stack([made[name] for name in names], dim=1)
+    stacked = stacked.maximum(standards[:, 2]).minimum(standards[:, 3])
+    features = (stacked - standards[:, 0]) / spreads
     return _Window(columns, target, short, names, features, local[WEEKDAY], month)
 
 
@@ -468,7 +477,7 @@ def _calendar_features(
         "year_sin": day_of_year.sin(),
         "year_cos": day_of_year.cos(),
         "weekend": (local[WEEKDAY] >= SATURDAY).double(),
-        **{name: local[name] for name in (HOLIDAY, SCHOOL_HOLIDAY) if name in local},
+        **{n: local[n] for n in (HOLIDAY, SCHOOL_HOLIDAY, *AROUND_HOLIDAYS) if n in local},
     }
 
 
@@ -490,8 +499,9 @@ def _weather_features(
     return made
 
 
-def _target_features(target: Tensor, steps: int, per_day: int = STEPS_PER_DAY) -> dict[str, Tensor]:
+def _target_features(target: Tensor, columns: WindowColumns) -> dict[str, Tensor]:
     """Lags and rolling means of the target, (T,); 0 where no model reads them."""
+    steps, delay, per_day = columns.steps, columns.delay_steps, columns.steps_per_day
     made: dict[str, Tensor] = {}
     for hours_back in LAG_HOURS:
         lag = steps_of(hours_back, per_day)
@@ -504,9 +514,20 @@ def _target_features(target: Tensor, steps: int, per_day: int = STEPS_PER_DAY) -
         hours = torch.arange(first, last).unsqueeze(1) - torch.arange(length)
         means = target[hours].mean(dim=1)
         made[f"rolling_mean_{n_hours}"] = torch.cat(
-            [target.new_zeros(first), means, target.new_zeros(steps - last)]
+            [
+                target.new_zeros(first + delay),
+                means[: len(means) - delay],
+                target.new_zeros(steps - last),
+            ]
         )
     return made
+
+
+def _read(values: Tensor, scaling: TargetScaling) -> Tensor:
+    """`TargetScaling.scale_inputs`."""
+    if scaling.limits is not None:
+        values = values.clamp(min=scaling.limits[0], max=scaling.limits[1])
+    return _scaled(values, scaling)
 
 
 def _scaled(values: Tensor, scaling: TargetScaling) -> Tensor:

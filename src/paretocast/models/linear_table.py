@@ -15,7 +15,7 @@ from paretocast.data.features import FeatureTable, temperature_of
 from paretocast.data.scaling import standardised
 from paretocast.data.series import Role
 from paretocast.data.task import DAYS_PER_WEEK
-from paretocast.models.baselines.base import scaled_target
+from paretocast.models.baselines.base import seen_target
 from paretocast.steps import STEPS_PER_DAY, steps_per_hour
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from paretocast.data.gaps import SeenTarget
     from paretocast.data.scaling import TargetScaling
     from paretocast.data.task import Task
 
@@ -121,10 +122,16 @@ class LinearTable:
         """The table with a week of lags."""
         return cls(task, scaling, task.shape.steps_per_week)
 
+    def target(self, positions: Positions, hours: Positions) -> Floats:
+        """Target of hours (N, K) as seen at issue positions (N,), scaled units, gaps filled.
+
+        0, the mean of the train period, before the first observation.
+        """
+        return np.nan_to_num(self._target.at(positions, hours), nan=0.0)
+
     @cached_property
-    def target(self) -> Floats:
-        """The whole target in scaled units, gaps filled from the past, (T,)."""
-        return scaled_target(self.task, self.scaling)
+    def _target(self) -> SeenTarget:
+        return seen_target(self.task).scaled(self.scaling.scale_inputs)
 
     def block(self, name: str, positions: Positions) -> Floats:
         """Columns of one block, (N, F)."""
@@ -132,11 +139,13 @@ class LinearTable:
 
     def level(self, positions: Positions) -> Floats:
         """Mean of the last week, (N, 1)."""
-        return _mean_before(self.target[:, None], positions, self.task.shape.steps_per_week)
+        per_week = self.task.shape.steps_per_week
+        week = self.target(positions, positions[:, None] - np.arange(1, per_week + 1))
+        return np.asarray(week[:, :, None].mean(axis=1))
 
     def outcomes(self, positions: Positions) -> Floats:
         """Target of the horizon, (N, H), gaps filled."""
-        return np.asarray(self.target[self._horizon(positions)])
+        return self.target(positions, self._horizon(positions))
 
     def columns(self, form: LinearForm, positions: Positions) -> Floats:
         """All columns of a form, (N, F)."""
@@ -195,27 +204,21 @@ class LinearTable:
         """Target from the latest step to the oldest; short steps before the last day in hours."""
         per_day = self.task.shape.steps_per_day
         singles, blocks = split_lags(self.lags, per_day)
-        latest = self.target[positions[:, None] - np.arange(1, singles + 1)]
+        latest = self.target(positions, positions[:, None] - np.arange(1, singles + 1))
         if not blocks:
-            return np.asarray(latest)
+            return latest
         per_hour = steps_per_hour(per_day)
-        last = positions[:, None] - singles - per_hour * np.arange(blocks)
-        return np.hstack([latest, self._hourly_mean[last - 1]])
-
-    @cached_property
-    def _hourly_mean(self) -> Floats:
-        """Mean of the target over the hour that ends with each step, (T,)."""
-        per_hour = steps_per_hour(self.task.shape.steps_per_day)
-        padded = np.concatenate([np.full(per_hour - 1, self.target[0]), self.target])
-        windows = np.lib.stride_tricks.sliding_window_view(padded, per_hour)
-        return np.asarray(windows.mean(axis=1))
+        back = singles + 1 + np.arange(blocks * per_hour)
+        older = self.target(positions, positions[:, None] - back)
+        means = older.reshape(len(positions), blocks, per_hour).mean(axis=2)
+        return np.hstack([latest, means])
 
     def _weeks(self, positions: Positions) -> Floats:
         """Means of the horizon's steps in the last weeks that lie before the issue."""
         week = self.task.shape.steps_per_week
         first = -(-self.task.shape.horizon_steps // week)
         weeks = [
-            self.target[np.maximum(self._horizon(positions) - week * back, 0)]
+            self.target(positions, np.maximum(self._horizon(positions) - week * back, 0))
             for back in range(first, first + N_WEEKS)
         ]
         return np.asarray(np.mean(weeks, axis=0))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from paretocast.report.across import across_page
 from paretocast.report.benchmark import benchmark_page
-from paretocast.report.calibration import GROUP_COLUMNS, diagnosis_page, group_cells, worst_sentence
+from paretocast.report.calibration import diagnosis_page, worst_sentence
 from paretocast.report.demand import series_page
 from paretocast.report.space import explored_page
 from paretocast.report.study import (
@@ -22,13 +22,11 @@ from paretocast.report.study import (
 )
 
 __all__ = [
-    "GROUP_COLUMNS",
     "StudyReport",
     "across_page",
     "benchmark_page",
     "diagnosis_page",
     "explored_page",
-    "group_cells",
     "history_page",
     "importance_page",
     "pareto_page",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from paretocast.metrics.scores import percent_above
 from paretocast.report.calibration import breakdown_parts, coverage_facts, size_fact, worst_sentence
 from paretocast.report.figures import reliability_figure
 from paretocast.report.page import (
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from paretocast.calibration import IntervalScores
     from paretocast.results.assessment import Assessment
 
-HEADING = "How honest it is on hours that chose nothing"
+HEADING = "Coverage on held-out hours"
 SHOWN = ("lead time", "local hour", "month")
 LEAST_SHOWN_PERCENT = 0.05
 
@@ -49,8 +50,8 @@ def assessment_section(
     parts = [
         section(
             HEADING,
-            "The calibrate split served neither the training nor the choice, so "
-            f"{assessment.subject} has no advantage there.{seeds} Bars are 95 % intervals from "
+            "The calibrate split was used neither for training nor for selecting "
+            f"{assessment.subject}.{seeds} Bars are 95 % intervals from "
             "resampled days.",
         ),
         _facts(assessment),
@@ -101,7 +102,7 @@ def _facts(assessment: Assessment) -> str:
 
 
 def _calibration(assessment: Assessment, folder: str) -> str:
-    heading = "What calibration makes of it"
+    heading = "Effect of calibration"
     commands = (
         f"<p><code>paretocast calibrate {escape(folder)}</code> fits it on the whole split and "
         f"writes it; <code>paretocast diagnose {escape(folder)}</code> shows every group.</p>"
@@ -110,16 +111,18 @@ def _calibration(assessment: Assessment, folder: str) -> str:
         return section(heading, f"{assessment.reason}.")
     raw, best = _before_and_after(assessment)
     if best.name == raw.name:
-        verdict = "No calibrator does better on the folds: leave the forecast as it is."
+        verdict = (
+            "No calibrator does better in cross-validation: use the forecast without calibration."
+        )
     else:
         verdict = (
-            f"On the folds {best.name} takes the Winkler score from {number(raw.winkler)} to "
-            f"{number(best.winkler)} {assessment.unit}, coverage from {raw.picp:.1f} to "
-            f"{best.picp:.1f} % and the mean width from {number(raw.mean_width)} to "
-            f"{number(best.mean_width)} {assessment.unit}."
+            f"In cross-validation {best.name} takes the Winkler score from "
+            f"{number(raw.winkler)} to {number(best.winkler)} {assessment.unit}, coverage from "
+            f"{raw.picp:.1f} to {best.picp:.1f} % and the mean width from "
+            f"{number(raw.mean_width)} to {number(best.mean_width)} {assessment.unit}."
         )
     reason = (
-        f"{assessment.reason}. Those that go on learning walk through a fold day by day. Width and "
+        f"{assessment.reason}. Online calibrators go through a fold day by day. Width and "
         f"losses are in {assessment.unit}."
     )
     listed = _calibrator_table(assessment.compared, best=best.name)
@@ -134,7 +137,10 @@ def _before_and_after(assessment: Assessment) -> tuple[IntervalScores, IntervalS
 def _gain(raw: IntervalScores, best: IntervalScores) -> str:
     if best.name == raw.name:
         return "no calibrator does better"
-    percent = 100.0 * (1.0 - best.winkler / raw.winkler)
+    above = percent_above(best.winkler, raw.winkler)
+    if above is None:
+        return "on rolled folds"
+    percent = -above
     side = "lower" if percent >= 0.0 else "higher"
     much = f"{abs(percent):.1f} %" if abs(percent) >= LEAST_SHOWN_PERCENT else "hardly"
-    return f"on rolled folds; Winkler score {much} {side}"
+    return f"in cross-validation; Winkler score {much} {side}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.checks import count
+from paretocast.formatting import count
 from paretocast.metrics.diagnostics import diagnose
 from paretocast.report.figures import (
     forecast_figure,
@@ -63,7 +63,7 @@ def benchmark_page(
     body = [
         _facts(benchmark, shown),
         *(warning(note) for note in (*notes, *benchmark.notes)),
-        bullets("What comes of it", verdicts) if verdicts else "",
+        bullets("Conclusions", verdicts) if verdicts else "",
         figure_box(
             scores_figure(
                 comparison.rows, target_coverage=plan.coverage, unit=unit, dataset=dataset
@@ -82,9 +82,9 @@ def benchmark_page(
     return document(
         f"{dataset}: benchmark",
         eyebrow=f"{dataset} · test split · {first:%Y-%m-%d} to {last:%Y-%m-%d}",
-        heading="What the tuned models are worth",
+        heading="Tuned models on the test split",
         lede=(
-            "Forecasts of hours that no model was trained on, chosen by or calibrated with, each "
+            "Forecasts of hours that were not used for training, selection or calibration, each "
             f"issued {hours_in(task.shape.horizon_steps, task.shape.steps_per_day)} hours ahead "
             "with what was known by then."
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from paretocast.formatting import count
 from paretocast.report.figures import breakdown_figure, pit_figure, reliability_figure
 from paretocast.report.page import (
     document,
@@ -56,7 +57,7 @@ def diagnosis_page(
     if diagnosis.worst is not None:
         text = worst_sentence(diagnosis.worst, target)
         differs = diagnosis.worst.differs_from(target)
-        body.append(warning(text) if differs else section("The weakest place", text))
+        body.append(warning(text) if differs else section("The weakest group", text))
     body.append(
         figure_box(
             reliability_figure(
@@ -70,11 +71,11 @@ def diagnosis_page(
         element_id = f"breakdown-{i}"
         body += breakdown_parts(breakdown, target=target, unit=unit, element_id=element_id)
     return document(
-        f"{model} on {dataset}: honesty of the intervals",
+        f"{model} on {dataset}: coverage of the intervals",
         eyebrow=f"{model} · {dataset} · {subject}",
-        heading="Where the intervals keep their promise",
+        heading="Coverage of the intervals by group",
         lede=(
-            f"An interval that claims {target:g} % should hold {target:g} % of the observations, "
+            f"A {target:g} % interval should contain {target:g} % of the observations, "
             "at every hour and in every season. Bars are 95 % intervals from resampled windows; "
             "hours of a day are not independent, so they are wider than a count of hours suggests."
         ),
@@ -98,7 +99,7 @@ def coverage_facts(overall: GroupCoverage, *, target: float, unit: str) -> list[
 
 def size_fact(overall: GroupCoverage) -> Fact:
     """A box with the number of observed values and windows."""
-    return "Observed values", str(overall.n), f"{overall.n_windows} windows"
+    return "Observed values", str(overall.n), count(overall.n_windows, "window")
 
 
 def breakdown_parts(
@@ -117,14 +118,12 @@ def worst_sentence(worst: WorstGroup, target: float) -> str:
     """A sentence on the group farthest from the target, its interval widened for so many groups."""
     group = worst.group
     verdict = (
-        "more than chance explains"
-        if worst.differs_from(target)
-        else "which chance among so many groups explains"
+        "more than chance explains" if worst.differs_from(target) else "consistent with chance"
     )
     return (
         f"Farthest from {target:g} %: {worst.grouping} {group.label} with {group.picp:.1f} % of "
-        f"{group.n} values. {worst.n_looked_at} groups were looked at; widened for that, its "
-        f"interval is {worst.low:.1f} to {worst.high:.1f} %, {verdict}."
+        f"{group.n} values. Its interval, widened for so many groups, is {worst.low:.1f} to "
+        f"{worst.high:.1f} %: {verdict}, given {worst.n_looked_at} groups."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from paretocast.data.checks import count
+from paretocast.formatting import count
 from paretocast.report.live import fan_figure
 from paretocast.report.page import (
     MISSING,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paretocast.data.checks import count
+from paretocast.formatting import count
 from paretocast.report.figures import explored_figure
 from paretocast.report.page import bullets, document, figure_box, section, table
 
@@ -20,7 +20,7 @@ def explored_page(studies: Sequence[Consolidated]) -> str:
     for i, study in enumerate(studies):
         name = study.run.study_name
         advice = [parameter.advice for parameter in study.explorations if parameter.advice]
-        body.append(section(name, f"{count(len(study.losses), 'judged trial')}."))
+        body.append(section(name, f"{count(len(study.losses), 'scored trial')}."))
         figure = explored_figure(study.explorations, losses=study.losses, subject=name, unit="")
         body.append(figure_box(figure, element_id=f"space-{i}"))
         if advice:
@@ -36,7 +36,7 @@ def explored_page(studies: Sequence[Consolidated]) -> str:
         eyebrow="all studies of the workspace",
         heading="What the searches explored",
         lede=(
-            "Each line is a trial that was judged, drawn where its value lies in the range of the "
+            "Each line is a scored trial, drawn where its value lies in the range of the "
             "search. A winner at the end of a range may have a better one beyond it."
         ),
         body=body or [section("There is no study with a complete trial.")],

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from paretocast.data.checks import count
+from paretocast.formatting import count
+from paretocast.metrics.scores import percent_above
 from paretocast.report.assessment import assessment_section
 from paretocast.report.figures import (
     MIN_TRIALS_FOR_IMPORTANCE,
@@ -128,8 +129,8 @@ def pareto_page(study: StudyReport) -> str:
         names = {"model": study.model, "dataset": study.dataset, "folder": study.folder}
         body += [assessment_section(study.assessment, **names), _trust_text(study, outcome)]
     lede = (
-        "Each point is one configuration, judged on every daily issue time of the tune split: how "
-        "far its forecasts were off, and how often its interval held what came."
+        "Each point is one configuration, scored on every daily issue time of the tune split: the "
+        "error of its forecasts, and how often the interval contained the observation."
     )
     return _study_page("Pareto front", study, lede=lede, body=body)
 
@@ -154,7 +155,7 @@ def history_page(study: StudyReport) -> str:
     if records:
         body.append(folded(f"All {count(len(records), 'trial')}", _table_of(records, study)))
     lede = (
-        "The search proposes each configuration from what it has seen before. The line is the "
+        "The search proposes each configuration from the results so far. The line is the "
         "lowest MAE so far; a low MAE with a coverage far off the target is no success."
     )
     return _study_page("History of the search", study, lede=lede, body=body)
@@ -232,7 +233,9 @@ def _against_references(outcome: Outcome) -> str:
     if not maes:
         return ""
     best = min(maes, key=lambda name: maes[name])
-    percent = 100.0 * (outcome.chosen.scores["mae"] / maes[best] - 1.0)
+    percent = percent_above(outcome.chosen.scores["mae"], maes[best])
+    if percent is None:
+        return f"{best} has no error at all"
     side = "below" if percent < 0.0 else "above"
     return f"{abs(percent):.1f} % {side} {best}"
 
@@ -268,27 +271,26 @@ def _choice_text(study: StudyReport, outcome: Outcome) -> str:
     paragraphs.append(_front_meaning(study))
     if outcome.tied or any(outcome.is_tied(number) for number in outcome.front):
         paragraphs.append(
-            "Hollow marks are ties. A hollow blue one is on the front by measurement, but another "
-            "trial may belong in its place; a light one with a dot is beside the front by no more "
-            "than chance. The choice is made among all of these."
+            "Hollow marks are statistical ties. A hollow blue one is on the front, but another "
+            "trial may be as good; a light one with a dot is off the front, and the difference is "
+            "consistent with chance. The choice is made among all of these."
         )
     return section(f"Why trial {selection.number}", *paragraphs)
 
 
 def _recommended_section(study: StudyReport) -> str:
-    """The method that serves hours best which chose nothing, beside the others."""
+    """The recommended method, beside the others."""
     choice = study.result.choice
     if choice is None:
         return ""
     text = (
-        f"{choice.label[:1].upper()}{choice.label[1:]}. All were judged on the calibrate split, "
-        "which chose none of them, by their mean pinball loss there."
+        f"{choice.label[:1].upper()}{choice.label[1:]}. All were compared by their mean pinball "
+        "loss on the calibrate split, which was not used to select any of them."
     )
     rows = [("recommended", number(choice.losses[choice.method]), "")]
-    lowest = choice.losses[choice.method]
     rows += [
-        (name, number(lowest * (1.0 + percent / 100.0)), f"{percent:+.1f} %")
-        for name, percent in choice.others()
+        (name, number(loss), "–" if percent is None else f"{percent:+z.1f} %")
+        for name, loss, percent in choice.others()
     ]
     header = ("method", with_unit("mean pinball loss", study.unit), "against the recommended")
     return section("Recommended", text) + table(header, rows, marked=frozenset({0}))
@@ -341,7 +343,7 @@ def _tied_section(study: StudyReport, outcome: Outcome) -> str:
     if not outcome.tied:
         return ""
     text = (
-        f"{count(len(outcome.tied), 'trial')} beside the front that no others beat significantly: "
+        f"{count(len(outcome.tied), 'trial')} off the front that no others beat significantly: "
         "on at least 5 % of the resampled days and seeds it is on the front."
     )
     if len(outcome.tied) > MOST_TIED_SHOWN:
@@ -360,16 +362,16 @@ def _trust_text(study: StudyReport, outcome: Outcome) -> str:
             "difference to the chosen trial: from resampling whole days, and repeated trainings if "
             "there are any."
         ),
-        f"The trial was chosen on these very {steps}, so expect somewhat worse on new ones.",
-        "The test split has not been looked at.",
+        f"The trial was selected on these {steps}, so expect slightly worse scores on new ones.",
+        "The test split was not used.",
         (
-            "All trials were judged on the same days, so a difference between two of them is surer "
+            "All trials were scored on the same days, so a difference between two of them is surer "
             "than the standard errors in the tables suggest. The bars across and the chance to be "
             "on the front compare them day by day."
         ),
         *study.notes,
     ]
-    return bullets("How far to trust it", items)
+    return bullets("How reliable these numbers are", items)
 
 
 def _history_facts(study: StudyReport) -> str:

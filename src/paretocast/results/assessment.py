@@ -100,15 +100,15 @@ def assess_trial(
     """As `assess`, of a trial; a sentence for people where that cannot be."""
     if not run.forecasts(number).exists():
         return (
-            f"The stored forecasts of trial {number} were removed, so how honest it is on hours "
-            "that chose nothing cannot be said any more."
+            f"The stored forecasts of trial {number} were removed, so its coverage on held-out "
+            "hours cannot be computed any more."
         )
     try:
         study = StoredStudy(run)
         forecasts = study.forecasts(number)
         return assess(StoredForecast(study, (Member(number, 1.0),), settings, task, forecasts))
     except ParetocastError as error:
-        return f"How honest trial {number} is on hours that chose nothing is not known: {error}."
+        return f"The coverage of trial {number} on held-out hours is not known: {error}."
 
 
 @dataclass(frozen=True)

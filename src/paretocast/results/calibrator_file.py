@@ -17,10 +17,11 @@ from paretocast.calibration import (
     compare_calibrators,
     load_calibrator,
 )
-from paretocast.errors import StoreError
+from paretocast.errors import DataError, StoreError
 from paretocast.results.assessment import assess_ensemble
 from paretocast.results.forecasts import Member
 from paretocast.workspace import files
+from paretocast.workspace.stored import CalibratorFile, load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,7 +110,7 @@ def save_fitted(
         "target_coverage": opened.settings.target_coverage,
         "fitted_on": FITTED_ON,
         "n_windows": len(opened.task.issues[FITTED_ON]),
-        "judged_on": "rolled folds of calibrate" if fitted.compared else None,
+        "judged_on": "cross-validation on calibrate" if fitted.compared else None,
         "reason": fitted.reason,
         "compared": [vars(scores) for scores in fitted.compared],
         "against_trial": None
@@ -146,23 +147,17 @@ def load_fitted(path: Path) -> StoredCalibrator:
     Raises
     ------
     StoreError
-        If the file is missing, damaged or something else.
-    DataError
-        If the calibrator in it is of another version.
+        If the file is missing, damaged, something else or of another version.
     """
-    content: Any = files.load_json(path)
+    advice = "`paretocast calibrate` writes it anew"
+    content = load(path, CalibratorFile, advice=advice)
+    members = tuple(Member(member["trial"], member["weight"]) for member in content["members"])
     try:
-        members = tuple(
-            Member(int(member["trial"]), float(member["weight"])) for member in content["members"]
-        )
-        study_name, target = str(content["study_name"]), float(content["target_coverage"])
-        calibrator = content["calibrator"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(
-            f"{path} is no calibrator: {error!r} is missing or wrong; expected a file that "
-            "`paretocast calibrate` wrote"
-        ) from error
-    return StoredCalibrator(study_name, target, members, load_calibrator(calibrator))
+        calibrator = load_calibrator(content["calibrator"])
+    except DataError as error:
+        raise StoreError(f"{path} is damaged: {error}; {advice}") from error
+    target = float(content["target_coverage"])
+    return StoredCalibrator(content["study_name"], target, members, calibrator)
 
 
 def _described(opened: StoredForecast, member: Member) -> dict[str, Any]:

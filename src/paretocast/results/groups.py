@@ -35,6 +35,7 @@ def forecast_of(task: Task, split: str, quantiles: Floats) -> Forecast:
         issues=issue_hours(task, split),
         groups=calibration_groups(task, split),
         lower_bound=task.lower_bound,
+        delay_steps=task.series.delay_steps,
     )
 
 

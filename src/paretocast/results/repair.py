@@ -79,7 +79,7 @@ class Consolidated:
     Attributes
     ----------
     state : str
-        "whole", "rebuilt", "faulty", "empty" (no complete trial) or "under way".
+        "complete", "rebuilt", "faulty", "empty" (no complete trial) or "under way".
     problems : tuple of str
         Faults that were found, repaired ones included, in sentences.
     losses : tuple of float
@@ -125,7 +125,7 @@ def consolidate_run(
     if not any(record.state is TrialState.COMPLETE for record in records):
         return Consolidated(study, "empty", progress.problems)
     problems = [*progress.problems, *_disagreements(study)]
-    state = "faulty" if problems else "whole"
+    state = "faulty" if problems else "complete"
     rebuilt = None
     if problems and rebuild:
         try:
@@ -252,7 +252,7 @@ def _disagreements(study: StoredStudy) -> list[str]:
     if not study.run.best_params.exists():
         return [f"{name} is missing"]
     try:
-        stored = study.result_file
+        stored = study.result
         front = {int(trial["trial"]) for trial in stored["all_pareto_trials"]}
         outcome = summarise(
             list(study.records.values()),
@@ -262,7 +262,7 @@ def _disagreements(study: StoredStudy) -> list[str]:
             baselines={},
             constraints=parse_constraints(settings.require),
         )
-    except (StoreError, KeyError, TypeError, ValueError):
+    except StoreError:
         return []  # `inspect_run` has said what is wrong with it
     if outcome is None:
         return []

@@ -10,21 +10,24 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from paretocast.data import moved_reference, own_file
 from paretocast.data.task import DATA_HASHES, Task, first_change
-from paretocast.errors import StoreError
+from paretocast.errors import SettingsError, StoreError
 from paretocast.search.objectives import parse_constraints, parse_objectives
 from paretocast.search.selection import Selection
 from paretocast.settings import TuneSettings, stored_settings
 from paretocast.study.outcome import Outcome
 from paretocast.study.repeats import average_over_seeds
 from paretocast.study.trial_store import TrainingId, TrialStore, load_record
-from paretocast.workspace import files
+from paretocast.toml import parse_table
+from paretocast.training.trial import load_forecasts
+from paretocast.workspace import files, stored
 from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.progress import is_under_way
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -65,14 +68,11 @@ class StoredStudy:
         if isinstance(source, RunDirectory):
             return cls(source)
         path = _result_in(source) if source.is_dir() else source
-        content = files.load_json(path)
-        match content:
-            case {"model": str(model), "dataset": str(dataset), "job_id": str(job_id)}:
-                study = cls(RunDirectory(path.absolute().parents[2], model, dataset, job_id))
-            case _:
-                raise StoreError(f"{path} is no result of a study, expected a best_params_*.json")
+        result = stored.load_result(path)
+        names = (result["model"], result["dataset"], result["job_id"])
+        study = cls(RunDirectory(_workspace_of(path), *names))
         if study.run.best_params == path.absolute():
-            study.result_file = content
+            study.result = result
         return study
 
     @cached_property
@@ -84,13 +84,13 @@ class StoredStudy:
         StoreError
             If it is missing or damaged; so do all that read it.
         """
-        content: dict[str, Any] = files.load_json(self.run.manifest)
-        return content
+        return stored.load_manifest(self.run)
 
     @property
     def task_manifest(self) -> dict[str, Any]:
         """The task as the manifest describes it, see `Task.manifest`."""
-        return files.described_task(self.manifest, self.run)
+        content: dict[str, Any] = self.manifest["comparable"]["task"]
+        return content
 
     @cached_property
     def settings(self) -> TuneSettings:
@@ -101,36 +101,22 @@ class StoredStudy:
         StoreError
             If they are missing, or those of a version with other settings.
         """
+        table = stored_settings(self.manifest["settings"])
         try:
-            return TuneSettings.model_validate(stored_settings(self.manifest["settings"]))
-        except (ValidationError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"{self.run.manifest} holds settings that this version does not know: {error}"
-            ) from error
-
-    @cached_property
-    def result_file(self) -> dict[str, Any]:
-        """Content of `best_params_*.json`, whatever it lacks."""
-        content: dict[str, Any] = files.load_json(self.run.best_params)
-        return content
+            return parse_table(TuneSettings, table, origin=f"settings in {self.run.manifest}")
+        except SettingsError as error:
+            raise StoreError(f"{error}; use the version of Paretocast that wrote it") from error
 
     @cached_property
     def result(self) -> dict[str, Any]:
-        """Content of `best_params_*.json` with all fields that its schema requires.
+        """Content of `best_params_*.json`.
 
         Raises
         ------
         StoreError
-            If the file is missing or damaged, or lacks a field.
+            If the file is missing or damaged.
         """
-        content = self.result_file
-        missing = files.missing_fields(content)
-        if missing:
-            raise StoreError(
-                f"{self.run.best_params} lacks {', '.join(missing)}; `paretocast consolidate "
-                f"--workspace {self.run.workspace}` makes it anew from the trials"
-            )
-        return content
+        return stored.load_result(self.run.best_params)
 
     @cached_property
     def outcome(self) -> Outcome:
@@ -198,13 +184,13 @@ class StoredStudy:
         """
         path = self.run.forecasts(number)
         if not path.exists():
-            stored = sorted(self.run.trials_folder.glob("*/forecasts.npz"))
-            names = ", ".join(str(int(file.parent.name)) for file in stored)
+            paths = sorted(self.run.trials_folder.glob("[0-9]*/forecasts.npz"))
+            names = ", ".join(path.parent.name.lstrip("0") or "0" for path in paths)
             raise StoreError(
                 f"trial {number} of {self.run.study_name} has no forecasts in {path.parent}; "
                 f"trials with forecasts: {names or 'none'}"
             )
-        arrays = files.load_arrays(path)
+        arrays = load_forecasts(path)
         return {name: np.sort(array.astype(np.float64), axis=-1) for name, array in arrays.items()}
 
     def task(self, data_dir: Path | None = None) -> Task:
@@ -261,6 +247,65 @@ class StoredStudy:
                 f"{', '.join(changed)} differ{where}; give the folder of the original data, "
                 "and of the data set's TOML file if it is your own, with --data-dir"
             )
+
+
+def _workspace_of(path: Path) -> Path:
+    """The workspace of a result: WORKSPACE/results/MODEL_DATASET/best_params_….json."""
+    parents = path.absolute().parents
+    if len(parents) < 3:
+        raise StoreError(
+            f"{path} does not lie in a workspace; expected it in results/MODEL_DATASET"
+        )
+    return parents[2]
+
+
+def date_and_id(study: StoredStudy) -> tuple[str, str]:
+    """Date of a study's result and its id: the largest is that of the newest one."""
+    return str(study.result["optimization_date"]), study.run.job_id
+
+
+def newest_finished(runs: Iterable[RunDirectory]) -> StoredStudy | None:
+    """Study whose result was written last, of those with a result that no process works on."""
+    finished = [StoredStudy(run) for run in runs if _is_readable(run) and not is_under_way(run)]
+    return max(finished, key=date_and_id, default=None)
+
+
+def _is_readable(run: RunDirectory) -> bool:
+    """Return whether there is a result and it is whole: a damaged one hides no other study."""
+    try:
+        stored.load_result(run.best_params)
+    except StoreError:
+        return False
+    return True
+
+
+def find_newest(place: Path) -> tuple[StoredStudy, int]:
+    """The newest finished study of a workspace or of a model and data set, and of how many.
+
+    Parameters
+    ----------
+    place : Path
+        A workspace, its folder `results`, or anything that `StoredStudy.open` takes. Where every
+        study is under way, the newest of them counts.
+
+    Raises
+    ------
+    StoreError
+        If there is no study with a result.
+    """
+    if not place.exists():
+        raise StoreError(
+            f"no study in {place}: there is no such folder; paretocast tune makes one, or name the "
+            "folder of another"
+        )
+    runs: list[RunDirectory] = []
+    for below in ("", "*/", "results/*/") if place.is_dir() else ():
+        found = files.runs_of_manifests(place.absolute().glob(f"{below}manifest_*.json"))
+        runs = runs or [run for run in found if run.best_params.exists()]
+    if not runs:
+        return StoredStudy.open(place), 1
+    finished = newest_finished(runs)
+    return finished or max(map(StoredStudy, runs), key=date_and_id), len(runs)
 
 
 def _result_in(folder: Path) -> Path:

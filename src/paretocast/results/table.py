@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from paretocast.errors import SettingsError, StoreError
+from paretocast.formatting import fixed, same_decimals
+from paretocast.metrics.scores import percent_above
 from paretocast.results.stored_study import StoredStudy
 from paretocast.workspace import files
 
@@ -128,8 +130,8 @@ def collect_runs(
     for path in sorted((workspace / "results").glob("*/best_params_*.json")):
         try:
             row = load_run(path)
-        except (StoreError, KeyError, TypeError, ValueError) as error:
-            problems.append(f"{path}: {error}" if isinstance(error, StoreError) else _damage(path))
+        except StoreError as error:
+            problems.append(str(error))
             continue
         if model is not None and row.model.casefold() != model.casefold():
             continue
@@ -142,7 +144,7 @@ def collect_runs(
 def load_run(path: Path) -> RunRow:
     """The row of a `best_params_*.json` with the manifest beside it."""
     study = StoredStudy.open(path)
-    result, task = study.result_file, study.task_manifest
+    result, task = study.result, study.task_manifest
     baselines = {
         name: scores["mae"]
         for name, scores in result["references"].items()
@@ -150,7 +152,8 @@ def load_run(path: Path) -> RunRow:
     }
     best = min(baselines, key=lambda name: baselines[name], default="")
     scores = result["validation_metrics"]
-    gain = 100.0 * (1.0 - result["best_mae"] / baselines[best]) if best else None
+    above = percent_above(result["best_mae"], baselines[best]) if best else None
+    gain = None if above is None else -above
     low, high = result["best_picp_interval"]
     return RunRow(
         **{key: result[key] for key in COPIED},
@@ -232,21 +235,25 @@ def render(rows: Sequence[RunRow], format_name: str) -> str:
             )
 
 
-def printed_cells(row: RunRow) -> list[str]:
-    """A row of `PRINTED`."""
-    gain = row.reference_gain_percent
-    shown = {
-        **asdict(row),
-        "n_completed": f"{row.n_completed}/{row.n_trials}",
-        "mae": f"{row.mae:.4g}",
-        "pinball": f"{row.pinball:.4g}",
-        "winkler": f"{row.winkler:.4g}",
-        "picp": f"{row.picp:.1f}",
-        "picp_interval": f"{row.picp_low:.1f}–{row.picp_high:.1f}",
-        "reference_gain_percent": "–" if gain is None else f"{gain:+.1f}",
-        "training_hours": f"{row.training_hours:.2f}",
+def printed_rows(rows: Sequence[RunRow]) -> list[list[str]]:
+    """Rows of `PRINTED`; the losses in a column share their decimals."""
+    losses = {
+        name: same_decimals([getattr(row, name) for row in rows])
+        for name in ("mae", "pinball", "winkler")
     }
-    return [str(shown[key]) for key, _ in PRINTED]
+    printed = []
+    for i, row in enumerate(rows):
+        shown = {
+            **asdict(row),
+            **{name: column[i] for name, column in losses.items()},
+            "n_completed": f"{row.n_completed}/{row.n_trials}",
+            "picp": f"{row.picp:.1f}",
+            "picp_interval": f"{row.picp_low:.1f}–{row.picp_high:.1f}",
+            "reference_gain_percent": fixed(row.reference_gain_percent, 1, signed=True),
+            "training_hours": f"{row.training_hours:.2f}",
+        }
+        printed.append([str(shown[key]) for key, _ in PRINTED])
+    return printed
 
 
 def _closest_coverage(rows: Sequence[RunRow]) -> RunRow:
@@ -275,7 +282,7 @@ def _json(rows: Sequence[RunRow]) -> str:
 
 def _markdown(rows: Sequence[RunRow]) -> str:
     header = [name for _, name in PRINTED]
-    lines = [header, ["---"] * len(header), *map(printed_cells, rows)]
+    lines = [header, ["---"] * len(header), *printed_rows(rows)]
     cells = [[cell.replace("|", r"\|") for cell in line] for line in lines]
     return "".join(f"| {' | '.join(line)} |\n" for line in cells)
 
@@ -291,7 +298,7 @@ def _latex(rows: Sequence[RunRow]) -> str:
         f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n"
         + line([name for _, name in PRINTED])
         + "\\midrule\n"
-        + "".join(line(printed_cells(row)) for row in rows)
+        + "".join(line(cells) for cells in printed_rows(rows))
         + "\\bottomrule\n\\end{tabular}\n"
     )
 
@@ -299,7 +306,3 @@ def _latex(rows: Sequence[RunRow]) -> str:
 def _escape_latex(text: str) -> str:
     escaped = "".join(_LATEX.get(letter, letter) for letter in text)
     return escaped.replace("–", "--")
-
-
-def _damage(path: Path) -> str:
-    return f"{path} lacks fields of a result; paretocast consolidate can make it anew"

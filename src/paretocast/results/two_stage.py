@@ -24,6 +24,7 @@ from paretocast.errors import StoreError
 from paretocast.results.forecasts import open_trial
 from paretocast.results.stored_study import StoredStudy
 from paretocast.workspace import files
+from paretocast.workspace.stored import FirstStageFile, load, load_result
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +55,7 @@ class SecondStage:
 def finish_stage_1(run: RunDirectory) -> Path:
     """Copy the result of a finished study to the file that stage 2 reads."""
     path = files.stage_1_result(run.workspace, run.model, run.dataset)
-    content = files.load_json(run.best_params)
+    content = load_result(run.best_params)
     files.save_json(path, {**content, "stage": 1, "source": _source(run)})
     return path
 
@@ -65,8 +66,8 @@ def is_stage_1_of(run: RunDirectory) -> bool:
     if not path.exists():
         return False
     try:
-        return bool(files.load_json(path)["source"] == _source(run))
-    except (StoreError, KeyError, TypeError):
+        return bool(load(path, FirstStageFile)["source"] == _source(run))
+    except StoreError:
         return False  # damaged
 
 
@@ -106,7 +107,7 @@ def find_levels(
             f"--dataset {shlex.quote(source or dataset)} --workspace "
             f"{shlex.quote(str(workspace))}, with --resume if it was begun"
         )
-    first = files.load_json(first_path)
+    first = load(first_path, FirstStageFile, advice="run stage 1 again with --resume")
     study = StoredStudy.open(workspace / first["source"])
     opened = open_trial(study, int(first["best_trial_number"]), data_dir=data_dir)
     target = opened.settings.target_coverage if target_coverage is None else target_coverage

@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from paretocast.errors import SettingsError
+from paretocast.errors import SettingsError, StoreError
+from paretocast.formatting import did_you_mean
 from paretocast.metrics.score_table import CALIBRATED_SCORES, MAXIMIZE, MINIMIZE, SCORES
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Objective:
 
     def value(self, scores: Mapping[str, float]) -> float:
         """The number to minimise, from the scores of a forecast."""
+        if self.name not in scores:
+            raise StoreError(f"a record lacks the score {self.name}; train its trial again")
         return self.sign * scores[self.name]
 
 
@@ -122,6 +125,7 @@ def parse_objectives(names: Sequence[str]) -> tuple[Objective, ...]:
             )
         raise SettingsError(
             f"objective {name!r} is unknown, expected some of {', '.join(objectives)}"
+            f"{did_you_mean(name, objectives)}"
         )
     if not full_names or len(set(full_names)) != len(full_names):
         raise SettingsError(f"objectives {list(names)} must name at least one score, each once")

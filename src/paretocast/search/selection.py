@@ -210,7 +210,8 @@ def _compatible_coverage(members: Sequence[Candidate], target: float) -> Selecti
     if not compatible:
         at_knee = _knee(members, target)
         reason = (
-            f"no trial's coverage is compatible with {low:g}–{high:g} %, so the {at_knee.reason}"
+            f"no trial has a coverage in {low:g}–{high:g} %, uncertainty included, so the "
+            f"{at_knee.reason}"
         )
         return Selection(at_knee.number, "compatible-coverage", at_knee.rule, reason)
 
@@ -220,12 +221,12 @@ def _compatible_coverage(members: Sequence[Candidate], target: float) -> Selecti
     best = min(compatible, key=_by_mae)
     selected = min(_not_worse(compatible, best, _mae_draws), key=lambda c: (doubt(c), *_by_mae(c)))
     lead = (
-        "lowest MAE among trials whose coverage is compatible with"
+        "lowest MAE among trials whose 95 % interval of coverage reaches into"
         if selected is best
-        else f"MAE tied with the lowest, trial {best.number}, and coverage most surely within"
+        else f"MAE tied with the lowest, that of trial {best.number}, and coverage most likely in"
     )
     reason = (
-        f"{lead} {low:g}–{high:g} %: "
+        f"{lead} {low:g}–{high:g} %: measured "
         f"{selected.picp:.1f} % [{selected.picp_low:.1f}, {selected.picp_high:.1f}]"
     )
     return Selection(selected.number, "compatible-coverage", "compatible-coverage", reason)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from paretocast.errors import SettingsError
+from paretocast.formatting import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -171,7 +172,10 @@ def check_sampler(name: str) -> str:
         If there is not.
     """
     if name not in SAMPLERS:
-        raise SettingsError(f"sampler {name!r} is unknown, expected one of {', '.join(SAMPLERS)}")
+        raise SettingsError(
+            f"sampler {name!r} is unknown, expected one of {', '.join(SAMPLERS)}"
+            f"{did_you_mean(name, SAMPLERS)}"
+        )
     return name
 
 

@@ -4,26 +4,32 @@ An average is made of the best trials on the tune split, with weights that are l
 shrunk towards equal ones of models and of the best trials of each. All candidates are then judged
 on the calibrate split, which has chosen none of them, by their mean pinball loss. What is likely to
 be good stays unless something else is better beyond chance: the average before single methods, and
-the first trial of a model, its default config, before the others.
+the first trial of a model, its default config, before the others. Where the interval of the best
+candidate misses the target coverage once calibrated, one that holds it with a Winkler score as low
+is recommended in its place.
 """
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from paretocast.calibration.cross_fit import cross_fitted
 from paretocast.calibration.ensemble import ENSEMBLE, average_levels, weigh_members
-from paretocast.errors import StoreError
+from paretocast.errors import DataError, StoreError
 from paretocast.metrics.forecast import Forecast
+from paretocast.metrics.interval_quality import IntervalQuality, coverage_first, measure_interval
 from paretocast.metrics.score_table import per_window
+from paretocast.metrics.scores import percent_above
 from paretocast.metrics.uncertainty import preferred_or_better
 from paretocast.models.baselines.catalogue import forecast_baselines
 from paretocast.search.selection import TrialState
 from paretocast.search.space import model_in
 from paretocast.study.repeats import complete_trainings
-from paretocast.workspace import files
+from paretocast.training.trial import load_forecasts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,6 +66,10 @@ class Choice:
         Mean pinball loss on the calibrate split, target units.
     models : mapping of trial number to model
         Of the trials that are named above.
+    intervals : mapping of method to IntervalQuality
+        Of the interval on the calibrate split, each half calibrated by the other.
+    target_coverage : float
+        Percent.
     """
 
     method: str
@@ -67,6 +77,13 @@ class Choice:
     best_of_model: Mapping[str, int]
     losses: Mapping[str, float]
     models: Mapping[int, str]
+    intervals: Mapping[str, IntervalQuality]
+    target_coverage: float
+
+    @property
+    def holds_target(self) -> bool:
+        """Return whether the coverage of the recommended method agrees with the target."""
+        return self.intervals[self.method].holds(self.target_coverage)
 
     @property
     def label(self) -> str:
@@ -76,12 +93,15 @@ class Choice:
         parts = (f"{weight:.2f} × trial {n} {self.models[n]}" for n, weight in self.members)
         return f"the average {' + '.join(parts)}"
 
-    def others(self) -> list[tuple[str, float]]:
-        """The other candidates, best first, each with its loss above the recommended, percent."""
+    def others(self) -> list[tuple[str, float, float | None]]:
+        """The other candidates, best first: loss, and its distance above the recommended, percent.
+
+        The distance is None where the recommended method has no loss.
+        """
         lowest = self.losses[self.method]
-        above = {n: 100.0 * (loss / lowest - 1.0) for n, loss in self.losses.items()}
-        names = sorted(set(above) - {self.method}, key=lambda name: above[name])
-        return [(self._named(name), above[name]) for name in names]
+        names = sorted(set(self.losses) - {self.method}, key=lambda name: self.losses[name])
+        losses = [(name, self.losses[name]) for name in names]
+        return [(self._named(name), loss, percent_above(loss, lowest)) for name, loss in losses]
 
     def _named(self, method: str) -> str:
         """A method with the model of a trial behind it."""
@@ -95,11 +115,19 @@ class Choice:
             "members": [{"trial": number, "weight": weight} for number, weight in self.members],
             "best_of_model": dict(self.best_of_model),
             "pinball_on_calibrate": dict(self.losses),
+            "coverage_on_calibrate": {
+                name: [found.picp, found.low, found.high] for name, found in self.intervals.items()
+            },
         }
 
 
 def choose_method(
-    run: RunDirectory, records: Sequence[TrialRecord], *, task: Task, model: str
+    run: RunDirectory,
+    records: Sequence[TrialRecord],
+    *,
+    task: Task,
+    model: str,
+    target_coverage: float,
 ) -> Choice | None:
     """The method that a study recommends; None while no trial has forecasts.
 
@@ -109,6 +137,8 @@ def choose_method(
         Trials and their repeats: the forecast of a trial is the mean over its seeds.
     model : str
         Of configs that name none.
+    target_coverage : float
+        Percent.
     """
     trainings = complete_trainings([r for r in records if r.state is TrialState.COMPLETE])
     by_model: dict[str, list[int]] = {}
@@ -142,10 +172,28 @@ def choose_method(
     names = list(losses)
     lowest = min(names, key=lambda name: means[name])
     preferred = ENSEMBLE if ENSEMBLE in names else lowest
-    chosen = preferred_or_better(list(losses.values()), names.index(preferred))
+    intervals = {
+        name: _calibrated_interval(task, candidates[name], target_coverage) for name in names
+    }
+    chosen = coverage_first(
+        preferred_or_better(list(losses.values()), names.index(preferred)),
+        list(intervals.values()),
+        target_coverage,
+    )
     named = {*best.values(), *(number for number, _ in members)}
     models = {number: name for name, own in of_model.items() for number in own if number in named}
-    return Choice(names[chosen], members, best, means, models)
+    return Choice(names[chosen], members, best, means, models, intervals, target_coverage)
+
+
+def _calibrated_interval(task: Task, quantiles: Floats, coverage: float) -> IntervalQuality:
+    """The interval on the calibrate split, each half calibrated by the other where both have data.
+
+    Whatever is recommended is calibrated before it is used.
+    """
+    forecast = Forecast(quantiles, task.shape.levels, task.observed("calibrate"))
+    with contextlib.suppress(DataError):
+        forecast = cross_fitted(forecast)
+    return measure_interval(forecast, coverage)
 
 
 def _window_losses(task: Task, split: str, forecast: Floats) -> Floats:
@@ -196,10 +244,10 @@ def _members(
 def _mean_forecasts(run: RunDirectory, trainings: Sequence[TrialRecord]) -> dict[str, Floats]:
     """Forecasts of a trial by split, the mean over its seeds; empty where they are gone."""
     try:
-        stored = [files.load_arrays(run.forecasts(t.number, t.seed_index)) for t in trainings]
+        stored = [load_forecasts(run.forecasts(t.number, t.seed_index)) for t in trainings]
         return {
             split: average_levels([arrays[split].astype(np.float64) for arrays in stored])
             for split in ("tune", "calibrate")
         }
-    except (StoreError, KeyError):
+    except (StoreError, DataError):
         return {}

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.errors import StoreError
-from paretocast.models.baselines.catalogue import forecast_baselines
+from paretocast.errors import DataError, StoreError
+from paretocast.models.baselines.catalogue import try_baselines
 from paretocast.search.models import MODELS
 from paretocast.search.objectives import (
     check_defined,
@@ -27,7 +27,7 @@ from paretocast.study.repeats import average_over_seeds, plan_repeat
 from paretocast.study.stopping import has_stalled, worst_corner
 from paretocast.study.trial_store import TrainingId
 from paretocast.training.scoring import draw_on_tune, score_on_tune
-from paretocast.workspace import files
+from paretocast.training.trial import load_forecasts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +53,8 @@ class Evaluator:
     ----------
     baselines : dict of name to scores
         On the tune split.
+    notes : tuple of str
+        A sentence on each baseline that cannot be compared.
 
     Raises
     ------
@@ -69,7 +71,7 @@ class Evaluator:
         self._trials = trials
         self.objectives = parse_objectives(settings.objectives)
         self.constraints = parse_constraints(settings.require)
-        self.baselines = score_baselines(setup)
+        self.baselines, self.notes = score_baselines(setup)
         for scores in self.baselines.values():
             check_defined(self.objectives, self.constraints, scores)
         self._draws: dict[TrainingId, dict[str, NDArray[np.float64]]] = {}
@@ -205,14 +207,17 @@ class Evaluator:
         training_id = TrainingId(record.number, record.seed_index)
         if training_id not in self._draws:
             try:
-                forecast = files.load_arrays(self._run.forecasts(*training_id))["tune"]
-            except (StoreError, KeyError):
+                forecast = load_forecasts(self._run.forecasts(*training_id))["tune"]
+                self._draws[training_id] = draw_on_tune(self._setup, forecast)
+            except (StoreError, DataError):
                 return {}
-            self._draws[training_id] = draw_on_tune(self._setup, forecast)
         return self._draws[training_id]
 
 
-def score_baselines(setup: TrainingSetup) -> dict[str, dict[str, float]]:
-    """Scores of the baselines on the tune split; one that lacks history is left out."""
-    forecasts = forecast_baselines(setup.task, "tune")
-    return {name: score_on_tune(setup, forecast, seed=0)[0] for name, forecast in forecasts.items()}
+def score_baselines(setup: TrainingSetup) -> tuple[dict[str, dict[str, float]], tuple[str, ...]]:
+    """Scores of the baselines on the tune split, and a sentence on each that lacks history."""
+    forecasts, reasons = try_baselines(setup.task, "tune")
+    scores = {
+        name: score_on_tune(setup, forecast, seed=0)[0] for name, forecast in forecasts.items()
+    }
+    return scores, tuple(f"not compared with {name}: {why}" for name, why in reasons.items())

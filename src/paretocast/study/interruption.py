@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a question that a running study asks between two gradient steps."""
+"""Ctrl-C, SIGTERM and a closed terminal as a question that a study asks between two steps."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ class StopRequest:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                    continue  # nohup: the search outlives its terminal
                 self._handlers[number] = signal.signal(number, self._on_signal)
             self._earlier_hook, sys.unraisablehook = sys.unraisablehook, self._on_unraisable
         return self

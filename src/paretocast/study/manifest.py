@@ -10,9 +10,10 @@ import pandas as pd
 from paretocast.data import absolute_reference
 from paretocast.data.task import DATA_HASHES, first_change, installed_versions, manifest_hash
 from paretocast.errors import StoreError
+from paretocast.redaction import without_secrets
 from paretocast.search.space import Contest
-from paretocast.study.optuna_sync import without_secrets
 from paretocast.workspace import files
+from paretocast.workspace.stored import load_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +63,7 @@ def build_manifest(
         "manifest_hash": manifest_hash(comparable),
         "comparable": comparable,
         "day_marks": setup.task.day_marks(),
+        "repairs": [repair.as_json() for repair in setup.task.series.repairs],
         "queue": list(queue),
         "settings": plain,
         "versions": installed_versions(),
@@ -88,7 +90,7 @@ def check_manifest(run: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any
     StoreError
         If the study was made under other conditions.
     """
-    stored = files.load_json(run.manifest) if run.manifest.exists() else manifest
+    stored = load_manifest(run) if files.exists(run.manifest) else manifest
     if stored["manifest_hash"] != manifest["manifest_hash"]:
         changed = _differences(stored["comparable"], manifest["comparable"])
         of_data = tuple(f"task.{key} " for key in DATA_HASHES)

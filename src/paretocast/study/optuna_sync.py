@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -23,6 +24,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState as OptunaState
 
 from paretocast.errors import SettingsError, StoreError
+from paretocast.redaction import without_secrets, without_secrets_of
 from paretocast.search.selection import TrialState
 from paretocast.search.space import parameter_ranges, trial_parameters
 from paretocast.study.trial_store import TrainingId
@@ -43,6 +45,10 @@ SQLITE, JOURNAL, GRPC = "sqlite", "journal", "grpc://"
 GRPC_PORT = 13000  # where Optuna's proxy listens unless told otherwise
 HEARTBEAT_SECONDS = 60  # of a trial in a database; Optuna calls it stale after twice that
 MISSED_BEAT_SECONDS = 2  # after one that failed: a trial may enter the database after its start
+LOCKED_SECONDS = 2.0  # that a write waits for another program; the search goes on without it
+PAUSE_SECONDS = 10.0  # until the next write after one that waited in vain
+_SQLITE_KWARGS = {"connect_args": {"timeout": LOCKED_SECONDS}}
+_LOCKED = re.compile(r"database (table |schema )?is locked|[Ll]ock wait timeout")
 _OPTUNA_STATES = {
     TrialState.COMPLETE: OptunaState.COMPLETE,
     TrialState.PRUNED: OptunaState.PRUNED,
@@ -72,19 +78,23 @@ class OptunaSync:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._storage = storage
         self._label = storage_label(storage, run)
-        with self._store_errors():
-            opened = self._open(run)
-            self._heart = opened if isinstance(opened, RDBStorage) and storage != SQLITE else None
-            self._study = optuna.create_study(
-                storage=opened,
-                study_name=run.study_name,
-                directions=["minimize"] * n_objectives,
-                sampler=optuna.samplers.RandomSampler(),  # it is never asked
-                load_if_exists=True,
-            )
+        self._run, self._n_objectives = run, n_objectives
+        self._heart: RDBStorage | None = None
+        self._study: optuna.Study | None = None
+        self._next_try = 0.0  # seconds of the monotonic clock
+        self.behind = False  # whether another program holds the database
+        self._unless_locked(self._opened)
 
-    def catch_up(self, n_begun: int, trial: Callable[[int], FrozenTrial | None]) -> None:
-        """Add the trials that are missing, in order, and tell the ends of those that have ended.
+    def catch_up(
+        self,
+        n_begun: int,
+        trial: Callable[[int], FrozenTrial | None],
+        *,
+        patience_seconds: float = 0.0,
+    ) -> None:
+        """Bring the copy up to date, now or, where another program holds the database, later.
+
+        Add the trials that are missing, in order, and tell the ends of those that have ended.
 
         Parameters
         ----------
@@ -93,15 +103,52 @@ class OptunaSync:
         trial : callable
             From a number to the trial as it stands; None while its config is not known, which
             holds back those behind it, because Optuna counts trials as they come.
+        patience_seconds : float
+            Wait so long for a database that another program holds.
         """
-        with self._store_errors():
-            stored = self._study.get_trials(deepcopy=False)
-            for running in (t for t in stored if not t.state.is_finished()):
-                self._tell(running.number, trial(running.number))
-            for number in range(len(stored), n_begun):
-                if (missing := trial(number)) is None:
-                    break
-                self._study.add_trial(missing)
+        deadline = time.monotonic() + patience_seconds
+        if time.monotonic() < self._next_try and not patience_seconds:
+            return
+        while not self._unless_locked(lambda: self._write(n_begun, trial)):
+            if time.monotonic() >= deadline:
+                self._next_try = time.monotonic() + PAUSE_SECONDS
+                return
+            time.sleep(LOCKED_SECONDS / 4)
+
+    def _unless_locked(self, work: Callable[[], object]) -> bool:
+        """Do some work on the storage; False if another program holds it for the moment."""
+        try:
+            with self._store_errors():
+                work()
+        except _LockedError:
+            self.behind = True
+            return False
+        self.behind = False
+        return True
+
+    def _opened(self) -> optuna.Study:
+        if self._study is None:
+            opened = self._open(self._run)
+            self._study = optuna.create_study(
+                storage=opened,
+                study_name=self._run.study_name,
+                directions=["minimize"] * self._n_objectives,
+                sampler=optuna.samplers.RandomSampler(),  # it is never asked
+                load_if_exists=True,
+            )
+            if isinstance(opened, RDBStorage) and self._storage != SQLITE:
+                self._heart = opened
+        return self._study
+
+    def _write(self, n_begun: int, trial: Callable[[int], FrozenTrial | None]) -> None:
+        study = self._opened()
+        stored = study.get_trials(deepcopy=False)
+        for running in (t for t in stored if not t.state.is_finished()):
+            _tell(study, running.number, trial(running.number))
+        for number in range(len(stored), n_begun):
+            if (missing := trial(number)) is None:
+                break
+            study.add_trial(missing)
 
     @contextmanager
     def alive(self, number: int) -> Iterator[None]:
@@ -127,7 +174,7 @@ class OptunaSync:
         while True:
             pause = MISSED_BEAT_SECONDS
             with suppress(*missed):  # a beat is not worth a trial; the next write tells
-                study_id = heart.get_study_id_from_name(self._study.study_name)
+                study_id = heart.get_study_id_from_name(self._run.study_name)
                 heart.record_heartbeat(
                     heart.get_trial_id_from_study_id_trial_number(study_id, number)
                 )
@@ -135,17 +182,11 @@ class OptunaSync:
             if ended.wait(pause):
                 return
 
-    def _tell(self, number: int, now: FrozenTrial | None) -> None:
-        if now is None or not now.state.is_finished():
-            return
-        if now.state is OptunaState.COMPLETE:
-            self._study.tell(number, now.values)
-        else:
-            self._study.tell(number, state=now.state)
-
     def _open(self, run: RunDirectory) -> BaseStorage:
         if self._storage == SQLITE:
-            return RDBStorage(f"sqlite:///{run.study_database.absolute()}")
+            return RDBStorage(
+                f"sqlite:///{run.study_database.absolute()}", engine_kwargs=_SQLITE_KWARGS
+            )
         if self._storage == JOURNAL:
             return JournalStorage(WholeLines(run.study_journal.absolute()))
         with warnings.catch_warnings():
@@ -157,7 +198,9 @@ class OptunaSync:
                 )
             return RDBStorage(
                 self._storage,
-                engine_kwargs={"pool_pre_ping": True},  # a server drops what is idle for hours
+                engine_kwargs=_SQLITE_KWARGS
+                if self._storage.startswith("sqlite")
+                else {"pool_pre_ping": True},  # a server drops what is idle for hours
                 heartbeat_interval=HEARTBEAT_SECONDS,
             )
 
@@ -170,7 +213,8 @@ class OptunaSync:
             raise self._explained(error) from error
         except Exception as error:
             foreign = type(error).__module__.startswith(("sqlalchemy", "optuna.storages", "grpc"))
-            if foreign or isinstance(error, ValueError | KeyError):
+            other_version = isinstance(error, RuntimeError) and "version" in str(error)
+            if foreign or other_version or isinstance(error, ValueError | KeyError):
                 raise self._explained(error) from error
             raise
 
@@ -180,10 +224,12 @@ class OptunaSync:
             deepest = deepest.__cause__
         said = _RPC_DETAILS.search(str(deepest))
         # A driver may repeat the URL it was given, password and all.
-        reason = (said[1] if said else str(deepest)).replace(self._storage, self._label)
+        reason = without_secrets_of(self._storage, said[1] if said else str(deepest))
         reason = reason.partition("\n")[0]
         if isinstance(error, ImportError):
             return SettingsError(f"storage {self._label} needs a driver: {reason}")
+        if _LOCKED.search(reason):
+            return _LockedError(f"study storage {self._label} is held by another program: {reason}")
         if self._storage in {SQLITE, JOURNAL}:
             advice = (
                 "make room and resume; if it is damaged, remove it while nobody works on the "
@@ -192,6 +238,19 @@ class OptunaSync:
         else:
             advice = "check the address and whether the server answers"
         return StoreError(f"study storage {self._label} fails: {reason}; {advice}")
+
+
+class _LockedError(StoreError):
+    """Another program holds the database for the moment."""
+
+
+def _tell(study: optuna.Study, number: int, now: FrozenTrial | None) -> None:
+    if now is None or not now.state.is_finished():
+        return
+    if now.state is OptunaState.COMPLETE:
+        study.tell(number, now.values)
+    else:
+        study.tell(number, state=now.state)
 
 
 class WholeLines(JournalFileBackend):
@@ -264,21 +323,6 @@ def storage_label(storage: str, run: RunDirectory) -> str:
     if storage == SQLITE:
         return run.study_database.name
     return run.study_journal.name if storage == JOURNAL else without_secrets(storage)
-
-
-def without_secrets(url: str) -> str:
-    """A storage URL without its password.
-
-    >>> without_secrets("postgresql://anna:s3cret@db.example/study?sslmode=require")
-    'postgresql://anna@db.example/study?sslmode=require'
-    """
-    scheme, _, rest = url.partition("://")
-    location, _, query = rest.partition("?")
-    authority, slash, path = location.partition("/")
-    user, at, host = authority.rpartition("@")
-    harmless = [(key, value) for key, value in parse_qsl(query) if "pass" not in key.lower()]
-    shown = f"{scheme}://{user.partition(':')[0]}{at}{host}{slash}{path}"
-    return f"{shown}?{urlencode(harmless)}" if harmless else shown
 
 
 def optuna_trial(

@@ -9,6 +9,7 @@ import numpy as np
 
 from paretocast.errors import StoreError
 from paretocast.metrics.score_table import SCORES
+from paretocast.metrics.scores import percent_above
 from paretocast.search.objectives import (
     Constraint,
     Objective,
@@ -108,13 +109,16 @@ class Outcome:
         Returns
         -------
         tuple of (gain, standard error) or None
-            None where no finished trial has the config, or the difference has no error.
+            None where no finished trial has the config, its MAE is 0, or the difference has no
+            error.
         """
         for record in self.records:
             if record.config == config and record.number in self.gap_errors:
                 mae = record.scores["mae"]
-                gain = 100.0 * (mae - self.chosen.scores["mae"]) / mae
-                return gain, 100.0 * self.gap_errors[record.number]["mae"] / mae
+                above = percent_above(self.chosen.scores["mae"], mae)
+                if above is None:
+                    return None
+                return -above, 100.0 * self.gap_errors[record.number]["mae"] / mae
         return None
 
     def beaten_by(self) -> tuple[str, ...]:

@@ -48,6 +48,11 @@ if TYPE_CHECKING:
 
 # Between two looks of an idle process at whether another one has died.
 WAIT_SECONDS = 1.0
+LAST_WAIT_SECONDS = 60.0  # at the end, for a database that another program holds
+COPY_IS_BEHIND = (
+    "another program holds the database of the study: Optuna's copy lacks the last trials. Their "
+    "records are complete; the next --resume, or paretocast consolidate, brings the copy up to date"
+)
 # No file takes that long to write: its process has been killed.
 LEFT_BEHIND_SECONDS = 3600.0
 
@@ -81,6 +86,8 @@ class StudyResult:
         Empty while there are too few trials.
     choice : Choice or None
         The recommended method; None if no trial is complete.
+    notes : tuple of str
+        Sentences for the user.
     """
 
     ended_by: str
@@ -88,6 +95,7 @@ class StudyResult:
     records: tuple[TrialRecord, ...]
     importances: dict[str, dict[str, float]]
     choice: Choice | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,8 @@ class Study:
     Attributes
     ----------
     notes : tuple of str
-        What was moved or left out of the fronts of earlier studies, a sentence each.
+        Baselines that cannot be compared, and what was moved or left out of the fronts of earlier
+        studies, a sentence each.
     """
 
     def __init__(
@@ -133,7 +142,7 @@ class Study:
         self._evaluator = Evaluator(settings, run, setup, self._trials)
         self._storage = choose_storage(settings.storage, run, shared=shared)
         warm_start = WarmStart(()) if run.manifest.exists() else self._plan_warm_start()
-        self.notes = warm_start.notes
+        self.notes = (*self._evaluator.notes, *warm_start.notes)
         self._optuna, self._manifest = self._open(warm_start)
         self._sampler = self._make_sampler(self._manifest["queue"])
 
@@ -220,8 +229,11 @@ class Study:
         asked : bool
             Whether a request to stop ended the run.
         """
-        with self._lock_and_sync():
+        with self._lock:
             self._trials.refresh()
+            self._optuna.catch_up(
+                self._trials.free_number, self._optuna_trial, patience_seconds=LAST_WAIT_SECONDS
+            )
         outcome = self.outcome()
         choice = None
         if outcome is not None:
@@ -230,6 +242,7 @@ class Study:
                 self._trials.trainings,
                 task=self._setup.base_task,
                 model=self._settings.model,
+                target_coverage=self._settings.target_coverage,
             )
             self._save_best_params(outcome, choice)
         ended_by = "request" if asked else "time limit"
@@ -242,7 +255,8 @@ class Study:
             self.records, space=self._space, objectives=self._evaluator.objectives
         )
         records = self._evaluator.averaged_records()
-        return StudyResult(ended_by, outcome, records, importances, choice)
+        notes = (COPY_IS_BEHIND,) if self._optuna.behind else ()
+        return StudyResult(ended_by, outcome, records, importances, choice, notes)
 
     def _take_training(self) -> ClaimedTraining | None:
         """Claim the next training: an abandoned one, else a due repeat, else a new trial.

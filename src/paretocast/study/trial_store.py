@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from paretocast.errors import StoreError
 from paretocast.search.selection import TrialState
 from paretocast.training.trial import RungScores, TrialRecord, load_rung_scores
-from paretocast.workspace import files
+from paretocast.workspace import files, stored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from paretocast.search.space import Config
     from paretocast.workspace.files import RunDirectory
 
-_TRIAL, _REPEAT = re.compile(r"\d+"), re.compile(r"\.(\d+)\.seed_(\d+)")
+# So many digits as a trial may have: a longer name is of somebody else.
+_TRIAL, _REPEAT = re.compile(r"\d{1,9}"), re.compile(r"\.(\d{1,9})\.seed_(\d{1,9})")
 
 
 class TrainingId(NamedTuple):
@@ -119,8 +120,8 @@ class TrialStore:
         if (record := self._records.get(TrainingId(number))) is not None:
             return record.config
         if number not in self._proposals and files.exists(self._run.proposal(number)):
-            stored = files.load_json(self._run.proposal(number))
-            self._proposals[number] = stored["config"]
+            proposal = stored.load(self._run.proposal(number), stored.ProposalFile)
+            self._proposals[number] = proposal["config"]
         return self._proposals.get(number)
 
     def rungs(self, number: int) -> tuple[RungScores, ...]:
@@ -129,8 +130,9 @@ class TrialStore:
             return record.rungs
         path = self._run.rungs(number)
         try:
-            stored = files.load_json(path)["rungs"] if files.exists(path) else ()
-            return tuple(load_rung_scores(stored))
+            if not files.exists(path):
+                return ()
+            return tuple(load_rung_scores(stored.load(path, stored.RungsFile)["rungs"]))
         except StoreError:
             if files.exists(path):
                 raise
@@ -209,22 +211,16 @@ def load_record(run: RunDirectory, number: int, seed_index: int = 0) -> TrialRec
     path = run.record(number, seed_index)
     if not files.exists(path):
         return None
-    stored = files.load_json(path)
-    if stored.pop("schema_version", None) != files.RECORD_SCHEMA_VERSION:
-        raise StoreError(
-            f"{path} is of another version, expected schema_version {files.RECORD_SCHEMA_VERSION}"
-        )
+    read = stored.load(path, stored.RecordFile)
+    if (read["number"], read.get("seed_index", 0)) != (number, seed_index):
+        raise StoreError(f"{path} is the record of trial {read['number']}; put it back there")
     names = {field.name for field in fields(TrialRecord)}
-    values: dict[str, Any] = {name: value for name, value in stored.items() if name in names}
+    values: dict[str, Any] = {name: value for name, value in read.items() if name in names}
     values["state"] = TrialState(values["state"])
     for name in ("scores", "standard_errors"):
-        values[name] = _with_nan(values.get(name, {}))
+        values[name] = stored.scores_with_nan(values.get(name, {}))
     if values["picp_interval"] is not None:
         values["picp_interval"] = tuple(values["picp_interval"])
     values["rungs"] = tuple(load_rung_scores(values["rungs"]))
     values["stop_losses"] = tuple((step, loss) for step, loss in values["stop_losses"])
     return TrialRecord(**values)
-
-
-def _with_nan(scores: dict[str, float | None]) -> dict[str, float]:
-    return {name: float("nan") if value is None else value for name, value in scores.items()}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from paretocast.errors import SettingsError
 from paretocast.search.models import default_config
 from paretocast.search.space import nearest_config
-from paretocast.workspace import files
+from paretocast.workspace.stored import load_result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,10 +73,10 @@ def plan_warm_start(
 
 def _configs_of(run: Path, model: str, space: Space) -> tuple[list[Config], list[str]]:
     """Front members of the studies at one place that fit the space, and remarks."""
-    results = [(path, files.load_json(path)) for path in _result_files(run)]
-    of_model = [(path, content) for path, content in results if content.get("model") == model]
+    results = [(path, load_result(path)) for path in _result_files(run)]
+    of_model = [(path, content) for path, content in results if content["model"] == model]
     if not of_model:
-        others = sorted({str(content.get("model")) for _, content in results})
+        others = sorted({content["model"] for _, content in results})
         held = f"results of {', '.join(others)} only" if others else "no best_params_*.json"
         raise SettingsError(f"--warm-start {run} holds {held}, expected a result of {model}")
     configs, notes = [], []

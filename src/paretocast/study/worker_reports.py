@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from paretocast.errors import StoreError
 from paretocast.workspace import files
+from paretocast.workspace.stored import WorkerFile, load
 
 if TYPE_CHECKING:
     from paretocast.study.outcome import Outcome
@@ -90,6 +91,6 @@ def load_report(run: RunDirectory, index: int) -> WorkerReport | None:
     if not path.exists():
         return None
     try:
-        return WorkerReport(**files.load_json(path))
-    except (StoreError, TypeError):  # of another version, or being replaced
+        return WorkerReport(**load(path, WorkerFile))
+    except StoreError:  # of another version, or being replaced
         return None

@@ -6,6 +6,7 @@ optimizer, schedule, weight average, random state and the order of windows are i
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
 STEPS_PER_AVERAGING = 4  # reading all weights in every step costs more than it teaches
 # Shares of a correction that are compared on the stop split, the whole one first.
 CORRECTION_SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
+# Whatever the readers of a checkpoint raise over bytes that are not what they were.
+_DAMAGED = (
+    *(AttributeError, IndexError, KeyError, OverflowError, RecursionError, RuntimeError),
+    *(SafetensorError, TypeError, ValueError),
+)
 
 
 class TrainingDivergedError(ForecastError):
@@ -239,7 +245,8 @@ class Training:
         }
         # Tensors that share memory are refused by the format; a copy is cheap beside a training.
         separate = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
-        return save(separate, metadata={"progress": json.dumps(progress), "note": note})
+        texts = {"progress": json.dumps(progress), "note": note}
+        return save(separate, metadata={**texts, "sha256": _digest(separate, texts)})
 
     def restore(self, content: bytes) -> str:
         """Continue where `checkpoint` was called, bit for bit; return its note.
@@ -252,7 +259,10 @@ class Training:
         try:
             tensors = load(content)
             header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            progress = json.loads(header["__metadata__"]["progress"])
+            texts = dict(header["__metadata__"])
+            if texts.pop("sha256", "") != _digest(tensors, texts):
+                raise ValueError("its SHA-256 is not that of its content")
+            progress, note = json.loads(texts["progress"]), str(texts["note"])
             self.model.load_state_dict(_without_prefix("model", tensors))
             for name, weights in (("average", self._average), ("best", self._best)):
                 for index, weight in enumerate(weights):
@@ -268,7 +278,7 @@ class Training:
                 group.update(saved)
             self._optimizer.load_state_dict(state)
             self._schedule.load_state_dict(progress["schedule"])
-        except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        except _DAMAGED as error:
             raise StoreError(f"the checkpoint cannot be continued: {error}") from error
         self.step, self.best_step = progress["step"], progress["best_step"]
         self.best_stop_loss = (
@@ -281,7 +291,6 @@ class Training:
         self._order = tensors["order"].to(self.source.device)
         self._generator.set_state(tensors["generator"])
         _set_random_states(_without_prefix("random", tensors), self.source.device)
-        note: str = header["__metadata__"]["note"]
         return note
 
     def _take_step(self) -> None:
@@ -428,6 +437,18 @@ class Training:
     def _patience_is_out(self) -> bool:
         since_best = (self.step - self.best_step) // self.recipe.steps_between_evaluations
         return bool(self.stop_losses) and since_best >= self.recipe.patience
+
+
+def _digest(tensors: Mapping[str, torch.Tensor], texts: Mapping[str, str]) -> str:
+    """SHA-256 of the content of a checkpoint: a flipped bit would train on wrong weights."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        plain = tensors[name].contiguous().reshape(-1)
+        digest.update(f"{name} {plain.dtype} {tuple(tensors[name].shape)}\n".encode())
+        digest.update(plain.view(torch.uint8).numpy().tobytes())
+    for name in sorted(texts):
+        digest.update(f"{name} {texts[name]}\n".encode())
+    return digest.hexdigest()
 
 
 def _is_plain(value: object) -> bool:

@@ -14,15 +14,18 @@ import numpy as np
 from paretocast.errors import ForecastError, ParetocastError, StoreError
 from paretocast.metrics.resampling import standard_errors
 from paretocast.models.base import imported
+from paretocast.redaction import redacted
 from paretocast.search.models import MODELS
 from paretocast.search.selection import TrialState
 from paretocast.training import Training, TrainingInterrupted, forecast_positions
 from paretocast.training.memory import peak_memory_mib, reset_peak_memory
 from paretocast.training.scoring import draw_on_tune, score_on_tune
 from paretocast.training.setup import TrainingSetup, start_training
+from paretocast.workspace import files, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -122,6 +125,30 @@ def load_rung_scores(stored: Sequence[Mapping[str, Any]]) -> list[RungScores]:
         )
         for rung in stored
     ]
+
+
+def load_forecasts(path: Path) -> dict[str, NDArray[np.floating[Any]]]:
+    """The dense forecasts (N, H, Q) by split that were stored beside a record, target units.
+
+    Raises
+    ------
+    StoreError
+        If the file is damaged, or does not hold finite forecasts of the stored splits alone.
+    """
+    arrays = files.load_arrays(path)
+    if set(arrays) != set(STORED_SPLITS):
+        raise StoreError(
+            f"{path} is damaged: it holds {', '.join(sorted(arrays)) or 'nothing'}, expected "
+            f"{' and '.join(STORED_SPLITS)}; train the trial again or leave it out"
+        )
+    for split, array in arrays.items():
+        whole = np.issubdtype(array.dtype, np.floating) and array.ndim == 3 and array.size > 0
+        if not whole or not np.isfinite(array).all():
+            raise StoreError(
+                f"{path} is damaged: {split} is of {array.dtype} and shape {array.shape}, expected "
+                "finite numbers of shape (N, H, Q); train the trial again or leave it out"
+            )
+    return arrays
 
 
 class TrialInterrupted(Exception):  # noqa: N818  (a request honoured, not an error)
@@ -224,8 +251,8 @@ def run_trial(
             config=config,
             seed=seed,
             seed_index=seed_index,
-            reason=str(error) if deliberate else f"{type(error).__name__}: {error}",
-            traceback=traceback.format_exc(),
+            reason=redacted(str(error) if deliberate else f"{type(error).__name__}: {error}"),
+            traceback=redacted(traceback.format_exc()),
         )
 
 
@@ -272,9 +299,26 @@ def _begin_or_continue(
     if checkpoint is None:
         return training, []
     try:
-        return training, load_rung_scores(json.loads(training.restore(checkpoint)))
+        return training, load_rung_scores(read_note(training.restore(checkpoint)))
     except StoreError:  # a damaged checkpoint costs time, not the trial
         return start_training(setup, config, seed=seed), []
+
+
+def read_note(note: str) -> list[dict[str, Any]]:
+    """The rungs in the note of a checkpoint, where an undefined score is NaN.
+
+    Raises
+    ------
+    StoreError
+        If they are none.
+    """
+    try:
+        rungs = json.loads(note)
+    except ValueError as error:
+        raise StoreError(f"the checkpoint's note is damaged: {error}") from error
+    content = {"schema_version": 1, "rungs": files.without_nan(rungs)}
+    stored.check(content, stored.RungsFile, origin="the checkpoint's note")
+    return list(rungs)
 
 
 def _forecast_stored_splits(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from paretocast.data.scaling import ScaledArrays
     from paretocast.models.anchor import Anchor
 
+MOST_THREADS = 1024
 EVALUATION_BATCH = 128  # the widest TimesNet needs 3.4 MiB a window
 
 
@@ -63,7 +64,15 @@ def cuda_devices() -> tuple[str, ...]:
 
 
 def use_threads(n_threads: int) -> None:
-    """Let this process compute on `n_threads` cores, in networks and in linear algebra."""
+    """Let this process compute on `n_threads` cores, in networks and in linear algebra.
+
+    Raises
+    ------
+    SettingsError
+        If they are more than `MOST_THREADS`: libraries crash over what the machine refuses.
+    """
+    if n_threads > MOST_THREADS:
+        raise SettingsError(f"{n_threads} threads are asked for, expected at most {MOST_THREADS}")
     torch.set_num_threads(n_threads)
     threadpool_limits(n_threads, user_api="blas")
 
@@ -115,6 +124,12 @@ class WindowSource:
                 for part in (ahead.columns, ahead.values, ahead.first)
             ]
         )
+        last = arrays.last_hours
+        self._last_hours = (
+            None
+            if last is None
+            else [torch.from_numpy(p).to(self.device) for p in (last.history, last.history_mask)]
+        )
         self.anchor = anchor
         parts = () if anchor is None else (anchor.points, anchor.spread, anchor.group)
         self._anchor_parts = [torch.from_numpy(part).to(self.device) for part in parts]
@@ -135,9 +150,14 @@ class WindowSource:
     def inputs(self, positions: torch.Tensor) -> Batch:
         """Windows at issue positions (B,)."""
         past_hours = positions[:, None] + self._history_offsets
+        history, history_mask = self._history[past_hours], self._history_mask[past_hours]
+        if self._last_hours is not None:
+            last, last_mask = (part[positions] for part in self._last_hours)
+            history = _with_last(history, last)
+            history_mask = _with_last(history_mask, last_mask)
         return Batch(
-            history=self._history[past_hours],
-            history_mask=self._history_mask[past_hours],
+            history=history,
+            history_mask=history_mask,
             past=self._past[past_hours],
             known=torch.cat([self._known[past_hours], self._known_ahead(positions)], dim=1),
             hours=past_hours,
@@ -165,6 +185,12 @@ class WindowSource:
         hours = positions[:, None] + self._horizon_offsets
         mask = self._observed_mask[hours]
         return self._history[hours] * mask, mask
+
+
+def _with_last(history: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    """History (B, L) with its last hours taken from others (B, D)."""
+    n_steps = history.shape[1]
+    return torch.cat([history[:, : max(0, n_steps - last.shape[1])], last], dim=1)[:, -n_steps:]
 
 
 def pinball_loss(

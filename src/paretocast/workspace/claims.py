@@ -26,10 +26,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paretocast.errors import StoreError
+from paretocast.workspace import files, stored
 
 if TYPE_CHECKING:
     from typing import BinaryIO, Self
 
+MOST_CLAIM_BYTES = 4096
 HEARTBEAT_SECONDS = 5.0
 # Twelve heartbeats: a network file system may show a touch late, and a node may be very busy.
 LEASE_SECONDS = 60.0
@@ -241,7 +243,7 @@ def _is_alive(folder: Path, number: int, *, lease_seconds: float) -> bool:
     except FileNotFoundError:
         return False
     with file:
-        owner = _parsed(file.read())
+        owner = _parsed(file.read(MOST_CLAIM_BYTES))
         if owner is None:
             return False  # released
         here = owner["machine"] == machine_id()
@@ -291,17 +293,18 @@ def _link(folder: Path, number: int, *, worker: int) -> BinaryIO | None:
 
 def _owner(path: Path) -> dict[str, Any] | None:
     try:
-        return _parsed(path.read_bytes())
-    except OSError:
+        return _parsed(files.load_bytes(path, most=MOST_CLAIM_BYTES))
+    except (OSError, StoreError):
         return None
 
 
 def _parsed(content: bytes) -> dict[str, Any] | None:
     try:
         owner = json.loads(content)
-    except ValueError:
+        stored.check(owner, stored.ClaimFile, origin="the claim")
+    except (RecursionError, StoreError, ValueError):
         return None
-    return owner if isinstance(owner, dict) else None
+    return dict(owner)
 
 
 def _file_system_now(folder: Path) -> float:

@@ -2,32 +2,39 @@
 
 All that results are made from is written through this module. A file appears whole or not at all:
 it is written beside its place, flushed, and moved there. What machines read is JSON with a schema
-version. Written in other ways are locks and claims (`claims`), logs of workers and jobs, the queue
-of background jobs, and Optuna's copy of a study.
+version. Written in other ways are lines that are added (`append_line`), locks and claims
+(`claims`), logs of workers and jobs, the queue of background jobs, and Optuna's copy of a study.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
+import itertools
 import json
 import math
 import os
 import re
+import stat
 import tempfile
 import time
+import tokenize
 import uuid
 import zipfile
+import zlib
 from dataclasses import dataclass
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from paretocast.errors import SettingsError, StoreError
+from paretocast.toml import nested_deeper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
+    from io import FileIO
     from pathlib import Path
     from typing import BinaryIO
 
@@ -36,29 +43,87 @@ if TYPE_CHECKING:
 RECORD_SCHEMA_VERSION = 1
 SINGLE_STAGE, TWO_STAGE = "single-stage", "two-stage"  # strategies of a search
 JOB_ID_VARIABLES = ("SLURM_ARRAY_JOB_ID", "SLURM_JOB_ID")
+TAIL_BYTES = 4096  # read at once, from the end of a file
 UNFINISHED = ".part"  # suffix of a file that is being written
+MOST_BYTES = 64 << 20  # of a text or JSON file
+MOST_ARRAY_BYTES = 4 << 30
+MOST_DEPTH = 32  # of JSON
+MOST_DIGITS = 18  # of a whole number, so that 64 bits hold it
+# Whatever zipfile, zlib and numpy raise over bytes that are not what they were.
+_DAMAGED_ARRAYS = (
+    *(EOFError, KeyError, MemoryError, NotImplementedError, OSError, OverflowError, RuntimeError),
+    *(SyntaxError, TypeError, ValueError, zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def resolve_job_id(given: str | None, environment: Mapping[str, str], now: datetime) -> str:
-    """The stable id of a study: given, else from Slurm, else fresh.
+def stated_job_id(given: str | None, environment: Mapping[str, str]) -> str | None:
+    """The id of a study as given, else that of Slurm's job; None where neither says one.
 
     Raises
     ------
     SettingsError
-        If the given id cannot be part of a file name.
+        If it cannot be part of a file name.
     """
     if given is not None:
-        if not _JOB_ID.fullmatch(given):
-            raise SettingsError(
-                f"job id {given!r} cannot be part of a file name, "
-                "expected up to 64 letters, digits, '.', '_' or '-'"
-            )
-        return given
+        return _checked_job_id(given, "job id")
     for variable in JOB_ID_VARIABLES:
         if environment.get(variable):
-            return environment[variable]
-    return f"local-{now:%Y%m%d-%H%M%S}"
+            return _checked_job_id(environment[variable], f"${variable}")
+    return None
+
+
+def claim_run(workspace: Path, model: str, dataset: str, *, now: datetime) -> RunDirectory:
+    """The directory of a new study with a fresh id, which is no other process's.
+
+    The folder of trials is what is claimed: only one process can make it.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be made.
+    """
+    named = RunDirectory(workspace, model, dataset, f"local-{now:%Y%m%d-%H%M%S}")
+    folder = claim_folder(named.trials_folder)
+    return RunDirectory(workspace, model, dataset, folder.name.removeprefix("trials_"))
+
+
+def claim_folder(path: Path) -> Path:
+    """Make a folder that was not there, with -2, -3 … behind its name where it was.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be made.
+    """
+    create_folder(path.parent)
+    claimed = path
+    for number in itertools.count(2):
+        try:
+            claimed.mkdir()
+        except FileExistsError:
+            claimed = path.with_name(f"{path.name}-{number}")
+        except OSError as error:
+            raise StoreError(f"folder {claimed} cannot be made: {error.strerror}") from error
+        else:
+            break
+    return claimed
+
+
+def remove_empty(*folders: Path) -> None:
+    """Remove folders that hold nothing."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _checked_job_id(job_id: str, origin: str) -> str:
+    if not _JOB_ID.fullmatch(job_id):
+        raise SettingsError(
+            f"{origin} {job_id!r} cannot be part of a file name, "
+            "expected up to 64 letters, digits, '.', '_' or '-'"
+        )
+    return job_id
 
 
 @dataclass(frozen=True)
@@ -245,9 +310,14 @@ def _stored_model(manifest: Path) -> str:
 
 def find_runs(workspace: Path) -> list[RunDirectory]:
     """Every study of a workspace, by the name of its manifest."""
+    return runs_of_manifests((workspace / "results").glob("*/manifest_*.json"))
+
+
+def runs_of_manifests(manifests: Iterable[Path]) -> list[RunDirectory]:
+    """The runs that manifests belong to, by name; those of folders that are not ours are left."""
     runs = []
-    for manifest in sorted((workspace / "results").glob("*/manifest_*.json")):
-        with contextlib.suppress(StoreError):  # a folder that is not ours
+    for manifest in sorted(manifests):
+        with contextlib.suppress(StoreError):
             runs.append(run_of_manifest(manifest))
     return runs
 
@@ -300,12 +370,19 @@ def exists(path: Path) -> bool:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def save_text(path: Path, text: str) -> None:
-    """Write a text file atomically, UTF-8."""
-    _write_atomically(path, lambda file: file.write(text.encode("utf-8")))
+def save_text(path: Path, text: str, *, private: bool = False) -> None:
+    """Write a text file atomically, UTF-8.
+
+    Parameters
+    ----------
+    private : bool
+        For the eyes of its owner alone: it may hold what a user would not show.
+    """
+    content = text.encode("utf-8")
+    _write_atomically(path, lambda file: file.write(content), private=private)
 
 
-def save_json(path: Path, value: object, *, durable: bool = True) -> None:
+def save_json(path: Path, value: object, *, durable: bool = True, private: bool = False) -> None:
     """Write JSON atomically; NaN becomes null.
 
     Parameters
@@ -313,6 +390,8 @@ def save_json(path: Path, value: object, *, durable: bool = True) -> None:
     durable : bool
         Whether the disk must hold it before this returns. Not worth the wait for what only a
         display reads.
+    private : bool
+        For the eyes of its owner alone.
 
     Raises
     ------
@@ -324,45 +403,89 @@ def save_json(path: Path, value: object, *, durable: bool = True) -> None:
     except ValueError as error:
         raise StoreError(f"{path.name} would hold a number that is not finite") from error
     content = (text + "\n").encode("utf-8")
-    _write_atomically(path, lambda file: file.write(content), durable=durable)
+    _write_atomically(path, lambda file: file.write(content), durable=durable, private=private)
 
 
-def load_json(path: Path) -> Any:
-    """Read JSON.
+def open_regular(path: Path) -> BinaryIO:
+    """A file opened for reading, if it is one: no device, and no pipe that nobody writes to.
 
     Raises
     ------
     StoreError
-        If the file is missing or damaged.
+        If it is none.
+    OSError
+        If it cannot be opened.
+    """
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise StoreError(f"{path} is no regular file; remove it")
+    return file
+
+
+def load_bytes(path: Path, *, most: int = MOST_BYTES) -> bytes:
+    """Read a regular file of at most so many bytes.
+
+    Raises
+    ------
+    StoreError
+        If it is missing, larger, no regular file, or cannot be read.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with open_regular(path) as file:
+            content = file.read(most + 1)
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    if len(content) > most:
+        raise StoreError(f"{path} has more than {most >> 20} MiB, which no file of this kind has")
+    return content
+
+
+def load_text(path: Path, *, most: int = MOST_BYTES) -> str:
+    """Read a text file in UTF-8; errors as `load_bytes`, and for other encodings."""
+    try:
+        return load_bytes(path, most=most).decode("utf-8")
+    except UnicodeDecodeError as error:
         raise StoreError(f"{path} is damaged: {error}") from error
 
 
-def missing_fields(result: Mapping[str, Any]) -> list[str]:
-    """Fields that the schema of `best_params_*.json` requires and a result lacks."""
-    schema = resources.files("paretocast").joinpath("best_params.schema.json").read_text("utf-8")
-    return sorted(set(json.loads(schema)["required"]) - set(result))
-
-
-def described_task(manifest: Mapping[str, Any], run: RunDirectory) -> dict[str, Any]:
-    """The task in the manifest of a study, see `Task.manifest`.
+def load_json(path: Path) -> Any:
+    """Read JSON; what it holds is checked by `stored.load`.
 
     Raises
     ------
     StoreError
-        If there is none, or one without a test period.
+        If the file is missing or damaged, too large, nested too deep or holds no finite number.
     """
+    text = load_text(path)
     try:
-        content: dict[str, Any] = manifest["comparable"]["task"]
-        content["periods"]["test"][1]  # the data are cut there
-    except (KeyError, TypeError, IndexError) as error:
-        raise StoreError(f"{run.manifest} describes no task; it is damaged") from error
-    return content
+        value = json.loads(
+            text, parse_constant=_refuse_constant, parse_int=_sane_int, parse_float=_finite
+        )
+    except RecursionError as error:
+        raise StoreError(f"{path} is damaged: it is nested more than {MOST_DEPTH} deep") from error
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged: {error}") from error
+    if nested_deeper(value, MOST_DEPTH):
+        raise StoreError(f"{path} is damaged: it is nested more than {MOST_DEPTH} deep")
+    return value
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _sane_int(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a number has {len(digits)} digits")
+    return int(digits)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return number
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -376,13 +499,18 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     Raises
     ------
     StoreError
-        If the file is missing or damaged.
+        If the file is missing or damaged, or its arrays take more than `MOST_ARRAY_BYTES`.
     """
+    content = load_bytes(path, most=MOST_ARRAY_BYTES)
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > MOST_ARRAY_BYTES:
+            raise StoreError(f"{path} would unpack to {size >> 20} MiB, which no such file does")
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise StoreError(f"{path} cannot be read: {error}") from error
+    except _DAMAGED_ARRAYS as error:
+        raise StoreError(f"{path} is damaged: {str(error) or type(error).__name__}") from error
 
 
 def save_bytes(path: Path, content: bytes) -> None:
@@ -390,14 +518,61 @@ def save_bytes(path: Path, content: bytes) -> None:
     _write_atomically(path, lambda file: file.write(content))
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a text file at once, UTF-8; the disk holds it when this returns.
+
+    A last line without its line feed, which a killed process has left, is cut off before. No other
+    process may write the file meanwhile.
+
+    Raises
+    ------
+    StoreError
+        If the disk does not take the whole line; the file is then as it was.
+    """
+    content = f"{line}\n".encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b", buffering=0) as file:
+            before = _end_of_lines(file)
+            file.truncate(before)
+            try:
+                if file.write(content) != len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(before)
+                raise
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _end_of_lines(file: FileIO) -> int:
+    """Bytes up to the last line feed, that included."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - TAIL_BYTES)
+        file.seek(start)
+        found = (file.read(end - start) or b"").rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
 def _write_atomically(
-    path: Path, write: Callable[[BinaryIO], object], *, durable: bool = True
+    path: Path,
+    write: Callable[[BinaryIO], object],
+    *,
+    durable: bool = True,
+    private: bool = False,
 ) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{UNFINISHED}")
         try:
             with temporary.open("wb") as file:
+                if private:
+                    os.fchmod(file.fileno(), stat.S_IRUSR | stat.S_IWUSR)
                 write(file)
                 file.flush()
                 if durable:
@@ -408,6 +583,14 @@ def _write_atomically(
             raise
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def move(path: Path, target: Path) -> None:
+    """Move a file within its folder."""
+    try:
+        path.replace(target)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be moved: {error.strerror}") from error
 
 
 def remove_unfinished(folder: Path, *, older_than_seconds: float = 0.0) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from paretocast.errors import StoreError
-from paretocast.workspace import files
+from paretocast.workspace import files, stored
 from paretocast.workspace.claims import claim_owner
 
 if TYPE_CHECKING:
@@ -57,13 +57,19 @@ class Progress:
         return self.n_complete + self.n_pruned + self.n_failed
 
 
+def is_under_way(run: RunDirectory) -> bool:
+    """Return whether a living process works on a trial of the study, or on a repeat of one."""
+    folders = run.trials_folder.glob("[0-9]*")
+    return any(_is_at_work(path) for folder in folders for path in (folder, *folder.glob("seed_*")))
+
+
 def inspect_run(run: RunDirectory) -> Progress:
     """Progress of a study and the faults of its files; nothing raises."""
     records: dict[int, dict[str, Any]] = {}
     problems = []
     n_running = n_put_away = 0
     for folder in sorted(run.trials_folder.glob("[0-9]*")):
-        if not (folder.name.isdigit() and folder.is_dir()):
+        if not (folder.name.isdecimal() and len(folder.name) < 10 and folder.is_dir()):
             continue
         number = int(folder.name)
         repeats = sorted(folder.glob("seed_*"))
@@ -71,7 +77,7 @@ def inspect_run(run: RunDirectory) -> Progress:
         if run.record(number).exists():
             try:
                 paths = [run.record(number), *(path / "record.json" for path in repeats)]
-                trainings = [_checked_record(path) for path in paths if path.exists()]
+                trainings = [stored.load(p, stored.RecordFile) for p in paths if p.exists()]
                 records[number] = {**trainings[0], "trainings": trainings}
             except StoreError as error:
                 problems.append(str(error))
@@ -107,9 +113,9 @@ def inspect_levels(path: Path, *, fresh: bool) -> Progress:
     if not fresh or not path.exists():
         return Progress()
     try:
-        return Progress(best_picp=float(files.load_json(path)["picp"]))
-    except (StoreError, KeyError, TypeError, ValueError) as error:
-        return Progress(problems=(f"{path} is damaged: {error!r}",))
+        return Progress(best_picp=float(stored.load(path, stored.LevelsFile)["picp"]))
+    except StoreError as error:
+        return Progress(problems=(str(error),))
 
 
 def check_result(
@@ -122,8 +128,6 @@ def check_result(
     records : mapping of number to record
         `trainings` of each holds the records of its repeats too: scores are means over them.
     """
-    if missing := files.missing_fields(result):
-        return (f"lacks {', '.join(missing)}",)
     number = result["best_trial_number"]
     record = records.get(number)
     if record is None:
@@ -144,11 +148,11 @@ def check_result(
 def last_lines(path: Path, n_lines: int = 12) -> tuple[str, ...]:
     """The end of a log, without empty lines; nothing if it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with files.open_regular(path) as file:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - TAIL_BYTES))
-            text = file.read().decode("utf-8", errors="replace")
-    except OSError:
+            text = file.read(TAIL_BYTES).decode("utf-8", errors="replace")
+    except (OSError, StoreError, ValueError):  # the last one for a path that is none
         return ()
     # what a progress bar overwrote was never meant to stay
     lines = [line.rpartition("\r")[2].rstrip() for line in text.split("\n")]
@@ -158,9 +162,9 @@ def last_lines(path: Path, n_lines: int = 12) -> tuple[str, ...]:
 def first_line(path: Path) -> str:
     """The start of a log; empty if it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with files.open_regular(path) as file:
             return file.readline(1000).decode("utf-8", errors="replace").strip()
-    except OSError:
+    except (OSError, StoreError, ValueError):
         return ""
 
 
@@ -178,18 +182,6 @@ def _is_at_work(folder: Path) -> bool:
         return False
 
 
-def _checked_record(path: Path) -> dict[str, Any]:
-    record = files.load_json(path)
-    try:
-        if record["state"] not in {"complete", "pruned", "failed"}:
-            raise StoreError(f"{path} has the unknown state {record['state']!r}")
-        float(record["fit_seconds"])
-        dict(record["scores"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{path} is damaged: {error!r}") from error
-    return dict(record)
-
-
 def _load_result(
     run: RunDirectory, records: Mapping[int, Mapping[str, Any]]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -198,9 +190,7 @@ def _load_result(
     if not path.exists():
         return {}, ()
     try:
-        result = files.load_json(path)
+        result = stored.load_result(path)
     except StoreError as error:
         return {}, (str(error),)
-    if not isinstance(result, dict):
-        return {}, (f"{path} holds no object",)
     return result, tuple(f"{path.name} {fault}" for fault in check_result(result, records))

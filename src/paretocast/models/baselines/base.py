@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.gaps import fill_from_past
+from paretocast.data.gaps import SeenTarget
 from paretocast.data.scaling import Transform, fit_target_scaling
 from paretocast.data.task import daily_positions
 from paretocast.errors import DataError
@@ -107,23 +107,16 @@ def train_scaling(task: Task, transform: Transform = Transform.AUTO) -> TargetSc
     return fit_target_scaling(train, transform)
 
 
-def whole_target(task: Task) -> Floats:
-    """The target with every gap filled from the past, (T,); NaN before the first observation."""
-    filled, _ = fill_from_past(
+def seen_target(task: Task) -> SeenTarget:
+    """The target with every gap filled from the past, as it is seen at issues.
+
+    NaN before the first observation.
+    """
+    return SeenTarget.of(
         task.series.values,
-        longest_steps=len(task.series),
+        delay_steps=task.series.delay_steps,
         steps_per_day=task.shape.steps_per_day,
     )
-    return filled
-
-
-def scaled_target(task: Task, scaling: TargetScaling) -> Floats:
-    """The whole target in scaled units with every gap filled from the past, (T,).
-
-    0, the mean of the train period, before the first observation.
-    """
-    filled = whole_target(task)
-    return np.nan_to_num(scaling.scale(filled), nan=0.0)
 
 
 def learning_positions(

@@ -98,22 +98,31 @@ def forecast_baselines(
 ) -> dict[str, NDArray[np.float64]]:
     """Forecasts of a split by name, (N, H, Q), not below the task's lower bound.
 
-    A baseline that lacks history is left out.
+    A baseline that lacks history is left out; arguments as of `try_baselines`.
+    """
+    return try_baselines(task, split, names)[0]
+
+
+def try_baselines(
+    task: Task, split: str, names: Sequence[str] | None = None
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, str]]:
+    """Forecasts as of `forecast_baselines`, and by name why another one has none.
 
     Parameters
     ----------
     names : sequence of str, optional
         Those of `study_baselines` without it.
     """
-    forecasts = {}
+    forecasts, reasons = {}, {}
     for name in study_baselines() if names is None else names:
         try:
             forecast = fit_baseline(name, task).forecast(task, task.issues[split])
-        except DataError:
+        except DataError as error:
+            reasons[name] = str(error)
             continue
         bound = task.lower_bound
         forecasts[name] = forecast if bound is None else forecast.clip(min=bound)
-    return forecasts
+    return forecasts, reasons
 
 
 def _fit_naive(name: str, _task: Task, _until: int | None) -> Baseline:

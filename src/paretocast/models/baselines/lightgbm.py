@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from paretocast.data.features import input_limits
 from paretocast.data.task import DAYS_PER_WEEK
 from paretocast.errors import DataError
 from paretocast.models.baselines.base import (
@@ -18,7 +19,7 @@ from paretocast.models.baselines.base import (
     check_history,
     learning_positions,
     same_hour_before,
-    whole_target,
+    seen_target,
 )
 
 if TYPE_CHECKING:
@@ -58,11 +59,12 @@ class Trees(Baseline):
     """One booster for each level of the task, in the order of the levels."""
 
     boosters: tuple[Any, ...]  # lightgbm.Booster, which has no types
+    limits: tuple[float, float]
 
     def forecast(self, task: Task, positions: Positions) -> Floats:
         """Quantiles at issue positions, (N, H, Q)."""
         check_history(positions, needed=_history_steps(task), name="lightgbm")
-        rows, scale = _rows(task, positions)
+        rows, scale = _rows(task, positions, self.limits)
         levels = [np.asarray(booster.predict(rows)) for booster in self.boosters]
         shape = (len(positions), task.shape.horizon_steps, len(levels))
         quantiles = np.sort(np.stack(levels, axis=-1).reshape(shape), axis=-1)
@@ -84,16 +86,18 @@ def fit_trees(task: Task, until: int | None = None) -> Trees:
     """
     if np.nanmin(task.series.values[: task.train_stop]) < 0.0:
         raise DataError("reference lightgbm needs a target that is never negative")
-    train = _examples(task, learning_positions(task, history_steps=_history_steps(task)))
-    stop = _examples(task, task.issues["stop"])
+    observed = task.series.values[: task.train_stop]
+    limits = input_limits(observed[~np.isnan(observed)])
+    train = _examples(task, learning_positions(task, history_steps=_history_steps(task)), limits)
+    stop = _examples(task, task.issues["stop"], limits)
     late = None
     if until is not None:
         positions = learning_positions(task, history_steps=_history_steps(task), until=until)
-        late = _examples(task, positions)
+        late = _examples(task, positions, limits)
     boosters = boost_levels(
         task.shape.levels, PARAMETERS, train, stop, late, most_rounds=MOST_ROUNDS
     )
-    return Trees(boosters)
+    return Trees(boosters, limits)
 
 
 def boost_levels(
@@ -140,22 +144,31 @@ def _history_steps(task: Task) -> int:
     return HISTORY_DAYS * task.shape.steps_per_day
 
 
-def _examples(task: Task, positions: Positions) -> tuple[Floats, Floats]:
+def _examples(
+    task: Task, positions: Positions, limits: tuple[float, float]
+) -> tuple[Floats, Floats]:
     """Rows with an observed target, and these targets over the level of demand."""
-    rows, scale = _rows(task, positions)
+    rows, scale = _rows(task, positions, limits)
     steps = np.arange(task.shape.horizon_steps)
     targets = (task.series.values[positions[:, None] + steps] / scale[:, None]).ravel()
     observed = ~np.isnan(targets)
     return rows[observed], targets[observed]
 
 
-def _rows(task: Task, positions: Positions) -> tuple[Floats, Floats]:
-    """A row per window and step (N * H, F), and the level of demand of each window (N,)."""
+def _rows(task: Task, positions: Positions, limits: tuple[float, float]) -> tuple[Floats, Floats]:
+    """A row per window and step (N * H, F), and the level of demand of each window (N,).
+
+    Of the target nothing is read beyond the limits.
+    """
     per_day, per_week = task.shape.steps_per_day, task.shape.steps_per_week
-    target = np.nan_to_num(whole_target(task), nan=0.0)
+    seen = seen_target(task)
+
+    def target(hours: Positions) -> Floats:
+        return np.clip(np.nan_to_num(seen.at(positions, hours), nan=0.0), *limits)
+
     steps = np.arange(task.shape.horizon_steps)
     hours = positions[:, None] + steps  # (N, H)
-    week = target[positions[:, None] - np.arange(1, per_week + 1)]
+    week = target(positions[:, None] - np.arange(1, per_week + 1))
     scale = np.maximum(np.abs(week).mean(axis=1), SMALLEST_SCALE)
     day = week[:, :per_day]
     of_window = [
@@ -166,7 +179,7 @@ def _rows(task: Task, positions: Positions) -> tuple[Floats, Floats]:
     first_day = same_hour_before(steps, per_day)
     days_back = [first_day + per_day * day for day in range(DAYS_BACK)]
     weeks_back = same_hour_before(steps, per_week)
-    of_hour = [target[hours - back] for back in (*days_back, weeks_back)]
+    of_hour = [target(hours - back) for back in (*days_back, weeks_back)]
     relative = [
         *(np.broadcast_to(values[:, None], hours.shape) for values in of_window),
         *of_hour,

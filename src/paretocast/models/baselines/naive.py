@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.gaps import fill_from_past
+from paretocast.data.gaps import SeenTarget
 from paretocast.data.task import DAYS_PER_WEEK
 from paretocast.models.baselines.base import (
     Baseline,
@@ -36,28 +36,25 @@ POOLED_STEPS = (-1, 0, 1)
 
 
 def _seasonal_naive(
-    filled: Floats, positions: Positions, steps: Positions, per_day: int, *, days: int
+    seen: SeenTarget, positions: Positions, steps: Positions, *, days: int
 ) -> Floats:
     """The value of the last complete season at the same phase, (N, H)."""
-    back = same_hour_before(steps, days * per_day)
-    values: Floats = filled[positions[:, None] + steps - back]
-    return values
+    back = same_hour_before(steps, days * seen.steps_per_day)
+    return seen.at(positions, positions[:, None] + steps - back)
 
 
-def _weekday_hour_mean(
-    filled: Floats, positions: Positions, steps: Positions, per_day: int
-) -> Floats:
+def _weekday_hour_mean(seen: SeenTarget, positions: Positions, steps: Positions) -> Floats:
     """Mean of the last four values at the same time of the week, (N, H)."""
-    per_week = DAYS_PER_WEEK * per_day
+    per_week = DAYS_PER_WEEK * seen.steps_per_day
     last_week = positions[:, None] + steps - same_hour_before(steps, per_week)
-    weeks = [filled[last_week - per_week * week] for week in range(WEEKS_OF_MEAN)]
+    weeks = [seen.at(positions, last_week - per_week * week) for week in range(WEEKS_OF_MEAN)]
     mean: Floats = np.mean(weeks, axis=0)
     return mean
 
 
-# From the filled target (T,), issue positions (N,), steps ahead (H,) and steps a day to points
-# (N, H). The names hold hours, whatever the step of the series.
-POINT_FORECASTS: dict[str, Callable[[Floats, Positions, Positions, int], Floats]] = {
+# From the target, issue positions (N,) and steps ahead (H,) to points (N, H). The names hold
+# hours, whatever the step of the series.
+POINT_FORECASTS: dict[str, Callable[[SeenTarget, Positions, Positions], Floats]] = {
     "seasonal_naive_24": partial(_seasonal_naive, days=1),
     "seasonal_naive_168": partial(_seasonal_naive, days=DAYS_PER_WEEK),
     "weekday_hour_mean": _weekday_hour_mean,
@@ -79,6 +76,7 @@ class NaiveBaseline(Baseline):
             horizon_steps=task.shape.horizon_steps,
             levels=task.shape.levels,
             steps_per_day=task.shape.steps_per_day,
+            delay_steps=task.series.delay_steps,
         )
 
 
@@ -90,6 +88,7 @@ def forecast_naive(
     horizon_steps: int,
     levels: Sequence[float],
     steps_per_day: int = STEPS_PER_DAY,
+    delay_steps: int = 0,
 ) -> Floats:
     """Quantile forecasts of a naive method at issue positions.
 
@@ -99,6 +98,8 @@ def forecast_naive(
         Target, in target units; NaN where missing. Gaps of any length are filled from the past.
     positions : ndarray of shape (N,)
         Indices of first horizon hours.
+    delay_steps : int
+        Hours before an issue whose values are not there yet.
 
     Returns
     -------
@@ -119,11 +120,12 @@ def forecast_naive(
     horizon_weeks = -(-horizon_steps // per_week)
     needed = steps_per_day * int(days[-1]) + per_week * (horizon_weeks + WEEKS_OF_MEAN)
     check_history(positions, needed=needed, name=name)
-    filled, _ = fill_from_past(values, longest_steps=len(values), steps_per_day=steps_per_day)
-    point = point_forecast(filled, positions, steps, steps_per_day)
+    seen = SeenTarget.of(values, delay_steps=delay_steps, steps_per_day=steps_per_day)
+    point = point_forecast(seen, positions, steps)
     past_issues = (positions[:, None] - steps_per_day * days).ravel()  # (N * D,)
-    past_points = point_forecast(filled, past_issues, steps, steps_per_day)
-    errors = values[past_issues[:, None] + steps] - past_points
+    hours = past_issues[:, None] + steps
+    there = hours < np.repeat(positions - delay_steps, len(days))[:, None]
+    errors = np.where(there, values[hours], np.nan) - point_forecast(seen, past_issues, steps)
     errors = errors.reshape(len(positions), len(days), horizon_steps)
     pooled = np.concatenate([np.roll(errors, shift, axis=2) for shift in POOLED_STEPS], axis=1)
     pooled = np.where(np.isnan(pooled).all(axis=1, keepdims=True), 0.0, pooled)

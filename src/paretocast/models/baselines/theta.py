@@ -20,7 +20,7 @@ from paretocast.models.baselines.base import (
     ErrorSpread,
     check_history,
     measure_spread,
-    scaled_target,
+    seen_target,
     train_scaling,
 )
 
@@ -81,11 +81,10 @@ def _point(task: Task, positions: Positions, scaling: TargetScaling) -> Floats:
         season, n_history = DAILY_SEASON, DAILY_HISTORY
     check_history(positions, needed=n_history, name="theta")
     model = _model(season)
-    target = scaled_target(task, scaling)
-    horizon_steps = task.shape.horizon_steps
+    hours = positions[:, None] + np.arange(-n_history, 0)
+    histories = np.nan_to_num(seen_target(task).scaled(scaling.scale_inputs).at(positions, hours))
     points = [
-        model.forecast(y=target[position - n_history : position], h=horizon_steps)["mean"]
-        for position in positions.tolist()
+        model.forecast(y=history, h=task.shape.horizon_steps)["mean"] for history in histories
     ]
     return np.stack(points).astype(np.float64)
 

@@ -85,7 +85,7 @@ def explored_figure(
     """
     title = f"{subject}: what was explored"
     if not parameters:
-        return style.message_figure(title, "No trial was judged.", height=300)
+        return style.message_figure(title, "No trial was scored.", height=300)
     figure = style.blank_figure(title, height=170 + 52 * len(parameters))
     low, high = style.low_is_good_range(losses, shown=[min(losses)])
     names = [escape(parameter.name) for parameter in parameters]

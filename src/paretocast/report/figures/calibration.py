@@ -95,13 +95,13 @@ def reliability_figure(
 
     On the diagonal a quantile is calibrated; above it, the forecast is too high.
     """
-    figure = style.blank_figure("Do the quantiles keep their promise?", height=560)
+    figure = style.blank_figure("Reliability of the quantiles", height=560)
     figure.add_trace(
         go.Scatter(
             x=[0, 100],
             y=[0, 100],
             mode="lines",
-            name="promise kept",
+            name="perfectly reliable",
             line={"color": style.GREY, "dash": "dash", "width": 1.5},
             hoverinfo="skip",
         )

@@ -34,7 +34,7 @@ def evidence_figure(
     narrow, wide : sequence of float of length N
         Evidence that intervals are too narrow, and too wide; unitless.
     """
-    title = "Evidence against the promised coverage"
+    title = "Evidence against the target coverage"
     if not len(times):
         return style.message_figure(title, "No forecast has been observed yet.", height=360)
     figure = style.blank_figure(title, height=420)

@@ -32,7 +32,7 @@ def importance_figure(
     if n_trials < MIN_TRIALS_FOR_IMPORTANCE:
         return style.message_figure(
             title,
-            f"{n_trials} judged trials are too few to tell which parameters mattered.<br>"
+            f"{n_trials} scored trials are too few to tell which parameters mattered.<br>"
             f"Bars appear from {MIN_TRIALS_FOR_IMPORTANCE} trials on.",
             height=360,
         )

@@ -13,7 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from paretocast.data.checks import count
+from paretocast.formatting import count
 from paretocast.report.figures import style
 from paretocast.search.objectives import DEFAULT_OBJECTIVES
 from paretocast.search.selection import TOLERANCE, TrialState
@@ -99,7 +99,7 @@ def pareto_figure(
     groups = _groups(records, outcome)
     scored = [record for group in groups.values() for record in group]
     if not scored:
-        return style.message_figure(title, "No trial has been judged yet.", height=420)
+        return style.message_figure(title, "No trial has been scored yet.", height=420)
     references = named_references(outcome)
     best = front_and_chosen(outcome)
     frame = style.Frame(

@@ -54,7 +54,7 @@ def tradeoff_figure(
     title = f"{model} on {dataset}: the objectives against each other"
     scored = [r for r in records if all(o.name in r.scores for o in objectives)]
     if not scored:
-        return style.message_figure(title, "No trial has been judged yet.", height=420)
+        return style.message_figure(title, "No trial has been scored yet.", height=420)
     pairs = list(combinations(objectives, 2))
     ranges = {o.name: _range(scored, outcome, o) for o in objectives}
     figure = make_subplots(rows=1, cols=len(pairs), horizontal_spacing=0.09)

@@ -1,0 +1,178 @@
+"""Time stamps of rows: their text, date and hour in two columns, starts and ends of intervals.
+
+Nothing here knows a time zone: the outcome is UTC where stamps carry an offset, else the time of
+some clock.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from paretocast.data.dialect import TableSpec
+
+# A clock time, and behind it Z or an offset.
+_WITH_ZONE = re.compile(r"[T ]\d{1,2}.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$")
+_INTERVAL = re.compile(r"\s+[-–]\s+\d.*$")  # 01.01.2023 00:00 - 01.01.2023 01:00
+_SPOKEN_UTC = re.compile(r"\s*(?:UTC|GMT)$")
+_MIDNIGHT = re.compile(r"(?<=[T ])24(?=:?00)")
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2})?")
+# Dates by the sign after their first part.
+_DATES = {
+    ".": ("%d.%m.%Y", "%Y.%m.%d", "%d.%m.%y"),
+    "/": ("%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%m/%d/%y", "%d/%m/%y"),
+    "-": ("%Y-%m-%d", "%d-%m-%Y", "%m-%d-%Y", "%d-%b-%Y"),
+    " ": ("%d %b %Y", "%Y%m%d"),
+}
+_COMPACT = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+_CLOCKS = {
+    "": ("", " %H%M"),
+    ":": (" %H:%M", " %H:%M:%S", "T%H:%M", "T%H:%M:%S"),
+    "m": (" %I:%M %p", " %I:%M:%S %p"),
+}
+N_PROBED = 200
+
+
+@dataclass(frozen=True)
+class Times:
+    """Stamps of rows, before a zone is known.
+
+    Attributes
+    ----------
+    stamps : DatetimeIndex
+        UTC if every row has a zone; else the time of an unknown clock, labelled UTC all the same.
+        NaT where a cell is no time.
+    zoned : ndarray of bool, shape (T,)
+        True for rows that carry a zone.
+    at_end : bool
+        True if hours run to 24:00, which only the end of an interval does.
+    counted : bool
+        True if hours are counted from midnight, up to 25 on the long day of autumn.
+    found : dict of str to str
+        Keys of the dialect that were found in the cells.
+    """
+
+    stamps: pd.DatetimeIndex
+    zoned: NDArray[np.bool_]
+    at_end: bool = False
+    counted: bool = False
+    found: dict[str, str] = field(default_factory=dict)
+
+
+def read_times(raw: pd.Series, pattern: str | None = None) -> Times:
+    """Stamps of cells.
+
+    Parameters
+    ----------
+    pattern : str, optional
+        Of strptime; found without it.
+    """
+    if pd.api.types.is_datetime64_any_dtype(raw.dtype):
+        stamps = pd.DatetimeIndex(raw)
+        zoned = np.full(len(raw), stamps.tz is not None)
+        return Times(stamps if stamps.tz is not None else stamps.tz_localize("UTC"), zoned)
+    text = raw.astype("str").str.strip()
+    stamps = _parse(text, "ISO8601")
+    zoned = text.str.contains(_WITH_ZONE, na=False).to_numpy(bool)
+    # ISO 8601 with a zone means one thing only, whatever a declared pattern says of other tables.
+    if not stamps.isna().any() and (pattern is None or zoned.all()):
+        return Times(stamps, zoned)
+    return _read_national(text, pattern)
+
+
+def _read_national(text: pd.Series, pattern: str | None) -> Times:
+    """Stamps of cells that are not ISO 8601 throughout."""
+    text = text.str.replace(_INTERVAL, "", regex=True).str.replace(_SPOKEN_UTC, "Z", regex=True)
+    midnight = text.str.contains(_MIDNIGHT, na=False).to_numpy(bool)
+    text = text.str.replace(_MIDNIGHT, "00", regex=True)
+    form = pattern or find_time_format(text)
+    stamps = _parse(text, form)
+    stamps = pd.DatetimeIndex(stamps + pd.to_timedelta(midnight.astype(np.int64), unit="D"))
+    zoned = text.str.contains(_WITH_ZONE, na=False).to_numpy(bool)
+    if "%z" in form:
+        zoned = zoned | np.asarray(stamps.notna())
+    told = pattern is None and form != "ISO8601"
+    return Times(stamps, zoned, bool(midnight.any()), found={"time_format": form} if told else {})
+
+
+def _parse(text: pd.Series, form: str) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(pd.to_datetime(text, format=form, errors="coerce", utc=True), tz="UTC")
+
+
+def find_time_format(text: pd.Series) -> str:
+    """Pattern of strptime that reads all cells; "ISO8601" where none does, or more than one.
+
+    Of day and month first both can read a few days; then the one counts whose times are in order.
+
+    >>> find_time_format(pd.Series(["1/2/2021 1:00 PM", "1/13/2021 1:00 PM"]))
+    '%m/%d/%Y %I:%M %p'
+    """
+    probe = text.iloc[spread_rows(len(text))]
+    patterns = _patterns(str(text.iloc[0]))
+    fitting = [form for form in patterns if not _parse(probe, form).isna().any()]
+    if len(fitting) > 1:
+        fitting = [form for form in fitting if not _parse(text, form).isna().any()]
+    if len(fitting) > 1:
+        fitting = [form for form in fitting if _in_order(_parse(text, form))]
+    return fitting[0] if len(fitting) == 1 else "ISO8601"
+
+
+def spread_rows(n_rows: int) -> NDArray[np.int64]:
+    """Numbers of some rows from the first to the last."""
+    return np.unique(np.linspace(0, n_rows - 1, min(n_rows, N_PROBED)).astype(np.int64))
+
+
+def _patterns(cell: str) -> list[str]:
+    """Patterns that may read a cell, by the signs in it."""
+    if cell.isdigit():
+        return [_COMPACT[len(cell)]] if len(cell) in _COMPACT else []
+    sign = re.match(r"\d+(\D?)", cell)
+    clock = "m" if cell[-1:] in "mM" else ":" if ":" in cell else ""
+    zones = ("%z", " %z") if _WITH_ZONE.search(cell) else ("",)
+    dates = _DATES.get(sign[1], ()) if sign else ()
+    return ["".join(parts) for parts in product(dates, _CLOCKS[clock], zones)]
+
+
+def _in_order(stamps: pd.DatetimeIndex) -> bool:
+    """Whether times rise or fall by steps that are mostly the same."""
+    steps = np.diff(stamps.asi8)
+    steps = steps[steps != 0]  # a date stands in many rows
+    return len(steps) > 0 and float(np.mean(steps == np.median(steps))) > 0.9
+
+
+def read_date_and_hour(frame: pd.DataFrame, spec: TableSpec) -> Times:
+    """Stamps of a date and an hour, which stand in two columns.
+
+    Hours 1 to 24 are numbers: hour 1 begins at midnight. Times on a clock are read as they are.
+    """
+    assert spec.time_columns is not None
+    days = read_times(frame[spec.time_columns[0]], spec.time_format)
+    text = frame[spec.time_columns[1]].astype("str").str.strip()
+    counted = False
+    if text.str.fullmatch(_CLOCK).all():
+        elapsed = pd.to_timedelta(text.where(text.str.count(":") == 2, text + ":00"))
+        at_end = bool((elapsed >= pd.Timedelta(days=1)).any())
+    else:
+        hours = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        largest = float(np.nanmax(hours, initial=0.0))
+        counted, at_end = largest == 25, largest == 2400
+        if largest > 25:  # 0, 15, 30, 45, 100, …, 2345
+            hours = hours // 100 + hours % 100 / 60
+        elif largest >= 24 and (counted or spec.stamps != "end"):
+            hours = hours - 1
+        elapsed = pd.Series(pd.to_timedelta(hours, unit="h").round("s"))
+    spans = pd.TimedeltaIndex(elapsed)
+    if counted and spec.stamp_zone is not None:
+        midnights = days.stamps.tz_localize(None).tz_localize(spec.stamp_zone, ambiguous="NaT")
+        stamps = midnights.tz_convert("UTC") + spans
+        return Times(stamps, np.ones(len(frame), dtype=bool), counted=True, found=days.found)
+    stamps = pd.DatetimeIndex(days.stamps + spans)
+    return Times(stamps, np.zeros(len(frame), dtype=bool), at_end, counted, days.found)

@@ -1,0 +1,88 @@
+"""Numbers and counted nouns as people read them."""
+
+from __future__ import annotations
+
+import math
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+MISSING = "–"
+NEGLIGIBLE = 1e-4  # of the largest figure of a column: smaller ones ask for no decimals
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> count(2, "gap")
+    '2 gaps'
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def significant(value: float | None, digits: int = 4) -> str:
+    """A number with so many significant digits; a dash for none.
+
+    >>> significant(0.0029444)
+    '0.002944'
+    """
+    if value is None or math.isnan(value):
+        return MISSING
+    return f"{value:z.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
+
+
+def same_decimals(values: Sequence[float | None], digits: int = 4) -> list[str]:
+    """Figures of one column, all with as many decimals; a dash for None and NaN.
+
+    The largest gets `digits` significant digits and the smallest one less.
+
+    >>> same_decimals([0.1527, 0.153, None])
+    ['0.1527', '0.1530', '–']
+    """
+    sizes = [abs(v) for v in values if v is not None and math.isfinite(v) and v != 0.0]
+    largest = max(sizes, default=1.0)
+    smallest = min(size for size in [*sizes, largest] if size >= NEGLIGIBLE * largest)
+    decimals = max(0, digits - 1 - _exponent(largest), digits - 2 - _exponent(smallest))
+    return [fixed(value, decimals) for value in values]
+
+
+def fixed(value: float | None, decimals: int, *, signed: bool = False) -> str:
+    """A number with so many decimals, never -0.0; a dash for None and NaN.
+
+    >>> fixed(-0.04, 1), fixed(-0.04, 1, signed=True)
+    ('0.0', '+0.0')
+    """
+    if value is None or math.isnan(value):
+        return MISSING
+    return f"{value:{'+' if signed else ''}z.{decimals}f}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question that ends a message on an unknown name; empty where none is near. Case is ignored.
+
+    >>> did_you_mean("nhit_q", ["TFT_Q", "NHITS_Q"])
+    '; did you mean NHITS_Q?'
+    """
+    by_case = {other.casefold(): other for other in known}
+    near = get_close_matches(name.casefold(), by_case, n=1)
+    return f"; did you mean {by_case[near[0]]}?" if near else ""
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds for people.
+
+    >>> duration(3725)
+    '1 h 2 min'
+    """
+    if seconds < 60.0:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _exponent(size: float) -> int:
+    return math.floor(math.log10(size))
