@@ -139,7 +139,10 @@ def manifest_content(**settings: object) -> dict[str, object]:
     task = {"periods": dict.fromkeys(("train", "validation", "test"), day), "features": []}
     stated = {"model": "NHITS_Q", "dataset": "x", "device": "cpu", "training": {}, **settings}
     return {
-        "schema_version": 1, "manifest_hash": "0" * 64, "versions": {}, "device": "cpu",
+        "schema_version": 1,
+        "manifest_hash": "0" * 64,
+        "versions": {},
+        "device": "cpu",
         "comparable": {"task": task, "target_coverage": 80.0},
         "settings": stated,
     }
