@@ -250,7 +250,7 @@ def main() -> None:
     arguments = parse_arguments()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in the server
 
-    from paretocast.data.reading import read_table
+    from paretocast.data.tables import read_table
     from paretocast.deployment.bundle import load_bundle
 
     with tempfile.TemporaryDirectory() as name:

@@ -1,11 +1,20 @@
-"""Kills at random moments while forecasts are issued and observations kept.
+"""Kills at random moments while forecasts are issued and observations kept, or while one retrains.
 
     python experiments/deployment_kills.py [--kills 200]
+    python experiments/deployment_kills.py --of retrain [--kills 60]
 
 A ridge on the demo series is deployed twice. One deployment issues sixty days undisturbed. Of the
 other, a process that issues the same days is killed (SIGKILL) at a random moment and started again,
 until so many kills have been made and all days are issued. Afterwards both journals must hold the
 same bytes, and an audit must find nothing.
+
+With `--of retrain` one deployment, on 430 days of the demo whose demand has grown since the bundle
+was made, is retrained undisturbed. Of the other, the process that retrains is killed again and
+again, every other time at a random moment, else before a random one of its writes to the disk.
+After each kill the pointer must name a whole bundle, every other bundle that can be seen must be
+whole, issued forecasts and observations be as before, an audit find nothing, and a forecast be
+possible. Each time a retraining ends, it must have led to the same bundle as the undisturbed one,
+and one more is begun from the start.
 """
 
 from __future__ import annotations
@@ -14,14 +23,19 @@ import os
 import random
 import shutil
 import signal
+import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import print_result, print_table, script_parser
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
 
     from paretocast.deployment.inputs import LiveInputs
@@ -29,6 +43,24 @@ if TYPE_CHECKING:
 N_DAYS = 60
 LONGEST_SECONDS = 0.25  # until a kill; a forecast takes about a tenth of it
 QUICK_KILLS = 20
+ISSUED_DAYS = 20  # in the journal of the deployment that is retrained
+SERIES_DAYS, CHANGED_DAY = 430, 370
+GROWN = """
+name = "grown"
+path = "grown.csv"
+target = "heat"
+unit = "kWh"
+zone = "Europe/Copenhagen"
+
+[covariates.temperature]
+role = "forecast"
+
+[splits]
+train_to = 2021-11-15T23:00:00Z
+validation_to = 2022-01-01T23:00:00Z
+"""
+# What Python reports before it changes a file or a folder.
+WRITES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate"}
 
 
 def make_deployment(folder: Path) -> tuple[Path, LiveInputs, pd.Timestamp]:
@@ -52,7 +84,9 @@ def make_deployment(folder: Path) -> tuple[Path, LiveInputs, pd.Timestamp]:
     return deployment.folder, inputs, dataset.dates.validation_to + pd.Timedelta(hours=1)
 
 
-def issue_days(folder: Path, inputs: LiveInputs, first: pd.Timestamp) -> None:
+def issue_days(
+    folder: Path, inputs: LiveInputs, first: pd.Timestamp, *, n_days: int = N_DAYS
+) -> None:
     """Issue all days; those that are there are issued again and stay what they are."""
     import pandas as pd
 
@@ -60,20 +94,21 @@ def issue_days(folder: Path, inputs: LiveInputs, first: pd.Timestamp) -> None:
     from paretocast.deployment.run import issue_forecasts, observe
 
     deployment = Deployment.open(folder)
-    issue_forecasts(deployment, inputs, first, first + pd.Timedelta(days=N_DAYS - 1))
+    issue_forecasts(deployment, inputs, first, first + pd.Timedelta(days=n_days - 1))
     observe(deployment, inputs)
 
 
-def killed_after(seconds: float, folder: Path, inputs: LiveInputs, first: pd.Timestamp) -> bool:
-    """True if the process was killed before it had issued all days."""
+def is_killed(work: Callable[[], object], *, after: float | None) -> bool:
+    """True if a process that did some work was killed: after some seconds, or by itself."""
     child = os.fork()
     if child == 0:
         try:
-            issue_days(folder, inputs, first)
+            work()
         finally:
             os._exit(0)
-    time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
+    if after is not None:
+        time.sleep(after)
+        os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     return os.WIFSIGNALED(status)
 
@@ -85,38 +120,229 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(journal)): path.read_bytes() for path in paths if path.exists()}
 
 
+def kill_forecasts(folder: Path, n_kills: int, rng: random.Random) -> dict[str, object]:
+    """Figures of a deployment whose forecasts are killed."""
+    from paretocast.deployment.calibration_state import audit
+    from paretocast.deployment.journal import Deployment
+
+    calm, inputs, first = make_deployment(folder)
+    shaken = Path(shutil.copytree(calm, folder / "shaken"))
+    issue_days(calm, inputs, first)
+    kills = damaged = 0
+    while kills < n_kills:
+        seconds = rng.uniform(0.0, LONGEST_SECONDS)
+        kills += is_killed(lambda: issue_days(shaken, inputs, first), after=seconds)
+        damaged += bool(audit(Deployment.open(shaken)).problems)
+        if len(content(shaken)) == len(content(calm)):  # all days are there: begin again
+            for name in ("journal/issued", "journal/observed.csv"):
+                path = shaken / name
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    issue_days(shaken, inputs, first)
+    return {
+        "kills": kills,
+        "damaged after a kill": damaged,
+        "journal as undisturbed": content(calm) == content(shaken),
+        "problems of the audit": len(audit(Deployment.open(shaken)).problems),
+    }
+
+
+def make_grown(folder: Path) -> tuple[Path, pd.DataFrame]:
+    """A deployed ridge with a journal, and the newest rows: demand has grown by a third."""
+    import numpy as np
+    import pandas as pd
+
+    import paretocast
+    from paretocast.api.operations import deploy
+    from paretocast.data import generate_demo
+
+    series, _ = generate_demo()
+    n_hours = 24 * SERIES_DAYS
+    temperature = next(c for c in series.covariates if c.name == "temperature")
+    table = pd.DataFrame(
+        {
+            "timestamp": series.index[:n_hours].strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "heat": series.values[:n_hours],
+            "temperature": temperature.values[:n_hours],
+        }
+    )
+    folder.mkdir(exist_ok=True)
+    table.to_csv(folder / "grown.csv", index=False)
+    (folder / "grown.toml").write_text(GROWN, encoding="utf-8")
+    study = paretocast.tune(
+        folder / "grown.toml",
+        "RIDGE",
+        trials=1,
+        workspace=folder / "hpo",
+        threads=1,
+        progress=False,
+    )
+    deployment = deploy(study.folder, folder / "grown", method="ridge", calibrator="pid")
+    grown = table.assign(
+        heat=np.where(np.arange(n_hours) >= 24 * CHANGED_DAY, 1.3, 1.0) * table["heat"]
+    )
+    first = pd.Timestamp("2022-01-02", tz="UTC")
+    inputs = deployment.bundle.contract.read(grown)
+    issue_days(deployment.folder, inputs, first, n_days=ISSUED_DAYS)
+    return deployment.folder, grown
+
+
+def retrain_once(folder: Path, table: pd.DataFrame, *, killed_at: int | None = None) -> int:
+    """Retrain a deployment, and return how often the disk was written to.
+
+    Parameters
+    ----------
+    killed_at : int, optional
+        Number of the write before which this process ends itself.
+    """
+    from paretocast.deployment.journal import Deployment
+    from paretocast.deployment.plan import Silent
+    from paretocast.deployment.retrain import retrain
+
+    n_writes = 0
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal n_writes
+        opened = (
+            event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
+        )
+        if not (opened or event in WRITES) or str(folder) not in str(arguments[0]):
+            return
+        n_writes += 1
+        if n_writes == killed_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+    retrain(Deployment.open(folder), table, observer=Silent(), device="cpu")
+    return n_writes
+
+
+@dataclass
+class Findings:
+    """What was wrong after a kill, by kind."""
+
+    broken_bundles: int = 0
+    other_journals: int = 0
+    problems: int = 0
+    no_forecast: int = 0
+    half_made: int = 0
+    not_tidied: int = 0
+    other_bundles: int = 0
+    said: list[str] = field(default_factory=list)
+
+
+def look_at(folder: Path, table: pd.DataFrame, before: dict[str, bytes], found: Findings) -> None:
+    """Add what is wrong with a deployment after a kill."""
+    import pandas as pd
+
+    from paretocast.deployment.bundle import check_sums, load_bundle
+    from paretocast.deployment.calibration_state import audit
+    from paretocast.deployment.journal import Deployment
+    from paretocast.deployment.run import issue_forecast
+    from paretocast.errors import ParetocastError
+
+    deployment = Deployment.open(folder)
+    try:
+        load_bundle(folder).verify()
+        for path in deployment.bundles.glob("[!.]*"):
+            check_sums(path)
+    except (ParetocastError, OSError) as error:
+        found.broken_bundles += 1
+        found.said.append(str(error))
+    found.half_made = max(found.half_made, len(list(deployment.bundles.glob(".*"))))
+    found.other_journals += content(folder) != before
+    found.problems += bool(audit(deployment).problems)
+    counted = [forecast.issue_time for forecast in deployment.counted()]
+    found.other_journals += len(counted) != len(set(counted)) or len(counted) != ISSUED_DAYS
+    try:
+        at = counted[-1] + pd.Timedelta(days=1)
+        inputs = deployment.bundle.contract.read(table)
+        with deployment.locked():
+            pass
+        issue_forecast(deployment, inputs, at, dry_run=True)
+        deployment.events()
+    except (ParetocastError, OSError) as error:
+        found.no_forecast += 1
+        found.said.append(str(error))
+
+
+def kill_retraining(folder: Path, n_kills: int, rng: random.Random) -> dict[str, object]:
+    """Figures of a deployment whose retraining is killed."""
+    import paretocast.deployment.retrain  # noqa: F401  (once, not in every child)
+    from paretocast.deployment.journal import Deployment
+
+    base, table = make_grown(folder)
+    calm = Path(shutil.copytree(base, folder / "calm"))
+    started = time.perf_counter()
+    n_writes = counted_in_child(calm, table)
+    seconds = time.perf_counter() - started
+    expected = Deployment.open(calm).current
+    assert expected != Deployment.open(base).current, "the retraining has promoted nothing"
+    before, found = content(base), Findings()
+    shaken = Path(shutil.copytree(base, folder / "shaken"))
+    kills = ends = by_write = 0
+    while kills < n_kills:
+        nth = rng.randint(1, n_writes) if rng.random() < 0.5 else None
+        after = None if nth else rng.uniform(0.0, seconds)
+        killed = is_killed(partial(retrain_once, shaken, table, killed_at=nth), after=after)
+        kills, by_write = kills + killed, by_write + (killed and nth is not None)
+        look_at(shaken, table, before, found)
+        if not killed or Deployment.open(shaken).current == expected:
+            ends += 1
+            found.other_bundles += Deployment.open(shaken).current != expected
+            shutil.rmtree(shaken)
+            shutil.copytree(base, shaken)
+    # What kills have left half made goes once it is a day old.
+    is_killed(lambda: retrain_once(shaken, table, killed_at=n_writes // 2), after=None)
+    for path in (shaken / "bundles").glob(".*"):
+        os.utime(path, (time.time() - 25 * 3600,) * 2)
+    is_killed(lambda: retrain_once(shaken, table), after=None)
+    found.not_tidied = len(list((shaken / "bundles").glob(".*")))
+    found.other_bundles += Deployment.open(shaken).current != expected
+    for said in found.said:
+        print(said)
+    return {
+        "kills": kills,
+        "before a write": by_write,
+        "retrainings that ended": ends + 1,
+        "writes of one": n_writes,
+        "seconds of one": round(seconds, 1),
+        "broken bundles": found.broken_bundles,
+        "other journals": found.other_journals,
+        "problems of the audit": found.problems,
+        "no next forecast": found.no_forecast,
+        "other bundle promoted": found.other_bundles,
+        "half made, at most": found.half_made,
+        "half made, once a day old": found.not_tidied,
+    }
+
+
+def counted_in_child(folder: Path, table: pd.DataFrame) -> int:
+    """Number of writes of a retraining in a process of its own, as a hook stays for ever."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(write, str(retrain_once(folder, table)).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    return int(os.read(read, 32))
+
+
 def main() -> None:
-    """Print what the journals hold."""
+    """Print what the deployments hold."""
     parser = script_parser(__doc__)
+    parser.add_argument("--of", choices=("forecast", "retrain"), default="forecast")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="twenty kills")
     arguments = parser.parse_args()
     n_kills = QUICK_KILLS if arguments.quick else arguments.kills
-    from paretocast.deployment.calibration_state import audit
-    from paretocast.deployment.journal import Deployment
-
-    rng = random.Random(arguments.seed)
+    kill = {"forecast": kill_forecasts, "retrain": kill_retraining}[arguments.of]
     with tempfile.TemporaryDirectory() as temporary:
-        calm, inputs, first = make_deployment(Path(temporary))
-        shaken = Path(shutil.copytree(calm, Path(temporary) / "shaken"))
-        issue_days(calm, inputs, first)
-        kills = damaged = 0
-        while kills < n_kills:
-            kills += killed_after(rng.uniform(0.0, LONGEST_SECONDS), shaken, inputs, first)
-            damaged += bool(audit(Deployment.open(shaken)).problems)
-            if len(content(shaken)) == len(content(calm)):  # all days are there: begin again
-                for name in ("journal/issued", "journal/observed.csv"):
-                    path = shaken / name
-                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        issue_days(shaken, inputs, first)
-        same = content(calm) == content(shaken)
-        problems = len(audit(Deployment.open(shaken)).problems)
-    print_table(
-        ["kills", "damaged after a kill", "journal as undisturbed", "problems of the audit"],
-        [[kills, damaged, str(same), problems]],
-    )
-    print_result({"kills": kills, "damaged": damaged, "same": same}, seed=arguments.seed)
+        figures = kill(Path(temporary), n_kills, random.Random(arguments.seed))
+    print_table(["figure", "value"], [[name, str(value)] for name, value in figures.items()])
+    print_result(figures, seed=arguments.seed)
 
 
 if __name__ == "__main__":

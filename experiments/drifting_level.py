@@ -13,11 +13,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import numpy as np
 from harness import print_result, print_table, script_parser
 from panel_series import DEFAULT_PANEL, panel_dataset
+
+if TYPE_CHECKING:
+    from paretocast.metrics.forecast import Forecast
 
 BASELINES = ("ridge", "lightgbm")
 CALIBRATORS = ("pid", "aci")
@@ -25,7 +29,7 @@ PERIODS = (("tune", "calibrate"), ("calibrate", "test"))  # fitted on, walked th
 SCORES = ("mae", "pinball", "winkler")
 
 
-def scores_of(calibrator: str, fit_on: object, walk_through: object) -> dict[str, float]:
+def scores_of(calibrator: str, fit_on: Forecast, walk_through: Forecast) -> dict[str, float]:
     """Scores of what a calibrator issues, fitted on one forecast and walked through another."""
     from paretocast.calibration import fit_calibrator, walk_forward
     from paretocast.calibration.methods import score_interval

@@ -22,8 +22,8 @@ import tomli_w
 from harness import print_table, script_parser
 
 from paretocast.data import Dataset, find_spec, load_dataset
-from paretocast.data.reading import read_table
 from paretocast.data.spec import declare_dataset
+from paretocast.data.tables import read_table
 from paretocast.data.task import plan_task
 from paretocast.errors import SettingsError
 

@@ -116,7 +116,7 @@ def compare(names: Sequence[str], data_dir: Path, *, anchor: str, seeds: int) ->
     from paretocast.settings import TuneSettings
     from paretocast.training.setup import TrainingSetup
 
-    settings = TuneSettings(model=MODEL, training={"anchor": anchor})
+    settings = TuneSettings.model_validate({"model": MODEL, "training": {"anchor": anchor}})
     datasets = [panel_dataset(name, data_dir) for name in names]
     zones = [
         TrainingSetup.from_settings(settings, plan_task(d.series, d.dates), device="cpu")

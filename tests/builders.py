@@ -63,6 +63,25 @@ def make_task(
     return plan_task(series, make_dates(series), shape=shape)
 
 
+def runs_table(series: Series) -> pd.DataFrame:
+    """Weather runs of 48 h issued each day at 20:00: the temperature with a growing error."""
+    rng = np.random.default_rng(3)
+    parts = []
+    for start in range(-4, len(series), 24):
+        hours = np.arange(max(start, 0), min(start + 48, len(series)))
+        error = np.cumsum(rng.normal(scale=0.1, size=len(hours)))
+        parts.append(
+            pd.DataFrame(
+                {
+                    "issued_at": series.index[0] + pd.Timedelta(hours=start),
+                    "valid_at": series.index[hours],
+                    "temperature": series.covariates[0].values[hours] + error,
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
 def with_values(series: Series, values: np.ndarray) -> Series:
     """The series with another target."""
     return replace(series, values=values)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from builders import START, make_series
+from builders import START, make_series, runs_table
 from paretocast.benchmarking.configs import TrainedConfig
 from paretocast.data.series import SplitDates
 from paretocast.data.spec import declare_dataset
 from paretocast.data.task import TaskShape, plan_task
+from paretocast.data.weather_runs import WeatherRuns
 from paretocast.deployment.build import build_bundle
 from paretocast.deployment.bundle import RIDGE
 from paretocast.deployment.journal import Deployment
@@ -51,14 +52,33 @@ def make_dates(series: Series) -> SplitDates:
 
 
 def make_table(series: Series) -> pd.DataFrame:
-    """A series as the rows of a user's file."""
+    """A series as the rows of a user's file; covariates of weather runs are not in it."""
     stamps = {"timestamp": series.index.strftime("%Y-%m-%dT%H:%M:%SZ"), TARGET: series.values}
-    return pd.DataFrame(stamps | {c.name: c.values for c in series.covariates})
+    by_run = () if series.runs is None else series.runs.names
+    measured = {c.name: c.values for c in series.covariates if c.name not in by_run}
+    return pd.DataFrame(stamps | measured)
+
+
+def with_runs(series: Series) -> Series:
+    """The series with its temperature from `builders.runs_table`."""
+    table = runs_table(series)
+    runs = WeatherRuns(
+        ("temperature",),
+        pd.DatetimeIndex(table["issued_at"]).as_unit("ns"),
+        pd.DatetimeIndex(table["valid_at"]).as_unit("ns"),
+        table[["temperature"]].to_numpy(),
+    )
+    temperature = runs.shortest_lead(series.index)[:, 0]
+    covariates = tuple(
+        replace(c, values=temperature) if c.name == "temperature" else c for c in series.covariates
+    )
+    return replace(series, covariates=covariates, runs=runs)
 
 
 def make_spec(series: Series) -> DatasetSpec:
     """The data set of `make_table`, with the splits of `make_dates`."""
     dates = make_dates(series)
+    by_run = () if series.runs is None else series.runs.names
     return declare_dataset(
         {
             "name": series.name,
@@ -67,8 +87,11 @@ def make_spec(series: Series) -> DatasetSpec:
             "unit": series.unit,
             "zone": series.calendar.zone,
             "holiday_country": series.calendar.country,
+            "weather": {"path": "nwp.csv"} if by_run else None,
             "covariates": {
-                c.name: {"role": str(c.role), "unit": c.unit} for c in series.covariates
+                c.name: {"role": str(c.role), "unit": c.unit}
+                | ({"source": "weather"} if c.name in by_run else {})
+                for c in series.covariates
             },
             "splits": {
                 "train_to": dates.train_to.isoformat(),

@@ -61,7 +61,7 @@ def weather_table() -> pd.DataFrame:
     return table
 
 
-def tune_with_weather(folder: Path) -> StoredStudy:
+def tune_with_weather(folder: Path, *, available_after: str = "0h") -> StoredStudy:
     """A finished study of one N-HiTS that corrects a ridge, on `weather_table`."""
     folder.mkdir(parents=True, exist_ok=True)
     weather_table().to_csv(folder / "small.csv", index=False)
@@ -70,7 +70,8 @@ def tune_with_weather(folder: Path) -> StoredStudy:
         for name, stamp in vars(make_dates(make_series())).items()
     }
     spec = folder / "small.toml"
-    spec.write_text(SPEC.format(**dates), encoding="utf-8")
+    declared = f'available_after = "{available_after}"\n{SPEC.format(**dates)}'
+    spec.write_text(declared, encoding="utf-8")
     training = {"steps": 12, "batch_size": 32, "n_evaluations": 3, "anchor": "ridge"}
     settings = make_settings(1, dataset=str(spec), task={"input_steps": 48}, training=training)
     dataset = load_dataset(settings.dataset)

@@ -8,21 +8,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from builders import make_series
+from builders import make_series, runs_table
 from commands import run_cli
 from paretocast.data.series import Series
-from paretocast.deployment import build
+from paretocast.deployment import build, calibration_state, challenge
 from paretocast.deployment import retrain as retraining
 from paretocast.deployment.bundle import check_sums, load_bundle
+from paretocast.deployment.calibration_state import audit
+from paretocast.deployment.calibration_state import replay as calibration_replay
 from paretocast.deployment.challenge import Comparison, hold_back, issue_in_memory
 from paretocast.deployment.journal import Deployment
 from paretocast.deployment.plan import Silent
@@ -45,13 +48,18 @@ from retrained import (
     make_table,
     with_noise,
     with_other_days,
+    with_runs,
 )
 
 if TYPE_CHECKING:
     from paretocast.benchmarking.retraining import TrainedModel
+    from paretocast.calibration import Calibrator
+    from paretocast.deployment.bundle import Bundle
+    from paretocast.deployment.calibration_state import LearnedWindow
     from paretocast.deployment.inputs import LiveInputs
 
 DAY = pd.Timedelta(days=1)
+WAITED_FOR = 1 + 2  # windows before the newest one that `late_inputs` keeps waiting, by issue
 
 
 @pytest.fixture(scope="module")
@@ -256,6 +264,64 @@ def test_forecasts_in_memory_are_those_that_the_journal_would_have_got(
     assert {p: p.read_bytes() for p in deployment.folder.rglob("*") if p.is_file()} == before
 
 
+def late_inputs(deployment: Deployment, series: Series) -> LiveInputs:
+    """Inputs whose hours are there six hours later, and a part of one day three days later."""
+    table = make_table(series)
+    arrived = pd.Series(series.index + pd.Timedelta(hours=6))
+    day = slice(24 * (HELD_DAY - 3) + 5, 24 * (HELD_DAY - 3) + 9)
+    arrived[day] += pd.Timedelta(days=3)
+    return deployment.bundle.contract.read(table.assign(available_at=arrived))
+
+
+def test_forecasts_in_memory_learn_from_late_observations_as_the_journal_would(
+    deployment: Deployment, series: Series, tmp_path: Path
+) -> None:
+    live = tmp_path / "live"
+    shutil.copytree(deployment.folder, live)
+    inputs = late_inputs(deployment, series)
+    times = [series.index[24 * day] for day in range(HELD_DAY - 6, HELD_DAY + 6)]
+    issued = issue_forecasts(Deployment.open(live), inputs, times[0], times[-1])
+    issue_forecasts(deployment, inputs, times[0], times[5])
+    forecasts = issue_in_memory(deployment, deployment.bundle, inputs, times[6:])
+    assert [f.calibration for f in forecasts] == [f.calibration for f in issued[6:]]
+    assert not audit(Deployment.open(live)).problems
+
+
+def count_learned(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Numbers of windows that replays learn from, filled as they are made."""
+    learned: list[int] = []
+
+    def replay(
+        bundle: Bundle, windows: Sequence[LearnedWindow], *, start: Mapping[str, Calibrator]
+    ) -> dict[str, Calibrator]:
+        learned.append(len(windows))
+        return calibration_replay(bundle, windows, start=start)
+
+    monkeypatch.setattr(module, "replay", replay)
+    return learned
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_each_window_is_learned_from_once(
+    deployment: Deployment, series: Series, monkeypatch: pytest.MonkeyPatch, *, late: bool
+) -> None:
+    learned = count_learned(challenge, monkeypatch)
+    inputs = late_inputs(deployment, series) if late else inputs_of(deployment, series)
+    times = [series.index[24 * day] for day in range(HELD_DAY - 8, HELD_DAY + 8)]
+    issue_in_memory(deployment, deployment.bundle, inputs, times)
+    # The window that has just ended lacks its last hours, and is learned from again a day later.
+    assert sum(learned) == (15 if not late else 14 + 15 + WAITED_FOR)
+
+
+def test_a_day_that_comes_late_leads_to_no_replay_of_all(
+    deployment: Deployment, series: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned = count_learned(calibration_state, monkeypatch)
+    times = [series.index[24 * day] for day in range(HELD_DAY - 8, HELD_DAY + 8)]
+    issue_forecasts(deployment, late_inputs(deployment, series), times[0], times[-1])
+    assert sum(learned) == 14 + 15 + WAITED_FOR
+
+
 def test_a_challenger_forecasts_by_its_own_contract(
     changed: tuple[Path, Retraining], series: Series
 ) -> None:
@@ -307,6 +373,80 @@ def test_a_bundle_without_a_recipe_is_refused(deployment: Deployment, series: Se
     del deployment.bundle.manifest["recipe"]  # type: ignore[attr-defined]
     with pytest.raises(StoreError, match="does not say how its models were trained"):
         retrain(deployment, make_table(series), observer=Silent(), device="cpu")
+
+
+# Weather runs
+
+
+@pytest.fixture(scope="module")
+def deployed_on_runs(tmp_path_factory: pytest.TempPathFactory, series: Series) -> Path:
+    """A ridge that has learned from weather runs; copied before use."""
+    return deploy(tmp_path_factory.mktemp("on_runs"), with_runs(series)).folder
+
+
+@pytest.fixture
+def on_runs(deployed_on_runs: Path, tmp_path: Path) -> Deployment:
+    """A copy to work on."""
+    return Deployment.open(Path(shutil.copytree(deployed_on_runs, tmp_path / "on_runs")))
+
+
+def test_a_bundle_that_has_learned_from_weather_runs_is_retrained_on_them(
+    on_runs: Deployment, series: Series
+) -> None:
+    later = with_other_days(with_runs(series))
+    done = retrain(on_runs, make_table(later), runs_table(series), observer=Silent(), device="cpu")
+    assert done.promoted
+    assert done.comparison.challenger < 0.5 * done.comparison.champion
+    challenger = load_bundle(on_runs.bundles / done.challenger)
+    assert "weather_sha256" in challenger.manifest["task"]
+    assert not challenger.manifest["assumptions"]
+    # What was compared is what the challenger issues live, by the run of its issue.
+    at = pd.Timestamp(done.comparison.first)
+    live = challenger.forecast(make_table(later), runs_table(series), at=at)
+    assert live.weather_issue_time == (at - pd.Timedelta(hours=4)).isoformat()
+    inputs = challenger.contract.read(make_table(later), runs_table(series))
+    (made,) = issue_in_memory(on_runs, challenger, inputs, [at])
+    np.testing.assert_array_equal(made.raw, live.raw)
+    for name in (done.challenger, done.in_use):
+        load_bundle(on_runs.bundles / name).verify()
+
+
+def test_a_challenger_learns_from_each_run_what_was_known_at_the_issue(
+    on_runs: Deployment, series: Series, tmp_path: Path
+) -> None:
+    runs = runs_table(series)
+    held = series.index[24 * HELD_DAY]
+    known = (runs["issued_at"] < held) & (runs["valid_at"] < held)
+    # Issues from 20:00 on see the new run: the day after tomorrow of a run is beyond all of them.
+    unseen = runs["valid_at"] > runs["issued_at"] + pd.Timedelta(hours=46)
+
+    def weights_of(folder: str, changed: pd.Series[bool]) -> bytes:
+        copy = Deployment.open(Path(shutil.copytree(on_runs.folder, tmp_path / folder)))
+        other = runs.assign(temperature=runs["temperature"] + 9.0 * changed)
+        before = set(copy.bundles.iterdir())
+        table = make_table(with_runs(series))
+        with pytest.raises(TrainedError):
+            retrain(copy, table, other, observer=UntilTrained(), device="cpu")
+        (challenger,) = set(copy.bundles.iterdir()) - before
+        return load_bundle(challenger).members[0][0].arrays()["weights"].tobytes()
+
+    train_to = held - 48 * DAY
+    unchanged = weights_of("unchanged", known & False)
+    assert weights_of("unseen", ~known | unseen) == unchanged
+    assert weights_of("seen", known & (runs["issued_at"] >= train_to - 2 * DAY)) != unchanged
+
+
+def test_weather_runs_are_asked_for_where_they_were_learned_from_and_only_there(
+    on_runs: Deployment, deployment: Deployment, series: Series
+) -> None:
+    with pytest.raises(DataError, match="needs temperature from weather runs"):
+        retrain(on_runs, make_table(with_runs(series)), observer=Silent(), device="cpu")
+    with pytest.raises(SettingsError, match="has learned from measured weather"):
+        retrain(deployment, make_table(series), runs_table(series), observer=Silent())
+    runs = runs_table(series)
+    early = runs[runs["issued_at"] < series.index[24 * 200]]
+    with pytest.raises(DataError, match=r"cannot be learned from[\s\S]*temperature"):
+        retrain(on_runs, make_table(with_runs(series)), early, observer=Silent(), device="cpu")
 
 
 # Networks
@@ -398,6 +538,15 @@ def test_an_alarm_about_an_earlier_bundle_does_not_count(deployment: Deployment)
     assert not is_alarmed(deployment)
     deployment.note("monitor", state="alarm")
     assert is_alarmed(deployment)
+
+
+def test_an_alarm_counts_for_the_bundle_that_it_has_judged(deployment: Deployment) -> None:
+    first = deployment.bundle.name
+    deployment.note("monitor", state="alarm", judged=first)
+    assert is_alarmed(deployment)
+    # As a kill between pointer and event leaves it.
+    (deployment.folder / "current").write_text("b\n")
+    assert not is_alarmed(Deployment.open(deployment.folder))
 
 
 # Kills and locks
@@ -579,13 +728,15 @@ def test_a_profile_hands_the_same_command_over(
     profiles.write_text(
         '[profiles.here]\nexecutor = "background"\nprogram = ["/bin/echo"]\n', encoding="utf-8"
     )
-    code, out, err = command("--if-older", "30d", "--profile", "here", "--weeks", "3")
+    words = ("--if-older", "30d", "--profile", "here", "--weeks", "3", "--weather", "nwp.csv")
+    code, out, err = command(*words)
     assert code == 0
     log = deployment.folder / "jobs" / f"retrain_small_{out.strip()}.log"
     assert str(log) in err
     ends = time.monotonic() + 10.0
-    while "--weeks 3" not in (log.read_text() if log.exists() else ""):
+    while "--weather" not in (log.read_text() if log.exists() else ""):
         assert time.monotonic() < ends, "the job has said nothing"
         time.sleep(0.05)
     assert f"retrain {deployment.folder} --data" in log.read_text()
+    assert "--weather nwp.csv" in log.read_text()
     assert not deployment.events("retrain")

@@ -13,9 +13,9 @@ import pytest
 
 from commands import run_cli
 from paretocast.api.weather import fetch_weather, update_weather
-from paretocast.data.reading import read_table
 from paretocast.data.run_parsing import check_reach, examine_runs
 from paretocast.data.spec import DatasetSpec, find_spec
+from paretocast.data.tables import read_table
 from paretocast.data.weather_runs import WeatherRuns
 from paretocast.errors import DataError, SettingsError
 

@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 
 from benchmark_cases import tune_small, write_dataset
-from builders import make_series
+from builders import make_series, runs_table
 from paretocast.deployment.build import build_bundle
 from paretocast.deployment.bundle import Bundle
 from paretocast.deployment.plan import plan_bundle
 from paretocast.results.stored_study import StoredStudy
 
+HOUR = pd.Timedelta(hours=1)
 DECLARED = """
 [weather]
 path = "nwp.csv"
@@ -29,7 +30,6 @@ role = "forecast"
 source = "weather"
 unit = "°C"
 """
-HOUR = pd.Timedelta(hours=1)
 
 
 class Quiet:
@@ -42,21 +42,7 @@ def write_runs(folder: Path) -> Path:
     series = make_series()
     spec = write_dataset(folder, series)
     spec.write_text(spec.read_text(encoding="utf-8") + DECLARED, encoding="utf-8")
-    rng = np.random.default_rng(3)
-    parts = []
-    for start in range(-4, len(series), 24):
-        hours = np.arange(max(start, 0), min(start + 48, len(series)))
-        error = np.cumsum(rng.normal(scale=0.1, size=len(hours)))
-        parts.append(
-            pd.DataFrame(
-                {
-                    "issued_at": series.index[0] + start * HOUR,
-                    "valid_at": series.index[hours],
-                    "temperature": series.covariates[0].values[hours] + error,
-                }
-            )
-        )
-    pd.concat(parts).to_csv(folder / "nwp.csv", index=False)
+    runs_table(series).to_csv(folder / "nwp.csv", index=False)
     return spec
 
 

@@ -202,7 +202,7 @@ def test_local_times_labelled_as_utc_are_found_out(zone: Zone) -> None:
     frame["timestamp"] += "Z"
     zone.write(frame)
     message = zone.refusal()
-    assert "1 times stand in more than one row, the first is 2020-10-25 02:00Z" in message
+    assert "1 time in more than one row, the first is 2020-10-25 02:00Z" in message
     assert "local time of Europe/Copenhagen labelled as UTC" in message
 
 
@@ -236,7 +236,7 @@ def test_an_hour_that_never_was_is_refused(zone: Zone) -> None:
 def test_a_doubled_row_is_shown_and_not_dropped(zone: Zone) -> None:
     frame = make_frame()
     zone.write(pd.concat([frame.iloc[:100], frame.iloc[99:]]))
-    assert "1 times stand in more than one row, the first is 2021-01-05 03:00Z in row 101" in (
+    assert "1 time in more than one row, the first is 2021-01-05 03:00Z in row 101" in (
         zone.refusal()
     )
 

@@ -19,9 +19,9 @@ def test_a_percentage_needs_a_base() -> None:
 
 def test_a_choice_without_loss_lists_the_losses_of_the_others() -> None:
     losses = {"seasonal_naive_24": 0.0, "trial 0": 2.0, "ridge": 1.0}
-    choice = Choice("seasonal_naive_24", (), {}, losses, {})
+    choice = Choice("seasonal_naive_24", (), {}, losses, {}, {}, 80.0)
     assert choice.others() == [("ridge", 1.0, None), ("trial 0", 2.0, None)]
-    other = Choice("ridge", (), {}, {"ridge": 1.0, "trial 0": 2.0}, {})
+    other = Choice("ridge", (), {}, {"ridge": 1.0, "trial 0": 2.0}, {}, {}, 80.0)
     assert other.others() == [("trial 0", 2.0, 100.0)]
 
 

@@ -54,7 +54,7 @@ def test_nothing_is_repaired_unless_it_is_asked_for() -> None:
     grid, findings = lay(shuffled)
     assert grid.repairs == ()
     assert np.nanmax(grid.covariates[0].values) == 999.9
-    assert any("stand in more than one row" in message for message in findings)
+    assert any("in more than one row" in message for message in findings)
 
 
 def test_rows_are_sorted_and_exact_duplicates_dropped_with_their_numbers() -> None:
@@ -87,7 +87,7 @@ def test_rows_of_one_hour_that_differ_stay_an_error() -> None:
     other = frame.iloc[[5]].assign(flow=99.0)
     _, findings = lay(pd.concat([frame.iloc[:6], other, frame.iloc[6:]]), repair="auto")
     assert findings == [
-        "error: 1 times stand in more than one row, the first is 2021-01-01 05:00Z in row 7"
+        "error: 1 time in more than one row, the first is 2021-01-01 05:00Z in row 7"
     ]
 
 

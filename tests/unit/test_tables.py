@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,9 +17,6 @@ from paretocast.data.proposal import propose_dataset
 from paretocast.data.stamps import read_date_and_hour, read_times
 from paretocast.data.tables import read_rows, read_table
 from paretocast.errors import DataError, ParetocastError, SettingsError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 INDEX = pd.date_range("2021-01-01", periods=120 * 24, freq="h", tz="UTC")
 LOAD = np.round(
@@ -132,7 +129,7 @@ def test_declared_signs_decide(tmp_path: Path) -> None:
 
 def test_one_sign_cannot_be_both() -> None:
     with pytest.raises(ValueError, match="decimal and thousands are both"):
-        TableSpec(path="x", decimal=",", thousands=",")
+        TableSpec(path=Path("x"), decimal=",", thousands=",")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +166,7 @@ def test_hours_of_a_day_stand_in_many_forms(
     hours: list[str], starts: list[float], *, at_end: bool
 ) -> None:
     frame = pd.DataFrame({"date": ["2021-01-01"] * 3, "hour": hours})
-    times = read_date_and_hour(frame, TableSpec(path="x", time_columns=("date", "hour")))
+    times = read_date_and_hour(frame, TableSpec(path=Path("x"), time_columns=("date", "hour")))
     elapsed = (times.stamps.tz_localize(None) - pd.Timestamp("2021-01-01")) / pd.Timedelta(hours=1)
     assert elapsed.tolist() == starts
     assert times.at_end == at_end
@@ -227,7 +224,7 @@ def test_stations_are_averaged_or_chosen(tmp_path: Path) -> None:
     path = write_weather(tmp_path, frame, 'series_column = "station"\nseries_name = "c"')
     assert set(temperature_of(path)) == {7.0}
     path = write_weather(tmp_path, frame)
-    with pytest.raises(DataError, match=r"weather.csv: 5760 times stand in more than one row"):
+    with pytest.raises(DataError, match=r"weather.csv: 5760 times in more than one row"):
         load_dataset(path)
 
 

@@ -392,7 +392,7 @@ def spoilt(runs: WeatherRuns, how: str) -> WeatherRuns:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("duplicates", "1 hours stand in more than one row of their run, the first is "),
+        ("duplicates", "1 hour in more than one row of one run, the first is "),
         ("frequency", "valid_at are no full hours in UTC"),
         ("issued_late", "issued_at and valid_at are mistaken for each other"),
     ],
@@ -516,5 +516,5 @@ def test_a_model_of_runs_needs_runs(tmp_path: Path) -> None:
         contract.read(history.assign(t2m=1.0, mast=1.0))
     with pytest.raises(DataError, match="no column issued_at; the model has learned from"):
         contract.read(history, runs.drop(columns="issued_at"))
-    with pytest.raises(DataError, match="1 hours stand in more than one row"):
+    with pytest.raises(DataError, match="1 hour in more than one row"):
         contract.read(history, pd.concat([runs, runs.tail(1)]))

@@ -114,7 +114,10 @@ def forecast(
         raise SettingsError("--to is given without --from")
     if first is None:
         if at is None:
-            say(f"issued for {issue_time(None, inputs).isoformat()}, the hour after the last value")
+            after = opened.bundle.contract.delay_hours
+            late = f", which is there after {after} h" if after else ""
+            said = f"the hour after the last value{late}"
+            say(f"issued for {issue_time(None, inputs).isoformat()}, {said}")
         return [issue_forecast(opened, inputs, at, dry_run=dry_run)]
     if at is not None or dry_run:
         raise SettingsError("--from goes neither with --at nor with --dry-run")
@@ -158,7 +161,7 @@ def monitor(
     time = pd.Timestamp.now("UTC") if now is None else read_stamp(now, "--now")
     with opened.locked():
         report = health_of(opened, now=time.floor("h"), tolerance=tolerance)
-        opened.note("monitor", state=report.level.name.lower())
+        opened.note("monitor", state=report.level.name.lower(), judged=opened.bundle.name)
     path = opened.folder / "health.html" if page is None else Path(page)
     files.save_json(path.with_suffix(".json"), report.as_json())
     files.save_text(path, health_page(report, opened.name, now=time))

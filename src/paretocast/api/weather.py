@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from paretocast.api.operations import read_stamp, say_nothing
-from paretocast.data.reading import choose_covariates, read_table
+from paretocast.data.reading import choose_covariates
 from paretocast.data.series import Role
 from paretocast.data.spec import LocationSpec, find_spec, own_file
+from paretocast.data.tables import read_table
 from paretocast.deployment.bundle import load_bundle
 from paretocast.deployment.inputs import ISSUED_COLUMN
 from paretocast.errors import DataError, SettingsError

@@ -94,17 +94,20 @@ def plan_retraining(
     Parameters
     ----------
     refit_until : int, optional
-        Learn from all hours before this position, the first test issue at the latest.
+        Learn from all hours before this position, those known at the first test issue at the
+        latest.
     retrain_days : int, optional
-        Learn again every so many issues, from all hours before the issue.
+        Learn again every so many issues, from all hours that are known at the issue.
     """
-    issues = task.issues[TEST]
+    issues, delay = task.issues[TEST], task.series.delay_hours
+    if refit_until is not None and issues.size:
+        refit_until = min(refit_until, int(issues[0]) - delay)
     if retrain_days is None:
         return (RetrainingPeriod(issues, refit_until),)
     parts = [issues[i : i + retrain_days] for i in range(0, len(issues), retrain_days)]
     return (
         RetrainingPeriod(parts[0], refit_until),
-        *(RetrainingPeriod(p, int(p[0]), warm=True) for p in parts[1:]),
+        *(RetrainingPeriod(p, int(p[0]) - delay, warm=True) for p in parts[1:]),
     )
 
 

@@ -36,8 +36,13 @@ class RollingResult:
     pending: Forecast
 
 
-def n_past_windows(issues: NDArray[np.integer], horizon_steps: int, now: int) -> int:
-    """Number of windows whose last hour is past at an issue hour.
+def n_past_windows(issues: NDArray[np.integer], known_after: int, now: int) -> int:
+    """Number of windows whose last hour is known at an issue hour.
+
+    Parameters
+    ----------
+    known_after : int
+        Hours from the issue of a window on: its horizon, and the delay of the target.
 
     Examples
     --------
@@ -47,7 +52,7 @@ def n_past_windows(issues: NDArray[np.integer], horizon_steps: int, now: int) ->
     >>> n_past_windows(issues, 24, 48), n_past_windows(issues, 168, 48)
     (2, 0)
     """
-    return int(np.searchsorted(issues + horizon_steps, now, side="right"))
+    return int(np.searchsorted(issues + known_after, now, side="right"))
 
 
 def walk_forward(
@@ -61,10 +66,10 @@ def walk_forward(
     if not isinstance(calibrator, OnlineCalibrator):
         return RollingResult(calibrator.apply(forecast), calibrator, forecast.take(slice(0, 0)))
     raw = forecast if pending is None else pending.followed_by(forecast)
-    horizon_steps, n_learned = raw.observed.shape[1], 0
+    known_after, n_learned = raw.observed.shape[1] + raw.delay_hours, 0
     issued = []
     for i in range(raw.n_windows - forecast.n_windows, raw.n_windows):
-        n_past = max(n_learned, n_past_windows(raw.issues, horizon_steps, int(raw.issues[i])))
+        n_past = max(n_learned, n_past_windows(raw.issues, known_after, int(raw.issues[i])))
         calibrator = calibrator.learn(raw.take(slice(n_learned, n_past)))
         n_learned = n_past
         issued.append(calibrator.apply(raw.take(slice(i, i + 1))).quantiles)

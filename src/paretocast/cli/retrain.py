@@ -30,6 +30,13 @@ def retrain(
     data: Annotated[
         Path, typer.Option(help="CSV or Parquet file with the newest data, as the data set has it.")
     ],
+    weather: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of weather runs, for a model that has learned from such: of the whole new "
+            "train period."
+        ),
+    ] = None,
     if_older: Annotated[
         str | None,
         typer.Option(help="Only if the bundle has learned nothing for so long, such as 30d."),
@@ -68,7 +75,7 @@ def retrain(
     table = read_table(data)
     trigger = find_trigger(
         deployment,
-        deployment.bundle.contract.read(table),
+        deployment.bundle.contract.read_target(table),
         older_than=older_than,
         if_alarm=if_alarm,
     )
@@ -79,9 +86,17 @@ def retrain(
     if profile is not None:
         words = ["retrain", str(folder), "--data", str(data), "--weeks", str(weeks)]
         words += ["--device", device]
+        words += [] if weather is None else ["--weather", str(weather)]
         _submit(folder, words, profile, profile_file)
         return
-    done = retrain_deployment(deployment, table, observer=_Talk(), weeks=weeks, device=device)
+    done = retrain_deployment(
+        deployment,
+        table,
+        None if weather is None else read_table(weather),
+        observer=_Talk(),
+        weeks=weeks,
+        device=device,
+    )
     _print_outcome(done, folder, deployment.bundle.contract.spec.name)
     if not done.promoted:
         raise typer.Exit(KEPT)

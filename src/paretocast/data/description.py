@@ -95,6 +95,7 @@ def describe_dataset(dataset: Dataset) -> tuple[Fact, ...]:
         Fact("range", "hours", len(index)),
         Fact("range", "time zone", series.calendar.zone),
         Fact("target", "name", dataset.spec.target),
+        *([Fact("target", "available after", series.delay_hours, "h")] * (series.delay_hours > 0)),
         Fact("target", "missing", _percent_missing(target), "%"),
         *(Fact("target", name, value, unit) for name, value in _moments(target).items()),
     ]

@@ -7,17 +7,19 @@ future.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
 LONGEST_FILL_STEPS = 6
 SEASONS_STEPS = (168, 24)
+LONGEST_DELAY_HOURS = 168  # beyond it what a week before shows would be missing too
 
 
 def fill_from_past(
@@ -69,3 +71,73 @@ def missing_hours(values: NDArray[np.float64]) -> Iterator[tuple[int, int]]:
         age = age + 1 if position == previous + 1 else 1
         previous = position
         yield position, age
+
+
+@dataclass(frozen=True)
+class SeenTarget:
+    """A target with its gaps filled, as it is seen from the issues of a series.
+
+    Of a source that publishes late, the last hours before an issue are not there yet: for that
+    issue they are a gap like any other, filled as `fill_from_past` would fill it.
+
+    Attributes
+    ----------
+    filled : ndarray of shape (T,)
+        With the gaps of the series filled; NaN where they are not.
+    ages : ndarray of shape (T,)
+        Hours for which the target has been missing, that one included; 0 where it was observed.
+    delay_hours : int
+        Hours before an issue that are not there yet.
+    longest_steps : int
+        Filled hours of a gap, at most.
+    """
+
+    filled: NDArray[np.float64]
+    ages: NDArray[np.intp]
+    delay_hours: int
+    longest_steps: int
+
+    @classmethod
+    def of(
+        cls,
+        values: NDArray[np.float64],
+        *,
+        delay_hours: int = 0,
+        longest_steps: int | None = None,
+    ) -> SeenTarget:
+        """The target (T,), NaN where missing; gaps are filled whole without `longest_steps`."""
+        longest = len(values) + delay_hours if longest_steps is None else longest_steps
+        filled, _ = fill_from_past(values, longest_steps=longest)
+        ages = np.zeros(len(values), dtype=np.intp)
+        for position, age in missing_hours(values):
+            ages[position] = age
+        return cls(filled, ages, delay_hours, longest)
+
+    def scaled(self, scale: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> SeenTarget:
+        """The same in other units."""
+        return replace(self, filled=scale(self.filled))
+
+    def at(self, positions: NDArray[np.intp], hours: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Values of hours (N, K) as seen from issue positions (N,); those after it as they are."""
+        values: NDArray[np.float64] = self.filled[hours]
+        if not self.delay_hours:
+            return values
+        into = hours - (positions[:, None] - self.delay_hours)
+        late = (into >= 0) & (into < self.delay_hours)
+        last = np.clip(into, 0, self.delay_hours - 1)
+        return np.where(late, np.take_along_axis(self.last_hours(positions), last, axis=1), values)
+
+    def last_hours(self, positions: NDArray[np.intp]) -> NDArray[np.float64]:
+        """The hours before issue positions that are not there yet, filled, (N, delay_hours)."""
+        first = positions - self.delay_hours
+        missing_before = np.where(first > 0, self.ages[np.maximum(first - 1, 0)], 0)
+        last = np.full((len(positions), self.delay_hours), np.nan)
+        for i in range(self.delay_hours):
+            value = np.full(len(positions), np.nan)
+            for lag in (1, *reversed(SEASONS_STEPS)):  # the best one last
+                back = first + i - lag
+                source = last[:, i - lag] if i >= lag else self.filled[np.maximum(back, 0)]
+                value = np.where((back >= 0) & ~np.isnan(source), source, value)
+            fillable = (missing_before + i < self.longest_steps) & (first + i >= 0)
+            last[:, i] = np.where(fillable, value, np.nan)
+        return last

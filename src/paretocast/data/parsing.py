@@ -445,7 +445,7 @@ def _check_order(index: pd.DatetimeIndex, rows: NDArray[np.intp]) -> list[Findin
             Finding(
                 "error",
                 "duplicates",
-                f"{int(doubled.sum())} times stand in more than one row, the first is "
+                f"{count(int(doubled.sum()), 'time')} in more than one row, the first is "
                 f"{at(index[first])} in row {rows[first] + 1}",
                 "keep one row per hour",
             )

@@ -65,6 +65,7 @@ class Dataset:
         holidays: Sequence[str | dt.date] = (),
         splits: Mapping[str, object] | None = None,
         weather: IntoDataFrame | None = None,
+        available_after: str = "0h",
         name: str = "frame",
     ) -> Dataset:
         """Check a data frame and make a data set of it, as a TOML file would of a file.
@@ -98,6 +99,8 @@ class Dataset:
         weather : frame, optional
             Weather runs, a row for each time of issue and hour: columns issued_at and valid_at, and
             those of the covariates that say `"source": "weather"`.
+        available_after : str
+            Delay until a value of the target can be read, such as "6h".
         name : str
             What results are called after.
 
@@ -130,6 +133,7 @@ class Dataset:
                 "unit": unit,
                 "zone": zone,
                 "stamp_zone": stamp_zone,
+                "available_after": available_after,
                 "holiday_country": holiday_country,
                 "holiday_subdivision": holiday_subdivision,
                 "holidays": list(holidays),
@@ -139,12 +143,12 @@ class Dataset:
             },
             origin="the frame does not declare a data set",
         )
-        tables = _Tables(
+        tables = Tables(
             _as_pandas(frame, time),
             None if weather is None else _as_pandas(weather, spec.time_column),
         )
         used = choose_covariates(spec, None)
-        series, findings = _examine_tables(tables, spec, used, _load_calendar(spec, None))
+        series, findings = examine_tables(tables, spec, used, _load_calendar(spec, None))
         return _accepted(spec, series, findings, place="the frame")
 
 
@@ -229,6 +233,64 @@ def load_school_holidays(path: Path) -> tuple[tuple[dt.date, dt.date], ...]:
     return tuple(ranges)
 
 
+@dataclass(frozen=True)
+class Tables:
+    """Rows of a data set, as its declaration has them.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        Target and covariates.
+    weather : DataFrame or None
+        Rows of weather runs where the set has some.
+    sources : tuple of SourceTable
+        Rows of other files that hold covariates.
+    """
+
+    rows: pd.DataFrame
+    weather: pd.DataFrame | None
+    sources: tuple[SourceTable, ...] = ()
+
+
+def examine_tables(
+    tables: Tables,
+    spec: DatasetSpec,
+    used: Sequence[str],
+    calendar: Calendar,
+    until: pd.Timestamp | None = None,
+) -> tuple[Series | None, tuple[Finding, ...]]:
+    """The series of some tables and every finding on them; no series where no hour is known.
+
+    Parameters
+    ----------
+    used : sequence of str
+        Covariates by their declared names.
+    until : Timestamp, optional
+        As of `load_dataset`.
+    """
+    runs, findings = _runs_of(tables.weather, spec, used, until)
+    join = partial(join_sources, tables.sources, spec) if tables.sources else None
+    grid, of_rows = examine_frame(
+        tables.rows, spec, covariates=used, runs=runs, join=join, until=until
+    )
+    if grid is None:
+        return None, by_severity([*of_rows, *findings])
+    if runs is not None:
+        findings += _of_runs(check_reach(runs, grid.index))
+    series = Series(
+        name=spec.name,
+        values=grid.target,
+        index=grid.index,
+        unit=spec.unit,
+        calendar=calendar,
+        covariates=grid.covariates,
+        runs=runs,
+        delay_hours=spec.delay_hours,
+        repairs=grid.repairs,
+    )
+    return series, by_severity([*of_rows, *findings])
+
+
 def _examine(
     spec: DatasetSpec,
     *,
@@ -248,23 +310,14 @@ def _examine(
     numbers = [spec.target, *(spec.column_of(name) for name in used)]
     rows, notes = read_rows(path, spec, numbers=numbers)
     runs = None if runs_path is None else read_table(runs_path)
-    tables = _Tables(rows, runs, _read_sources(spec, used, data_dir))
-    series, findings = _examine_tables(tables, spec, used, calendar, until)
+    tables = Tables(rows, runs, _read_sources(spec, used, data_dir))
+    series, findings = examine_tables(tables, spec, used, calendar, until)
     findings = by_severity([*notes, *findings])
     if until is not None:
         spec = spec.cut_after(until)
     if series is not None:
         findings += _check_school_holidays(series)
     return spec, series, findings
-
-
-@dataclass(frozen=True)
-class _Tables:
-    """Rows of the target, and of weather runs and other files where the set has some."""
-
-    rows: pd.DataFrame
-    weather: pd.DataFrame | None
-    sources: tuple[SourceTable, ...] = ()
 
 
 def _read_sources(
@@ -277,36 +330,6 @@ def _read_sources(
         for source in spec.sources
         if columns & set(source.columns)
     )
-
-
-def _examine_tables(
-    tables: _Tables,
-    spec: DatasetSpec,
-    used: Sequence[str],
-    calendar: Calendar,
-    until: pd.Timestamp | None = None,
-) -> tuple[Series | None, tuple[Finding, ...]]:
-    """The series of some tables and every finding on them; no series where no hour is known."""
-    runs, findings = _runs_of(tables.weather, spec, used, until)
-    join = partial(join_sources, tables.sources, spec) if tables.sources else None
-    grid, of_rows = examine_frame(
-        tables.rows, spec, covariates=used, runs=runs, join=join, until=until
-    )
-    if grid is None:
-        return None, by_severity([*of_rows, *findings])
-    if runs is not None:
-        findings += _of_runs(check_reach(runs, grid.index))
-    series = Series(
-        name=spec.name,
-        values=grid.target,
-        index=grid.index,
-        unit=spec.unit,
-        calendar=calendar,
-        covariates=grid.covariates,
-        runs=runs,
-        repairs=grid.repairs,
-    )
-    return series, by_severity([*of_rows, *findings])
 
 
 def _runs_of(

@@ -15,6 +15,7 @@ from paretocast.data.checks import Finding, at
 from paretocast.data.parsing import by_severity, check_columns, parse_numbers, parse_stamps
 from paretocast.data.series import STEPS_PER_DAY
 from paretocast.data.weather_runs import WeatherRuns
+from paretocast.formatting import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,7 +133,7 @@ def _check_rows(
             Finding(
                 "error",
                 "duplicates",
-                f"{int(doubled.sum())} hours stand in more than one row of their run, the first "
+                f"{count(int(doubled.sum()), 'hour')} in more than one row of one run, the first "
                 f"is {at(valid[row])} issued at {at(issued[row])} in row {row + 1}",
                 "keep one row per time of issue and hour",
             )

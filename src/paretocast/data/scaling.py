@@ -136,6 +136,20 @@ class ScaledHorizon:
 
 
 @dataclass(frozen=True)
+class ScaledLastHours:
+    """The last hours before each issue, of a target that comes late, float32.
+
+    Attributes
+    ----------
+    history, history_mask : ndarray of shape (T, D)
+        Row t is for the window issued at position t and takes the place of the D hours before it.
+    """
+
+    history: NDArray[np.float32]
+    history_mask: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class ScaledArrays:
     """The whole series as models see it, float32.
 
@@ -151,6 +165,8 @@ class ScaledArrays:
         Features of roles `calendar` and `forecast`.
     ahead : ScaledHorizon or None
         What windows read over the horizon instead, where it depends on the issue.
+    last_hours : ScaledLastHours or None
+        What windows read of their last hours instead, where the target comes late.
     """
 
     history: NDArray[np.float32]
@@ -159,6 +175,7 @@ class ScaledArrays:
     past: NDArray[np.float32]
     known: NDArray[np.float32]
     ahead: ScaledHorizon | None = None
+    last_hours: ScaledLastHours | None = None
 
 
 def scale_task(task: Task, transform: Transform) -> tuple[ScaledArrays, TargetScaling]:
@@ -169,13 +186,12 @@ def scale_task(task: Task, transform: Transform) -> tuple[ScaledArrays, TargetSc
 
 def scaled_arrays(task: Task, scaling: TargetScaling) -> ScaledArrays:
     """Scaled arrays of a task in given units of the target."""
-    filled, usable = task.filled
-    history = np.where(usable, scaling.scale_inputs(filled), 0.0)
+    history, usable = _scaled_history(task.seen.filled, scaling)
     table = standardised(task, task.features)
     known = table.known
     return ScaledArrays(
-        history=history.astype(np.float32),
-        history_mask=usable.astype(np.float32),
+        history=history,
+        history_mask=usable,
         observed_mask=(~np.isnan(task.series.values)).astype(np.float32),
         past=table.past.values.astype(np.float32),
         known=known.values.astype(np.float32),
@@ -184,7 +200,22 @@ def scaled_arrays(task: Task, scaling: TargetScaling) -> ScaledArrays:
         else ScaledHorizon(
             known.ahead.columns, known.ahead.values.astype(np.float32), known.ahead.first
         ),
+        last_hours=_scaled_last_hours(task, scaling) if task.series.delay_hours else None,
     )
+
+
+def _scaled_last_hours(task: Task, scaling: TargetScaling) -> ScaledLastHours:
+    last = task.seen.last_hours(np.arange(len(task.series)))
+    return ScaledLastHours(*_scaled_history(last, scaling))
+
+
+def _scaled_history(
+    filled: NDArray[np.float64], scaling: TargetScaling
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Scaled values, 0 where there are none, and 1 where there are; both of the same shape."""
+    usable = ~np.isnan(filled)
+    history = np.where(usable, scaling.scale_inputs(filled), 0.0)
+    return history.astype(np.float32), usable.astype(np.float32)
 
 
 def standardised(task: Task, table: FeatureTable) -> FeatureTable:

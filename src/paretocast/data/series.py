@@ -141,6 +141,9 @@ class Series:
     runs : WeatherRuns or None
         Forecasts by issue time of the covariates that it names; the values of such a covariate are
         those that were known when each hour began.
+    delay_hours : int
+        A value of the target can be read so many hours after its hour has ended: that of the last
+        hours before an issue is not seen there.
     repairs : tuple of Repair
         What was changed of the file.
     """
@@ -152,6 +155,7 @@ class Series:
     calendar: Calendar
     covariates: tuple[Covariate, ...] = ()
     runs: WeatherRuns | None = None
+    delay_hours: int = 0
     repairs: tuple[Repair, ...] = ()
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ from paretocast.data.parsing import (
     rows_of_series,
     stamps_of,
 )
+from paretocast.formatting import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,7 +121,7 @@ def _examine_station(
             Finding(
                 "error",
                 "duplicates",
-                f"{int(doubled.sum())} times stand in more than one row, the first is "
+                f"{count(int(doubled.sum()), 'time')} in more than one row, the first is "
                 f"{at(index[doubled][0])}",
                 "keep one row per time, or set series_column to the column that tells stations "
                 "apart",

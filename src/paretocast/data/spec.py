@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_v
 
 from paretocast.data.collection import MARK, one_series, split_reference
 from paretocast.data.dialect import TableSpec, Zone
+from paretocast.data.gaps import LONGEST_DELAY_HOURS
 from paretocast.data.series import MIN_PERIOD_DAYS, Role
 from paretocast.errors import SettingsError
 from paretocast.formatting import did_you_mean
@@ -75,8 +76,8 @@ def _hourly(frequency: str) -> str:
 
 
 def _hours(delay: str) -> str:
-    if re.fullmatch(r"\d{1,3}h", delay) is None:
-        raise ValueError("expected full hours such as 6h")
+    if re.fullmatch(r"\d{1,3}h", delay) is None or int(delay[:-1]) > LONGEST_DELAY_HOURS:
+        raise ValueError(f"expected full hours such as 6h, up to {LONGEST_DELAY_HOURS}h")
     return delay
 
 
@@ -273,8 +274,8 @@ class DatasetSpec(TableSpec):
     use_from, use_to : Timestamp or None
         First and last used hour, both included; the file's own without them.
     available_after : str
-        Delay until a value of the target can be read, such as "6h". A deployed model reads none
-        that would not have been there.
+        Delay until a value of the target can be read, such as "6h", a week at most. No window sees
+        a value before its issue that would not have been there, in training as when deployed.
     holiday_country : str or None
         ISO code that the `holidays` package knows.
     holiday_subdivision : str or None
@@ -309,6 +310,11 @@ class DatasetSpec(TableSpec):
     source: str = ""
     licence: str = ""
     note: str = ""
+
+    @property
+    def delay_hours(self) -> int:
+        """`available_after` in hours."""
+        return int(self.available_after.removesuffix("h"))
 
     def cut_after(self, until: pd.Timestamp) -> DatasetSpec:
         """The declaration without hours after `until`, which then ends the test period."""

@@ -137,7 +137,7 @@ def _read_encoded(
     if frame is None:
         frame = file.parse(names=places, na_values=list(MISSING), dtype="str")
         frame = frame.iloc[1:].reset_index(drop=True)
-    surplus = frame.pop(places[-1]).notna().to_numpy()
+    surplus, frame = frame[places[-1]].notna().to_numpy(), frame.drop(columns=places[-1])
     if surplus.any():
         first = int(surplus.argmax())
         raise DataError(
@@ -159,7 +159,7 @@ class _TextFile:
     encoding: str
 
     def parse(self, **how: Any) -> pd.DataFrame:  # noqa: ANN401  (arguments of pandas)
-        return pd.read_csv(
+        frame: pd.DataFrame = pd.read_csv(
             self.path,
             header=None,
             sep=self.separator,
@@ -167,6 +167,7 @@ class _TextFile:
             index_col=False,
             **how,
         )
+        return frame
 
     def parse_plain(
         self, places: Sequence[int], plain: Collection[int], *, n_skipped: int

@@ -21,7 +21,7 @@ import pandas as pd
 
 from paretocast.data.checks import at
 from paretocast.data.features import FeatureTable, build_features
-from paretocast.data.gaps import fill_from_past
+from paretocast.data.gaps import LONGEST_FILL_STEPS, SeenTarget
 from paretocast.data.issue_weather import with_issue_weather
 from paretocast.data.parsing import LATER_HOURS
 from paretocast.data.periods import check_windows
@@ -241,9 +241,13 @@ class Task:
         return replace(task, notes=notes)
 
     @cached_property
-    def filled(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Target with short gaps filled from the past, and where it is usable; both (T,)."""
-        return fill_from_past(self.series.values)
+    def seen(self) -> SeenTarget:
+        """Target with the first hours of gaps filled from the past, as it is seen at issues."""
+        return SeenTarget.of(
+            self.series.values,
+            delay_hours=self.series.delay_hours,
+            longest_steps=LONGEST_FILL_STEPS,
+        )
 
     @property
     def train_stop(self) -> int:
@@ -326,6 +330,8 @@ class Task:
             ],
             "data_sha256": self._data_hash(),
         }
+        if self.series.delay_hours:
+            content["delay_hours"] = self.series.delay_hours
         if self._development.runs is not None:
             content["weather_sha256"] = self._development.runs.sha256
         return content

@@ -133,8 +133,8 @@ class Bundle:
         weather : DataFrame, optional
             Covariates of the horizon, with `issued_at` if there are several runs.
         at : Timestamp or str, optional
-            The first hour that is forecast, with its zone; the hour after the last value of the
-            target without it.
+            The first hour that is forecast, with its zone; without it the first one at which the
+            last value of the target is there.
         calibrators : mapping of rung to Calibrator, optional
             In the state they have reached; as fitted without it.
 
@@ -176,10 +176,11 @@ class Bundle:
     def raw_forecast(self, window: LiveWindow) -> tuple[str, Floats, tuple[str, ...]]:
         """Rung, quantiles (H, Q) before calibration, and flags of the rungs that failed."""
         flags: list[str] = []
+        too_old = TOO_OLD_HOURS + self.contract.delay_hours
         for rung in RUNGS:
             if rung == FULL and window.lacks_weather:
                 continue
-            if rung != CLIMATOLOGY and window.hours_since_observed >= TOO_OLD_HOURS:
+            if rung != CLIMATOLOGY and window.hours_since_observed >= too_old:
                 continue
             try:
                 quantiles = self._on_rung(rung, window)
@@ -315,7 +316,7 @@ def issue_time(at: pd.Timestamp | str | None, inputs: LiveInputs) -> pd.Timestam
         If a time has no zone or is none.
     """
     if at is None:
-        return inputs.observed_until + pd.Timedelta(hours=1)
+        return inputs.known_from
     try:
         stamp = pd.Timestamp(at)
         if stamp.tzinfo is None:  # of NaT too

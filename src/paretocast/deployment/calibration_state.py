@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from paretocast.deployment.issued import LiveForecast
 
 CACHE = "state/calibration.json"
+MOST_AWAITED = 8  # newest windows that observations may still come for, without a replay of all
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,22 @@ class LearnedWindow:
 
 
 def past_windows(
-    forecasts: Sequence[LiveForecast], observed: Mapping[int, float], at: pd.Timestamp, bundle: str
+    forecasts: Sequence[LiveForecast],
+    observed: Mapping[int, float],
+    at: pd.Timestamp,
+    bundle: Bundle,
 ) -> list[LearnedWindow]:
-    """Windows of a bundle whose last hour is past at a time, in order, with their observations."""
-    now = hour_of(at)
+    """Windows of a bundle whose last hour is known at a time, in order, with their observations."""
+    now = hour_of(at) - bundle.contract.delay_hours
     windows = []
     for forecast in forecasts:
         first = hour_of(forecast.issue_time)
         n_hours = len(forecast.raw)
-        if forecast.bundle != bundle or first + n_hours > now or OFF_SCHEDULE in forecast.flags:
+        if (
+            forecast.bundle != bundle.name
+            or first + n_hours > now
+            or OFF_SCHEDULE in forecast.flags
+        ):
             continue
         values = tuple(observed.get(first + i, float("nan")) for i in range(n_hours))
         windows.append(LearnedWindow(forecast, values))
@@ -90,7 +98,8 @@ class CalibrationState:
     """Calibrators of a deployment as they are at one issue after the other.
 
     What was learned is kept, and used again as long as the windows begin alike: a correction in the
-    past leads to a replay from the start.
+    past leads to a replay from the start. The newest windows are kept only as far as they are
+    observed whole, as what they lack may come late.
     """
 
     deployment: Deployment
@@ -116,15 +125,15 @@ class CalibrationState:
     ) -> dict[str, Calibrator]:
         """Calibrators for the issue of a time."""
         bundle = self.deployment.bundle
-        windows = past_windows(forecasts, observed, at, bundle.name)
+        windows = past_windows(forecasts, observed, at, bundle)
         digests = tuple(window.digest for window in windows)
-        n_known = len(self.digests)
-        if self.bundle == bundle.name and self.calibrators and digests[:n_known] == self.digests:
-            calibrators = replay(bundle, windows[n_known:], start=self.calibrators)
-        else:
-            calibrators = replay(bundle, windows)
-        self.bundle, self.digests, self.calibrators = bundle.name, digests, calibrators
-        return calibrators
+        n_known, start = len(self.digests), self.calibrators
+        if self.bundle != bundle.name or not start or digests[:n_known] != self.digests:
+            n_known, start = 0, bundle.calibrators
+        n_kept = max(n_known, _n_settled(windows))
+        kept = replay(bundle, windows[n_known:n_kept], start=start)
+        self.bundle, self.digests, self.calibrators = bundle.name, digests[:n_kept], kept
+        return replay(bundle, windows[n_kept:], start=kept)
 
     def save(self) -> None:
         """Write the state, to spare the next process a replay."""
@@ -136,6 +145,13 @@ class CalibrationState:
             "calibrators": {r: c.as_json() for r, c in self.calibrators.items()},
         }
         files.save_json(self.deployment.folder / CACHE, content, durable=False)
+
+
+def _n_settled(windows: Sequence[LearnedWindow]) -> int:
+    """Number of the windows before the first of the newest ones that is not observed whole."""
+    first = max(0, len(windows) - MOST_AWAITED)
+    newest = enumerate(windows[first:], first)
+    return next((i for i, window in newest if np.isnan(window.values).any()), len(windows))
 
 
 @dataclass(frozen=True)
@@ -169,7 +185,7 @@ def audit(deployment: Deployment) -> Audit:
         known = latest_values(rows[: forecast.observations])
         counted = deployment.counted(forecast.number)
         earlier = [f for f in counted if f.issue_time < forecast.issue_time]
-        windows = past_windows(earlier, known, forecast.issue_time, bundle.name)
+        windows = past_windows(earlier, known, forecast.issue_time, bundle)
         calibrator = replay(bundle, windows)[forecast.rung]
         name = f"{forecast.issue_time.isoformat()} revision {forecast.revision}"
         if state_hash(calibrator) != forecast.calibration:

@@ -14,9 +14,8 @@ import numpy as np
 import pandas as pd
 
 from paretocast.benchmarking.configs import TrainedConfig
-from paretocast.data.parsing import examine_frame
-from paretocast.data.reading import choose_covariates
-from paretocast.data.series import Series, SplitDates
+from paretocast.data.reading import choose_covariates, examine_tables
+from paretocast.data.series import SplitDates
 from paretocast.data.spec import SplitSpec
 from paretocast.data.task import plan_task
 from paretocast.deployment.calibration_state import past_windows, replay
@@ -41,8 +40,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from paretocast.data.reading import Tables
     from paretocast.data.task import Task
     from paretocast.deployment.bundle import Bundle
+    from paretocast.deployment.calibration_state import LearnedWindow
     from paretocast.deployment.inputs import LiveInputs
     from paretocast.deployment.issued import LiveForecast
     from paretocast.deployment.journal import Deployment
@@ -134,14 +135,14 @@ class Challenge:
 
 
 def plan_challenger(
-    champion: Bundle, table: pd.DataFrame, held: HeldBack, *, device: str = "auto"
+    champion: Bundle, tables: Tables, held: HeldBack, *, device: str = "auto"
 ) -> Challenge:
     """The champion's configs on periods of the same lengths, moved to the newest data.
 
     Parameters
     ----------
-    table : DataFrame
-        Rows as the data set declares them.
+    tables : Tables
+        Rows as the data set declares them, those of weather runs included.
 
     Raises
     ------
@@ -170,24 +171,16 @@ def plan_challenger(
         }
     )
     used = choose_covariates(spec, settings.covariates)
-    grid, findings = examine_frame(table, spec, covariates=used)
+    series, findings = examine_tables(tables, spec, used, contract.calendar)
     errors = [finding for finding in findings if finding.severity == "error"]
-    if errors or grid is None:
+    if errors or series is None:
         listed = "\n".join(f"  {error}" for error in errors)
         raise DataError(f"the data cannot be learned from:\n{listed}")
-    if grid.index[0] > first:
+    if series.index[0] > first:
         raise DataError(
-            f"the data begin at {grid.index[0].isoformat()}, expected {first.isoformat()} or "
+            f"the data begin at {series.index[0].isoformat()}, expected {first.isoformat()} or "
             "earlier: the new train period is as long as that of the bundle in use"
         )
-    series = Series(
-        name=spec.name,
-        values=grid.target,
-        index=grid.index,
-        unit=spec.unit,
-        calendar=contract.calendar,
-        covariates=grid.covariates,
-    )
     shape, groups = contract.shape, contract.feature_groups
     task = plan_task(series, dates, shape=shape, feature_groups=groups)
     whole = plan_task(series, dates, shape=shape, feature_groups=groups, with_test=True)
@@ -276,25 +269,44 @@ def issue_in_memory(
     """The forecasts that a bundle would have issued; the journal is read and not written.
 
     Online calibrators begin as the forecasts in the journal have left them, and learn on from the
-    new ones.
+    new ones. A window whose observations are all there is learned from once and for all.
     """
     # A contract holds what features are standardised with, which differs from bundle to bundle.
     inputs = replace(inputs, contract=bundle.contract)
-    first = hour_of(inputs.values.index[0])
-
-    def known(at: pd.Timestamp) -> dict[int, float]:
-        values = inputs.target_known_at(at).to_numpy(np.float64)
-        there = np.flatnonzero(~np.isnan(values))
-        return dict(zip((first + there).tolist(), values[there].tolist(), strict=True))
-
-    before = [f for f in deployment.counted() if f.issue_time < issues[0]]
-    start = replay(bundle, past_windows(before, known(issues[0]), issues[0], bundle.name))
+    to_learn = [
+        f for f in deployment.counted() if f.issue_time < issues[0] and f.bundle == bundle.name
+    ]
+    calibrators = dict(bundle.calibrators)
     forecasts: list[LiveForecast] = []
     for at in issues:
-        windows = past_windows(forecasts, known(at), at, bundle.name)
-        calibrators = replay(bundle, windows, start=start)
-        forecasts.append(bundle.forecast_from(inputs, at, calibrators=calibrators))
+        windows = past_windows(to_learn, _known(inputs, at, to_learn), at, bundle)
+        n_whole = next((i for i, w in enumerate(windows) if _is_awaited(inputs, w)), len(windows))
+        calibrators = replay(bundle, windows[:n_whole], start=calibrators)
+        now = replay(bundle, windows[n_whole:], start=calibrators)
+        forecasts.append(bundle.forecast_from(inputs, at, calibrators=now))
+        if n_whole:
+            learned = windows[n_whole - 1].forecast.issue_time
+            to_learn = [f for f in to_learn if f.issue_time > learned]
+        to_learn.append(forecasts[-1])
     return forecasts
+
+
+def _known(
+    inputs: LiveInputs, at: pd.Timestamp, forecasts: Sequence[LiveForecast]
+) -> dict[int, float]:
+    """Observations that were there at a time, from the first hour of some forecasts on."""
+    if not forecasts:
+        return {}
+    target = inputs.target_known_at(at)
+    target = target[target.index >= forecasts[0].issue_time].dropna()
+    return dict(zip(map(hour_of, target.index), target.to_numpy(np.float64).tolist(), strict=True))
+
+
+def _is_awaited(inputs: LiveInputs, window: LearnedWindow) -> bool:
+    """True if observations of a window that the data hold were not there yet."""
+    target = inputs.values[inputs.contract.spec.target]
+    in_data = int(target.reindex(window.forecast.target_times).notna().sum())
+    return in_data > int((~np.isnan(window.values)).sum())
 
 
 def compare(

@@ -37,8 +37,8 @@ def forecast_climatology(
     """
     local = series.index.tz_convert(series.calendar.zone)
     of_week = local.day_of_week.to_numpy() * 24 + local.hour.to_numpy()
-    start = max(0, position - WEEKS * STEPS_PER_WEEK)
-    values, hour_of_week = series.values[start:position], of_week[start:position]
+    start, stop = max(0, position - WEEKS * STEPS_PER_WEEK), position - series.delay_hours
+    values, hour_of_week = series.values[start:stop], of_week[start:stop]
     observed = ~np.isnan(values)
     values, hour_of_week = values[observed], hour_of_week[observed]
     if not values.size:

@@ -165,6 +165,7 @@ class InputContract:
                 Covariate(column.name, values, Role(column.role), column.unit)
                 for column, values in zip(self.columns, covariates, strict=True)
             ),
+            delay_hours=self.delay_hours,
         )
         return LiveWindow(self, series, self.history_steps, weather)
 
@@ -315,6 +316,11 @@ class LiveInputs:
             raise DataError("the data hold no value of the target")
         return pd.Timestamp(observed[-1])
 
+    @property
+    def known_from(self) -> pd.Timestamp:
+        """First issue at which the last value of the target is there, by the declared delay."""
+        return self.observed_until + (1 + self.contract.delay_hours) * HOUR
+
     def target_known_at(self, at: pd.Timestamp) -> pd.Series[Any]:
         """Values of the target that were there at a time, by hour; NaN where missing."""
         target = self.values[self.contract.spec.target]
@@ -420,7 +426,8 @@ class LiveWindow:
         flags = []
         if self.hours_since_observed > self.contract.delay_hours:
             flags.append("late_data")
-        if np.isnan(self.history).mean() > MOST_MISSING_SHARE:
+        known = self.history[: len(self.history) - self.contract.delay_hours]
+        if known.size and np.isnan(known).mean() > MOST_MISSING_SHARE:
             flags.append("incomplete_history")
         if _longest_run(np.diff(self.history) == 0.0) + 1 >= FLAT_HOURS:
             flags.append("flatline")

@@ -1,24 +1,23 @@
 """A deployment on disk: a pointer to the bundle in use, and a journal that only grows.
 
 The journal is the truth: forecasts as they were issued, observations as they arrived, events. Files
-appear whole or not at all; an observation that changes becomes a revision. A lock keeps the
-processes of a deployment apart.
+appear whole or not at all, and so do the lines of the events; an observation that changes becomes a
+revision. A lock keeps the processes of a deployment apart.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from paretocast.deployment.bundle import Bundle, load_bundle
+from paretocast.deployment.events import EventLog
 from paretocast.deployment.issued import LiveForecast, hour_of
 from paretocast.errors import StoreError
 from paretocast.workspace import files
@@ -70,6 +69,7 @@ class Deployment:
         self._load = load
         self._issued: list[LiveForecast] | None = None
         self._observations: list[Observation] | None = None
+        self._events = EventLog(folder / "journal" / "events.jsonl")
 
     @classmethod
     def open(cls, folder: Path) -> Deployment:
@@ -147,22 +147,17 @@ class Deployment:
 
     def note(self, event: str, **facts: Any) -> None:  # noqa: ANN401  (JSON values)
         """Add an event, with the time of the clock."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        line = json.dumps({"time": now, "event": event, **facts}, ensure_ascii=False)
-        path = self.folder / "journal" / "events.jsonl"
-        before = path.read_text(encoding="utf-8") if path.exists() else ""
-        files.save_text(path, f"{before}{line}\n")
+        self._events.add(event, facts)
 
     def events(self, kind: str | None = None) -> list[dict[str, Any]]:
-        """Events in their order, all or those of one kind."""
-        path = self.folder / "journal" / "events.jsonl"
-        if not path.exists():
-            return []
-        try:
-            events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        except ValueError as error:
-            raise StoreError(f"{path} is damaged: {error}") from error
-        return [event for event in events if kind in {None, event.get("event")}]
+        """Events in their order, all or those of one kind.
+
+        Raises
+        ------
+        StoreError
+            If the file is damaged; a torn last line is passed over.
+        """
+        return [event for event in self._events.read() if kind in {None, event.get("event")}]
 
     # Observations
 
@@ -301,11 +296,10 @@ class Deployment:
         }
         chosen: dict[pd.Timestamp, LiveForecast] = {}
         for forecast in self.issued():
-            time = made.get((forecast.issue_time.isoformat(), forecast.revision))
-            in_time = time is not None and pd.Timestamp(time) <= forecast.issue_time
             if before is not None and forecast.number >= before:
                 continue
-            if forecast.revision == 1 or in_time:
+            time = made.get((forecast.issue_time.isoformat(), forecast.revision))
+            if forecast.revision == 1 or (time and pd.Timestamp(time) <= forecast.issue_time):
                 chosen[forecast.issue_time] = forecast
         return [chosen[issue] for issue in sorted(chosen)]
 

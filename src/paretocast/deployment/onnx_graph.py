@@ -84,6 +84,7 @@ def columns_of(bundle: Bundle, window: LiveWindow) -> WindowColumns:
         standards=contract.standards,
         temperature=temperature_of(series),
         wind=None if wind is None else wind.name,
+        delay_hours=contract.delay_hours,
     )
 
 
@@ -191,7 +192,7 @@ def describe(bundle: Bundle, columns: WindowColumns) -> dict[str, Any]:
                 "unit": contract.spec.unit,
                 "missing": (
                     "NaN; filled inside from earlier hours. Without a value in the last "
-                    f"{TOO_OLD_HOURS} hours a forecast means little"
+                    f"{TOO_OLD_HOURS + contract.delay_hours} hours a forecast means little"
                 ),
             },
             "calendar": {

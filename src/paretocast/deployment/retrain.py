@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from paretocast.calibration.ensemble import average_levels
+from paretocast.data.reading import Tables
 from paretocast.deployment.build import UNFINISHED, build_bundle, fit_models
 from paretocast.deployment.bundle import RIDGE, check_sums, load_bundle
 from paretocast.deployment.challenge import (
@@ -61,7 +62,9 @@ def is_alarmed(deployment: Deployment) -> bool:
     """True if the last verdict of the monitor is an alarm, and of the bundle in use."""
     for event in reversed(deployment.events()):
         if event.get("event") == "monitor":
-            return bool(event.get("state") == ALARM)
+            # A kill between the pointer and its event leaves the verdict on the bundle before.
+            judged = event.get("judged", deployment.current)
+            return bool(event.get("state") == ALARM) and judged == deployment.current
         if "before" in event:  # another bundle was put into use, which no monitor has judged
             return False
     return False
@@ -130,6 +133,7 @@ class Retraining:
 def retrain(
     deployment: Deployment,
     table: pd.DataFrame,
+    weather: pd.DataFrame | None = None,
     *,
     observer: Observer,
     weeks: int = HELD_WEEKS,
@@ -144,6 +148,8 @@ def retrain(
     ----------
     table : DataFrame
         Rows as the data set declares them, the newest weeks included.
+    weather : DataFrame, optional
+        Rows of weather runs, for a bundle that has learned from such: of the new train period on.
     weeks : int
         Held back for the comparison.
 
@@ -153,13 +159,20 @@ def retrain(
         If another process retrains the deployment, or has put another bundle into use meanwhile.
     DataError
         If the data do not suffice.
+    SettingsError
+        If weather runs are given to a bundle that has learned from measured weather.
     """
     with _alone(deployment):
         remove_leftovers(deployment.bundles)
         champion = deployment.bundle
-        inputs = champion.contract.read(table)
+        if weather is not None and champion.contract.spec.weather is None:
+            raise SettingsError(
+                f"{champion.folder} has learned from measured weather, and so will what follows "
+                "it; leave the weather runs out, or deploy a study of them"
+            )
+        inputs = champion.contract.read(table, weather)
         held = hold_back(deployment, inputs, weeks=weeks)
-        challenge = plan_challenger(champion, table, held, device=device)
+        challenge = plan_challenger(champion, Tables(table, weather), held, device=device)
         before = [member for member, _ in champion.members]
         models = fit_models(challenge.plan, observer=observer, before=before)
         plan = _with_scores(challenge.plan, models)

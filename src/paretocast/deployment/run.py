@@ -49,7 +49,7 @@ def issue_forecast(
     Parameters
     ----------
     at : Timestamp or str, optional
-        First hour to forecast; the hour after the last observation without it.
+        First hour to forecast; see `bundle.issue_time` without it.
     dry_run : bool
         Write nothing, wait for nobody, and learn nothing from the data: see `preview_forecast`.
     """
@@ -132,7 +132,7 @@ def issue_forecasts(
 
 def observe(deployment: Deployment, inputs: LiveInputs) -> Observed:
     """Add the observations of a table to the journal; the same table twice changes nothing."""
-    until = inputs.observed_until + pd.Timedelta(hours=1)
+    until = inputs.known_from
     with deployment.locked():
         new, corrected = deployment.observe(_since_first(deployment, inputs, until), known_at=until)
         if new or corrected:

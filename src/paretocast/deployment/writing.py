@@ -189,7 +189,7 @@ def _contract_json(plan: BundlePlan, deployed: Sequence[Deployed]) -> dict[str, 
         "window_steps": task.shape.input_steps,
         "low": float(np.nanmin(task.series.values[train])),
         "high": float(np.nanmax(task.series.values[train])),
-        "delay_hours": int(spec.available_after.removesuffix("h")),
+        "delay_hours": spec.delay_hours,
         "standards": _standards(task),
     }
 

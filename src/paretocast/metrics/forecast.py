@@ -42,6 +42,8 @@ class Forecast:
     lower_bound : float, optional
         Value that the target never falls below, target units, such as 0 for demand that only
         flows one way. Quantiles below it are raised to it, those of every derived forecast too.
+    delay_hours : int
+        Hours after its end until an hour's value is known.
 
     Raises
     ------
@@ -67,6 +69,7 @@ class Forecast:
     issues: NDArray[np.integer]
     groups: Groups
     lower_bound: float | None
+    delay_hours: int
 
     def __init__(
         self,
@@ -77,6 +80,7 @@ class Forecast:
         groups: Groups | None = None,
         *,
         lower_bound: float | None = None,
+        delay_hours: int = 0,
     ) -> None:
         predicted = np.asarray(quantiles, dtype=np.float64)
         if observed is None:
@@ -91,6 +95,7 @@ class Forecast:
             ("issues", np.asarray(issues)),
             ("groups", dict(groups or {})),
             ("lower_bound", lower_bound),
+            ("delay_hours", delay_hours),
         ):
             object.__setattr__(self, name, value)
         self._check()
@@ -185,6 +190,7 @@ class Forecast:
                 for name, members in self.groups.items()
             },
             lower_bound=self.lower_bound,
+            delay_hours=self.delay_hours,
         )
 
     def with_quantiles(self, quantiles: Floats) -> Forecast:

@@ -192,7 +192,7 @@ def _with_spread(table: LinearTable, model: LinearMean) -> Anchor:
 
 def _points(table: LinearTable, model: LinearMean, positions: Positions) -> NDArray[np.float32]:
     """Forecasts (T, H): of windows it has learned from by the regression without their fold."""
-    points = np.zeros((len(table.target), table.task.shape.horizon_steps), dtype=np.float32)
+    points = np.zeros((len(table.task.series), table.task.shape.horizon_steps), dtype=np.float32)
     points[positions] = model.cross_fitted(table, positions)
     return points
 

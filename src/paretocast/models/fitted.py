@@ -186,12 +186,12 @@ def _rows(
     Demand is its distance from the mean of the last week, so that trees, which cannot extrapolate,
     meet the same numbers at every level of demand.
     """
-    task, target = table.task, table.target
+    task = table.task
     steps = np.arange(task.shape.horizon_steps)
     hours = positions[:, None] + steps
     level = table.level(positions)
     guess = np.broadcast_to(level, hours.shape) if points is None else points
-    week = target[positions[:, None] - np.arange(1, STEPS_PER_WEEK + 1)] - level
+    week = table.target(positions, positions[:, None] - np.arange(1, STEPS_PER_WEEK + 1)) - level
     day = week[:, :STEPS_PER_DAY]
     of_window = [
         *(week[:, i] for i in range(LATEST_STEPS)),
@@ -207,7 +207,7 @@ def _rows(
     back.append(same_hour_before(steps, STEPS_PER_WEEK) + STEPS_PER_WEEK)
     columns = [
         *(np.broadcast_to(values[:, None], hours.shape) for values in of_window),
-        *(target[hours - hours_back] - level for hours_back in back),
+        *(table.target(positions, hours - hours_back) - level for hours_back in back),
         table.block("weeks", positions) - level,
         guess - level,
         np.broadcast_to(steps, hours.shape).astype(np.float64),

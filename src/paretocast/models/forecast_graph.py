@@ -78,6 +78,8 @@ class WindowColumns:
         Mean, deviation, lowest and highest value of every feature, as `ColumnStandards`.
     temperature, wind : str or None
         Covariates that more features are made of.
+    delay_hours : int
+        Last hours of the history that are not there yet; what they hold is not read.
     """
 
     history_steps: int
@@ -88,6 +90,7 @@ class WindowColumns:
     standards: Mapping[str, tuple[float, float, float, float]]
     temperature: str | None
     wind: str | None
+    delay_hours: int = 0
 
     @property
     def steps(self) -> int:
@@ -366,6 +369,9 @@ def _window(
     columns: WindowColumns, history: Tensor, calendar: Tensor, covariates: Tensor, month: Tensor
 ) -> _Window:
     """Gaps filled, features made."""
+    if columns.delay_hours:
+        late = torch.full_like(history[: columns.delay_hours], float("nan"))
+        history = torch.cat([history[: -columns.delay_hours], late])
     target = _filled(history, _sources_of_target(history))
     short = _filled(history, _sources_of_target(history, longest_steps=LONGEST_FILL_STEPS))
     local = {name: calendar[:, i] for i, name in enumerate(columns.calendar)}
@@ -377,7 +383,7 @@ def _window(
         **_calendar_features(local),
         **weather,
         **_weather_features(columns, weather, local[WEEKDAY]),
-        **_target_features(_or_zero(target), columns.steps),
+        **_target_features(_or_zero(target), columns),
     }
     names = tuple(name for name in made if name in columns.standards)
     standards = torch.tensor([columns.standards[name] for name in names], dtype=torch.float64)
@@ -466,8 +472,9 @@ def _weather_features(
     return made
 
 
-def _target_features(target: Tensor, steps: int) -> dict[str, Tensor]:
+def _target_features(target: Tensor, columns: WindowColumns) -> dict[str, Tensor]:
     """Lags and rolling means of the target, (T,); 0 where no model reads them."""
+    steps, delay = columns.steps, columns.delay_hours
     made: dict[str, Tensor] = {}
     for lag in LAG_STEPS:
         column = torch.cat([target.new_zeros(lag), target])[:steps]
@@ -478,7 +485,11 @@ def _target_features(target: Tensor, steps: int) -> dict[str, Tensor]:
         hours = torch.arange(first, last).unsqueeze(1) - torch.arange(length)
         means = target[hours].mean(dim=1)
         made[f"rolling_mean_{length}"] = torch.cat(
-            [target.new_zeros(first), means, target.new_zeros(steps - last)]
+            [
+                target.new_zeros(first + delay),
+                means[: len(means) - delay],
+                target.new_zeros(steps - last),
+            ]
         )
     return made
 

@@ -15,13 +15,14 @@ from paretocast.data.features import FeatureTable, temperature_of
 from paretocast.data.scaling import standardised
 from paretocast.data.series import STEPS_PER_DAY, Role
 from paretocast.data.task import STEPS_PER_WEEK
-from paretocast.models.baselines.base import scaled_target
+from paretocast.models.baselines.base import seen_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from paretocast.data.gaps import SeenTarget
     from paretocast.data.scaling import TargetScaling
     from paretocast.data.task import Task
 
@@ -101,10 +102,16 @@ class LinearTable:
     scaling: TargetScaling
     lags: int = STEPS_PER_WEEK
 
+    def target(self, positions: Positions, hours: Positions) -> Floats:
+        """Target of hours (N, K) as seen at issue positions (N,), scaled units, gaps filled.
+
+        0, the mean of the train period, before the first observation.
+        """
+        return np.nan_to_num(self._target.at(positions, hours), nan=0.0)
+
     @cached_property
-    def target(self) -> Floats:
-        """The whole target in scaled units, gaps filled from the past, (T,)."""
-        return scaled_target(self.task, self.scaling)
+    def _target(self) -> SeenTarget:
+        return seen_target(self.task).scaled(self.scaling.scale_inputs)
 
     def block(self, name: str, positions: Positions) -> Floats:
         """Columns of one block, (N, F)."""
@@ -112,11 +119,12 @@ class LinearTable:
 
     def level(self, positions: Positions) -> Floats:
         """Mean of the last week, (N, 1)."""
-        return _mean_before(self.target[:, None], positions, STEPS_PER_WEEK)
+        week = self.target(positions, positions[:, None] - np.arange(1, STEPS_PER_WEEK + 1))
+        return np.asarray(week[:, :, None].mean(axis=1))
 
     def outcomes(self, positions: Positions) -> Floats:
         """Target of the horizon, (N, H), gaps filled."""
-        return np.asarray(self.target[self._horizon(positions)])
+        return self.target(positions, self._horizon(positions))
 
     def columns(self, form: LinearForm, positions: Positions) -> Floats:
         """All columns of a form, (N, F)."""
@@ -167,13 +175,13 @@ class LinearTable:
 
     def _lags(self, positions: Positions) -> Floats:
         """Target from the latest hour to the oldest."""
-        return np.asarray(self.target[positions[:, None] - np.arange(1, self.lags + 1)])
+        return self.target(positions, positions[:, None] - np.arange(1, self.lags + 1))
 
     def _weeks(self, positions: Positions) -> Floats:
         """Means of the horizon's hours in the last weeks that lie before the issue."""
         first = -(-self.task.shape.horizon_steps // STEPS_PER_WEEK)
         weeks = [
-            self.target[np.maximum(self._horizon(positions) - STEPS_PER_WEEK * back, 0)]
+            self.target(positions, np.maximum(self._horizon(positions) - STEPS_PER_WEEK * back, 0))
             for back in range(first, first + N_WEEKS)
         ]
         return np.asarray(np.mean(weeks, axis=0))

@@ -36,6 +36,7 @@ def forecast_of(task: Task, split: str, quantiles: Floats) -> Forecast:
         issues=issue_hours(task, split),
         groups=calibration_groups(task, split),
         lower_bound=task.lower_bound,
+        delay_hours=task.series.delay_hours,
     )
 
 

@@ -387,8 +387,7 @@ def _fresh_models(setup: TrainingSetup, config: Config) -> QuantileModel:
 
 
 def _fresh_model(setup: TrainingSetup, config: Config) -> QuantileModel:
-    filled, usable = setup.task.filled
-    train_values = setup.scaling.scale(np.where(usable, filled, np.nan)[: setup.task.train_stop])
+    train_values = setup.scaling.scale(setup.task.seen.filled[: setup.task.train_stop])
     return build_model(
         setup.model,
         setup.source.shape(len(setup.task.shape.levels)),

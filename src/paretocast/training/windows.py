@@ -122,6 +122,12 @@ class WindowSource:
                 for part in (ahead.columns, ahead.values, ahead.first)
             ]
         )
+        last = arrays.last_hours
+        self._last_hours = (
+            None
+            if last is None
+            else [torch.from_numpy(p).to(self.device) for p in (last.history, last.history_mask)]
+        )
         self.anchor = anchor
         parts = () if anchor is None else (anchor.points, anchor.spread, anchor.group)
         self._anchor_parts = [torch.from_numpy(part).to(self.device) for part in parts]
@@ -141,9 +147,14 @@ class WindowSource:
     def inputs(self, positions: torch.Tensor) -> Batch:
         """Windows at issue positions (B,)."""
         past_hours = positions[:, None] + self._history_offsets
+        history, history_mask = self._history[past_hours], self._history_mask[past_hours]
+        if self._last_hours is not None:
+            last, last_mask = (part[positions] for part in self._last_hours)
+            history = _with_last(history, last)
+            history_mask = _with_last(history_mask, last_mask)
         return Batch(
-            history=self._history[past_hours],
-            history_mask=self._history_mask[past_hours],
+            history=history,
+            history_mask=history_mask,
             past=self._past[past_hours],
             known=torch.cat([self._known[past_hours], self._known_ahead(positions)], dim=1),
             hours=past_hours,
@@ -171,6 +182,12 @@ class WindowSource:
         hours = positions[:, None] + self._horizon_offsets
         mask = self._observed_mask[hours]
         return self._history[hours] * mask, mask
+
+
+def _with_last(history: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    """History (B, L) with its last hours taken from others (B, D)."""
+    n_steps = history.shape[1]
+    return torch.cat([history[:, : max(0, n_steps - last.shape[1])], last], dim=1)[:, -n_steps:]
 
 
 def pinball_loss(

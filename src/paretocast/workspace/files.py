@@ -2,13 +2,14 @@
 
 All that results are made from is written through this module. A file appears whole or not at all:
 it is written beside its place, flushed, and moved there. What machines read is JSON with a schema
-version. Written in other ways are locks and claims (`claims`), logs of workers and jobs, the queue
-of background jobs, and Optuna's copy of a study.
+version. Written in other ways are lines that are added (`append_line`), locks and claims
+(`claims`), logs of workers and jobs, the queue of background jobs, and Optuna's copy of a study.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import itertools
 import json
@@ -33,6 +34,7 @@ from paretocast.toml import nested_deeper
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
+    from io import FileIO
     from pathlib import Path
     from typing import BinaryIO
 
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 RECORD_SCHEMA_VERSION = 1
 SINGLE_STAGE, TWO_STAGE = "single-stage", "two-stage"  # strategies of a search
 JOB_ID_VARIABLES = ("SLURM_ARRAY_JOB_ID", "SLURM_JOB_ID")
+TAIL_BYTES = 4096  # read at once, from the end of a file
 UNFINISHED = ".part"  # suffix of a file that is being written
 MOST_BYTES = 64 << 20  # of a text or JSON file
 MOST_ARRAY_BYTES = 4 << 30
@@ -513,6 +516,47 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
 def save_bytes(path: Path, content: bytes) -> None:
     """Write bytes atomically."""
     _write_atomically(path, lambda file: file.write(content))
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a text file at once, UTF-8; the disk holds it when this returns.
+
+    A last line without its line feed, which a killed process has left, is cut off before. No other
+    process may write the file meanwhile.
+
+    Raises
+    ------
+    StoreError
+        If the disk does not take the whole line; the file is then as it was.
+    """
+    content = f"{line}\n".encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b", buffering=0) as file:
+            before = _end_of_lines(file)
+            file.truncate(before)
+            try:
+                if file.write(content) != len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(before)
+                raise
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _end_of_lines(file: FileIO) -> int:
+    """Bytes up to the last line feed, that included."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - TAIL_BYTES)
+        file.seek(start)
+        found = (file.read(end - start) or b"").rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
 
 
 def _write_atomically(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.gaps import fill_from_past
+from paretocast.data.gaps import SeenTarget
 from paretocast.data.scaling import Transform, fit_target_scaling
 from paretocast.data.series import STEPS_PER_DAY
 from paretocast.data.task import daily_positions
@@ -107,13 +107,12 @@ def train_scaling(task: Task, transform: Transform = Transform.AUTO) -> TargetSc
     return fit_target_scaling(train, transform)
 
 
-def scaled_target(task: Task, scaling: TargetScaling) -> Floats:
-    """The whole target as models read it, scaled units, every gap filled from the past, (T,).
+def seen_target(task: Task) -> SeenTarget:
+    """The target with every gap filled from the past, as it is seen at issues.
 
-    0, the mean of the train period, before the first observation.
+    NaN before the first observation.
     """
-    filled, _ = fill_from_past(task.series.values, longest_steps=len(task.series))
-    return np.nan_to_num(scaling.scale_inputs(filled), nan=0.0)
+    return SeenTarget.of(task.series.values, delay_hours=task.series.delay_hours)
 
 
 def learning_positions(

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretocast.data.features import input_limits
-from paretocast.data.gaps import fill_from_past
 from paretocast.data.series import STEPS_PER_DAY
 from paretocast.errors import DataError
 from paretocast.models.baselines.base import (
@@ -20,6 +19,7 @@ from paretocast.models.baselines.base import (
     check_history,
     learning_positions,
     same_hour_before,
+    seen_target,
 )
 
 if TYPE_CHECKING:
@@ -156,11 +156,14 @@ def _rows(task: Task, positions: Positions, limits: tuple[float, float]) -> tupl
 
     Of the target nothing is read beyond the limits.
     """
-    filled, _ = fill_from_past(task.series.values, longest_steps=len(task.series))
-    target = np.clip(np.nan_to_num(filled, nan=0.0), *limits)
+    seen = seen_target(task)
+
+    def target(hours: Positions) -> Floats:
+        return np.clip(np.nan_to_num(seen.at(positions, hours), nan=0.0), *limits)
+
     steps = np.arange(task.shape.horizon_steps)
     hours = positions[:, None] + steps  # (N, H)
-    week = target[positions[:, None] - np.arange(1, STEPS_PER_WEEK + 1)]
+    week = target(positions[:, None] - np.arange(1, STEPS_PER_WEEK + 1))
     scale = np.maximum(np.abs(week).mean(axis=1), SMALLEST_SCALE)
     day = week[:, :STEPS_PER_DAY]
     of_window = [
@@ -171,7 +174,7 @@ def _rows(task: Task, positions: Positions, limits: tuple[float, float]) -> tupl
     first_day = same_hour_before(steps)
     days_back = [first_day + STEPS_PER_DAY * day for day in range(DAYS_BACK)]
     weeks_back = same_hour_before(steps, STEPS_PER_WEEK)
-    of_hour = [target[hours - back] for back in (*days_back, weeks_back)]
+    of_hour = [target(hours - back) for back in (*days_back, weeks_back)]
     relative = [
         *(np.broadcast_to(values[:, None], hours.shape) for values in of_window),
         *of_hour,

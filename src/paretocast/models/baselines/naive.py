@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.gaps import fill_from_past
+from paretocast.data.gaps import SeenTarget
 from paretocast.data.series import STEPS_PER_DAY
 from paretocast.models.baselines.base import (
     Baseline,
@@ -36,23 +36,22 @@ POOLED_HOURS = (-1, 0, 1)
 
 
 def _seasonal_naive(
-    filled: Floats, positions: Positions, steps: Positions, *, season: int
+    seen: SeenTarget, positions: Positions, steps: Positions, *, season: int
 ) -> Floats:
     """The value of the last complete season at the same phase, (N, H)."""
-    values: Floats = filled[positions[:, None] + steps - same_hour_before(steps, season)]
-    return values
+    return seen.at(positions, positions[:, None] + steps - same_hour_before(steps, season))
 
 
-def _weekday_hour_mean(filled: Floats, positions: Positions, steps: Positions) -> Floats:
+def _weekday_hour_mean(seen: SeenTarget, positions: Positions, steps: Positions) -> Floats:
     """Mean of the last four values at the same hour of the week, (N, H)."""
     last_week = positions[:, None] + steps - same_hour_before(steps, STEPS_PER_WEEK)
-    weeks = [filled[last_week - STEPS_PER_WEEK * week] for week in range(WEEKS_OF_MEAN)]
+    weeks = [seen.at(positions, last_week - STEPS_PER_WEEK * week) for week in range(WEEKS_OF_MEAN)]
     mean: Floats = np.mean(weeks, axis=0)
     return mean
 
 
-# From the filled target (T,), issue positions (N,) and steps ahead (H,) to points (N, H).
-POINT_FORECASTS: dict[str, Callable[[Floats, Positions, Positions], Floats]] = {
+# From the target, issue positions (N,) and steps ahead (H,) to points (N, H).
+POINT_FORECASTS: dict[str, Callable[[SeenTarget, Positions, Positions], Floats]] = {
     "seasonal_naive_24": partial(_seasonal_naive, season=STEPS_PER_DAY),
     "seasonal_naive_168": partial(_seasonal_naive, season=STEPS_PER_WEEK),
     "weekday_hour_mean": _weekday_hour_mean,
@@ -73,6 +72,7 @@ class NaiveBaseline(Baseline):
             positions,
             horizon_steps=task.shape.horizon_steps,
             levels=task.shape.levels,
+            delay_hours=task.series.delay_hours,
         )
 
 
@@ -83,6 +83,7 @@ def forecast_naive(
     *,
     horizon_steps: int,
     levels: Sequence[float],
+    delay_hours: int = 0,
 ) -> Floats:
     """Quantile forecasts of a naive method at issue positions.
 
@@ -92,6 +93,8 @@ def forecast_naive(
         Target, in target units; NaN where missing. Gaps of any length are filled from the past.
     positions : ndarray of shape (N,)
         Indices of first horizon hours.
+    delay_hours : int
+        Hours before an issue whose values are not there yet.
 
     Returns
     -------
@@ -111,10 +114,12 @@ def forecast_naive(
     horizon_weeks = -(-horizon_steps // STEPS_PER_WEEK)
     needed = STEPS_PER_DAY * int(days[-1]) + STEPS_PER_WEEK * (horizon_weeks + WEEKS_OF_MEAN)
     check_history(positions, needed=needed, name=name)
-    filled, _ = fill_from_past(values, longest_steps=len(values))
-    point = point_forecast(filled, positions, steps)
+    seen = SeenTarget.of(values, delay_hours=delay_hours)
+    point = point_forecast(seen, positions, steps)
     past_issues = (positions[:, None] - STEPS_PER_DAY * days).ravel()  # (N * D,)
-    errors = values[past_issues[:, None] + steps] - point_forecast(filled, past_issues, steps)
+    hours = past_issues[:, None] + steps
+    there = hours < np.repeat(positions - delay_hours, len(days))[:, None]
+    errors = np.where(there, values[hours], np.nan) - point_forecast(seen, past_issues, steps)
     errors = errors.reshape(len(positions), len(days), horizon_steps)
     pooled = np.concatenate([np.roll(errors, shift, axis=2) for shift in POOLED_HOURS], axis=1)
     pooled = np.where(np.isnan(pooled).all(axis=1, keepdims=True), 0.0, pooled)

@@ -21,7 +21,7 @@ from paretocast.models.baselines.base import (
     ErrorSpread,
     check_history,
     measure_spread,
-    scaled_target,
+    seen_target,
     train_scaling,
 )
 
@@ -76,11 +76,10 @@ def _point(task: Task, positions: Positions, scaling: TargetScaling) -> Floats:
     """Forecasts in scaled units, (N, H)."""
     check_history(positions, needed=HISTORY_STEPS, name="theta")
     model = _model()
-    target = scaled_target(task, scaling)
-    horizon_steps = task.shape.horizon_steps
+    hours = positions[:, None] + np.arange(-HISTORY_STEPS, 0)
+    histories = np.nan_to_num(seen_target(task).scaled(scaling.scale_inputs).at(positions, hours))
     points = [
-        model.forecast(y=target[position - HISTORY_STEPS : position], h=horizon_steps)["mean"]
-        for position in positions.tolist()
+        model.forecast(y=history, h=task.shape.horizon_steps)["mean"] for history in histories
     ]
     return np.stack(points).astype(np.float64)
 
