@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def write_run(folder: Path, *, n_trials: int = 3, spread: float = 1.0, job_id: s
     return run.folder
 
 
-def result_content(run: RunDirectory, *, n_trials: int) -> dict[str, object]:
+def result_content(run: RunDirectory, *, n_trials: int) -> dict[str, Any]:
     """The result of such a study."""
     front = [
         {
@@ -121,6 +122,29 @@ def result_content(run: RunDirectory, *, n_trials: int) -> dict[str, object]:
         "manifest_hash": "0" * 64,
         "all_pareto_trials": front,
         "tied_trials": [],
+    }
+
+
+def record_content(number: int, **changes: object) -> dict[str, object]:
+    """The record of a complete trial."""
+    record = TrialRecord(
+        number, TrialState.COMPLETE, {"lr": 0.1}, 1, scores=SCORES, picp_interval=(70.0, 90.0)
+    )
+    return {"schema_version": RECORD_SCHEMA_VERSION, **record.as_json(), **changes}
+
+
+def manifest_content(**settings: object) -> dict[str, object]:
+    """A manifest with as much of a task as readers ask for."""
+    day = ["2021-01-01T00:00:00+00:00", "2021-01-01T23:00:00+00:00"]
+    task = {"periods": dict.fromkeys(("train", "validation", "test"), day), "features": []}
+    stated = {"model": "NHITS_Q", "dataset": "x", "device": "cpu", "training": {}, **settings}
+    return {
+        "schema_version": 1,
+        "manifest_hash": "0" * 64,
+        "versions": {},
+        "device": "cpu",
+        "comparable": {"task": task, "target_coverage": 80.0},
+        "settings": stated,
     }
 
 

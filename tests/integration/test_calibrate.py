@@ -131,8 +131,11 @@ def test_diagnose_shows_what_a_calibrator_changes(
         (["calibrate", "{study}", "--trial", "7"], "trials with forecasts: 0, 1, 2"),
         (["diagnose", "{study}/trials_a"], "holds no best_params_"),
         (["diagnose", "{study}", "--split", "test"], "expected tune or calibrate"),
-        (["diagnose", "{study}/manifest_a.json"], "is no result of a study"),
-        (["diagnose", "{study}", "--calibrator", "{study}/manifest_a.json"], "is no calibrator"),
+        (["diagnose", "{study}/manifest_a.json"], "is damaged: model is missing"),
+        (
+            ["diagnose", "{study}", "--calibrator", "{study}/manifest_a.json"],
+            "is damaged: study_name is missing",
+        ),
         (["diagnose", "{study}", "--target-coverage", "100"], "expected between 1 and 100"),
         (["calibrate", "{study}", "--trial", "1", "--ensemble"], "exclude each other"),
         (["calibrate", "{study}", "--members", "3"], "--members is for --ensemble"),
@@ -160,6 +163,8 @@ def test_the_newest_finished_study_is_taken_from_a_folder_a_workspace_or_the_def
         for kind in ("manifest", "best_params_NHITS_Q_my_zone"):
             content = load_json(own_study / f"{kind}_a.json")
             dated = {"job_id": job_id, "optimization_date": f"2026-01-0{day}T00:00:00+00:00"}
+            if kind == "manifest":
+                dated = {}
             save_json(own_study / f"{kind}_{job_id}.json", content | dated)
         if job_id != "a":
             shutil.copytree(own_study / "trials_a", own_study / f"trials_{job_id}")

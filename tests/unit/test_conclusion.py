@@ -17,6 +17,7 @@ from paretocast.study.study import StudyResult
 from paretocast.training.trial import TrialRecord
 from paretocast.workspace import files
 from paretocast.workspace.files import RunDirectory
+from runs import result_content
 
 SINGLE, TWO = load_settings(None, {}), load_settings(None, {"strategy": "two-stage"})
 
@@ -27,7 +28,7 @@ def run(tmp_path: Path) -> RunDirectory:
     made = RunDirectory(tmp_path / "hpo", "NHITS_Q", "demo", "812")
     files.save_json(made.record(0), {})
     files.save_json(made.record(0, 1), {})
-    files.save_json(made.best_params, {"best_trial_number": 0})
+    files.save_json(made.best_params, result_content(made, n_trials=1))
     return made
 
 
@@ -67,7 +68,7 @@ def test_a_first_stage_is_concluded_once_the_second_finds_its_result(run: RunDir
     write_pages(run)
     assert not _is_concluded(run, TWO)
     other = RunDirectory(run.workspace, run.model, run.dataset, "7")
-    files.save_json(other.best_params, {})
+    files.save_json(other.best_params, result_content(other, n_trials=1))
     left = finish_stage_1(other)
     assert not _is_concluded(run, TWO)
     finish_stage_1(run)

@@ -12,7 +12,7 @@ from paretocast.errors import StoreError
 from paretocast.results.forecasts import open_ensemble, open_trial
 from paretocast.results.stored_study import StoredStudy
 from paretocast.workspace import files
-from runs import write_run
+from runs import manifest_content, write_run
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,8 @@ def test_a_record_that_is_not_there_is_named(folder: Path) -> None:
 def test_a_manifest_without_a_task_is_damaged(folder: Path, tmp_path: Path) -> None:
     run = StoredStudy.open(folder).run
     moved = type(run)(tmp_path, run.model, run.dataset, run.job_id)
-    files.save_json(moved.manifest, {"settings": {}})
-    with pytest.raises(StoreError, match="describes no task; it is damaged"):
+    content = manifest_content()
+    del content["comparable"]
+    files.save_json(moved.manifest, content)
+    with pytest.raises(StoreError, match="is damaged: comparable is missing"):
         StoredStudy.open(moved).task_manifest  # noqa: B018  (read for its error)

@@ -20,6 +20,7 @@ from paretocast.cluster.submission import cancel, find, plan, refuse_if_active, 
 from paretocast.cluster.tracking import Submission, load_rows, submission_row, table_path
 from paretocast.errors import ExecutionError, StoreError
 from paretocast.workspace.files import RunDirectory, save_json
+from runs import SCORES, manifest_content, record_content
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
@@ -78,9 +79,8 @@ def finish(folder: Path, submission: Submission, *, n_trials: int = 2) -> None:
     workspace = folder / "hpo"
     run = RunDirectory(workspace, submission.model, submission.dataset, submission.study_id)
     for number in range(n_trials):
-        scores = {"mae": 0.1 + number, "picp": 80.0}
-        record = {"state": "complete", "scores": scores, "fit_seconds": 5.0}
-        save_json(run.record(number), record)
+        scores = {**SCORES, "mae": 0.1 + number}
+        save_json(run.record(number), record_content(number, scores=scores, fit_seconds=5.0))
     result = result_path(workspace, submission_row(submission))
     save_json(result, {"not": "checked here"})
     os.utime(result, (time.time(), time.time()))
@@ -254,7 +254,7 @@ def test_the_table_is_made_anew_from_the_run_directories(tmp_path: Path) -> None
 
 def test_a_study_without_a_job_is_shown_too(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "hpo", "NHITS_Q", "my_zone", "mine")
-    save_json(run.manifest, {"settings": {"trials": 8}})
+    save_json(run.manifest, manifest_content(trials=8))
     (experiment,) = look(tmp_path, Notebook()).experiments
     assert (experiment.id, experiment.row.trials, experiment.state) == (
         "NHITS_Q_my_zone_mine",
@@ -317,4 +317,4 @@ def test_damaged_files_of_a_run_are_reported_and_not_counted(tmp_path: Path) -> 
     assert experiment.progress.n_complete == 1
     problems = " ".join(experiment.progress.problems)
     assert "record.json is damaged" in problems
-    assert "best_params_NHITS_Q_heat_1.json lacks all_pareto_trials" in problems
+    assert "best_params_NHITS_Q_heat_1.json is damaged: schema_version is missing" in problems

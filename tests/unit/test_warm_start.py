@@ -16,6 +16,8 @@ from paretocast.search.space import (
     nearest_config,
 )
 from paretocast.study.warm_start import plan_warm_start
+from paretocast.workspace.files import RunDirectory
+from runs import result_content
 
 MODEL, SPACE = "NHITS_Q", MODELS["NHITS_Q"].space
 DEFAULT = MODELS[MODEL].default
@@ -38,9 +40,12 @@ def write_result(
     """Write what warm starts read of a result; trials of `tied` are not on its front."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"best_params_{model}_{dataset}_{job_id}.json"
-    trials = [{"trial": i, "params": params} for i, params in enumerate(configs)]
+    run = RunDirectory(folder, model, dataset, job_id)
+    whole = result_content(run, n_trials=1)
+    (first,) = whole["all_pareto_trials"]
+    trials = [{**first, "trial": i, "params": params} for i, params in enumerate(configs)]
     content = {
-        "model": model,
+        **whole,
         "best_trial_number": best,
         "best_params": configs[best],
         "all_pareto_trials": [trial for trial in trials if trial["trial"] not in tied],

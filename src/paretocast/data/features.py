@@ -446,7 +446,7 @@ def _build_group(group: str, series: Series) -> list[Feature]:
     if group == "weather":
         return _weather_features(series)
     if group == "lags":
-        return _lag_features(series)
+        return _lag_features(series, series.delay_steps)
     return _rolling_features(series)
 
 
@@ -489,13 +489,21 @@ def weather_terms(covariates: Sequence[Covariate], weekend: NDArray[np.bool_]) -
     return features
 
 
-def _lag_features(series: Series) -> list[Feature]:
+def _lag_features(series: Series, not_there: int) -> list[Feature]:
+    """Lags of the target; where one reaches before the series, the mean so far.
+
+    Parameters
+    ----------
+    not_there : int
+        Steps up to a row that its mean must not read.
+    """
     filled = _known_so_far(series)
-    mean = np.cumsum(filled) / np.arange(1, len(filled) + 1)
+    before, counts = _shifted(filled, not_there)
+    mean = np.cumsum(before) / counts
     features = []
     for hours in LAG_HOURS:
         steps = steps_of(hours, series.steps_per_day)
-        lagged = mean.copy()  # a lag that reaches before the series: the mean so far
+        lagged = mean.copy()
         lagged[steps:] = filled[:-steps]
         features.append(Feature(f"lag_{hours}", Role.PAST, lagged))
     return features
@@ -504,17 +512,20 @@ def _lag_features(series: Series) -> list[Feature]:
 def weekly_lags(series: Series, horizon_steps: int) -> list[Feature]:
     """Target of one and of two weeks before every hour, known ahead.
 
-    Only lags that are not shorter than the horizon: shorter ones would not be known at the issue.
+    Only lags that are not shorter than horizon and delay of the target: shorter ones would not be
+    known at the issue.
     """
+    reach = horizon_steps + series.delay_steps
     return [
         replace(feature, name=f"weekly_{feature.name}", role=Role.CALENDAR)
-        for hours, feature in zip(LAG_HOURS, _lag_features(series), strict=True)
-        if steps_of(hours, series.steps_per_day) >= horizon_steps
+        for hours, feature in zip(LAG_HOURS, _lag_features(series, reach), strict=True)
+        if steps_of(hours, series.steps_per_day) >= reach
     ]
 
 
 def _rolling_features(series: Series) -> list[Feature]:
-    filled = _known_so_far(series)
+    """Means up to the step; of a target that comes late, up to the last one that is there."""
+    filled, counts = _shifted(_known_so_far(series), series.delay_steps)
     features = []
     for hours in ROLLING_HOURS:
         steps = steps_of(hours, series.steps_per_day)
@@ -522,9 +533,17 @@ def _rolling_features(series: Series) -> list[Feature]:
         # rounding error through all later rows.
         padded = np.concatenate([np.zeros(steps - 1), filled])
         sums = np.lib.stride_tricks.sliding_window_view(padded, steps).sum(axis=1)
-        counts = np.minimum(np.arange(1, len(filled) + 1), steps)
-        features.append(Feature(f"rolling_mean_{hours}", Role.PAST, sums / counts))
+        means = sums / np.minimum(counts, steps)
+        features.append(Feature(f"rolling_mean_{hours}", Role.PAST, means))
     return features
+
+
+def _shifted(
+    filled: NDArray[np.float64], steps: int
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Values some rows later, 0 in the first ones, and their number up to each row, at least 1."""
+    shifted = np.concatenate([np.zeros(steps), filled])[: len(filled)]
+    return shifted, np.maximum(np.arange(1, len(filled) + 1) - steps, 1)
 
 
 def _known_so_far(series: Series) -> NDArray[np.float64]:
@@ -560,16 +579,14 @@ def _public_holidays(country: str, subdivision: str | None, year: int) -> NDArra
     """Public holidays of a country, or of a part of it, in a year, ascending days."""
     import holidays  # 0.15 s, and not every series has a country
 
-    try:
-        if country not in holidays.list_supported_countries():
-            raise NotImplementedError  # it would take any name that it has inside
-        listed = holidays.country_holidays(country, subdiv=subdivision, years=year)
-    except NotImplementedError as error:
+    subdivisions = holidays.list_supported_countries().get(country)
+    if subdivisions is None or (subdivision is not None and subdivision not in subdivisions):
         part = "" if subdivision is None else f" with a part {subdivision!r}"
         raise DataError(
             f"the holidays package knows no country {country!r}{part}; expected an ISO code such "
             "as DK"
-        ) from error
+        )
+    listed = holidays.country_holidays(country, subdiv=subdivision, years=year)
     return np.array(sorted(listed), dtype="datetime64[D]")
 
 
