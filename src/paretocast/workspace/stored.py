@@ -191,6 +191,7 @@ class ChoicePart(StoredFile):
     members: list[MemberPart]
     best_of_model: dict[str, Count]
     pinball_on_calibrate: dict[str, float]
+    coverage_on_calibrate: dict[str, tuple[float, float, float]] = {}  # noqa: RUF012  (pydantic)
 
 
 class MetricsPart(OpenPart):
