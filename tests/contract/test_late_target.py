@@ -225,7 +225,7 @@ class LastDay:
 
 
 def test_the_theta_method_is_given_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(theta, "_model", LastDay)
+    monkeypatch.setattr(theta, "_model", lambda _: LastDay())
     task = make_task(late_series())
     garbled = make_task(changed(task.series, ISSUE - DELAY, ISSUE))
     scaling, at = train_scaling(task, Transform.NONE), np.array([ISSUE])

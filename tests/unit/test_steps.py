@@ -72,7 +72,8 @@ def make_steps(n_days: int, per_day: int, *, zone: str = "UTC") -> Series:
 
 @pytest.mark.parametrize("frequency", FREQUENCIES)
 def test_window_horizon_and_blocks_follow_the_step(frequency: str) -> None:
-    dataset = make_dataset(frequency, make_frame(frequency, n_days=130))
+    n_days = 200 if frequency == "1d" else 130
+    dataset = make_dataset(frequency, make_frame(frequency, n_days=n_days))
     task = plan_task(dataset.series, dataset.dates)
     per_day = FREQUENCIES[frequency]
     assert dataset.series.steps_per_day == task.shape.steps_per_day == per_day
