@@ -184,6 +184,9 @@ class MemberPart(StoredFile):
     weight: Share
 
 
+Triple = Annotated[list[float], Field(min_length=3, max_length=3)]
+
+
 class ChoicePart(StoredFile):
     """The recommended method."""
 
@@ -191,7 +194,7 @@ class ChoicePart(StoredFile):
     members: list[MemberPart]
     best_of_model: dict[str, Count]
     pinball_on_calibrate: dict[str, float]
-    coverage_on_calibrate: dict[str, tuple[float, float, float]] = {}  # noqa: RUF012  (pydantic)
+    coverage_on_calibrate: dict[str, Triple] = {}
 
 
 class MetricsPart(OpenPart):
