@@ -14,6 +14,7 @@ from paretocast.deployment.journal import Deployment
 from paretocast.deployment.run import issue_forecast, issue_forecasts
 from paretocast.deployment.run import observe as observe_inputs
 from paretocast.errors import SettingsError
+from paretocast.steps import noun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,9 +115,10 @@ def forecast(
         raise SettingsError("--to is given without --from")
     if first is None:
         if at is None:
-            after = opened.bundle.contract.delay_hours
+            contract = opened.bundle.contract
+            after, step = contract.delay_hours, noun(contract.shape.steps_per_day)
             late = f", which is there after {after} h" if after else ""
-            said = f"the hour after the last value{late}"
+            said = f"the {step} after the last value{late}"
             say(f"issued for {issue_time(None, inputs).isoformat()}, {said}")
         return [issue_forecast(opened, inputs, at, dry_run=dry_run)]
     if at is not None or dry_run:
