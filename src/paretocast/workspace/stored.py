@@ -155,6 +155,7 @@ class ManifestFile(StoredFile):
     manifest_hash: Hash
     comparable: ComparablePart
     day_marks: str = ""
+    repairs: list[dict[str, Any]] = []
     queue: list[AnyConfig] = []
     settings: SettingsPart
     versions: dict[str, str]
