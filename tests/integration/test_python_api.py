@@ -31,7 +31,7 @@ SMALL: dict[str, Any] = {
 }
 NAMES = {
     *("Dataset", "Forecast", "Study", "TuneSettings", "benchmark", "calibrate", "diagnose"),
-    *("load_bundle", "load_dataset", "load_study", "tune"),
+    *("fetch_weather", "load_bundle", "load_dataset", "load_study", "tune"),
 }
 
 
@@ -184,7 +184,9 @@ def test_storing_a_set_of_the_users_own_files_leaves_them_as_they_are(tmp_path: 
 
     hours = pd.date_range("2022-01-01", periods=24 * 100, freq="h", tz="UTC")
     stamps = hours.strftime("%Y-%m-%dT%H:%M:%SZ")
-    frame = pd.DataFrame({"timestamp": stamps, "MW": 1.0 + hours.hour, "mast": 2.0, "note": "x"})
+    frame = pd.DataFrame({"timestamp": stamps, "note": "x"})
+    frame["MW"] = 1.0 + hours.hour + np.arange(len(hours)) % 5
+    frame["mast"] = np.arange(len(hours)) % 7 + 2.0
     frame.to_csv(tmp_path / "mine.csv", index=False)
     (tmp_path / "free.csv").write_text("start_date,end_date\n2022-02-07,2022-02-11\n")
     (tmp_path / "mine.toml").write_text(

@@ -22,7 +22,7 @@ from paretocast.search.samplers import N_STARTUP_TRIALS_MFGP
 from paretocast.search.samplers.sampler import N_COSTS
 from paretocast.search.selection import TrialState
 from paretocast.search.space import Config
-from paretocast.study.optuna_sync import OptunaSync
+from paretocast.study import optuna_sync
 from paretocast.study.study import StudyResult
 from paretocast.study.trial_store import TrialStore
 from paretocast.training.setup import TrainingSetup, step_cost
@@ -164,12 +164,12 @@ def test_a_process_that_dies_in_a_trial_loses_no_completed_one(
 def test_a_process_that_dies_between_record_and_database_does_not_train_again(
     finished: tuple[Path, StudyResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(self: OptunaSync, number: int, now: object) -> None:
+    def die(study: object, number: int, now: object) -> None:
         if now is not None and make_run(tmp_path).record(number).exists():
             raise SystemExit(137)
 
     with monkeypatch.context() as patch:
-        patch.setattr(OptunaSync, "_tell", die)
+        patch.setattr(optuna_sync, "_tell", die)
         with pytest.raises(SystemExit):
             optimise(make_study(tmp_path))
     watch = Watch()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.tables import Column, TerminalTable
@@ -37,7 +36,7 @@ def print_series(choices: Mapping[str, Choice]) -> None:
     table.print()
     if ratios:
         stdout_console().print(
-            f"against the ridge: median {np.median(ratios):.3f}, worst {max(ratios):.3f}",
+            f"against the ridge: median {statistics.median(ratios):.3f}, worst {max(ratios):.3f}",
             highlight=False,
         )
 
