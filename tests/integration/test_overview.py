@@ -152,7 +152,7 @@ def test_a_missing_result_is_made_anew_as_it_was(workspace: Path) -> None:
 def test_a_result_that_disagrees_with_its_records_is_put_right(workspace: Path) -> None:
     path = make_run(workspace).best_params
     stored = files.load_json(path)
-    files.save_json(path, {**stored, "n_trials": 99, "all_pareto_trials": []})
+    files.save_json(path, {**stored, "n_trials": 99})
     study = consolidate_run(make_run(workspace))
     assert study.state == "rebuilt"
     assert any("counts 99 trials" in problem for problem in study.problems)

@@ -88,7 +88,7 @@ def test_stage_2_is_refused_before_stage_1_and_names_the_command(
     assert (
         "paretocast tune --strategy two-stage --stage 1 --model NHITS_Q --dataset demo" in message
     )
-    assert not (tmp_path / "hpo").exists()
+    assert not list((tmp_path / "hpo").rglob("*.json"))
 
 
 def test_an_unfinished_stage_1_leaves_nothing_for_stage_2(folder: Path, tmp_path: Path) -> None:

@@ -265,8 +265,17 @@ def date_and_id(study: StoredStudy) -> tuple[str, str]:
 
 
 def newest_finished(runs: Iterable[RunDirectory]) -> StoredStudy | None:
-    """Study whose result was written last, of those with a result that no process works on."""
-    finished = [StoredStudy(run) for run in runs if _is_readable(run) and not is_under_way(run)]
+    """Study whose result was written last, of those with a result that no process works on.
+
+    Raises
+    ------
+    StoreError
+        If there is no such study, but a result that is damaged.
+    """
+    there = [run for run in runs if files.exists(run.best_params) and not is_under_way(run)]
+    finished = [StoredStudy(run) for run in there if _is_readable(run)]
+    if there and not finished:
+        stored.load_result(there[0].best_params)
     return max(finished, key=date_and_id, default=None)
 
 
