@@ -108,7 +108,7 @@ def test_a_damaged_result_is_named_with_what_repairs_it(
     code, _, err = benchmark(capsys, tmp_path / "base")
     assert code == 1
     message = " ".join(err.split())
-    assert f"{result.name} is damaged" in message
+    assert f"{result.name} is damaged: schema_version is missing" in message
     assert "`paretocast consolidate`" in message
 
 
