@@ -231,18 +231,18 @@ class ClockSurvey:
         return before, inside, after
 
     def _alike(self, start: pd.Timestamp, stop: pd.Timestamp) -> int:
-        rows = self._sorted_walls[
-            self._sorted_walls.searchsorted(start) : self._sorted_walls.searchsorted(stop)
-        ]
-        expected = round((stop - start) / self.step)
-        if not len(rows):
+        unit = self.walls.unit
+        edges = [edge.as_unit(unit).to_datetime64() for edge in (start, stop)]
+        first, last = self._sorted_walls.searchsorted(np.array(edges)).tolist()
+        if first == last:
             return 0
-        numbers = rows.value_counts().to_numpy()
+        numbers = np.unique(self._sorted_walls[first:last], return_counts=True)[1]
+        expected = round((stop - start) / self.step)
         return int(numbers[0]) if len(numbers) == expected and (numbers == numbers[0]).all() else -1
 
     @cached_property
-    def _sorted_walls(self) -> pd.DatetimeIndex:
-        return self.walls.sort_values()
+    def _sorted_walls(self) -> NDArray[np.datetime64]:
+        return np.sort(self.walls.to_numpy())
 
     def _between(self, start: pd.Timestamp, stop: pd.Timestamp) -> Mask:
         return np.asarray((self.walls >= start) & (self.walls < stop))
