@@ -161,7 +161,7 @@ def lay_frame(
 
 
 def _other_problems(frame: pd.DataFrame, spec: DatasetSpec) -> list[Finding]:
-    """What can be told of a table that lacks a column, so that all errors come at once."""
+    """Further findings on a table that lacks a column, so that all errors come at once."""
     findings = check_split_order(spec)
     if spec.time_column in frame.columns:
         findings += parse_stamps(frame[spec.time_column], spec)[1]
@@ -211,7 +211,7 @@ def rows_of_series(frame: pd.DataFrame, spec: DatasetSpec) -> tuple[pd.DataFrame
 
 
 def newest_first(index: pd.DatetimeIndex) -> bool:
-    """Whether times fall from row to row, as in tables that begin with the newest."""
+    """True if times fall from row to row, as in tables that begin with the newest."""
     there = index[index.notna()]
     return len(there) > 1 and there.is_monotonic_decreasing and there[0] > there[-1]
 
@@ -376,7 +376,7 @@ def parse_numbers(
 
 
 def _other_type(raw: pd.Series) -> str:
-    """What a typed column holds that would turn into numbers silently; empty for none."""
+    """Kind of a typed column that would turn into numbers silently; empty for none."""
     kind = pd.api.types.infer_dtype(raw, skipna=True)
     if kind == "boolean":
         return "truth values"

@@ -280,7 +280,7 @@ def is_counter(values: Floats) -> bool:
 
 
 def differences(readings: Floats) -> Floats:
-    """What a counter adds within each step: the next reading minus the step's own, (T,).
+    """Increments of a counter within each step: the next reading minus the step's own, (T,).
 
     NaN where either is missing, in the last step, and where the counter starts again.
     """

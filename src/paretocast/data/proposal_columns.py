@@ -106,7 +106,7 @@ def _hour_column(probe: pd.DataFrame, rows: pd.DataFrame, date: str) -> str | No
 
 
 def _holds_hours(cells: pd.Series) -> bool:
-    """Whether cells are hours of a day: a clock time, numbers up to 25, or 0, 15, …, 2345."""
+    """True if cells are hours of a day: a clock time, numbers up to 25, or 0, 15, …, 2345."""
     text = cells.astype("str").str.strip()
     if text.str.fullmatch(r"\d{1,2}:\d{2}(?::\d{2})?").all():
         return True

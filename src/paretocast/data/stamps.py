@@ -142,7 +142,7 @@ def _patterns(cell: str) -> list[str]:
 
 
 def _in_order(stamps: pd.DatetimeIndex) -> bool:
-    """Whether times rise or fall by steps that are mostly the same."""
+    """True if times rise or fall by steps that are mostly the same."""
     steps = np.diff(stamps.asi8)
     steps = steps[steps != 0]  # a date stands in many rows
     return len(steps) > 0 and float(np.mean(steps == np.median(steps))) > 0.9
