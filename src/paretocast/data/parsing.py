@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from paretocast.data.checks import N_LISTED, Finding, Grid, at, check_split_order
+from paretocast.data.checks import N_LISTED, Finding, Grid, at, check_split_order, span
 from paretocast.data.clock import check_clock, localise, refuse_naive, step_of
 from paretocast.data.dialect import NumberSigns, find_signs
 from paretocast.data.plausibility import check_all
@@ -471,7 +471,7 @@ def _check_frequency(stamps: pd.DatetimeIndex) -> list[Finding]:
     step = pd.Timedelta(int(np.median(np.diff(elapsed))), unit="ns")
     off = elapsed % HOUR.value != 0
     if step != HOUR:
-        message = f"the median step between two times is {_span(step)}, expected 1 h"
+        message = f"the median step between two times is {span(step)}, expected 1 h"
     elif off.any():
         message = (
             f"{int(off.sum())} of {len(stamps)} times are no full hours in UTC, the first is "
@@ -537,8 +537,3 @@ def _with_columns(
             by_name[series_name] = Covariate(series_name, values, declared.role, declared.unit)
         ordered.append(by_name[series_name])
     return replace(grid, covariates=tuple(ordered))
-
-
-def _span(step: pd.Timedelta) -> str:
-    minutes = step / pd.Timedelta(minutes=1)
-    return f"{minutes:g} min" if minutes < 60 else f"{minutes / 60:g} h"

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from paretocast.data.checks import N_LISTED, Finding, at, check_grid, find_runs
+from paretocast.data.checks import (
+    N_LISTED,
+    Finding,
+    at,
+    check_grid,
+    find_still_runs,
+    list_longest,
+    span,
+)
 from paretocast.data.features import input_limits
 from paretocast.data.series import Role
 from paretocast.formatting import count
@@ -424,23 +432,18 @@ def _check_still(column: _Column) -> Iterator[Finding]:
     observed = values[~np.isnan(values)]
     if observed.size < _FEWEST_VALUES or column.steps_per_day < 2:
         return
-    same = np.concatenate([[False], np.diff(values) == 0.0])
-    runs = [(start - 1, length + 1) for start, length in find_runs(same)]
+    runs = find_still_runs(values)
+    n_alike = sum(length - 1 for _, length in runs)
     shortest = max(LOWEST_REPEAT_DAYS * column.steps_per_day, 12)
     still = [run for run in runs if run[1] >= shortest]
-    if not still or same.sum() / observed.size > _MOST_ALIKE:
+    if not still or n_alike / observed.size > _MOST_ALIKE:
         return
     # The end of a scale is a value like others: no rain, no sun, air full of water.
     ends = (np.min(observed), np.max(observed))
     still = [run for run in still if values[run[0]] not in ends]
     if still:
-        worst = sorted(still, key=lambda run: -run[1])[:N_LISTED]
-        listed = ", ".join(
-            f"{length} h of {values[start]:g} from {at(column.index[start])}"
-            if column.steps_per_day == 24
-            else f"{length} steps of {values[start]:g} from {at(column.index[start])}"
-            for start, length in worst
-        )
+        unit = "h" if column.steps_per_day == 24 else "steps"
+        listed = list_longest(still, values, column.index, unit)
         yield Finding(
             "warning",
             "constant_runs",
@@ -476,7 +479,7 @@ def _check_leak(column: _Column, covariate: Covariate, grid: Grid) -> list[Findi
         ]
     when = "itself"
     if shift:
-        when = f"of {_span(abs(shift) * step)} {'later' if shift < 0 else 'earlier'}"
+        when = f"of {span(abs(shift) * step)} {'later' if shift < 0 else 'earlier'}"
     return [
         Finding(
             "error",
@@ -539,8 +542,3 @@ def _copy_error(own: Floats, other: Floats) -> float:
     x, y = own[both] - own[both].mean(), other[both] - other[both].mean()
     square = float(x @ x)
     return float(np.std(y - x * float(x @ y) / square)) if square > 0.0 else np.inf
-
-
-def _span(length: pd.Timedelta) -> str:
-    minutes = length / pd.Timedelta(minutes=1)
-    return f"{minutes:g} min" if minutes < 60 else f"{minutes / 60:g} h"
