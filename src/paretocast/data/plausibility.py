@@ -103,11 +103,8 @@ def check_values(grid: Grid, spec: DatasetSpec, *, covariates: Sequence[str]) ->
     covariates : sequence of str
         Names as the data set declares them, in the order of the grid's covariates.
     """
-    train_stop = int(
-        grid.index.searchsorted(
-            spec.splits.last_hours(grid.index[0], grid.index[-1])[0], side="right"
-        )
-    )
+    train_to, _, _ = spec.last_hours(grid.index[0], grid.index[-1])
+    train_stop = int(grid.index.searchsorted(train_to, side="right"))
     target = _Column(f"target {spec.target}", grid.target, grid.index, train_stop)
     findings = [*_check_constant_target(target), *_check_column(target)]
     for name, covariate in zip(covariates, grid.covariates, strict=True):
