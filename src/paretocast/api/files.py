@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
+from paretocast.data.checks import errors_among
 from paretocast.data.proposal import Proposal, propose_dataset, toml_of
 from paretocast.data.proposal_columns import plain_name
 from paretocast.errors import DataError, SettingsError
@@ -41,8 +42,7 @@ def declare_file(
         If the file cannot be read, or with every error of the check.
     """
     proposal = propose_dataset(path, target=target, zone=zone, series=series)
-    errors = [finding for finding in proposal.findings if finding.severity == "error"]
-    if errors:
+    if errors := errors_among(proposal.findings):
         listed = "\n".join(f"  {error}" for error in errors)
         raise DataError(f"{path}, read as {proposal.line()}, cannot be used:\n{listed}")
     content = json.dumps(proposal.keys, sort_keys=True, default=str)

@@ -16,7 +16,7 @@ from paretocast.data.series import MIN_PERIOD_DAYS, STEPS_PER_DAY
 from paretocast.formatting import count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -320,6 +320,11 @@ def _reach(severity: Severity, limit: int) -> str:
     if severity == "error":
         return f"longer than {max(limit, TOLERATED_HOLE_HOURS)} h, or at the start"
     return f"longer than {limit} h"
+
+
+def errors_among(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings that keep a data set from being used."""
+    return [finding for finding in findings if finding.severity == "error"]
 
 
 def find_runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:

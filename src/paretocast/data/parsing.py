@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from paretocast.data.checks import N_LISTED, Finding, Grid, at, check_split_order, span
+from paretocast.data.checks import (
+    N_LISTED,
+    Finding,
+    Grid,
+    at,
+    check_split_order,
+    errors_among,
+    span,
+)
 from paretocast.data.clock import check_clock, localise, refuse_naive, step_of
 from paretocast.data.dialect import NumberSigns, find_signs
 from paretocast.data.plausibility import check_all
@@ -127,8 +135,7 @@ def lay_frame(
         [frame[name].mask(later) for name in dict.fromkeys(measured)], spec
     )
     findings += problems
-    unread = any(finding.severity == "error" for finding in findings)
-    if index is None or (unread and np.isnan(columns[spec.target]).all()):
+    if index is None or (errors_among(findings) and np.isnan(columns[spec.target]).all()):
         return None, tuple(findings + check_split_order(spec))
     numbers = np.arange(len(index))
     if newest_first(index):

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import tomli_w
 
-from paretocast.data.checks import Finding, at
+from paretocast.data.checks import Finding, at, errors_among
 from paretocast.data.clock import step_of
 from paretocast.data.dialect import NumberSigns
 from paretocast.data.parsing import newest_first, parse_columns, rows_of_series, stamps_of
@@ -340,7 +340,7 @@ def _add_covariates(draft: _Draft, values: pd.DataFrame) -> None:
 def _checked(draft: _Draft, values: pd.DataFrame) -> Proposal:
     """The proposal, without covariates that the check refuses."""
     findings = check_declared(draft.spec())
-    refused = _refused(draft.spec()) if _has_errors(findings) else ()
+    refused = _refused(draft.spec()) if errors_among(findings) else ()
     for name in refused:
         draft.keys["covariates"][name]["use"] = False
     spec = draft.spec()
@@ -358,14 +358,10 @@ def _checked(draft: _Draft, values: pd.DataFrame) -> Proposal:
 
 def _refused(spec: DatasetSpec) -> tuple[str, ...]:
     """Covariates that cannot be used where the target alone could be."""
-    if _has_errors(check_declared(spec, covariates=())):
+    if errors_among(check_declared(spec, covariates=())):
         return ()
     used = [name for name, covariate in spec.covariates.items() if covariate.use]
-    return tuple(name for name in used if _has_errors(check_declared(spec, covariates=[name])))
-
-
-def _has_errors(findings: Sequence[Finding]) -> bool:
-    return any(finding.severity == "error" for finding in findings)
+    return tuple(name for name in used if errors_among(check_declared(spec, covariates=[name])))
 
 
 def _why_of(covariate: CovariateSpec, *, refused: bool) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from paretocast.data.checks import Finding, at
+from paretocast.data.checks import Finding, at, errors_among
 from paretocast.data.clock import step_of
 from paretocast.data.parsing import (
     check_columns,
@@ -127,7 +127,7 @@ def _examine_station(
                 "apart",
             )
         )
-    if index is None or any(finding.severity == "error" for finding in findings):
+    if index is None or errors_among(findings):
         return None, findings
     own = pd.DataFrame(values, index=index)
     means = {name: own[list(columns)].mean(axis=1) for name, columns in parts.items()}
