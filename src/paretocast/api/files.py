@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING
 
+from paretocast.api.frames import declaration_in
 from paretocast.data.checks import errors_among
 from paretocast.data.proposal import Proposal, propose_dataset, toml_of
 from paretocast.data.proposal_columns import plain_name
@@ -46,11 +46,9 @@ def declare_file(
         listed = "\n".join(f"  {error}" for error in errors)
         raise DataError(f"{path}, read as {proposal.line()}, cannot be used:\n{listed}")
     content = json.dumps(proposal.keys, sort_keys=True, default=str)
-    mark = hashlib.sha256(content.encode()).hexdigest()[:8]
-    folder = workspace / "data" / f"{proposal.spec.name}-{mark}"
-    declaration = folder / f"{proposal.spec.name}.toml"
+    declaration = declaration_in(workspace, proposal.spec.name, content)
     if not declaration.exists():
-        files.save_text(declaration, toml_of(proposal, folder=folder))
+        files.save_text(declaration, toml_of(proposal, folder=declaration.parent))
     return declaration, proposal
 
 

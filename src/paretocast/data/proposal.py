@@ -32,7 +32,7 @@ from paretocast.data.readiness import check_declared
 from paretocast.data.series import MIN_PERIOD_DAYS
 from paretocast.data.spec import CovariateSpec, DatasetSpec, declare_dataset
 from paretocast.data.stamps import Times, read_date_and_hour, read_times
-from paretocast.data.tables import FALLBACK_ENCODING, TEXT_KINDS, open_table
+from paretocast.data.tables import FALLBACK_ENCODING, is_text, open_table
 from paretocast.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def _name_of(path: Path) -> str:
 
 
 def _add_dialect(draft: _Draft, found: Mapping[str, str]) -> None:
-    if not draft.path.name.lower().removesuffix(".gz").endswith(TEXT_KINDS):
+    if not is_text(draft.path):
         return
     separator, encoding = found.get("separator"), found.get("encoding")
     shown = {"\t": "tab", None: ","}.get(separator, separator)
