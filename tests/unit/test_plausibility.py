@@ -180,6 +180,16 @@ def test_a_change_of_the_unit_is_found_at_its_hour() -> None:
     assert abs(pd.Timestamp(finding.message.split(" at ")[1][:17]) - hour) <= pd.Timedelta("12h")
 
 
+def test_weeks_in_which_nothing_is_used_are_no_change_of_the_unit() -> None:
+    values = np.concatenate([demand() for _ in range(5)])
+    values[9000 : 9000 + 35 * 24] = 0.0
+    assert "unit_jump" not in codes(findings(values))
+    values[15_000:] *= 1000.0
+    values[14_900:14_930] = 0.0  # beside a day of zeros, which is no jump by any factor
+    (finding,) = (f for f in findings(values) if f.code == "unit_jump")
+    assert "near 1000 at 2022-09-17" in finding.message
+
+
 def test_a_season_is_no_change_of_the_unit() -> None:
     days = np.arange(N_DAYS * 24) / 24.0
     heat = demand() * (1.01 + np.cos(days / N_DAYS * 2 * np.pi))

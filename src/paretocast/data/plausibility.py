@@ -307,30 +307,37 @@ def _check_unit(column: _Column) -> Iterator[Finding]:
     known = ~np.isnan(weeks).all(axis=1)
     level = np.full(n_weeks, np.nan)
     level[known] = np.nanmedian(weeks[known], axis=1)
-    for i in range(1, n_weeks):
-        before = level[max(0, i - _UNIT_WEEKS) : i]
-        after = level[i : i + _UNIT_WEEKS]
-        if np.isnan(before).all() or np.isnan(after).all():
-            continue
-        factor = float(np.nanmedian(after) / np.nanmedian(before))
-        if max(factor, 1.0 / factor) < _UNIT_FACTOR:
-            continue
+    factors = _level_factors(level)
+    sizes = np.maximum(factors, 1.0 / factors)
+    for i in np.flatnonzero(sizes >= _UNIT_FACTOR).tolist():
         place = _largest_jump(
             values, max(day, (i - 1) * week), min((i + 1) * week, len(values) - day), day
         )
         if place is not None:
             known_factor = next(
-                (k for k in _KNOWN_FACTORS if 0.85 < max(factor, 1.0 / factor) / k < 1.15), None
+                (factor for factor in _KNOWN_FACTORS if 0.85 < sizes[i] / factor < 1.15), None
             )
             near = f", near {known_factor:g}" if known_factor else ""
             yield Finding(
                 "warning",
                 "unit_jump",
-                f"the level of {column.label} changes by a factor of {factor:.3g}{near} at "
+                f"the level of {column.label} changes by a factor of {factors[i]:.3g}{near} at "
                 f"{at(column.index[place])} and stays there",
                 "bring all rows to one unit, or begin after the change (use_from)",
             )
             return
+
+
+def _level_factors(level: Floats) -> Floats:
+    """Level of the weeks from each week on by that of the weeks before it, (W,).
+
+    1 where either is unknown or zero: weeks in which nothing was used have no unit.
+    """
+    before = pd.Series(level).rolling(_UNIT_WEEKS, min_periods=1).median().shift()
+    after = pd.Series(level[::-1]).rolling(_UNIT_WEEKS, min_periods=1).median()[::-1]
+    above, below = after.to_numpy(), before.to_numpy()
+    usable = (above > 0.0) & (below > 0.0)
+    return np.divide(above, below, out=np.ones(len(level)), where=usable)
 
 
 def _largest_jump(values: Floats, start: int, stop: int, day: int) -> int | None:
@@ -340,9 +347,9 @@ def _largest_jump(values: Floats, start: int, stop: int, day: int) -> int | None
         before, after = values[i - day : i], values[i : i + day]
         if np.isnan(before).mean() > 0.5 or np.isnan(after).mean() > 0.5:
             continue
-        ratio = float(np.nanmedian(after) / np.nanmedian(before))
-        if ratio > 0.0 and abs(np.log(ratio)) > best:
-            best, place = abs(float(np.log(ratio))), i
+        lower, higher = sorted([float(np.nanmedian(before)), float(np.nanmedian(after))])
+        if lower > 0.0 and np.log(higher / lower) > best:
+            best, place = float(np.log(higher / lower)), i
     return place if best > np.log(0.6 * _UNIT_FACTOR) else None
 
 
