@@ -15,8 +15,9 @@ import tomli_w
 
 from paretocast.data.checks import Finding, at, errors_among
 from paretocast.data.clock import step_of
+from paretocast.data.columns import parse_columns
 from paretocast.data.dialect import NumberSigns
-from paretocast.data.parsing import newest_first, parse_columns, rows_of_series, stamps_of
+from paretocast.data.parsing import newest_first, rows_of_series, stamps_of
 from paretocast.data.proposal_clock import ClockBelief, find_clock
 from paretocast.data.proposal_columns import (
     covariate_of,

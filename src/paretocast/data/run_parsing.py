@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from paretocast.data.checks import Finding, at, errors_among
-from paretocast.data.parsing import by_severity, check_columns, parse_numbers, parse_stamps
+from paretocast.data.columns import check_columns, parse_numbers
+from paretocast.data.parsing import by_severity, parse_stamps
 from paretocast.data.series import STEPS_PER_DAY
 from paretocast.data.weather_runs import WeatherRuns
 from paretocast.formatting import count

@@ -14,13 +14,8 @@ import pandas as pd
 
 from paretocast.data.checks import Finding, at, errors_among
 from paretocast.data.clock import step_of
-from paretocast.data.parsing import (
-    check_columns,
-    newest_first,
-    parse_columns,
-    rows_of_series,
-    stamps_of,
-)
+from paretocast.data.columns import check_columns, parse_columns
+from paretocast.data.parsing import newest_first, rows_of_series, stamps_of
 from paretocast.formatting import count
 
 if TYPE_CHECKING:
