@@ -272,20 +272,21 @@ def newest_finished(runs: Iterable[RunDirectory]) -> StoredStudy | None:
     StoreError
         If there is no such study, but a result that is damaged.
     """
-    there = [run for run in runs if files.exists(run.best_params) and not is_under_way(run)]
-    finished = [StoredStudy(run) for run in there if _is_readable(run)]
-    if there and not finished:
-        stored.load_result(there[0].best_params)
+    finished: list[StoredStudy] = []
+    faults: list[StoreError] = []
+    for run in runs:
+        if not files.exists(run.best_params) or is_under_way(run):
+            continue
+        study = StoredStudy(run)
+        try:
+            _ = study.result  # it is kept in the study: each file is read once
+        except StoreError as error:
+            faults.append(error)  # a damaged result hides no other study
+        else:
+            finished.append(study)
+    if faults and not finished:
+        raise faults[0]
     return max(finished, key=date_and_id, default=None)
-
-
-def _is_readable(run: RunDirectory) -> bool:
-    """Return whether there is a result and it is whole: a damaged one hides no other study."""
-    try:
-        stored.load_result(run.best_params)
-    except StoreError:
-        return False
-    return True
 
 
 def find_newest(place: Path) -> tuple[StoredStudy, int]:
