@@ -147,6 +147,7 @@ def open_run(
     workspace: Path,
     study_id: str | None = None,
     resume: bool = False,
+    stage: str = "all",
 ) -> tuple[RunDirectory, TuneSettings]:
     """Find the folder and the settings of a new study, or of the one to continue.
 
@@ -160,6 +161,9 @@ def open_run(
         otherwise a fresh one, taken from Slurm's job if there is one.
     resume : bool
         Refuse to begin a new study.
+    stage : {"all", "1", "2"}
+        As `conduct` is to be given it. The second stage alone begins no study: nothing is made on
+        disk, and without an id that of the run is empty.
 
     Raises
     ------
@@ -173,6 +177,8 @@ def open_run(
     if resume and study_id is None:
         study_id = newest_job_id(workspace, settings.model, name)
     stated = files.stated_job_id(study_id, os.environ)
+    if stated is None and _only_levels(settings, stage):
+        return RunDirectory(workspace, settings.model, name, ""), settings
     if stated is None:
         return files.claim_run(workspace, settings.model, name, now=datetime.now(UTC)), settings
     run = RunDirectory(workspace, settings.model, name, stated)
@@ -214,7 +220,7 @@ def conduct(
     """
     result = None
     goes_on = settings.two_stage
-    if not (goes_on and stage == "2"):
+    if not _only_levels(settings, stage):
         try:
             task = load_task(settings, run, display)
             result = search(settings, run, task, display=display)
@@ -366,6 +372,11 @@ def _write_frame(
             raise SettingsError("covariates of a frame are a mapping of column to role")
         data = Dataset.from_frame(data, covariates=covariates, **described)
     return save_dataset(data, workspace)
+
+
+def _only_levels(settings: TuneSettings, stage: str) -> bool:
+    """Return whether the second stage alone is asked for, which trains nothing."""
+    return settings.two_stage and stage == "2"
 
 
 def _finish_first_stage(result: StudyResult, run: RunDirectory, display: Display) -> bool:

@@ -358,7 +358,8 @@ def _tune_one(options: Mapping[str, Any]) -> StudyResult | None:
     from paretocast.api.tuning import conduct
     from paretocast.cli.display import ConsoleDisplay
 
-    return conduct(*_open(options), display=ConsoleDisplay(), **_stages(options))
+    opened = _open(options, stage=options["stage"])
+    return conduct(*opened, display=ConsoleDisplay(), **_stages(options))
 
 
 def _tune_many(options: Mapping[str, Any], references: Sequence[str | None]) -> None:
@@ -439,7 +440,7 @@ def _with_options_of_tune(command: Callable[..., None]) -> inspect.Signature:
 vars(worker)["__signature__"] = _with_options_of_tune(worker)
 
 
-def _open(options: Mapping[str, Any]) -> tuple[TuneSettings, RunDirectory]:
+def _open(options: Mapping[str, Any], *, stage: str = "all") -> tuple[TuneSettings, RunDirectory]:
     """Return settings and folder of the study that the options of `tune` mean."""
     from paretocast.api.tuning import open_run
 
@@ -460,6 +461,7 @@ def _open(options: Mapping[str, Any]) -> tuple[TuneSettings, RunDirectory]:
         workspace=workspace,
         study_id=options["job_id"],
         resume=options["resume"],
+        stage=stage,
     )
     return settled, run
 
