@@ -42,8 +42,9 @@ from paretocast.study.worker_reports import load_report
 from paretocast.training.trial import load_forecasts
 from paretocast.workspace import stored
 from paretocast.workspace.claims import claim_owner
-from paretocast.workspace.files import RunDirectory, save_json
+from paretocast.workspace.files import save_json
 from paretocast.workspace.progress import inspect_levels, inspect_run
+from paretocast.workspace.runs import RunDirectory
 
 EARLIER = Path(__file__).parents[1] / "data" / "earlier_study" / "hpo"
 N_EXAMPLES = int(os.environ.get("PARETOCAST_FUZZ", "12"))

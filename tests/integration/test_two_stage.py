@@ -11,7 +11,8 @@ from paretocast.calibration.interval_levels import measure_levels
 from paretocast.errors import SettingsError, StoreError
 from paretocast.results.forecasts import open_trial
 from paretocast.settings import load_settings
-from paretocast.workspace.files import load_json, stage_1_result, stage_2_result
+from paretocast.workspace.files import load_json
+from paretocast.workspace.runs import stage_1_result, stage_2_result
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -15,7 +15,13 @@ from paretocast.settings import TuneSettings, continue_settings, load_settings
 from paretocast.study.interruption import StopRequest
 from paretocast.workspace import files
 from paretocast.workspace.claims import StudyLock
-from paretocast.workspace.files import RunDirectory, newest_job_id
+from paretocast.workspace.runs import (
+    RunDirectory,
+    claim_run,
+    newest_job_id,
+    stage_1_result,
+    stated_job_id,
+)
 from paretocast.workspace.stored import load_manifest
 
 if TYPE_CHECKING:
@@ -176,11 +182,11 @@ def open_run(
     name = find_spec(settings.dataset).name
     if resume and study_id is None:
         study_id = newest_job_id(workspace, settings.model, name)
-    stated = files.stated_job_id(study_id, os.environ)
+    stated = stated_job_id(study_id, os.environ)
     if stated is None and _only_levels(settings, stage):
         return RunDirectory(workspace, settings.model, name, ""), settings
     if stated is None:
-        return files.claim_run(workspace, settings.model, name, now=datetime.now(UTC)), settings
+        return claim_run(workspace, settings.model, name, now=datetime.now(UTC)), settings
     run = RunDirectory(workspace, settings.model, name, stated)
     if files.exists(run.manifest):
         return run, continue_settings(load_manifest(run)["settings"], file, options)
@@ -405,7 +411,7 @@ def _is_concluded(run: RunDirectory, settings: TuneSettings) -> bool:
 
     paths = [run.page(name) for name in PAGES]
     if settings.two_stage:
-        paths.append(files.stage_1_result(run.workspace, run.model, run.dataset))
+        paths.append(stage_1_result(run.workspace, run.model, run.dataset))
         if not is_stage_1_of(run):
             return False
     if not all(path.exists() for path in paths):

@@ -23,8 +23,8 @@ from paretocast.study.trial_store import TrainingId, TrialStore, load_record
 from paretocast.toml import parse_table
 from paretocast.training.trial import load_forecasts
 from paretocast.workspace import files, stored
-from paretocast.workspace.files import RunDirectory
 from paretocast.workspace.progress import is_under_way
+from paretocast.workspace.runs import RunDirectory, runs_of_manifests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -310,7 +310,7 @@ def find_newest(place: Path) -> tuple[StoredStudy, int]:
         )
     runs: list[RunDirectory] = []
     for below in ("", "*/", "results/*/") if place.is_dir() else ():
-        found = files.runs_of_manifests(place.absolute().glob(f"{below}manifest_*.json"))
+        found = runs_of_manifests(place.absolute().glob(f"{below}manifest_*.json"))
         runs = runs or [run for run in found if run.best_params.exists()]
     if not runs:
         return StoredStudy.open(place), 1

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
 SHOWN_LETTERS = 60  # of a value in an error
 REBUILD = "`paretocast consolidate` makes it anew from the trials"
