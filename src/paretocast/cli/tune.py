@@ -373,6 +373,7 @@ def _tune_many(options: Mapping[str, Any], references: Sequence[str | None]) -> 
     from rich.markup import escape
 
     from paretocast.cli.series import print_series
+    from paretocast.redaction import redacted
 
     console, choices, failed = stderr_console(), {}, {}
     for i, reference in enumerate(references, start=1):
@@ -384,7 +385,7 @@ def _tune_many(options: Mapping[str, Any], references: Sequence[str | None]) -> 
             result = _tune_one({**options, "dataset": reference})
         except ParetocastError as error:
             failed[str(reference)] = error
-            console.print(f"[red]{escape(str(reference))}: {escape(str(error))}[/red]")
+            console.print(f"[red]{escape(redacted(f'{reference}: {error}'))}[/red]")
             continue
         if result is not None and result.choice is not None:
             choices[str(reference)] = result.choice
