@@ -47,7 +47,7 @@ from paretocast.search.space import (
     model_in,
 )
 from paretocast.toml import ClosedModel, checked, parse_table, read_toml
-from paretocast.workspace.files import TWO_STAGE
+from paretocast.workspace.runs import TWO_STAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

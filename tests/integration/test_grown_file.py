@@ -17,7 +17,7 @@ from paretocast.api.evaluation import SavedBenchmark, prepare_benchmark
 from paretocast.benchmarking.test_split import hash_of_test
 from paretocast.data import generate_demo
 from paretocast.errors import DataError, StoreError
-from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.runs import RunDirectory
 from paretocast.workspace.stored import load_manifest
 from studies import SMALL_SPACE
 
