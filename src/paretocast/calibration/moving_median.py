@@ -23,7 +23,7 @@ FEWEST_WINDOWS = 7.0  # effective ones that a t statistic is taken from
 
 @dataclass(frozen=True)
 class MedianEvidence:
-    """What windows have said on the corrected median, the latest counted in full.
+    """Evidence of past windows on the corrected median, the latest counted in full.
 
     Attributes
     ----------

@@ -35,13 +35,14 @@ from paretocast.deployment.card import write_card
 from paretocast.deployment.climatology import WEEKS, forecast_climatology
 from paretocast.deployment.inputs import LiveInputs, WeatherTable
 from paretocast.deployment.issue_scores import score_issues
+from paretocast.deployment.issued import hour_of
 from paretocast.errors import StoreError
 from paretocast.models.linear_table import degree_hours_of
 from paretocast.results.groups import forecast_of
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -49,10 +50,8 @@ if TYPE_CHECKING:
     from paretocast.calibration import CalibratorSelection
     from paretocast.data.spec import DatasetSpec
     from paretocast.deployment.plan import BundlePlan, Deployed, FittedModels, Observer
-    from paretocast.models.baselines.base import Baseline
 
     Floats = NDArray[np.float64]
-    Fit = Callable[[Task, int | None], Baseline]
 
 N_GOLDEN = 3
 GOLDEN_LIKE_TRAINED = 1e-3  # of the width, between a forecast in a batch and a live one
@@ -277,7 +276,7 @@ def _write_golden(plan: BundlePlan, raw: Floats, folder: Path) -> None:
     files.save_arrays(
         folder / GOLDEN,
         {
-            "issues": np.array([int(w.issue_time.timestamp()) // 3600 for w in windows]),
+            "issues": np.array([hour_of(w.issue_time) for w in windows]),
             "target": np.array([w.series.values for w in windows]),
             "covariates": np.array([[c.values for c in w.series.covariates] for w in windows]),
             "raw": np.array([live for _, live, _ in forecasts]),

@@ -120,7 +120,7 @@ class LinearTable:
     def level(self, positions: Positions) -> Floats:
         """Mean of the last week, (N, 1)."""
         week = self.target(positions, positions[:, None] - np.arange(1, STEPS_PER_WEEK + 1))
-        return np.asarray(week[:, :, None].mean(axis=1))
+        return np.asarray(week.mean(axis=1, keepdims=True))
 
     def outcomes(self, positions: Positions) -> Floats:
         """Target of the horizon, (N, H), gaps filled."""
