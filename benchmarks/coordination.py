@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from paretocast.study.outcome import Outcome
     from paretocast.training.setup import TrainingSetup
     from paretocast.training.trial import TrialRecord
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
 TRIAL_SECONDS = 30.0
 FIRST_TRIALS = 3
@@ -173,7 +173,7 @@ def measure(folder: Path, *, n_trials: int, n_more: int, sampler: str, seed: int
     from paretocast.settings import load_settings
     from paretocast.training import use_threads
     from paretocast.training.setup import TrainingSetup
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
     use_threads(1)
     shared = {

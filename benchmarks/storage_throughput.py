@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from paretocast.settings import TuneSettings
     from paretocast.training.setup import TrainingSetup
     from paretocast.training.trial import TrialRecord
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
 WORKERS = (1, 4, 16)
 
@@ -132,7 +132,7 @@ def measure(
 ) -> dict[str, Any]:
     """One study from its first to its last trial."""
     from paretocast.settings import load_settings
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
     settings = load_settings(
         None, {"trials": n_trials, "storage": storage, "sampler": "random", "dataset": "demo"}

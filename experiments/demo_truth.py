@@ -24,7 +24,8 @@ from paretocast.metrics.score_table import score_forecast
 from paretocast.results.stored_study import StoredStudy
 from paretocast.training.setup import TrainingSetup
 from paretocast.training.trial import run_trial, trial_seed
-from paretocast.workspace.files import RunDirectory, load_arrays, load_json, newest_job_id
+from paretocast.workspace.files import load_arrays, load_json
+from paretocast.workspace.runs import RunDirectory, newest_job_id
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

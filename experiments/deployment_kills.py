@@ -218,7 +218,7 @@ def retrain_once(folder: Path, table: pd.DataFrame, *, killed_at: int | None = N
 
 @dataclass
 class Findings:
-    """What was wrong after a kill, by kind."""
+    """Numbers of faults after a kill, by kind."""
 
     broken_bundles: int = 0
     other_journals: int = 0

@@ -1,4 +1,4 @@
-"""What following a drifted level does to the median, on the panel of series.
+"""Gains of a median that follows a drifted level, on the panel of series.
 
     python experiments/drifting_level.py --data-dir DATA [--series heat electricity_denmark]
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from paretocast.study.outcome import Outcome
     from paretocast.training.setup import TrainingSetup
     from paretocast.training.trial import TrialRecord
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
 MAX_DEATHS = 1000  # kills are no fault of a trial here
 TRAINING = {"steps": 60, "batch_size": 32, "n_evaluations": 6, "n_rungs": 3}
@@ -303,7 +303,7 @@ def run_test(folder: Path, *, n_kills: int, n_workers: int, seed: int) -> dict[s
     from paretocast.study.study import Study
     from paretocast.training import use_threads
     from paretocast.training.setup import TrainingSetup, start_training
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
     use_threads(1)
     shared = {"training": TRAINING, "space": SPACE, "device": "cpu", "workers": n_workers}

@@ -159,7 +159,8 @@ def study_once(settings: TuneSettings, folder: Path) -> StudyResult:
     """
     from paretocast.search.selection import TrialState
     from paretocast.study.study import Study
-    from paretocast.workspace.files import RunDirectory, load_arrays
+    from paretocast.workspace.files import load_arrays
+    from paretocast.workspace.runs import RunDirectory
 
     begun = time.process_time()
     setup, longer, truth = prepare(settings)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paretocast.study.trial_store import TrialStore
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
 JOB_ID = "rungs"
 SEARCHES = {"with rungs": 2, "without rungs": 1}
@@ -37,7 +37,7 @@ SPLITS = ("tune", "calibrate")
 
 def search(name: str, folder: Path, arguments: argparse.Namespace) -> RunDirectory:
     """Run one search to the end of its minutes."""
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
     run = RunDirectory(folder, arguments.model, arguments.dataset, JOB_ID)
     if not arguments.minutes:

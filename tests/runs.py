@@ -14,12 +14,8 @@ from paretocast.data.task import Task, plan_task
 from paretocast.search.selection import TrialState
 from paretocast.settings import TuneSettings
 from paretocast.training.trial import TrialRecord
-from paretocast.workspace.files import (
-    RECORD_SCHEMA_VERSION,
-    RunDirectory,
-    save_arrays,
-    save_json,
-)
+from paretocast.workspace.files import RECORD_SCHEMA_VERSION, save_arrays, save_json
+from paretocast.workspace.runs import RunDirectory
 
 SCORES = {
     "mae": 1.0,

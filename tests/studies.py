@@ -12,7 +12,7 @@ from paretocast.study.outcome import Outcome
 from paretocast.study.study import Study, StudyResult
 from paretocast.training.setup import TrainingSetup
 from paretocast.training.trial import TrialRecord
-from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.runs import RunDirectory
 
 SMALL_SPACE = {
     "NHITS_Q": {

@@ -49,7 +49,7 @@ from paretocast.search.space import (
 )
 from paretocast.steps import FREQUENCIES, HOURS_PER_DAY
 from paretocast.toml import ClosedModel, checked, parse_table, read_toml
-from paretocast.workspace.files import TWO_STAGE
+from paretocast.workspace.runs import TWO_STAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -126,7 +127,9 @@ def test_a_job_of_another_machine_is_not_cancelled_by_its_process_id(tmp_path: P
     executor = BackgroundExecutor(tmp_path / "jobs")
     job = tmp_path / "jobs" / "bg-1"
     job.mkdir(parents=True)
-    (job / "job.json").write_text('{"host": "another", "n_elements": 1, "after": []}')
+    stored = {"job_id": "bg-1", "host": "another", "n_elements": 1, "after": []}
+    stored |= {"folder": "jobs", "log": "out.log", "error_log": "err.log"}
+    (job / "job.json").write_text(json.dumps(stored), encoding="utf-8")
     with pytest.raises(ExecutionError, match="bg-1 was started on another; cancel it there"):
         executor.cancel(["bg-1"])
 

@@ -11,8 +11,8 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -42,8 +42,9 @@ from paretocast.study.worker_reports import load_report
 from paretocast.training.trial import load_forecasts
 from paretocast.workspace import stored
 from paretocast.workspace.claims import claim_owner
-from paretocast.workspace.files import RunDirectory, save_json
+from paretocast.workspace.files import save_json
 from paretocast.workspace.progress import inspect_levels, inspect_run
+from paretocast.workspace.runs import RunDirectory
 
 EARLIER = Path(__file__).parents[1] / "data" / "earlier_study" / "hpo"
 N_EXAMPLES = int(os.environ.get("PARETOCAST_FUZZ", "12"))
@@ -268,18 +269,23 @@ LENIENT: tuple[Callable[[RunDirectory], object], ...] = (
 IN_THE_STUDY = ("record", "result", "manifest", "submission")
 
 
-def survive(
-    run: RunDirectory, name: str, content: bytes, readers: list[Callable[..., object]]
-) -> None:
-    path = run.workspace / name
+@contextmanager
+def replaced(path: Path, content: bytes) -> Iterator[None]:
     whole = path.read_bytes()
     path.write_bytes(content)
     try:
+        yield
+    finally:
+        path.write_bytes(whole)
+
+
+def survive(
+    run: RunDirectory, name: str, content: bytes, readers: list[Callable[..., object]]
+) -> None:
+    with replaced(run.workspace / name, content):
         for reader in readers:
             with suppress(ParetocastError):
                 reader(run)
-    finally:
-        path.write_bytes(whole)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -308,13 +314,10 @@ def test_a_damaged_file_is_read_or_refused(
 @given(data=st.data())
 def test_a_damaged_file_hides_no_other(run: RunDirectory, kind: str, data: st.DataObject) -> None:
     path = run.workspace / KINDS[kind][0]
-    whole = path.read_bytes()
-    path.write_bytes(data.draw(damaged_json(whole.decode())))
-    try:
+    content = data.draw(damaged_json(path.read_text(encoding="utf-8")))
+    with replaced(path, content):
         for reader in LENIENT:
             reader(run)
-    finally:
-        path.write_bytes(whole)
 
 
 def test_every_file_of_the_study_is_read_while_it_is_whole(run: RunDirectory) -> None:

@@ -108,8 +108,8 @@ def test_a_damaged_result_is_named_with_what_repairs_it(
     code, _, err = benchmark(capsys, tmp_path / "base")
     assert code == 1
     message = " ".join(err.split())
-    assert f"{result.name} lacks all_pareto_trials, best_mae" in message
-    assert "`paretocast consolidate --workspace" in message
+    assert f"{result.name} is damaged: schema_version is missing" in message
+    assert "`paretocast consolidate`" in message
 
 
 def test_analyze_prints_the_table_and_writes_the_formats(

@@ -10,7 +10,7 @@ import pytest
 
 import paretocast
 from benchmark_cases import write_dataset
-from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.runs import RunDirectory
 
 MODELS = ("NHITS_Q", "RIDGE", "LIGHTGBM")
 SMALL: dict[str, Any] = {

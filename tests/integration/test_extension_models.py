@@ -30,7 +30,7 @@ from paretocast.search.space import Choice, FloatRange
 from paretocast.settings import TuneSettings, load_settings
 from paretocast.study.study import Study
 from paretocast.training.setup import TrainingSetup
-from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.runs import RunDirectory
 from studies import Watch, optimise
 
 MODEL, BASELINE = "Toy-Net", "yesterdays_mean"

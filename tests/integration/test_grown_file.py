@@ -17,10 +17,14 @@ from paretocast.api.evaluation import SavedBenchmark, prepare_benchmark
 from paretocast.benchmarking.test_split import hash_of_test
 from paretocast.data import generate_demo
 from paretocast.errors import DataError, StoreError
-from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.runs import RunDirectory
 from paretocast.workspace.stored import load_manifest
 from studies import SMALL_SPACE
 
+FEW_WINDOWS = (
+    "the calibrate split has 7 observed windows; 14 are needed to compare calibrators, so one is "
+    "taken without comparing; a validation period of 47 days and more has them"
+)
 N_DAYS = 150
 LAST_HOUR = "2021-05-30 23:00Z"  # of the study; the first hour of 31 May in Denmark
 SMALL: dict[str, Any] = {
@@ -206,7 +210,7 @@ def test_a_benchmark_tests_on_the_hours_that_the_study_remembers(
     pd.testing.assert_frame_equal(longer.table, plain.table)
     tasks = [saved.result.plan.task for saved in (longer, plain)]
     assert hash_of_test(tasks[0]) == hash_of_test(tasks[1])
-    assert (tasks[0].notes, tasks[1].notes) == ((note(n_hours),), ())
+    assert (tasks[0].notes, tasks[1].notes) == ((note(n_hours), FEW_WINDOWS), (FEW_WINDOWS,))
 
 
 def test_the_command_says_the_note_of_a_benchmark_once(
@@ -251,7 +255,7 @@ def test_a_loaded_study_has_its_task_and_its_forecasts(
     pd.testing.assert_frame_equal(
         study.forecasts("calibrate"), original.study().forecasts("calibrate")
     )
-    assert study.task.notes == (note(n_hours),)
+    assert study.task.notes == (note(n_hours), FEW_WINDOWS)
     assert study.task.manifest() == original.task_manifest()
 
 
@@ -321,8 +325,8 @@ def test_later_rows_are_not_looked_at(place: Place) -> None:
     # A cell that is no number, an hour twice, and a covariate that is gone for a day.
     place.append("2021-05-31T00:00:00Z,broken,", "2021-05-31T00:00:00Z,1.0,")
     place.append(*(f"2021-06-01T{hour:02d}:00:00Z,1.0," for hour in range(24)))
-    assert place.study().task.notes == (note(25),)
-    with pytest.raises(DataError, match="stand in more than one row"):
+    assert place.study().task.notes == (note(25), FEW_WINDOWS)
+    with pytest.raises(DataError, match="in more than one row"):
         paretocast.load_dataset(place.toml)
 
 
@@ -355,9 +359,11 @@ def test_declared_dates_may_move_with_the_end_of_the_file(original: Place, tmp_p
     then = study.stored.task_manifest
     place.write(N_DAYS + 1)
     # Hours that the declaration leaves out are no news.
-    assert (place.study().task.manifest(), place.study().task.notes) == (then, ())
+    task = place.study().task
+    assert (task.manifest(), task.notes) == (then, (FEW_WINDOWS,))
     place.toml.write_text(text.replace("test_to = 2021-05-30", "test_to = 2021-05-31"))
-    assert (place.study().task.manifest(), place.study().task.notes) == (then, (note(24),))
+    task = place.study().task
+    assert (task.manifest(), task.notes) == (then, (note(24), FEW_WINDOWS))
 
 
 def test_studies_of_different_test_periods_are_not_compared(place: Place) -> None:

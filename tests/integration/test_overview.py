@@ -7,6 +7,7 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -149,14 +150,25 @@ def test_a_missing_result_is_made_anew_as_it_was(workspace: Path) -> None:
     assert after == before
 
 
-def test_a_result_that_disagrees_with_its_records_is_put_right(workspace: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"n_trials": 99}, "counts 99 trials"),
+        ({"n_trials": 99, "all_pareto_trials": []}, "all_pareto_trials"),
+    ],
+)
+def test_a_result_that_disagrees_with_its_records_is_put_right(
+    workspace: Path, change: dict[str, Any], problem: str
+) -> None:
     path = make_run(workspace).best_params
     stored = files.load_json(path)
-    files.save_json(path, {**stored, "n_trials": 99, "all_pareto_trials": []})
+    files.save_json(path, {**stored, **change})
     study = consolidate_run(make_run(workspace))
     assert study.state == "rebuilt"
-    assert any("counts 99 trials" in problem for problem in study.problems)
-    assert files.load_json(path)["all_pareto_trials"] == stored["all_pareto_trials"]
+    assert any(problem in found for found in study.problems)
+    rebuilt = files.load_json(path)
+    for name in ("n_trials", "all_pareto_trials"):
+        assert rebuilt[name] == stored[name]
 
 
 def test_a_result_that_is_made_anew_gets_its_pages_anew(

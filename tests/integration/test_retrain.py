@@ -57,9 +57,15 @@ if TYPE_CHECKING:
     from paretocast.deployment.bundle import Bundle
     from paretocast.deployment.calibration_state import LearnedWindow
     from paretocast.deployment.inputs import LiveInputs
+    from paretocast.deployment.issued import LiveForecast
 
 DAY = pd.Timedelta(days=1)
 WAITED_FOR = 1 + 2  # windows before the newest one that `late_inputs` keeps waiting, by issue
+
+
+def copy_of(folder: Path, copy: Path) -> Deployment:
+    """A copy of a deployment's folder, opened."""
+    return Deployment.open(Path(shutil.copytree(folder, copy)))
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +83,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, series: Series) -> Path:
 @pytest.fixture
 def deployment(deployed: Path, tmp_path: Path) -> Deployment:
     """A copy to work on."""
-    folder = tmp_path / "small"
-    shutil.copytree(deployed, folder)
-    return Deployment.open(folder)
+    return copy_of(deployed, tmp_path / "small")
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +91,9 @@ def changed(
     tmp_path_factory: pytest.TempPathFactory, deployed: Path, series: Series
 ) -> tuple[Path, Retraining]:
     """A deployment after the demand has changed, and what its retraining has led to."""
-    folder = tmp_path_factory.mktemp("changed") / "small"
-    shutil.copytree(deployed, folder)
+    copy = copy_of(deployed, tmp_path_factory.mktemp("changed") / "small")
     table = make_table(with_other_days(series))
-    return folder, retrain(Deployment.open(folder), table, observer=Silent(), device="cpu")
+    return copy.folder, retrain(copy, table, observer=Silent(), device="cpu")
 
 
 def inputs_of(deployment: Deployment, series: Series) -> LiveInputs:
@@ -216,15 +219,25 @@ class UntilTrained:
             raise TrainedError
 
 
+def challenger_of(
+    deployment: Deployment, table: pd.DataFrame, weather: pd.DataFrame | None = None
+) -> Bundle:
+    """The challenger that is trained on some rows; it is compared with nothing."""
+    before = set(deployment.bundles.iterdir())
+    with pytest.raises(TrainedError):
+        retrain(deployment, table, weather, observer=UntilTrained(), device="cpu")
+    (challenger,) = set(deployment.bundles.iterdir()) - before
+    return load_bundle(challenger)
+
+
 def test_nothing_held_back_is_learned_from(
     deployment: Deployment, series: Series, tmp_path: Path
 ) -> None:
     """The name of a bundle is the hash of its files: weights, calibrators, golden windows."""
     hours = np.arange(len(series))
 
-    def challenger_of(folder: str, first_hour: int) -> str:
-        copy = tmp_path / folder
-        shutil.copytree(deployment.folder, copy)
+    def changed_from(folder: str, first_hour: int) -> str:
+        copy = copy_of(deployment.folder, tmp_path / folder)
         later = hours >= first_hour
         other = replace(
             series,
@@ -234,34 +247,33 @@ def test_nothing_held_back_is_learned_from(
                 for c in series.covariates
             ),
         )
-        before = set(Deployment.open(copy).bundles.iterdir())
-        with pytest.raises(TrainedError):
-            retrain(Deployment.open(copy), make_table(other), observer=UntilTrained(), device="cpu")
-        (challenger,) = set(Deployment.open(copy).bundles.iterdir()) - before
-        return challenger.name
+        return challenger_of(copy, make_table(other)).name
 
-    unchanged = challenger_of("unchanged", len(series))
-    assert challenger_of("held", 24 * HELD_DAY) == unchanged
-    assert challenger_of("learned", 24 * HELD_DAY - 1) != unchanged
+    unchanged = changed_from("unchanged", len(series))
+    assert changed_from("held", 24 * HELD_DAY) == unchanged
+    assert changed_from("learned", 24 * HELD_DAY - 1) != unchanged
+
+
+def issue_half(deployment: Deployment, inputs: LiveInputs, live: Deployment) -> list[LiveForecast]:
+    """Six forecasts in memory of a deployment whose journal has six; the live one issues all."""
+    times = [inputs.values.index[24 * day] for day in range(HELD_DAY - 6, HELD_DAY + 6)]
+    issue_forecasts(live, inputs, times[0], times[-1])
+    issue_forecasts(deployment, inputs, times[0], times[5])
+    before = {p: p.read_bytes() for p in deployment.folder.rglob("*") if p.is_file()}
+    forecasts = issue_in_memory(deployment, deployment.bundle, inputs, times[6:])
+    assert {p: p.read_bytes() for p in deployment.folder.rglob("*") if p.is_file()} == before
+    return forecasts
 
 
 def test_forecasts_in_memory_are_those_that_the_journal_would_have_got(
     deployment: Deployment, series: Series, tmp_path: Path
 ) -> None:
-    live = tmp_path / "live"
-    shutil.copytree(deployment.folder, live)
-    inputs = inputs_of(deployment, series)
-    times = [series.index[24 * day] for day in range(HELD_DAY - 6, HELD_DAY + 6)]
-    issued = issue_forecasts(Deployment.open(live), inputs, times[0], times[-1])
-    # The first half lies in the journal already, the second one is forecast in memory.
-    issue_forecasts(deployment, inputs, times[0], times[5])
-    before = {p: p.read_bytes() for p in deployment.folder.rglob("*") if p.is_file()}
-    forecasts = issue_in_memory(deployment, deployment.bundle, inputs, times[6:])
+    live = copy_of(deployment.folder, tmp_path / "live")
+    forecasts = issue_half(deployment, inputs_of(deployment, series), live)
     assert len({forecast.calibration for forecast in forecasts}) == 6  # it went on learning
-    for made, expected in zip(forecasts, issued[6:], strict=True):
+    for made, expected in zip(forecasts, live.issued()[6:], strict=True):
         assert made.forecast_id == expected.forecast_id
         np.testing.assert_array_equal(made.quantiles, expected.quantiles)
-    assert {p: p.read_bytes() for p in deployment.folder.rglob("*") if p.is_file()} == before
 
 
 def late_inputs(deployment: Deployment, series: Series) -> LiveInputs:
@@ -276,15 +288,10 @@ def late_inputs(deployment: Deployment, series: Series) -> LiveInputs:
 def test_forecasts_in_memory_learn_from_late_observations_as_the_journal_would(
     deployment: Deployment, series: Series, tmp_path: Path
 ) -> None:
-    live = tmp_path / "live"
-    shutil.copytree(deployment.folder, live)
-    inputs = late_inputs(deployment, series)
-    times = [series.index[24 * day] for day in range(HELD_DAY - 6, HELD_DAY + 6)]
-    issued = issue_forecasts(Deployment.open(live), inputs, times[0], times[-1])
-    issue_forecasts(deployment, inputs, times[0], times[5])
-    forecasts = issue_in_memory(deployment, deployment.bundle, inputs, times[6:])
-    assert [f.calibration for f in forecasts] == [f.calibration for f in issued[6:]]
-    assert not audit(Deployment.open(live)).problems
+    live = copy_of(deployment.folder, tmp_path / "live")
+    forecasts = issue_half(deployment, late_inputs(deployment, series), live)
+    assert [f.calibration for f in forecasts] == [f.calibration for f in live.issued()[6:]]
+    assert not audit(Deployment.open(live.folder)).problems
 
 
 def count_learned(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -387,7 +394,7 @@ def deployed_on_runs(tmp_path_factory: pytest.TempPathFactory, series: Series) -
 @pytest.fixture
 def on_runs(deployed_on_runs: Path, tmp_path: Path) -> Deployment:
     """A copy to work on."""
-    return Deployment.open(Path(shutil.copytree(deployed_on_runs, tmp_path / "on_runs")))
+    return copy_of(deployed_on_runs, tmp_path / "on_runs")
 
 
 def test_a_bundle_that_has_learned_from_weather_runs_is_retrained_on_them(
@@ -421,14 +428,10 @@ def test_a_challenger_learns_from_each_run_what_was_known_at_the_issue(
     unseen = runs["valid_at"] > runs["issued_at"] + pd.Timedelta(hours=46)
 
     def weights_of(folder: str, changed: pd.Series[bool]) -> bytes:
-        copy = Deployment.open(Path(shutil.copytree(on_runs.folder, tmp_path / folder)))
+        copy = copy_of(on_runs.folder, tmp_path / folder)
         other = runs.assign(temperature=runs["temperature"] + 9.0 * changed)
-        before = set(copy.bundles.iterdir())
-        table = make_table(with_runs(series))
-        with pytest.raises(TrainedError):
-            retrain(copy, table, other, observer=UntilTrained(), device="cpu")
-        (challenger,) = set(copy.bundles.iterdir()) - before
-        return load_bundle(challenger).members[0][0].arrays()["weights"].tobytes()
+        challenger = challenger_of(copy, make_table(with_runs(series)), other)
+        return challenger.members[0][0].arrays()["weights"].tobytes()
 
     train_to = held - 48 * DAY
     unchanged = weights_of("unchanged", known & False)

@@ -20,7 +20,8 @@ from paretocast.study.study import Study, StudyResult
 from paretocast.study.trial_store import load_record
 from paretocast.training.setup import TrainingSetup
 from paretocast.training.trial import TrialRecord, trial_seed
-from paretocast.workspace.files import RunDirectory, load_json
+from paretocast.workspace.files import load_json
+from paretocast.workspace.runs import RunDirectory
 
 SCHEMA = json.loads(
     (Path(paretocast.__file__).parent / "best_params.schema.json").read_text(encoding="utf-8")

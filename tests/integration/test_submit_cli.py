@@ -258,6 +258,18 @@ def test_a_lost_table_is_rebuilt(capsys: pytest.CaptureFixture[str], queue: Path
     assert load_rows(Path("hpo")) == before
 
 
+def test_a_damaged_table_is_a_note_whatever_its_path(
+    capsys: pytest.CaptureFixture[str], queue: Path
+) -> None:
+    place = ("--workspace", "odd[/red]")  # which a note must not take for the end of a colour
+    run_cli(capsys, "submit", "NHITS_Q", "demo", *place)
+    Path("odd[/red]/tracking/experiments.csv").write_text("no table")
+    code, out, err = run_cli(capsys, "status", *place)
+    assert code == 0
+    assert "NHITS_Q_demo_812" in out
+    assert "odd[/red]/tracking/experiments.csv" in err
+
+
 def test_status_still_reads_the_files_when_slurm_is_silent(
     capsys: pytest.CaptureFixture[str], queue: Path
 ) -> None:

@@ -141,7 +141,7 @@ def show_status() -> None:
 
 @pytest.fixture(scope="module")
 def printers(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Callable[[], object]]:
-    """What prints the tables of each command, from small studies on disk."""
+    """Functions that print the tables of each command, from small studies on disk."""
     folder = tmp_path_factory.mktemp("small")
     spec = write_dataset(folder)
     tune_small(folder / "hpo", spec)

@@ -11,7 +11,8 @@ from paretocast.calibration.interval_levels import measure_levels
 from paretocast.errors import SettingsError, StoreError
 from paretocast.results.forecasts import open_trial
 from paretocast.settings import load_settings
-from paretocast.workspace.files import load_json, stage_1_result, stage_2_result
+from paretocast.workspace.files import load_json
+from paretocast.workspace.runs import stage_1_result, stage_2_result
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -89,6 +90,11 @@ def test_stage_2_is_refused_before_stage_1_and_names_the_command(
         "paretocast tune --strategy two-stage --stage 1 --model NHITS_Q --dataset demo" in message
     )
     assert not (tmp_path / "hpo").exists()
+
+
+def test_stage_2_begins_no_study(folder: Path) -> None:
+    assert exit_code(*tune(folder, "--stage", "2")) == 0
+    assert [path.name for path in folder.glob("hpo/results/*/trials_*")] == ["trials_a"]
 
 
 def test_an_unfinished_stage_1_leaves_nothing_for_stage_2(folder: Path, tmp_path: Path) -> None:

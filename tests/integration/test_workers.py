@@ -23,7 +23,8 @@ from paretocast.study.manifest import build_manifest
 from paretocast.study.study import Study
 from paretocast.training.setup import TrainingSetup
 from paretocast.workspace.claims import Claim, claim_owner
-from paretocast.workspace.files import RunDirectory, load_json, save_json
+from paretocast.workspace.files import load_json, save_json
+from paretocast.workspace.runs import RunDirectory
 from studies import Watch, make_run, make_settings, make_study, numbers, optimise
 
 KILLED_OWNER = """

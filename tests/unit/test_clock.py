@@ -126,6 +126,17 @@ def test_a_fixed_offset_is_advised_only_where_all_hours_stand_through_the_change
     assert 'stamp_zone = "Europe/Berlin" and stamps = "end"' in ending.advice
 
 
+def test_stamps_beside_the_full_hour_prove_their_clock_by_their_own_rows() -> None:
+    raw, half = pd.Series(["2021-01-01 00:30"]), pd.Timedelta("30min")
+    walls = walls_of(utc_hours()) + half
+    followed = refuse_naive(raw, walls, BERLIN)
+    spring = int(np.flatnonzero(walls == pd.Timestamp("2021-03-28 03:30"))[0]) + 1
+    assert f"2021-03-28 02:30 is missing before 03:30 in row {spring}" in followed.message
+    assert "2021-10-31 02:30 appears twice, in rows 7273 and 7274" in followed.message
+    fixed = refuse_naive(raw, pd.date_range("2021-01-01 00:30", periods=17_000, freq="h"), BERLIN)
+    assert "2021-03-28 02:30, which the clock of Europe/Berlin skips, stands" in fixed.message
+
+
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("stamp_zone", [None, "Etc/GMT-1"])
 def test_gaps_at_the_changes_of_the_clock_are_a_warning_of_their_own(

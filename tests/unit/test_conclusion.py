@@ -16,7 +16,7 @@ from paretocast.settings import load_settings
 from paretocast.study.study import StudyResult
 from paretocast.training.trial import TrialRecord
 from paretocast.workspace import files
-from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.runs import RunDirectory
 from runs import result_content
 
 SINGLE, TWO = load_settings(None, {}), load_settings(None, {"strategy": "two-stage"})

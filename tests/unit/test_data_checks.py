@@ -36,6 +36,13 @@ def make_frame(start: str = "2021-01-01", n_hours: int = N_HOURS) -> pd.DataFram
     )
 
 
+def holed(first: int, last: int | None = None) -> pd.DataFrame:
+    """The clean table without the covariate from one row to another, both included."""
+    frame = make_frame()
+    frame.loc[first:last, "temperature"] = np.nan
+    return frame
+
+
 def local_frame(start: str) -> pd.DataFrame:
     """The clean table with naive stamps in local time of Denmark."""
     frame = make_frame(start)
@@ -350,27 +357,21 @@ def test_a_slow_season_is_no_outlier(zone: Zone) -> None:
 
 
 def test_a_short_hole_of_a_covariate_is_a_note(zone: Zone) -> None:
-    frame = make_frame()
-    frame.loc[100:105, "temperature"] = np.nan
-    zone.write(frame)
+    zone.write(holed(100, 105))
     (finding,) = load_dataset(zone.toml).findings
     assert finding.severity == "note"
     assert "covariate temperature has 1 hole of 6 h (up to 6 h each)" in finding.message
 
 
 def test_a_hole_of_a_covariate_of_up_to_three_days_is_a_warning(zone: Zone) -> None:
-    frame = make_frame()
-    frame.loc[100:171, "temperature"] = np.nan
-    zone.write(frame)
+    zone.write(holed(100, 171))
     (finding,) = load_dataset(zone.toml).findings
     assert finding.severity == "warning"
     assert "1 hole of 72 h (longer than 6 h)" in finding.message
 
 
 def test_a_longer_hole_of_a_covariate_before_the_test_period_is_an_error(zone: Zone) -> None:
-    frame = make_frame()
-    frame.loc[100:172, "temperature"] = np.nan
-    zone.write(frame)
+    zone.write(holed(100, 172))
     assert "the longest is 73 h from 2021-01-05 04:00Z" in zone.refusal()
 
 
@@ -387,9 +388,7 @@ def test_the_length_of_a_harmless_hole_can_be_declared(zone: Zone) -> None:
 
 
 def test_a_long_hole_of_a_covariate_in_the_test_period_is_a_warning(zone: Zone) -> None:
-    frame = make_frame()
-    frame.loc[2700:, "temperature"] = np.nan
-    zone.write(frame)
+    zone.write(holed(2700))
     (finding,) = load_dataset(zone.toml).findings
     assert finding.severity == "warning"
     assert "1 hole of 180 h" in finding.message
@@ -403,9 +402,7 @@ def test_a_covariate_that_begins_with_a_hole_is_an_error(zone: Zone) -> None:
 
 
 def test_holes_of_a_covariate_that_is_not_used_do_not_matter(zone: Zone) -> None:
-    frame = make_frame()
-    frame.loc[100:900, "temperature"] = np.nan
-    zone.write(frame)
+    zone.write(holed(100, 900))
     assert load_dataset(zone.toml, covariates=[]).findings == ()
 
 

@@ -50,26 +50,30 @@ def numbers(values: np.ndarray, decimal: str = ".", thousands: str = "") -> list
     return [text.replace(",", "_").replace(".", decimal).replace("_", thousands) for text in plain]
 
 
-def canonical(folder: Path) -> Path:
+def write_zone(
+    folder: Path, columns: dict[str, list[str]], separator: str = ",", encoding: str = "utf-8"
+) -> Path:
     path = folder / "zone.csv"
+    path.write_text(text_of(separator, columns), encoding=encoding)
+    return path
+
+
+def canonical(folder: Path) -> Path:
     columns = {
         "timestamp": written(UTC, "%Y-%m-%dT%H:%M:%SZ"),
         "load": numbers(LOAD),
         "temperature": numbers(TEMPERATURE),
     }
-    path.write_text(text_of(",", columns), encoding="utf-8")
-    return path
+    return write_zone(folder, columns)
 
 
 def semicolons(folder: Path) -> Path:
-    path = folder / "zone.csv"
     columns = {
         "Datum": written(INDEX, "%d.%m.%Y %H:%M"),
         "Netzlast [MWh]": numbers(LOAD, ",", "."),
         "Außentemperatur": numbers(TEMPERATURE, ","),
     }
-    path.write_text(text_of(";", columns), encoding="cp1252")
-    return path
+    return write_zone(folder, columns, ";", "cp1252")
 
 
 def newest_first(folder: Path) -> Path:
@@ -83,93 +87,75 @@ def newest_first(folder: Path) -> Path:
 
 
 def wall_clock(folder: Path) -> Path:
-    path = folder / "zone.csv"
     columns = {"time": written(INDEX, "%Y-%m-%d %H:%M"), "load": numbers(LOAD)}
-    path.write_text(text_of(",", columns), encoding="utf-8")
-    return path
+    return write_zone(folder, columns)
 
 
 def ends_in_utc(folder: Path) -> Path:
-    path = folder / "zone.csv"
     columns = {"interval_end": written(UTC + HOUR, "%Y-%m-%dT%H:%MZ"), "load": numbers(LOAD)}
-    path.write_text(text_of(",", columns), encoding="utf-8")
-    return path
+    return write_zone(folder, columns)
 
 
 def ends_on_the_clock(folder: Path) -> Path:
     """Ends as the clock shows them then."""
-    path = folder / "zone.csv"
     columns = {"time": written(INDEX + HOUR, "%Y-%m-%d %H:%M"), "load": numbers(LOAD)}
-    path.write_text(text_of(",", columns), encoding="utf-8")
-    return path
+    return write_zone(folder, columns)
 
 
 def ends_by_adding(folder: Path) -> Path:
     """Ends an hour after what the clock showed at the start."""
-    path = folder / "zone.csv"
     walls = INDEX.tz_localize(None) + HOUR
     columns = {"time": written(walls, "%Y-%m-%d %H:%M"), "load": numbers(LOAD)}
-    path.write_text(text_of(",", columns), encoding="utf-8")
-    return path
+    return write_zone(folder, columns)
 
 
 def date_and_hour(folder: Path) -> Path:
     """Hours 1 to 24 in a column of their own."""
-    path = folder / "zone.csv"
     columns = {
         "date": written(INDEX, "%d/%m/%Y"),
         "hour": [str(hour + 1) for hour in INDEX.hour],
         "load": numbers(LOAD),
     }
-    path.write_text(text_of(",", columns), encoding="utf-8")
-    return path
+    return write_zone(folder, columns)
 
 
 def date_and_counted_hour(folder: Path) -> Path:
     """Hours 1 to 23, 24 or 25, counted from midnight."""
-    path = folder / "zone.csv"
     midnights = INDEX.normalize().tz_convert("UTC")
     columns = {
         "date": written(INDEX, "%Y-%m-%d"),
         "hour": [str(hours + 1) for hours in (UTC - midnights) // HOUR],
         "load": numbers(LOAD),
     }
-    path.write_text(text_of(",", columns), encoding="utf-8")
-    return path
+    return write_zone(folder, columns)
 
 
 def to_24(folder: Path) -> Path:
     """A clock that runs from 01:00 to 24:00."""
-    path = folder / "zone.csv"
     columns = {
         "date": written(INDEX, "%Y-%m-%d"),
         "time": [f"{hour + 1:02d}:00" for hour in INDEX.hour],
         "load": numbers(LOAD),
     }
-    path.write_text(text_of(",", columns), encoding="utf-8")
-    return path
+    return write_zone(folder, columns)
 
 
 def long(folder: Path) -> Path:
-    path = folder / "zone.csv"
     columns: dict[str, list[str]] = {"time": [], "area": [], "value": []}
     for area, values in (("north", LOAD), ("south", make_values(2)), ("west", make_values(3))):
         columns["time"] += written(INDEX, "%Y-%m-%dT%H:%M:%S%z")
         columns["area"] += [area] * len(INDEX)
         columns["value"] += numbers(values)
-    path.write_text(text_of(",", columns), encoding="utf-8")
-    return path
+    return write_zone(folder, columns)
 
 
 def wide(folder: Path) -> Path:
-    path = folder / "zone.csv"
     columns = {
         "HourUTC": written(UTC, "%Y-%m-%dT%H:%M"),
         "HourDK": written(INDEX, "%Y-%m-%dT%H:%M"),
     }
     columns |= {"north": numbers(LOAD), "south": numbers(make_values(2))}
-    path.write_text(text_of(";", columns), encoding="utf-8")
-    return path
+    return write_zone(folder, columns, ";")
 
 
 def spreadsheet(folder: Path) -> Path:
@@ -188,10 +174,8 @@ def parquet(folder: Path) -> Path:
 
 
 def local_with_offset(folder: Path) -> Path:
-    path = folder / "zone.csv"
     columns = {"time": [stamp.isoformat() for stamp in INDEX], "load": numbers(LOAD)}
-    path.write_text(text_of("|", columns), encoding="utf-8")
-    return path
+    return write_zone(folder, columns, "|")
 
 
 LAYOUTS = (
@@ -228,10 +212,8 @@ def test_a_layout_is_found_out_and_read_bit_for_bit(
 def test_quarter_hours_are_found_out(tmp_path: Path) -> None:
     index = pd.date_range(UTC[0], periods=4 * len(UTC), freq="15min")
     columns = {"time": written(index, "%Y-%m-%dT%H:%MZ"), "load": numbers(np.repeat(LOAD, 4))}
-    path = tmp_path / "zone.csv"
-    path.write_text(text_of(",", columns), encoding="utf-8")
     try:
-        series = found_out(path).series
+        series = found_out(write_zone(tmp_path, columns)).series
     except SettingsError as error:
         pytest.skip(f"the step is not supported: {error}")
     assert series.values.reshape(-1, 4).mean(axis=1).tobytes() == LOAD.tobytes()

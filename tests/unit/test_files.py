@@ -10,18 +10,15 @@ import pytest
 
 from paretocast.errors import SettingsError, StoreError
 from paretocast.workspace.files import (
-    RunDirectory,
     claim_folder,
-    claim_run,
     create_folder,
     load_arrays,
     load_json,
-    newest_job_id,
     save_arrays,
     save_json,
     save_text,
-    stated_job_id,
 )
+from paretocast.workspace.runs import RunDirectory, claim_run, newest_job_id, stated_job_id
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -56,7 +53,7 @@ def test_a_hundred_studies_of_one_second_are_a_hundred(tmp_path: Path) -> None:
     place = (tmp_path, "NHITS_Q", "demo")
     program = (
         "import sys; from datetime import UTC, datetime; from pathlib import Path\n"
-        "from paretocast.workspace.files import claim_run\n"
+        "from paretocast.workspace.runs import claim_run\n"
         "sys.stdin.readline()\n"  # all begin at once
         "now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)\n"
         "place = (Path(sys.argv[1]), 'NHITS_Q', 'demo')\n"

@@ -312,6 +312,22 @@ def test_pid_may_take_the_median_of_its_fit_and_moves_it_further_only_on_evidenc
     assert errors[0].mean() < 0.8 * errors[1].mean()
 
 
+@pytest.mark.parametrize("moves_median", [False, True])
+@pytest.mark.parametrize("name", ONLINE)
+def test_windows_teach_the_same_at_once_and_one_after_the_other(
+    name: str, *, moves_median: bool
+) -> None:
+    biased = draw_sample(np.random.default_rng(38), n_windows=60, bias=2.0)
+    fitted = fit_calibrator(biased, name)
+    assert isinstance(fitted, OnlineCalibrator)
+    at_once = one_by_one = fitted.moving_median() if moves_median else fitted
+    sample = later_sample(39, 4)
+    at_once = at_once.learn(sample)
+    for i in range(4):
+        one_by_one = one_by_one.learn(sample.take(slice(i, i + 1)))
+    assert at_once.as_json() == one_by_one.as_json()
+
+
 @pytest.mark.parametrize("name", ONLINE)
 def test_a_level_that_has_drifted_is_followed_by_the_median_too(name: str) -> None:
     fitted = fit_calibrator(draw_sample(np.random.default_rng(35), n_windows=80), name)

@@ -24,7 +24,7 @@ from paretocast.study.optuna_sync import (
     cut_torn_line,
     frozen_trial,
 )
-from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.runs import RunDirectory
 
 SPACE: Space = {"lr": FloatRange(1e-5, 1e-2, log=True), "num_stacks": IntRange(2, 5)}
 CONFIG: Config = {"lr": 1e-3, "num_stacks": 3}

@@ -56,6 +56,7 @@ def findings(
     *,
     role: Role = Role.FORECAST,
     step: str = "1h",
+    zone: str = "UTC",
 ) -> list[Finding]:
     index = pd.date_range("2021-01-01", periods=len(target), freq=step, tz="UTC")
     names = () if covariate is None else ("extra",)
@@ -66,6 +67,7 @@ def findings(
             "path": "zone.csv",
             "target": "load",
             "unit": "MW",
+            "zone": zone,
             "covariates": {name: {"role": str(role)} for name in names},
             "splits": {"train": 0.6, "validation": 0.25},
         },
@@ -178,6 +180,16 @@ def test_a_change_of_the_unit_is_found_at_its_hour() -> None:
     assert abs(pd.Timestamp(finding.message.split(" at ")[1][:17]) - hour) <= pd.Timedelta("12h")
 
 
+def test_weeks_in_which_nothing_is_used_are_no_change_of_the_unit() -> None:
+    values = np.concatenate([demand() for _ in range(5)])
+    values[9000 : 9000 + 35 * 24] = 0.0
+    assert "unit_jump" not in codes(findings(values))
+    values[15_000:] *= 1000.0
+    values[14_900:14_930] = 0.0  # beside a day of zeros, which is no jump by any factor
+    (finding,) = (f for f in findings(values) if f.code == "unit_jump")
+    assert "near 1000 at 2022-09-17" in finding.message
+
+
 def test_a_season_is_no_change_of_the_unit() -> None:
     days = np.arange(N_DAYS * 24) / 24.0
     heat = demand() * (1.01 + np.cos(days / N_DAYS * 2 * np.pi))
@@ -190,6 +202,15 @@ def test_a_target_that_never_changes_is_an_error_in_plain_words() -> None:
     assert "target load is 5 in every hour of the train period" in finding.message
     (daily,) = findings(np.tile(np.arange(24.0), N_DAYS))
     assert "repeats the same day throughout the train period" in daily.message
+
+
+def test_the_train_period_ends_at_midnight_of_the_zone() -> None:
+    target = demand()
+    target[: 119 * 24 + 7] = 5.0  # until midnight in Los Angeles, on the last day of UTC
+    found = findings(target, zone="America/Los_Angeles")
+    (finding,) = (f for f in found if f.code == "constant")
+    assert "target load is 5 in every hour of the train period" in finding.message
+    assert "constant" not in codes(findings(target, zone="UTC"))
 
 
 def test_a_target_that_dies_after_the_train_period_is_a_warning() -> None:

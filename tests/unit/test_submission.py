@@ -19,7 +19,8 @@ from paretocast.cluster.status import State
 from paretocast.cluster.submission import cancel, find, plan, refuse_if_active, request_of, submit
 from paretocast.cluster.tracking import Submission, load_rows, submission_row, table_path
 from paretocast.errors import ExecutionError, StoreError
-from paretocast.workspace.files import RunDirectory, save_json
+from paretocast.workspace.files import save_json
+from paretocast.workspace.runs import RunDirectory
 from runs import SCORES, manifest_content, record_content
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)

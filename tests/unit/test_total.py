@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -66,6 +68,25 @@ def test_the_total_is_made_without_windows_that_are_not_past() -> None:
         blind.append(Forecast(forecast.quantiles, LEVELS, observed))
     assert (total_forecast(blind).quantiles[: 51 - FEWEST_DAYS] == whole.quantiles[:23]).all()
     assert int(whole.issues[0]) == FEWEST_DAYS * 24
+
+
+@pytest.mark.parametrize(("delay_steps", "n_more"), [(1, 1), (24, 1), (25, 2)])
+def test_of_a_late_series_the_total_knows_no_window_before_its_last_hour_is_there(
+    delay_steps: int, n_more: int
+) -> None:
+    forecasts = draw_series(8, n_windows=60)
+    late = [replace(forecasts[0], delay_steps=delay_steps), *forecasts[1:]]
+    total = total_forecast(late)
+    assert int(total.issues[0]) == (FEWEST_DAYS + n_more) * 24
+    assert total.delay_steps == delay_steps
+    blind = []
+    for forecast in forecasts:
+        observed = forecast.observed.copy()
+        observed[50 - n_more :] = np.nan
+        blind.append(replace(forecast, observed=observed))
+    day_50, of_blind = (f.quantiles[f.issues == 50 * 24] for f in (total, total_forecast(blind)))
+    assert day_50.size
+    assert (day_50 == of_blind).all()
 
 
 def test_an_hour_that_one_series_lacks_is_not_observed_in_the_total() -> None:

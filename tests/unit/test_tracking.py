@@ -23,7 +23,7 @@ from paretocast.cluster.tracking import (
     update_rows,
 )
 from paretocast.errors import StoreError
-from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.runs import RunDirectory
 
 N_SUBMITTERS = 20
 

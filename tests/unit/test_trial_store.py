@@ -11,7 +11,8 @@ from paretocast.errors import StoreError
 from paretocast.search.selection import TrialState
 from paretocast.study.trial_store import TrainingId, TrialStore
 from paretocast.training.trial import TrialRecord
-from paretocast.workspace.files import RunDirectory, create_folder
+from paretocast.workspace.files import create_folder
+from paretocast.workspace.runs import RunDirectory
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from paretocast.search.space import (
     nearest_config,
 )
 from paretocast.study.warm_start import plan_warm_start
-from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.runs import RunDirectory
 from runs import result_content
 
 MODEL, SPACE = "NHITS_Q", MODELS["NHITS_Q"].space

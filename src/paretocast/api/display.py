@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from paretocast.study.study import StudyResult
     from paretocast.study.worker_reports import WorkerReport
     from paretocast.training.trial import TrialRecord
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
 
 class Display(Protocol):

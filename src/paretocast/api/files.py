@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING
 
+from paretocast.api.frames import declaration_in
+from paretocast.data.checks import errors_among
 from paretocast.data.proposal import Proposal, propose_dataset, toml_of
 from paretocast.data.proposal_columns import plain_name
 from paretocast.errors import DataError, SettingsError
@@ -41,16 +42,13 @@ def declare_file(
         If the file cannot be read, or with every error of the check.
     """
     proposal = propose_dataset(path, target=target, zone=zone, series=series)
-    errors = [finding for finding in proposal.findings if finding.severity == "error"]
-    if errors:
+    if errors := errors_among(proposal.findings):
         listed = "\n".join(f"  {error}" for error in errors)
         raise DataError(f"{path}, read as {proposal.line()}, cannot be used:\n{listed}")
     content = json.dumps(proposal.keys, sort_keys=True, default=str)
-    mark = hashlib.sha256(content.encode()).hexdigest()[:8]
-    folder = workspace / "data" / f"{proposal.spec.name}-{mark}"
-    declaration = folder / f"{proposal.spec.name}.toml"
+    declaration = declaration_in(workspace, proposal.spec.name, content)
     if not declaration.exists():
-        files.save_text(declaration, toml_of(proposal, folder=folder))
+        files.save_text(declaration, toml_of(proposal, folder=declaration.parent))
     return declaration, proposal
 
 

@@ -54,10 +54,9 @@ def save_dataset(dataset: Dataset, workspace: Path) -> Path:
     )
     content = declared.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
     text = tomli_w.dumps(content)
-    mark = hashlib.sha256(f"{text}\n{holidays}{rows}{runs}".encode()).hexdigest()[:8]
-    folder = workspace / "data" / f"{spec.name}-{mark}"
-    declaration = folder / f"{spec.name}.toml"
+    declaration = declaration_in(workspace, spec.name, f"{text}\n{holidays}{rows}{runs}")
     if not declaration.exists():
+        folder = declaration.parent
         files.save_text(folder / declared.path, rows)
         if holidays:
             files.save_text(folder / SCHOOL_HOLIDAYS, holidays)
@@ -65,6 +64,12 @@ def save_dataset(dataset: Dataset, workspace: Path) -> Path:
             files.save_text(folder / WEATHER, runs)
         files.save_text(declaration, text)
     return declaration
+
+
+def declaration_in(workspace: Path, name: str, content: str) -> Path:
+    """The TOML file of a data set in the workspace, in a folder called after its content."""
+    mark = hashlib.sha256(content.encode()).hexdigest()[:8]
+    return workspace / "data" / f"{name}-{mark}" / f"{name}.toml"
 
 
 def _rows(dataset: Dataset) -> str:

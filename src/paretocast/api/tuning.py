@@ -15,7 +15,13 @@ from paretocast.settings import TuneSettings, continue_settings, load_settings
 from paretocast.study.interruption import StopRequest
 from paretocast.workspace import files
 from paretocast.workspace.claims import StudyLock
-from paretocast.workspace.files import RunDirectory, newest_job_id
+from paretocast.workspace.runs import (
+    RunDirectory,
+    claim_run,
+    newest_job_id,
+    stage_1_result,
+    stated_job_id,
+)
 from paretocast.workspace.stored import load_manifest
 
 if TYPE_CHECKING:
@@ -147,6 +153,7 @@ def open_run(
     workspace: Path,
     study_id: str | None = None,
     resume: bool = False,
+    stage: str = "all",
 ) -> tuple[RunDirectory, TuneSettings]:
     """Find the folder and the settings of a new study, or of the one to continue.
 
@@ -160,6 +167,9 @@ def open_run(
         otherwise a fresh one, taken from Slurm's job if there is one.
     resume : bool
         Refuse to begin a new study.
+    stage : {"all", "1", "2"}
+        As `conduct` is to be given it. The second stage alone begins no study: nothing is made on
+        disk, and without an id that of the run is empty.
 
     Raises
     ------
@@ -172,9 +182,11 @@ def open_run(
     name = find_spec(settings.dataset).name
     if resume and study_id is None:
         study_id = newest_job_id(workspace, settings.model, name)
-    stated = files.stated_job_id(study_id, os.environ)
+    stated = stated_job_id(study_id, os.environ)
+    if stated is None and _only_levels(settings, stage):
+        return RunDirectory(workspace, settings.model, name, ""), settings
     if stated is None:
-        return files.claim_run(workspace, settings.model, name, now=datetime.now(UTC)), settings
+        return claim_run(workspace, settings.model, name, now=datetime.now(UTC)), settings
     run = RunDirectory(workspace, settings.model, name, stated)
     if files.exists(run.manifest):
         return run, continue_settings(load_manifest(run)["settings"], file, options)
@@ -214,7 +226,7 @@ def conduct(
     """
     result = None
     goes_on = settings.two_stage
-    if not (goes_on and stage == "2"):
+    if not _only_levels(settings, stage):
         try:
             task = load_task(settings, run, display)
             result = search(settings, run, task, display=display)
@@ -368,6 +380,11 @@ def _write_frame(
     return save_dataset(data, workspace)
 
 
+def _only_levels(settings: TuneSettings, stage: str) -> bool:
+    """Return whether the second stage alone is asked for, which trains nothing."""
+    return settings.two_stage and stage == "2"
+
+
 def _finish_first_stage(result: StudyResult, run: RunDirectory, display: Display) -> bool:
     """Leave a complete study where stage 2 looks for it; return False if it is not complete."""
     from paretocast.results.two_stage import finish_stage_1
@@ -394,7 +411,7 @@ def _is_concluded(run: RunDirectory, settings: TuneSettings) -> bool:
 
     paths = [run.page(name) for name in PAGES]
     if settings.two_stage:
-        paths.append(files.stage_1_result(run.workspace, run.model, run.dataset))
+        paths.append(stage_1_result(run.workspace, run.model, run.dataset))
         if not is_stage_1_of(run):
             return False
     if not all(path.exists() for path in paths):

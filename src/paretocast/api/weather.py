@@ -263,9 +263,8 @@ def _runs_of_leads(request: _Request) -> pd.DataFrame:
         f"{len(issued)} runs are put together from forecasts of one day before and more, each "
         f"known {request.delay_hours} h after its run began; a live one is fresher"
     )
-    days = {"start_date": issued[0], "end_date": issued[-1] + RUN_HOURS * HOUR}
     (answer,) = request.answers(
-        [{name: f"{day:%Y-%m-%d}" for name, day in days.items()}],
+        [_days(issued[0], issued[-1] + RUN_HOURS * HOUR)],
         variables=lead_variables(request.layout.variables, request.delay_hours),
     )
     return runs_of_leads(answer[1], request.layout, issued, delay_hours=request.delay_hours)
@@ -277,10 +276,14 @@ def _stitched_hours(request: _Request) -> pd.DataFrame:
         "each hour comes from a run that began shortly before it; that is not what was known a "
         "day ahead, so scores on it are too good (single-runs and previous-runs are honest)"
     )
-    days = {"start_date": request.first, "end_date": request.last + HOUR}
-    (answer,) = request.answers([{name: f"{day:%Y-%m-%d}" for name, day in days.items()}])
+    (answer,) = request.answers([_days(request.first, request.last + HOUR)])
     hours = by_hour(answer[1], request.layout).loc[request.first : request.last]
     return hours.rename_axis(request.layout.time).reset_index()
+
+
+def _days(first: pd.Timestamp, last: pd.Timestamp) -> dict[str, str]:
+    """Parameters of a request for all hours of some days."""
+    return {"start_date": f"{first:%Y-%m-%d}", "end_date": f"{last:%Y-%m-%d}"}
 
 
 def _read_source(source: str) -> Source:

@@ -15,7 +15,7 @@ from paretocast.results.stored_study import StoredStudy, date_and_id, newest_fin
 from paretocast.search.models import MODELS, has_several, model_name
 from paretocast.search.space import model_in, without_model
 from paretocast.training.trial import trial_seed
-from paretocast.workspace.files import RunDirectory
+from paretocast.workspace.runs import RunDirectory
 from paretocast.workspace.stored import load_result
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretocast.benchmarking.comparison import window_losses
+from paretocast.formatting import MISSING
 from paretocast.metrics.uncertainty import PairedDifference, paired_difference
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class RelearningRow:
 
     def change_text(self, score: str) -> str:
         """The change of a score and its interval, in words; a dash for the first way."""
-        return change_text(self.changes[score]) if score in self.changes else "–"
+        return change_text(self.changes.get(score))
 
     def as_json(self) -> dict[str, Any]:
         """The row for a result file."""
@@ -123,6 +124,8 @@ def percent_changes(
     return changes
 
 
-def change_text(change: PairedDifference) -> str:
-    """A change in percent with its interval, in words."""
+def change_text(change: PairedDifference | None) -> str:
+    """A change in percent with its interval, in words; a dash for none."""
+    if change is None:
+        return MISSING
     return f"{change.mean:+z.2f} % [{change.low:+z.2f}, {change.high:+z.2f}]"

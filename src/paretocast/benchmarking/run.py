@@ -269,7 +269,10 @@ def _train_all(
                 )
                 for days, training in zip(missing, made, strict=True):
                     _save_trained(paths[days], training)
-            trained |= {(i, index, days): _load_trained(path, plan) for days, path in paths.items()}
+            trained |= {
+                (i, index, days): kept[days] or _load_trained(path, plan)
+                for days, path in paths.items()
+            }
             observer.ended(what, n_steps=n_steps[candidate.model], kept=not missing)
     return trained
 

@@ -41,7 +41,7 @@ class WeatherErrorRow:
 
     def change_text(self, score: str) -> str:
         """The change of a score and its interval, in words."""
-        return change_text(self.changes[score]) if score in self.changes else "–"
+        return change_text(self.changes.get(score))
 
     def as_json(self) -> dict[str, Any]:
         """The row for a result file."""

@@ -23,7 +23,7 @@ FEWEST_WINDOWS = 7.0  # effective ones that a t statistic is taken from
 
 @dataclass(frozen=True)
 class MedianEvidence:
-    """What windows have said on the corrected median, the latest counted in full.
+    """Evidence of past windows on the corrected median, the latest counted in full.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class MedianEvidence:
         A gain of 1 in each of many windows, give or take 2, and the same gain in a few.
 
         >>> [MedianEvidence(n * 1.0, n * 5.0, n).share for n in (400.0, 16.0)]
-        [0.91, 0.0]
+        [0.96, 0.0]
         """
         if self.windows < FEWEST_WINDOWS or self.gains <= 0.0:
             return 0.0

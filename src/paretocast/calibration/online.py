@@ -26,7 +26,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+Online = TypeVar("Online", bound="OnlineCalibrator")
+
 MEMORY_WINDOWS = 365  # earlier windows whose levels ACI looks at
 ADAPTIVE_RATE = 0.04  # gamma of ACI, per window
 OUTERMOST_ADAPTED = 1e-4  # 4.2 times as far from the median as the level 0.1, by their logits
@@ -81,9 +83,7 @@ class OnlineCalibrator(Calibrator):
         Its median is the kept one, moved by as much as `median_evidence` allows.
         """
         self._check_levels(forecast)
-        bare = forecast.without_observations()
-        corrected, kept = self._correct(bare), self._kept_median(bare)
-        moved = corrected[..., middle_level(self.levels)]
+        corrected, kept, moved = self._corrected(forecast.without_observations())
         median = kept + self.median_evidence.share * (moved - kept)
         return forecast.with_quantiles(around_median(corrected, median, self.levels))
 
@@ -112,8 +112,7 @@ class OnlineCalibrator(Calibrator):
         for i in range(raw.n_windows):
             if not np.isnan(raw.observed[i]).all():
                 learned = learned._learn_window(raw.take(slice(i, i + 1)))
-        learned = replace(learned, learned_until=int(raw.issues[-1]))  # type: ignore[type-var]
-        return learned.moving_median() if self.moves_median else learned
+        return _in_state(learned, learned_until=int(raw.issues[-1]))
 
     def moving_median(self) -> Self:
         """Itself: what moves the median is `median_evidence`."""
@@ -127,19 +126,20 @@ class OnlineCalibrator(Calibrator):
         """The median that no state has moved, (N, H)."""
         return forecast.nearest(0.5)
 
+    def _corrected(self, bare: Forecast) -> tuple[Floats, Floats, Floats]:
+        """Corrected quantiles (N, H, Q), the median that no state has moved, and theirs (N, H)."""
+        corrected = self._correct(bare)
+        return corrected, self._kept_median(bare), corrected[..., middle_level(self.levels)]
+
     def _learn_window(self, window: Forecast) -> Self:
         """The calibrator after one window with an observation."""
         bare, observed = window.without_observations(), window.observed
-        corrected, kept = self._correct(bare), self._kept_median(bare)
-        moved = corrected[..., middle_level(self.levels)]
+        corrected, kept, moved = self._corrected(bare)
         gain = np.nanmean(np.abs(observed - kept) - np.abs(observed - moved))
         evidence = self.median_evidence.after(float(gain))
         own = bare.with_quantiles(around_median(corrected, moved, self.levels)).quantiles
         error = np.asarray(self.levels) - _share_below(observed[0], own[0])
-        learned: Self = replace(  # type: ignore[type-var]
-            self._after_error(window, error), median_evidence=evidence
-        )
-        return learned
+        return _in_state(self._after_error(window, error), median_evidence=evidence)
 
     @abstractmethod
     def _after_error(self, window: Forecast, error: Floats) -> Self:
@@ -216,7 +216,7 @@ class AdaptiveCalibrator(OnlineCalibrator):
     def _after_error(self, window: Forecast, error: Floats) -> AdaptiveCalibrator:
         adapted = np.clip(np.asarray(self.adapted) + self.rate * error, 0.0, 1.0)
         lowest, highest = level_bounds(window.observed, window.quantiles, self.levels)
-        return replace(
+        return _in_state(
             self,
             adapted=tuple(adapted.tolist()),
             lowest=np.concatenate((self.lowest, lowest))[-MEMORY_WINDOWS:],
@@ -350,7 +350,7 @@ class PidCalibrator(OnlineCalibrator):
         window_error = self._bounded(_error_in_widths(self.base.apply(window), self.floor))
         memory = 0.5 ** (1.0 / self.gains.half_life)
         shifts = self._bounded_shifts(np.asarray(self.shifts) + self.gains.rate * error)
-        return replace(
+        return _in_state(
             self,
             recent_error=memory * self.recent_error + (1.0 - memory) * window_error,
             shifts=tuple(shifts.tolist()),
@@ -405,6 +405,12 @@ def fit_pid(
         gains=gains or PidGains(),
         notes=base.notes,
     )
+
+
+def _in_state(calibrator: Online, **state: object) -> Online:
+    """The calibrator in another state; it moves the median as before."""
+    other = replace(calibrator, **state)  # type: ignore[type-var]
+    return other.moving_median() if calibrator.moves_median else other
 
 
 def _error_in_widths(forecast: Forecast, floor: float | None) -> float:

@@ -42,7 +42,7 @@ def n_past_windows(issues: NDArray[np.integer], known_after: int, now: int) -> i
     Parameters
     ----------
     known_after : int
-        Hours from the issue of a window on: its horizon, and the delay of the target.
+        See `Forecast.known_after`.
 
     Examples
     --------
@@ -66,10 +66,9 @@ def walk_forward(
     if not isinstance(calibrator, OnlineCalibrator):
         return RollingResult(calibrator.apply(forecast), calibrator, forecast.take(slice(0, 0)))
     raw = forecast if pending is None else pending.followed_by(forecast)
-    known_after, n_learned = raw.observed.shape[1] + raw.delay_steps, 0
-    issued = []
+    n_learned, issued = 0, []
     for i in range(raw.n_windows - forecast.n_windows, raw.n_windows):
-        n_past = max(n_learned, n_past_windows(raw.issues, known_after, int(raw.issues[i])))
+        n_past = max(n_learned, n_past_windows(raw.issues, raw.known_after, int(raw.issues[i])))
         calibrator = calibrator.learn(raw.take(slice(n_learned, n_past)))
         n_learned = n_past
         issued.append(calibrator.apply(raw.take(slice(i, i + 1))).quantiles)

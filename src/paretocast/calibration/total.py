@@ -35,7 +35,7 @@ MEMORY_WINDOWS = 365
 def total_forecast(forecasts: Sequence[Forecast]) -> Forecast:
     """Walk-forward forecast of the sum of series.
 
-    Each window is made from the joint errors of the windows that were wholly past at its issue. The
+    Each window is made from the joint errors of the windows that were known whole at its issue. The
     first windows, which have fewer than `FEWEST_DAYS` of them before, are left out.
 
     Parameters
@@ -58,11 +58,12 @@ def total_forecast(forecasts: Sequence[Forecast]) -> Forecast:
     first = alike[0]
     levels, issues, horizon = first.levels, first.issues, first.observed.shape[1]
     observed = np.sum([forecast.observed for forecast in alike], axis=0)
+    known_after = max(forecast.known_after for forecast in alike)
     readings = [_readings(forecast) for forecast in alike]
     n_joint = np.cumsum((~np.isnan(observed)).any(axis=1))
     windows, quantiles = [], []
     for i in range(len(issues)):
-        n_past = n_past_windows(issues, horizon, int(issues[i]))
+        n_past = n_past_windows(issues, known_after, int(issues[i]))
         if not n_past or n_joint[n_past - 1] < FEWEST_DAYS:
             continue
         past = slice(max(0, n_past - MEMORY_WINDOWS), n_past)
@@ -84,6 +85,7 @@ def total_forecast(forecasts: Sequence[Forecast]) -> Forecast:
         issues[windows],
         {name: members[windows] for name, members in first.groups.items()},
         lower_bound=None if None in bounds else float(sum(b for b in bounds if b is not None)),
+        delay_steps=known_after - horizon,
     )
 
 
@@ -148,10 +150,12 @@ def sum_of_quantiles(forecasts: Sequence[Forecast], issues: NDArray[np.integer])
 
     Parameters
     ----------
+    forecasts : sequence of Forecast
+        As of `total_forecast`.
     issues : ndarray of int
-        Windows to take.
+        Of its windows.
     """
-    alike = [f.take(np.isin(f.issues, issues)) for f in _aligned(forecasts)]
+    alike = [forecast.take(np.isin(forecast.issues, issues)) for forecast in forecasts]
     return Forecast(
         np.sum([forecast.quantiles for forecast in alike], axis=0),
         alike[0].levels,

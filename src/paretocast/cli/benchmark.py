@@ -10,7 +10,6 @@ import typer
 from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.datafile import DataFile, Target, Zone, declared
 from paretocast.cli.options import SeriesOption
-from paretocast.cli.series import print_across
 from paretocast.cli.tables import Column, TerminalTable
 from paretocast.errors import SettingsError
 from paretocast.models.baselines.catalogue import BASELINES
@@ -191,6 +190,7 @@ def benchmark(
     )
     from paretocast.cli.display import print_note, print_notes
     from paretocast.cli.progress import BenchmarkProgress
+    from paretocast.cli.series import print_across
     from paretocast.data import expand_series
     from paretocast.study.interruption import StopRequest
     from paretocast.training import TrainingInterrupted
@@ -268,6 +268,8 @@ def print_benchmark(saved: SavedBenchmark) -> None:
     """Print the scores, the selected method and the differences that matter."""
     from rich.markup import escape
 
+    from paretocast.cli.display import print_notes
+
     task, console = saved.result.plan.task, stdout_console()
     _score_table(saved).print()
     for sentence in saved.warnings:
@@ -279,8 +281,7 @@ def print_benchmark(saved: SavedBenchmark) -> None:
     if saved.result.weather_error:
         error = saved.result.plan.weather_error
         print_weather_error(saved.result.weather_error, error=error, unit=task.series.unit)
-    for note in saved.result.notes:
-        stderr_console().print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
+    print_notes(saved.result.notes)
 
 
 def _score_table(saved: SavedBenchmark) -> TerminalTable:

@@ -35,8 +35,9 @@ def consolidate(
     winner on the bound of a range is named with the wider range to try.
     """
     from paretocast.workspace import files
+    from paretocast.workspace.runs import find_runs
 
-    runs = files.find_runs(workspace)
+    runs = find_runs(workspace)
     if not runs:
         raise StoreError(
             f"no run in {workspace / 'results'}; paretocast tune makes one, --workspace names "

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from paretocast.settings import TuneSettings
     from paretocast.study.parallel import WorkersObserver
     from paretocast.study.study import StudyResult
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
 
 ENDED = {"request": "stopped by you", "time limit": "stopped at the time limit"}

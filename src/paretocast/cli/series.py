@@ -6,6 +6,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from paretocast.cli.console import stderr_console, stdout_console
+from paretocast.cli.display import print_note
 from paretocast.cli.tables import Column, TerminalTable
 
 if TYPE_CHECKING:
@@ -43,8 +44,6 @@ def print_series(choices: Mapping[str, Choice]) -> None:
 
 def print_across(across: AcrossSeries, folder: Path) -> None:
     """Print the chosen method of every series, and the total of all."""
-    from rich.markup import escape
-
     table = TerminalTable(
         (
             Column("series", left=True),
@@ -70,7 +69,7 @@ def print_across(across: AcrossSeries, folder: Path) -> None:
     if summary := across.summary():
         stdout_console().print(summary, highlight=False)
     if across.note:
-        stderr_console().print(f"[yellow]note[/yellow] {escape(across.note)}", highlight=False)
+        print_note(across.note)
     stderr_console().print(
         f"\nresults in {folder}\n  series.html, series.csv, series.json",
         highlight=False,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from paretocast.cli.console import dataset_name, stderr_console, stdout_console
+from paretocast.cli.display import print_note, print_notes
 from paretocast.cli.submit import WorkspaceOption
 from paretocast.errors import StoreError
 from paretocast.formatting import duration
@@ -107,7 +108,7 @@ def _collect(workspace: Path, *, rebuild: bool) -> StatusReport:
     except StoreError as error:
         if rebuild:
             raise
-        stderr_console().print(f"[yellow]note[/yellow] {error}", highlight=False)
+        print_note(str(error))
     return report
 
 
@@ -139,8 +140,7 @@ def _print(
     print_experiments(experiments)
     for problem in _problems(experiments):
         console.print(problem, soft_wrap=True)
-    for note in report.notes:
-        talk.print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
+    print_notes(report.notes)
     lines = next_commands(experiments, workspace=workspace)
     if lines:
         talk.print("[bold]next[/bold]")

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from paretocast.cli.console import stderr_console
+from paretocast.cli.display import print_note
 from paretocast.cli.options import SeriesOption
 from paretocast.errors import ExecutionError, ParetocastError, SettingsError
 from paretocast.search.models import MODELS, networks
@@ -416,7 +417,7 @@ def _experiments(
     for note in report.notes:
         if must_ask:
             raise ExecutionError(note)
-        stderr_console().print(f"[yellow]note[/yellow] {note}", highlight=False)
+        print_note(note)
     return report.experiments
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from paretocast.settings import TuneSettings
     from paretocast.study.study import StudyResult
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
 TEST_SETTINGS: dict[str, Any] = {"trials": 1, "training": {"steps": 20, "n_evaluations": 2}}
 _DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m(?:in)?)?(?:(\d{1,9})s)?")
@@ -358,7 +358,8 @@ def _tune_one(options: Mapping[str, Any]) -> StudyResult | None:
     from paretocast.api.tuning import conduct
     from paretocast.cli.display import ConsoleDisplay
 
-    return conduct(*_open(options), display=ConsoleDisplay(), **_stages(options))
+    opened = _open(options, stage=options["stage"])
+    return conduct(*opened, display=ConsoleDisplay(), **_stages(options))
 
 
 def _tune_many(options: Mapping[str, Any], references: Sequence[str | None]) -> None:
@@ -372,6 +373,7 @@ def _tune_many(options: Mapping[str, Any], references: Sequence[str | None]) -> 
     from rich.markup import escape
 
     from paretocast.cli.series import print_series
+    from paretocast.redaction import redacted
 
     console, choices, failed = stderr_console(), {}, {}
     for i, reference in enumerate(references, start=1):
@@ -383,7 +385,7 @@ def _tune_many(options: Mapping[str, Any], references: Sequence[str | None]) -> 
             result = _tune_one({**options, "dataset": reference})
         except ParetocastError as error:
             failed[str(reference)] = error
-            console.print(f"[red]{escape(str(reference))}: {escape(str(error))}[/red]")
+            console.print(f"[red]{escape(redacted(f'{reference}: {error}'))}[/red]")
             continue
         if result is not None and result.choice is not None:
             choices[str(reference)] = result.choice
@@ -439,7 +441,7 @@ def _with_options_of_tune(command: Callable[..., None]) -> inspect.Signature:
 vars(worker)["__signature__"] = _with_options_of_tune(worker)
 
 
-def _open(options: Mapping[str, Any]) -> tuple[TuneSettings, RunDirectory]:
+def _open(options: Mapping[str, Any], *, stage: str = "all") -> tuple[TuneSettings, RunDirectory]:
     """Return settings and folder of the study that the options of `tune` mean."""
     from paretocast.api.tuning import open_run
 
@@ -460,6 +462,7 @@ def _open(options: Mapping[str, Any]) -> tuple[TuneSettings, RunDirectory]:
         workspace=workspace,
         study_id=options["job_id"],
         resume=options["resume"],
+        stage=stage,
     )
     return settled, run
 

@@ -12,9 +12,14 @@ from paretocast.cluster import tracking
 from paretocast.cluster.status import Evidence, ExperimentStatus, State, experiment_status
 from paretocast.cluster.tracking import ExperimentRow, Submission, submission_row
 from paretocast.errors import ExecutionError, StoreError
-from paretocast.workspace import files
-from paretocast.workspace.files import SINGLE_STAGE, RunDirectory
 from paretocast.workspace.progress import first_line, inspect_levels, inspect_run, last_lines
+from paretocast.workspace.runs import (
+    SINGLE_STAGE,
+    RunDirectory,
+    find_runs,
+    stage_1_result,
+    stage_2_result,
+)
 from paretocast.workspace.stored import load_manifest
 
 if TYPE_CHECKING:
@@ -66,7 +71,7 @@ def collect_status(workspace: Path, executor: Executor | None, *, now: datetime)
     submitted = {submission.id for submission in submissions}
     evidence += [
         _evidence_of_study(run)
-        for run in sorted(files.find_runs(workspace), key=lambda run: _written_at(run.manifest))
+        for run in sorted(find_runs(workspace), key=lambda run: _written_at(run.manifest))
         if run.study_name not in submitted
     ]
     return StatusReport(
@@ -90,9 +95,9 @@ def update_table(workspace: Path, experiments: Iterable[ExperimentStatus], *, an
 def result_path(workspace: Path, row: ExperimentRow) -> Path:
     """The file that an experiment is for."""
     if row.stage == "1":
-        return files.stage_1_result(workspace, row.model, row.dataset)
+        return stage_1_result(workspace, row.model, row.dataset)
     if row.stage == "2":
-        return files.stage_2_result(workspace, row.model, row.dataset)
+        return stage_2_result(workspace, row.model, row.dataset)
     return row.run_directory(workspace).best_params
 
 

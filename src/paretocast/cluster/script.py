@@ -17,7 +17,7 @@ from paretocast.cluster.base import Job
 from paretocast.cluster.profiles import plain_text
 from paretocast.errors import SettingsError
 from paretocast.redaction import holds_secret, redacted
-from paretocast.workspace.files import TWO_STAGE
+from paretocast.workspace.runs import TWO_STAGE
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -136,7 +136,7 @@ class SlurmExecutor(Executor):
             self._ask(["scancel", *job_ids])
 
     def _advice(self, job: Job) -> str:
-        """What the nodes of a job's partition have, and the keys to change."""
+        """Nodes of a job's partition, and the keys of the profile to change."""
         partition = _PARTITION.search(job.script)
         words = ["sinfo", "--noheader", "--format=%P %c %m"]
         words += [f"--partition={partition[1]}"] if partition else []

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from paretocast.cluster.base import JobReport, JobState
 from paretocast.cluster.commands import resume_command, workspace_option
-from paretocast.workspace.files import TWO_STAGE
+from paretocast.workspace.runs import TWO_STAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,6 +13,7 @@ from paretocast.cluster.tracking import SubmittedJob
 from paretocast.errors import ExecutionError, StoreError
 from paretocast.formatting import count
 from paretocast.workspace import files
+from paretocast.workspace.runs import find_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -160,7 +161,7 @@ def find(workspace: Path, experiment_id: str) -> Submission:
         job_ids = {job.job_id for job in submission.jobs}
         if experiment_id in {submission.id, submission.study_id, *job_ids}:
             return submission
-    for run in files.find_runs(workspace):
+    for run in find_runs(workspace):
         if experiment_id in {run.study_name, run.job_id}:
             raise StoreError(
                 f"{run.study_name} in {workspace} was not submitted but started by `paretocast "

@@ -18,7 +18,7 @@ from paretocast.errors import SettingsError, StoreError
 from paretocast.toml import parse_table
 from paretocast.workspace import files
 from paretocast.workspace.claims import StudyLock
-from paretocast.workspace.files import SINGLE_STAGE, TWO_STAGE, RunDirectory
+from paretocast.workspace.runs import SINGLE_STAGE, TWO_STAGE, RunDirectory
 from paretocast.workspace.stored import SubmissionFile, load
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from paretocast.formatting import count
 from paretocast.steps import HOURS_PER_DAY, hours_in, noun, steps_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -199,8 +199,7 @@ def _check_gaps(grid: Grid) -> list[Finding]:
 
 def _check_constants(grid: Grid) -> list[Finding]:
     """Runs of one value, which no meter reads; they are counted by their whole length."""
-    same = np.concatenate([[False], np.diff(grid.target) == 0.0])
-    runs = [(start - 1, length + 1) for start, length in find_runs(same)]
+    runs = find_still_runs(grid.target)
     findings: list[Finding] = []
     warned, noted = (
         max(FEWEST_CONSTANT, grid.steps_of(hours))
@@ -212,11 +211,7 @@ def _check_constants(grid: Grid) -> list[Finding]:
     ):
         flat = [run for run in runs if shortest <= run[1] <= longest]
         if flat:
-            worst = sorted(flat, key=lambda run: -run[1])[:N_LISTED]
-            listed = ", ".join(
-                f"{grid.hours_of(length)} h of {grid.target[start]:g} from {at(grid.index[start])}"
-                for start, length in worst
-            )
+            listed = list_longest(flat, grid.target, grid.index, grid.steps_per_day)
             findings.append(
                 Finding(
                     "warning" if severity == "warning" else "note",
@@ -360,6 +355,11 @@ def _reach(severity: Severity, limit: int) -> str:
     return f"longer than {limit} h"
 
 
+def errors_among(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings that keep a data set from being used."""
+    return [finding for finding in findings if finding.severity == "error"]
+
+
 def find_runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Start and length of every run of True, in their order.
 
@@ -370,6 +370,40 @@ def find_runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     starts = np.flatnonzero(edges == 1).tolist()
     stops = np.flatnonzero(edges == -1).tolist()
     return [(start, stop - start) for start, stop in zip(starts, stops, strict=True)]
+
+
+def find_still_runs(values: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Start and length of every run of two and more equal values, in their order.
+
+    >>> find_still_runs(np.array([1.0, 2.0, 2.0, 2.0, np.nan, np.nan]))
+    [(1, 3)]
+    """
+    same = np.concatenate([[False], np.diff(values) == 0.0])
+    return [(start - 1, length + 1) for start, length in find_runs(same)]
+
+
+def list_longest(
+    runs: Sequence[tuple[int, int]],
+    values: NDArray[np.float64],
+    index: pd.DatetimeIndex,
+    steps_per_day: int,
+) -> str:
+    """The longest of some runs of equal values, in words."""
+    longest = sorted(runs, key=lambda run: -run[1])[:N_LISTED]
+    return ", ".join(
+        f"{hours_in(length, steps_per_day)} h of {values[start]:g} from {at(index[start])}"
+        for start, length in longest
+    )
+
+
+def span(length: pd.Timedelta) -> str:
+    """A length of time as messages show it.
+
+    >>> span(pd.Timedelta(minutes=30)), span(pd.Timedelta(days=1))
+    ('30 min', '24 h')
+    """
+    minutes = length / pd.Timedelta(minutes=1)
+    return f"{minutes:g} min" if minutes < 60 else f"{minutes / 60:g} h"
 
 
 def at(stamp: pd.Timestamp | None) -> str:

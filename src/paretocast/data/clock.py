@@ -40,7 +40,7 @@ _MOST_OTHER_GAPS = 0.05  # share of the rows
 
 
 class Trace(StrEnum):
-    """What the rows around one change of the clock look like."""
+    """Look of the rows around one change of the clock."""
 
     SKIPPED = "skipped"  # the wall times that the clock skips are absent
     FILLED = "filled"  # they stand in the file
@@ -165,7 +165,8 @@ class ClockSurvey:
         return "; ".join(told.values())
 
     def _describe(self, change: ClockChange, trace: Trace) -> str:
-        start = change.start
+        next_wall = pd.Timestamp(self._sorted_walls[self._first(change.start)])
+        start = change.start + (next_wall - change.start) % self.step  # stamps may stand at :30
         shown = f"{start:{_SHOWN}}"
         if trace is Trace.SKIPPED:
             row = self._row(start + change.length)
@@ -231,18 +232,21 @@ class ClockSurvey:
         return before, inside, after
 
     def _alike(self, start: pd.Timestamp, stop: pd.Timestamp) -> int:
-        rows = self._sorted_walls[
-            self._sorted_walls.searchsorted(start) : self._sorted_walls.searchsorted(stop)
-        ]
-        expected = round((stop - start) / self.step)
-        if not len(rows):
+        first, last = self._first(start), self._first(stop)
+        if first == last:
             return 0
-        numbers = rows.value_counts().to_numpy()
+        numbers = np.unique(self._sorted_walls[first:last], return_counts=True)[1]
+        expected = round((stop - start) / self.step)
         return int(numbers[0]) if len(numbers) == expected and (numbers == numbers[0]).all() else -1
 
+    def _first(self, wall: pd.Timestamp) -> int:
+        """Position of the first of the sorted wall times that is not before another one."""
+        same_unit = wall.as_unit(self.walls.unit).to_datetime64()  # numpy converts all others
+        return int(self._sorted_walls.searchsorted(same_unit))
+
     @cached_property
-    def _sorted_walls(self) -> pd.DatetimeIndex:
-        return self.walls.sort_values()
+    def _sorted_walls(self) -> NDArray[np.datetime64]:
+        return np.sort(self.walls.to_numpy())
 
     def _between(self, start: pd.Timestamp, stop: pd.Timestamp) -> Mask:
         return np.asarray((self.walls >= start) & (self.walls < stop))

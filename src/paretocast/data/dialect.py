@@ -1,4 +1,4 @@
-"""How a file writes its table: separators, signs of numbers, encoding, time stamps.
+"""Dialect of a table in a file: separators, signs of numbers, encoding, time stamps.
 
 What a declaration leaves open is found in the file itself and told in a note; where the file allows
 two readings, it is an error to leave it open.
@@ -144,7 +144,7 @@ class NumberSigns:
         return np.array(numbers.to_numpy(np.float64, na_value=np.nan))
 
     def shown_by(self, raw: pd.Series) -> bool:
-        """Whether a cell can only be read so: two groups, or both signs."""
+        """True if a cell can only be read so: two groups, or both signs."""
         groups = rf"{re.escape(self.thousands)}\d{{3}}"
         shown = rf"\d{groups}(?:{groups}|{re.escape(self.decimal)})"
         return bool(raw.astype("str").str.contains(shown).any())

@@ -83,7 +83,7 @@ class HorizonValues:
 
 @dataclass(frozen=True)
 class ColumnStandards:
-    """What columns are standardised with, each of shape (F,) and in the columns' units.
+    """Standards of columns, each of shape (F,) and in the columns' units.
 
     Attributes
     ----------

@@ -6,16 +6,23 @@ a row too many is an error, a step too few becomes NaN.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from paretocast.data.checks import N_LISTED, Finding, Grid, at, check_split_order
+from paretocast.data.checks import (
+    N_LISTED,
+    Finding,
+    Grid,
+    at,
+    check_split_order,
+    errors_among,
+    span,
+)
 from paretocast.data.clock import check_clock, localise, refuse_naive, step_of
-from paretocast.data.dialect import NumberSigns, find_signs
+from paretocast.data.columns import check_columns, parse_columns
 from paretocast.data.plausibility import check_all
 from paretocast.data.repair import arrange_rows, repair_values, tell_repairs
 from paretocast.data.series import DAY, Covariate
@@ -29,7 +36,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from paretocast.data.dialect import TableSpec
     from paretocast.data.series import Repair
     from paretocast.data.spec import DatasetSpec
     from paretocast.data.weather_runs import WeatherRuns
@@ -127,8 +133,7 @@ def lay_frame(
         [frame[name].mask(later) for name in dict.fromkeys(measured)], spec
     )
     findings += problems
-    unread = any(finding.severity == "error" for finding in findings)
-    if index is None or (unread and np.isnan(columns[spec.target]).all()):
+    if index is None or (errors_among(findings) and np.isnan(columns[spec.target]).all()):
         return None, tuple(findings + check_split_order(spec))
     numbers = np.arange(len(index))
     if newest_first(index):
@@ -162,7 +167,7 @@ def lay_frame(
 
 
 def _other_problems(frame: pd.DataFrame, spec: DatasetSpec) -> list[Finding]:
-    """What can be told of a table that lacks a column, so that all errors come at once."""
+    """Further findings on a table that lacks a column, so that all errors come at once."""
     findings = check_split_order(spec)
     if spec.time_column in frame.columns:
         findings += parse_stamps(frame[spec.time_column], spec)[1]
@@ -212,7 +217,7 @@ def rows_of_series(frame: pd.DataFrame, spec: DatasetSpec) -> tuple[pd.DataFrame
 
 
 def newest_first(index: pd.DatetimeIndex) -> bool:
-    """Whether times fall from row to row, as in tables that begin with the newest."""
+    """True if times fall from row to row, as in tables that begin with the newest."""
     there = index[index.notna()]
     return len(there) > 1 and there.is_monotonic_decreasing and there[0] > there[-1]
 
@@ -286,132 +291,6 @@ def _dates(
             'write the date of each day, such as 2020-11-13, or set another frequency than "1d"',
         )
     ]
-
-
-def check_columns(frame: pd.DataFrame, needed: Sequence[str]) -> list[Finding]:
-    """Findings on columns that a table lacks or has twice."""
-    missing = [column for column in dict.fromkeys(needed) if column not in frame.columns]
-    there = [str(column) for column in frame.columns]
-    if not missing:
-        doubled = [column for column in dict.fromkeys(needed) if there.count(column) > 1]
-        return [_doubled_column(column, there.count(column)) for column in doubled]
-    return [
-        Finding(
-            "error",
-            "missing_columns",
-            f"no column {', '.join(missing)}; the file has {', '.join(there)}",
-            "name existing columns as time_column, target or a covariate's column, or set "
-            "separator if this is one column only"
-            if len(there) == 1
-            else "name existing columns as time_column, target or a covariate's column",
-        )
-    ]
-
-
-def _doubled_column(column: str, number: int) -> Finding:
-    return Finding(
-        "error",
-        "doubled_column",
-        f"{number} columns are called {column}",
-        "give each column a name of its own: nothing says which one is meant",
-    )
-
-
-def parse_columns(
-    columns: Sequence[pd.Series], spec: TableSpec
-) -> tuple[dict[str, NDArray[np.float64]], list[Finding]]:
-    """Numbers of all columns of a table, NaN for an empty cell, and what is no finite number.
-
-    Signs within numbers that the declaration leaves open are found, the same ones for all columns.
-    """
-    declared = spec.decimal is not None or spec.thousands is not None
-    signs = NumberSigns(spec.decimal or ".", spec.thousands or "")
-    values, findings = _parse_all(columns, signs)
-    if declared or not findings:
-        return values, findings
-    readings = find_signs(columns)
-    signs = readings[-1]  # of two the one that reads more
-    values, findings = _parse_all(columns, signs)
-    if len(readings) > 1:
-        findings.append(_ambiguous_signs(columns, readings))
-    elif signs != NumberSigns():
-        findings.append(dialect_note(spec.path, signs.keys()))
-    return values, findings
-
-
-def _parse_all(
-    columns: Sequence[pd.Series], signs: NumberSigns
-) -> tuple[dict[str, NDArray[np.float64]], list[Finding]]:
-    values, findings = {}, []
-    for column in columns:
-        values[str(column.name)], problems = parse_numbers(column, signs)
-        findings += problems
-    return values, findings
-
-
-def _ambiguous_signs(columns: Sequence[pd.Series], readings: Sequence[NumberSigns]) -> Finding:
-    cell = next(
-        cell
-        for column in columns
-        for cell in column.dropna().astype("str")
-        if readings[1].thousands in cell
-    )
-    values = [float(signs.numbers(pd.Series([cell]))[0]) for signs in readings]
-    return Finding(
-        "error",
-        "ambiguous_numbers",
-        f"numbers such as {cell} can be {values[0]:g} or {values[1]:g}, and no cell tells which",
-        f"set decimal and thousands in the TOML file: {readings[0].keys()} or {readings[1].keys()}",
-    )
-
-
-def parse_numbers(
-    raw: pd.Series, signs: NumberSigns | None = None
-) -> tuple[NDArray[np.float64], list[Finding]]:
-    """Numbers of a column, NaN for an empty cell, and what is no finite number.
-
-    Parameters
-    ----------
-    signs : NumberSigns, optional
-        Decimal points and no groups without it.
-    """
-    if kind := _other_type(raw):
-        finding = Finding(
-            "error",
-            "not_numeric",
-            f"column {raw.name} holds {kind}, expected numbers",
-            "name another column, or write numbers in a unit",
-        )
-        return np.full(len(raw), np.nan), [finding]
-    numbers = (signs or NumberSigns()).numbers(raw)
-    bad = (np.isnan(numbers) & raw.notna().to_numpy()) | np.isinf(numbers)
-    if not bad.any():
-        return numbers, []
-    row = int(np.flatnonzero(bad)[0])
-    value = str(raw.iloc[row])
-    signed = re.fullmatch(r"\s*[+-]?[\d.,' ]*\d\s*", value) is not None
-    numbers[bad] = np.nan
-    return numbers, [
-        Finding(
-            "error",
-            "not_numeric",
-            f"column {raw.name} holds {int(bad.sum())} values that are no finite numbers, the "
-            f"first is {value!r} in row {row + 1}",
-            "write all numbers in one way, or set decimal and thousands to the signs in them"
-            if signed
-            else "leave the cell of a gap empty",
-        )
-    ]
-
-
-def _other_type(raw: pd.Series) -> str:
-    """What a typed column holds that would turn into numbers silently; empty for none."""
-    kind = pd.api.types.infer_dtype(raw, skipna=True)
-    if kind == "boolean":
-        return "truth values"
-    if kind.startswith(("datetime", "date")):
-        return "dates"
-    return "durations" if kind.startswith("timedelta") else ""
 
 
 def _unparsable(raw: pd.Series, bad: NDArray[np.bool_]) -> Finding:
@@ -500,14 +379,14 @@ def _check_frequency(stamps: pd.DatetimeIndex, spec: DatasetSpec) -> list[Findin
     """Findings that keep stamps, two at least and in order, from being laid on a grid."""
     elapsed = stamps.as_unit("ns").asi8
     step = pd.Timedelta(int(np.median(np.diff(elapsed))), unit="ns")
-    full = "full hours" if spec.frequency == "1h" else f"multiples of {_span(spec.step)}"
+    full = "full hours" if spec.frequency == "1h" else f"multiples of {span(spec.step)}"
     advice = f"bring the data to {full} first, each stamp at the start of its step"
     if spec.frequency == "1h":
         advice = "bring the data to full hours first, each stamp at the start of its hour"
     off = _off_step(stamps, spec)
     if step != spec.step:
         known = [name for name, per_day in FREQUENCIES.items() if per_day * step == DAY]
-        message = f"the median step between two times is {_span(step)}, expected {_span(spec.step)}"
+        message = f"the median step between two times is {span(step)}, expected {span(spec.step)}"
         advice = f'set frequency = "{known[0]}"' if known else advice
     elif off.any():
         also = "" if spec.zone == "UTC" else f" or {spec.zone}"
@@ -588,8 +467,3 @@ def _with_columns(
             by_name[series_name] = Covariate(series_name, values, declared.role, declared.unit)
         ordered.append(by_name[series_name])
     return replace(grid, covariates=tuple(ordered))
-
-
-def _span(step: pd.Timedelta) -> str:
-    minutes = step / pd.Timedelta(minutes=1)
-    return f"{minutes:g} min" if minutes < 60 else f"{minutes / 60:g} h"

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from paretocast.data.checks import N_LISTED, Finding, at, check_grid, find_runs
+from paretocast.data.checks import (
+    N_LISTED,
+    Finding,
+    at,
+    check_grid,
+    find_still_runs,
+    list_longest,
+    span,
+)
 from paretocast.data.features import input_limits
 from paretocast.data.series import Role
 from paretocast.formatting import count
@@ -95,9 +103,8 @@ def check_values(grid: Grid, spec: DatasetSpec, *, covariates: Sequence[str]) ->
     covariates : sequence of str
         Names as the data set declares them, in the order of the grid's covariates.
     """
-    train_stop = int(
-        grid.index.searchsorted(spec.last_hours(grid.index[0], grid.index[-1])[0], side="right")
-    )
+    train_to, _, _ = spec.last_hours(grid.index[0], grid.index[-1])
+    train_stop = int(grid.index.searchsorted(train_to, side="right"))
     target = _Column(f"target {spec.target}", grid.target, grid.index, train_stop)
     findings = [*_check_constant_target(target), *_check_column(target)]
     for name, covariate in zip(covariates, grid.covariates, strict=True):
@@ -278,7 +285,7 @@ def is_counter(values: Floats) -> bool:
 
 
 def differences(readings: Floats) -> Floats:
-    """What a counter adds within each step: the next reading minus the step's own, (T,).
+    """Increments of a counter within each step: the next reading minus the step's own, (T,).
 
     NaN where either is missing, in the last step, and where the counter starts again.
     """
@@ -300,30 +307,38 @@ def _check_unit(column: _Column) -> Iterator[Finding]:
     known = ~np.isnan(weeks).all(axis=1)
     level = np.full(n_weeks, np.nan)
     level[known] = np.nanmedian(weeks[known], axis=1)
-    for i in range(1, n_weeks):
-        before = level[max(0, i - _UNIT_WEEKS) : i]
-        after = level[i : i + _UNIT_WEEKS]
-        if np.isnan(before).all() or np.isnan(after).all():
-            continue
-        factor = float(np.nanmedian(after) / np.nanmedian(before))
-        if max(factor, 1.0 / factor) < _UNIT_FACTOR:
-            continue
+    factors = _level_factors(level)
+    sizes = np.maximum(factors, 1.0 / factors)
+    for i in np.flatnonzero(sizes >= _UNIT_FACTOR).tolist():
         place = _largest_jump(
             values, max(day, (i - 1) * week), min((i + 1) * week, len(values) - day), day
         )
         if place is not None:
             known_factor = next(
-                (k for k in _KNOWN_FACTORS if 0.85 < max(factor, 1.0 / factor) / k < 1.15), None
+                (factor for factor in _KNOWN_FACTORS if 0.85 < sizes[i] / factor < 1.15), None
             )
             near = f", near {known_factor:g}" if known_factor else ""
             yield Finding(
                 "warning",
                 "unit_jump",
-                f"the level of {column.label} changes by a factor of {factor:.3g}{near} at "
+                f"the level of {column.label} changes by a factor of {factors[i]:.3g}{near} at "
                 f"{at(column.index[place])} and stays there",
                 "bring all rows to one unit, or begin after the change (use_from)",
             )
             return
+
+
+def _level_factors(level: Floats) -> Floats:
+    """Level of the weeks from each week on by that of the weeks before it, (W,).
+
+    1 where either is unknown or zero: weeks in which nothing was used have no unit.
+    """
+    before = pd.Series(level).rolling(_UNIT_WEEKS, min_periods=1).median().shift()
+    after = pd.Series(level[::-1]).rolling(_UNIT_WEEKS, min_periods=1).median()[::-1]
+    above, below = after.to_numpy(), before.to_numpy()
+    usable = (above > 0.0) & (below > 0.0)
+    factors: Floats = np.divide(above, below, out=np.ones(len(level)), where=usable)
+    return factors
 
 
 def _largest_jump(values: Floats, start: int, stop: int, day: int) -> int | None:
@@ -333,9 +348,9 @@ def _largest_jump(values: Floats, start: int, stop: int, day: int) -> int | None
         before, after = values[i - day : i], values[i : i + day]
         if np.isnan(before).mean() > 0.5 or np.isnan(after).mean() > 0.5:
             continue
-        ratio = float(np.nanmedian(after) / np.nanmedian(before))
-        if ratio > 0.0 and abs(np.log(ratio)) > best:
-            best, place = abs(float(np.log(ratio))), i
+        lower, higher = sorted([float(np.nanmedian(before)), float(np.nanmedian(after))])
+        if lower > 0.0 and np.log(higher / lower) > best:
+            best, place = float(np.log(higher / lower)), i
     return place if best > np.log(0.6 * _UNIT_FACTOR) else None
 
 
@@ -422,23 +437,17 @@ def _check_still(column: _Column) -> Iterator[Finding]:
     observed = values[~np.isnan(values)]
     if observed.size < _FEWEST_VALUES or column.steps_per_day < 2:
         return
-    same = np.concatenate([[False], np.diff(values) == 0.0])
-    runs = [(start - 1, length + 1) for start, length in find_runs(same)]
+    runs = find_still_runs(values)
+    n_alike = sum(length - 1 for _, length in runs)
     shortest = max(LOWEST_REPEAT_DAYS * column.steps_per_day, 12)
     still = [run for run in runs if run[1] >= shortest]
-    if not still or same.sum() / observed.size > _MOST_ALIKE:
+    if not still or n_alike / observed.size > _MOST_ALIKE:
         return
     # The end of a scale is a value like others: no rain, no sun, air full of water.
     ends = (np.min(observed), np.max(observed))
     still = [run for run in still if values[run[0]] not in ends]
     if still:
-        worst = sorted(still, key=lambda run: -run[1])[:N_LISTED]
-        listed = ", ".join(
-            f"{length} h of {values[start]:g} from {at(column.index[start])}"
-            if column.steps_per_day == 24
-            else f"{length} steps of {values[start]:g} from {at(column.index[start])}"
-            for start, length in worst
-        )
+        listed = list_longest(still, values, column.index, column.steps_per_day)
         yield Finding(
             "warning",
             "constant_runs",
@@ -474,7 +483,7 @@ def _check_leak(column: _Column, covariate: Covariate, grid: Grid) -> list[Findi
         ]
     when = "itself"
     if shift:
-        when = f"of {_span(abs(shift) * step)} {'later' if shift < 0 else 'earlier'}"
+        when = f"of {span(abs(shift) * step)} {'later' if shift < 0 else 'earlier'}"
     return [
         Finding(
             "error",
@@ -537,8 +546,3 @@ def _copy_error(own: Floats, other: Floats) -> float:
     x, y = own[both] - own[both].mean(), other[both] - other[both].mean()
     square = float(x @ x)
     return float(np.std(y - x * float(x @ y) / square)) if square > 0.0 else np.inf
-
-
-def _span(length: pd.Timedelta) -> str:
-    minutes = length / pd.Timedelta(minutes=1)
-    return f"{minutes:g} min" if minutes < 60 else f"{minutes / 60:g} h"

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 import tomli_w
 
-from paretocast.data.checks import Finding, at
+from paretocast.data.checks import Finding, at, errors_among
 from paretocast.data.clock import step_of
+from paretocast.data.columns import parse_columns
 from paretocast.data.dialect import NumberSigns
-from paretocast.data.parsing import newest_first, parse_columns, rows_of_series, stamps_of
+from paretocast.data.parsing import newest_first, rows_of_series, stamps_of
 from paretocast.data.proposal_clock import ClockBelief, find_clock
 from paretocast.data.proposal_columns import (
     covariate_of,
@@ -32,7 +33,7 @@ from paretocast.data.readiness import check_declared
 from paretocast.data.series import MIN_PERIOD_DAYS
 from paretocast.data.spec import CovariateSpec, DatasetSpec, declare_dataset
 from paretocast.data.stamps import Times, read_date_and_hour, read_times
-from paretocast.data.tables import FALLBACK_ENCODING, TEXT_KINDS, open_table
+from paretocast.data.tables import FALLBACK_ENCODING, is_text, open_table
 from paretocast.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def _name_of(path: Path) -> str:
 
 
 def _add_dialect(draft: _Draft, found: Mapping[str, str]) -> None:
-    if not draft.path.name.lower().removesuffix(".gz").endswith(TEXT_KINDS):
+    if not is_text(draft.path):
         return
     separator, encoding = found.get("separator"), found.get("encoding")
     shown = {"\t": "tab", None: ","}.get(separator, separator)
@@ -340,7 +341,7 @@ def _add_covariates(draft: _Draft, values: pd.DataFrame) -> None:
 def _checked(draft: _Draft, values: pd.DataFrame) -> Proposal:
     """The proposal, without covariates that the check refuses."""
     findings = check_declared(draft.spec())
-    refused = _refused(draft.spec()) if _has_errors(findings) else ()
+    refused = _refused(draft.spec()) if errors_among(findings) else ()
     for name in refused:
         draft.keys["covariates"][name]["use"] = False
     spec = draft.spec()
@@ -358,14 +359,10 @@ def _checked(draft: _Draft, values: pd.DataFrame) -> Proposal:
 
 def _refused(spec: DatasetSpec) -> tuple[str, ...]:
     """Covariates that cannot be used where the target alone could be."""
-    if _has_errors(check_declared(spec, covariates=())):
+    if errors_among(check_declared(spec, covariates=())):
         return ()
     used = [name for name, covariate in spec.covariates.items() if covariate.use]
-    return tuple(name for name in used if _has_errors(check_declared(spec, covariates=[name])))
-
-
-def _has_errors(findings: Sequence[Finding]) -> bool:
-    return any(finding.severity == "error" for finding in findings)
+    return tuple(name for name in used if errors_among(check_declared(spec, covariates=[name])))
 
 
 def _why_of(covariate: CovariateSpec, *, refused: bool) -> tuple[str, str]:

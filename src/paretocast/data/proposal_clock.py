@@ -37,7 +37,7 @@ _SAYS_END = re.compile(
 
 @dataclass(frozen=True)
 class ClockBelief:
-    """What stamps tell of their clock.
+    """The clock that stamps tell of.
 
     Attributes
     ----------
@@ -158,7 +158,7 @@ def _in_utc(walls: pd.DatetimeIndex, zone: str) -> pd.DatetimeIndex:
 
 
 def _end_of(clocks: Sequence[pd.DatetimeIndex], column: str, *, at_end: bool) -> tuple[bool, str]:
-    """Whether stamps mark ends, by what does not depend on changes of the clock.
+    """True if stamps mark ends, with the reason, by what does not depend on changes of the clock.
 
     Parameters
     ----------

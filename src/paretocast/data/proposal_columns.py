@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from paretocast.data.dialect import READINGS, NumberSigns, find_signs
-from paretocast.data.stamps import read_times, spread_rows
+from paretocast.data.stamps import CLOCK_TIME, read_times, spread_rows
 from paretocast.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
@@ -106,9 +106,9 @@ def _hour_column(probe: pd.DataFrame, rows: pd.DataFrame, date: str) -> str | No
 
 
 def _holds_hours(cells: pd.Series) -> bool:
-    """Whether cells are hours of a day: a clock time, numbers up to 25, or 0, 15, …, 2345."""
+    """True if cells are hours of a day: a clock time, numbers up to 25, or 0, 15, …, 2345."""
     text = cells.astype("str").str.strip()
-    if text.str.fullmatch(r"\d{1,2}:\d{2}(?::\d{2})?").all():
+    if text.str.fullmatch(CLOCK_TIME).all():
         return True
     numbers = pd.to_numeric(text, errors="coerce").to_numpy(np.float64)
     if np.isnan(numbers).any() or (numbers % 1 != 0).any() or numbers.min() < 0:

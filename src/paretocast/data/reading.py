@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from paretocast.data.checks import Finding, Grid
+from paretocast.data.checks import Finding, Grid, errors_among
 from paretocast.data.demo import generate_demo
 from paretocast.data.parsing import by_severity, examine_frame
 from paretocast.data.plausibility import check_all
@@ -199,7 +199,7 @@ def examine_declared(
     Arguments and refusals as of `load_dataset`.
     """
     _, series, findings = _examine(spec, data_dir=data_dir, covariates=covariates)
-    if series is None or any(finding.severity == "error" for finding in findings):
+    if series is None or errors_among(findings):
         return findings, None
     return findings, _accepted(spec, series, findings, place=str(spec.path))
 
@@ -358,7 +358,7 @@ def _accepted(
     spec: DatasetSpec, series: Series | None, findings: tuple[Finding, ...], *, place: str
 ) -> Dataset:
     """Return the data set, or raise a DataError with every error among the findings."""
-    errors = [finding for finding in findings if finding.severity == "error"]
+    errors = errors_among(findings)
     if errors or series is None:
         listed = "\n".join(f"  {error}" for error in errors)
         raise DataError(f"data set {spec.name} ({place}) cannot be used:\n{listed}")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from paretocast.data.checks import Finding, at
-from paretocast.data.parsing import by_severity, check_columns, parse_numbers, parse_stamps
+from paretocast.data.checks import Finding, at, errors_among
+from paretocast.data.columns import check_columns, parse_numbers
+from paretocast.data.parsing import by_severity, parse_stamps
 from paretocast.data.weather_runs import WeatherRuns
 from paretocast.formatting import count
 from paretocast.steps import STEPS_PER_DAY
@@ -62,7 +63,7 @@ def examine_runs(
         values[:, i], problems = parse_numbers(frame[column])
         findings += problems
     findings += _check_rows(issued, valid, spec.weather)
-    if any(finding.severity == "error" for finding in findings):
+    if errors_among(findings):
         return None, by_severity(findings)
     order = np.lexsort((valid.asi8, issued.asi8))
     names = tuple(spec.covariates[name].series_name(name) for name in covariates)

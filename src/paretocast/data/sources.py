@@ -12,15 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from paretocast.data.checks import Finding, at
+from paretocast.data.checks import Finding, at, errors_among
 from paretocast.data.clock import step_of
-from paretocast.data.parsing import (
-    check_columns,
-    newest_first,
-    parse_columns,
-    rows_of_series,
-    stamps_of,
-)
+from paretocast.data.columns import check_columns, parse_columns
+from paretocast.data.parsing import newest_first, rows_of_series, stamps_of
 from paretocast.formatting import count
 
 if TYPE_CHECKING:
@@ -127,7 +122,7 @@ def _examine_station(
                 "apart",
             )
         )
-    if index is None or any(finding.severity == "error" for finding in findings):
+    if index is None or errors_among(findings):
         return None, findings
     own = pd.DataFrame(values, index=index)
     means = {name: own[list(columns)].mean(axis=1) for name, columns in parts.items()}

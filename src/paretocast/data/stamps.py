@@ -24,7 +24,7 @@ _WITH_ZONE = re.compile(r"[T ]\d{1,2}.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$")
 _INTERVAL = re.compile(r"\s+[-–]\s+\d.*$")  # 01.01.2023 00:00 - 01.01.2023 01:00
 _SPOKEN_UTC = re.compile(r"\s*(?:UTC|GMT)$")
 _MIDNIGHT = re.compile(r"(?<=[T ])24(?=:?00)")
-_CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2})?")
+CLOCK_TIME = re.compile(r"\d{1,2}:\d{2}(?::\d{2})?")
 # Dates by the sign after their first part.
 _DATES = {
     ".": ("%d.%m.%Y", "%Y.%m.%d", "%d.%m.%y"),
@@ -142,7 +142,7 @@ def _patterns(cell: str) -> list[str]:
 
 
 def _in_order(stamps: pd.DatetimeIndex) -> bool:
-    """Whether times rise or fall by steps that are mostly the same."""
+    """True if times rise or fall by steps that are mostly the same."""
     steps = np.diff(stamps.asi8)
     steps = steps[steps != 0]  # a date stands in many rows
     return len(steps) > 0 and float(np.mean(steps == np.median(steps))) > 0.9
@@ -157,7 +157,7 @@ def read_date_and_hour(frame: pd.DataFrame, spec: TableSpec) -> Times:
     days = read_times(frame[spec.time_columns[0]], spec.time_format)
     text = frame[spec.time_columns[1]].astype("str").str.strip()
     counted = False
-    if text.str.fullmatch(_CLOCK).all():
+    if text.str.fullmatch(CLOCK_TIME).all():
         elapsed = pd.to_timedelta(text.where(text.str.count(":") == 2, text + ":00"))
         at_end = bool((elapsed >= pd.Timedelta(days=1)).any())
     else:

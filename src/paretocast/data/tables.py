@@ -71,7 +71,7 @@ def open_table(
     spec = spec or TableSpec(path=path)
     name = path.name.lower().removesuffix(".gz")
     try:
-        if name.endswith(TEXT_KINDS):
+        if is_text(path):
             return _read_text(path, spec, numbers)
         if name.endswith((".parquet", ".pq")):
             frame = pd.read_parquet(path)
@@ -94,6 +94,11 @@ def open_table(
         f"{path} is of no known kind, expected .csv, .tsv or .txt (each also as .gz), .parquet or "
         ".xlsx"
     )
+
+
+def is_text(path: Path) -> bool:
+    """True for a CSV file in any dialect, by its name."""
+    return path.name.lower().removesuffix(".gz").endswith(TEXT_KINDS)
 
 
 def _read_text(

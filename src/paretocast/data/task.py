@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pandas as pd
 
-from paretocast.data.checks import at
+from paretocast.data.checks import at, errors_among
 from paretocast.data.features import FeatureTable, build_features
 from paretocast.data.gaps import LONGEST_FILL_HOURS, SeenTarget
 from paretocast.data.issue_weather import with_issue_weather
@@ -413,9 +413,9 @@ def _checked_windows(task: Task) -> list[Finding]:
     findings = check_windows(
         task.series.index, task.series.values, task.issues, horizon_steps=task.shape.horizon_steps
     )
-    errors = [str(finding) for finding in findings if finding.severity == "error"]
-    if errors:
-        raise DataError(f"data set {task.series.name} cannot be used: {'; '.join(errors)}")
+    if errors := errors_among(findings):
+        listed = "; ".join(map(str, errors))
+        raise DataError(f"data set {task.series.name} cannot be used: {listed}")
     return findings
 
 

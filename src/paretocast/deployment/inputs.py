@@ -330,9 +330,7 @@ class LiveInputs:
     def target_known_at(self, at: pd.Timestamp) -> pd.Series[Any]:
         """Values of the target that were there at a time, by hour; NaN where missing."""
         target = self.values[self.contract.spec.target]
-        there = self.values.index < at - self.contract.delay_steps * self.contract.shape.step
-        if self.available is not None:
-            there &= np.asarray((self.available <= at) | self.available.isna())
+        there = self._there(at, self.values.index[0], len(target))
         return target.where(there)[self.values.index < at]
 
     def cut(self, at: pd.Timestamp) -> LiveWindow:
@@ -385,9 +383,9 @@ class LiveInputs:
         return window
 
     def _there(self, at: pd.Timestamp, first: pd.Timestamp, n_hours: int) -> NDArray[np.bool_]:
-        """True for the hours whose target was there at a time."""
-        n_there = self.contract.history_steps - self.contract.delay_steps
-        there = np.arange(n_hours) < n_there
+        """True for those of the steps from one on whose target was there at a time."""
+        n_past = (at - first) / self.contract.shape.step
+        there = np.arange(n_hours) < n_past - self.contract.delay_steps
         if self.available is not None:
             late = (self.available > at).astype(np.float64)
             there &= np.nan_to_num(self._window(late, first, n_hours)) == 0.0

@@ -12,9 +12,7 @@ from paretocast.calibration.ensemble import ENSEMBLE
 from paretocast.data import load_dataset
 from paretocast.data.spec import find_spec
 from paretocast.data.task import Task, plan_task, position_after
-from paretocast.deployment.bundle import (
-    RIDGE,
-)
+from paretocast.deployment.bundle import RIDGE
 from paretocast.errors import SettingsError
 from paretocast.search.space import model_in, without_model
 
@@ -26,15 +24,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paretocast.data.spec import DatasetSpec
-    from paretocast.deployment.members import (
-        Member,
-    )
-    from paretocast.models.baselines.base import Baseline
+    from paretocast.deployment.members import Member
     from paretocast.results.stored_study import StoredStudy
     from paretocast.settings import TuneSettings
 
     Floats = NDArray[np.float64]
-    Fit = Callable[[Task, int | None], Baseline]
 
 
 class Observer(Protocol):

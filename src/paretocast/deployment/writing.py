@@ -44,7 +44,7 @@ from paretocast.steps import STEPS_PER_DAY
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -52,10 +52,8 @@ if TYPE_CHECKING:
     from paretocast.calibration import CalibratorSelection
     from paretocast.data.spec import DatasetSpec
     from paretocast.deployment.plan import BundlePlan, Deployed, FittedModels, Observer
-    from paretocast.models.baselines.base import Baseline
 
     Floats = NDArray[np.float64]
-    Fit = Callable[[Task, int | None], Baseline]
 
 N_GOLDEN = 3
 SECONDS_AN_HOUR = 3600

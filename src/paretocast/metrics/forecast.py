@@ -151,6 +151,11 @@ class Forecast:
         """
         return self._read([level])[..., 0]
 
+    @property
+    def known_after(self) -> int:
+        """Steps from an issue until the last step of its window is known."""
+        return int(self.observed.shape[1]) + self.delay_steps
+
     def nearest(self, level: float) -> Floats:
         """The stored quantile whose level is nearest to a level, of shape (N, H)."""
         quantile: Floats = self.quantiles[
@@ -180,17 +185,15 @@ class Forecast:
 
     def followed_by(self, later: Forecast) -> Forecast:
         """These windows and later ones of the same levels and groups."""
-        return Forecast(
-            np.concatenate((self.quantiles, later.quantiles)),
-            self.levels,
-            np.concatenate((self.observed, later.observed)),
-            np.concatenate((self.issues, later.issues)),
-            {
+        return replace(
+            self,
+            quantiles=np.concatenate((self.quantiles, later.quantiles)),
+            observed=np.concatenate((self.observed, later.observed)),
+            issues=np.concatenate((self.issues, later.issues)),
+            groups={
                 name: np.concatenate((members, later.groups[name]))
                 for name, members in self.groups.items()
             },
-            lower_bound=self.lower_bound,
-            delay_steps=self.delay_steps,
         )
 
     def with_quantiles(self, quantiles: Floats) -> Forecast:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.metrics.score_table import per_window
+from paretocast.metrics.scores import picp
 from paretocast.metrics.uncertainty import paired_difference, picp_interval
 
 if TYPE_CHECKING:
@@ -53,10 +54,8 @@ def measure_interval(forecast: Forecast, coverage: float) -> IntervalQuality:
     observed = forecast.observed
     lower, upper = forecast.interval(coverage)
     low, high = picp_interval(observed, lower, upper, rng=np.random.default_rng(0))
-    there = ~np.isnan(observed)
-    inside = (lower <= observed) & (observed <= upper)
     losses = per_window(observed, forecast.quantiles, levels=forecast.levels, coverage=coverage)
-    return IntervalQuality(float(100.0 * inside[there].mean()), low, high, losses["winkler"])
+    return IntervalQuality(picp(observed, lower, upper), low, high, losses["winkler"])
 
 
 def mean_quality(qualities: Sequence[IntervalQuality]) -> IntervalQuality:

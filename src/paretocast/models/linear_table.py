@@ -141,7 +141,7 @@ class LinearTable:
         """Mean of the last week, (N, 1)."""
         per_week = self.task.shape.steps_per_week
         week = self.target(positions, positions[:, None] - np.arange(1, per_week + 1))
-        return np.asarray(week[:, :, None].mean(axis=1))
+        return np.asarray(week.mean(axis=1, keepdims=True))
 
     def outcomes(self, positions: Positions) -> Floats:
         """Target of the horizon, (N, H), gaps filled."""

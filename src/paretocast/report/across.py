@@ -46,7 +46,7 @@ def across_page(across: AcrossSeries, *, name: str, pages: Mapping[str, str]) ->
             "Each row is the method that was chosen without the test split, scored on it. The last "
             "column is its mean pinball loss over that of the ridge; below 1 it is better.",
         ),
-        table(header, rows),
+        table(header, rows, text_columns=frozenset({1, 2})),
         _total(across),
         link_list("Pages", [(series, path, "") for series, path in pages.items()]),
     ]
@@ -54,7 +54,10 @@ def across_page(across: AcrossSeries, *, name: str, pages: Mapping[str, str]) ->
         f"{name}: all series",
         eyebrow=f"{name} · test split",
         heading=f"{len(rows)} series side by side",
-        lede="What was chosen for each series, and what it is worth on hours that chose nothing.",
+        lede=(
+            "What was chosen for each series, and its scores on hours that were not used for "
+            "training, selection or calibration."
+        ),
         body=body,
         footer="scores in the unit of each series",
     )

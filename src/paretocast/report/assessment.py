@@ -139,7 +139,7 @@ def _gain(raw: IntervalScores, best: IntervalScores) -> str:
         return "no calibrator does better"
     above = percent_above(best.winkler, raw.winkler)
     if above is None:
-        return "on rolled folds"
+        return "in cross-validation"
     percent = -above
     side = "lower" if percent >= 0.0 else "higher"
     much = f"{abs(percent):.1f} %" if abs(percent) >= LEAST_SHOWN_PERCENT else "hardly"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from paretocast.data.task import Task
     from paretocast.metrics.forecast import Forecast
     from paretocast.settings import TuneSettings
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
     Floats = NDArray[np.float64]
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from paretocast.settings import TuneSettings
     from paretocast.study.study import StudyResult
     from paretocast.training.trial import TrialRecord
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
 EDGE_SHARE = 0.05  # of a range of real numbers: so close to its end counts as on it
 N_TENTHS = 10

@@ -23,8 +23,8 @@ from paretocast.study.trial_store import TrainingId, TrialStore, load_record
 from paretocast.toml import parse_table
 from paretocast.training.trial import load_forecasts
 from paretocast.workspace import files, stored
-from paretocast.workspace.files import RunDirectory
 from paretocast.workspace.progress import is_under_way
+from paretocast.workspace.runs import RunDirectory, runs_of_manifests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -265,18 +265,28 @@ def date_and_id(study: StoredStudy) -> tuple[str, str]:
 
 
 def newest_finished(runs: Iterable[RunDirectory]) -> StoredStudy | None:
-    """Study whose result was written last, of those with a result that no process works on."""
-    finished = [StoredStudy(run) for run in runs if _is_readable(run) and not is_under_way(run)]
+    """Study whose result was written last, of those with a result that no process works on.
+
+    Raises
+    ------
+    StoreError
+        If there is no such study, but a result that is damaged.
+    """
+    finished: list[StoredStudy] = []
+    faults: list[StoreError] = []
+    for run in runs:
+        if not files.exists(run.best_params) or is_under_way(run):
+            continue
+        study = StoredStudy(run)
+        try:
+            _ = study.result  # it is kept in the study: each file is read once
+        except StoreError as error:
+            faults.append(error)  # a damaged result hides no other study
+        else:
+            finished.append(study)
+    if faults and not finished:
+        raise faults[0]
     return max(finished, key=date_and_id, default=None)
-
-
-def _is_readable(run: RunDirectory) -> bool:
-    """Return whether there is a result and it is whole: a damaged one hides no other study."""
-    try:
-        stored.load_result(run.best_params)
-    except StoreError:
-        return False
-    return True
 
 
 def find_newest(place: Path) -> tuple[StoredStudy, int]:
@@ -300,7 +310,7 @@ def find_newest(place: Path) -> tuple[StoredStudy, int]:
         )
     runs: list[RunDirectory] = []
     for below in ("", "*/", "results/*/") if place.is_dir() else ():
-        found = files.runs_of_manifests(place.absolute().glob(f"{below}manifest_*.json"))
+        found = runs_of_manifests(place.absolute().glob(f"{below}manifest_*.json"))
         runs = runs or [run for run in found if run.best_params.exists()]
     if not runs:
         return StoredStudy.open(place), 1

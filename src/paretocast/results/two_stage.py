@@ -24,12 +24,13 @@ from paretocast.errors import StoreError
 from paretocast.results.forecasts import open_trial
 from paretocast.results.stored_study import StoredStudy
 from paretocast.workspace import files
+from paretocast.workspace.runs import stage_1_result, stage_2_result
 from paretocast.workspace.stored import FirstStageFile, load, load_result
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
 FITTED_ON, JUDGED_ON = "tune", "calibrate"
 
@@ -54,7 +55,7 @@ class SecondStage:
 
 def finish_stage_1(run: RunDirectory) -> Path:
     """Copy the result of a finished study to the file that stage 2 reads."""
-    path = files.stage_1_result(run.workspace, run.model, run.dataset)
+    path = stage_1_result(run.workspace, run.model, run.dataset)
     content = load_result(run.best_params)
     files.save_json(path, {**content, "stage": 1, "source": _source(run)})
     return path
@@ -62,7 +63,7 @@ def finish_stage_1(run: RunDirectory) -> Path:
 
 def is_stage_1_of(run: RunDirectory) -> bool:
     """Return whether the result that stage 2 would read is of this study."""
-    path = files.stage_1_result(run.workspace, run.model, run.dataset)
+    path = stage_1_result(run.workspace, run.model, run.dataset)
     if not path.exists():
         return False
     try:
@@ -99,7 +100,7 @@ def find_levels(
     StoreError
         If stage 1 has not finished or its files are gone.
     """
-    first_path = files.stage_1_result(workspace, model, dataset)
+    first_path = stage_1_result(workspace, model, dataset)
     if not first_path.exists():
         raise StoreError(
             f"stage 1 of {model} on {dataset} has not finished: {first_path} does not exist. Run "
@@ -129,6 +130,6 @@ def find_levels(
             rng=np.random.default_rng(opened.settings.seed),
         ),
     }
-    path = files.stage_2_result(workspace, model, dataset)
+    path = stage_2_result(workspace, model, dataset)
     files.save_json(path, content)
     return SecondStage(best, content, path, opened.unit)

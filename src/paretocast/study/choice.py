@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from paretocast.data.task import Task
     from paretocast.training.trial import TrialRecord
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
     Floats = NDArray[np.float64]
 

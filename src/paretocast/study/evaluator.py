@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from paretocast.study.trial_store import TrialStore
     from paretocast.training.setup import TrainingSetup
     from paretocast.training.trial import RungScores, TrialRecord
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
     Scores = Mapping[str, float]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from paretocast.search.space import AnySpace, Config
     from paretocast.settings import TuneSettings
     from paretocast.training.setup import TrainingSetup
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
 
 def build_manifest(

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from paretocast.search.objectives import Objective
     from paretocast.search.space import AnySpace, Config
     from paretocast.study.trial_store import TrialStore
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
 SQLITE, JOURNAL, GRPC = "sqlite", "journal", "grpc://"
 GRPC_PORT = 13000  # where Optuna's proxy listens unless told otherwise

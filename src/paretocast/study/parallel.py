@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from paretocast.settings import TuneSettings
     from paretocast.study.study import StudyResult
     from paretocast.study.worker_reports import WorkerReport
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
 __all__ = [
     "WorkersObserver",

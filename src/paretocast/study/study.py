@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from paretocast.search.space import Config, Space
     from paretocast.settings import TuneSettings
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
 # Between two looks of an idle process at whether another one has died.
 WAIT_SECONDS = 1.0

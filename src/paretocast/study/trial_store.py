@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from paretocast.search.space import Config
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
 # So many digits as a trial may have: a longer name is of somebody else.
 _TRIAL, _REPEAT = re.compile(r"\d{1,9}"), re.compile(r"\.(\d{1,9})\.seed_(\d{1,9})")

@@ -14,7 +14,7 @@ from paretocast.workspace.stored import WorkerFile, load
 if TYPE_CHECKING:
     from paretocast.study.outcome import Outcome
     from paretocast.training.trial import TrialRecord
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
 SECONDS_BETWEEN_REPORTS = 0.5
 

@@ -78,7 +78,7 @@ class OpenMeteo:
     backoff_seconds: float = 1.0
 
     def address(self, source: Source) -> str:
-        """Where the requests of a source go.
+        """Address of the requests of a source.
 
         >>> OpenMeteo().address(Source.FORECAST)
         'https://api.open-meteo.com/v1/forecast'
@@ -205,7 +205,7 @@ def _read_hourly(response: Any, variables: Sequence[str]) -> HourlyAnswer:  # no
 
 
 def _explain(error: Exception, host: str) -> DataError:
-    """What the library's error means; its own text shows the address with the key."""
+    """The meaning of the library's error; its own text shows the address with the key."""
     from niquests import HTTPError, RequestException, Timeout
     from openmeteo_requests import OpenMeteoRequestsError
 

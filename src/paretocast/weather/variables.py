@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paretocast.data.features import is_of_kind
+from paretocast.data.reading import choose_covariates
 from paretocast.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -99,13 +100,7 @@ def choose_columns(
     SettingsError
         If there is none, one is not declared, or its variable is not known.
     """
-    names = list(dict.fromkeys([*needed, *given]))
-    unknown = [name for name in names if name not in spec.covariates]
-    if unknown:
-        raise SettingsError(
-            f"data set {spec.name} declares no covariate {', '.join(unknown)}; it declares "
-            f"{', '.join(spec.covariates) or 'none'}"
-        )
+    names = choose_covariates(spec, [*needed, *given])
     if not names:
         raise SettingsError(
             f"data set {spec.name} uses no covariate that is known ahead; name one, such as "

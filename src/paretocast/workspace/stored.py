@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-    from paretocast.workspace.files import RunDirectory
+    from paretocast.workspace.runs import RunDirectory
 
 SHOWN_LETTERS = 60  # of a value in an error
 REBUILD = "`paretocast consolidate` makes it anew from the trials"
@@ -133,7 +133,7 @@ class TaskPart(OpenPart):
 
 
 class ComparablePart(OpenPart):
-    """What a continued study must share."""
+    """Conditions that a continued study must share."""
 
     task: TaskPart
     target_coverage: Percent
@@ -171,7 +171,7 @@ class ObjectivePart(StoredFile):
 
 
 class SelectionPart(StoredFile):
-    """How the trial was chosen."""
+    """The rule by which the trial was chosen, and why."""
 
     policy: Text
     rule: Text
