@@ -1,0 +1,290 @@
+"""One network for many series: their windows side by side, each series in its own units.
+
+Every series keeps its scaling and its anchor. The network is told the series by a column for each,
+which is 1 for the windows of that series and 0 for others; of a single series it is told nothing,
+and its training is the one that it has by itself, bit for bit. It stops by the stop splits of all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from paretocast.data.collection import split_reference
+from paretocast.data.pooled import REFERENCE, PooledTask
+from paretocast.data.scaling import ScaledArrays, ScaledHorizon, ScaledLastHours, scaled_arrays
+from paretocast.errors import DataError
+from paretocast.models.anchor import MONTHS
+from paretocast.models.baselines.catalogue import try_baselines
+from paretocast.training.scoring import score_on_tune
+from paretocast.training.setup import (
+    PooledWindows,
+    TrainingSetup,
+    train_history,
+    window_source,
+    with_identity,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from paretocast.data.task import Task
+    from paretocast.models.anchor import Anchor
+    from paretocast.search.space import Config
+    from paretocast.settings import TuneSettings
+    from paretocast.training.setup import Anchors
+    from paretocast.training.windows import WindowSource
+
+    Floats = NDArray[np.float64]
+    Prepared = Callable[[int, Config], TrainingSetup]
+
+
+class SimpleForecasts:
+    """Forecasts of the tune split by the simple methods, of every series, made when asked for.
+
+    Parameters
+    ----------
+    series : sequence of TrainingSetup
+        Of each series by itself.
+    """
+
+    def __init__(self, series: Sequence[TrainingSetup]) -> None:
+        self._series = series
+
+    @cached_property
+    def _tried(self) -> list[tuple[dict[str, Floats], dict[str, str]]]:
+        return [try_baselines(setup.task, "tune") for setup in self._series]
+
+    @property
+    def by_series(self) -> list[dict[str, Floats]]:
+        """Forecasts (N, H, Q) by method, of each series, target units."""
+        return [forecasts for forecasts, _ in self._tried]
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why the first series that lacks a method has none, by the method."""
+        found: dict[str, str] = {}
+        for _, reasons in self._tried:
+            found = reasons | found
+        return found
+
+    @cached_property
+    def reference_scores(self) -> list[dict[str, float]]:
+        """Scores of the ridge, of each series, target units: what errors are measured in.
+
+        Raises
+        ------
+        DataError
+            If a series has none.
+        """
+        if REFERENCE in self.reasons:
+            raise DataError(
+                f"errors of series of different sizes are measured in those of the {REFERENCE}, "
+                f"which a series lacks: {self.reasons[REFERENCE]}"
+            )
+        return [
+            score_on_tune(setup, forecasts[REFERENCE], seed=0)[0]
+            for setup, forecasts in zip(self._series, self.by_series, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class PooledSetup:
+    """Everything that the trials of one network for many series share, prepared once.
+
+    Attributes
+    ----------
+    alone : tuple of TrainingSetup
+        Of each series by itself, in the order of the task.
+    simple : SimpleForecasts
+        What trials are compared with.
+    """
+
+    task: PooledTask
+    model: str
+    alone: tuple[TrainingSetup, ...]
+    simple: SimpleForecasts
+
+    @classmethod
+    def from_settings(
+        cls, settings: TuneSettings, task: PooledTask, *, device: str | None = None
+    ) -> PooledSetup:
+        """Scale every series and put it on a device; parameters as of `TrainingSetup`."""
+        single = settings.model_copy(update={"pool": ()})
+        tasks = tuple(task.tasks.values())
+        alone = tuple(TrainingSetup.from_settings(single, t, device=device) for t in tasks)
+        return cls(task, settings.model, alone, SimpleForecasts(alone))
+
+    @cached_property
+    def series(self) -> tuple[TrainingSetup, ...]:
+        """The setup of each series: its own windows to forecast, those of all to learn from."""
+        return pool_windows(self.alone, hashes=self.task.hashes, prepared=self._prepared_series)
+
+    def prepared(self, config: Config) -> PooledSetup:
+        """The setup of a config; see `TrainingSetup.prepared`."""
+        alone = tuple(setup.seeing(config) for setup in self.alone)
+        seeing = replace(self, model=alone[0].model, alone=alone)
+        rungs = {"n_rungs": self.n_rungs}
+        series = tuple(
+            replace(s, training=s.training.model_copy(update=rungs)).with_budget(config)
+            for s in seeing.series
+        )
+        vars(seeing)["series"] = series  # in place of what the property would make
+        return seeing
+
+    def _prepared_series(self, index: int, config: Config) -> TrainingSetup:
+        return self.prepared(config).series[index]
+
+    @property
+    def pool_hashes(self) -> Mapping[str, str]:
+        """SHA-256 of each task's manifest, by series."""
+        return self.task.hashes
+
+    @property
+    def source(self) -> WindowSource:
+        """Windows of the first series."""
+        return self.series[0].source
+
+    @property
+    def batch_size(self) -> int:
+        """Windows per gradient step."""
+        return self.series[0].batch_size
+
+    @property
+    def budget_steps(self) -> int:
+        """Gradient steps of a full trial, on the windows of all series."""
+        return self.series[0].budget_steps
+
+    @property
+    def n_rungs(self) -> int:
+        """Number of times that a trial is scored, its end included."""
+        return self.series[0].n_rungs
+
+    @property
+    def rung_steps(self) -> tuple[int, ...]:
+        """Gradient steps at which a trial is scored; the last one is the budget."""
+        return self.series[0].rung_steps
+
+
+AnySetup: TypeAlias = TrainingSetup | PooledSetup
+
+
+def setup_of(
+    settings: TuneSettings,
+    task: Task,
+    *,
+    device: str | None = None,
+    anchors: Anchors | None = None,
+) -> TrainingSetup:
+    """The setup of a series, with the windows of the others where its network learns from them.
+
+    Parameters
+    ----------
+    settings : TuneSettings
+        Those of the series: the others of its pool are read as they are now.
+    device, anchors
+        As of `TrainingSetup.from_settings`.
+
+    Raises
+    ------
+    ParetocastError
+        If another series of the pool cannot be used.
+    """
+    if not settings.pool:
+        return TrainingSetup.from_settings(settings, task, device=device, anchors=anchors)
+    pooled = PooledTask.around(settings, task)
+    own = str(split_reference(settings.dataset)[1])
+    index = settings.pool.index(own)
+    return PooledSetup.from_settings(settings, pooled, device=device).series[index]
+
+
+def pool_windows(
+    alone: Sequence[TrainingSetup], *, hashes: Mapping[str, str], prepared: Prepared
+) -> tuple[TrainingSetup, ...]:
+    """The setups of series whose network learns from the windows of all.
+
+    Parameters
+    ----------
+    alone : sequence of TrainingSetup
+        Of each series by itself. Where one of them has no anchor, none of them has.
+    hashes : mapping of str to str
+        SHA-256 of each task's manifest, by series.
+    prepared : callable
+        From a position in `alone` and a config to the setup of that series.
+    """
+    first, device = alone[0], str(alone[0].source.device)
+    one = np.eye(len(alone), dtype=np.float32) if len(alone) > 1 else np.empty((1, 0), np.float32)
+    arrays = [
+        with_identity(scaled_arrays(setup.task, setup.scaling), identity)
+        for setup, identity in zip(alone, one, strict=True)
+    ]
+    anchors = [setup.source.anchor for setup in alone if setup.source.anchor is not None]
+    if len(anchors) < len(alone):
+        anchors = []
+    sources = [
+        window_source(s.task, part, anchors[i] if anchors else None, device=device)
+        for i, (s, part) in enumerate(zip(alone, arrays, strict=True))
+    ]
+    starts = np.cumsum([0, *(len(part.history) for part in arrays[:-1])])
+    anchor = _joined_anchors(anchors, starts) if anchors else None
+    together = window_source(first.task, _joined_arrays(arrays), anchor, device=device)
+    views = [replace(s, source=source) for s, source in zip(alone, sources, strict=True)]
+    train = [view.train_positions + at for view, at in zip(views, starts, strict=True)]
+    stop = [view.task.issues["stop"] + at for view, at in zip(views, starts, strict=True)]
+    pool = PooledWindows(
+        source=together,
+        train=np.concatenate(train),
+        stop=np.concatenate(stop),
+        n_windows=sum(len(view.task.issues["train"]) for view in views),
+        train_history=np.concatenate([train_history(view) for view in views]),
+        identity=one[0],
+        hashes=hashes,
+        prepared=partial(prepared, 0),
+    )
+    return tuple(
+        replace(view, pool=replace(pool, identity=one[i], prepared=partial(prepared, i)))
+        for i, view in enumerate(views)
+    )
+
+
+def _joined_arrays(parts: Sequence[ScaledArrays]) -> ScaledArrays:
+    """Scaled series one after the other."""
+    first = parts[0]
+
+    def joined(name: str) -> NDArray[np.float32]:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    ahead, last_hours = None, None
+    horizons = [part.ahead for part in parts if part.ahead is not None]
+    if first.ahead is not None:
+        rows = np.cumsum([0, *(len(horizon.values) for horizon in horizons[:-1])])
+        ahead = ScaledHorizon(
+            first.ahead.columns,
+            np.concatenate([horizon.values for horizon in horizons]),
+            np.concatenate([h.first + at for h, at in zip(horizons, rows, strict=True)]),
+        )
+    late = [part.last_hours for part in parts if part.last_hours is not None]
+    if late:
+        last_hours = ScaledLastHours(
+            np.concatenate([part.history for part in late]),
+            np.concatenate([part.history_mask for part in late]),
+        )
+    names = ("history", "history_mask", "observed_mask", "past", "known")
+    return ScaledArrays(*map(joined, names), ahead=ahead, last_hours=last_hours)
+
+
+def _joined_anchors(anchors: Sequence[Anchor], starts: NDArray[np.intp]) -> Anchor:
+    """Anchors of series that stand one after the other; each keeps its spread by month."""
+    pairs = list(zip(anchors, starts, strict=True))
+    return replace(
+        anchors[0],
+        positions=np.concatenate([anchor.positions + at for anchor, at in pairs]),
+        points=np.concatenate([anchor.points for anchor in anchors]),
+        spread=np.concatenate([anchor.spread for anchor in anchors]),
+        group=np.concatenate([a.group + MONTHS * i for i, a in enumerate(anchors)]),
+    )
