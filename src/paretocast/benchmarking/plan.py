@@ -201,6 +201,12 @@ def plan_benchmark(
             measured_temperatures(task.series)
     for config in configs:
         refuse_seen_test(config, tasks[config.model])
+        if config.settings.pool and (refit or any(days is not None for days in retrain_days)):
+            raise SettingsError(
+                f"{config.model} is one network for {len(config.settings.pool)} series, which "
+                "does not learn from later hours: leave --refit and --retrain-every out, or name "
+                "a study of this series alone with --run"
+            )
     check_comparable(tasks)
     offered: tuple[TrainedConfig, ...] = ()
     members = None

@@ -23,7 +23,11 @@ from paretocast.benchmarking.retraining import (
     tasks_by_split,
     train_schedules,
 )
-from paretocast.benchmarking.test_split import hash_of_test, hash_of_test_features
+from paretocast.benchmarking.test_split import (
+    hash_of_test,
+    hash_of_test_features,
+    refuse_other_pool,
+)
 from paretocast.benchmarking.weather_error import WeatherErrorRow, compare_weather_error
 from paretocast.calibration import (
     FEWEST_COMPARED_WINDOWS,
@@ -39,11 +43,11 @@ from paretocast.metrics.interval_quality import IntervalQuality, mean_quality, m
 from paretocast.metrics.score_table import per_window, score_forecast
 from paretocast.models.baselines.catalogue import fit_baseline
 from paretocast.results.groups import forecast_of
+from paretocast.training.pooling import setup_of
 from paretocast.training.setup import (
     RELEARNING_RATE,
     RELEARNING_SHARE,
     Anchors,
-    TrainingSetup,
     daily_scale,
 )
 from paretocast.workspace import files
@@ -60,6 +64,7 @@ if TYPE_CHECKING:
     from paretocast.calibration.ensemble import Members
     from paretocast.data.task import Task
     from paretocast.metrics.forecast import Forecast
+    from paretocast.training.setup import TrainingSetup
 
     Floats = NDArray[np.float64]
     Forecasts = Mapping[str, Floats]
@@ -314,13 +319,15 @@ def _is_finite(array: NDArray[Any]) -> bool:
 def _setup(plan: BenchmarkPlan, model: str, device: str, anchors: Anchors) -> TrainingSetup:
     """The setup of a model; models whose tasks are alike share their anchors."""
     shared = anchors if plan.tasks[model].manifest() == plan.task.manifest() else {}
-    settings = next(config.settings for config in plan.configs if config.model == model)
-    return TrainingSetup.from_settings(
-        settings.model_copy(update={"model": model}),
+    config = next(config for config in plan.configs if config.model == model)
+    setup = setup_of(
+        config.settings.model_copy(update={"model": model}),
         plan.tasks[model],
         device=device,
         anchors=shared,
     )
+    refuse_other_pool(config, setup.pool_hashes)
+    return setup
 
 
 def _periods(plan: BenchmarkPlan, task: Task, days: int | None) -> tuple[RetrainingPeriod, ...]:
@@ -355,6 +362,7 @@ def _key(
         "relearning": None if days is None else [RELEARNING_SHARE, RELEARNING_RATE],
         "device": setup.source.device.type,
         "versions": installed_versions(),
+        **({"pool": dict(setup.pool_hashes)} if setup.pool_hashes else {}),
     }
     text = json.dumps(content, sort_keys=True)
     return f"{candidate.model}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"

@@ -50,6 +50,15 @@ def tune(
     target: Target = None,
     zone: Zone = None,
     series: SeriesOption = None,
+    pool: Annotated[
+        bool,
+        typer.Option(
+            "--pool",
+            help="Train each network on the windows of all of --series together, one study for all "
+            "of them.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = False,
     trials: Annotated[
         int | None,
         typer.Option(
@@ -329,9 +338,11 @@ def tune(
       paretocast tune --model NHITS_Q --dataset heat --data-dir data --strategy two-stage
 
       paretocast tune --model all --dataset zones.toml --series all --time-limit 10m
+
+      paretocast tune --model NHITS_Q --dataset zones.toml --series all --pool
     """
     options = locals()
-    references = _references(options)
+    references = (dataset,) if pool else _references(options)
     if len(references) == 1:
         result = _tune_one({**options, "dataset": references[0]})
         if result is not None and result.ended_by == "request":
@@ -445,6 +456,8 @@ def _open(options: Mapping[str, Any], *, stage: str = "all") -> tuple[TuneSettin
     """Return settings and folder of the study that the options of `tune` mean."""
     from paretocast.api.tuning import open_run
 
+    if options["pool"]:
+        options = {**options, "series": None, "pool": _pooled_names(options)}
     workspace = options["workspace"] / "test" if options["test"] else options["workspace"]
     dataset = declared(
         options["data"],
@@ -465,6 +478,25 @@ def _open(options: Mapping[str, Any], *, stage: str = "all") -> tuple[TuneSettin
         stage=stage,
     )
     return settled, run
+
+
+def _pooled_names(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the series that share a network, by their names in the file."""
+    from paretocast.data.collection import split_reference
+
+    if options["dataset"] is None or options["series"] is None:
+        raise SettingsError(
+            "--pool needs --dataset, a TOML file with a section [series], and --series all or the "
+            "names of some"
+        )
+    named = [split_reference(str(reference))[1] for reference in _references(options)]
+    names = tuple(name for name in named if name is not None)
+    if len(names) < len(named):
+        raise SettingsError(
+            f"--pool is for the series of one file, {options['dataset']} names many files; declare "
+            "the series in the section [series] of one"
+        )
+    return names
 
 
 def _stages(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -488,6 +520,7 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{name: options[name] for name in same},
         "time_limit_seconds": None if time_limit is None else parse_duration(time_limit),
+        "pool": options["pool"] or None,
         "objectives": _split(options["objectives"]),
         "require": tuple(options["require"]) if options["require"] else None,
         "warm_start": tuple(options["warm_start"]) if options["warm_start"] else None,

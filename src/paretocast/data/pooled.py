@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from paretocast.data.checks import at
-from paretocast.data.collection import ALL, expand_series, split_reference
+from paretocast.data.collection import ALL, SECTION, expand_series, split_reference
 from paretocast.data.spec import find_spec
 from paretocast.data.task import VALIDATION_SPLITS, Task, manifest_hash
 from paretocast.errors import DataError, SettingsError
 from paretocast.steps import frequency_of
+from paretocast.toml import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -154,6 +155,14 @@ def collection_name(dataset: str | Path) -> str:
     """
     first = expand_series(str(split_reference(dataset)[0]), ALL)[0]
     return find_spec(first).name.removesuffix(f"_{split_reference(first)[1]}")
+
+
+def holds_many(dataset: str | Path) -> bool:
+    """Return True for a file with a section `[series]` of which no series is named."""
+    path, series = split_reference(dataset)
+    if series is not None or path.suffix.lower() != ".toml" or not path.is_file():
+        return False
+    return SECTION in read_toml(path, "data set file")
 
 
 def _shared(task: Task) -> dict[str, object]:

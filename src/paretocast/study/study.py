@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -89,6 +89,8 @@ class StudyResult:
         The recommended method; None if no trial is complete.
     notes : tuple of str
         Sentences for the user.
+    setup : TrainingSetup, PooledSetup or None
+        What the trials shared.
     """
 
     ended_by: str
@@ -97,6 +99,7 @@ class StudyResult:
     importances: dict[str, dict[str, float]]
     choice: Choice | None = None
     notes: tuple[str, ...] = ()
+    setup: AnySetup | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -258,7 +261,9 @@ class Study:
         )
         records = self._evaluator.averaged_records()
         notes = (COPY_IS_BEHIND,) if self._optuna.behind else ()
-        return StudyResult(ended_by, outcome, records, importances, choice, notes)
+        return StudyResult(
+            ended_by, outcome, records, importances, choice, notes, setup=self._setup
+        )
 
     def _take_training(self) -> ClaimedTraining | None:
         """Claim the next training: an abandoned one, else a due repeat, else a new trial.

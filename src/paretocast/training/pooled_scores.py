@@ -46,9 +46,7 @@ def score_on_tune(
         return scoring.score_on_tune(setup, forecast, seed=seed)
     parts = split_series(setup, forecast)
     by_series = scores_by_series(setup, forecast, seed=seed)
-    scores = {
-        name: float(value) for name, value in _mean(setup, list(by_series.values())).items()
-    }
+    scores = {name: float(value) for name, value in _mean(setup, list(by_series.values())).items()}
     scores[COUNT] = sum(own[COUNT] for own in by_series.values())
     bounds = [
         interval(part, view.task.shape.levels, view.target_coverage)
@@ -70,7 +68,7 @@ def scores_by_series(
     parts = split_series(setup, forecast)
     return {
         name: scoring.score_on_tune(view, part, seed=seed)[0]
-        for name, view, part in zip(setup.task.tasks, setup.series, parts, strict=True)
+        for name, view, part in zip(setup.names, setup.series, parts, strict=True)
     }
 
 

@@ -29,7 +29,7 @@ from paretocast.training.setup import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from paretocast.training.windows import WindowSource
 
     Floats = NDArray[np.float64]
-    Prepared = Callable[[int, Config], TrainingSetup]
 
 
 class SimpleForecasts:
@@ -101,6 +100,8 @@ class PooledSetup:
     ----------
     alone : tuple of TrainingSetup
         Of each series by itself, in the order of the task.
+    series : tuple of TrainingSetup
+        Of each series with its own windows to forecast, and those of all to learn from.
     simple : SimpleForecasts
         What trials are compared with.
     """
@@ -108,6 +109,7 @@ class PooledSetup:
     task: PooledTask
     model: str
     alone: tuple[TrainingSetup, ...]
+    series: tuple[TrainingSetup, ...]
     simple: SimpleForecasts
 
     @classmethod
@@ -115,30 +117,29 @@ class PooledSetup:
         cls, settings: TuneSettings, task: PooledTask, *, device: str | None = None
     ) -> PooledSetup:
         """Scale every series and put it on a device; parameters as of `TrainingSetup`."""
-        single = settings.model_copy(update={"pool": ()})
-        tasks = tuple(task.tasks.values())
-        alone = tuple(TrainingSetup.from_settings(single, t, device=device) for t in tasks)
-        return cls(task, settings.model, alone, SimpleForecasts(alone))
 
-    @cached_property
-    def series(self) -> tuple[TrainingSetup, ...]:
-        """The setup of each series: its own windows to forecast, those of all to learn from."""
-        return pool_windows(self.alone, hashes=self.task.hashes, prepared=self._prepared_series)
+        def each_alone(anchor: str) -> tuple[TrainingSetup, ...]:
+            training = settings.training.model_copy(update={"anchor": anchor})
+            single = settings.model_copy(update={"pool": (), "training": training})
+            return tuple(
+                TrainingSetup.from_settings(single, t, device=device) for t in task.tasks.values()
+            )
+
+        alone = each_alone(settings.training.anchor)
+        if len({setup.anchored for setup in alone}) > 1:
+            alone = each_alone("none")
+        series = pool_windows(alone, task.hashes)
+        return cls(task, settings.model, alone, series, SimpleForecasts(alone))
 
     def prepared(self, config: Config) -> PooledSetup:
         """The setup of a config; see `TrainingSetup.prepared`."""
-        alone = tuple(setup.seeing(config) for setup in self.alone)
-        seeing = replace(self, model=alone[0].model, alone=alone)
-        rungs = {"n_rungs": self.n_rungs}
-        series = tuple(
-            replace(s, training=s.training.model_copy(update=rungs)).with_budget(config)
-            for s in seeing.series
-        )
-        vars(seeing)["series"] = series  # in place of what the property would make
-        return seeing
+        series = _of_config(self.alone, self.task.hashes, config)
+        return replace(self, model=series[0].model, series=series)
 
-    def _prepared_series(self, index: int, config: Config) -> TrainingSetup:
-        return self.prepared(config).series[index]
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the series, in their order."""
+        return tuple(self.task.tasks)
 
     @property
     def pool_hashes(self) -> Mapping[str, str]:
@@ -204,7 +205,7 @@ def setup_of(
 
 
 def pool_windows(
-    alone: Sequence[TrainingSetup], *, hashes: Mapping[str, str], prepared: Prepared
+    alone: Sequence[TrainingSetup], hashes: Mapping[str, str]
 ) -> tuple[TrainingSetup, ...]:
     """The setups of series whose network learns from the windows of all.
 
@@ -214,8 +215,6 @@ def pool_windows(
         Of each series by itself. Where one of them has no anchor, none of them has.
     hashes : mapping of str to str
         SHA-256 of each task's manifest, by series.
-    prepared : callable
-        From a position in `alone` and a config to the setup of that series.
     """
     first, device = alone[0], str(alone[0].source.device)
     one = np.eye(len(alone), dtype=np.float32) if len(alone) > 1 else np.empty((1, 0), np.float32)
@@ -244,12 +243,29 @@ def pool_windows(
         train_history=np.concatenate([train_history(view) for view in views]),
         identity=one[0],
         hashes=hashes,
-        prepared=partial(prepared, 0),
+        prepared=partial(_one_of_config, alone, hashes, 0),
     )
     return tuple(
-        replace(view, pool=replace(pool, identity=one[i], prepared=partial(prepared, i)))
+        replace(
+            view,
+            pool=replace(pool, identity=one[i], prepared=partial(_one_of_config, alone, hashes, i)),
+        )
         for i, view in enumerate(views)
     )
+
+
+def _of_config(
+    alone: Sequence[TrainingSetup], hashes: Mapping[str, str], config: Config
+) -> tuple[TrainingSetup, ...]:
+    """The setups of all series for a config."""
+    seeing = [setup.seeing(config) for setup in alone]
+    return tuple(view.with_budget(config) for view in pool_windows(seeing, hashes))
+
+
+def _one_of_config(
+    alone: Sequence[TrainingSetup], hashes: Mapping[str, str], index: int, config: Config
+) -> TrainingSetup:
+    return _of_config(alone, hashes, config)[index]
 
 
 def _joined_arrays(parts: Sequence[ScaledArrays]) -> ScaledArrays:

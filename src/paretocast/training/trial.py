@@ -332,9 +332,7 @@ def read_note(note: str) -> list[dict[str, Any]]:
     return list(rungs)
 
 
-def _forecast_stored_splits(
-    setup: AnySetup, training: Training
-) -> dict[str, NDArray[np.float64]]:
+def _forecast_stored_splits(setup: AnySetup, training: Training) -> dict[str, NDArray[np.float64]]:
     """Forecasts by split, of many series one after the other."""
     with training.best_model() as model:
         return {
