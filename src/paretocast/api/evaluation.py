@@ -301,7 +301,7 @@ def execute_benchmark(
     stored = workspace / "benchmarks" / "forecasts"
     files.create_folder(stored)
     if forget:
-        for path in stored.glob("*.npz"):
+        for path in (*stored.glob("*.npz"), *stored.glob("pool_*.safetensors")):
             path.unlink()
     result = run_benchmark(
         plan,

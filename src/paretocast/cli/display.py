@@ -52,7 +52,7 @@ class ConsoleDisplay:
 
     def begin(self, settings: TuneSettings, run: RunDirectory, task: Task | PooledTask) -> None:
         """Print the heading of the search."""
-        together = f", {count(len(settings.pool), 'series')} together" if settings.pool else ""
+        together = f", {len(settings.pool)} series together" if settings.pool else ""
         stderr_console().print(
             f"[bold]{settings.model}[/bold] on [bold]{run.dataset}[/bold]{together}, study "
             f"{run.job_id}: "

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.display import print_note
 from paretocast.cli.tables import Column, TerminalTable
+from paretocast.data.collection import expand_series, split_reference
+from paretocast.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +18,29 @@ if TYPE_CHECKING:
     from paretocast.benchmarking import AcrossSeries
     from paretocast.study.choice import Choice
     from paretocast.study.series_studies import SeriesResult
+
+
+def pooled_names(dataset: str | None, series: str | None) -> tuple[str, ...]:
+    """Series that share a network, by their names in the file.
+
+    Raises
+    ------
+    SettingsError
+        If they are not those of one file.
+    """
+    if dataset is None or series is None:
+        raise SettingsError(
+            "--pool needs --dataset, a TOML file with a section [series], and --series all or the "
+            "names of some"
+        )
+    named = [split_reference(reference)[1] for reference in expand_series(dataset, series)]
+    names = tuple(name for name in named if name is not None)
+    if len(names) < len(named):
+        raise SettingsError(
+            f"--pool is for the series of one file, {dataset} names many files; declare the series "
+            "in the section [series] of one"
+        )
+    return names
 
 
 def print_series(choices: Mapping[str, Choice]) -> None:

@@ -457,7 +457,10 @@ def _open(options: Mapping[str, Any], *, stage: str = "all") -> tuple[TuneSettin
     from paretocast.api.tuning import open_run
 
     if options["pool"]:
-        options = {**options, "series": None, "pool": _pooled_names(options)}
+        from paretocast.cli.series import pooled_names
+
+        names = pooled_names(options["dataset"], options["series"])
+        options = {**options, "pool": names}
     workspace = options["workspace"] / "test" if options["test"] else options["workspace"]
     dataset = declared(
         options["data"],
@@ -478,25 +481,6 @@ def _open(options: Mapping[str, Any], *, stage: str = "all") -> tuple[TuneSettin
         stage=stage,
     )
     return settled, run
-
-
-def _pooled_names(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the series that share a network, by their names in the file."""
-    from paretocast.data.collection import split_reference
-
-    if options["dataset"] is None or options["series"] is None:
-        raise SettingsError(
-            "--pool needs --dataset, a TOML file with a section [series], and --series all or the "
-            "names of some"
-        )
-    named = [split_reference(str(reference))[1] for reference in _references(options)]
-    names = tuple(name for name in named if name is not None)
-    if len(names) < len(named):
-        raise SettingsError(
-            f"--pool is for the series of one file, {options['dataset']} names many files; declare "
-            "the series in the section [series] of one"
-        )
-    return names
 
 
 def _stages(options: Mapping[str, Any]) -> dict[str, Any]:
