@@ -17,7 +17,7 @@ from paretocast.deployment.onnx_graph import check_exportable
 from paretocast.errors import SettingsError
 from paretocast.results.stored_study import StoredStudy
 from paretocast.study.study import Study
-from paretocast.training.pooling import PooledSetup
+from paretocast.training.pooling import KnownSeries, PooledSetup
 from paretocast.workspace.runs import RunDirectory
 from studies import Watch, make_run, make_settings, numbers, optimise
 
@@ -148,6 +148,17 @@ def test_a_benchmark_trains_the_network_of_the_study_once_for_all_series(
     )
     assert code == 2
     assert "does not learn from later hours" in err
+
+
+def test_series_that_benchmarks_share_are_read_and_prepared_once(hpo: Path) -> None:
+    study, known = StoredStudy.open(run_of(hpo, "south")), KnownSeries()
+    north = study.settings.of_series("north")
+    first = known.task(north, study.task_manifest)
+    assert known.task(north, study.task_manifest) is first
+    alone = north.model_copy(update={"pool": ()})
+    assert known.setup(alone, first, "cpu") is known.setup(alone, first, "cpu")
+    own = study.task()  # with its test split it is another one each time
+    assert known.setup(alone, own, "cpu") is not known.setup(alone, own, "cpu")
 
 
 def test_a_series_is_not_continued_by_itself(

@@ -50,9 +50,8 @@ def _assessment(
         return ""
     if isinstance(task, PooledTask):
         return (
-            "Errors are means over the series, each in units of those of its ridge on the same "
-            f"hours. Held-out hours are judged series by series, see {run.series_table.name} and "
-            "the pages of each series."
+            f"Held-out hours are judged series by series: see {run.series_table.name}, and the "
+            "pages of each series."
         )
     from paretocast.results.assessment import assess_trial
 

@@ -289,6 +289,7 @@ def _setup(plan: BenchmarkPlan, model: str, device: str, anchors: Anchors) -> Tr
         plan.tasks[model],
         device=device,
         anchors=shared,
+        known=plan.known,
     )
     refuse_other_pool(config, setup.pool_hashes)
     return setup

@@ -194,6 +194,7 @@ def benchmark(
     from paretocast.data import expand_series
     from paretocast.study.interruption import StopRequest
     from paretocast.training import TrainingInterrupted
+    from paretocast.training.pooling import KnownSeries
 
     if refit not in {None, "train+validation"}:
         raise SettingsError(f"--refit is {refit!r}, expected train+validation")
@@ -202,6 +203,7 @@ def benchmark(
         declared(data, dataset=dataset, workspace=workspace, target=target, zone=zone) or "demo"
     )
     references = expand_series(dataset, series)
+    known = KnownSeries()
     plans = [
         prepare_benchmark(
             reference,
@@ -221,6 +223,7 @@ def benchmark(
             workspace=workspace,
             device=device,
             threads=threads,
+            known=known,
         )
         for reference in references
     ]

@@ -22,12 +22,11 @@ from paretocast.steps import frequency_of
 from paretocast.toml import read_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from paretocast.data.task import DataSettings
 
 REFERENCE = "ridge"
 # What errors of series of different sizes are measured in, to be averaged.
@@ -44,9 +43,6 @@ class PoolSettings(Protocol):
     @property
     def pool(self) -> tuple[str, ...]:
         """Names of the series."""
-
-    def of_series(self, name: str) -> DataSettings:
-        """Return the settings of one of them."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +81,15 @@ class PooledTask:
                 )
 
     @classmethod
-    def around(cls, settings: PoolSettings, task: Task) -> PooledTask:
+    def around(
+        cls, settings: PoolSettings, task: Task, *, read: Callable[[str], Task]
+    ) -> PooledTask:
         """The tasks of a pool around that of one of its series, to which `settings` refer.
+
+        Parameters
+        ----------
+        read : callable
+            From the name of another series to its task.
 
         Raises
         ------
@@ -99,12 +102,7 @@ class PooledTask:
                 f"{settings.dataset} is none of the series {', '.join(settings.pool)} that the "
                 "network was trained on"
             )
-        tasks = {
-            name: task
-            if name == own
-            else Task.from_settings(settings.of_series(name), remembered=task.manifest())
-            for name in settings.pool
-        }
+        tasks = {name: task if name == own else read(name) for name in settings.pool}
         return cls(collection_name(settings.dataset), tasks)
 
     @cached_property
@@ -141,8 +139,12 @@ class PooledTask:
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """Sentences on what the scores take for granted, each once."""
-        return tuple(dict.fromkeys(line for t in self.tasks.values() for line in t.assumptions))
+        """Sentences on what the scores mean and take for granted, each once."""
+        means = (
+            f"errors are means over {len(self.tasks)} series, each in units of those of its "
+            f"{REFERENCE} on the same hours ({UNIT})"
+        )
+        return (means, *dict.fromkeys(x for t in self.tasks.values() for x in t.assumptions))
 
 
 def collection_name(dataset: str | Path) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from paretocast.data.collection import split_reference
 from paretocast.data.pooled import REFERENCE, PooledTask
 from paretocast.data.scaling import ScaledArrays, ScaledHorizon, ScaledLastHours, scaled_arrays
+from paretocast.data.task import Task, manifest_hash
 from paretocast.errors import DataError
 from paretocast.models.anchor import MONTHS
 from paretocast.models.baselines.catalogue import try_baselines
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from paretocast.data.task import Task
     from paretocast.models.anchor import Anchor
     from paretocast.search.space import Config
     from paretocast.settings import TuneSettings
@@ -92,6 +92,35 @@ class SimpleForecasts:
         ]
 
 
+class KnownSeries:
+    """Tasks and setups of single series that several pools have in common, each made once.
+
+    For as long as the data stay as they are: a command or a benchmark, not a session.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: dict[tuple[str, ...], Task] = {}
+        self._setups: dict[str, TrainingSetup] = {}
+
+    def task(self, settings: TuneSettings, remembered: Mapping[str, Any]) -> Task:
+        """The task of settings, cut at the end of the test period of a manifest."""
+        stated = settings.model_dump_json(include={"data_dir", "covariates", "task"})
+        key = settings.dataset, stated, str(remembered["periods"]["test"][1])
+        if key not in self._tasks:
+            self._tasks[key] = Task.from_settings(settings, remembered=remembered)
+        return self._tasks[key]
+
+    def setup(self, settings: TuneSettings, task: Task, device: str | None) -> TrainingSetup:
+        """The setup of a task that is read here; made anew for any other one."""
+        if not any(task is known for known in self._tasks.values()):
+            return TrainingSetup.from_settings(settings, task, device=device)
+        stated = settings.model_dump(mode="json", include={"model", "training", "target_coverage"})
+        key = manifest_hash({**task.manifest(), **stated, "on": device or settings.device})
+        if key not in self._setups:
+            self._setups[key] = TrainingSetup.from_settings(settings, task, device=device)
+        return self._setups[key]
+
+
 @dataclass(frozen=True)
 class PooledSetup:
     """Everything that the trials of one network for many series share, prepared once.
@@ -114,16 +143,20 @@ class PooledSetup:
 
     @classmethod
     def from_settings(
-        cls, settings: TuneSettings, task: PooledTask, *, device: str | None = None
+        cls,
+        settings: TuneSettings,
+        task: PooledTask,
+        *,
+        device: str | None = None,
+        known: KnownSeries | None = None,
     ) -> PooledSetup:
-        """Scale every series and put it on a device; parameters as of `TrainingSetup`."""
+        """Scale every series and put it on a device; parameters as of `setup_of`."""
+        made = KnownSeries() if known is None else known
 
         def each_alone(anchor: str) -> tuple[TrainingSetup, ...]:
             training = settings.training.model_copy(update={"anchor": anchor})
             single = settings.model_copy(update={"pool": (), "training": training})
-            return tuple(
-                TrainingSetup.from_settings(single, t, device=device) for t in task.tasks.values()
-            )
+            return tuple(made.setup(single, t, device) for t in task.tasks.values())
 
         alone = each_alone(settings.training.anchor)
         if len({setup.anchored for setup in alone}) > 1:
@@ -181,6 +214,7 @@ def setup_of(
     *,
     device: str | None = None,
     anchors: Anchors | None = None,
+    known: KnownSeries | None = None,
 ) -> TrainingSetup:
     """The setup of a series, with the windows of the others where its network learns from them.
 
@@ -190,6 +224,8 @@ def setup_of(
         Those of the series: the others of its pool are read as they are now.
     device, anchors
         As of `TrainingSetup.from_settings`.
+    known : KnownSeries, optional
+        What other pools of the same data have read and prepared.
 
     Raises
     ------
@@ -198,10 +234,13 @@ def setup_of(
     """
     if not settings.pool:
         return TrainingSetup.from_settings(settings, task, device=device, anchors=anchors)
-    pooled = PooledTask.around(settings, task)
-    own = str(split_reference(settings.dataset)[1])
-    index = settings.pool.index(own)
-    return PooledSetup.from_settings(settings, pooled, device=device).series[index]
+    known = KnownSeries() if known is None else known
+    remembered = task.manifest()
+    pooled = PooledTask.around(
+        settings, task, read=lambda name: known.task(settings.of_series(name), remembered)
+    )
+    index = settings.pool.index(str(split_reference(settings.dataset)[1]))
+    return PooledSetup.from_settings(settings, pooled, device=device, known=known).series[index]
 
 
 def pool_windows(
