@@ -126,7 +126,7 @@ class ConsoleDisplay:
 
     def series(self, found: Sequence[SeriesResult]) -> None:
         """Print what the search has found for each series."""
-        from paretocast.cli.series import print_pooled
+        from paretocast.cli.pooled import print_pooled
 
         print_pooled(found)
 

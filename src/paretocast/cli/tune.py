@@ -457,7 +457,7 @@ def _open(options: Mapping[str, Any], *, stage: str = "all") -> tuple[TuneSettin
     from paretocast.api.tuning import open_run
 
     if options["pool"]:
-        from paretocast.cli.series import pooled_names
+        from paretocast.cli.pooled import pooled_names
 
         names = pooled_names(options["dataset"], options["series"])
         options = {**options, "pool": names}
