@@ -128,8 +128,10 @@ def test_what_reads_a_study_reads_that_of_a_series(
 def test_a_benchmark_trains_the_network_of_the_study_once_for_all_series(
     capsys: pytest.CaptureFixture[str], folder: Path, hpo: Path
 ) -> None:
-    words = ("--dataset", folder / "zones.toml", "--models", "NHITS_Q", "--threads", 1)
-    words = (*words, "--workspace", hpo, "--methods", "tuned,seasonal_naive_24")
+    words = [
+        *("--dataset", folder / "zones.toml", "--models", "NHITS_Q", "--threads", 1),
+        *("--workspace", hpo, "--methods", "tuned,seasonal_naive_24"),
+    ]
     code, _, err = run_cli(capsys, "benchmark", *words, "--series", "all", "--calibrator", "cqr")
     assert code == 0, err
     assert "of one network for 2 series" in err

@@ -7,7 +7,7 @@ Forecasts of many series stand one after the other, (S · N, H, Q), each in the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+Number = TypeVar("Number", bound=np.floating[Any])
 COUNT = "n"
 
 
-def split_series(setup: AnySetup, forecast: NDArray[np.floating]) -> list[NDArray[np.floating]]:
+def split_series(setup: AnySetup, forecast: NDArray[Number]) -> list[NDArray[Number]]:
     """The forecasts of each series, (N, H, Q)."""
     return np.split(forecast, len(setup.series))
 

@@ -329,8 +329,15 @@ def _joined_arrays(parts: Sequence[ScaledArrays]) -> ScaledArrays:
             np.concatenate([part.history for part in late]),
             np.concatenate([part.history_mask for part in late]),
         )
-    names = ("history", "history_mask", "observed_mask", "past", "known")
-    return ScaledArrays(*map(joined, names), ahead=ahead, last_hours=last_hours)
+    return ScaledArrays(
+        history=joined("history"),
+        history_mask=joined("history_mask"),
+        observed_mask=joined("observed_mask"),
+        past=joined("past"),
+        known=joined("known"),
+        ahead=ahead,
+        last_hours=last_hours,
+    )
 
 
 def _joined_anchors(anchors: Sequence[Anchor], starts: NDArray[np.intp]) -> Anchor:
