@@ -152,6 +152,21 @@ def test_a_benchmark_trains_the_network_of_the_study_once_for_all_series(
     assert "does not learn from later hours" in err
 
 
+def test_a_benchmark_refuses_a_network_whose_other_series_have_changed(
+    capsys: pytest.CaptureFixture[str], folder: Path, hpo: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "zones.toml").write_text((folder / "zones.toml").read_text("utf-8"), "utf-8")
+    table = pd.read_csv(folder / "zones.csv")
+    table["north"] *= 1.1
+    table.to_csv(tmp_path / "zones.csv", index=False)
+    words = ("--dataset", tmp_path / "zones.toml", "--models", "NHITS_Q", "--threads", 1)
+    code, _, err = run_cli(
+        capsys, "benchmark", *words, "--series", "south", "--methods", "tuned", "--workspace", hpo
+    )
+    assert code == 1
+    assert "was trained on other data of north" in " ".join(err.split())
+
+
 def test_series_that_benchmarks_share_are_read_and_prepared_once(hpo: Path) -> None:
     study, known = StoredStudy.open(run_of(hpo, "south")), KnownSeries()
     north = study.settings.of_series("north")
