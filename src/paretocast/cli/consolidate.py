@@ -50,7 +50,7 @@ def consolidate(
     print_studies(studies)
     if summary:
         return
-    from paretocast.api.tuning import save_pages
+    from paretocast.api.pages import save_pages
     from paretocast.report import explored_page
 
     for study in studies:

@@ -159,6 +159,11 @@ def plan_challenger(
         raise StoreError(
             f"{champion.folder} does not say how its models were trained; deploy the study again"
         )
+    if any(member.get("identity") for member in champion.manifest["members"]):
+        raise StoreError(
+            f"{champion.folder} holds one network for many series, which is not trained again on "
+            "one of them; tune and deploy them again"
+        )
     contract = champion.contract
     settings = TuneSettings.model_validate({**recipe["settings"], "dataset": contract.spec.name})
     first, dates = _moved(champion, held)

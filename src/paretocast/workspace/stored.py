@@ -88,6 +88,7 @@ class RecordFile(StoredFile):
     micro_batch: Positive | None = None
     reason: str = ""
     traceback: str = ""
+    series_scores: dict[str, Scores] = {}
 
     @model_validator(mode="after")
     def _scored_unless_failed(self) -> Self:
