@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ from paretocast.deployment.calibration_state import CACHE, audit
 from paretocast.deployment.issued import second_of
 from paretocast.deployment.journal import Deployment
 from paretocast.deployment.plan import plan_bundle
+from paretocast.deployment.stored import digest_of
 from paretocast.errors import DataError, ForecastError, SettingsError, StoreError
 from paretocast.models.baselines.catalogue import fit_baseline
 from paretocast.results.stored_study import StoredStudy
@@ -270,11 +272,17 @@ def test_an_audit_finds_what_was_changed(deployed: Path, frame: pd.DataFrame) ->
     operations.forecast(deployed, frame, first=AT, last=AT + 3 * DAY)
     path = sorted((deployed / "journal/issued").glob("*/*"))[2]
     content = json.loads(path.read_text())
-    content["quantiles"][0][0] -= 1.0
-    path.write_text(json.dumps(content))
-    problems = audit(Deployment.open(deployed)).problems
-    assert len(problems) >= 1
-    assert "the quantiles are not those of its calibration" in problems[0]
+    for name, change in (("quantiles", lambda rows: rows[0]), ("upper", lambda numbers: numbers)):
+        changed = copy.deepcopy(content)
+        change(changed[name])[0] -= 1.0
+        path.write_text(json.dumps(changed))
+        with pytest.raises(StoreError, match="changed after it was issued"):
+            audit(Deployment.open(deployed))
+        changed["digest"] = digest_of(changed)
+        path.write_text(json.dumps(changed))
+        problems = audit(Deployment.open(deployed)).problems
+        assert len(problems) == 1
+        assert "the quantiles are not those of its calibration" in problems[0]
 
 
 def test_a_bundle_works_where_it_is_moved_to(network: Path, tmp_path: Path) -> None:

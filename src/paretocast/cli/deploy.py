@@ -97,9 +97,9 @@ def deploy(
 def card(deployment: DeploymentArgument) -> None:
     """Print the model card of the bundle in use: what it is, what it needs, where it is weak."""
     from paretocast.deployment.bundle import load_bundle
+    from paretocast.workspace.files import load_text
 
-    text = (load_bundle(deployment).folder / "card.md").read_text(encoding="utf-8")
-    typer.echo(text)
+    typer.echo(load_text(load_bundle(deployment).folder / "card.md"))
 
 
 def audit(deployment: DeploymentArgument) -> None:

@@ -8,16 +8,18 @@ would have day by day.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
 from paretocast.benchmarking.configs import TrainedConfig
 from paretocast.data.reading import choose_covariates, examine_tables
 from paretocast.data.series import SplitDates
 from paretocast.data.spec import SplitSpec
 from paretocast.data.task import plan_task
+from paretocast.deployment.bundle import MANIFEST
 from paretocast.deployment.calibration_state import past_windows, replay
 from paretocast.deployment.issue_scores import mean_pinball
 from paretocast.deployment.issued import second_of
@@ -35,7 +37,7 @@ from paretocast.metrics.uncertainty import (
 from paretocast.settings import TuneSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -160,7 +162,7 @@ def plan_challenger(
             f"{champion.folder} does not say how its models were trained; deploy the study again"
         )
     contract = champion.contract
-    settings = TuneSettings.model_validate({**recipe["settings"], "dataset": contract.spec.name})
+    settings = _settings_of(champion, recipe["settings"])
     first, dates = _moved(champion, held)
     spec = contract.spec.model_copy(
         update={
@@ -195,6 +197,18 @@ def plan_challenger(
     method, calibrator = champion.manifest["method"], recipe["calibrator"]
     plan = BundlePlan(origin, method, configs, calibrator, None, task, device)
     return Challenge(plan, whole)
+
+
+def _settings_of(champion: Bundle, stored: Mapping[str, Any]) -> TuneSettings:
+    try:
+        return TuneSettings.model_validate({**stored, "dataset": champion.contract.spec.name})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, ("recipe", "settings", *first["loc"])))
+        raise StoreError(
+            f"{champion.folder / MANIFEST} is damaged: {where}: {first['msg']}; deploy the study "
+            "again"
+        ) from error
 
 
 def _moved(champion: Bundle, held: HeldBack) -> tuple[pd.Timestamp, SplitDates]:
