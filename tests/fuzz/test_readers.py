@@ -9,19 +9,18 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from mutations import damaged_bytes, damaged_json
+from mutations import damaged_bytes, damaged_json, quick
 from paretocast.benchmarking import load_history
 from paretocast.calibration import choose_by_name, walk_forward
 from paretocast.cluster.background import BackgroundExecutor
@@ -47,14 +46,6 @@ from paretocast.workspace.progress import inspect_levels, inspect_run
 from paretocast.workspace.runs import RunDirectory
 
 EARLIER = Path(__file__).parents[1] / "data" / "earlier_study" / "hpo"
-N_EXAMPLES = int(os.environ.get("PARETOCAST_FUZZ", "12"))
-quick = settings(
-    max_examples=N_EXAMPLES,
-    deadline=timedelta(seconds=10),
-    derandomize="PARETOCAST_FUZZ" not in os.environ,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 
 
 @pytest.fixture(scope="module")
