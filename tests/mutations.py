@@ -98,3 +98,10 @@ def damaged_bytes(draw: st.DrawFn, content: bytes) -> bytes:  # noqa: PLR0911  (
             return b"\xef\xbb\xbf" + content
         case _:
             return b""
+
+
+def damaged_file(content: bytes, name: str) -> st.SearchStrategy[bytes]:
+    """The content of a file, damaged as its kind can be."""
+    if name.endswith(".json"):
+        return damaged_json(content.decode())
+    return damaged_bytes(content)

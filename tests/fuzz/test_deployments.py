@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands import exit_code
-from mutations import damaged_bytes, damaged_json, with_commands
+from mutations import damaged_file, with_commands
 from paretocast.api import operations
 from paretocast.deployment.build import build_bundle
 from paretocast.deployment.bundle_files import write_sums
@@ -151,13 +151,6 @@ def kept(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
-def damage(text_or_bytes: bytes, name: str) -> st.SearchStrategy[bytes]:
-    """Ways to damage a file of a name."""
-    if name.endswith(".json"):
-        return damaged_json(text_or_bytes.decode())
-    return damaged_bytes(text_or_bytes)
-
-
 def survives(
     scene: Scene,
     command: str,
@@ -195,7 +188,7 @@ def test_a_damaged_journal_is_refused_or_changes_nothing(
     command: str,
 ) -> None:
     path = JOURNAL[kind]
-    content = data.draw(damage((scene.whole / path).read_bytes(), path))
+    content = data.draw(damaged_file((scene.whole / path).read_bytes(), path))
     survives(
         scene,
         command,
@@ -210,7 +203,7 @@ def test_a_damaged_journal_is_refused_or_changes_nothing(
 def test_a_damaged_calibration_costs_a_replay_and_changes_nothing(
     scene: Scene, capsys: pytest.CaptureFixture[str], data: st.DataObject, command: str
 ) -> None:
-    content = data.draw(damage((scene.whole / STATE).read_bytes(), STATE))
+    content = data.draw(damaged_file((scene.whole / STATE).read_bytes(), STATE))
     result = survives(
         scene, command, capsys, lambda water: (water / STATE).write_bytes(content) and None
     )
@@ -223,7 +216,7 @@ def test_a_damaged_bundle_is_refused(
     scene: Scene, capsys: pytest.CaptureFixture[str], name: str, data: st.DataObject, command: str
 ) -> None:
     path = in_use(scene) / name
-    content = data.draw(damage(path.read_bytes(), name))
+    content = data.draw(damaged_file(path.read_bytes(), name))
     survives(
         scene,
         command,
@@ -237,7 +230,7 @@ def test_a_damaged_bundle_is_refused(
 def test_a_damaged_bundle_with_new_checksums_ends_in_no_traceback(
     scene: Scene, capsys: pytest.CaptureFixture[str], name: str, data: st.DataObject, command: str
 ) -> None:
-    content = data.draw(damage((in_use(scene) / name).read_bytes(), name))
+    content = data.draw(damaged_file((in_use(scene) / name).read_bytes(), name))
 
     def change(water: Path) -> None:
         folder = in_use(scene, water)

@@ -11,7 +11,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -167,7 +167,8 @@ def study_of(run: RunDirectory) -> object:
 
 
 def go_on(run: RunDirectory) -> object:
-    return continue_settings(stored.load_manifest(run)["settings"], None, {"trials": 9})
+    remembered = stored.load_manifest(run)["settings"]
+    return continue_settings(remembered, None, {"trials": 9}, origin=str(run.manifest))
 
 
 def refreshed(run: RunDirectory) -> object:
@@ -270,13 +271,23 @@ def replaced(path: Path, content: bytes) -> Iterator[None]:
         path.write_bytes(whole)
 
 
+def refusal(reader: Callable[[RunDirectory], object], run: RunDirectory) -> str | None:
+    """The error of a reader, None if there is a result."""
+    try:
+        reader(run)
+    except ParetocastError as error:
+        return str(error)
+    return None
+
+
 def survive(
     run: RunDirectory, name: str, content: bytes, readers: list[Callable[..., object]]
 ) -> None:
-    with replaced(run.workspace / name, content):
+    path = run.workspace / name
+    with replaced(path, content):
         for reader in readers:
-            with suppress(ParetocastError):
-                reader(run)
+            said = refusal(reader, run)
+            assert said is None or path.name in said
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -298,6 +309,19 @@ def test_a_damaged_file_is_read_or_refused(
 ) -> None:
     name, readers = BINARY[kind]
     survive(run, name, data.draw(damaged_bytes((run.workspace / name).read_bytes())), readers)
+
+
+@quick
+@given(data=st.data())
+def test_damaged_forecasts_are_refused_or_the_same(run: RunDirectory, data: st.DataObject) -> None:
+    path = run.forecasts(0)
+    whole = load_forecasts(path)
+    with replaced(path, data.draw(damaged_bytes(path.read_bytes()))):
+        said = refusal(lambda _: load_forecasts(path), run)
+        assert said is None or path.name in said
+        read = load_forecasts(path) if said is None else whole
+    assert read.keys() == whole.keys()
+    assert all(np.array_equal(read[split], whole[split]) for split in whole)
 
 
 @pytest.mark.parametrize("kind", IN_THE_STUDY)

@@ -189,7 +189,8 @@ def open_run(
         return claim_run(workspace, settings.model, name, now=datetime.now(UTC)), settings
     run = RunDirectory(workspace, settings.model, name, stated)
     if files.exists(run.manifest):
-        return run, continue_settings(load_manifest(run)["settings"], file, options)
+        stored = load_manifest(run)["settings"]
+        return run, continue_settings(stored, file, options, origin=str(run.manifest))
     if resume:
         raise StoreError(
             f"study {run.study_name} does not exist in {run.folder}, nothing to resume"

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 
 from paretocast.benchmarking.configs import TrainedConfig
 from paretocast.data.reading import choose_covariates, examine_tables
@@ -34,7 +33,7 @@ from paretocast.metrics.uncertainty import (
     paired_difference,
     picp_interval,
 )
-from paretocast.settings import TuneSettings
+from paretocast.settings import stored_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from paretocast.deployment.inputs import LiveInputs
     from paretocast.deployment.issued import LiveForecast
     from paretocast.deployment.journal import Deployment
+    from paretocast.settings import TuneSettings
 
     Floats = NDArray[np.float64]
 
@@ -200,15 +200,8 @@ def plan_challenger(
 
 
 def _settings_of(champion: Bundle, stored: Mapping[str, Any]) -> TuneSettings:
-    try:
-        return TuneSettings.model_validate({**stored, "dataset": champion.contract.spec.name})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, ("recipe", "settings", *first["loc"])))
-        raise StoreError(
-            f"{champion.folder / MANIFEST} is damaged: {where}: {first['msg']}; deploy the study "
-            "again"
-        ) from error
+    table = {**stored, "dataset": champion.contract.spec.name}
+    return stored_settings(table, origin=str(champion.folder / MANIFEST))
 
 
 def _moved(champion: Bundle, held: HeldBack) -> tuple[pd.Timestamp, SplitDates]:
