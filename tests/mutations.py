@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 # Damaged files that each test tries; `make test-fuzz` tries more.
 MANY = "PARETOCAST_FUZZ" in os.environ
-N_EXAMPLES = int(os.environ.get("PARETOCAST_FUZZ", "12"))
+N_EXAMPLES = int(os.environ.get("PARETOCAST_FUZZ", "8"))
 N_OF_COMMANDS = N_EXAMPLES if MANY else 3  # where each runs a whole command
 quick = settings(
     max_examples=N_EXAMPLES,
