@@ -17,7 +17,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 # What Python reports before it changes a file or a folder.
@@ -94,7 +94,7 @@ def _writes(mode: object, flags: object) -> bool:
 
 
 def run_child(
-    work: Callable[[], int],
+    work: Callable[[], int | None],
     folder: Path,
     *,
     at: int | None = None,
@@ -106,7 +106,7 @@ def run_child(
     Parameters
     ----------
     work : callable
-        Gives the exit code.
+        Gives the exit code; None is 0.
     folder : Path
         Whose writes are counted.
     at : int, optional
@@ -117,25 +117,29 @@ def run_child(
     (said_from, said_to), (n_from, n_to) = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
-        _child(work, folder, at=at, fault=fault, said=said_to, counted=n_to)
+        _child(work, folder, at=at, fault=fault, pipes=(said_to, n_to))
     os.close(said_to)
     os.close(n_to)
     if kill_after is not None:
-        signal.setitimer(signal.ITIMER_REAL, kill_after)
         signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))
+        signal.setitimer(signal.ITIMER_REAL, max(kill_after, 1e-3))
     said, counted = _read(said_from), _read(n_from)
+    signal.setitimer(signal.ITIMER_REAL, 0.0)  # its pipes are closed: it has ended
     _, status = os.waitpid(child, 0)
-    if kill_after is not None:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
     code = None if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
     return Ended(code, int(counted or 0), said)
 
 
 def _child(
-    work: Callable[[], int], folder: Path, *, at: int | None, fault: Fault, said: int, counted: int
+    work: Callable[[], int | None],
+    folder: Path,
+    *,
+    at: int | None,
+    fault: Fault,
+    pipes: Sequence[int],
 ) -> None:
     """Work, tell and end; what a process prints goes to a pipe, which no full disk stops."""
-    code = 70
+    code, (said, counted) = 70, pipes
     try:
         os.dup2(said, 1)
         os.dup2(said, 2)
@@ -144,7 +148,7 @@ def _child(
             for number in (1, 2)
         )
         writes = Writes(folder, at=at, fault=fault)
-        code = work()
+        code = work() or 0
         os.write(counted, str(writes.n).encode())
     except BaseException:  # noqa: BLE001  (a child must not return into its parent's code)
         sys.excepthook(*sys.exc_info())
