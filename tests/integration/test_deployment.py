@@ -326,6 +326,39 @@ def test_a_changed_file_is_found(deployed: Path) -> None:
         bundle.verify()
 
 
+def test_a_bundle_with_a_changed_list_of_checksums_is_refused(deployed: Path) -> None:
+    sums = load_bundle(deployed).folder / "SHA256SUMS"
+    lines = sums.read_text().splitlines(keepends=True)
+    sums.write_text("".join(lines[1:]))
+    with pytest.raises(StoreError, match="SHA256SUMS was changed after the bundle was made"):
+        load_bundle(deployed)
+    sums.write_text("".join(lines) + "x\n")
+    with pytest.raises(StoreError, match="'x' is no checksum of a file"):
+        load_bundle(deployed)
+
+
+def test_a_kept_calibration_that_was_changed_is_not_used(
+    deployed: Path, frame: pd.DataFrame
+) -> None:
+    operations.forecast(deployed, frame, first=AT, last=AT + 2 * DAY)
+    (expected,) = operations.forecast(deployed, frame, at=AT + 3 * DAY, dry_run=True)
+    content = json.loads((deployed / CACHE).read_text())
+    content["calibrators"]["full"]["shifts"] = [9.0 for _ in expected.levels]
+    (deployed / CACHE).write_text(json.dumps(content))
+    (got,) = operations.forecast(deployed, frame, at=AT + 3 * DAY, dry_run=True)
+    np.testing.assert_array_equal(got.quantiles, expected.quantiles)
+
+
+def test_a_forecast_under_the_name_of_another_is_refused(
+    deployed: Path, frame: pd.DataFrame
+) -> None:
+    operations.forecast(deployed, frame, at=AT)
+    (path,) = (deployed / "journal/issued").glob("*/*")
+    shutil.copy(path, path.with_name("copy.json"))
+    with pytest.raises(StoreError, match=rf"copy\.json is damaged: .* of {path.name}; remove it"):
+        Deployment.open(deployed).issued()
+
+
 def test_bad_inputs_are_told(ridge: Path, frame: pd.DataFrame) -> None:
     bundle = load_bundle(ridge)
     with pytest.raises(DataError, match="no column temperature"):
