@@ -69,7 +69,7 @@ def check_command(
     covariates: Annotated[
         str | None,
         typer.Option(
-            help="Covariates to check, joined by commas. \\[default: as the data set says]"
+            help="Covariates to check, joined by commas, or none. \\[default: as the data set says]"
         ),
     ] = None,
 ) -> None:
@@ -77,6 +77,7 @@ def check_command(
     from paretocast.data import check_dataset
 
     names = None if covariates is None else [name.strip() for name in covariates.split(",")]
+    names = [] if covariates == "none" else names
     findings = check_dataset(dataset, data_dir=data_dir, covariates=names)
     if not _print_findings(dataset, findings):
         raise typer.Exit(1)

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from paretocast.calibration.stored_state import Level  # noqa: TC001  (pydantic reads it)
 from paretocast.data.dialect import Zone  # noqa: TC001  (pydantic reads it)
+from paretocast.data.stamps import FIRST_YEAR, LAST_YEAR
 from paretocast.steps import FREQUENCIES, STEPS_PER_DAY
 from paretocast.workspace.stored import (
     Amount,
@@ -35,7 +36,6 @@ from paretocast.workspace.stored import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FIRST_YEAR, LAST_YEAR = 1678, 2261  # whole ones that nanoseconds since 1970 can count
 MOST_STEPS = 1_000_000  # of a window: ten years by five minutes
 BUNDLE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$"
 
