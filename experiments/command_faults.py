@@ -107,9 +107,11 @@ def command(name: str, folder: Path) -> Callable[[], int]:
     return work
 
 
-def make_start(name: str, folder: Path) -> Path:
-    """The files that a command starts from."""
+def make_start(name: str, folder: Path, *, kept: Path | None = None) -> Path:
+    """The files that a command starts from, taken from or put into a folder that keeps them."""
     start = folder / f"start_{name}"
+    if kept is not None and (kept / name).exists():
+        return Path(shutil.copytree(kept / name, start))
     start.mkdir()
     write_data(start)
     before = {"tune": (), "submit": (), "forecast": ("tune", "deploy"), "observe": ("tune",)}
@@ -125,6 +127,8 @@ def make_start(name: str, folder: Path) -> Path:
     for step in steps:
         ended = run_child(command(step, start), start)
         assert ended.code == 0, ended.said
+    if kept is not None:
+        shutil.copytree(start, kept / name)
     return start
 
 
@@ -262,6 +266,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=1, help="write")
     parser.add_argument("--kills", type=int, default=20, help="of each command")
     parser.add_argument("--seconds", type=float, default=86_400.0, help="then stop")
+    parser.add_argument("--starts", type=Path, help="folder that keeps the files to start from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="forecast and observe alone")
     arguments = parser.parse_args()
@@ -272,7 +277,7 @@ def main() -> None:
     for name in names:
         found = Found()
         with tempfile.TemporaryDirectory(prefix="faults-") as place:
-            start = make_start(name, Path(place))
+            start = make_start(name, Path(place), kept=arguments.starts)
             ended, expected, seconds = undisturbed(name, start)
             if arguments.fault == "disk":
                 for at in range(arguments.first, ended.n_writes + 1, arguments.every):

@@ -93,7 +93,11 @@ def _print_findings(dataset: str, findings: Sequence[Finding]) -> bool:
     console = stdout_console()
     for finding in findings:
         style = STYLES[finding.severity]
-        console.print(f"[{style}]{finding.severity:<8}[/] {escape(str(finding))}", highlight=False)
+        console.print(
+            f"[{style}]{finding.severity:<8}[/] {escape(str(finding))}",
+            highlight=False,
+            markup=True,
+        )
     n_errors = sum(finding.severity == "error" for finding in findings)
     n_warnings = sum(finding.severity == "warning" for finding in findings)
     verdict = "cannot be used" if n_errors else "can be used"
@@ -163,6 +167,7 @@ def init_command(
         f"{escape(str(declaration))} is written; go on with [bold]paretocast tune --dataset "
         f"{escape(str(declaration))}[/bold]",
         highlight=False,
+        markup=True,
         soft_wrap=True,
     )
     if not usable:

@@ -82,7 +82,9 @@ def deploy(
     models = [f"{m['weight']:.2f} × {m['trained']}" for m in bundle.manifest["members"]]
     names = {rung: c["name"] for rung, c in bundle.manifest["calibrators"].items()}
     console.print(
-        f"[bold]{bundle.manifest['series']}[/bold]: {' + '.join(models)}", highlight=False
+        f"[bold]{bundle.manifest['series']}[/bold]: {' + '.join(models)}",
+        highlight=False,
+        markup=True,
     )
     console.print(
         f"learned up to {bundle.manifest['learned_until']}, calibrator {names['full']}; without "
