@@ -416,13 +416,12 @@ def _check_spikes(column: _Column) -> Iterator[Finding]:
     observed = values[~np.isnan(values)]
     if observed.size < _FEWEST_VALUES or _share_of_mode(observed) > _MOST_ALIKE:
         return
-    around = np.stack([np.roll(values, shift) for shift in (-2, -1, 1, 2)])
-    around[:, [0, 1, -2, -1]] = np.nan
-    complete = ~np.isnan(around).any(axis=0) & ~np.isnan(values)
+    middle = _middle_of_neighbours(values)
+    distance = np.abs(values - middle)
+    complete = ~np.isnan(distance)
     if complete.sum() < _FEWEST_VALUES:
         return
-    distance = np.zeros(len(values))
-    distance[complete] = np.abs(values[complete] - np.median(around[:, complete], axis=0))
+    distance[~complete] = 0.0
     width = float(np.subtract(*np.quantile(observed, [0.99, 0.01])))
     limit = max(width, _SPIKE * float(np.quantile(distance[complete], 0.995)))
     spikes = np.flatnonzero(distance > limit) if limit > 0.0 else np.array([], dtype=np.intp)
@@ -435,6 +434,20 @@ def _check_spikes(column: _Column) -> Iterator[Finding]:
             f"{count(spikes.size, column.step)}: {column.listed(worst)}",
             "empty these cells if the meter was wrong",
         )
+
+
+def _middle_of_neighbours(values: Floats) -> Floats:
+    """Median of the two values before and the two after each, (T,); NaN where one is missing.
+
+    >>> _middle_of_neighbours(np.array([1.0, 2.0, 9.0, 4.0, 3.0]))
+    array([nan, nan, 2.5, nan, nan])
+    """
+    second_before, before, after, second_after = (np.roll(values, k) for k in (2, 1, -1, -2))
+    lower = np.maximum(np.minimum(second_before, before), np.minimum(after, second_after))
+    upper = np.minimum(np.maximum(second_before, before), np.maximum(after, second_after))
+    middle: Floats = (lower + upper) / 2.0
+    middle[[0, 1, -2, -1]] = np.nan
+    return middle
 
 
 def _check_still(column: _Column) -> Iterator[Finding]:
