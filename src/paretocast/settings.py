@@ -15,7 +15,7 @@ from paretocast.data.dialect import Zone
 from paretocast.data.scaling import Transform
 from paretocast.data.spec import Frequency, find_spec
 from paretocast.data.task import DENSE_LEVELS, HORIZON_HOURS, INPUT_HOURS, TaskShape
-from paretocast.errors import ParetocastError, SettingsError
+from paretocast.errors import ParetocastError, SettingsError, StoreError
 from paretocast.formatting import did_you_mean
 from paretocast.metrics.scores import SAME_LEVEL, central_levels
 from paretocast.search.models import (
@@ -552,18 +552,51 @@ def _with_step(table: dict[str, Any]) -> dict[str, Any]:
     return {**table, "task": {**task, "step": step}}
 
 
-def stored_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a study was stored with, completed where it is older than some of them."""
+def stored_settings(stored: Mapping[str, Any], *, origin: str) -> TuneSettings:
+    """The settings that a study was stored with.
+
+    Parameters
+    ----------
+    origin : str
+        The file that holds them; it opens the error.
+
+    Raises
+    ------
+    StoreError
+        If they are damaged, or those of a version with other settings.
+    """
+    try:
+        return parse_table(TuneSettings, _completed(stored), origin=f"settings in {origin}")
+    except SettingsError as error:
+        raise StoreError(f"{error}; use the version of Paretocast that wrote it") from error
+
+
+def _completed(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored settings as they were meant, where the study is older than some of them."""
     # Before there was a recipe, the architecture alone was searched.
     return {"recipe": (), **stored}
 
 
 def continue_settings(
-    stored: Mapping[str, Any], path: Path | None, overrides: Mapping[str, Any]
+    stored: Mapping[str, Any], path: Path | None, overrides: Mapping[str, Any], *, origin: str
 ) -> TuneSettings:
-    """Settings of an earlier run of a study with a file's and then the options' values on top."""
+    """Settings of an earlier run of a study with a file's and then the options' values on top.
+
+    Parameters
+    ----------
+    origin : str
+        The file that holds the stored ones, for an error.
+
+    Raises
+    ------
+    StoreError
+        If the stored ones cannot be used.
+    SettingsError
+        If the others cannot.
+    """
+    stored_settings(stored, origin=origin)
     changed = _merged(_read(path), overrides)
-    base = {**stored_settings(stored), "time_limit_seconds": None}
+    base = {**_completed(stored), "time_limit_seconds": None}
     budget = changed.get("training", {})
     if budget.get("epochs") is not None or budget.get("steps") is not None:
         base["training"] = {**base["training"], "steps": None, "epochs": None}

@@ -185,17 +185,23 @@ def open_run(
     if resume and study_id is None:
         study_id = newest_job_id(workspace, settings.model, name)
     stated = stated_job_id(study_id, os.environ)
+    if stated is None:
+        _check_stage(settings, stage)
     if stated is None and _only_levels(settings, stage):
         return RunDirectory(workspace, settings.model, name, ""), settings
     if stated is None:
         return claim_run(workspace, settings.model, name, now=datetime.now(UTC)), settings
     run = RunDirectory(workspace, settings.model, name, stated)
     if files.exists(run.manifest):
-        return run, continue_settings(load_manifest(run)["settings"], file, options)
+        stored = load_manifest(run)["settings"]
+        settings = continue_settings(stored, file, options, origin=str(run.manifest))
+        _check_stage(settings, stage)
+        return run, settings
     if resume:
         raise StoreError(
             f"study {run.study_name} does not exist in {run.folder}, nothing to resume"
         )
+    _check_stage(settings, stage)
     return run, settings
 
 
@@ -405,6 +411,21 @@ def _write_frame(
             raise SettingsError("covariates of a frame are a mapping of column to role")
         data = Dataset.from_frame(data, covariates=covariates, **described)
     return save_dataset(data, workspace)
+
+
+def _check_stage(settings: TuneSettings, stage: str) -> None:
+    """Refuse one stage of a study that has no stages.
+
+    Raises
+    ------
+    SettingsError
+        If so.
+    """
+    if stage != "all" and not settings.two_stage:
+        raise SettingsError(
+            f"--stage {stage} belongs to the two-stage strategy, and this study has one stage; "
+            "add --strategy two-stage, or leave --stage out"
+        )
 
 
 def _only_levels(settings: TuneSettings, stage: str) -> bool:

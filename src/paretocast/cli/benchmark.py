@@ -294,16 +294,14 @@ def _print_files(saved: SavedBenchmark) -> None:
 
 def print_benchmark(saved: SavedBenchmark) -> None:
     """Print the scores, the selected method and the differences that matter."""
-    from rich.markup import escape
-
     from paretocast.cli.display import print_notes
 
     task, console = saved.result.plan.task, stdout_console()
     _score_table(saved).print()
     for sentence in saved.warnings:
-        console.print(escape(sentence), style="red", highlight=False)
+        console.print(sentence, style="red", highlight=False)
     for sentence in saved.verdicts:
-        console.print(escape(sentence), highlight=False)
+        console.print(sentence, highlight=False)
     if saved.result.relearning:
         _print_relearning(saved.result.relearning, unit=task.series.unit)
     if saved.result.weather_error:
@@ -431,7 +429,10 @@ def _print_plan(plan: BenchmarkPlan) -> None:
     console = stderr_console()
     for config in plan.configs:
         console.print(
-            f"[bold]{config.model}[/bold] {escape(config.source)}", highlight=False, soft_wrap=True
+            f"[bold]{config.model}[/bold] {escape(config.source)}",
+            highlight=False,
+            markup=True,
+            soft_wrap=True,
         )
     if "ensemble" in plan.groups and plan.members is None:
         console.print(

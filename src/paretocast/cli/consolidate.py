@@ -95,11 +95,12 @@ def print_studies(studies: list[Consolidated]) -> None:
     console = stdout_console()
     for study in studies:
         for problem in study.problems:
-            console.print(f"{escape(study.run.study_name)}: {escape(problem)}", highlight=False)
+            console.print(f"{study.run.study_name}: {problem}", highlight=False)
         for parameter in study.explorations:
             if parameter.advice:
                 console.print(
                     f"[bold]{escape(study.run.study_name)}[/bold] {escape(parameter.advice)} "
                     f"{escape(f'in [space.{study.model}]')}",
                     highlight=False,
+                    markup=True,
                 )

@@ -126,6 +126,7 @@ def print_diagnosis(diagnosis: Diagnosis, *, unit: str, subject: str) -> None:
         f"[bold]{escape(subject)}[/bold]: the {diagnosis.target:g} % interval; width and Winkler "
         f"score in {escape(unit)}",
         highlight=False,
+        markup=True,
     )
     _print_groups("all target times", (diagnosis.overall,), target=diagnosis.target)
     for breakdown in diagnosis.breakdowns:

@@ -30,7 +30,9 @@ ENDED = {"request": "stopped by you", "time limit": "stopped at the time limit"}
 def print_note(text: str, *, kind: str = "note") -> None:
     """Print a sentence on stderr, led by its kind in yellow."""
     lead = f"[yellow]{kind}[/yellow] " if kind else ""
-    stderr_console().print(f"{lead}{escape(redacted(text))}", highlight=False, soft_wrap=not kind)
+    stderr_console().print(
+        f"{lead}{escape(redacted(text))}", highlight=False, markup=True, soft_wrap=not kind
+    )
 
 
 def print_notes(texts: Iterable[str]) -> None:
@@ -59,6 +61,7 @@ class ConsoleDisplay:
             f"{len(task.issues['train'])} training windows, "
             f"scored on {len(task.issues['tune'])} daily forecasts",
             highlight=False,
+            markup=True,
         )
 
     def progress(

@@ -391,12 +391,13 @@ def _tune_many(options: Mapping[str, Any], references: Sequence[str | None]) -> 
         console.print(
             f"\n[bold]series {i} of {len(references)}[/bold] {escape(str(reference))}",
             highlight=False,
+            markup=True,
         )
         try:
             result = _tune_one({**options, "dataset": reference})
         except ParetocastError as error:
             failed[str(reference)] = error
-            console.print(f"[red]{escape(redacted(f'{reference}: {error}'))}[/red]")
+            console.print(redacted(f"{reference}: {error}"), style="red")
             continue
         if result is not None and result.choice is not None:
             choices[str(reference)] = result.choice

@@ -20,8 +20,8 @@ from paretocast.deployment.bundle import (
     RIDGE,
     Bundle,
     load_bundle,
-    write_sums,
 )
+from paretocast.deployment.bundle_files import write_sums
 from paretocast.deployment.members import (
     BoostedMember,
     LinearMember,

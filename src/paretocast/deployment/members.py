@@ -344,21 +344,28 @@ MEMBERS: dict[str, type[Member]] = {
 }
 
 
-def restore_member(stored: Mapping[str, Any], arrays: Arrays) -> Member:
+def restore_member(stored: Mapping[str, Any], arrays: Arrays, *, origin: object) -> Member:
     """The member that a bundle describes.
+
+    Parameters
+    ----------
+    stored : mapping
+        As `stored.BundleFile` has checked it.
+    origin : object
+        Of the arrays, for an error.
 
     Raises
     ------
     StoreError
-        If its kind is unknown, or something is missing.
+        If an array is missing or does not fit.
     """
-    kind = stored.get("kind")
-    if kind not in MEMBERS:
-        raise StoreError(f"a member is of kind {kind!r}, expected one of {', '.join(MEMBERS)}")
     try:
-        return MEMBERS[kind].restore(stored, arrays)
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"a member of kind {kind} cannot be read: {error!r}") from error
+        return MEMBERS[stored["kind"]].restore(stored, arrays)
+    except (LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{origin} is damaged: it is no member of kind {stored['kind']}: {error!r}; deploy "
+            "again"
+        ) from error
 
 
 def _unless_hourly(name: str, value: int, hourly: int) -> dict[str, int]:
