@@ -27,6 +27,7 @@ from paretocast.report.figures import (
 from paretocast.report.figures.demand import thinned
 from paretocast.report.figures.style import Frame, low_is_good_range, place_labels
 from paretocast.search.selection import TrialState
+from paretocast.study.importances import Importance
 from paretocast.training.trial import TrialRecord
 
 NAMES: dict[str, Any] = {
@@ -187,23 +188,37 @@ def test_the_history_has_a_panel_for_the_coverage() -> None:
     assert any("target 80 %" in a.text for a in figure.layout.annotations)
 
 
-def test_importances_are_percent_with_the_largest_on_top() -> None:
-    shares = {"MAE": {"a": 0.25, "b": 0.75}, "coverage": {"b": 1.0}}
-    figure = importance_figure(shares, n_trials=20, model="M", dataset="d")
-    assert trace(figure, "MAE").y == ("b", "a")
-    assert trace(figure, "MAE").x == (75.0, 25.0)
-    assert trace(figure, "coverage").x == (100.0, 0.0)
+def draw_importances() -> Figure:
+    chances = {"a": 0.6, "b": 0.5}
+    importances = {
+        "MAE": Importance({"b": 0.75, "a": 0.25}, chances),
+        "coverage": Importance({"a": 0.55, "b": 0.45}, chances),
+    }
+    return importance_figure(importances, n_trials=20, model="M", dataset="d")
+
+
+def test_importances_are_percent_in_a_panel_for_each_objective() -> None:
+    bars = [(t.y, t.x) for t in draw_importances().data if t.name == "not told apart from chance"]
+    assert bars == [(("a",), (25.0,)), (("a", "b"), (55.0, 45.0))]
+
+
+def test_a_bar_beyond_chance_has_a_colour_of_its_own_and_chance_stands_behind_it() -> None:
+    figure = draw_importances()
+    apart = trace(figure, "told apart from chance")
+    assert (apart.y, apart.x) == (("b",), (75.0,))
+    assert trace(figure, "what chance may give").x == (50.0, 60.0)
 
 
 def test_markup_in_the_name_of_an_objective_or_parameter_is_shown_and_not_obeyed() -> None:
     nasty = "<script>alert(1)</script>"
-    figure = importance_figure({nasty: {nasty: 1.0}}, n_trials=20, model="M", dataset="d")
+    importances = {nasty: Importance({nasty: 1.0}, {nasty: 0.5})}
+    figure = importance_figure(importances, n_trials=20, model="M", dataset="d")
     assert "<script>alert" not in figure.to_json()
 
 
 def test_too_few_trials_give_words_instead_of_bars() -> None:
     n_trials = MIN_TRIALS_FOR_IMPORTANCE - 1
-    figure = importance_figure({"MAE": {"a": 1.0}}, n_trials=n_trials, model="M", dataset="d")
+    figure = importance_figure({}, n_trials=n_trials, model="M", dataset="d")
     assert len(figure.data) == 0
     assert f"{n_trials} scored trials are too few" in figure.layout.annotations[0].text
 

@@ -26,6 +26,7 @@ from paretocast.report import (
 from paretocast.search.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from paretocast.search.selection import Selection, TrialState
 from paretocast.settings import TuneSettings
+from paretocast.study.importances import Importance
 from paretocast.study.outcome import best_params, summarise
 from paretocast.study.study import StudyResult
 from paretocast.training.trial import TrialRecord
@@ -51,7 +52,7 @@ def report(
     front: Sequence[int] = (0,),
     places: Mapping[int, float] | None = None,
     references: Mapping[str, Mapping[str, float]] = REFERENCES,
-    importances: dict[str, dict[str, float]] | None = None,
+    importances: dict[str, Importance] | None = None,
     feasible: bool = True,
     objectives: Sequence[str] = DEFAULT_OBJECTIVES,
     **settings: object,
@@ -105,7 +106,7 @@ class _Tags(HTMLParser):
 
 
 def pages() -> dict[str, str]:
-    study = report(importances={"mae": {"lr": 1.0}})
+    study = report(importances={"mae": Importance({"lr": 1.0}, {"lr": 0.6})})
     return {
         "pareto": pareto_page(study),
         "history": history_page(study),
@@ -206,10 +207,19 @@ def test_the_history_page_gives_the_reason_of_every_failure() -> None:
     assert "1 the loss is not finite lr 0.01" in text
 
 
-def test_few_trials_are_called_few_on_the_importance_page() -> None:
+def test_the_importance_page_says_what_chance_alone_may_give() -> None:
     records = [complete(number, 0.1, 80.0) for number in range(12)]
-    text = _Tags(importance_page(report(records, importances={"mae": {"lr": 1.0}}))).text
-    assert "12 trials give a rough picture" in text
+    chances = {"lr": 0.61, "dropout": 0.72}
+    importances = {
+        "mae": Importance({"lr": 0.53, "dropout": 0.47}, chances),
+        "coverage_error": Importance({"lr": 0.1, "dropout": 0.9}, chances),
+    }
+    text = _Tags(importance_page(report(records, importances=importances))).text
+    assert (
+        "MAE: no parameter is told apart from chance. The longest bar is that of lr (53 %" in text
+    )
+    assert "by chance up to 61 %" in text
+    assert ": dropout (90 %, by chance up to 72 %) stands out. The others are not" in text
 
 
 def test_markup_in_any_name_reads_as_text() -> None:
@@ -222,7 +232,7 @@ def test_markup_in_any_name_reads_as_text() -> None:
     plain = report(
         records,
         references={nasty: {"mae": 0.5, "picp": 80.0}},
-        importances={"mae": {nasty: 1.0}},
+        importances={"mae": Importance({nasty: 1.0}, {nasty: 0.6})},
         model=nasty,
     )
     result = plain.result

@@ -31,19 +31,20 @@ from paretocast.report.trials import config_text, coverage_interval, trial_table
 from paretocast.search.objectives import DEFAULT_OBJECTIVES, known_objectives, parse_objectives
 from paretocast.search.selection import TrialState
 from paretocast.steps import noun
+from paretocast.study.importances import N_SHUFFLES, most_tried
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from paretocast.results.assessment import Assessment
     from paretocast.search.objectives import Objective
     from paretocast.settings import TuneSettings
+    from paretocast.study.importances import Importance
     from paretocast.study.outcome import Outcome
     from paretocast.study.study import StudyResult
     from paretocast.training.trial import TrialRecord
 
 MOST_TIED_SHOWN = 15
-FEW_TRIALS_FOR_IMPORTANCE = 40  # below, the shares still move a lot with every further trial
 
 
 @dataclass(frozen=True)
@@ -163,29 +164,18 @@ def history_page(study: StudyReport) -> str:
 
 def importance_page(study: StudyReport) -> str:
     """The share of each objective's variation that goes with a parameter, and how to read it."""
-    from paretocast.study.importances import most_tried  # Optuna, which pages do without
-
     model, judged = most_tried(study.records, study.model)
     n_scored = len(judged)
-    shares, objectives = study.result.importances, known_objectives()
-    figure = importance_figure(
-        {objectives[name].label: of_parameter for name, of_parameter in shares.items()},
-        n_trials=n_scored,
-        model=model,
-        dataset=study.dataset,
-    )
-    body = []
-    if MIN_TRIALS_FOR_IMPORTANCE <= n_scored < FEW_TRIALS_FOR_IMPORTANCE:
-        body.append(
-            warning(
-                f"{n_scored} trials give a rough picture: a bar far above the others "
-                "can be trusted, the order of the small ones cannot."
-            )
-        )
-    body.append(figure_box(figure))
+    objectives = known_objectives()
+    importances = {objectives[n].label: i for n, i in study.result.importances.items()}
+    figure = importance_figure(importances, n_trials=n_scored, model=model, dataset=study.dataset)
+    body = [figure_box(figure, element_id="importance")]
+    if importances and n_scored >= MIN_TRIALS_FOR_IMPORTANCE:
+        body.insert(0, _told_apart(importances))
     reading = (
         "A bar is the share of an objective's variation between trials that goes with a parameter.",
-        "The bars of one objective add up to 100 %.",
+        "The bars of one objective add up to 100 %, so one of them is the longest even by chance.",
+        f"The pale bars: in 95 % of {N_SHUFFLES} shuffled studies no bar went beyond its own.",
         "A short bar: little difference within the ranges searched. Beyond them it may matter.",
         "Trials are compared at the first rung, where all have had the same training.",
         "The search looked most where results were good, so the shares describe that region best.",
@@ -195,6 +185,29 @@ def importance_page(study: StudyReport) -> str:
     if model != study.model:
         lede += f" Of {model}, which has the most trials here."
     return _study_page("Importance of the parameters", study, lede=lede, body=body)
+
+
+def _told_apart(importances: Mapping[str, Importance]) -> str:
+    """The parameters of each objective that chance does not explain, or that there is none."""
+    sentences = []
+    for label, importance in importances.items():
+
+        def with_chance(name: str, importance: Importance = importance) -> str:
+            share, chance = importance.shares[name], min(1.0, importance.chances[name])
+            return f"{name} ({100.0 * share:.0f} %, by chance up to {100.0 * chance:.0f} %)"
+
+        if told := importance.told_apart:
+            named = _enumerated([with_chance(name) for name in told])
+            rest = len(told) < len(importance.shares)
+            others = " The others are not told apart from chance." if rest else ""
+            sentences.append(f"{label}: {named} stands out.{others}")
+        else:
+            longest = max(importance.shares, key=lambda name: importance.shares[name])
+            sentences.append(
+                f"{label}: no parameter is told apart from chance. The longest bar is that of "
+                f"{with_chance(longest)}."
+            )
+    return bullets("What can be told", sentences)
 
 
 def _study_page(heading: str, study: StudyReport, *, lede: str, body: Sequence[str]) -> str:

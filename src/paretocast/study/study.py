@@ -25,7 +25,7 @@ from paretocast.search.selection import TrialState
 from paretocast.search.space import MODEL, Contest, without_model
 from paretocast.study.choice import Choice, choose_method
 from paretocast.study.evaluator import Evaluator
-from paretocast.study.importances import parameter_importances
+from paretocast.study.importances import Importance, parameter_importances
 from paretocast.study.manifest import build_manifest, check_manifest
 from paretocast.study.optuna_sync import OptunaSync, choose_storage, optuna_trial, storage_label
 from paretocast.study.outcome import Outcome, best_params
@@ -82,8 +82,8 @@ class StudyResult:
         None if no trial is complete.
     records : tuple of TrialRecord
         Finished trials by number, each averaged over its seeds.
-    importances : dict of objective to parameter to share
-        Empty while there are too few trials.
+    importances : dict of objective to Importance
+        Of the parameters; empty while there are too few trials.
     choice : Choice or None
         The recommended method; None if no trial is complete.
     notes : tuple of str
@@ -93,7 +93,7 @@ class StudyResult:
     ended_by: str
     outcome: Outcome | None
     records: tuple[TrialRecord, ...]
-    importances: dict[str, dict[str, float]]
+    importances: dict[str, Importance]
     choice: Choice | None = None
     notes: tuple[str, ...] = ()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,6 +12,8 @@ from plotly.offline import get_plotlyjs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
 
 Figure: TypeAlias = go.Figure
 Range: TypeAlias = tuple[float, float]
@@ -125,6 +127,20 @@ def message_figure(title: str, message: str, *, height: int) -> Figure:
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     return figure
+
+
+def rounded(values: ArrayLike, *, digits: int = 4) -> list[Any]:
+    """Numbers to some significant digits, None where they are not finite; nested as they came.
+
+    A page is read by people: more digits would only make it heavy.
+
+    >>> rounded([0.123456, float("nan"), 98765.4])
+    [0.1235, None, 98770.0]
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim > 1:
+        return [rounded(part, digits=digits) for part in array]
+    return [float(f"{x:.{digits}g}") if np.isfinite(x) else None for x in array.tolist()]
 
 
 def axis_title(quantity: str, unit: str) -> str:
