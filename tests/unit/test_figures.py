@@ -10,6 +10,7 @@ import pytest
 
 from outcomes import complete, failed, outcome_of
 from paretocast.metrics.diagnostics import CoverageByGroup, GroupCoverage, Share
+from paretocast.metrics.uncertainty import PairedDifference
 from paretocast.report.figures import (
     MIN_TRIALS_FOR_IMPORTANCE,
     Figure,
@@ -76,26 +77,55 @@ def labels(figure: Figure) -> list[str]:
 def test_the_star_stands_at_the_chosen_trial_and_is_labelled() -> None:
     figure = draw(references=REFERENCES)
     star = trace(figure, "chosen")
-    assert (star.x, star.y, star.marker.symbol) == ((0.15,), (84.0,), ("star",))
-    assert "trial 1, chosen" in labels(figure)
+    assert (star.x, star.y, star.marker.symbol) == ((0.15,), (4.0,), ("star",))
+    assert "trial 1, chosen: 84 %" in labels(figure)
 
 
-def test_coverage_is_drawn_as_measured_and_not_as_its_distance_to_the_target() -> None:
+def test_coverage_is_drawn_as_its_distance_to_the_target_with_its_side() -> None:
     figure = draw()
-    assert trace(figure, "front").y == (72.0,)
-    assert trace(figure, "other trials").y == (90.0, 60.0)
+    assert trace(figure, "front").y == (8.0,)
+    assert trace(figure, "front").marker.symbol == ("triangle-down",)
+    assert trace(figure, "other trials").y == (10.0, 20.0)
+    assert trace(figure, "other trials").marker.symbol == ("triangle-up", "triangle-down")
 
 
-def test_the_edge_of_the_front_stands_on_both_sides_of_the_target() -> None:
+def test_the_edge_of_the_front_falls_from_the_top_and_ends_on_the_right() -> None:
     figure = draw()
-    above, below = (t.y for t in figure.data if t.name == "edge of the front")
-    assert above == (88.0, 84.0, 84.0)  # 8 off, then 4 off
-    assert below == (72.0, 76.0, 76.0)
+    edge = trace(figure, "edge of the front")
+    top, right = figure.layout.yaxis.range[1], figure.layout.xaxis.range[1]
+    assert edge.y == pytest.approx((top, 8.0, 4.0, 4.0), rel=1e-3)
+    assert edge.x == pytest.approx((0.14, 0.14, 0.15, right), rel=1e-3)
 
 
-def test_bars_of_the_front_are_the_intervals_of_its_coverage() -> None:
-    bars = trace(draw(), "front").error_y
+def test_the_chosen_trial_alone_has_bars_of_its_coverage() -> None:
+    figure = draw()
+    assert trace(figure, "front").error_y.array is None
+    bars = trace(figure, "chosen").error_y
     assert (bars.array, bars.arrayminus) == ((2.0,), (2.0,))
+
+
+def test_a_bar_over_the_target_ends_on_it() -> None:
+    near = replace(TRIALS[1], scores={"mae": 0.15, "picp": 81.0}, picp_interval=(78.0, 84.0))
+    figure = pareto_figure([near], outcome_of([near], front=[1], chosen=1), **NAMES)
+    bars = trace(figure, "chosen").error_y
+    assert (bars.array, bars.arrayminus) == ((3.0,), (1.0,))
+
+
+def test_the_difference_to_a_reference_has_its_interval_there() -> None:
+    outcome = outcome_of(
+        TRIALS, front=(0, 1), chosen=1, references={"ridge": {"mae": 0.152, "picp": 78.0}}
+    )
+    gaps = {"ridge": PairedDifference(-0.002, -0.005, 0.001)}
+    bars = trace(pareto_figure(TRIALS, outcome, gaps=gaps, **NAMES), "references").error_x
+    # The chosen trial has 0.15: the reference would lie between 0.149 and 0.155.
+    assert bars.array == pytest.approx((0.003,))
+    assert bars.arrayminus == pytest.approx((0.003,))
+
+
+def test_the_default_configuration_is_labelled() -> None:
+    outcome = outcome_of(TRIALS, front=(0, 1), chosen=1)
+    figure = pareto_figure(TRIALS, outcome, default_number=2, **NAMES)
+    assert "trial 2, default" in labels(figure)
 
 
 def test_references_are_labelled_diamonds() -> None:
@@ -107,19 +137,17 @@ def test_references_are_labelled_diamonds() -> None:
 def test_the_axes_name_their_units() -> None:
     figure = draw()
     assert figure.layout.xaxis.title.text == "mean absolute error (kWh/h)"
-    assert "(%)" in figure.layout.yaxis.title.text
+    assert figure.layout.yaxis.title.text == "coverage off the target of 80 % (points)"
 
 
 def test_a_diverged_trial_does_not_squash_the_others_and_is_counted() -> None:
     figure = draw(complete(4, 900.0, 1.0))
     low, high = figure.layout.xaxis.range
     assert high - low < 0.1
-    assert notes(figure) == [
-        "1 trial lies outside the picture and stands at its edge as a triangle"
-    ]
+    assert notes(figure) == ["1 trial lies outside the picture: an arrow at its edge"]
     others = trace(figure, "other trials")
-    assert others.marker.symbol[-1] == "triangle-right"
-    assert others.x[-1] == high
+    assert others.marker.symbol[-1] == "arrow-right"
+    assert others.x[-1] == pytest.approx(high, rel=1e-3)
     assert "MAE 900" in others.hovertext[-1]
 
 
@@ -168,7 +196,7 @@ def test_a_study_of_failures_still_has_a_history() -> None:
 def test_failed_trials_lie_at_the_bottom_of_the_errors() -> None:
     figure = history_figure((*TRIALS, failed(4, reason="why")), None, **NAMES)
     crosses = trace(figure, "failed")
-    assert crosses.y == (figure.layout.yaxis.range[0],)
+    assert crosses.y == pytest.approx((figure.layout.yaxis.range[0],))
     assert "why" in crosses.hovertext[0]
 
 

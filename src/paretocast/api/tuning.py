@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from paretocast.study.study import StudyResult
 
 COMPLETE = frozenset({"trials", "patience"})  # ends after which nothing is left to do
-PAGES = ("pareto_front", "mae_history", "param_importance")
+PAGES = ("study",)
 
 
 def tune(
@@ -339,12 +340,11 @@ def save_pages(
     """Write the pages of a study and return the names of their files."""
     from paretocast.report import StudyReport, study_pages
     from paretocast.results.assessment import assess_trial
+    from paretocast.results.review import review_study
+    from paretocast.results.slices import parameter_slices
+    from paretocast.results.stored_study import StoredStudy
+    from paretocast.search.space import space_of
 
-    assessment = (
-        assess_trial(run, result.outcome.selection.number, settings=settings, task=task)
-        if result.outcome
-        else ""
-    )
     report = StudyReport(
         result,
         settings,
@@ -352,9 +352,19 @@ def save_pages(
         dataset=run.dataset,
         job_id=run.job_id,
         notes=task.assumptions,
-        assessment=assessment,
+        trainings=tuple(StoredStudy(run).records.values()),
         folder=str(run.folder),
     )
+    if (outcome := result.outcome) is not None:
+        number, chosen = outcome.selection.number, outcome.chosen.config
+        space = space_of(settings.search_space(), chosen)
+        report = replace(
+            report,
+            assessment=assess_trial(run, number, settings=settings, task=task),
+            review=review_study(run, outcome, settings=settings, task=task),
+            space=space,
+            slices=parameter_slices(result.records, chosen, space=space, model=settings.model),
+        )
     pages = study_pages(report)
     for name, html in pages.items():
         files.save_text(run.page(name), html)

@@ -11,6 +11,7 @@ from paretocast.search.selection import TrialState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from paretocast.report.contents import StudyReport
     from paretocast.search.objectives import Objective
     from paretocast.study.outcome import Outcome
     from paretocast.training.trial import TrialRecord
@@ -61,6 +62,26 @@ def trial_table(
     return table(
         header, rows, marked=frozenset(i for i, r in enumerate(records) if r.number == chosen)
     )
+
+
+def table_of(records: Sequence[TrialRecord], study: StudyReport) -> str:
+    """`trial_table` of some trials of a study."""
+    return trial_table(records, study.outcome, unit=study.unit, objectives=study.objectives)
+
+
+def state_counts(records: Sequence[TrialRecord]) -> str:
+    """Numbers of trials by how they ended, in words."""
+    counts = [(sum(r.state is state for r in records), state) for state in TrialState]
+    return ", ".join(f"{n} {state}" for n, state in counts if n)
+
+
+def enumerated(names: Sequence[str]) -> str:
+    """Names as a sentence lists them.
+
+    >>> enumerated(["lr", "dropout", "num_layers"])
+    'lr, dropout and num_layers'
+    """
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _with_error(record: TrialRecord, score: str) -> str:

@@ -299,8 +299,10 @@ class Study:
         self, training: ClaimedTraining, observer: Observer, must_stop: Callable[[], bool]
     ) -> bool:
         """Evaluate a training and keep its record; False if it stopped at a checkpoint instead."""
+        began = time.time()
         try:
             record = self._evaluate(training, observer, must_stop)
+            record = replace(record, worker=self._worker, began=began, ended=time.time())
             is_kept = self._keep(record, training)
         except TrialInterrupted as interrupted:
             if training.claim.lost:

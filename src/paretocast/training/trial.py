@@ -82,6 +82,10 @@ class TrialRecord:
         Share of the correction that is used, as the stop split says; 0 leaves the anchor alone.
     stop_losses : tuple of (step, loss)
         Mean pinball loss of the averaged weights on the stop split, scaled units.
+    worker : int or None
+        Number of the process among those of the study; None in records of earlier versions.
+    began, ended : float or None
+        Times of the last stretch of the training, seconds since 1970; None likewise.
     forecasts : dict of str to ndarray
         Dense forecasts (N, H, Q) of the tune and calibrate splits in target units, float32; stored
         beside the record, not in it.
@@ -107,6 +111,9 @@ class TrialRecord:
     micro_batch: int | None = None
     reason: str = ""
     traceback: str = ""
+    worker: int | None = field(default=None, compare=False)
+    began: float | None = field(default=None, compare=False)
+    ended: float | None = field(default=None, compare=False)
     forecasts: dict[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     def as_json(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -23,6 +24,8 @@ Box: TypeAlias = tuple[float, float, float, float]
 # Okabe & Ito's palette, told apart with every common colour blindness.
 BLUE, SKY, GREEN = "#0072B2", "#56B4E9", "#009E73"
 ORANGE, VERMILION, PURPLE = "#E69F00", "#D55E00", "#CC79A7"
+# Of the same hues, dark enough for text on white.
+DARK_GREEN, VERMILION_TEXT = "#00734F", "#B34700"
 INK, MUTED, GREY, GRID = "#1F2933", "#52606D", "#9AA5B1", "#E4E7EB"
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 FONT = "Inter, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', Arial, sans-serif"
@@ -42,22 +45,48 @@ LABEL_PIXELS_PER_LETTER, LABEL_HEIGHT_PIXELS = 7.2, 18.0
 MARGIN = 0.06  # of an axis range, left free on both sides
 
 
+# A figure is drawn when it comes near the window: a page of many is ready after the first.
+DRAWING = """
+window.paretocastDraw = (place) => {
+  const source = document.getElementById(place.id + "-figure");
+  if (place.dataset.drawn || !source) return;
+  place.dataset.drawn = "yes";
+  const figure = JSON.parse(source.textContent);
+  Plotly.newPlot(place, figure.data, figure.layout, figure.config);
+};
+addEventListener("DOMContentLoaded", () => {
+  const places = [...document.querySelectorAll(".plotly-graph-div")];
+  addEventListener("beforeprint", () => places.forEach((place) => {
+    if (!place.closest("details:not([open])")) paretocastDraw(place);
+  }));
+  if (!window.IntersectionObserver) { places.forEach(paretocastDraw); return; }
+  const watch = new IntersectionObserver((seen) => seen.forEach((entry) => {
+    if (entry.isIntersecting) { watch.unobserve(entry.target); paretocastDraw(entry.target); }
+  }), { rootMargin: "300px" });
+  places.forEach((place) => watch.observe(place));
+});
+"""
+
+
 def plotly_javascript() -> str:
     """The script that every page needs once."""
-    return str(get_plotlyjs())
+    return str(get_plotlyjs()) + DRAWING
 
 
 def figure_html(figure: Figure, *, element_id: str) -> str:
     """A figure as an HTML fragment that needs `plotly_javascript` on its page."""
-    return str(
-        figure.to_html(
-            full_html=False,
-            include_plotlyjs=False,
-            div_id=element_id,
-            default_height=f"{figure.layout.height}px",
-            config=CONFIG,
-        )
+    config = json.dumps(CONFIG)
+    content = f'{{"config": {config}, {figure.to_json()[1:]}'
+    return (
+        f'<div id="{element_id}" class="plotly-graph-div" '
+        f'style="height:{figure.layout.height}px; width:100%"></div>'
+        f'<script type="application/json" id="{element_id}-figure">{in_script(content)}</script>'
     )
+
+
+def in_script(content: str) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return content.replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def apply_style(figure: Figure, title: str, *, height: int) -> Figure:
@@ -141,6 +170,14 @@ def rounded(values: ArrayLike, *, digits: int = 4) -> list[Any]:
     if array.ndim > 1:
         return [rounded(part, digits=digits) for part in array]
     return [float(f"{x:.{digits}g}") if np.isfinite(x) else None for x in array.tolist()]
+
+
+def tint(depth: int, n_bands: int) -> str:
+    """Blue that darkens inwards; opaque, since bands lie on top of each other."""
+    weight = 0.14 + 0.46 * depth / max(1, n_bands - 1)
+    channels = [int(BLUE[i : i + 2], 16) for i in (1, 3, 5)]
+    mixed = [round(255 + (channel - 255) * weight) for channel in channels]
+    return "rgb({}, {}, {})".format(*mixed)
 
 
 def axis_title(quantity: str, unit: str) -> str:
