@@ -178,8 +178,8 @@ def test_a_result_that_is_made_anew_gets_its_pages_anew(
     run.best_params.unlink()
     assert exit_code("consolidate", "--workspace", str(workspace)) == 0
     assert "rebuilt" in capsys.readouterr().out
-    assert HEADING in run.page("pareto_front").read_text("utf-8")
-    assert not make_run(workspace, "2").page("pareto_front").exists()
+    assert HEADING in run.page("study").read_text("utf-8")
+    assert not make_run(workspace, "2").page("study").exists()
 
 
 def test_the_best_of_each_combination_is_collected(workspace: Path) -> None:

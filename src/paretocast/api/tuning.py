@@ -320,7 +320,7 @@ def search(
 def conclude(
     result: StudyResult, settings: TuneSettings, run: RunDirectory, task: Task, *, display: Display
 ) -> None:
-    """Write the pages of a study and show what it has found.
+    """Write the page of a study and show what it has found.
 
     Raises
     ------
@@ -337,8 +337,8 @@ def conclude(
 def save_pages(
     result: StudyResult, settings: TuneSettings, run: RunDirectory, task: Task
 ) -> list[str]:
-    """Write the pages of a study and return the names of their files."""
-    from paretocast.report import StudyReport, study_pages
+    """Write the page of a study and return the names of its files."""
+    from paretocast.report import StudyReport, study_page
     from paretocast.results.assessment import assess_trial
     from paretocast.results.review import review_study
     from paretocast.results.slices import parameter_slices
@@ -365,7 +365,7 @@ def save_pages(
             space=space,
             slices=parameter_slices(result.records, chosen, space=space, model=settings.model),
         )
-    pages = study_pages(report)
+    pages = {"study": study_page(report)}
     for name, html in pages.items():
         files.save_text(run.page(name), html)
     return [run.page(name).name for name in pages]

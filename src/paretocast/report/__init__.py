@@ -15,7 +15,7 @@ from paretocast.report.calibration import diagnosis_page, worst_sentence
 from paretocast.report.contents import StudyReport
 from paretocast.report.demand import series_page
 from paretocast.report.space import explored_page
-from paretocast.report.study import study_page, study_pages
+from paretocast.report.study import study_page
 
 __all__ = [
     "StudyReport",
@@ -25,6 +25,5 @@ __all__ = [
     "explored_page",
     "series_page",
     "study_page",
-    "study_pages",
     "worst_sentence",
 ]

@@ -42,8 +42,10 @@ def parameter_parts(study: StudyReport) -> list[str]:
         "A short bar: little difference within the ranges searched. Beyond them it may matter.",
         "Trials are compared at the first rung, where all have had the same training.",
         "The search looked most where results were good, so the shares describe that region best.",
-        "A curve along a parameter is the error expected of a config that differs from the chosen "
-        "one in it alone, as far as the trials tell; where the band is wide, few are near.",
+        (
+            "A curve along a parameter is the error expected of a config that differs from the chosen "
+            "one in it alone, as far as the trials tell; where the band is wide, few are near."
+        ),
     )
     if study.slices:
         parts.append(figure_box(slices_figure(study.slices, unit=study.unit), element_id="slices"))

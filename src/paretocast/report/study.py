@@ -44,11 +44,6 @@ if TYPE_CHECKING:
 MOST_TIED_SHOWN = 15
 
 
-def study_pages(study: StudyReport) -> dict[str, str]:
-    """The page of a study, by the name of its file."""
-    return {"study": study_page(study)}
-
-
 def study_page(study: StudyReport) -> str:
     """All that a study has found, on one page."""
     outcome = study.outcome
