@@ -9,7 +9,8 @@ from paretocast.report.figures import (
     importance_figure,
     slices_figure,
 )
-from paretocast.report.page import bullets, figure_box, paragraph
+from paretocast.report.figures.trials import MOST_SLICES
+from paretocast.report.page import bullets, figure_box, paragraph, section
 from paretocast.report.trials import enumerated
 from paretocast.search.objectives import known_objectives
 from paretocast.study.importances import N_SHUFFLES, most_tried
@@ -42,15 +43,22 @@ def parameter_parts(study: StudyReport) -> list[str]:
         "A short bar: little difference within the ranges searched. Beyond them it may matter.",
         "Trials are compared at the first rung, where all have had the same training.",
         "The search looked most where results were good, so the shares describe that region best.",
-        (
-            "A curve along a parameter is the error expected of a config that differs from the chosen "
-            "one in it alone, as far as the trials tell; where the band is wide, few are near."
-        ),
     )
+    parts.append(bullets("How to read it", reading))
     if study.slices:
-        parts.append(figure_box(slices_figure(study.slices, unit=study.unit), element_id="slices"))
-    parts.append(bullets("How to read it", reading if study.slices else reading[:-1]))
+        parts += _slices(study)
     return parts
+
+
+def _slices(study: StudyReport) -> list[str]:
+    n, shown = len(study.slices), min(len(study.slices), MOST_SLICES)
+    some = f" The {shown} of {n} parameters with the largest effect." if shown < n else ""
+    text = (
+        "The error to expect of a config that differs from the chosen one in a single parameter, "
+        f"as far as the trials tell. Where the band is wide, few trials are near.{some}"
+    )
+    figure = slices_figure(study.slices, unit=study.unit)
+    return [section("Error along each parameter", text), figure_box(figure, element_id="slices")]
 
 
 def _told_apart(importances: Mapping[str, Importance]) -> str:
