@@ -34,8 +34,6 @@ from paretocast.training.trial import TrialRecord
 NAMES: dict[str, Any] = {
     "target_coverage": 80.0,
     "unit": "kWh/h",
-    "model": "NHITS_Q",
-    "dataset": "heat",
 }
 
 
@@ -165,11 +163,11 @@ def test_markup_in_a_name_is_shown_and_not_obeyed() -> None:
     named = replace(TRIALS[1], config={nasty: nasty}, reason=nasty)
     references = {nasty: {"mae": 0.2, "picp": 75.0}}
     outcome = outcome_of([named], front=[1], chosen=1, references=references)
-    figure = pareto_figure([named], outcome, **{**NAMES, "dataset": nasty, "unit": nasty})
+    figure = pareto_figure([named], outcome, **{**NAMES, "unit": nasty})
     html = figure_html(figure, element_id="f")
     assert nasty not in html
     assert "<script>alert" not in figure.to_json()
-    assert "&lt;script&gt;" in figure.layout.title.text
+    assert "&lt;script&gt;" in figure.layout.xaxis.title.text
 
 
 def test_the_page_offers_no_upload_of_the_figure() -> None:
@@ -222,7 +220,7 @@ def draw_importances() -> Figure:
         "MAE": Importance({"b": 0.75, "a": 0.25}, chances),
         "coverage": Importance({"a": 0.55, "b": 0.45}, chances),
     }
-    return importance_figure(importances, n_trials=20, model="M", dataset="d")
+    return importance_figure(importances, n_trials=20)
 
 
 def test_importances_are_percent_in_a_panel_for_each_objective() -> None:
@@ -240,13 +238,13 @@ def test_a_bar_beyond_chance_has_a_colour_of_its_own_and_chance_stands_behind_it
 def test_markup_in_the_name_of_an_objective_or_parameter_is_shown_and_not_obeyed() -> None:
     nasty = "<script>alert(1)</script>"
     importances = {nasty: Importance({nasty: 1.0}, {nasty: 0.5})}
-    figure = importance_figure(importances, n_trials=20, model="M", dataset="d")
+    figure = importance_figure(importances, n_trials=20)
     assert "<script>alert" not in figure.to_json()
 
 
 def test_too_few_trials_give_words_instead_of_bars() -> None:
     n_trials = MIN_TRIALS_FOR_IMPORTANCE - 1
-    figure = importance_figure({}, n_trials=n_trials, model="M", dataset="d")
+    figure = importance_figure({}, n_trials=n_trials)
     assert len(figure.data) == 0
     assert f"{n_trials} scored trials are too few" in figure.layout.annotations[0].text
 

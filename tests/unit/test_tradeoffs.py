@@ -7,7 +7,7 @@ from paretocast.report.figures import tradeoff_figure
 from paretocast.report.figures.style import Figure
 from paretocast.search.objectives import parse_objectives
 
-NAMES = {"unit": "kWh", "model": "NHITS_Q", "dataset": "heat"}
+NAMES = {"unit": "kWh"}
 
 
 TRIALS = (

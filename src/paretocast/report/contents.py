@@ -82,8 +82,3 @@ class StudyReport:
     def in_default_objectives(self) -> bool:
         """True for a search that traded error against coverage alone."""
         return set(self.settings.objectives) == set(DEFAULT_OBJECTIVES)
-
-    @property
-    def subject(self) -> dict[str, str]:
-        """Names for the titles of figures."""
-        return {"unit": self.unit, "model": self.model, "dataset": self.dataset}

@@ -27,9 +27,7 @@ def parameter_parts(study: StudyReport) -> list[str]:
     model, judged = most_tried(study.records, study.model)
     objectives = known_objectives()
     importances = {objectives[n].label: i for n, i in study.result.importances.items()}
-    figure = importance_figure(
-        importances, n_trials=len(judged), model=model, dataset=study.dataset
-    )
+    figure = importance_figure(importances, n_trials=len(judged))
     parts = []
     if model != study.model:
         parts.append(paragraph(f"Of {model}, which has the most trials here."))

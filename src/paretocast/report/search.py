@@ -31,7 +31,7 @@ def search_parts(study: StudyReport) -> list[str]:
     """The trials in the order they were made, how they were trained, and why some failed."""
     records, outcome = study.records, study.outcome
     history = history_figure(
-        records, outcome, target_coverage=study.settings.target_coverage, **study.subject
+        records, outcome, target_coverage=study.settings.target_coverage, unit=study.unit
     )
     parts = [_facts(study), figure_box(history, element_id="history")]
     failed = [r for r in records if r.state is TrialState.FAILED]

@@ -109,7 +109,7 @@ def _outcome_parts(study: StudyReport) -> list[str]:
         target_coverage=study.settings.target_coverage,
         gaps=_gaps(study),
         default_number=None if isinstance(review, str) else review.default_number,
-        **study.subject,
+        unit=study.unit,
     )
     parts = [figure_box(figure, element_id="front"), _tradeoffs(study)]
     if outcome is None:
@@ -202,9 +202,11 @@ def _against_references(study: StudyReport, outcome: Outcome) -> str:
     text = f"{abs(percent):.1f} % {side} {named}"
     if (gap := _gaps(study).get(best)) is None:
         return text
-    low, high = (fixed(100.0 * end / maes[best], 1, signed=True) for end in (gap.low, gap.high))
-    told = "" if gap.low > 0.0 or gap.high < 0.0 else ": not told apart"
-    return f"{text}, 95 % interval {low} to {high} %{told}"
+    low, high = 100.0 * gap.low / maes[best], 100.0 * gap.high / maes[best]
+    if low <= 0.0 <= high:
+        return f"{text}: not told apart (95 % interval {-low:.1f} % below to {high:.1f} % above)"
+    near, far = sorted((abs(low), abs(high)))
+    return f"{text} (95 % interval {near:.1f} to {far:.1f} %)"
 
 
 def _beaten_warning(outcome: Outcome) -> str:
@@ -309,7 +311,7 @@ def _tradeoffs(study: StudyReport) -> str:
         study.records,
         study.outcome,
         objectives=study.objectives,
-        **study.subject,
+        unit=study.unit,
     )
     return figure_box(figure, element_id="tradeoffs")
 

@@ -40,8 +40,6 @@ def pareto_figure(
     *,
     target_coverage: float,
     unit: str,
-    model: str,
-    dataset: str,
     gaps: Mapping[str, PairedDifference] | None = None,
     default_number: int | None = None,
 ) -> style.Figure:
@@ -65,8 +63,6 @@ def pareto_figure(
         In percent.
     unit : str
         Of the target.
-    model, dataset : str
-        For the title.
     gaps : mapping of reference to PairedDifference, optional
         MAE of the chosen trial minus that of the reference, target units.
     default_number : int, optional
@@ -90,13 +86,11 @@ def pareto_figure(
     ...     target_coverage=80.0,
     ...     baselines={"ridge": {"mae": 0.17, "picp": 78.0}},
     ... )
-    >>> figure = pareto_figure(
-    ...     records, outcome, target_coverage=80.0, unit="kWh/h", model="NHITS_Q", dataset="heat"
-    ... )
+    >>> figure = pareto_figure(records, outcome, target_coverage=80.0, unit="kWh/h")
     >>> {trace.name: trace.y for trace in figure.data if trace.name in ("chosen", "other trials")}
     {'other trials': (10.0,), 'chosen': (8.0,)}
     """
-    title = f"{model} on {dataset}: error against coverage"
+    title = "Error against coverage"
     groups = groups_of(records, outcome)
     scored = [record for group in groups.values() for record in group]
     if not scored:
@@ -119,7 +113,7 @@ def pareto_figure(
             trace.update(error_y=style.error_bars(view.bars(group), STYLES[name][0]))
         figure.add_trace(trace)
     _add_references(figure, outcome, view, gaps=gaps or {}, unit=unit)
-    _add_labels(figure, groups, outcome, view, default_number=default_number)
+    _add_labels(figure, groups, outcome, view, gaps=gaps or {}, default_number=default_number)
     _add_legend(figure, scored, view)
     style.add_note(figure, _outside_note(scored, outcome, view))
     figure.update_xaxes(title_text=style.axis_title("mean absolute error", unit))
@@ -208,9 +202,8 @@ def _add_band(figure: style.Figure, target: float) -> None:
         fillcolor=style.GREEN,
         opacity=0.09,
         line_width=0,
-        annotation_text=f"within {TOLERANCE:g} points of {target:g} %",
-        annotation_position="inside top right",
-        annotation_font={"size": 12, "color": style.DARK_GREEN},
+        name=f"within {TOLERANCE:g} points of {target:g} %",
+        showlegend=True,
         layer="below",
         exclude_empty_subplots=False,
     )
@@ -272,6 +265,7 @@ def _add_labels(
     outcome: Outcome | None,
     view: _View,
     *,
+    gaps: Mapping[str, PairedDifference],
     default_number: int | None,
 ) -> None:
     scored = [record for group in groups.values() for record in group]
@@ -286,12 +280,16 @@ def _add_labels(
         if record.number == default_number and record not in chosen:
             named.append((f"trial {record.number}, default", record.scores))
             colours.append(style.INK)
-    references = named_references(outcome)
-    named += [*references.items()]
+    references = outcome.baselines if outcome else {}
+    named += [(name.replace("_", " "), scores) for name, scores in references.items()]
     colours += [style.DARK_GREEN] * len(references)
     texts = [(text, *view.frame.clamped(*view.point(scores))) for text, scores in named]
     obstacles = [view.frame.clamped(*view.point(record.scores)) for record in scored]
     obstacles += [view.frame.clamped(*view.point(scores)) for scores in references.values()]
+    for name, scores in references.items():
+        if (gap := gaps.get(name)) is not None and outcome:
+            ends = outcome.chosen.scores["mae"] - np.linspace(gap.low, gap.high, 5)
+            obstacles += [view.frame.clamped(x, view.point(scores)[1]) for x in ends.tolist()]
     for record, (_, low, high) in zip(chosen, view.bars(chosen), strict=True):
         if low is not None and high is not None:
             mae = record.scores["mae"]

@@ -19,9 +19,7 @@ MIN_TRIALS_FOR_IMPORTANCE = 10
 PIXELS_PER_BAR = 26
 
 
-def importance_figure(
-    importances: Mapping[str, Importance], *, n_trials: int, model: str, dataset: str
-) -> style.Figure:
+def importance_figure(importances: Mapping[str, Importance], *, n_trials: int) -> style.Figure:
     """Share of each objective's variation that each parameter explains, one panel an objective.
 
     Behind each bar stands what chance may give; a bar that does not reach beyond it is grey.
@@ -34,7 +32,7 @@ def importance_figure(
         Trials behind the shares. Below `MIN_TRIALS_FOR_IMPORTANCE` the figure says so
         and shows no bars, since they would rank noise.
     """
-    title = f"{model} on {dataset}: which parameters mattered"
+    title = "Importance of the parameters"
     if n_trials < MIN_TRIALS_FOR_IMPORTANCE:
         return style.message_figure(
             title,

@@ -97,7 +97,7 @@ def error_figure(
     step_name : str
         Such as "hour".
     """
-    figure = style.blank_figure("Errors by lead time", height=400)
+    figure = style.blank_figure("Errors by lead time", height=420)
     steps = np.arange(1, len(errors) + 1)
     known = ~np.isnan(errors).any(axis=1)
     steps, errors = steps[known].tolist(), errors[known]

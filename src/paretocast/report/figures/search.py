@@ -46,8 +46,6 @@ def history_figure(
     *,
     target_coverage: float,
     unit: str,
-    model: str,
-    dataset: str,
 ) -> style.Figure:
     """MAE and coverage of each trial in the order they were made, with the best MAE so far.
 
@@ -63,10 +61,8 @@ def history_figure(
         In percent.
     unit : str
         Of the target.
-    model, dataset : str
-        For the title.
     """
-    title = f"{model} on {dataset}: the trials in order"
+    title = "Trials in order"
     if not records:
         return style.message_figure(title, "No trial has been made yet.", height=420)
     groups = groups_of(records, outcome)

@@ -45,25 +45,28 @@ LABEL_PIXELS_PER_LETTER, LABEL_HEIGHT_PIXELS = 7.2, 18.0
 MARGIN = 0.06  # of an axis range, left free on both sides
 
 
-# A figure is drawn when it comes near the window: a page of many is ready after the first.
+# What is in the window is drawn at once, the rest one by one behind it: a page of many figures is
+# ready after the first ones. A figure under a closed heading has no width until it is opened.
 DRAWING = """
 window.paretocastDraw = (place) => {
   const source = document.getElementById(place.id + "-figure");
-  if (place.dataset.drawn || !source) return;
+  if (!source || place.dataset.drawn || place.closest("details:not([open])")) return;
   place.dataset.drawn = "yes";
   const figure = JSON.parse(source.textContent);
   Plotly.newPlot(place, figure.data, figure.layout, figure.config);
 };
 addEventListener("DOMContentLoaded", () => {
   const places = [...document.querySelectorAll(".plotly-graph-div")];
-  addEventListener("beforeprint", () => places.forEach((place) => {
-    if (!place.closest("details:not([open])")) paretocastDraw(place);
-  }));
-  if (!window.IntersectionObserver) { places.forEach(paretocastDraw); return; }
-  const watch = new IntersectionObserver((seen) => seen.forEach((entry) => {
-    if (entry.isIntersecting) { watch.unobserve(entry.target); paretocastDraw(entry.target); }
-  }), { rootMargin: "300px" });
-  places.forEach((place) => watch.observe(place));
+  const drawNext = () => {
+    if (places.length) { paretocastDraw(places.shift()); setTimeout(drawNext); }
+  };
+  while (places.length && places[0].getBoundingClientRect().top < innerHeight) {
+    paretocastDraw(places.shift());
+  }
+  document.querySelectorAll("details").forEach((part) => part.addEventListener("toggle", () =>
+    part.querySelectorAll(".plotly-graph-div").forEach(paretocastDraw)));
+  addEventListener("beforeprint", () => places.splice(0).forEach(paretocastDraw));
+  setTimeout(drawNext);
 });
 """
 
@@ -89,50 +92,56 @@ def in_script(content: str) -> str:
     return content.replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def apply_style(figure: Figure, title: str, *, height: int) -> Figure:
-    """The figure with the shared style, its title and its height in pixels."""
-    axis = {
-        "showline": True,
-        "linecolor": GREY,
-        "gridcolor": GRID,
-        "zeroline": False,
-        "ticks": "outside",
-        "tickcolor": GREY,
-        "title": {"standoff": 12, "font": {"size": 14}},
-        "automargin": True,
-    }
-    figure.update_xaxes(axis)
-    figure.update_yaxes(axis)
-    return figure.update_layout(
-        template=go.layout.Template(),
-        title={
-            "text": escape(title),
+# Plotly takes what a figure does not say from its template: stated once, not for every axis.
+_AXIS = {
+    "showline": True,
+    "linecolor": GREY,
+    "gridcolor": GRID,
+    "zeroline": False,
+    "ticks": "outside",
+    "tickcolor": GREY,
+    "title": {"standoff": 12, "font": {"size": 14}},
+    "automargin": True,
+}
+TEMPLATE = go.layout.Template(
+    layout={
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+        "title": {
             "x": 0.0,
             "xref": "container",
             "xanchor": "left",
             "pad": {"l": 12},
-            "y": 0.97,
             "yanchor": "top",
             "font": {"size": 17},
         },
-        height=height,
-        margin={"l": 76, "r": 24, "t": 92, "b": 88},
-        font={"family": FONT, "size": 14, "color": INK},
-        paper_bgcolor="white",
-        plot_bgcolor="white",
-        colorway=list(PALETTE),
-        hovermode="closest",
-        hoverlabel={"bgcolor": "white", "bordercolor": GREY, "align": "left"},
-        legend={
+        "margin": {"l": 76, "r": 24, "t": 92, "b": 64},
+        "font": {"family": FONT, "size": 14, "color": INK},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "colorway": list(PALETTE),
+        "hovermode": "closest",
+        "hoverlabel": {"bgcolor": "white", "bordercolor": GREY, "align": "left"},
+        "legend": {
             "orientation": "h",
             "x": 0.012,
             "xref": "container",
-            "y": 1.0 - 44.0 / height,
             "yref": "container",
             "yanchor": "top",
             "font": {"size": 13},
         },
-        modebar={"color": GREY, "activecolor": INK, "bgcolor": "rgba(0,0,0,0)"},
+        "modebar": {"color": GREY, "activecolor": INK, "bgcolor": "rgba(0,0,0,0)"},
+    }
+)
+
+
+def apply_style(figure: Figure, title: str, *, height: int) -> Figure:
+    """The figure with the shared style, its title and its height in pixels."""
+    return figure.update_layout(
+        template=TEMPLATE,
+        title={"text": escape(title), "y": 1.0 - 14.0 / height},
+        height=height,
+        legend_y=1.0 - 44.0 / height,
     )
 
 
@@ -188,6 +197,7 @@ def axis_title(quantity: str, unit: str) -> str:
 def add_note(figure: Figure, text: str) -> None:
     """A small line below the axes, right-aligned; nothing for an empty text."""
     if text:
+        figure.update_layout(margin={"b": 88})
         figure.add_annotation(
             name="note",
             text=escape(text),

@@ -33,8 +33,6 @@ def tradeoff_figure(
     *,
     objectives: Sequence[Objective],
     unit: str,
-    model: str,
-    dataset: str,
 ) -> style.Figure:
     """Trials, front and references in each pair of objectives.
 
@@ -49,7 +47,7 @@ def tradeoff_figure(
     objectives : sequence of Objective
         Two or three.
     """
-    title = f"{model} on {dataset}: the objectives against each other"
+    title = "Objectives against each other"
     scored = [r for r in records if all(o.name in r.scores for o in objectives)]
     if not scored:
         return style.message_figure(title, "No trial has been scored yet.", height=420)

@@ -135,7 +135,7 @@ def parallel_figure(
         )
     ends = [range_ends(parameter) for parameter in space.values()]
     _label_ends(figure, [*ends, (f"{low:.3g}", f"{high:.3g}")])
-    figure.update_xaxes(range=[-0.2, 1.2], showticklabels=False, ticks="", showgrid=False)
+    figure.update_xaxes(range=[-0.28, 1.28], showticklabels=False, ticks="", showgrid=False)
     figure.update_xaxes(title_text="range of the search, low to high")
     return figure.update_yaxes(
         tickvals=[*range(len(names))],
@@ -163,8 +163,8 @@ def slices_figure(slices: Sequence[Slice], *, unit: str) -> style.Figure:
     style.apply_style(figure, title, height=150 + 190 * n_rows)
     for i, of_one in enumerate(shown):
         row, column = divmod(i, 2)
-        for trace in _slice_traces(of_one):
-            figure.add_trace(trace.update(showlegend=i == 0), row=row + 1, col=column + 1)
+        for trace in _slice_traces(of_one, in_legend=i == 0):
+            figure.add_trace(trace, row=row + 1, col=column + 1)
         ticks = _ticks(of_one.parameter)
         figure.update_xaxes(
             tickvals=[share for share, _ in ticks],
@@ -177,7 +177,7 @@ def slices_figure(slices: Sequence[Slice], *, unit: str) -> style.Figure:
     means = [float(value) for of_one in shown for value in of_one.mean]
     figure.update_yaxes(range=style.low_is_good_range(errors, shown=means))
     figure.update_yaxes(title_text=style.axis_title("MAE", unit), col=1)
-    return figure.update_layout(margin={"t": 118, "b": 50})
+    return figure.update_layout(margin={"t": 118})
 
 
 def timeline_figure(trainings: Sequence[TrialRecord]) -> style.Figure | None:
@@ -208,14 +208,14 @@ def timeline_figure(trainings: Sequence[TrialRecord]) -> style.Figure | None:
             )
         )
     figure.update_layout(barmode="overlay", bargap=0.3)
-    figure.update_xaxes(type="date", title_text="time (UTC)", nticks=8)
+    figure.update_xaxes(type="date", title_text="time (UTC)", nticks=5, tickangle=0)
     order = [f"worker {worker}" for worker in workers]
     return figure.update_yaxes(
         type="category", categoryorder="array", categoryarray=order[::-1], showgrid=False, ticks=""
     )
 
 
-def _slice_traces(of_one: Slice) -> list[go.Scatter]:
+def _slice_traces(of_one: Slice, *, in_legend: bool) -> list[go.Scatter]:
     x = style.rounded(of_one.positions, digits=3)
     low, high = style.rounded(of_one.low), style.rounded(of_one.high)
     nearest = int(np.argmin(np.abs(of_one.positions - of_one.chosen)))
@@ -229,6 +229,7 @@ def _slice_traces(of_one: Slice) -> list[go.Scatter]:
             mode="lines",
             name="95 % interval of the expectation",
             legendgroup="band",
+            showlegend=in_legend,
             hoverinfo="skip",
         ),
         go.Scatter(
@@ -238,6 +239,7 @@ def _slice_traces(of_one: Slice) -> list[go.Scatter]:
             marker={"color": style.GREY, "size": 5, "opacity": 0.7},
             name="trials",
             legendgroup="trials",
+            showlegend=in_legend,
             hovertemplate="MAE %{y:.4g}<extra></extra>",
         ),
         go.Scatter(
@@ -247,6 +249,7 @@ def _slice_traces(of_one: Slice) -> list[go.Scatter]:
             line={"color": style.BLUE, "width": 2},
             name="expected, the others as chosen",
             legendgroup="mean",
+            showlegend=in_legend,
             hoverinfo="skip",
         ),
         go.Scatter(
@@ -256,6 +259,7 @@ def _slice_traces(of_one: Slice) -> list[go.Scatter]:
             marker={"color": style.VERMILION, "size": 13, "symbol": "star"},
             name="chosen",
             legendgroup="chosen",
+            showlegend=in_legend,
             hovertemplate="chosen: expected MAE %{y:.4g}<extra></extra>",
         ),
     ]
