@@ -135,7 +135,7 @@ def test_references_are_labelled_diamonds() -> None:
 def test_the_axes_name_their_units() -> None:
     figure = draw()
     assert figure.layout.xaxis.title.text == "mean absolute error (kWh/h)"
-    assert figure.layout.yaxis.title.text == "coverage off the target of 80 % (points)"
+    assert figure.layout.yaxis.title.text == "coverage off 80 % (points)"
 
 
 def test_a_diverged_trial_does_not_squash_the_others_and_is_counted() -> None:

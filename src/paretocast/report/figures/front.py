@@ -118,7 +118,7 @@ def pareto_figure(
     style.add_note(figure, _outside_note(scored, outcome, view))
     figure.update_xaxes(title_text=style.axis_title("mean absolute error", unit))
     figure.update_xaxes(range=view.frame.x_range)
-    figure.update_yaxes(title_text=f"coverage off the target of {target_coverage:g} % (points)")
+    figure.update_yaxes(title_text=f"coverage off {target_coverage:g} % (points)")
     return figure.update_yaxes(range=view.frame.y_range)
 
 
@@ -200,7 +200,7 @@ def _add_band(figure: style.Figure, target: float) -> None:
         y0=0.0,
         y1=TOLERANCE,
         fillcolor=style.GREEN,
-        opacity=0.09,
+        opacity=0.13,
         line_width=0,
         name=f"within {TOLERANCE:g} points of {target:g} %",
         showlegend=True,
@@ -280,7 +280,8 @@ def _add_labels(
         if record.number == default_number and record not in chosen:
             named.append((f"trial {record.number}, default", record.scores))
             colours.append(style.INK)
-    references = outcome.baselines if outcome else {}
+    within = outcome.baselines.items() if outcome else ()
+    references = {name: scores for name, scores in within if view.holds(scores)}
     named += [(name.replace("_", " "), scores) for name, scores in references.items()]
     colours += [style.DARK_GREEN] * len(references)
     texts = [(text, *view.frame.clamped(*view.point(scores))) for text, scores in named]

@@ -79,7 +79,7 @@ def _bars(importance: Importance, *, in_legend: bool) -> list[go.Bar]:
             legendgroup="chance",
             showlegend=in_legend,
             width=0.8,
-            marker={"color": style.GRID},
+            marker={"color": style.PALE},
             hovertemplate="%{y}: chance stays below %{x:.0f} %<extra></extra>",
         )
     ]

@@ -27,6 +27,7 @@ ORANGE, VERMILION, PURPLE = "#E69F00", "#D55E00", "#CC79A7"
 # Of the same hues, dark enough for text on white.
 DARK_GREEN, VERMILION_TEXT = "#00734F", "#B34700"
 INK, MUTED, GREY, GRID = "#1F2933", "#52606D", "#9AA5B1", "#E4E7EB"
+PALE = "#CBD2D9"  # of areas that still show where a dark page turns the colours round
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 FONT = "Inter, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', Arial, sans-serif"
 
@@ -183,7 +184,7 @@ def rounded(values: ArrayLike, *, digits: int = 4) -> list[Any]:
 
 def tint(depth: int, n_bands: int) -> str:
     """Blue that darkens inwards; opaque, since bands lie on top of each other."""
-    weight = 0.14 + 0.46 * depth / max(1, n_bands - 1)
+    weight = 0.2 + 0.42 * depth / max(1, n_bands - 1)
     channels = [int(BLUE[i : i + 2], 16) for i in (1, 3, 5)]
     mixed = [round(255 + (channel - 255) * weight) for channel in channels]
     return "rgb({}, {}, {})".format(*mixed)

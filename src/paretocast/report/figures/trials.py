@@ -170,6 +170,7 @@ def slices_figure(slices: Sequence[Slice], *, unit: str) -> style.Figure:
             tickvals=[share for share, _ in ticks],
             ticktext=[escape(text) for _, text in ticks],
             range=[-0.04, 1.04],
+            tickangle=0,
             row=row + 1,
             col=column + 1,
         )
@@ -270,7 +271,7 @@ def _ticks(parameter: Parameter) -> list[tuple[float, str]]:
     if isinstance(parameter, Choice):
         values = [*parameter.values]
     elif isinstance(parameter, FloatRange):
-        return [(share, f"{parameter.at(share):.3g}") for share in (0.0, 0.5, 1.0)]
+        return [(share, f"{parameter.at(share):.3g}") for share in (0.0, 1.0)]
     else:
         values = [*range(parameter.low, parameter.high + 1)]
         if len(values) > FEW_VALUES:
