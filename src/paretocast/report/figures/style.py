@@ -116,7 +116,6 @@ TEMPLATE = go.layout.Template(
             "yanchor": "top",
             "font": {"size": 17},
         },
-        "margin": {"l": 76, "r": 24, "t": 92, "b": 64},
         "font": {"family": FONT, "size": 14, "color": INK},
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
@@ -127,8 +126,6 @@ TEMPLATE = go.layout.Template(
             "orientation": "h",
             "x": 0.012,
             "xref": "container",
-            "yref": "container",
-            "yanchor": "top",
             "font": {"size": 13},
         },
         "modebar": {"color": GREY, "activecolor": INK, "bgcolor": "rgba(0,0,0,0)"},
@@ -142,7 +139,8 @@ def apply_style(figure: Figure, title: str, *, height: int) -> Figure:
         template=TEMPLATE,
         title={"text": escape(title), "y": 1.0 - 14.0 / height},
         height=height,
-        legend_y=1.0 - 44.0 / height,
+        margin={"l": 76, "r": 24, "t": 92, "b": 64},
+        legend={"y": 1.0 - 44.0 / height, "yref": "container", "yanchor": "top"},
     )
 
 
