@@ -336,8 +336,9 @@ def conclude(
 def save_pages(
     result: StudyResult, settings: TuneSettings, run: RunDirectory, task: Task
 ) -> list[str]:
-    """Write the pages of a study and return the names of their files."""
+    """Write the pages of a study and the index; return the names of the pages' files."""
     from paretocast.report import StudyReport, study_pages
+    from paretocast.report.site import save_page, update_site
     from paretocast.results.assessment import assess_trial
 
     assessment = (
@@ -357,7 +358,8 @@ def save_pages(
     )
     pages = study_pages(report)
     for name, html in pages.items():
-        files.save_text(run.page(name), html)
+        save_page(run.page(name), html, workspace=run.workspace)
+    update_site(run.workspace)
     return [run.page(name).name for name in pages]
 
 
