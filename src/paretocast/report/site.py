@@ -120,13 +120,16 @@ def navigation(page: Path, related: Sequence[Page], workspace: Path) -> str:
 
 
 def _refresh(path: Path, related: Sequence[Page], workspace: Path) -> None:
-    """Bring the links of a page up to date; one of an earlier version stays as it is."""
+    """Bring the links of a page up to date."""
     try:
         before, stamps = files.load_text(path), path.stat()
     except (StoreError, OSError):
         return
+    page = _shared(before, path, workspace)
+    if NAVIGATION[0] not in page:  # it is of an earlier version
+        page = page.replace("<body>", f"<body>\n{''.join(NAVIGATION)}", 1)
     links = "".join((NAVIGATION[0], navigation(path, related, workspace), NAVIGATION[1]))
-    page = _LINKS.sub(lambda _: links, _shared(before, path, workspace), count=1)
+    page = _LINKS.sub(lambda _: links, page, count=1)
     if page != before:
         files.save_text(path, page)
         with contextlib.suppress(OSError):  # it is as old as its content: `tune` goes by that
