@@ -173,10 +173,10 @@ def table(
         f"{line(row, lambda column: 'td' if column else 'th scope=row')}</tr>"
         for i, row in enumerate(rows)
     )
-    named = caption or ", ".join(name for name in header if name)
+    named = escape(caption or ", ".join(name for name in header if name))
     return (
-        '<div class="scroll" tabindex="0"><table>\n'
-        f'<caption class="unseen">{escape(named)}</caption>\n'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{named}"><table>\n'
+        f'<caption class="unseen">{named}</caption>\n'
         f"<thead><tr>{line(header, lambda _: 'th scope=col')}</tr></thead>\n"
         f"<tbody>{lines}\n</tbody></table></div>"
     )
