@@ -85,7 +85,7 @@ def test_the_index_lists_studies_benchmarks_and_deployments_with_their_scores(
 ) -> None:
     text = parsed(workspace / "index.html").text
     assert "Studies 2 0 running Benchmarks 1" in text
-    assert "heat NHITS_Q a finished 2 of 2 0.7500" in text
+    assert "heat NHITS_Q a finished 2 of 2 trials 0.7500" in text
     assert "80.0 70.0 to 90.0 -62.5 ridge" in text
     assert "NHITS_Q tuned, cqr 1.250 kWh 79.0 6.000 2026-01-02 03:04" in text
     assert "heat NHITS_Q_heat_a trial 0 2026-01-01 00:00 – watch" in text

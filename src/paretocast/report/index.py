@@ -13,7 +13,7 @@ from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from paretocast.formatting import fixed, same_decimals
+from paretocast.formatting import count, fixed, same_decimals
 from paretocast.report.page import MISSING, POLICY, asset, document, fact_boxes
 from paretocast.workspace.files import without_nan
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 LIVE_POLICY = f"{POLICY}; connect-src 'self'"
 STUDY_COLUMNS = (
-    *("Study", "State", "Trials", "MAE", "Coverage (%)", "Against best reference (%)"),
+    *("Study", "State", "MAE", "Coverage (%)", "Against best reference (%)"),
     *("Winkler score", "Recommended", "Written", "Pages"),
 )
 BENCHMARK_COLUMNS = (
@@ -130,8 +130,7 @@ def _studies(catalogue: Catalogue, address: _Addresses, *, live: bool) -> str:
         related = list(study.pages)
         cells = [
             _study_name(study, address),
-            Cell(_state(study.state), study.state),
-            Cell(_trials(study), study.n_ended),
+            Cell(f"{_state(study.state)}<small>{_trials(study)}</small>", study.state),
             Cell(_with_unit(mae, study.unit), study.row.mae if study.row else None),
             *_coverage_and_gain(study),
             Cell(winkler, study.row.winkler if study.row else None),
@@ -253,8 +252,12 @@ def _data(studies: Iterable[StudyEntry]) -> str:
 
 
 def _table(name: str, columns: Sequence[str], rows: Sequence[str], *, picks: bool = False) -> str:
-    pick = '<th scope="col" class="pick">Compare</th>' if picks else ""
-    header = pick + "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
+    unseen = '<th scope="col" class="pick"><span class="unseen">Compare</span></th>'
+    pick = unseen if picks else ""
+    header = pick + "".join(
+        f'<th scope="col"{"" if i else " class=name"}>{escape(column)}</th>'
+        for i, column in enumerate(columns)
+    )
     return (
         f'<div class="scroll listing" tabindex="0"><table id="{name}">'
         f'<caption class="unseen">All {name}: {escape(", ".join(columns))}</caption>'
@@ -297,7 +300,9 @@ def _decimals(names: Sequence[str], values: Sequence[float | None]) -> list[str]
 
 
 def _trials(study: StudyEntry) -> str:
-    return str(study.n_ended) if study.n_asked is None else f"{study.n_ended} of {study.n_asked}"
+    if study.n_asked is None:
+        return count(study.n_ended, "trial")
+    return f"{study.n_ended} of {count(study.n_asked, 'trial')}"
 
 
 def _state(state: str) -> str:
@@ -313,5 +318,6 @@ def _fault(problem: str) -> str:
 
 
 def _time(stamp: str) -> Cell:
-    """A time to the minute; a dash for none."""
-    return Cell(escape(stamp[:16].replace("T", " ")) or MISSING, stamp)
+    """A day with its time below; a dash for none."""
+    day, _, hour = escape(stamp[:16]).partition("T")
+    return Cell(f'<span class="day">{day}</span><small>{hour}</small>' if day else MISSING, stamp)

@@ -7,14 +7,13 @@ cell is escaped here; what is passed as `body` is HTML already.
 
 from __future__ import annotations
 
-import re
 from functools import cache
-from html import escape, unescape
+from html import escape
 from importlib import resources
 from typing import TYPE_CHECKING, TypeAlias
 
 from paretocast import __version__
-from paretocast.report.figures import figure_html, plotly_javascript
+from paretocast.report.figures import embedded, plotly_javascript
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -101,34 +100,16 @@ def inline_plotly() -> str:
 
 
 def figure_box(figure: Figure, *, element_id: str = "figure") -> str:
-    """A figure in its frame, with what it shows in words for those who cannot see it."""
+    """A figure in its frame under its title, with its note, and in words for who cannot see it."""
+    part = embedded(figure, element_id=element_id)
+    title = f"<h3>{escape(part.title)}</h3>" if part.title else ""
+    width = f' style="min-width: {part.least_width}px"' if part.least_width else ""
+    note = f'<p class="note">{escape(part.note)}</p>' if part.note else ""
     return (
-        f'<figure class="figure">{figure_html(figure, element_id=element_id)}'
-        f'<figcaption class="unseen">{escape(figure_in_words(figure))}</figcaption></figure>'
+        f'<figure class="figure">{title}<div class="drawing" tabindex="0"><div{width}>'
+        f"{part.html}</div></div>{note}"
+        f'<figcaption class="unseen">{escape(part.words)}</figcaption></figure>'
     )
-
-
-def figure_in_words(figure: Figure) -> str:
-    """Title, axes and series of a figure, as a sentence each."""
-    layout = figure.layout
-    axes = [
-        f"{name}: {_plain(axis.title.text)}"
-        for name, found in (("across", figure.select_xaxes()), ("upright", figure.select_yaxes()))
-        for axis in found
-        if axis.title.text
-    ]
-    series = dict.fromkeys(_plain(trace.name) for trace in figure.data if trace.name)
-    sentences = [
-        f"Chart: {_plain(layout.title.text)}" if layout.title.text else "Chart",
-        "; ".join(dict.fromkeys(axes)),
-        f"series: {', '.join(series)}" if series else "",
-    ]
-    return ". ".join(sentence for sentence in sentences if sentence) + "."
-
-
-def _plain(text: str | None) -> str:
-    """The words of a text that Plotly reads as markup."""
-    return unescape(re.sub(r"<[^>]*>", " ", text or "")).strip()
 
 
 def fact_boxes(facts: Sequence[Fact]) -> str:

@@ -21,7 +21,7 @@ from paretocast.errors import StoreError
 from paretocast.report.catalogue import Page, collect
 from paretocast.report.figures import plotly_javascript
 from paretocast.report.index import index_page
-from paretocast.report.page import NAVIGATION, POLICY, inline_plotly
+from paretocast.report.page import NAVIGATION, POLICY, asset, inline_plotly
 from paretocast.workspace import files
 from paretocast.workspace.claims import StudyLock
 
@@ -34,6 +34,7 @@ SCRIPT = "site/plotly.min.js"
 # A page opened from a disk has no host: there `'self'` means nothing to some browsers.
 SHARED_POLICY = POLICY.replace("'unsafe-inline';", "'unsafe-inline' 'self' file:;", 1)
 _SHARED = re.compile(rf'<script src="(?:\.\./)*{re.escape(SCRIPT)}"></script>')
+_STYLE = re.compile("<style>.*?</style>", re.DOTALL)
 _LINKS = re.compile(re.escape(NAVIGATION[0]) + ".*?" + re.escape(NAVIGATION[1]), re.DOTALL)
 
 
@@ -128,6 +129,7 @@ def _refresh(path: Path, related: Sequence[Page], workspace: Path) -> None:
     page = _shared(before, path, workspace)
     if NAVIGATION[0] not in page:  # it is of an earlier version
         page = page.replace("<body>", f"<body>\n{''.join(NAVIGATION)}", 1)
+        page = _STYLE.sub(lambda _: f"<style>\n{asset('page.css')}</style>", page, count=1)
     links = "".join((NAVIGATION[0], navigation(path, related, workspace), NAVIGATION[1]))
     page = _LINKS.sub(lambda _: links, page, count=1)
     if page != before:

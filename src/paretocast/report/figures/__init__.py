@@ -13,6 +13,7 @@ from __future__ import annotations
 from paretocast.report.figures.benchmark import explored_figure, scores_figure
 from paretocast.report.figures.calibration import breakdown_figure, pit_figure, reliability_figure
 from paretocast.report.figures.demand import SplitSpan, forecast_figure, series_figure
+from paretocast.report.figures.embedding import EmbeddedFigure, embedded
 from paretocast.report.figures.evidence import evidence_figure
 from paretocast.report.figures.importance import MIN_TRIALS_FOR_IMPORTANCE, importance_figure
 from paretocast.report.figures.search import history_figure, pareto_figure
@@ -21,9 +22,11 @@ from paretocast.report.figures.tradeoffs import tradeoff_figure
 
 __all__ = [
     "MIN_TRIALS_FOR_IMPORTANCE",
+    "EmbeddedFigure",
     "Figure",
     "SplitSpan",
     "breakdown_figure",
+    "embedded",
     "evidence_figure",
     "explored_figure",
     "figure_html",

@@ -45,15 +45,21 @@ def plotly_javascript() -> str:
     return str(get_plotlyjs())
 
 
-def figure_html(figure: Figure, *, element_id: str) -> str:
-    """A figure as an HTML fragment that needs `plotly_javascript` on its page."""
+def figure_html(figure: Figure, *, element_id: str, file_name: str = "figure") -> str:
+    """A figure as an HTML fragment that needs `plotly_javascript` on its page.
+
+    Parameters
+    ----------
+    file_name : str
+        Of the picture that a reader saves.
+    """
     return str(
         figure.to_html(
             full_html=False,
             include_plotlyjs=False,
             div_id=element_id,
             default_height=f"{figure.layout.height}px",
-            config=CONFIG,
+            config={**CONFIG, "toImageButtonOptions": {"filename": file_name}},
         )
     )
 
