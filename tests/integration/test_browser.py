@@ -7,18 +7,24 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-import paretocast
 from browser import Browser, running_browser
+from builders import make_task
 from commands import run_cli
+from paretocast.api.tuning import save_pages
 from paretocast.api.viewer import open_server
-from paretocast.report.site import update_site
+from paretocast.metrics.diagnostics import diagnose, lead_grouping
+from paretocast.report import diagnosis_page
+from paretocast.report.site import save_page, update_site
 from paretocast.workspace.claims import Claim
 from paretocast.workspace.files import save_json
 from paretocast.workspace.runs import RunDirectory
-from runs import record_content, write_run
+from runs import record_content
+from samples import draw_sample
 from sites import write_benchmark, write_deployment, write_study
+from studies import make_run, make_settings, make_study, optimise
 
 NASTY = "<script>alert(1)<" + "script>"
 
@@ -32,11 +38,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real study with all its pages, beside simple ones, a benchmark and a deployment."""
-    folder = write_run(tmp_path_factory.mktemp("site"))
-    place = folder.parents[1]
-    RunDirectory(place, "NHITS_Q", "my_zone", "a").best_params.unlink()
-    run_consolidate(place)
-    paretocast.diagnose(folder)
+    place = tmp_path_factory.mktemp("site") / "hpo"
+    result = optimise(make_study(place))
+    save_pages(result, make_settings(), make_run(place), make_task())
+    sample = draw_sample(np.random.default_rng(1), n_windows=40)
+    diagnosis = diagnose(sample, (lead_grouping(40, 24),), target=80.0)
+    page = diagnosis_page(diagnosis, model="NHITS_Q", dataset="small", unit="kWh", subject="x")
+    save_page(make_run(place).page("diagnosis"), page, workspace=place)
     heat = write_study(place, mae=0.5)
     write_study(place, NASTY, job_id="x", mae=0.25)
     write_study(place, "water", job_id="b", mae=2.5)
@@ -44,16 +52,6 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_deployment(place, heat)
     update_site(place)
     return place
-
-
-def run_consolidate(place: Path) -> None:
-    from paretocast.api.tuning import save_pages
-    from paretocast.results.repair import consolidate_run
-
-    run = RunDirectory(place, "NHITS_Q", "my_zone", "a")
-    rebuilt = consolidate_run(run, data_dir=None, rebuild=True).rebuilt
-    assert rebuilt is not None
-    save_pages(rebuilt.study, rebuilt.settings, run, rebuilt.task)
 
 
 @pytest.fixture
@@ -152,7 +150,7 @@ def test_no_page_is_wider_than_a_phone(browser: Browser, workspace: Path, *, dar
 
 def test_a_study_prints_on_three_sheets_at_most(browser: Browser, workspace: Path) -> None:
     browser.resize(1280)
-    for page in sorted((workspace / "results" / "NHITS_Q_my_zone").glob("*.html")):
+    for page in sorted((workspace / "results" / "NHITS_Q_small").glob("*.html")):
         browser.open(page.as_uri())
         n_sheets = len(re.findall(rb"/Type\s*/Page\b", browser.pdf()))
         assert 1 <= n_sheets <= 3, page.name

@@ -64,7 +64,7 @@ def dead_links(workspace: Path) -> list[str]:
         f"{page.relative_to(workspace)} -> {link}"
         for page in pages_of(workspace)
         for link in (*parsed(page).links, *parsed(page).loaded)
-        if not (page.parent / unquote(link)).resolve().is_file()
+        if not (page.parent / unquote(link.partition("#")[0] or page.name)).resolve().is_file()
     ]
 
 

@@ -46,12 +46,10 @@ def embedded(figure: Figure, *, element_id: str) -> EmbeddedFigure:
     drawn = go.Figure(figure)
     _take_title(drawn)
     if notes:
-        kept = [a for a in drawn.layout.annotations if a.name != "note"]
+        drawn.layout.annotations = [a for a in drawn.layout.annotations if a.name != "note"]
         bottom = drawn.layout.margin.b or 0
         drawn.update_layout(
-            annotations=kept,
-            margin={"b": max(bottom - NOTE_PIXELS, 40)},
-            height=drawn.layout.height - NOTE_PIXELS,
+            margin={"b": max(bottom - NOTE_PIXELS, 40)}, height=drawn.layout.height - NOTE_PIXELS
         )
     for axis in drawn.select_xaxes():
         if len(plain(axis.title.text)) > LONGEST_LINE:
