@@ -337,8 +337,9 @@ def conclude(
 def save_pages(
     result: StudyResult, settings: TuneSettings, run: RunDirectory, task: Task
 ) -> list[str]:
-    """Write the page of a study and return the names of its files."""
+    """Write the page of a study and the index; return the names of the pages' files."""
     from paretocast.report import StudyReport, study_page
+    from paretocast.report.site import save_page, update_site
     from paretocast.results.assessment import assess_trial
     from paretocast.results.review import review_study
     from paretocast.results.slices import parameter_slices
@@ -367,7 +368,8 @@ def save_pages(
         )
     pages = {"study": study_page(report)}
     for name, html in pages.items():
-        files.save_text(run.page(name), html)
+        save_page(run.page(name), html, workspace=run.workspace)
+    update_site(run.workspace)
     return [run.page(name).name for name in pages]
 
 

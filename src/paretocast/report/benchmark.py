@@ -145,7 +145,9 @@ def _score_table(comparison: Comparison, unit: str) -> str:
         )
         for row in comparison.rows
     ]
-    return section("Scores") + table(header, rows, marked=frozenset({comparison.chosen}))
+    return section("Scores") + table(
+        header, rows, marked=frozenset({comparison.chosen}), caption="Scores on the test split"
+    )
 
 
 def _differences(comparison: Comparison, unit: str) -> str:
@@ -171,7 +173,10 @@ def _differences(comparison: Comparison, unit: str) -> str:
         "variance allows for a week of correlated days. Many comparisons stand here: a few are "
         "expected to look significant by chance.",
     )
-    return text + folded(count(len(rows), "difference"), table(header, rows))
+    return text + folded(
+        count(len(rows), "difference"),
+        table(header, rows, caption="Differences between methods on the test split"),
+    )
 
 
 def _weather_error(rows: Sequence[WeatherErrorRow], error: float | None, unit: str) -> str:
@@ -195,7 +200,7 @@ def _weather_error(rows: Sequence[WeatherErrorRow], error: float | None, unit: s
         "hour much alike; calibrators were fitted without it. The intervals are 95 % ones over "
         "blocks of days.",
     )
-    return text + table(header, cells)
+    return text + table(header, cells, caption="What an error of the weather costs")
 
 
 def _relearning(rows: Sequence[RelearningRow], unit: str) -> str:
@@ -229,7 +234,7 @@ def _relearning(rows: Sequence[RelearningRow], unit: str) -> str:
         "up to that day. Changes are below 0 where it helps, with 95 % intervals, paired and from "
         "resampled blocks of days; seconds are those of all learning after the first.",
     )
-    return text + table(header, cells)
+    return text + table(header, cells, caption="What learning again is worth")
 
 
 def _days_figure(task: Task, row: Row) -> Figure:

@@ -10,7 +10,7 @@ from paretocast.report.figures import (
     slices_figure,
 )
 from paretocast.report.figures.trials import MOST_SLICES
-from paretocast.report.page import bullets, figure_box, paragraph, section
+from paretocast.report.page import bullets, figure_box, for_screens, paragraph
 from paretocast.report.trials import enumerated
 from paretocast.search.objectives import known_objectives
 from paretocast.study.importances import N_SHUFFLES, most_tried
@@ -42,13 +42,13 @@ def parameter_parts(study: StudyReport) -> list[str]:
         "Trials are compared at the first rung, where all have had the same training.",
         "The search looked most where results were good, so the shares describe that region best.",
     )
-    parts.append(bullets("How to read it", reading))
-    if study.slices:
-        parts += _slices(study)
+    parts.append(for_screens(bullets("How to read it", reading), *_slices(study)))
     return parts
 
 
 def _slices(study: StudyReport) -> list[str]:
+    if not study.slices:
+        return []
     n, shown = len(study.slices), min(len(study.slices), MOST_SLICES)
     some = f" The {shown} of {n} parameters with the largest effect." if shown < n else ""
     text = (
@@ -56,7 +56,7 @@ def _slices(study: StudyReport) -> list[str]:
         f"as far as the trials tell. Where the band is wide, few trials are near.{some}"
     )
     figure = slices_figure(study.slices, unit=study.unit)
-    return [section("Error along each parameter", text), figure_box(figure, element_id="slices")]
+    return [figure_box(figure, element_id="slices"), paragraph(text)]
 
 
 def _told_apart(importances: Mapping[str, Importance]) -> str:

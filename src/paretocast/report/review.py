@@ -17,7 +17,16 @@ from paretocast.report.figures import (
     error_figure,
 )
 from paretocast.report.figures.style import in_script, rounded
-from paretocast.report.page import MISSING, figure_box, folded, number, paragraph, section, table
+from paretocast.report.page import (
+    MISSING,
+    figure_box,
+    folded,
+    for_screens,
+    number,
+    paragraph,
+    section,
+    table,
+)
 from paretocast.report.trials import with_unit
 from paretocast.results.review import ERROR_LEVELS
 from paretocast.steps import noun
@@ -75,9 +84,11 @@ def forecast_parts(review: Review | str) -> list[str]:
         review.errors, levels=ERROR_LEVELS, unit=unit, step_name=noun(review.steps_per_day)
     )
     parts += [
-        figure_box(errors, element_id="errors"),
-        figure_box(agreement_figure(review.pairs, unit=unit), element_id="agreement"),
-        *_coverage_parts(review.coverage, target=review.target),
+        for_screens(
+            figure_box(errors, element_id="errors"),
+            figure_box(agreement_figure(review.pairs, unit=unit), element_id="agreement"),
+            *_coverage_parts(review.coverage, target=review.target),
+        ),
     ]
     return parts
 
@@ -166,7 +177,7 @@ def _picker(review: Review) -> str:
         for kind, options in groups.items()
     )
     return (
-        f'<p><label for="{PICKED}-picker">Day </label>'
+        f'<p class="screen"><label for="{PICKED}-picker">Day </label>'
         f'<select id="{PICKED}-picker" autocomplete="off">{listed}</select></p>'
         f'<p id="{PICKED}-said" aria-live="polite">{escape(_said(review.days[0], review))}</p>'
     )

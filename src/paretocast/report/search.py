@@ -12,7 +12,15 @@ from paretocast.report.figures import (
     timeline_figure,
     training_figure,
 )
-from paretocast.report.page import fact_boxes, figure_box, folded, number, section, table
+from paretocast.report.page import (
+    fact_boxes,
+    figure_box,
+    folded,
+    for_screens,
+    number,
+    section,
+    table,
+)
 from paretocast.report.trials import config_text, state_counts, table_of, with_unit
 from paretocast.search.selection import TrialState
 from paretocast.search.space import model_in
@@ -40,10 +48,10 @@ def search_parts(study: StudyReport) -> list[str]:
         parts.append(section("Failed trials"))
         parts.append(table(("trial", "reason", "config"), rows, text_columns=frozenset({1, 2})))
     if outcome is not None:
-        parts += [_training(study, outcome), _parallel(study, outcome)]
+        parts.append(for_screens(_training(study, outcome), _parallel(study, outcome)))
     timeline = timeline_figure(study.trainings)
     if timeline is not None:
-        parts.append(figure_box(timeline, element_id="timeline"))
+        parts.append(for_screens(figure_box(timeline, element_id="timeline")))
     if records:
         parts.append(folded(f"All {count(len(records), 'trial')}", table_of(records, study)))
     return parts

@@ -50,7 +50,7 @@ def study_page(study: StudyReport) -> str:
     names = {"model": study.model, "dataset": study.dataset, "folder": study.folder}
     forecasts = [*forecast_parts(study.review), assessment_section(study.assessment, **names)]
     parts = [
-        ("outcome", "Error against coverage", _outcome_parts(study)),
+        ("outcome", "Outcome", _outcome_parts(study)),
         ("forecasts", "Forecasts of the chosen trial", forecasts),
         ("search", "The search", search_parts(study)),
         ("parameters", "The parameters", parameter_parts(study)),
@@ -91,12 +91,15 @@ def _summary(study: StudyReport) -> str:
 
 def _contents(parts: Sequence[tuple[str, str]]) -> str:
     links = " · ".join(f'<a href="#{name}">{escape(heading)}</a>' for name, heading in parts)
-    return f"<p>{links}</p>"
+    return f'<p class="screen">{links}</p>'
 
 
 def _part(name: str, heading: str, body: str) -> str:
     """A part of the page; headings of its sections stand one level lower than by themselves."""
-    lower = body.replace("<h2>", "<h3>").replace("</h2>", "</h3>")
+    lower = body
+    for level in (3, 2):
+        lower = lower.replace(f"<h{level}>", f"<h{level + 1}>")
+        lower = lower.replace(f"</h{level}>", f"</h{level + 1}>")
     return f'<h2 id="{name}" class="part">{escape(heading)}</h2>\n{lower}'
 
 

@@ -27,7 +27,13 @@ from paretocast.study.choice import Choice, choose_method
 from paretocast.study.evaluator import Evaluator
 from paretocast.study.importances import Importance, parameter_importances
 from paretocast.study.manifest import build_manifest, check_manifest
-from paretocast.study.optuna_sync import OptunaSync, choose_storage, optuna_trial, storage_label
+from paretocast.study.optuna_sync import (
+    OptunaSync,
+    choose_storage,
+    objective_names,
+    optuna_trial,
+    storage_label,
+)
 from paretocast.study.outcome import Outcome, best_params
 from paretocast.study.trial_store import TrainingId, TrialStore
 from paretocast.study.warm_start import WarmStart, plan_warm_start
@@ -421,9 +427,8 @@ class Study:
         self._read_and_tidy()  # the long part of it, while others may work
         with self._lock:
             files.remove_unfinished(self._run.folder, older_than_seconds=LEFT_BEHIND_SECONDS)
-            optuna_sync = OptunaSync(
-                self._storage, self._run, n_objectives=len(self._evaluator.objectives)
-            )
+            names = objective_names(self._evaluator.objectives)
+            optuna_sync = OptunaSync(self._storage, self._run, objectives=names)
             manifest = build_manifest(self._settings, self._setup, queue=warm_start.configs)
             manifest = check_manifest(self._run, manifest)
             self._read_and_tidy()

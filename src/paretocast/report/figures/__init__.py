@@ -13,6 +13,7 @@ from __future__ import annotations
 from paretocast.report.figures.benchmark import explored_figure, scores_figure
 from paretocast.report.figures.calibration import breakdown_figure, pit_figure, reliability_figure
 from paretocast.report.figures.demand import SplitSpan, forecast_figure, series_figure
+from paretocast.report.figures.embedding import EmbeddedFigure, embedded
 from paretocast.report.figures.evidence import evidence_figure
 from paretocast.report.figures.front import pareto_figure
 from paretocast.report.figures.importance import MIN_TRIALS_FOR_IMPORTANCE, importance_figure
@@ -36,12 +37,14 @@ from paretocast.report.figures.trials import (
 __all__ = [
     "MIN_TRIALS_FOR_IMPORTANCE",
     "Curve",
+    "EmbeddedFigure",
     "Figure",
     "SplitSpan",
     "agreement_figure",
     "breakdown_figure",
     "coverage_grid_figure",
     "day_figure",
+    "embedded",
     "error_figure",
     "evidence_figure",
     "explored_figure",

@@ -77,9 +77,15 @@ def plotly_javascript() -> str:
     return str(get_plotlyjs()) + DRAWING
 
 
-def figure_html(figure: Figure, *, element_id: str) -> str:
-    """A figure as an HTML fragment that needs `plotly_javascript` on its page."""
-    config = json.dumps(CONFIG)
+def figure_html(figure: Figure, *, element_id: str, file_name: str = "figure") -> str:
+    """A figure as an HTML fragment that needs `plotly_javascript` on its page.
+
+    Parameters
+    ----------
+    file_name : str
+        Of the picture that a reader saves.
+    """
+    config = json.dumps({**CONFIG, "toImageButtonOptions": {"filename": file_name}})
     content = f'{{"config": {config}, {figure.to_json()[1:]}'
     return (
         f'<div id="{element_id}" class="plotly-graph-div" '
