@@ -128,7 +128,7 @@ def _calibration(assessment: Assessment, folder: str) -> str:
         f"losses are in {assessment.unit}."
     )
     listed = _calibrator_table(assessment.compared, best=best.name)
-    return section(heading, verdict, reason) + listed + commands
+    return section(heading, verdict, reason) + for_screens(listed, commands)
 
 
 def _before_and_after(assessment: Assessment) -> tuple[IntervalScores, IntervalScores]:

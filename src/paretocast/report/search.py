@@ -45,8 +45,8 @@ def search_parts(study: StudyReport) -> list[str]:
     failed = [r for r in records if r.state is TrialState.FAILED]
     if failed:
         rows = [(str(r.number), r.reason or "no reason was kept", config_text(r)) for r in failed]
-        parts.append(section("Failed trials"))
-        parts.append(table(("trial", "reason", "config"), rows, text_columns=frozenset({1, 2})))
+        listed = table(("trial", "reason", "config"), rows, text_columns=frozenset({1, 2}))
+        parts.append(for_screens(section("Failed trials"), listed))
     if outcome is not None:
         parts.append(for_screens(_training(study, outcome), _parallel(study, outcome)))
     timeline = timeline_figure(study.trainings)

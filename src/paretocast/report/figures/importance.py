@@ -52,16 +52,15 @@ def importance_figure(importances: Mapping[str, Importance], *, n_trials: int) -
         subplot_titles=[escape(objective) for objective in importances],
     )
     figure.update_annotations(x=0.0, xanchor="left", font={"size": 14, "color": style.MUTED})
-    style.apply_style(figure, title, height=190 + 60 * len(n_rows) + PIXELS_PER_BAR * sum(n_rows))
+    style.apply_style(figure, title, height=206 + 60 * len(n_rows) + PIXELS_PER_BAR * sum(n_rows))
     for row, importance in enumerate(importances.values(), start=1):
         for trace in _bars(importance, in_legend=row == 1):
             figure.add_trace(trace, row=row, col=1)
     figure.update_layout(barmode="overlay")
-    figure.update_layout(margin={"t": 112})
+    figure.update_layout(margin={"t": 128})
+    style.add_note(figure, f"{n_trials} trials")
     figure.update_xaxes(range=[0.0, 108.0])
-    figure.update_xaxes(
-        title_text=f"share of the variation between {n_trials} trials (%)", row=len(n_rows)
-    )
+    figure.update_xaxes(title_text="share of the variation (%)", row=len(n_rows))
     figure.update_yaxes(showgrid=False, autorange="reversed", ticks="")
     return figure
 

@@ -44,7 +44,9 @@ def day_figure(
         step=step,
         titles=[""],
     )
-    figure.update_layout(title_text="Forecast and observation", height=420, margin={"t": 100})
+    figure.update_layout(
+        title_text="Forecast and observation", height=400, margin={"t": 100, "b": 44}
+    )
     return figure.update_yaxes(title_text=escape(unit))
 
 
@@ -57,7 +59,7 @@ def coverage_grid_figure(grid: CoverageGrid, *, target: float) -> style.Figure:
         Percent.
     """
     figure = style.blank_figure(
-        f"Coverage by {grid.row_name} and {grid.column_name}", height=210 + 24 * len(grid.columns)
+        f"Coverage by {grid.row_name} and {grid.column_name}", height=180 + 24 * len(grid.columns)
     )
     low, high = target - POINTS_AROUND_TARGET, min(100.0, target + POINTS_AROUND_TARGET)
     middle = (target - low) / (high - low)
@@ -79,6 +81,7 @@ def coverage_grid_figure(grid: CoverageGrid, *, target: float) -> style.Figure:
             colorbar={"title": {"text": "%"}, "thickness": 12, "tickvals": [low, target, high]},
         )
     )
+    figure.update_layout(margin={"t": 62})  # there is no legend
     figure.update_xaxes(title_text=escape(grid.row_name), type="category", showgrid=False)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     style.add_note(figure, f"red: below the target of {target:g} %, blue: above")
