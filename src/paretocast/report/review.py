@@ -148,7 +148,8 @@ def rival_table(comparison: Comparison, *, chosen: int, unit: str, split: str) -
             for rival in comparison.rivals
         ),
     ]
-    return table(header, rows, marked=frozenset({0}))
+    caption = f"Trial {chosen} and simpler choices on the {split} split"
+    return table(header, rows, marked=frozenset({0}), caption=caption)
 
 
 def gap_text(rival: Rival, score: str) -> str:
@@ -221,7 +222,11 @@ def _coverage_parts(grid: CoverageGrid, *, target: float) -> list[str]:
         paragraph(text),
         folded(
             f"By {grid.row_name} and {grid.column_name}, in numbers",
-            table((grid.row_name, *grid.columns), _grid_rows(grid)),
+            table(
+                (grid.row_name, *grid.columns),
+                _grid_rows(grid),
+                caption=f"Coverage in percent by {grid.row_name} and {grid.column_name}",
+            ),
         ),
     ]
 

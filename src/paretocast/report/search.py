@@ -45,7 +45,12 @@ def search_parts(study: StudyReport) -> list[str]:
     failed = [r for r in records if r.state is TrialState.FAILED]
     if failed:
         rows = [(str(r.number), r.reason or "no reason was kept", config_text(r)) for r in failed]
-        listed = table(("trial", "reason", "config"), rows, text_columns=frozenset({1, 2}))
+        listed = table(
+            ("trial", "reason", "config"),
+            rows,
+            text_columns=frozenset({1, 2}),
+            caption="Failed trials",
+        )
         parts.append(for_screens(section("Failed trials"), listed))
     if outcome is not None:
         parts.append(for_screens(_training(study, outcome), _parallel(study, outcome)))
@@ -53,7 +58,12 @@ def search_parts(study: StudyReport) -> list[str]:
     if timeline is not None:
         parts.append(for_screens(figure_box(timeline, element_id="timeline")))
     if records:
-        parts.append(folded(f"All {count(len(records), 'trial')}", table_of(records, study)))
+        parts.append(
+            folded(
+                f"All {count(len(records), 'trial')}",
+                table_of(records, study, caption="All trials"),
+            )
+        )
     return parts
 
 

@@ -124,7 +124,7 @@ def _outcome_parts(study: StudyReport) -> list[str]:
         _recommended_section(study),
         *(rivals or [_reference_section(study, outcome)]),
         section("The front"),
-        table_of(front_records(outcome), study),
+        table_of(front_records(outcome), study, caption="Trials on the front"),
         _tied_section(study, outcome),
     ]
 
@@ -280,7 +280,9 @@ def _recommended_section(study: StudyReport) -> str:
         "PICP (%)",
         "95 % interval",
     )
-    return section("Recommended", text) + table(header, rows, marked=frozenset({0}))
+    caption = "Methods by their loss on the calibrate split"
+    listed = table(header, rows, marked=frozenset({0}), caption=caption)
+    return section("Recommended", text) + listed
 
 
 def _covered(choice: Choice, method: str) -> tuple[str, str]:
@@ -340,7 +342,8 @@ def _tied_section(study: StudyReport, outcome: Outcome) -> str:
         text += f" The {MOST_TIED_SHOWN} likeliest are shown."
     by_number = {record.number: record for record in outcome.records}
     records = [by_number[number] for number in outcome.tied[:MOST_TIED_SHOWN]]
-    return section("Tied with the front", text) + table_of(records, study)
+    listed = table_of(records, study, caption="Trials tied with the front")
+    return section("Tied with the front", text) + listed
 
 
 def _trust_text(study: StudyReport, outcome: Outcome) -> str:

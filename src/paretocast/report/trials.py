@@ -26,6 +26,7 @@ def trial_table(
     *,
     unit: str,
     objectives: Sequence[Objective],
+    caption: str = "",
 ) -> str:
     """A row for each trial: scores, standard errors, chance to be on the front, config."""
     names = list(dict.fromkeys(name for r in records for name in r.config))
@@ -60,13 +61,18 @@ def trial_table(
         for r in records
     ]
     return table(
-        header, rows, marked=frozenset(i for i, r in enumerate(records) if r.number == chosen)
+        header,
+        rows,
+        marked=frozenset(i for i, r in enumerate(records) if r.number == chosen),
+        caption=caption,
     )
 
 
-def table_of(records: Sequence[TrialRecord], study: StudyReport) -> str:
+def table_of(records: Sequence[TrialRecord], study: StudyReport, *, caption: str) -> str:
     """`trial_table` of some trials of a study."""
-    return trial_table(records, study.outcome, unit=study.unit, objectives=study.objectives)
+    return trial_table(
+        records, study.outcome, unit=study.unit, objectives=study.objectives, caption=caption
+    )
 
 
 def state_counts(records: Sequence[TrialRecord]) -> str:
