@@ -216,8 +216,6 @@ class Study:
             self.stored.outcome,
             target_coverage=self.stored.settings.target_coverage,
             unit=self.task.series.unit,
-            model=self.model,
-            dataset=self.dataset,
         )
 
     def plot_forecast(

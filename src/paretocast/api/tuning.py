@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from paretocast.study.study import StudyResult
 
 COMPLETE = frozenset({"trials", "patience"})  # ends after which nothing is left to do
-PAGES = ("pareto_front", "mae_history", "param_importance")
+PAGES = ("study",)
 
 
 def tune(
@@ -372,7 +372,7 @@ def conclude(
     *,
     display: Display,
 ) -> None:
-    """Write the pages of a study and show what it has found.
+    """Write the page of a study and show what it has found.
 
     Of a search over many series each has a study of its own, which comes first.
 

@@ -100,6 +100,7 @@ class ConsoleDisplay:
         if result.outcome is not None:
             console.print(f"  best parameters  {run.best_params.name}", highlight=False)
         console.print(f"  pages            {', '.join(pages)}", highlight=False)
+        console.print(f"all results in {run.workspace / 'index.html'}", highlight=False)
         n_finished = len(result.records)
         spent = duration(sum(record.fit_seconds for record in result.records))
         memory = max((record.peak_memory_mib for record in result.records), default=0.0)

@@ -89,7 +89,7 @@ class Choice:
     def label(self) -> str:
         """The recommended method in words."""
         if self.method != ENSEMBLE:
-            return self._named(self.method)
+            return self.named(self.method)
         parts = (f"{weight:.2f} × trial {n} {self.models[n]}" for n, weight in self.members)
         return f"the average {' + '.join(parts)}"
 
@@ -101,9 +101,9 @@ class Choice:
         lowest = self.losses[self.method]
         names = sorted(set(self.losses) - {self.method}, key=lambda name: self.losses[name])
         losses = [(name, self.losses[name]) for name in names]
-        return [(self._named(name), loss, percent_above(loss, lowest)) for name, loss in losses]
+        return [(self.named(name), loss, percent_above(loss, lowest)) for name, loss in losses]
 
-    def _named(self, method: str) -> str:
+    def named(self, method: str) -> str:
         """A method with the model of a trial behind it."""
         of_trials = {f"trial {number}": model for number, model in self.models.items()}
         return f"{method} {of_trials[method]}" if method in of_trials else method

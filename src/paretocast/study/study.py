@@ -25,9 +25,15 @@ from paretocast.search.selection import TrialState
 from paretocast.search.space import MODEL, Contest, without_model
 from paretocast.study.choice import Choice, choose_method
 from paretocast.study.evaluator import Evaluator
-from paretocast.study.importances import parameter_importances
+from paretocast.study.importances import Importance, parameter_importances
 from paretocast.study.manifest import build_manifest, check_manifest
-from paretocast.study.optuna_sync import OptunaSync, choose_storage, optuna_trial, storage_label
+from paretocast.study.optuna_sync import (
+    OptunaSync,
+    choose_storage,
+    objective_names,
+    optuna_trial,
+    storage_label,
+)
 from paretocast.study.outcome import Outcome, best_params
 from paretocast.study.trial_store import TrainingId, TrialStore
 from paretocast.study.warm_start import WarmStart, plan_warm_start
@@ -83,8 +89,8 @@ class StudyResult:
         None if no trial is complete.
     records : tuple of TrialRecord
         Finished trials by number, each averaged over its seeds.
-    importances : dict of objective to parameter to share
-        Empty while there are too few trials.
+    importances : dict of objective to Importance
+        Of the parameters; empty while there are too few trials.
     choice : Choice or None
         The recommended method; None if no trial is complete.
     notes : tuple of str
@@ -96,7 +102,7 @@ class StudyResult:
     ended_by: str
     outcome: Outcome | None
     records: tuple[TrialRecord, ...]
-    importances: dict[str, dict[str, float]]
+    importances: dict[str, Importance]
     choice: Choice | None = None
     notes: tuple[str, ...] = ()
     setup: AnySetup | None = field(default=None, repr=False, compare=False)
@@ -306,8 +312,10 @@ class Study:
         self, training: ClaimedTraining, observer: Observer, must_stop: Callable[[], bool]
     ) -> bool:
         """Evaluate a training and keep its record; False if it stopped at a checkpoint instead."""
+        began = time.time()
         try:
             record = self._evaluate(training, observer, must_stop)
+            record = replace(record, worker=self._worker, began=began, ended=time.time())
             is_kept = self._keep(record, training)
         except TrialInterrupted as interrupted:
             if training.claim.lost:
@@ -426,9 +434,8 @@ class Study:
         self._read_and_tidy()  # the long part of it, while others may work
         with self._lock:
             files.remove_unfinished(self._run.folder, older_than_seconds=LEFT_BEHIND_SECONDS)
-            optuna_sync = OptunaSync(
-                self._storage, self._run, n_objectives=len(self._evaluator.objectives)
-            )
+            names = objective_names(self._evaluator.objectives)
+            optuna_sync = OptunaSync(self._storage, self._run, objectives=names)
             manifest = build_manifest(self._settings, self._setup, queue=warm_start.configs)
             manifest = check_manifest(self._run, manifest)
             self._read_and_tidy()

@@ -87,6 +87,10 @@ class TrialRecord:
     series_scores : dict of str to dict of str to float
         Of one network for many series: scores of each by its name, in units of its target, where
         `scores` are their mean in those of the ridge. Empty for one series.
+    worker : int or None
+        Number of the process among those of the study; None in records of earlier versions.
+    began, ended : float or None
+        Times of the last stretch of the training, seconds since 1970; None likewise.
     forecasts : dict of str to ndarray
         Dense forecasts (N, H, Q) of the tune and calibrate splits in target units, float32; stored
         beside the record, not in it. Those of many series stand one after the other.
@@ -113,6 +117,9 @@ class TrialRecord:
     reason: str = ""
     traceback: str = ""
     series_scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    worker: int | None = field(default=None, compare=False)
+    began: float | None = field(default=None, compare=False)
+    ended: float | None = field(default=None, compare=False)
     forecasts: dict[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     def as_json(self) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class RunDirectory:
         return self.folder / f"manifest_{self.job_id}.json"
 
     def page(self, name: str) -> Path:
-        """An HTML page: `pareto_front`, `mae_history`, `param_importance` or `diagnosis`."""
+        """An HTML page: `study` or `diagnosis`."""
         return self.folder / f"{name}_{self.job_id}.html"
 
     @property
