@@ -59,7 +59,6 @@ SMALLER = (
     (r"--workers \d+", "--workers 2"),
     (r"^(paretocast tune (?!.*--resume).*)$", r"\1 --steps 20"),
     (r"^(paretocast tune (?!.*--(trials|resume)).*)$", r"\1 --trials 2"),
-    (r"^(paretocast benchmark .*)$", r"\1 --steps 20"),
     (r"^(paretocast submit [^-]*)", r"\1--dry-run "),
     (r"^(paretocast serve .*?)( --port \d+)?$", r"timeout --preserve-status 20 \1 --port 0"),
     (r"\bDIR\b|\bDATA\b", '"$PARETOCAST_DATA"'),
@@ -218,7 +217,7 @@ def prepare(folder: Path) -> None:
     """Write what a reader has: a series, the same as others name it, and two zones in a file."""
     from paretocast.data import generate_demo
 
-    series, _ = generate_demo(days=500)
+    series, _ = generate_demo(days=340)
     frame = pd.DataFrame({"heat": series.values}, index=series.index)
     for covariate in series.covariates:
         frame[covariate.name] = covariate.values

@@ -71,7 +71,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: objec
     if name == "reference/command_line.md" or name.startswith("decisions/index"):
         return markdown
     source = SOURCES.get(name, f"docs/{name}")
-    repository = str(config.repo_url).rstrip("/")
+    repository = config.extra["repository"]
     parts = FENCED.split(markdown)
     code = FENCED.findall(markdown)
     turned = [
