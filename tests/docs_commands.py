@@ -243,20 +243,31 @@ def prepare(folder: Path) -> None:
     (folder / "examples").symlink_to(ROOT / "examples")
 
 
-# What a document takes for granted, beside what those before it have left.
-BEFORE = {
-    "docs/calibration.md": ("paretocast tune --model NHITS_Q --dataset demo --trials 2",),
-    "docs/operations.md": ("paretocast tune --model NHITS_Q --dataset heat.toml --trials 2",),
-    "docs/export.md": (
-        "paretocast tune --model NHITS_Q --dataset heat.toml --trials 2",
-        "paretocast deploy hpo --to deploy/heat",
-    ),
+# What a document takes for granted, and the command that makes it where it is not there yet.
+STUDY = "paretocast tune --model NHITS_Q --dataset {} --trials 2 --steps 20"
+HEAT_STUDY = ("hpo/results/NHITS_Q_heat", STUDY.format("heat.toml"))
+HEAT_DEPLOYED = ("deploy/heat", "paretocast deploy hpo/results/NHITS_Q_heat --to deploy/heat")
+DEMO_DEPLOYED = ("deploy/demo", "paretocast deploy hpo/results/NHITS_Q_heat --to deploy/demo")
+MY_ZONE = ("my_zone.toml", "paretocast data init my_zone.csv --zone Europe/Copenhagen")
+BEFORE: dict[str, tuple[tuple[str, str], ...]] = {
+    "docs/calibration.md": (("hpo/results/NHITS_Q_demo", STUDY.format("demo")),),
+    "docs/concepts/calibration.md": (("hpo/results/NHITS_Q_demo", STUDY.format("demo")),),
+    "docs/operations.md": (HEAT_STUDY,),
+    "docs/export.md": (HEAT_STUDY, HEAT_DEPLOYED),
+    "docs/weather.md": (HEAT_STUDY, HEAT_DEPLOYED),
+    "docs/serving.md": (HEAT_STUDY, HEAT_DEPLOYED),
+    "docs/datasets.md": (MY_ZONE,),
+    "docs/benchmarks.md": (MY_ZONE,),
     "docs/retraining.md": (
-        "paretocast tune --model RIDGE --dataset heat.toml --trials 2",
-        "paretocast deploy hpo --to deploy/heat",
-        "paretocast deploy hpo --to deploy/heat --method ridge",
-        "paretocast deploy hpo --to deploy/demo",
-        "cp heat.csv demo.csv",
+        HEAT_STUDY,
+        HEAT_DEPLOYED,
+        DEMO_DEPLOYED,
+        ("demo.csv", "cp heat.csv demo.csv"),
+        # A second bundle, so that there is one to roll back to.
+        (
+            "deploy/.second",
+            "paretocast deploy hpo --to deploy/heat --method ridge; mkdir deploy/.second",
+        ),
     ),
 }
 
@@ -268,11 +279,12 @@ def run_commands(
     failures: list[str] = []
     document = ""
     for command in commands:
-        texts = [command.smaller]
+        needed: tuple[tuple[str, str], ...] = ()
         if command.document != document:
             document = command.document
-            texts = [*BEFORE.get(document, ()), *texts]
-        for text in texts:
+            needed = BEFORE.get(document, ())
+        missing = (text for path, text in needed if not (folder / path).exists())
+        for text in (*missing, command.smaller):
             if found := re.match(r"paretocast data init (\S+)\.\w+", text):
                 (folder / f"{found[1]}.toml").unlink(missing_ok=True)
             if told := _run(text, folder, environment):
