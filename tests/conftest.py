@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from clusters import Cluster, running_cluster
+from remembered import remember_anchors
+
+remember_anchors()
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import paretocast
@@ -48,7 +49,8 @@ HOMES = {
 SLOW_TO_IMPORT = {"torch", "optuna", "pandas", "plotly", "neuralforecast"}
 
 
-def imported_names(path: Path) -> set[str]:
+@cache
+def imported_names(path: Path) -> frozenset[str]:
     """Modules that a file imports, anywhere in it, and the names it takes from them."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -57,7 +59,7 @@ def imported_names(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module)
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
 def own_imports(path: Path) -> set[str]:
@@ -72,6 +74,7 @@ def own_imports(path: Path) -> set[str]:
     return {name for name in names if not taken[name] or taken[name] - modules}
 
 
+@cache
 def module_paths() -> dict[str, Path]:
     found = {}
     for path in sorted(ROOT.rglob("*.py")):

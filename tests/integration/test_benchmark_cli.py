@@ -56,6 +56,19 @@ def test_benchmark_says_which_parameters_it_uses_and_writes_its_files(
     assert "its forecasts were kept" in err
 
 
+def test_a_study_names_its_data_set_models_and_workspace(
+    capsys: pytest.CaptureFixture[str], base: Path
+) -> None:
+    study = base / "hpo" / "results" / "NHITS_Q_small"
+    code, out, err = run_cli(
+        capsys, *("benchmark", study, "--methods", "tuned,ridge", "--calibrator", "none")
+    )
+    assert code == 0, err
+    assert "NHITS_Q" in out
+    assert "TFT_Q" not in out + err
+    assert str(base / "hpo" / "benchmarks") in "".join(err.split("\n"))
+
+
 def test_ways_of_learning_again_are_tabled_and_a_number_of_days_is_enough(
     capsys: pytest.CaptureFixture[str], base: Path
 ) -> None:

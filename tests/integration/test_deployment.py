@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 import deployments
+from commands import run_cli
 from paretocast.api import operations
 from paretocast.benchmarking.retraining import plan_retraining, train_and_forecast
 from paretocast.benchmarking.run import calibrate_test
@@ -367,19 +368,15 @@ def test_a_monitor_is_calm_where_intervals_hold_and_alarmed_where_they_do_not(
     assert Deployment.open(broken).events("monitor")[-1]["state"] == "alarm"
 
 
-def test_the_commands_say_how_it_went(deployed: Path, tmp_path: Path, frame: pd.DataFrame) -> None:
+def test_the_commands_say_how_it_went(
+    capsys: pytest.CaptureFixture[str], deployed: Path, tmp_path: Path, frame: pd.DataFrame
+) -> None:
     data, out = tmp_path / "zone.csv", tmp_path / "tomorrow.csv"
     frame.to_csv(data, index=False)
-
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "paretocast", *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    at = ["--at", AT.isoformat()]
     page = tmp_path / "fan.html"
-    done = run(
-        "forecast", str(deployed), "--data", str(data), *at, "--out", str(out), "--page", str(page)
-    )
+    words = ["forecast", deployed, "--data", data, "--at", AT.isoformat(), "--out", out]
+    command = [sys.executable, "-m", "paretocast", *map(str, words), "--page", str(page)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(out)
     assert len(table) == 24
@@ -387,11 +384,12 @@ def test_the_commands_say_how_it_went(deployed: Path, tmp_path: Path, frame: pd.
     assert "The next hours" in page.read_text(encoding="utf-8")
     blind = tmp_path / "blind.csv"
     frame[frame["timestamp"] < AT + DAY].to_csv(blind, index=False)
-    done = run("forecast", str(deployed), "--data", str(blind), "--at", (AT + DAY).isoformat())
-    assert done.returncode == 3
-    assert "no_weather" in done.stderr
-    assert run("audit", str(deployed)).returncode == 0
-    assert "day-ahead forecast" in run("card", str(deployed)).stdout
-    missing = run("forecast", str(tmp_path / "nowhere"), "--data", str(data))
-    assert missing.returncode == 1
-    assert "Traceback" not in missing.stderr
+    at = (AT + DAY).isoformat()
+    code, _, err = run_cli(capsys, "forecast", deployed, "--data", blind, "--at", at)
+    assert code == 3
+    assert "no_weather" in err
+    assert run_cli(capsys, "audit", deployed)[0] == 0
+    assert "day-ahead forecast" in run_cli(capsys, "card", deployed)[1]
+    code, _, err = run_cli(capsys, "forecast", tmp_path / "nowhere", "--data", data)
+    assert code == 1
+    assert "Traceback" not in err

@@ -243,10 +243,11 @@ def test_status_filters(capsys: pytest.CaptureFixture[str], queue: Path) -> None
 def test_a_study_that_was_not_submitted_cannot_be_cancelled(
     capsys: pytest.CaptureFixture[str], queue: Path
 ) -> None:
-    run_cli(capsys, "tune", "--test", "--job-id", "mine", "--threads", "1")
-    code, _, err = run_cli(capsys, "cancel", "NHITS_Q_demo_mine", "--workspace", "hpo/test")
+    search = ("--model", "RIDGE", "--trials", "1", "--repeats", "1", "--threads", "1")
+    run_cli(capsys, "tune", *search, "--job-id", "mine")
+    code, _, err = run_cli(capsys, "cancel", "RIDGE_demo_mine")
     assert code == 1
-    assert "NHITS_Q_demo_mine in hpo/test was not submitted but started by" in " ".join(err.split())
+    assert "RIDGE_demo_mine in hpo was not submitted but started by" in " ".join(err.split())
 
 
 def test_a_lost_table_is_rebuilt(capsys: pytest.CaptureFixture[str], queue: Path) -> None:

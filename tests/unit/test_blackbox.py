@@ -269,6 +269,7 @@ def test_repeats_keep_to_their_share_and_draw_other_noise(demo: Surrogate) -> No
     assert all(len(set(known)) == len(known) for known in raced.at_end.values())
 
 
+@pytest.mark.slow
 def test_the_search_needs_three_tenths_of_the_steps_of_fifty_random_trials_at_most(
     demo: Surrogate,
 ) -> None:

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paretocast.data.features import (
+from paretocast.data.calendar import (
     AROUND_HOLIDAYS,
     around_holidays,
-    available_features,
-    build_features,
+    calendar_columns,
     is_public_holiday,
 )
+from paretocast.data.features import available_features, build_features
 from paretocast.data.series import Calendar, Series
 from paretocast.data.spec import declare_dataset
 from paretocast.errors import SettingsError
@@ -117,3 +117,22 @@ def test_a_calendar_without_new_keys_is_described_as_before() -> None:
     assert set(_calendar_json(Calendar("UTC", "DK"))) == {"zone", "country", "school_holidays"}
     told = _calendar_json(Calendar("UTC", "DE", (), "BY", (dt.date(2024, 5, 10),)))
     assert (told["subdivision"], told["holidays"]) == ("BY", ["2024-05-10"])
+
+
+@pytest.mark.parametrize(
+    ("first", "step", "n"),
+    [
+        ("2020-12-30T00:30", "h", 100),
+        ("2021-03-27", "15min", 9000),
+        ("2019-12-31", "D", 800),
+        ("1677-09-22", "h", 40),
+    ],
+)
+def test_terms_are_the_same_hour_by_hour_and_of_a_whole_grid(first: str, step: str, n: int) -> None:
+    index = pd.date_range(first, periods=n, freq=step, tz="UTC", unit="ns")
+    together = calendar_columns(index, Calendar("Europe/Berlin"))
+    for i in (0, n // 2, n - 1):
+        alone = calendar_columns(index[[i]], Calendar("Europe/Berlin"))
+        assert {name: values[i] for name, values in together.items()} == {
+            name: values[0] for name, values in alone.items()
+        }

@@ -11,7 +11,8 @@ import torch
 
 from builders import make_series
 from paretocast.calibration.ensemble import average_levels
-from paretocast.data.features import AROUND_HOLIDAYS, build_features, fill_covariate
+from paretocast.data.calendar import AROUND_HOLIDAYS
+from paretocast.data.features import build_features, fill_covariate
 from paretocast.data.gaps import fill_from_past
 from paretocast.data.scaling import TargetScaling, Transform, standardised
 from paretocast.data.series import Calendar, Covariate, Role, Series, SplitDates

@@ -26,9 +26,7 @@ def test_a_split_without_one_observation_is_an_error_with_its_dates_and_purpose(
     values[50 * 24 : 57 * 24] = np.nan
     (finding,) = check_windows(INDEX, values, ISSUES, horizon_steps=24)
     assert finding.severity == "error"
-    assert "none of the hours of the stop split is observed (2021-02-20 00:00Z to" in (
-        finding.message
-    )
+    assert "no value of the stop split is observed (2021-02-20 00:00Z to" in (finding.message)
     assert "it decides when training ends" in finding.message
     values[50 * 24 + 5] = 1.0
     assert check_windows(INDEX, values, ISSUES, horizon_steps=24) == []

@@ -11,7 +11,8 @@ import pytest
 
 from paretocast.calibration.rolling import n_past_windows
 from paretocast.data import Dataset
-from paretocast.data.features import build_features, fill_covariate, is_weekend
+from paretocast.data.calendar import is_weekend
+from paretocast.data.features import build_features, fill_covariate
 from paretocast.data.gaps import fill_from_past
 from paretocast.data.scaling import TargetScaling, Transform
 from paretocast.data.series import Calendar, Covariate, Role, Series, SplitDates

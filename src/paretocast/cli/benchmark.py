@@ -27,6 +27,14 @@ NEVER = "never"
 
 
 def benchmark(
+    study: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[STUDY]...",
+            help="A study to take parameters and the data set from: its folder, or a "
+            "best_params_*.json. \\[default: what --dataset and --models say]",
+        ),
+    ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -48,8 +56,8 @@ def benchmark(
     run: Annotated[
         list[Path] | None,
         typer.Option(
-            help="A study to take parameters from: its folder, or a best_params_*.json. May be "
-            "repeated. \\[default: the newest finished study of each model]",
+            help="The same as STUDY, for another data set of the same columns. May be repeated. "
+            "\\[default: the newest finished study of each model]",
             rich_help_panel=WHAT,
         ),
     ] = None,
@@ -139,8 +147,12 @@ def benchmark(
         ),
     ] = None,
     workspace: Annotated[
-        Path, typer.Option(help="Where results are kept.", rich_help_panel=PLACE)
-    ] = Path("hpo"),
+        Path | None,
+        typer.Option(
+            help="Where results are kept. \\[default: that of STUDY, else hpo]",
+            rich_help_panel=PLACE,
+        ),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=PLACE)
     ] = "auto",
@@ -172,6 +184,8 @@ def benchmark(
 
     [bold]Examples[/bold]
 
+      paretocast benchmark hpo/results/ALL_heat
+
       paretocast benchmark --dataset heat --data-dir data --refit train+validation
 
       paretocast benchmark --dataset heat --models NHITS_Q --seeds 3 --methods tuned,ridge
@@ -188,15 +202,26 @@ def benchmark(
         prepare_benchmark,
         save_across,
     )
+    from paretocast.cli.diagnose import find_result
     from paretocast.cli.display import print_note, print_notes
     from paretocast.cli.progress import BenchmarkProgress
     from paretocast.cli.series import print_across
     from paretocast.data import expand_series
+    from paretocast.results.stored_study import StoredStudy
+    from paretocast.search.models import models_of
     from paretocast.study.interruption import StopRequest
     from paretocast.training import TrainingInterrupted
 
     if refit not in {None, "train+validation"}:
         raise SettingsError(f"--refit is {refit!r}, expected train+validation")
+    named = [StoredStudy.open(find_result(place)) for place in study or []]
+    if named:
+        workspace = workspace or named[0].run.workspace
+        models = models or ",".join(name for s in named for name in models_of(s.run.model))
+        if dataset is None and data is None:
+            dataset = named[0].dataset_path(data_dir)
+            data_dir = data_dir or named[0].settings.data_dir
+    workspace = workspace or Path("hpo")
     workspace = workspace / "test" if test else workspace
     dataset = (
         declared(data, dataset=dataset, workspace=workspace, target=target, zone=zone) or "demo"
@@ -207,7 +232,7 @@ def benchmark(
             reference,
             None if models is None else _split(models),
             methods=_split(methods),
-            runs=run or [],
+            runs=[*(found.run.best_params for found in named), *(run or [])],
             seeds=seeds,
             refit=refit is not None,
             retrain_days=_ways(retrain_every),

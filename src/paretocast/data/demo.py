@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from paretocast.data.features import is_public_holiday, is_weekend
+from paretocast.data.calendar import is_public_holiday, is_weekend
 from paretocast.data.series import Calendar, Covariate, Role, Series
 from paretocast.errors import DataError
 from paretocast.steps import STEPS_PER_DAY

@@ -14,10 +14,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from paretocast.data.calendar import (
+    AROUND_HOLIDAYS,
+    around_holidays,
+    calendar_columns,
+    is_weekend,
+)
 from paretocast.data.gaps import fill_from_past, missing_hours
 from paretocast.data.series import Role
 from paretocast.errors import DataError
-from paretocast.steps import HOURS_PER_DAY, STEPS_PER_DAY, hours_in, steps_of
+from paretocast.steps import STEPS_PER_DAY, hours_in, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,10 +41,6 @@ ROLLING_HOURS = (24, 168)
 HOLD_HOURS = 6
 REPEAT_DAY_HOURS = 72
 DAYS_BACK_A_YEAR = 365
-DAYS_PER_YEAR = 365.2425
-SATURDAY = 5
-# A group of its own, which has to be asked for: models of earlier studies do not know it.
-AROUND_HOLIDAYS = ("day_before_holiday", "day_after_holiday", "bridge_day")
 # Models read no value further from the train period's range than so many widths of that range: a
 # mark for "no value" such as 999.9 would otherwise pull a linear forecast anywhere. Weather and
 # demand stay within; a network of pipes that has grown fourfold does not.
@@ -270,118 +272,16 @@ def available_features(series: Series) -> dict[str, tuple[str, ...]]:
 @lru_cache(maxsize=64)
 def _calendar_names(calendar: Calendar, steps_per_day: int) -> tuple[str, ...]:
     """Names of the calendar terms."""
-    return calendar_features(_SOME_HOUR, calendar, steps_per_day).names
+    return tuple(calendar_columns(_SOME_HOUR, calendar, steps_per_day))
 
 
 def calendar_features(
     index: pd.DatetimeIndex, calendar: Calendar, steps_per_day: int = STEPS_PER_DAY
 ) -> FeatureTable:
-    """Terms of local time and holidays: a function of the index alone, past or future.
-
-    The time of day has two harmonics for a morning and an evening peak; a daily series none. The
-    weekday has one, and a weekend flag beside it: three columns instead of seven, and the week of
-    history tells the days apart. A holiday column exists only where the calendar knows such
-    holidays: a constant is no feature.
-
-    Parameters
-    ----------
-    index : DatetimeIndex of length T
-        UTC.
-    """
-    local = index.tz_convert(calendar.zone)
-    hour = 2.0 * np.pi * hour_of_day(local) / HOURS_PER_DAY
-    weekday = 2.0 * np.pi * local.day_of_week.to_numpy(np.float64) / 7.0
-    day_of_year = 2.0 * np.pi * (local.day_of_year.to_numpy(np.float64) - 1.0) / DAYS_PER_YEAR
-    of_day = {
-        "hour_sin": np.sin(hour),
-        "hour_cos": np.cos(hour),
-        "hour_sin_2": np.sin(2.0 * hour),
-        "hour_cos_2": np.cos(2.0 * hour),
-    }
-    columns = {
-        **(of_day if steps_per_day > 1 else {}),
-        "weekday_sin": np.sin(weekday),
-        "weekday_cos": np.cos(weekday),
-        "year_sin": np.sin(day_of_year),
-        "year_cos": np.cos(day_of_year),
-        "weekend": is_weekend(index, calendar.zone).astype(np.float64),
-    }
-    if calendar.has_holidays:
-        columns["holiday"] = is_public_holiday(index, calendar).astype(np.float64)
-    if calendar.school_holidays:
-        columns["school_holiday"] = is_school_holiday(index, calendar).astype(np.float64)
+    """Terms of local time and holidays; see `calendar.calendar_columns`."""
+    columns = calendar_columns(index, calendar, steps_per_day)
     features = [Feature(name, Role.CALENDAR, values) for name, values in columns.items()]
     return _table(features, n_rows=len(index))
-
-
-def hour_of_day(local: pd.DatetimeIndex) -> NDArray[np.float64]:
-    """Local time of day in hours, with minutes as their fraction, (T,)."""
-    hours: NDArray[np.float64] = local.hour.to_numpy(np.float64) + local.minute.to_numpy() / 60.0
-    return hours
-
-
-def is_weekend(index: pd.DatetimeIndex, zone: str) -> NDArray[np.bool_]:
-    """True on local Saturdays and Sundays, (T,)."""
-    weekend: NDArray[np.bool_] = index.tz_convert(zone).day_of_week.to_numpy() >= SATURDAY
-    return weekend
-
-
-def is_public_holiday(index: pd.DatetimeIndex, calendar: Calendar) -> NDArray[np.bool_]:
-    """True on public holidays of the calendar, its own among them, (T,); nowhere if it has none.
-
-    Raises
-    ------
-    DataError
-        If the `holidays` package does not know the country or its subdivision.
-    """
-    return _is_holiday(_local_days(index, calendar.zone), calendar)
-
-
-def around_holidays(index: pd.DatetimeIndex, calendar: Calendar) -> dict[str, NDArray[np.bool_]]:
-    """Days before, after and between holidays, each (T,), by the names `AROUND_HOLIDAYS`.
-
-    None of them is a holiday itself. A bridge day is a working day whose neighbours are both free,
-    at least one of them as a holiday: the Friday after Ascension Day.
-    """
-    days = _local_days(index, calendar.zone)
-    one = np.timedelta64(1, "D")
-    holiday, yesterday, tomorrow = (
-        _is_holiday(day, calendar) for day in (days, days - one, days + one)
-    )
-    free_yesterday, free_tomorrow = (
-        off | _is_weekend_day(day) for off, day in ((yesterday, days - one), (tomorrow, days + one))
-    )
-    working = ~holiday & ~_is_weekend_day(days)
-    bridge = working & free_yesterday & free_tomorrow & (yesterday | tomorrow)
-    found = (tomorrow & ~holiday, yesterday & ~holiday, bridge)
-    return dict(zip(AROUND_HOLIDAYS, found, strict=True))
-
-
-def _is_holiday(days: NDArray[np.datetime64], calendar: Calendar) -> NDArray[np.bool_]:
-    """True for public holidays among local days, (T,)."""
-    own = np.array(calendar.holidays, dtype="datetime64[D]")
-    free: NDArray[np.bool_] = np.isin(days, own)
-    if calendar.country is not None:
-        years = np.unique(days.astype("datetime64[Y]")).astype(int) + 1970
-        for year in years.tolist():
-            listed = _public_holidays(calendar.country, calendar.subdivision, year)
-            free |= np.isin(days, listed)
-    return free
-
-
-def _is_weekend_day(days: NDArray[np.datetime64]) -> NDArray[np.bool_]:
-    """True for Saturdays and Sundays among days, (T,)."""
-    # 1970-01-01 was a Thursday.
-    return np.asarray((days.astype(np.int64) + 3) % 7 >= SATURDAY)
-
-
-def is_school_holiday(index: pd.DatetimeIndex, calendar: Calendar) -> NDArray[np.bool_]:
-    """True on school holidays, first and last day included, (T,)."""
-    days = _local_days(index, calendar.zone)
-    free = np.zeros(len(index), dtype=bool)
-    for first, last in calendar.school_holidays:
-        free |= (days >= np.datetime64(first, "D")) & (days <= np.datetime64(last, "D"))
-    return free
 
 
 def fill_covariate(covariate: Covariate, steps_per_day: int = STEPS_PER_DAY) -> NDArray[np.float64]:
@@ -435,8 +335,8 @@ def weakest_role(roles: Iterable[Role]) -> Role:
 
 def _build_group(group: str, series: Series) -> list[Feature]:
     if group == "calendar":
-        table = calendar_features(series.index, series.calendar, series.steps_per_day)
-        return [Feature(name, Role.CALENDAR, table.column(name)) for name in table.names]
+        columns = calendar_columns(series.index, series.calendar, series.steps_per_day)
+        return [Feature(name, Role.CALENDAR, values) for name, values in columns.items()]
     if group == "holidays":
         around = around_holidays(series.index, series.calendar)
         return [Feature(n, Role.CALENDAR, days.astype(np.float64)) for n, days in around.items()]
@@ -572,26 +472,6 @@ def is_of_kind(covariate: str, kind: str) -> bool:
     if name.startswith("wind_dir"):
         return False
     return name == kind or name.startswith(f"{kind}_")
-
-
-@lru_cache(maxsize=256)
-def _public_holidays(country: str, subdivision: str | None, year: int) -> NDArray[np.datetime64]:
-    """Public holidays of a country, or of a part of it, in a year, ascending days."""
-    import holidays  # 0.15 s, and not every series has a country
-
-    subdivisions = holidays.list_supported_countries().get(country)
-    if subdivisions is None or (subdivision is not None and subdivision not in subdivisions):
-        part = "" if subdivision is None else f" with a part {subdivision!r}"
-        raise DataError(
-            f"the holidays package knows no country {country!r}{part}; expected an ISO code such "
-            "as DK"
-        )
-    listed = holidays.country_holidays(country, subdiv=subdivision, years=year)
-    return np.array(sorted(listed), dtype="datetime64[D]")
-
-
-def _local_days(index: pd.DatetimeIndex, zone: str) -> NDArray[np.datetime64]:
-    return index.tz_convert(zone).tz_localize(None).to_numpy().astype("datetime64[D]")
 
 
 def _table(features: Sequence[Feature], *, n_rows: int) -> FeatureTable:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from paretocast.data.calendar import is_weekend
 from paretocast.data.features import (
     Feature,
     HorizonValues,
     fill_covariate,
     fill_distance,
     is_of_kind,
-    is_weekend,
     weather_terms,
 )
 from paretocast.data.gaps import missing_hours

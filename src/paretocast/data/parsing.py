@@ -122,16 +122,15 @@ def lay_frame(
     findings += check_columns(frame, [*time_columns(frame, spec), *measured])
     if findings:
         return None, (*findings, *_other_problems(frame, spec))
-    observed, _ = parse_columns([frame[spec.target]], spec)
-    index, findings = stamps_of(frame, spec, observed[spec.target])
-    later = np.zeros(len(frame), dtype=bool)
+    raw = [frame[name] for name in dict.fromkeys(measured)]
+    columns, problems = parse_columns(raw, spec)
+    index, findings = stamps_of(frame, spec, columns[spec.target])
     if index is not None and until is not None:
         later = np.asarray(index > until)
         findings += _check_later(index[later], spec, until)
         spec = spec.cut_after(until)
-    columns, problems = parse_columns(
-        [frame[name].mask(later) for name in dict.fromkeys(measured)], spec
-    )
+        # Whatever stands in later rows.
+        columns, problems = parse_columns([column.mask(later) for column in raw], spec)
     findings += problems
     if index is None or (errors_among(findings) and np.isnan(columns[spec.target]).all()):
         return None, tuple(findings + check_split_order(spec))

@@ -57,7 +57,7 @@ def check_windows(
                 Finding(
                     "error",
                     "split_empty",
-                    f"none of the hours of the {split} split is observed ({at(first)} to "
+                    f"no value of the {split} split is observed ({at(first)} to "
                     f"{at(last)}); {_SERVES[split]}",
                     "move the dates of [splits], or use_from and use_to",
                 )

@@ -26,6 +26,7 @@ from paretocast.data.checks import (
 from paretocast.data.features import input_limits
 from paretocast.data.series import Role
 from paretocast.formatting import count
+from paretocast.steps import noun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -132,6 +133,11 @@ class _Column:
     def steps_per_day(self) -> int:
         return max(1, round(DAY / (self.index[1] - self.index[0])))
 
+    @property
+    def step(self) -> str:
+        """The word for a step of the series."""
+        return noun(self.steps_per_day)
+
     @cached_property
     def far(self) -> tuple[FarValues, ...]:
         return find_far_values(self.values)
@@ -181,7 +187,7 @@ def _check_beyond_train(column: _Column) -> Iterator[Finding]:
             "warning",
             "clipped",
             f"{column.label} lies far beyond the range of the train period in "
-            f"{count(hours.size, 'hour')} after it: {column.listed(hours)}; models read "
+            f"{count(hours.size, column.step)} after it: {column.listed(hours)}; models read "
             f"{low:g} or {high:g} there",
             "empty these cells if they are wrong, or move train_to if they are not",
         )
@@ -194,8 +200,8 @@ def _check_far(column: _Column) -> Iterator[Finding]:
             yield Finding(
                 "warning",
                 "sentinels",
-                f"{column.label} is {group.value:g} in {count(hours.size, 'hour')}, far from all "
-                f"other values, the first at {at(column.index[hours[0]])}: a mark for no value",
+                f"{column.label} is {group.value:g} in {count(hours.size, column.step)}, far from "
+                f"all other values, the first at {at(column.index[hours[0]])}: a mark for no value",
                 'empty these cells, which repair = "auto" does',
             )
     single = np.zeros(len(column.values), dtype=bool)
@@ -206,8 +212,8 @@ def _check_far(column: _Column) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "spikes",
-            f"{column.label} is far from all other values in {count(int(single.sum()), 'hour')}: "
-            f"{column.listed(np.flatnonzero(single))}",
+            f"{column.label} is far from all other values in "
+            f"{count(int(single.sum()), column.step)}: {column.listed(np.flatnonzero(single))}",
             "empty these cells if the meter was wrong",
         )
 
@@ -361,7 +367,7 @@ def _check_constant_target(target: _Column) -> Iterator[Finding]:
     if not target.train.size or len(train) <= day:
         return
     if (target.train == target.train[0]).all():
-        what = f"is {target.train[0]:g} in every hour of the train period"
+        what = f"is {target.train[0]:g} in every {target.step} of the train period"
     elif not np.nan_to_num(np.abs(train[day:] - train[:-day])).any():
         what = "repeats the same day throughout the train period"
     else:
@@ -383,9 +389,9 @@ def _check_dead_end(target: _Column) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "constant",
-            f"{target.label} is {later[0]:g} in every hour after the train period, so that the "
-            "simplest forecasts have no error and cannot be beaten",
-            "move [splits], or set use_to to the last hour that was measured",
+            f"{target.label} is {later[0]:g} in every {target.step} after the train period, so "
+            "that the simplest forecasts have no error and cannot be beaten",
+            f"move [splits], or set use_to to the last {target.step} that was measured",
         )
 
 
@@ -395,8 +401,8 @@ def _check_constant_covariate(column: _Column) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "constant",
-            f"{column.label} is {train[0]:g} in every hour of the train period: models learn "
-            "nothing from it",
+            f"{column.label} is {train[0]:g} in every {column.step} of the train period: models "
+            "learn nothing from it",
             "leave it out",
         )
 
@@ -410,13 +416,12 @@ def _check_spikes(column: _Column) -> Iterator[Finding]:
     observed = values[~np.isnan(values)]
     if observed.size < _FEWEST_VALUES or _share_of_mode(observed) > _MOST_ALIKE:
         return
-    around = np.stack([np.roll(values, shift) for shift in (-2, -1, 1, 2)])
-    around[:, [0, 1, -2, -1]] = np.nan
-    complete = ~np.isnan(around).any(axis=0) & ~np.isnan(values)
+    middle = _middle_of_neighbours(values)
+    distance = np.abs(values - middle)
+    complete = ~np.isnan(distance)
     if complete.sum() < _FEWEST_VALUES:
         return
-    distance = np.zeros(len(values))
-    distance[complete] = np.abs(values[complete] - np.median(around[:, complete], axis=0))
+    distance[~complete] = 0.0
     width = float(np.subtract(*np.quantile(observed, [0.99, 0.01])))
     limit = max(width, _SPIKE * float(np.quantile(distance[complete], 0.995)))
     spikes = np.flatnonzero(distance > limit) if limit > 0.0 else np.array([], dtype=np.intp)
@@ -425,10 +430,24 @@ def _check_spikes(column: _Column) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "spikes",
-            f"{column.label} leaves the hours around it by more than its usual range in "
-            f"{count(spikes.size, 'hour')}: {column.listed(worst)}",
+            f"{column.label} leaves the {column.step}s around it by more than its usual range in "
+            f"{count(spikes.size, column.step)}: {column.listed(worst)}",
             "empty these cells if the meter was wrong",
         )
+
+
+def _middle_of_neighbours(values: Floats) -> Floats:
+    """Median of the two values before and the two after each, (T,); NaN where one is missing.
+
+    >>> _middle_of_neighbours(np.array([1.0, 2.0, 9.0, 4.0, 3.0]))
+    array([nan, nan, 2.5, nan, nan])
+    """
+    second_before, before, after, second_after = (np.roll(values, k) for k in (2, 1, -1, -2))
+    lower = np.maximum(np.minimum(second_before, before), np.minimum(after, second_after))
+    upper = np.minimum(np.maximum(second_before, before), np.maximum(after, second_after))
+    middle: Floats = (lower + upper) / 2.0
+    middle[[0, 1, -2, -1]] = np.nan
+    return middle
 
 
 def _check_still(column: _Column) -> Iterator[Finding]:

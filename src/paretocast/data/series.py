@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -202,12 +203,12 @@ class Series:
     def __len__(self) -> int:
         return len(self.index)
 
-    @property
+    @cached_property
     def step(self) -> pd.Timedelta:
         """Time from one value to the next."""
         return step_of(self.index)
 
-    @property
+    @cached_property
     def steps_per_day(self) -> int:
         """Number of steps in 24 hours."""
         return steps_a_day(self.index)

@@ -133,6 +133,22 @@ def daily_positions(index: pd.DatetimeIndex, shape: TaskShape) -> NDArray[np.int
     return positions[first_of_day]
 
 
+def is_daily_issue(stamp: pd.Timestamp, shape: TaskShape) -> bool:
+    """True for a step that `daily_positions` finds in a longer index.
+
+    >>> both = pd.date_range("2020-10-25", periods=2, freq="h", tz="UTC")
+    >>> [is_daily_issue(hour, TaskShape(issue_hour=2, issue_zone="Europe/Berlin")) for hour in both]
+    [True, False]
+    """
+    if shape.steps_per_day == 1:
+        return True
+    local = stamp.tz_convert(shape.issue_zone)
+    # Of an hour that happens twice the first is the issue: look at the hour before, too.
+    before = [local - step * shape.step for step in range(1, shape.steps_per_hour + 1)]
+    hour = (local.date(), shape.issue_hour)
+    return local.hour == shape.issue_hour and hour not in [(b.date(), b.hour) for b in before]
+
+
 def plan_validation_blocks(start: int, stop: int, shape: TaskShape) -> tuple[Block, ...]:
     """Alternating stop / tune / calibrate blocks of whole weeks with a purge day between them.
 

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretocast import __version__
-from paretocast.data.features import (
+from paretocast.data.calendar import (
     AROUND_HOLIDAYS,
     around_holidays,
-    first_of_kind,
     hour_of_day,
     is_public_holiday,
     is_school_holiday,
-    temperature_of,
 )
+from paretocast.data.features import first_of_kind, temperature_of
 from paretocast.deployment.bundle import TOO_OLD_HOURS
 from paretocast.deployment.members import (
     BoostedMember,

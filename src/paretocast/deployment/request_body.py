@@ -10,12 +10,15 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from pydantic_core import from_json
 
 from paretocast.errors import DataError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from paretocast.deployment.inputs import InputContract, LiveInputs
 
 JSON, CSV = "application/json", "text/csv"
@@ -92,13 +95,20 @@ def _table(table: object, what: str) -> pd.DataFrame:
             f'"{what}" is neither a list of rows such as {{"time": "…", "demand": 1.5}} nor an '
             'object with lists of one length such as {"time": ["…"], "demand": [1.5]}'
         )
-    frame = pd.DataFrame(columns)
-    for name, dtype in frame.dtypes.items():
-        if pd.api.types.is_object_dtype(dtype) and not all(
-            isinstance(cell, Cell) for cell in frame[name]
-        ):
-            raise DataError(f'column {name} of "{what}" has a list or an object in a cell')
-    return frame
+    return pd.DataFrame({name: _cells(name, cells, what) for name, cells in columns.items()})
+
+
+def _cells(name: str, cells: list[Any], what: str) -> list[Any] | NDArray[np.float64]:
+    """Cells of a column as numbers if they are, else as they came."""
+    kinds = set(map(type, cells))
+    if kinds <= {float, int, type(None)} and cells:
+        try:
+            return np.array(cells, dtype=np.float64)
+        except OverflowError:  # a whole number beyond all floats
+            return cells
+    if not all(issubclass(kind, Cell) for kind in kinds):
+        raise DataError(f'column {name} of "{what}" has a list or an object in a cell')
+    return cells
 
 
 def _columns_of(table: object) -> dict[str, list[Any]] | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from paretocast.data.task import daily_positions
+from paretocast.data.task import daily_positions, is_daily_issue
 from paretocast.deployment.bundle import issue_time
 from paretocast.deployment.calibration_state import CalibrationState
 from paretocast.deployment.issued import OFF_SCHEDULE
@@ -94,7 +94,7 @@ def preview_forecast(
             "were read for another one; try again"
         )
     forecast = deployment.bundle.forecast_from(inputs, at, calibrators=calibrators)
-    if daily_issues(inputs, at, at):
+    if is_daily_issue(at, deployment.bundle.contract.shape):
         return forecast
     return replace(forecast, flags=(*forecast.flags, OFF_SCHEDULE))
 

@@ -20,14 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from paretocast.data.features import (
-    AROUND_HOLIDAYS,
-    DAYS_PER_YEAR,
-    HOLD_HOURS,
-    LAG_HOURS,
-    ROLLING_HOURS,
-    SATURDAY,
-)
+from paretocast.data.calendar import AROUND_HOLIDAYS, DAYS_PER_YEAR, SATURDAY
+from paretocast.data.features import HOLD_HOURS, LAG_HOURS, ROLLING_HOURS
 from paretocast.data.gaps import LONGEST_FILL_HOURS, SEASONS_HOURS
 from paretocast.data.scaling import Transform
 from paretocast.data.series import Role
@@ -460,7 +454,7 @@ def _older_than(missing: Tensor, n_steps: int) -> Tensor:
 def _calendar_features(
     local: Mapping[str, Tensor], per_day: int = STEPS_PER_DAY
 ) -> dict[str, Tensor]:
-    """`features.calendar_features`."""
+    """`calendar.calendar_columns`."""
     hour = local[HOUR] * _number(2.0 * np.pi / HOURS_PER_DAY)
     weekday = local[WEEKDAY] * _number(2.0 * np.pi / 7.0)
     day_of_year = (local[DAY_OF_YEAR] - 1.0) * _number(2.0 * np.pi / DAYS_PER_YEAR)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.features import DAYS_PER_YEAR
+from paretocast.data.calendar import DAYS_PER_YEAR
 from paretocast.data.task import daily_positions
 from paretocast.errors import DataError
 from paretocast.models.linear_table import FULL, LinearForm, LinearTable

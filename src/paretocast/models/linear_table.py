@@ -159,38 +159,62 @@ class LinearTable:
 
     @cached_property
     def _blocks(self) -> dict[str, Callable[[Positions], Floats]]:
-        known, names = self.task.features.known, self.task.features.known.names
-        year = np.array([name.startswith("year_") for name in names], dtype=np.bool_)
-        weather = np.array([role is Role.FORECAST for role in known.roles], dtype=np.bool_)
-        days_off = np.array([name in DAYS_OFF for name in names], dtype=np.bool_)
-        table = standardised(self.task, known)
-        past = standardised(self.task, self.task.features.past).values
-        forecast = table.select(weather)
-        calendar, of_year = table.select(~year & ~weather), table.select(year)
-        degrees = standardised(self.task, degree_hours_of(self.task))
         middle = self.task.shape.horizon_steps // 2
         day, week = self.task.shape.steps_per_day, self.task.shape.steps_per_week
-
-        def means_before(columns: Floats, at: Positions) -> Floats:
-            """Means over the last day and over the last week, (N, 2 K)."""
-            return np.hstack([_mean_before(columns, at, steps) for steps in (day, week)])
-
         return {
             "lags": self._lags,
             "weeks": self._weeks,
             "weekday": lambda at: np.eye(7)[self._weekday[at + middle]],
-            "days_off": lambda at: means_before(table.values[:, days_off], at),
-            "calendar": lambda at: self._ahead(calendar, at),
-            "year": lambda at: of_year.values[at + middle],
-            "year_by_step": lambda at: self._ahead(of_year, at),
-            "weather": lambda at: self._ahead(forecast, at),
-            "weather_day": lambda at: _mean_before(forecast.values, at, day),
-            "weather_week": lambda at: _mean_before(forecast.values, at, week),
+            "days_off": lambda at: self._means_before(self._days_off, at),
+            "calendar": lambda at: self._ahead(self._calendar, at),
+            "year": lambda at: self._year.values[at + middle],
+            "year_by_step": lambda at: self._ahead(self._year, at),
+            "weather": lambda at: self._ahead(self._weather, at),
+            "weather_day": lambda at: _mean_before(self._weather.values, at, day),
+            "weather_week": lambda at: _mean_before(self._weather.values, at, week),
             "degrees": lambda at: np.hstack(
-                [self._ahead(degrees, at), means_before(degrees.values, at)]
+                [self._ahead(self._degrees, at), self._means_before(self._degrees.values, at)]
             ),
-            "past_means": lambda at: means_before(past, at),
+            "past_means": lambda at: self._means_before(self._past, at),
         }
+
+    def _means_before(self, columns: Floats, at: Positions) -> Floats:
+        """Means over the last day and over the last week, (N, 2 K)."""
+        shape = self.task.shape
+        spans = (shape.steps_per_day, shape.steps_per_week)
+        return np.hstack([_mean_before(columns, at, steps) for steps in spans])
+
+    @cached_property
+    def _known(self) -> FeatureTable:
+        """Everything known ahead, standardised."""
+        return standardised(self.task, self.task.features.known)
+
+    @cached_property
+    def _weather(self) -> FeatureTable:
+        return self._known.select([role is Role.FORECAST for role in self._known.roles])
+
+    @cached_property
+    def _year(self) -> FeatureTable:
+        return self._known.select([name.startswith("year_") for name in self._known.names])
+
+    @cached_property
+    def _calendar(self) -> FeatureTable:
+        """What is neither weather nor a term of the year."""
+        others = {*self._weather.names, *self._year.names}
+        return self._known.select([name not in others for name in self._known.names])
+
+    @cached_property
+    def _days_off(self) -> Floats:
+        return self._known.values[:, [name in DAYS_OFF for name in self._known.names]]
+
+    @cached_property
+    def _degrees(self) -> FeatureTable:
+        return standardised(self.task, degree_hours_of(self.task))
+
+    @cached_property
+    def _past(self) -> Floats:
+        """Everything observed up to the issue only, standardised."""
+        return standardised(self.task, self.task.features.past).values
 
     @cached_property
     def _weekday(self) -> Positions:
