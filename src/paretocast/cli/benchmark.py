@@ -221,7 +221,8 @@ def benchmark(
         models = models or ",".join(name for s in named for name in models_of(s.run.model))
         if dataset is None and data is None:
             dataset = named[0].dataset_path(data_dir)
-            data_dir = data_dir or named[0].settings.data_dir
+            if data_dir is None and (kept := named[0].settings.data_dir) is not None:
+                data_dir = Path(kept)
     workspace = workspace or Path("hpo")
     workspace = workspace / "test" if test else workspace
     dataset = (
