@@ -13,7 +13,7 @@ import pytest
 from browser import Browser, running_browser
 from builders import make_task
 from commands import run_cli
-from paretocast.api.tuning import save_pages
+from paretocast.api.pages import save_pages
 from paretocast.api.viewer import open_server
 from paretocast.metrics.diagnostics import diagnose, lead_grouping
 from paretocast.report import diagnosis_page

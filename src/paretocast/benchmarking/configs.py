@@ -86,7 +86,7 @@ class ModelConfig:
     @property
     def default(self) -> TrainedConfig:
         """The default config of the same model, in the same setting."""
-        config = dict(MODELS[self.model].default)
+        config = MODELS[self.model].default_at(self.settings.task.steps_per_day)
         return TrainedConfig(self.model, config, self.settings.seed, None)
 
 
@@ -122,7 +122,8 @@ def find_config(
     if general.exists():
         return _general(general, model, dataset, given)
     settings = given.model_copy(update={"model": model})
-    candidate = TrainedConfig(model, dict(MODELS[model].default), settings.seed, None)
+    default = MODELS[model].default_at(settings.task.steps_per_day)
+    candidate = TrainedConfig(model, default, settings.seed, None)
     source = (
         f"default parameters: no finished study of {model} on {dataset} in "
         f"{workspace / 'results'} and no {general.name}"
@@ -212,6 +213,8 @@ def _of_study(study: StoredStudy, given: TuneSettings) -> ModelConfig:
     planned = f"{n_trials} of " if n_trials < settings.trials else ""
     n_planned = count(max(n_trials, settings.trials if planned else 0), "trial")
     trial = f"trial {number} of {run.study_name}, {planned}{n_planned}"
+    if settings.pool:
+        trial += f" of one network for {len(settings.pool)} series"
     return ModelConfig(
         chosen=TrainedConfig(run.model, result["best_params"], settings.seed, number),
         kind=TUNED,

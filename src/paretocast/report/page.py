@@ -63,7 +63,7 @@ def document(
         What the page may load.
     """
     plotly = inline_plotly() if with_figures else ""
-    own = (asset("print.js") if with_figures else "") + script
+    own = (asset("figures.js") if with_figures else "") + script
     parts = "\n".join(part for part in body if part)
     return f"""<!doctype html>
 <html lang="en">

@@ -18,7 +18,7 @@ from paretocast.search.space import Choice, FloatRange, IntRange, model_in, spac
 from paretocast.study.outcome import summarise
 from paretocast.study.repeats import average_over_seeds
 from paretocast.study.study import Study
-from paretocast.training.setup import TrainingSetup
+from paretocast.training.pooling import setup_of
 from paretocast.workspace import files
 from paretocast.workspace.progress import inspect_run
 
@@ -165,7 +165,7 @@ def rebuild_result(study: StoredStudy, *, data_dir: Path | None) -> Rebuilt:
         If the data set is not there, or not the one that the study was made on.
     """
     settings, run, task = study.settings, study.run, study.task(data_dir)
-    setup = TrainingSetup.from_settings(settings, task, device="cpu")
+    setup = setup_of(settings, task, device="cpu")
     shared = settings.workers > 1 or run.study_journal.exists()
     result = Study(settings, run, setup, shared=shared).conclude(asked=False)
     return Rebuilt(result, settings, task)

@@ -185,6 +185,30 @@ def choose_method(
     return Choice(names[chosen], members, best, means, models, intervals, target_coverage)
 
 
+def judge_trial(
+    run: RunDirectory, trainings: Sequence[TrialRecord], *, task: Task, target_coverage: float
+) -> tuple[float, IntervalQuality] | None:
+    """Loss and interval of a trial on the calibrate split, as candidates for a choice are judged.
+
+    Parameters
+    ----------
+    trainings : sequence of TrialRecord
+        The trial and its repeats: its forecast is the mean over its seeds.
+
+    Returns
+    -------
+    tuple of (float, IntervalQuality) or None
+        Mean pinball loss, target units, and the interval once calibrated; None where the forecasts
+        are gone.
+    """
+    forecasts = _mean_forecasts(run, trainings)
+    if not forecasts:
+        return None
+    forecast = forecasts["calibrate"]
+    loss = float(np.nanmean(_window_losses(task, "calibrate", forecast)))
+    return loss, _calibrated_interval(task, forecast, target_coverage)
+
+
 def _calibrated_interval(task: Task, quantiles: Floats, coverage: float) -> IntervalQuality:
     """The interval on the calibrate split, each half calibrated by the other where both have data.
 
