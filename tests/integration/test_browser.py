@@ -12,7 +12,6 @@ import pytest
 
 from browser import Browser, running_browser
 from builders import make_task
-from commands import run_cli
 from paretocast.api.tuning import save_pages
 from paretocast.api.viewer import open_server
 from paretocast.metrics.diagnostics import diagnose, lead_grouping
@@ -176,16 +175,3 @@ def test_a_study_is_followed_as_its_trials_end(browser: Browser, workspace: Path
         server.shutdown()
         thread.join()
     assert browser.errors == []
-
-
-def test_the_command_serves_and_says_where(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    assert run_cli(capsys, "view", "--workspace", tmp_path / "none")[0] == 1
-    place = tmp_path / "hpo"
-    study = write_study(place)
-    code, _, err = run_cli(capsys, "site", "--workspace", place)
-    assert (code, err) == (0, f"index in {place / 'index.html'}\n")
-    page, alone = study.page("pareto_front"), tmp_path / "alone.html"
-    assert run_cli(capsys, "site", "--self-contained", page, "--output", alone)[0] == 0
-    assert "plotly.js v" in alone.read_text("utf-8")
