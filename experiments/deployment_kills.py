@@ -22,8 +22,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import signal
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -32,10 +30,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import print_result, print_table, script_parser
+from interruptions import run_child
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pandas as pd
 
     from paretocast.deployment.inputs import LiveInputs
@@ -59,8 +56,6 @@ role = "forecast"
 train_to = 2021-11-15T23:00:00Z
 validation_to = 2022-01-01T23:00:00Z
 """
-# What Python reports before it changes a file or a folder.
-WRITES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate"}
 
 
 def make_deployment(folder: Path) -> tuple[Path, LiveInputs, pd.Timestamp]:
@@ -98,21 +93,6 @@ def issue_days(
     observe(deployment, inputs)
 
 
-def is_killed(work: Callable[[], object], *, after: float | None) -> bool:
-    """True if a process that did some work was killed: after some seconds, or by itself."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        finally:
-            os._exit(0)
-    if after is not None:
-        time.sleep(after)
-        os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status)
-
-
 def content(folder: Path) -> dict[str, bytes]:
     """Bytes of all issued forecasts and of the observations, by file."""
     journal = folder / "journal"
@@ -131,7 +111,8 @@ def kill_forecasts(folder: Path, n_kills: int, rng: random.Random) -> dict[str, 
     kills = damaged = 0
     while kills < n_kills:
         seconds = rng.uniform(0.0, LONGEST_SECONDS)
-        kills += is_killed(lambda: issue_days(shaken, inputs, first), after=seconds)
+        work = partial(issue_days, shaken, inputs, first)
+        kills += run_child(work, shaken, kill_after=seconds).code is None
         damaged += bool(audit(Deployment.open(shaken)).problems)
         if len(content(shaken)) == len(content(calm)):  # all days are there: begin again
             for name in ("journal/issued", "journal/observed.csv"):
@@ -186,34 +167,13 @@ def make_grown(folder: Path) -> tuple[Path, pd.DataFrame]:
     return deployment.folder, grown
 
 
-def retrain_once(folder: Path, table: pd.DataFrame, *, killed_at: int | None = None) -> int:
-    """Retrain a deployment, and return how often the disk was written to.
-
-    Parameters
-    ----------
-    killed_at : int, optional
-        Number of the write before which this process ends itself.
-    """
+def retrain_once(folder: Path, table: pd.DataFrame) -> None:
+    """Retrain a deployment."""
     from paretocast.deployment.journal import Deployment
     from paretocast.deployment.plan import Silent
     from paretocast.deployment.retrain import retrain
 
-    n_writes = 0
-
-    def hook(event: str, arguments: tuple[object, ...]) -> None:
-        nonlocal n_writes
-        opened = (
-            event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
-        )
-        if not (opened or event in WRITES) or str(folder) not in str(arguments[0]):
-            return
-        n_writes += 1
-        if n_writes == killed_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(hook)
     retrain(Deployment.open(folder), table, observer=Silent(), device="cpu")
-    return n_writes
 
 
 @dataclass
@@ -234,7 +194,8 @@ def look_at(folder: Path, table: pd.DataFrame, before: dict[str, bytes], found: 
     """Add what is wrong with a deployment after a kill."""
     import pandas as pd
 
-    from paretocast.deployment.bundle import check_sums, load_bundle
+    from paretocast.deployment.bundle import load_bundle
+    from paretocast.deployment.bundle_files import check_sums
     from paretocast.deployment.calibration_state import audit
     from paretocast.deployment.journal import Deployment
     from paretocast.deployment.run import issue_forecast
@@ -273,7 +234,7 @@ def kill_retraining(folder: Path, n_kills: int, rng: random.Random) -> dict[str,
     base, table = make_grown(folder)
     calm = Path(shutil.copytree(base, folder / "calm"))
     started = time.perf_counter()
-    n_writes = counted_in_child(calm, table)
+    n_writes = run_child(partial(retrain_once, calm, table), calm).n_writes
     seconds = time.perf_counter() - started
     expected = Deployment.open(calm).current
     assert expected != Deployment.open(base).current, "the retraining has promoted nothing"
@@ -283,7 +244,8 @@ def kill_retraining(folder: Path, n_kills: int, rng: random.Random) -> dict[str,
     while kills < n_kills:
         nth = rng.randint(1, n_writes) if rng.random() < 0.5 else None
         after = None if nth else rng.uniform(0.0, seconds)
-        killed = is_killed(partial(retrain_once, shaken, table, killed_at=nth), after=after)
+        work = partial(retrain_once, shaken, table)
+        killed = run_child(work, shaken, at=nth, kill_after=after).code is None
         kills, by_write = kills + killed, by_write + (killed and nth is not None)
         look_at(shaken, table, before, found)
         if not killed or Deployment.open(shaken).current == expected:
@@ -292,10 +254,10 @@ def kill_retraining(folder: Path, n_kills: int, rng: random.Random) -> dict[str,
             shutil.rmtree(shaken)
             shutil.copytree(base, shaken)
     # What kills have left half made goes once it is a day old.
-    is_killed(lambda: retrain_once(shaken, table, killed_at=n_writes // 2), after=None)
+    run_child(partial(retrain_once, shaken, table), shaken, at=n_writes // 2)
     for path in (shaken / "bundles").glob(".*"):
         os.utime(path, (time.time() - 25 * 3600,) * 2)
-    is_killed(lambda: retrain_once(shaken, table), after=None)
+    run_child(partial(retrain_once, shaken, table), shaken)
     found.not_tidied = len(list((shaken / "bundles").glob(".*")))
     found.other_bundles += Deployment.open(shaken).current != expected
     for said in found.said:
@@ -314,19 +276,6 @@ def kill_retraining(folder: Path, n_kills: int, rng: random.Random) -> dict[str,
         "half made, at most": found.half_made,
         "half made, once a day old": found.not_tidied,
     }
-
-
-def counted_in_child(folder: Path, table: pd.DataFrame) -> int:
-    """Number of writes of a retraining in a process of its own, as a hook stays for ever."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.write(write, str(retrain_once(folder, table)).encode())
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
-    return int(os.read(read, 32))
 
 
 def main() -> None:

@@ -4,9 +4,26 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+from datetime import timedelta
 from typing import Any
 
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
+
+# Damaged files that each test tries; `make test-fuzz` tries more.
+MANY = "PARETOCAST_FUZZ" in os.environ
+N_EXAMPLES = int(os.environ.get("PARETOCAST_FUZZ", "8"))
+N_OF_COMMANDS = N_EXAMPLES if MANY else 3  # where each runs a whole command
+quick = settings(
+    max_examples=N_EXAMPLES,
+    deadline=timedelta(seconds=10),
+    derandomize=not MANY,
+    database=None,
+    phases=(Phase.generate,),  # to make a failure smaller takes minutes, and its file is small
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+with_commands = settings(quick, max_examples=N_OF_COMMANDS)
 
 DEEP: Any = 0
 for _ in range(200):
@@ -81,3 +98,10 @@ def damaged_bytes(draw: st.DrawFn, content: bytes) -> bytes:  # noqa: PLR0911  (
             return b"\xef\xbb\xbf" + content
         case _:
             return b""
+
+
+def damaged_file(content: bytes, name: str) -> st.SearchStrategy[bytes]:
+    """The content of a file, damaged as its kind can be."""
+    if name.endswith(".json"):
+        return damaged_json(content.decode())
+    return damaged_bytes(content)

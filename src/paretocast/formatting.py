@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 MISSING = "–"
+# Control characters, and marks that turn the direction of what follows.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 NEGLIGIBLE = 1e-4  # of the largest figure of a column: smaller ones ask for no decimals
 
 
@@ -20,6 +23,15 @@ def count(number: int, noun: str) -> str:
     '2 gaps'
     """
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def unit_name(unit: str) -> str:
+    """A unit in a sentence, where the target has one.
+
+    >>> unit_name("MW"), unit_name("")
+    ('MW', 'units of the target')
+    """
+    return unit or "units of the target"
 
 
 def significant(value: float | None, digits: int = 4) -> str:
@@ -86,3 +98,12 @@ def duration(seconds: float) -> str:
 
 def _exponent(size: float) -> int:
     return math.floor(math.log10(size))
+
+
+def visible(text: str) -> str:
+    r"""The text with escapes in place of the signs that steer a terminal, but tabs and line feeds.
+
+    >>> print(visible("a\x1b[31mb"))
+    a\x1b[31mb
+    """
+    return _STEERING.sub(lambda sign: sign[0].encode("unicode_escape").decode("ascii"), text)

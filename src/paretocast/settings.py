@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from paretocast.data.collection import series_reference
 from paretocast.data.dialect import Zone
 from paretocast.data.scaling import Transform
 from paretocast.data.spec import Frequency, find_spec
 from paretocast.data.task import DENSE_LEVELS, HORIZON_HOURS, INPUT_HOURS, TaskShape
-from paretocast.errors import ParetocastError, SettingsError
+from paretocast.errors import ParetocastError, SettingsError, StoreError
 from paretocast.formatting import did_you_mean
 from paretocast.metrics.scores import SAME_LEVEL, central_levels
 from paretocast.search.models import (
+    MODELS,
     changed_space,
     default_config,
     model_label,
@@ -316,6 +318,12 @@ def _recipe_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in RECIPE if name in names)
 
 
+def _series_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise SettingsError(f"pool names {', '.join(repeated)} twice, expected each series once")
+    return names
+
+
 def _check_device(device: str) -> str:
     if not _DEVICE.fullmatch(device):
         raise SettingsError(f"got {device!r}, expected auto, cpu, cuda or cuda:N")
@@ -346,6 +354,11 @@ class TuneSettings(ClosedModel):
         str, checked(model_label), Field(description="one model, several joined by commas, or all")
     ] = "NHITS_Q"
     dataset: str = "demo"
+    pool: Annotated[
+        tuple[str, ...],
+        checked(_series_names),
+        Field(description="series of the data set's file that one network is trained on"),
+    ] = ()
     trials: Annotated[
         int, Field(ge=1, le=10**6, description="total trials of the study, earlier ones included")
     ] = 20
@@ -426,6 +439,23 @@ class TuneSettings(ClosedModel):
                 f"stage, got objectives {','.join(self.objectives)}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _pool_is_of_networks(self) -> TuneSettings:
+        if not self.pool:
+            return self
+        others = [name for name in models_of(self.model) if not MODELS[name].is_network]
+        if others:
+            raise ValueError(
+                f"pool is for networks, got model {', '.join(others)}; tune it for each series"
+            )
+        if self.two_stage:
+            raise ValueError(f"pool is for a search of one stage, got strategy {TWO_STAGE}")
+        return self
+
+    def of_series(self, name: str) -> TuneSettings:
+        """The settings of one series of the pool."""
+        return self.model_copy(update={"dataset": series_reference(self.dataset, name)})
 
     @model_validator(mode="after")
     def _levels_hold_the_interval(self) -> TuneSettings:
@@ -511,6 +541,8 @@ def _with_step(table: dict[str, Any]) -> dict[str, Any]:
     dataset = table.get("dataset", "demo")
     if not isinstance(task, dict) or not isinstance(dataset, str):
         return table
+    if pool := table.get("pool"):
+        dataset = series_reference(dataset, str(next(iter(pool))))
     try:
         step = find_spec(dataset).frequency
     except ParetocastError:  # who loads the data says what is wrong with it
@@ -520,18 +552,51 @@ def _with_step(table: dict[str, Any]) -> dict[str, Any]:
     return {**table, "task": {**task, "step": step}}
 
 
-def stored_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a study was stored with, completed where it is older than some of them."""
+def stored_settings(stored: Mapping[str, Any], *, origin: str) -> TuneSettings:
+    """The settings that a study was stored with.
+
+    Parameters
+    ----------
+    origin : str
+        The file that holds them; it opens the error.
+
+    Raises
+    ------
+    StoreError
+        If they are damaged, or those of a version with other settings.
+    """
+    try:
+        return parse_table(TuneSettings, _completed(stored), origin=f"settings in {origin}")
+    except SettingsError as error:
+        raise StoreError(f"{error}; use the version of Paretocast that wrote it") from error
+
+
+def _completed(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored settings as they were meant, where the study is older than some of them."""
     # Before there was a recipe, the architecture alone was searched.
     return {"recipe": (), **stored}
 
 
 def continue_settings(
-    stored: Mapping[str, Any], path: Path | None, overrides: Mapping[str, Any]
+    stored: Mapping[str, Any], path: Path | None, overrides: Mapping[str, Any], *, origin: str
 ) -> TuneSettings:
-    """Settings of an earlier run of a study with a file's and then the options' values on top."""
+    """Settings of an earlier run of a study with a file's and then the options' values on top.
+
+    Parameters
+    ----------
+    origin : str
+        The file that holds the stored ones, for an error.
+
+    Raises
+    ------
+    StoreError
+        If the stored ones cannot be used.
+    SettingsError
+        If the others cannot.
+    """
+    stored_settings(stored, origin=origin)
     changed = _merged(_read(path), overrides)
-    base = {**stored_settings(stored), "time_limit_seconds": None}
+    base = {**_completed(stored), "time_limit_seconds": None}
     budget = changed.get("training", {})
     if budget.get("epochs") is not None or budget.get("steps") is not None:
         base["training"] = {**base["training"], "steps": None, "epochs": None}

@@ -6,6 +6,7 @@ A validator raises ValueError with what it expects; what came is put in front of
 from __future__ import annotations
 
 import datetime as dt
+import re
 import tomllib
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -37,6 +38,10 @@ Model = TypeVar("Model", bound=ClosedModel)
 Value = TypeVar("Value")
 
 
+# The start of a key with so many parts that no table is meant.
+_DEEP_KEY = re.compile(r"^[ \t]*\[{0,2}[ \t]*(?:[A-Za-z0-9_-]+[ \t]*\.[ \t]*){200}", re.MULTILINE)
+
+
 def read_toml(path: Path, kind: str) -> dict[str, Any]:
     """Return the content of a TOML file, unchecked.
 
@@ -58,7 +63,10 @@ def read_toml(path: Path, kind: str) -> dict[str, Any]:
                 f"{kind} {path} is no regular file of at most {MOST_BYTES >> 20} MiB"
             )
         # Editors of Windows put a mark in front, which `utf-8-sig` leaves out.
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        if _DEEP_KEY.search(text):  # tomllib takes the square of its length in time
+            raise SettingsError(too_deep)
+        table = tomllib.loads(text)
     except OSError as error:
         raise SettingsError(f"{kind} {path} cannot be read: {error.strerror}") from error
     except RecursionError as error:

@@ -9,19 +9,18 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from mutations import damaged_bytes, damaged_json
+from mutations import damaged_bytes, damaged_json, quick
 from paretocast.benchmarking import load_history
 from paretocast.calibration import choose_by_name, walk_forward
 from paretocast.cluster.background import BackgroundExecutor
@@ -47,14 +46,6 @@ from paretocast.workspace.progress import inspect_levels, inspect_run
 from paretocast.workspace.runs import RunDirectory
 
 EARLIER = Path(__file__).parents[1] / "data" / "earlier_study" / "hpo"
-N_EXAMPLES = int(os.environ.get("PARETOCAST_FUZZ", "12"))
-quick = settings(
-    max_examples=N_EXAMPLES,
-    deadline=timedelta(seconds=10),
-    derandomize="PARETOCAST_FUZZ" not in os.environ,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +167,8 @@ def study_of(run: RunDirectory) -> object:
 
 
 def go_on(run: RunDirectory) -> object:
-    return continue_settings(stored.load_manifest(run)["settings"], None, {"trials": 9})
+    remembered = stored.load_manifest(run)["settings"]
+    return continue_settings(remembered, None, {"trials": 9}, origin=str(run.manifest))
 
 
 def refreshed(run: RunDirectory) -> object:
@@ -279,13 +271,23 @@ def replaced(path: Path, content: bytes) -> Iterator[None]:
         path.write_bytes(whole)
 
 
+def refusal(reader: Callable[[RunDirectory], object], run: RunDirectory) -> str | None:
+    """The error of a reader, None if there is a result."""
+    try:
+        reader(run)
+    except ParetocastError as error:
+        return str(error)
+    return None
+
+
 def survive(
     run: RunDirectory, name: str, content: bytes, readers: list[Callable[..., object]]
 ) -> None:
-    with replaced(run.workspace / name, content):
+    path = run.workspace / name
+    with replaced(path, content):
         for reader in readers:
-            with suppress(ParetocastError):
-                reader(run)
+            said = refusal(reader, run)
+            assert said is None or path.name in said
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -307,6 +309,19 @@ def test_a_damaged_file_is_read_or_refused(
 ) -> None:
     name, readers = BINARY[kind]
     survive(run, name, data.draw(damaged_bytes((run.workspace / name).read_bytes())), readers)
+
+
+@quick
+@given(data=st.data())
+def test_damaged_forecasts_are_refused_or_the_same(run: RunDirectory, data: st.DataObject) -> None:
+    path = run.forecasts(0)
+    whole = load_forecasts(path)
+    with replaced(path, data.draw(damaged_bytes(path.read_bytes()))):
+        said = refusal(lambda _: load_forecasts(path), run)
+        assert said is None or path.name in said
+        read = load_forecasts(path) if said is None else whole
+    assert read.keys() == whole.keys()
+    assert all(np.array_equal(read[split], whole[split]) for split in whole)
 
 
 @pytest.mark.parametrize("kind", IN_THE_STUDY)

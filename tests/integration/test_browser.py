@@ -12,7 +12,7 @@ import pytest
 
 from browser import Browser, running_browser
 from builders import make_task
-from paretocast.api.tuning import save_pages
+from paretocast.api.pages import save_pages
 from paretocast.api.viewer import open_server
 from paretocast.metrics.diagnostics import diagnose, lead_grouping
 from paretocast.report import diagnosis_page
@@ -80,13 +80,30 @@ def test_every_page_opens_without_an_error_and_every_link_leads_to_one(
         seen.add(address)
         browser.open(address)
         assert browser.evaluate("document.querySelector('h1') !== null"), address
-        plots = "[...document.querySelectorAll('.js-plotly-plot')]"
-        assert browser.evaluate(f"{plots}.every((plot) => plot.querySelector('svg'))"), address
+        plots = "[...document.querySelectorAll('.plotly-graph-div')]"
+        browser.wait_for(f"{plots}.every((plot) => plot.querySelector('svg'))")
         waiting += browser.evaluate("[...document.links].map((a) => a.href.split('#')[0])")
     assert browser.errors == []
     assert {Path(address).name for address in seen} == {
         path.name.replace("<", "%3C").replace(">", "%3E") for path in workspace.rglob("*.html")
     }
+
+
+def test_another_day_is_drawn_when_it_is_picked(browser: Browser, workspace: Path) -> None:
+    browser.errors.clear()
+    browser.resize(1280)
+    browser.open(make_run(workspace).page("study").as_uri())
+    browser.evaluate(
+        "{ const pick = document.getElementById('day-picker'); pick.value = '2'; "
+        "pick.dispatchEvent(new Event('change')); }"
+    )
+    days = "JSON.parse(document.getElementById('day-days').textContent)"
+    drawn = "document.getElementById('day').data.at(-1).y"
+    assert browser.evaluate(drawn) == browser.evaluate(f"{days}[2].o")
+    assert browser.evaluate(f"{days}[2].o") != browser.evaluate(f"{days}[0].o")
+    said = browser.evaluate("document.getElementById('day-said').textContent")
+    assert said == browser.evaluate(f"{days}[2].said")
+    assert browser.errors == []
 
 
 def test_a_data_set_called_script_stays_text(index: Browser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -25,6 +26,7 @@ from paretocast.deployment.calibration_state import CACHE, audit
 from paretocast.deployment.issued import second_of
 from paretocast.deployment.journal import Deployment
 from paretocast.deployment.plan import plan_bundle
+from paretocast.deployment.stored import digest_of
 from paretocast.errors import DataError, ForecastError, SettingsError, StoreError
 from paretocast.models.baselines.catalogue import fit_baseline
 from paretocast.results.stored_study import StoredStudy
@@ -271,11 +273,17 @@ def test_an_audit_finds_what_was_changed(deployed: Path, frame: pd.DataFrame) ->
     operations.forecast(deployed, frame, first=AT, last=AT + 3 * DAY)
     path = sorted((deployed / "journal/issued").glob("*/*"))[2]
     content = json.loads(path.read_text())
-    content["quantiles"][0][0] -= 1.0
-    path.write_text(json.dumps(content))
-    problems = audit(Deployment.open(deployed)).problems
-    assert len(problems) >= 1
-    assert "the quantiles are not those of its calibration" in problems[0]
+    for name, change in (("quantiles", lambda rows: rows[0]), ("upper", lambda numbers: numbers)):
+        changed = copy.deepcopy(content)
+        change(changed[name])[0] -= 1.0
+        path.write_text(json.dumps(changed))
+        with pytest.raises(StoreError, match="changed after it was issued"):
+            audit(Deployment.open(deployed))
+        changed["digest"] = digest_of(changed)
+        path.write_text(json.dumps(changed))
+        problems = audit(Deployment.open(deployed)).problems
+        assert len(problems) == 1
+        assert "the quantiles are not those of its calibration" in problems[0]
 
 
 def test_a_bundle_works_where_it_is_moved_to(network: Path, tmp_path: Path) -> None:
@@ -317,6 +325,39 @@ def test_a_changed_file_is_found(deployed: Path) -> None:
     path.write_text(path.read_text().replace("0.8", "0.7", 1))
     with pytest.raises(StoreError, match="was changed after the bundle was made"):
         bundle.verify()
+
+
+def test_a_bundle_with_a_changed_list_of_checksums_is_refused(deployed: Path) -> None:
+    sums = load_bundle(deployed).folder / "SHA256SUMS"
+    lines = sums.read_text().splitlines(keepends=True)
+    sums.write_text("".join(lines[1:]))
+    with pytest.raises(StoreError, match="SHA256SUMS was changed after the bundle was made"):
+        load_bundle(deployed)
+    sums.write_text("".join(lines) + "x\n")
+    with pytest.raises(StoreError, match="'x' is no checksum of a file"):
+        load_bundle(deployed)
+
+
+def test_a_kept_calibration_that_was_changed_is_not_used(
+    deployed: Path, frame: pd.DataFrame
+) -> None:
+    operations.forecast(deployed, frame, first=AT, last=AT + 2 * DAY)
+    (expected,) = operations.forecast(deployed, frame, at=AT + 3 * DAY, dry_run=True)
+    content = json.loads((deployed / CACHE).read_text())
+    content["calibrators"]["full"]["shifts"] = [9.0 for _ in expected.levels]
+    (deployed / CACHE).write_text(json.dumps(content))
+    (got,) = operations.forecast(deployed, frame, at=AT + 3 * DAY, dry_run=True)
+    np.testing.assert_array_equal(got.quantiles, expected.quantiles)
+
+
+def test_a_forecast_under_the_name_of_another_is_refused(
+    deployed: Path, frame: pd.DataFrame
+) -> None:
+    operations.forecast(deployed, frame, at=AT)
+    (path,) = (deployed / "journal/issued").glob("*/*")
+    shutil.copy(path, path.with_name("copy.json"))
+    with pytest.raises(StoreError, match=rf"copy\.json is damaged: .* of {path.name}; remove it"):
+        Deployment.open(deployed).issued()
 
 
 def test_bad_inputs_are_told(ridge: Path, frame: pd.DataFrame) -> None:

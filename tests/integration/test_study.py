@@ -58,6 +58,17 @@ def test_a_study_ends_with_its_trials_and_a_choice_from_the_front(
     assert result.outcome.selection.number in result.outcome.front
 
 
+def test_a_record_says_which_process_made_it_and_when(
+    finished: tuple[Path, StudyResult],
+) -> None:
+    store = TrialStore(make_run(finished[0]))
+    store.refresh()
+    times = [(record.began, record.ended) for record in store.trainings]
+    assert all(record.worker == 0 for record in store.trainings)
+    assert all(began is not None and ended is not None and began < ended for began, ended in times)
+    assert times == sorted(times)
+
+
 def test_the_default_config_comes_first(finished: tuple[Path, StudyResult]) -> None:
     # Width 256 is outside this narrowed space, so here the first trial is sampled.
     settings = make_settings(1, space={})

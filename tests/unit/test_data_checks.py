@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from paretocast.data import check_dataset, load_dataset
-from paretocast.errors import DataError
+from paretocast.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -484,6 +484,48 @@ def test_an_infinite_value_is_no_measurement(zone: Zone) -> None:
     frame.loc[12, "temperature"] = np.inf
     zone.write(frame)
     assert "column temperature holds 1 values that are no finite numbers" in zone.refusal()
+
+
+def test_a_number_whose_square_is_none_is_no_measurement(zone: Zone) -> None:
+    frame = make_frame()
+    frame.loc[12, "flow"] = 1.7e308
+    zone.write(frame)
+    assert "the first is '1.7e+308' in row 13" in zone.refusal()
+
+
+@pytest.mark.parametrize("year", ["0223", "1677", "2262", "9999"])
+@pytest.mark.parametrize("form", ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M"])
+def test_a_year_that_cannot_be_counted_is_no_time(zone: Zone, year: str, form: str) -> None:
+    frame = make_frame()
+    stamps = pd.to_datetime(frame["timestamp"]).dt.strftime(form)
+    stamps.iloc[-1] = stamps.iloc[-1].replace("2021", year, 1)
+    zone.write(frame.assign(timestamp=stamps))
+    message = zone.refusal()
+    assert f"the first is '{stamps.iloc[-1]}' in row {len(frame)}" in message
+    assert "years from 1678 to 2261 can be used" in message
+
+
+def test_a_split_in_a_year_that_cannot_be_counted_is_refused(zone: Zone) -> None:
+    zone.write(make_frame(), splits=DATES.format("0001-01-01", "2021-03-31", "9999-12-31"))
+    with pytest.raises(SettingsError, match=r"splits\.train_to: got .*; expected a year from 1679"):
+        check_dataset(zone.toml)
+
+
+def test_a_file_of_very_many_columns_is_refused_at_once(zone: Zone) -> None:
+    zone.write(make_frame())
+    (zone.folder / "zone.csv").write_text(",".join(["a"] * 100_000) + "\n1\n")
+    with pytest.raises(DataError, match="has more than 10000 columns in its first line"):
+        check_dataset(zone.toml)
+    zone.write(make_frame())
+
+
+def test_a_missing_column_of_a_wide_file_is_told_briefly(zone: Zone) -> None:
+    frame = make_frame().rename(columns={"flow": "x" * 500})
+    zone.write(frame.join(pd.DataFrame(1.0, index=frame.index, columns=range(100))))
+    message = zone.refusal()
+    assert "no column flow; the file has timestamp, " in message
+    assert f"{'x' * 60}…" in message
+    assert "and 63 more" in message
 
 
 def test_all_errors_are_told_at_once(zone: Zone) -> None:

@@ -81,9 +81,9 @@ def test_each_line_is_read_once(log: EventLog, monkeypatch: pytest.MonkeyPatch) 
     parsed: list[bytes] = []
     once = EventLog._parsed
 
-    def counted(log: EventLog, line: bytes) -> dict[str, object]:
+    def counted(log: EventLog, line: bytes, number: int) -> dict[str, object]:
         parsed.append(line)
-        return once(log, line)
+        return once(log, line, number)
 
     monkeypatch.setattr(EventLog, "_parsed", counted)
     other = EventLog(log.path)

@@ -46,7 +46,7 @@ def test_the_recipe_is_searched_unless_a_setting_or_the_list_fixes_it() -> None:
 
 def test_a_study_of_before_the_recipe_goes_on_without_it() -> None:
     stored = TuneSettings().model_dump(mode="json", exclude={"recipe"})
-    settings = TuneSettings.model_validate(stored_settings(stored))
+    settings = stored_settings(stored, origin="a file")
     assert set(settings.space_of_model()) == set(MODELS["NHITS_Q"].space)
 
 

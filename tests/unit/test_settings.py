@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from paretocast.errors import SettingsError
+from paretocast.errors import SettingsError, StoreError
 from paretocast.search.space import Choice, FloatRange, IntRange
 from paretocast.settings import (
     FEWEST_STEPS,
@@ -141,13 +141,21 @@ def test_epochs_are_passes_over_the_windows() -> None:
 
 def test_a_continued_study_keeps_its_settings_unless_told_otherwise() -> None:
     stored = load_settings(None, {"trials": 5, "seed": 4, "training": {"steps": 70}})
-    continued = continue_settings(stored.model_dump(mode="json"), None, {"trials": 9, "seed": None})
+    changes = {"trials": 9, "seed": None}
+    continued = continue_settings(stored.model_dump(mode="json"), None, changes, origin="a file")
     assert (continued.trials, continued.seed, continued.training.steps) == (9, 4, 70)
 
 
 def test_a_continued_study_does_not_keep_a_time_limit() -> None:
-    stored = load_settings(None, {"time_limit_seconds": 60.0})
-    assert continue_settings(stored.model_dump(mode="json"), None, {}).time_limit_seconds is None
+    stored = load_settings(None, {"time_limit_seconds": 60.0}).model_dump(mode="json")
+    continued = continue_settings(stored, None, {}, origin="a file")
+    assert continued.time_limit_seconds is None
+
+
+def test_damaged_settings_of_a_study_are_told_by_their_file() -> None:
+    stored = load_settings(None, {}).model_dump(mode="json") | {"objectives": ["mae", ["picp"]]}
+    with pytest.raises(StoreError, match=r"settings in manifest_a\.json: objectives\.1: got"):
+        continue_settings(stored, None, {"trials": 9}, origin="manifest_a.json")
 
 
 @pytest.mark.parametrize(

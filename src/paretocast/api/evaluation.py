@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         ModelConfig,
         Observer,
     )
+    from paretocast.training.pooling import KnownSeries
 
 QUICK_STEPS = 20
 
@@ -251,8 +252,15 @@ def prepare_benchmark(
     workspace: str | Path,
     device: str,
     threads: int | None,
+    known: KnownSeries | None = None,
 ) -> BenchmarkPlan:
-    """Find the configs of the models and say what a benchmark will do; arguments as there."""
+    """Find the configs of the models and say what a benchmark will do; arguments as there.
+
+    Parameters
+    ----------
+    known : KnownSeries, optional
+        Shared by the benchmarks of several series, of which a network may have learned together.
+    """
     groups, baselines = split_methods(methods)
     options = {
         "dataset": str(dataset),
@@ -275,6 +283,7 @@ def prepare_benchmark(
         retrain_days=retrain_days,
         weather_error=weather_error,
         most_members=members,
+        known=known,
     )
 
 
@@ -304,7 +313,7 @@ def execute_benchmark(
     stored = workspace / "benchmarks" / "forecasts"
     files.create_folder(stored)
     if forget:
-        for path in stored.glob("*.npz"):
+        for path in (*stored.glob("*.npz"), *stored.glob("pool_*.safetensors")):
             path.unlink()
     result = run_benchmark(
         plan,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paretocast.cli.console import dataset_name, stderr_console, stdout_console
+from paretocast.cli.display import print_note
 from paretocast.cli.view import refresh_site
 from paretocast.errors import StoreError
 
@@ -57,7 +58,7 @@ def analyze(
     name = None if dataset is None else dataset_name(dataset)
     rows, problems = collect_runs(workspace, model=model, dataset=name)
     for problem in problems:
-        stderr_console().print(f"[yellow]left out[/yellow] {problem}", highlight=False)
+        print_note(problem, kind="left out")
     if not rows:
         others = dict.fromkeys(f"{r.model} on {r.dataset}" for r in collect_runs(workspace)[0])
         advice = (
@@ -109,6 +110,7 @@ def print_runs(rows: list[RunRow]) -> None:
             f"{escape(_name(mae))}; PICP closest to {coverage.target_coverage:g} %: "
             f"{coverage.picp:.1f} % {escape(_name(coverage))}",
             highlight=False,
+            markup=True,
         )
 
 

@@ -12,6 +12,7 @@ from paretocast.cli.datafile import DataFile, Target, Zone, declared
 from paretocast.cli.options import SeriesOption
 from paretocast.cli.tables import Column, TerminalTable
 from paretocast.errors import SettingsError
+from paretocast.formatting import unit_name
 from paretocast.models.baselines.catalogue import BASELINES
 from paretocast.search.models import MODELS
 from paretocast.steps import noun
@@ -211,6 +212,7 @@ def benchmark(
     from paretocast.search.models import models_of
     from paretocast.study.interruption import StopRequest
     from paretocast.training import TrainingInterrupted
+    from paretocast.training.pooling import KnownSeries
 
     if refit not in {None, "train+validation"}:
         raise SettingsError(f"--refit is {refit!r}, expected train+validation")
@@ -220,13 +222,15 @@ def benchmark(
         models = models or ",".join(name for s in named for name in models_of(s.run.model))
         if dataset is None and data is None:
             dataset = named[0].dataset_path(data_dir)
-            data_dir = data_dir or named[0].settings.data_dir
+            if data_dir is None and (kept := named[0].settings.data_dir) is not None:
+                data_dir = Path(kept)
     workspace = workspace or Path("hpo")
     workspace = workspace / "test" if test else workspace
     dataset = (
         declared(data, dataset=dataset, workspace=workspace, target=target, zone=zone) or "demo"
     )
     references = expand_series(dataset, series)
+    known = KnownSeries()
     plans = [
         prepare_benchmark(
             reference,
@@ -246,6 +250,7 @@ def benchmark(
             workspace=workspace,
             device=device,
             threads=threads,
+            known=known,
         )
         for reference in references
     ]
@@ -291,16 +296,14 @@ def _print_files(saved: SavedBenchmark) -> None:
 
 def print_benchmark(saved: SavedBenchmark) -> None:
     """Print the scores, the selected method and the differences that matter."""
-    from rich.markup import escape
-
     from paretocast.cli.display import print_notes
 
     task, console = saved.result.plan.task, stdout_console()
     _score_table(saved).print()
     for sentence in saved.warnings:
-        console.print(escape(sentence), style="red", highlight=False)
+        console.print(sentence, style="red", highlight=False)
     for sentence in saved.verdicts:
-        console.print(escape(sentence), highlight=False)
+        console.print(sentence, highlight=False)
     if saved.result.relearning:
         _print_relearning(saved.result.relearning, unit=task.series.unit)
     if saved.result.weather_error:
@@ -332,7 +335,8 @@ def _score_table(saved: SavedBenchmark) -> TerminalTable:
         ),
         title=f"{task.series.name}, test split: {len(task.issues['test'])} issues from "
         f"{first:%Y-%m-%d} to {last:%Y-%m-%d}, {comparison.rows[0].scores['n']:.0f} "
-        f"{noun(task.shape.steps_per_day)}s; MAE, width and losses in {task.series.unit}",
+        f"{noun(task.shape.steps_per_day)}s; MAE, width and losses in "
+        f"{unit_name(task.series.unit)}",
         all_with="metrics.csv or a wider terminal shows all",
     )
     for i, row in enumerate(comparison.rows):
@@ -375,7 +379,7 @@ def _print_relearning(rows: Sequence[RelearningRow], *, unit: str) -> None:
             Column(f"pinball against {first}", rank=2),
             Column("seconds", rank=1, decimals=0),
         ),
-        title=f"Learning again in the test split; MAE and pinball in {unit}",
+        title=f"Learning again in the test split; MAE and pinball in {unit_name(unit)}",
         all_with="metrics.json or a wider terminal shows all",
     )
     for row in rows:
@@ -394,7 +398,7 @@ def print_weather_error(rows: Sequence[WeatherErrorRow], *, error: float | None,
             Column("pinball against measured", rank=2),
         ),
         title=f"Temperatures of the horizon in error by {error:g}, their own unit; "
-        f"MAE and pinball in {unit}",
+        f"MAE and pinball in {unit_name(unit)}",
         all_with="metrics.json or a wider terminal shows all",
     )
     for row in rows:
@@ -428,7 +432,10 @@ def _print_plan(plan: BenchmarkPlan) -> None:
     console = stderr_console()
     for config in plan.configs:
         console.print(
-            f"[bold]{config.model}[/bold] {escape(config.source)}", highlight=False, soft_wrap=True
+            f"[bold]{config.model}[/bold] {escape(config.source)}",
+            highlight=False,
+            markup=True,
+            soft_wrap=True,
         )
     if "ensemble" in plan.groups and plan.members is None:
         console.print(

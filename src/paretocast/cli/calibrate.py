@@ -20,7 +20,7 @@ from paretocast.cli.diagnose import (
 )
 from paretocast.cli.display import print_note, print_notes
 from paretocast.cli.tables import Column, TerminalTable
-from paretocast.formatting import significant
+from paretocast.formatting import significant, unit_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,6 +74,8 @@ def calibrate(
 
     [bold]paretocast calibrate[/bold], or [bold]paretocast calibrate hpo/results/NHITS_Q_demo[/bold]
     """
+    from rich.markup import escape
+
     from paretocast.api.intervals import calibrate as calibrate_study
     from paretocast.calibration import CALIBRATORS
     from paretocast.workspace.progress import inspect_run
@@ -101,10 +103,11 @@ def calibrate(
     if selection.compared:
         print_comparison(selection.compared, selected=name, opened=opened)
     console = stdout_console()
-    console.print(f"[bold]{name}[/bold]: {CALIBRATORS[name].meaning}", highlight=False)
+    meaning = escape(CALIBRATORS[name].meaning)
+    console.print(f"[bold]{name}[/bold]: {meaning}", highlight=False, markup=True)
     console.print(selection.reason, highlight=False)
     for note in selection.calibrator.notes:
-        console.print(f"[yellow]{note}[/yellow]", highlight=False)
+        console.print(note, style="yellow", highlight=False)
     stderr_console().print(f"calibrator in {saved.path}", highlight=False, soft_wrap=True)
 
 
@@ -118,11 +121,12 @@ def print_comparison(
     from paretocast.steps import noun
 
     stdout_console().print(
-        f"[bold]{opened.subject}[/bold] in {N_FOLDS}-fold cross-validation on the calibrate split "
-        f"({compared[0].n} {noun(opened.settings.task.steps_per_day)}s), "
+        f"[bold]{escape(opened.subject)}[/bold] in {N_FOLDS}-fold cross-validation on the "
+        f"calibrate split ({compared[0].n} {noun(opened.settings.task.steps_per_day)}s), "
         f"{opened.settings.target_coverage:g} % interval; width and losses in "
-        f"{escape(opened.unit)}",
+        f"{escape(unit_name(opened.unit))}",
         highlight=False,
+        markup=True,
     )
     _print_scores("calibrator", compared, marked=selected)
 
@@ -133,8 +137,10 @@ def print_ensemble(opened: StoredForecast, assessed: EnsembleAssessment) -> None
 
     console = stdout_console()
     console.print(
-        f"[bold]{opened.subject}[/bold], chosen on the tune split; losses in {escape(opened.unit)}",
+        f"[bold]{escape(opened.subject)}[/bold], chosen on the tune split; losses in "
+        f"{escape(unit_name(opened.unit))}",
         highlight=False,
+        markup=True,
     )
     table = TerminalTable(
         (Column("member", left=True), Column("weight %", decimals=0), Column("pinball on tune"))

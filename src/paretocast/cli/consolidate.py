@@ -49,7 +49,7 @@ def consolidate(
     print_studies(studies)
     if summary:
         return
-    from paretocast.api.tuning import save_pages
+    from paretocast.api.pages import save_pages
     from paretocast.report import explored_page
     from paretocast.report.site import save_page, update_site
 
@@ -96,11 +96,12 @@ def print_studies(studies: list[Consolidated]) -> None:
     console = stdout_console()
     for study in studies:
         for problem in study.problems:
-            console.print(f"{escape(study.run.study_name)}: {escape(problem)}", highlight=False)
+            console.print(f"{study.run.study_name}: {problem}", highlight=False)
         for parameter in study.explorations:
             if parameter.advice:
                 console.print(
                     f"[bold]{escape(study.run.study_name)}[/bold] {escape(parameter.advice)} "
                     f"{escape(f'in [space.{study.model}]')}",
                     highlight=False,
+                    markup=True,
                 )

@@ -69,7 +69,7 @@ def check_command(
     covariates: Annotated[
         str | None,
         typer.Option(
-            help="Covariates to check, joined by commas. \\[default: as the data set says]"
+            help="Covariates to check, joined by commas, or none. \\[default: as the data set says]"
         ),
     ] = None,
 ) -> None:
@@ -77,6 +77,7 @@ def check_command(
     from paretocast.data import check_dataset
 
     names = None if covariates is None else [name.strip() for name in covariates.split(",")]
+    names = [] if covariates == "none" else names
     findings = check_dataset(dataset, data_dir=data_dir, covariates=names)
     if not _print_findings(dataset, findings):
         raise typer.Exit(1)
@@ -92,7 +93,11 @@ def _print_findings(dataset: str, findings: Sequence[Finding]) -> bool:
     console = stdout_console()
     for finding in findings:
         style = STYLES[finding.severity]
-        console.print(f"[{style}]{finding.severity:<8}[/] {escape(str(finding))}", highlight=False)
+        console.print(
+            f"[{style}]{finding.severity:<8}[/] {escape(str(finding))}",
+            highlight=False,
+            markup=True,
+        )
     n_errors = sum(finding.severity == "error" for finding in findings)
     n_warnings = sum(finding.severity == "warning" for finding in findings)
     verdict = "cannot be used" if n_errors else "can be used"
@@ -162,6 +167,7 @@ def init_command(
         f"{escape(str(declaration))} is written; go on with [bold]paretocast tune --dataset "
         f"{escape(str(declaration))}[/bold]",
         highlight=False,
+        markup=True,
         soft_wrap=True,
     )
     if not usable:

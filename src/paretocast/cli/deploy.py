@@ -82,7 +82,9 @@ def deploy(
     models = [f"{m['weight']:.2f} × {m['trained']}" for m in bundle.manifest["members"]]
     names = {rung: c["name"] for rung, c in bundle.manifest["calibrators"].items()}
     console.print(
-        f"[bold]{bundle.manifest['series']}[/bold]: {' + '.join(models)}", highlight=False
+        f"[bold]{bundle.manifest['series']}[/bold]: {' + '.join(models)}",
+        highlight=False,
+        markup=True,
     )
     console.print(
         f"learned up to {bundle.manifest['learned_until']}, calibrator {names['full']}; without "
@@ -97,9 +99,9 @@ def deploy(
 def card(deployment: DeploymentArgument) -> None:
     """Print the model card of the bundle in use: what it is, what it needs, where it is weak."""
     from paretocast.deployment.bundle import load_bundle
+    from paretocast.workspace.files import load_text
 
-    text = (load_bundle(deployment).folder / "card.md").read_text(encoding="utf-8")
-    typer.echo(text)
+    typer.echo(load_text(load_bundle(deployment).folder / "card.md"))
 
 
 def audit(deployment: DeploymentArgument) -> None:

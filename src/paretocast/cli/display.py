@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from contextlib import AbstractContextManager
 
+    from paretocast.data.pooled import PooledTask
     from paretocast.data.task import Task
     from paretocast.results.two_stage import SecondStage
     from paretocast.settings import TuneSettings
     from paretocast.study.parallel import WorkersObserver
+    from paretocast.study.series_studies import SeriesResult
     from paretocast.study.study import StudyResult
     from paretocast.workspace.runs import RunDirectory
 
@@ -28,7 +30,9 @@ ENDED = {"request": "stopped by you", "time limit": "stopped at the time limit"}
 def print_note(text: str, *, kind: str = "note") -> None:
     """Print a sentence on stderr, led by its kind in yellow."""
     lead = f"[yellow]{kind}[/yellow] " if kind else ""
-    stderr_console().print(f"{lead}{escape(redacted(text))}", highlight=False, soft_wrap=not kind)
+    stderr_console().print(
+        f"{lead}{escape(redacted(text))}", highlight=False, markup=True, soft_wrap=not kind
+    )
 
 
 def print_notes(texts: Iterable[str]) -> None:
@@ -48,13 +52,16 @@ class ConsoleDisplay:
         """Show a spinner on a terminal."""
         return stderr_console().status(text)
 
-    def begin(self, settings: TuneSettings, run: RunDirectory, task: Task) -> None:
+    def begin(self, settings: TuneSettings, run: RunDirectory, task: Task | PooledTask) -> None:
         """Print the heading of the search."""
+        together = f", {len(settings.pool)} series together" if settings.pool else ""
         stderr_console().print(
-            f"[bold]{settings.model}[/bold] on [bold]{run.dataset}[/bold], study {run.job_id}: "
+            f"[bold]{settings.model}[/bold] on [bold]{run.dataset}[/bold]{together}, study "
+            f"{run.job_id}: "
             f"{len(task.issues['train'])} training windows, "
             f"scored on {len(task.issues['tune'])} daily forecasts",
             highlight=False,
+            markup=True,
         )
 
     def progress(
@@ -120,6 +127,12 @@ class ConsoleDisplay:
                 highlight=False,
                 soft_wrap=True,
             )
+
+    def series(self, found: Sequence[SeriesResult]) -> None:
+        """Print what the search has found for each series."""
+        from paretocast.cli.pooled import print_pooled
+
+        print_pooled(found)
 
     def levels(self, second: SecondStage) -> None:
         """Print the levels that the second stage has found."""

@@ -59,9 +59,13 @@ def monitor(
 
 
 def _print(report: HealthReport) -> None:
+    from rich.markup import escape
+
     console = stdout_console()
     for check in report.checks:
         level = check.level.name.lower()
         console.print(
-            f"[{COLOURS[level]}]{level:<5}[/] {check.name}: {check.reason}", highlight=False
+            f"[{COLOURS[level]}]{level:<5}[/] {escape(f'{check.name}: {check.reason}')}",
+            highlight=False,
+            markup=True,
         )

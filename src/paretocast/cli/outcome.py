@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.tables import Column, TerminalTable
-from paretocast.formatting import fixed, significant
+from paretocast.formatting import fixed, significant, unit_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,10 +28,11 @@ def print_choice(choice: Choice) -> None:
     """The recommended method, and what a single model costs against it."""
     console = stdout_console()
     console.print(
-        f"[bold]recommended: {choice.label}[/bold] – mean pinball loss "
-        f"{significant(choice.losses[choice.method])} on the calibrate split, which chose none "
-        "of these",
+        f"[bold]recommended: {escape(choice.label)}[/bold] – mean pinball loss "
+        f"{significant(choice.losses[choice.method])} on the calibrate split, which was not used "
+        "to select any of these",
         highlight=False,
+        markup=True,
     )
     found = choice.intervals[choice.method]
     covers = f"{found.picp:.1f} % [{found.low:.1f}, {found.high:.1f}]"
@@ -39,8 +40,9 @@ def print_choice(choice: Choice) -> None:
         console.print(f"  once calibrated its interval covers {covers} there", highlight=False)
     else:
         console.print(
-            f"[red]  no candidate as good holds the target of {choice.target_coverage:g} % on the "
-            f"calibrate split: once calibrated it covers {escape(covers)}[/red]",
+            f"  no candidate as good holds the target of {choice.target_coverage:g} % on the "
+            f"calibrate split: once calibrated it covers {covers}",
+            style="red",
             highlight=False,
         )
     others = (
@@ -75,13 +77,15 @@ def print_outcome(outcome: Outcome, *, unit: str, step: str = "hour") -> None:
     if not outcome.feasible:
         required = " and ".join(str(constraint) for constraint in outcome.constraints)
         console.print(
-            f"[yellow]no trial meets {escape(required)}: the front holds the trials that miss it "
-            "least[/yellow]",
+            f"no trial meets {required}: the front holds the trials that miss it least",
+            style="yellow",
             highlight=False,
         )
     chosen = outcome.chosen
     console.print(
-        f"[bold]chosen: trial {chosen.number}[/bold] – {outcome.selection.reason}", highlight=False
+        f"[bold]chosen: trial {chosen.number}[/bold] – {escape(outcome.selection.reason)}",
+        highlight=False,
+        markup=True,
     )
     settings = ", ".join(
         f"{name} {significant(value) if isinstance(value, float) else value}"
@@ -96,8 +100,8 @@ def print_outcome(outcome: Outcome, *, unit: str, step: str = "hour") -> None:
         )
     if better := outcome.beaten_by():
         console.print(
-            f"[yellow]the chosen trial does not beat {', '.join(better)} on MAE of the tune split"
-            "[/yellow]",
+            f"the chosen trial does not beat {', '.join(better)} on MAE of the tune split",
+            style="yellow",
             highlight=False,
         )
 
@@ -135,7 +139,7 @@ def _front_table(outcome: Outcome, unit: str, step: str) -> TerminalTable:
             Column("trained", rank=5),
         ),
         title=f"Pareto front on the tune split ({outcome.chosen.scores['n']:.0f} {step}s); "
-        f"MAE, width and losses in {unit}",
+        f"MAE, width and losses in {unit_name(unit)}",
     )
     shown = list(outcome.front)
     if outcome.selection.number not in shown:
@@ -189,8 +193,9 @@ def print_levels(second: SecondStage) -> None:
     console = stdout_console()
     console.print(
         f"\n[bold]stage 2[/bold]: levels for {content['target_coverage']:g} % from the stored "
-        f"forecasts of trial {content['trial']}; width in {escape(second.unit)}",
+        f"forecasts of trial {content['trial']}; width in {escape(unit_name(second.unit))}",
         highlight=False,
+        markup=True,
     )
     table = TerminalTable(
         (

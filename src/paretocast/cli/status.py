@@ -130,8 +130,6 @@ def _print_json(
 def _print(
     experiments: Sequence[ExperimentStatus], report: StatusReport, workspace: Path, *, clear: bool
 ) -> None:
-    from rich.markup import escape
-
     from paretocast.cluster.status import next_commands
 
     console, talk = stdout_console(), stderr_console()
@@ -143,9 +141,9 @@ def _print(
     print_notes(report.notes)
     lines = next_commands(experiments, workspace=workspace)
     if lines:
-        talk.print("[bold]next[/bold]")
+        talk.print("next", style="bold")
     for line in lines:
-        talk.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
+        talk.print(f"  {line}", highlight=False, soft_wrap=True)
 
 
 def print_experiments(experiments: Sequence[ExperimentStatus]) -> None:

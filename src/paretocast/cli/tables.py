@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from paretocast.cli.console import stdout_console
-from paretocast.formatting import MISSING, fixed, same_decimals
+from paretocast.formatting import MISSING, fixed, same_decimals, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +69,7 @@ class Column:
     def _text(cell: str | int | Text | None) -> Text:
         if isinstance(cell, Text):
             return cell
-        return Text(MISSING if cell is None else str(cell))
+        return Text(MISSING if cell is None else visible(str(cell)))
 
 
 @dataclass

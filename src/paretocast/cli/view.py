@@ -75,7 +75,7 @@ def site(
     for their figures, hpo/site/plotly.min.js; a single file has it inside and needs nothing beside
     it.
 
-    [bold]paretocast site --self-contained hpo/results/NHITS_Q_demo/pareto_front_ID.html[/bold]
+    [bold]paretocast site --self-contained hpo/results/NHITS_Q_demo/study_ID.html[/bold]
     """
     from paretocast.report.site import self_contained as whole_page
     from paretocast.report.site import update_site

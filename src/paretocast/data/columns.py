@@ -22,11 +22,23 @@ if TYPE_CHECKING:
 
     from paretocast.data.dialect import TableSpec
 
+LARGEST = 1e100  # its square is a number, too
+MOST_LISTED, SHOWN_LETTERS = 40, 60  # columns, and letters of a cell
+
+
+def shortened(cell: object) -> str:
+    """The first letters of a cell."""
+    text = str(cell)
+    return text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}…"
+
 
 def check_columns(frame: pd.DataFrame, needed: Sequence[str]) -> list[Finding]:
     """Findings on columns that a table lacks or has twice."""
     missing = [column for column in dict.fromkeys(needed) if column not in frame.columns]
     there = [str(column) for column in frame.columns]
+    listed = ", ".join(map(shortened, there[:MOST_LISTED]))
+    if len(there) > MOST_LISTED:
+        listed += f" and {len(there) - MOST_LISTED} more"
     if not missing:
         doubled = [column for column in dict.fromkeys(needed) if there.count(column) > 1]
         return [_doubled_column(column, there.count(column)) for column in doubled]
@@ -34,7 +46,7 @@ def check_columns(frame: pd.DataFrame, needed: Sequence[str]) -> list[Finding]:
         Finding(
             "error",
             "missing_columns",
-            f"no column {', '.join(missing)}; the file has {', '.join(there)}",
+            f"no column {', '.join(missing)}; the file has {listed}",
             "name existing columns as time_column, target or a covariate's column, or set "
             "separator if this is one column only"
             if len(there) == 1
@@ -95,7 +107,8 @@ def _ambiguous_signs(columns: Sequence[pd.Series], readings: Sequence[NumberSign
     return Finding(
         "error",
         "ambiguous_numbers",
-        f"numbers such as {cell} can be {values[0]:g} or {values[1]:g}, and no cell tells which",
+        f"numbers such as {shortened(cell)} can be {values[0]:g} or {values[1]:g}, and no cell "
+        "tells which",
         f"set decimal and thousands in the TOML file: {readings[0].keys()} or {readings[1].keys()}",
     )
 
@@ -119,7 +132,7 @@ def parse_numbers(
         )
         return np.full(len(raw), np.nan), [finding]
     numbers = (signs or NumberSigns()).numbers(raw)
-    bad = (np.isnan(numbers) & raw.notna().to_numpy()) | np.isinf(numbers)
+    bad = (np.isnan(numbers) & raw.notna().to_numpy()) | (np.abs(numbers) > LARGEST)
     if not bad.any():
         return numbers, []
     row = int(np.flatnonzero(bad)[0])
@@ -131,7 +144,7 @@ def parse_numbers(
             "error",
             "not_numeric",
             f"column {raw.name} holds {int(bad.sum())} values that are no finite numbers, the "
-            f"first is {value!r} in row {row + 1}",
+            f"first is {shortened(value)!r} in row {row + 1}",
             "write all numbers in one way, or set decimal and thousands to the signs in them"
             if signed
             else "leave the cell of a gap empty",

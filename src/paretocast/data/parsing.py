@@ -22,11 +22,17 @@ from paretocast.data.checks import (
     span,
 )
 from paretocast.data.clock import check_clock, localise, refuse_naive, step_of
-from paretocast.data.columns import check_columns, parse_columns
+from paretocast.data.columns import check_columns, parse_columns, shortened
 from paretocast.data.plausibility import check_all
 from paretocast.data.repair import arrange_rows, repair_values, tell_repairs
 from paretocast.data.series import DAY, Covariate
-from paretocast.data.stamps import Times, read_date_and_hour, read_times
+from paretocast.data.stamps import (
+    FIRST_YEAR,
+    LAST_YEAR,
+    Times,
+    read_date_and_hour,
+    read_times,
+)
 from paretocast.data.tables import dialect_note
 from paretocast.formatting import count
 from paretocast.steps import FREQUENCIES, noun
@@ -298,9 +304,9 @@ def _unparsable(raw: pd.Series, bad: NDArray[np.bool_]) -> Finding:
         "error",
         "unparsable_times",
         f"{int(bad.sum())} values of {raw.name} are no times, the first is "
-        f"{str(raw.iloc[row])!r} in row {row + 1}",
+        f"{shortened(raw.iloc[row])!r} in row {row + 1}",
         "write ISO 8601 such as 2020-11-13T23:00:00Z, or set time_format to the pattern of all "
-        "times, such as %d.%m.%Y %H:%M",
+        f"times, such as %d.%m.%Y %H:%M; years from {FIRST_YEAR} to {LAST_YEAR} can be used",
     )
 
 

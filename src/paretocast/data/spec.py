@@ -19,6 +19,7 @@ from paretocast.data.collection import MARK, one_series, split_reference
 from paretocast.data.dialect import TableSpec, Zone
 from paretocast.data.gaps import LONGEST_DELAY_HOURS
 from paretocast.data.series import DAY, Role, min_period_days
+from paretocast.data.stamps import FIRST_YEAR, LAST_YEAR
 from paretocast.errors import SettingsError
 from paretocast.formatting import did_you_mean
 from paretocast.steps import FREQUENCIES, STEPS_PER_DAY
@@ -43,6 +44,8 @@ def _read_stamp(value: object) -> pd.Timestamp:
         raise ValueError("expected a date and time such as 2020-11-13T23:00:00Z") from None
     if stamp.tzinfo is None:
         raise ValueError("names no time zone; end it with Z for UTC or with an offset")
+    if not FIRST_YEAR < stamp.year < LAST_YEAR:
+        raise ValueError(f"expected a year from {FIRST_YEAR + 1} to {LAST_YEAR - 1}")
     return stamp.tz_convert("UTC")
 
 

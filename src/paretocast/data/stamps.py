@@ -7,7 +7,7 @@ some clock.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,7 @@ _CLOCKS = {
     "m": (" %I:%M %p", " %I:%M:%S %p"),
 }
 N_PROBED = 200
+FIRST_YEAR, LAST_YEAR = 1678, 2261  # whole ones that nanoseconds since 1970 can count
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,19 @@ class Times:
 
 
 def read_times(raw: pd.Series, pattern: str | None = None) -> Times:
-    """Stamps of cells.
+    """Stamps of cells; NaT outside the years that nanoseconds can count.
 
     Parameters
     ----------
     pattern : str, optional
         Of strptime; found without it.
     """
+    times = _read(raw, pattern)
+    years = times.stamps.year
+    return replace(times, stamps=times.stamps.where((years >= FIRST_YEAR) & (years <= LAST_YEAR)))
+
+
+def _read(raw: pd.Series, pattern: str | None) -> Times:
     if pd.api.types.is_datetime64_any_dtype(raw.dtype):
         stamps = pd.DatetimeIndex(raw)
         zoned = np.full(len(raw), stamps.tz is not None)

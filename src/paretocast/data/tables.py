@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEXT_KINDS = (".csv", ".tsv", ".txt")
-SAMPLE_BYTES = 1 << 16
+SAMPLE_BYTES, HEADER_BYTES = 1 << 16, 1 << 20
+MOST_COLUMNS = 10_000  # pandas takes seconds for each ten thousand
 FALLBACK_ENCODING = "cp1252"  # of spreadsheets in Western Europe and America
 # Marks of a missing value beside those that pandas knows, as grid operators write them.
 MISSING = ("-", "–", "n/e")
@@ -129,6 +130,12 @@ def _read_encoded(
     text = sample.decode(encoding, errors="replace")
     whole_lines = text if len(sample) < SAMPLE_BYTES else text.rpartition("\n")[0]
     separator = spec.separator or find_separator(whole_lines)
+    if _first_line(path, text, encoding).count(separator) >= MOST_COLUMNS:
+        raise DataError(
+            f"{path} has more than {MOST_COLUMNS} columns in its first line; keep the time, the "
+            "target and the covariates, or write many series below each other with a column "
+            "that names them"
+        )
     file = _TextFile(path, separator, encoding)
     header = file.parse(nrows=1, keep_default_na=False, dtype="str")
     names = [name or f"Unnamed: {i}" for i, name in enumerate(header.iloc[0].astype("str"))]
@@ -213,11 +220,20 @@ def _read_sheet(path: Path, spec: TableSpec) -> pd.DataFrame:
     return rows
 
 
-def _first_bytes(path: Path) -> bytes:
+def _first_bytes(path: Path, most: int = SAMPLE_BYTES) -> bytes:
     with path.open("rb") as plain:
         if path.name.lower().endswith(".gz"):
-            return gzip.GzipFile(fileobj=plain).read(SAMPLE_BYTES)
-        return plain.read(SAMPLE_BYTES)
+            return gzip.GzipFile(fileobj=plain).read(most)
+        return plain.read(most)
+
+
+def _first_line(path: Path, sample: str, encoding: str) -> str:
+    """The header, of at most `HEADER_BYTES`."""
+    line, end, _ = sample.lstrip().partition("\n")
+    if end:
+        return line
+    text = _first_bytes(path, HEADER_BYTES).decode(encoding, errors="replace")
+    return text.lstrip().partition("\n")[0]
 
 
 def _of_parser(message: str) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,49 +20,61 @@ import pandas as pd
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
-from paretocast.calibration import load_calibrator
 from paretocast.calibration.ensemble import average_levels
-from paretocast.data.series import Calendar
-from paretocast.data.spec import read_spec
-from paretocast.data.task import TaskShape
+from paretocast.deployment.bundle_files import (
+    CLIMATOLOGY,
+    DATASET,
+    DEPLOY_AGAIN,
+    FULL,
+    NO_WEATHER,
+    POINTER,
+    RUNGS,
+    SUMS,
+    check_sums,
+    golden_window,
+    hash_of_sums,
+    load_calibrators,
+    load_contract,
+    load_golden,
+    read_pointer,
+)
 from paretocast.deployment.climatology import forecast_climatology
-from paretocast.deployment.inputs import InputColumn, InputContract
 from paretocast.deployment.issued import LiveForecast, step_number
 from paretocast.deployment.members import restore_member
-from paretocast.errors import DataError, ForecastError, StoreError
+from paretocast.deployment.stored import BundleFile, CalibratorsFile
+from paretocast.errors import DataError, ForecastError, ParetocastError, StoreError
 from paretocast.metrics.forecast import Forecast
 from paretocast.results.groups import clock_groups
 from paretocast.workspace import files
+from paretocast.workspace.stored import load
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from paretocast.calibration import Calibrator
-    from paretocast.deployment.inputs import LiveInputs, LiveWindow
+    from paretocast.deployment.inputs import InputContract, LiveInputs, LiveWindow
     from paretocast.deployment.members import Member
 
     Floats = NDArray[np.float64]
 
 SCHEMA_VERSION = 1
 MANIFEST = "bundle.json"
-SUMS = "SHA256SUMS"
-DATASET = "dataset.toml"
-GOLDEN = "golden.npz"
-ISSUE_SECONDS = "issue_seconds"  # of golden windows that begin at no full hour in UTC
 CALIBRATORS = "calibrators.json"
 NAME_LENGTH = 12
-# The rungs of degradation, best first.
-FULL, NO_WEATHER, CLIMATOLOGY = "full", "no_weather", "climatology"
-RUNGS = (FULL, NO_WEATHER, CLIMATOLOGY)
 FALLBACK = "fallback"  # member of the second rung
 RIDGE = "ridge"  # the method that is its own reference
 REFERENCE = "reference"  # the ridge that skill is measured against
 VALIDATION = "validation.npz"
 AT_MOST = 1e-4  # of the interval's width that a golden window may differ by
 TOO_OLD_HOURS = 24  # without an observation for so long, only the climatology is left
+# What numpy, torch and LightGBM raise where files of a bundle do not fit each other.
+DEFECTS = (
+    *(ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError),
+    *(TypeError, ValueError),
+)
 
 
 @dataclass(frozen=True)
@@ -114,8 +128,9 @@ class Bundle:
     @cached_property
     def calibrators(self) -> dict[str, Calibrator]:
         """Calibrators by rung, as they were fitted before the first issue."""
-        stored = files.load_json(self.folder / CALIBRATORS)
-        return {rung: load_calibrator(content) for rung, content in stored.items()}
+        path = self.folder / CALIBRATORS
+        stored = load(path, CalibratorsFile, advice=DEPLOY_AGAIN)
+        return load_calibrators(stored, levels=self.levels, origin=path)
 
     def forecast(
         self,
@@ -161,7 +176,8 @@ class Bundle:
         rung, raw, reasons = self.raw_forecast(window)
         calibrator = (calibrators or self.calibrators)[rung]
         forecast = self.with_groups(window.issue_time, raw)
-        calibrated = calibrator.apply(forecast)
+        with self.fitting():
+            calibrated = calibrator.apply(forecast)
         return LiveForecast.of(
             window,
             bundle=self.name,
@@ -184,7 +200,8 @@ class Bundle:
             if rung != CLIMATOLOGY and window.hours_since_observed >= too_old:
                 continue
             try:
-                quantiles = self._on_rung(rung, window)
+                with self.fitting():
+                    quantiles = self._on_rung(rung, window)
             except (DataError, ForecastError) as error:
                 flags.append(f"{rung}_failed: {error}")
                 continue
@@ -201,9 +218,10 @@ class Bundle:
     def reference_forecast(self, window: LiveWindow) -> Floats:
         """Quantiles (H, Q) of the ridge for the same window; NaN where it has nothing to go by."""
         try:
-            if window.lacks_weather:
-                return self.fallback.forecast(window.task(weather=False), window.position)
-            return self.reference.forecast(window.task(), window.position)
+            with self.fitting():
+                if window.lacks_weather:
+                    return self.fallback.forecast(window.task(weather=False), window.position)
+                return self.reference.forecast(window.task(), window.position)
         except DataError:
             shape = (self.contract.shape.horizon_steps, len(self.levels))
             return np.full(shape, np.nan)
@@ -229,6 +247,25 @@ class Bundle:
             lower_bound=self.manifest["lower_bound"],
         )
 
+    @contextmanager
+    def fitting(self) -> Iterator[None]:
+        """Name the bundle where its files do not fit each other, in the lines within.
+
+        Raises
+        ------
+        StoreError
+            In place of what numpy or torch raise.
+        """
+        try:
+            yield
+        except ParetocastError:
+            raise
+        except DEFECTS as error:
+            raise StoreError(
+                f"{self.folder} cannot forecast, its files do not fit each other: "
+                f"{str(error)[:200]}; {DEPLOY_AGAIN}"
+            ) from error
+
     def _on_rung(self, rung: str, window: LiveWindow) -> Floats:
         if rung == CLIMATOLOGY:
             return forecast_climatology(
@@ -247,11 +284,12 @@ class Bundle:
 
     def _member(self, stored: Mapping[str, Any]) -> Member:
         path = self.folder / stored["file"]
+        content = files.load_bytes(path, most=files.MOST_ARRAY_BYTES)
         try:
-            arrays = load_tensors(path.read_bytes())
-        except (OSError, SafetensorError) as error:
-            raise StoreError(f"{path} cannot be read: {error}") from error
-        return restore_member(stored, arrays)
+            arrays = load_tensors(content)
+        except (SafetensorError, *DEFECTS) as error:
+            raise StoreError(f"{path} is damaged: {error}; {DEPLOY_AGAIN}") from error
+        return restore_member(stored, arrays, origin=path)
 
     def verify(self) -> float:
         """Check files and golden windows; the largest difference as a share of the width.
@@ -267,7 +305,7 @@ class Bundle:
 
     def check_golden(self) -> float:
         """Largest difference of a golden window as a share of its width; see `verify`."""
-        golden = files.load_arrays(self.folder / GOLDEN)
+        golden = load_golden(self.folder, self.contract)
         worst = 0.0
         for i in range(len(golden["issues"])):
             window = golden_window(self.contract, golden, i)
@@ -290,22 +328,22 @@ def load_bundle(path: str | Path) -> Bundle:
     Raises
     ------
     StoreError
-        If there is none, or it is of a later version.
+        If there is none, or it is of a later version or not what it was made as.
     """
     from pathlib import Path
 
     folder = Path(path)
-    pointer = folder / "current"
-    if pointer.is_file():
-        folder = folder / "bundles" / pointer.read_text(encoding="utf-8").strip()
-    manifest = files.load_json(folder / MANIFEST)
-    version = manifest.get("schema_version") if isinstance(manifest, dict) else None
-    if version != SCHEMA_VERSION:
+    if files.is_file(folder / POINTER):
+        folder = folder / "bundles" / read_pointer(folder / POINTER)
+    manifest = load(folder / MANIFEST, BundleFile, advice=DEPLOY_AGAIN)
+    check_sums(folder)
+    name = hash_of_sums(folder)[:NAME_LENGTH]
+    if re.fullmatch(r"[0-9a-f]{12}", folder.name) and folder.name != name:
         raise StoreError(
-            f"{folder / MANIFEST} has schema version {version}, this version reads "
-            f"{SCHEMA_VERSION}; use the paretocast that made it, or deploy again"
+            f"{folder / SUMS} was changed after the bundle was made: its files are those of a "
+            f"bundle {name}; {DEPLOY_AGAIN}"
         )
-    return Bundle(folder, manifest, hash_of_sums(folder)[:NAME_LENGTH])
+    return Bundle(folder, manifest, name)
 
 
 def issue_time(at: pd.Timestamp | str | None, inputs: LiveInputs) -> pd.Timestamp:
@@ -333,89 +371,3 @@ def state_hash(calibrator: Calibrator) -> str:
     """SHA-256 of everything that a calibrator has learned."""
     learned = json.dumps(files.without_nan(calibrator.as_json()), sort_keys=True)
     return hashlib.sha256(learned.encode()).hexdigest()
-
-
-def load_contract(stored: Mapping[str, Any], dataset: Path) -> InputContract:
-    """The inputs that a manifest describes."""
-    import datetime as dt
-
-    spec = read_spec(dataset).model_copy(update={"use_from": None, "use_to": None})
-    calendar = stored["calendar"]
-    school = tuple(
-        (dt.date.fromisoformat(first), dt.date.fromisoformat(last))
-        for first, last in calendar["school_holidays"]
-    )
-    groups = stored["feature_groups"]
-    return InputContract(
-        spec=spec,
-        calendar=Calendar(
-            calendar["zone"],
-            calendar["country"],
-            school,
-            calendar.get("subdivision"),
-            tuple(dt.date.fromisoformat(day) for day in calendar.get("holidays", ())),
-        ),
-        columns=tuple(InputColumn(**column) for column in stored["columns"]),
-        shape=TaskShape(**{**stored["shape"], "levels": tuple(stored["shape"]["levels"])}),
-        feature_groups=None if groups is None else tuple(groups),
-        history_steps=stored["history_steps"],
-        window_steps=stored["window_steps"],
-        low=stored["low"],
-        high=stored["high"],
-        delay_hours=stored["delay_hours"],
-        standards={name: _standards(own) for name, own in stored["standards"].items()},
-    )
-
-
-def _standards(stored: Sequence[float]) -> tuple[float, float, float, float]:
-    """Standards of a column; an earlier version stored no limits, and clipped nothing."""
-    center, spread, *limits = stored
-    low, high = limits or (-np.inf, np.inf)
-    return center, spread, low, high
-
-
-def golden_window(
-    contract: InputContract, golden: Mapping[str, NDArray[Any]], index: int
-) -> LiveWindow:
-    """One of the windows that a bundle was checked with."""
-    first = pd.Timestamp(int(golden["issues"][index]), unit="h", tz="UTC")
-    if ISSUE_SECONDS in golden:
-        first = pd.Timestamp(int(golden[ISSUE_SECONDS][index]), unit="s", tz="UTC")
-    covariates = list(golden["covariates"][index])
-    return contract.window(first, golden["target"][index], covariates)
-
-
-def write_sums(folder: Path) -> str:
-    """Write the checksums of a folder's files and return the hash of the list."""
-    lines = [
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}"
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != SUMS
-    ]
-    files.save_text(folder / SUMS, "\n".join(lines) + "\n")
-    return hash_of_sums(folder)
-
-
-def hash_of_sums(folder: Path) -> str:
-    """SHA-256 of a bundle's list of checksums."""
-    try:
-        return hashlib.sha256((folder / SUMS).read_bytes()).hexdigest()
-    except OSError as error:
-        raise StoreError(f"{folder / SUMS} cannot be read: {error.strerror}") from error
-
-
-def check_sums(folder: Path) -> None:
-    """Refuse a bundle whose files are not those it was made with.
-
-    Raises
-    ------
-    StoreError
-        Naming the first file that was changed or is missing.
-    """
-    for line in (folder / SUMS).read_text(encoding="utf-8").splitlines():
-        expected, _, name = line.partition("  ")
-        path = folder / name
-        if not path.is_file():
-            raise StoreError(f"{path} is missing; the bundle is not whole, deploy again")
-        if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
-            raise StoreError(f"{path} was changed after the bundle was made; deploy again")

@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paretocast.calibration import OnlineCalibrator, load_calibrator
-from paretocast.deployment.bundle import RUNGS, state_hash
+from paretocast.calibration import OnlineCalibrator
+from paretocast.deployment.bundle import state_hash
+from paretocast.deployment.bundle_files import load_calibrators
 from paretocast.deployment.issued import OFF_SCHEDULE, second_of
 from paretocast.deployment.journal import Deployment, latest_values
+from paretocast.deployment.stored import CalibrationFile, digest_of
 from paretocast.errors import StoreError
+from paretocast.metrics.scores import central_levels
 from paretocast.workspace import files
+from paretocast.workspace.stored import load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,7 +89,8 @@ def replay(
         calibrator = calibrators[forecast.rung]
         if isinstance(calibrator, OnlineCalibrator):
             raw = bundle.with_groups(forecast.issue_time, forecast.raw, window.values)
-            calibrators[forecast.rung] = calibrator.learn(raw)
+            with bundle.fitting():
+                calibrators[forecast.rung] = calibrator.learn(raw)
     return calibrators
 
 
@@ -105,13 +110,17 @@ class CalibrationState:
 
     @classmethod
     def load(cls, deployment: Deployment) -> CalibrationState:
-        """The state that was saved, if it can be read."""
+        """The state that was saved, if it can be read and is whole."""
+        path = deployment.folder / CACHE
         try:
-            stored = files.load_json(deployment.folder / CACHE)
-            calibrators = {rung: load_calibrator(stored["calibrators"][rung]) for rung in RUNGS}
-            return cls(deployment, tuple(stored["digests"]), calibrators, stored["bundle"])
-        except (StoreError, KeyError, TypeError, ValueError):
+            stored = load(path, CalibrationFile)
+            if stored["digest"] != digest_of(stored["calibrators"]):
+                return cls(deployment)
+            levels = deployment.bundle.levels
+            calibrators = load_calibrators(stored["calibrators"], levels=levels, origin=path)
+        except StoreError:
             return cls(deployment)
+        return cls(deployment, tuple(stored["digests"]), calibrators, stored["bundle"])
 
     def at(
         self,
@@ -135,10 +144,13 @@ class CalibrationState:
         """Write the state, to spare the next process a replay."""
         if self.calibrators is None:
             return
+        calibrators = files.without_nan({r: c.as_json() for r, c in self.calibrators.items()})
+        assert isinstance(calibrators, dict)
         content: dict[str, Any] = {
             "bundle": self.bundle,
             "digests": list(self.digests),
-            "calibrators": {r: c.as_json() for r, c in self.calibrators.items()},
+            "calibrators": calibrators,
+            "digest": digest_of(calibrators),
         }
         files.save_json(self.deployment.folder / CACHE, content, durable=False)
 
@@ -188,7 +200,11 @@ def audit(deployment: Deployment) -> Audit:
             problems.append(f"{name}: the calibration is not what the journal leads to")
             continue
         raw = bundle.with_groups(forecast.issue_time, forecast.raw)
-        again = calibrator.apply(raw).quantiles[0]
-        if not np.array_equal(again, forecast.quantiles):
+        with bundle.fitting():
+            again = calibrator.apply(raw)
+            bounds = again.bounds(*central_levels(forecast.coverage))
+        expected = (again.quantiles, *bounds)
+        issued_numbers = (forecast.quantiles, forecast.lower, forecast.upper)
+        if not all(map(np.array_equal, (e[0] for e in expected), issued_numbers)):
             problems.append(f"{name}: the quantiles are not those of its calibration")
     return Audit(len(issued), len(rows), tuple(problems))

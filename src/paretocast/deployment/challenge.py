@@ -8,7 +8,7 @@ would have day by day.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from paretocast.data.reading import choose_covariates, examine_tables
 from paretocast.data.series import SplitDates
 from paretocast.data.spec import SplitSpec
 from paretocast.data.task import plan_task
+from paretocast.deployment.bundle import MANIFEST
 from paretocast.deployment.calibration_state import past_windows, replay
 from paretocast.deployment.issue_scores import mean_pinball
 from paretocast.deployment.issued import second_of
@@ -32,10 +33,10 @@ from paretocast.metrics.uncertainty import (
     paired_difference,
     picp_interval,
 )
-from paretocast.settings import TuneSettings
+from paretocast.settings import stored_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from paretocast.deployment.inputs import LiveInputs
     from paretocast.deployment.issued import LiveForecast
     from paretocast.deployment.journal import Deployment
+    from paretocast.settings import TuneSettings
 
     Floats = NDArray[np.float64]
 
@@ -159,8 +161,13 @@ def plan_challenger(
         raise StoreError(
             f"{champion.folder} does not say how its models were trained; deploy the study again"
         )
+    if any(member.get("identity") for member in champion.manifest["members"]):
+        raise StoreError(
+            f"{champion.folder} holds one network for many series, which is not trained again on "
+            "one of them; tune and deploy them again"
+        )
     contract = champion.contract
-    settings = TuneSettings.model_validate({**recipe["settings"], "dataset": contract.spec.name})
+    settings = _settings_of(champion, recipe["settings"])
     first, dates = _moved(champion, held)
     spec = contract.spec.model_copy(
         update={
@@ -195,6 +202,11 @@ def plan_challenger(
     method, calibrator = champion.manifest["method"], recipe["calibrator"]
     plan = BundlePlan(origin, method, configs, calibrator, None, task, device)
     return Challenge(plan, whole)
+
+
+def _settings_of(champion: Bundle, stored: Mapping[str, Any]) -> TuneSettings:
+    table = {**stored, "dataset": champion.contract.spec.name}
+    return stored_settings(table, origin=str(champion.folder / MANIFEST))
 
 
 def _moved(champion: Bundle, held: HeldBack) -> tuple[pd.Timestamp, SplitDates]:

@@ -6,16 +6,22 @@ without one is no event: reading passes over it, and the next event is written i
 
 from __future__ import annotations
 
+import itertools
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from paretocast.deployment.stored import EventLine
 from paretocast.errors import StoreError
 from paretocast.workspace import files
+from paretocast.workspace.stored import check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+MOST_BYTES = 1 << 30  # of the events of a deployment
+ADVICE = "put the file back as it was, or take the line out"
 
 
 class EventLog:
@@ -47,26 +53,26 @@ class EventLog:
             If the file cannot be read, or a whole line is no event.
         """
         try:
-            with self.path.open("rb") as file:
+            with files.open_regular(self.path) as file:
                 if file.seek(0, 2) < self._n_bytes:  # another file is there now
                     self._events, self._n_bytes = (), 0
                 file.seek(self._n_bytes)
-                added = file.read()
+                added = file.read(MOST_BYTES + 1)
         except FileNotFoundError:
             self._events, self._n_bytes, added = (), 0, b""
         except OSError as error:
             raise StoreError(f"{self.path} cannot be read: {error.strerror}") from error
+        if len(added) > MOST_BYTES:
+            raise StoreError(f"{self.path} has more than {MOST_BYTES >> 20} MiB, as no events have")
         whole, line_feed, _ = added.rpartition(b"\n")
         if line_feed:
-            self._events += tuple(map(self._parsed, whole.split(b"\n")))
+            numbers = itertools.count(len(self._events) + 1)
+            self._events += tuple(map(self._parsed, whole.split(b"\n"), numbers))
             self._n_bytes += len(whole) + 1
         return self._events
 
-    def _parsed(self, line: bytes) -> dict[str, Any]:
-        try:
-            event = json.loads(line)
-        except ValueError as error:
-            raise StoreError(f"{self.path} is damaged: {error}") from error
-        if not isinstance(event, dict):
-            raise StoreError(f"{self.path} is damaged: {event!r} is no event")
+    def _parsed(self, line: bytes, number: int) -> dict[str, Any]:
+        origin = f"line {number} of {self.path}"
+        event: dict[str, Any] = files.parse_json(line, origin)
+        check(event, EventLine, origin=origin, advice=ADVICE)
         return event

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paretocast.deployment.bundle import FULL, GOLDEN, golden_window
+from paretocast.deployment.bundle_files import FULL, golden_window, load_golden
 from paretocast.deployment.onnx_graph import (
     check_exportable,
     columns_of,
@@ -139,7 +139,7 @@ def export_mlflow(bundle: Bundle, folder: Path) -> float:
 def _golden_windows(bundle: Bundle) -> list[LiveWindow]:
     """Windows that a bundle was checked with, and forecasts on its first rung."""
     bundle.verify()
-    golden = files.load_arrays(bundle.folder / GOLDEN)
+    golden = load_golden(bundle.folder, bundle.contract)
     windows = [golden_window(bundle.contract, golden, i) for i in range(len(golden["issues"]))]
     if whole := [window for window in windows if bundle.raw_forecast(window)[0] == FULL]:
         return whole

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from paretocast.deployment.bundle import RUNGS
+from paretocast.deployment.bundle_files import RUNGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from paretocast.deployment.bundle import load_bundle
+from paretocast.deployment.bundle_files import POINTER
 from paretocast.deployment.calibration_state import CalibrationState
-from paretocast.deployment.journal import POINTER, Deployment, latest_values
+from paretocast.deployment.journal import Deployment, latest_values
 from paretocast.deployment.run import preview_forecast
-from paretocast.errors import SettingsError
+from paretocast.errors import SettingsError, StoreError
+from paretocast.workspace import files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -150,7 +152,7 @@ class HostedDeployment:
         paths = [self.folder / POINTER, journal / "events.jsonl", journal / "observed.csv"]
         issued = journal / "issued"
         # A forecast appears by a rename into the folder of its year, which changes its time.
-        paths += sorted(issued.iterdir()) if issued.is_dir() else []
+        paths += [issued / name for name in sorted(files.list_names(issued))]
         return [_stamp_of(path) for path in paths]
 
     def _load(self, folder: Path) -> Bundle:
@@ -213,11 +215,20 @@ class Hosting:
 
 def find_deployments(folder: Path) -> dict[str, Path]:
     """Folders of deployments by name: the folder itself, or those in it."""
-    if (folder / POINTER).is_file():
+    if _is_deployment(folder):
         return {folder.name: folder}
     if not folder.is_dir():
         return {}
-    return {path.name: path for path in folder.iterdir() if (path / POINTER).is_file()}
+    paths = [folder / name for name in files.list_names(folder)]
+    return {path.name: path for path in paths if _is_deployment(path)}
+
+
+def _is_deployment(folder: Path) -> bool:
+    """True for a folder with a pointer, and for one that nobody may look into."""
+    try:
+        return files.is_file(folder / POINTER)
+    except StoreError:
+        return folder.is_dir()
 
 
 def _stamp_of(path: Path) -> tuple[str, int, int, int] | None:

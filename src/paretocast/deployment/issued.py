@@ -14,10 +14,12 @@ import pandas as pd
 
 from paretocast import __version__
 from paretocast.data.series import DAY
+from paretocast.deployment.stored import IssuedFile, digest_of
 from paretocast.errors import StoreError
 from paretocast.metrics.scores import central_levels
 from paretocast.steps import FREQUENCIES, frequency_of
 from paretocast.workspace.files import without_nan
+from paretocast.workspace.stored import check
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -222,7 +224,10 @@ class LiveForecast:
 
     def content(self) -> bytes:
         """The bytes of its file."""
-        return (json.dumps(without_nan(self.as_json()), indent=1) + "\n").encode()
+        content = without_nan(self.as_json())
+        assert isinstance(content, dict)
+        content["digest"] = digest_of(content)
+        return (json.dumps(content, indent=1) + "\n").encode()
 
     @classmethod
     def restore(cls, stored: Mapping[str, Any], origin: object) -> LiveForecast:
@@ -233,31 +238,30 @@ class LiveForecast:
         StoreError
             If it is damaged or of another version.
         """
-        try:
-            if stored["schema_version"] != SCHEMA_VERSION:
-                raise ValueError(f"schema version {stored['schema_version']}")
-            arrays: dict[str, Any] = {
-                name: np.array(stored[name], dtype=np.float64)
-                for name in ("raw", "quantiles", "reference", "lower", "upper")
-            }
-            plain: dict[str, Any] = {
-                name: stored[name]
-                for name in (
-                    *("forecast_id", "revision", "bundle", "weather_issue_time", "data_hash"),
-                    *("calibration", "number", "observations", "unit", "zone", "coverage"),
-                )
-            }
-            return cls(
-                issue_time=pd.Timestamp(stored["issue_time"]),
-                rung=stored["method"],
-                levels=tuple(stored["levels"]),
-                flags=tuple(stored["flags"]),
-                step=DAY / FREQUENCIES[stored.get("step", "1h")],
-                **plain,
-                **arrays,
+        advice = "put the file back as it was; without it calibrators forget that day"
+        check(stored, IssuedFile, origin=str(origin), advice=advice)
+        if stored.get("digest") not in {None, digest_of(stored)}:
+            raise StoreError(f"{origin} is damaged: it was changed after it was issued; {advice}")
+        arrays: dict[str, Any] = {
+            name: np.array(stored[name], dtype=np.float64)
+            for name in ("raw", "quantiles", "reference", "lower", "upper")
+        }
+        plain: dict[str, Any] = {
+            name: stored[name]
+            for name in (
+                *("forecast_id", "revision", "bundle", "weather_issue_time", "data_hash"),
+                *("calibration", "number", "observations", "unit", "zone", "coverage"),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{origin} is no issued forecast: {error!r}") from error
+        }
+        return cls(
+            issue_time=pd.Timestamp(stored["issue_time"]),
+            rung=stored["method"],
+            levels=tuple(stored["levels"]),
+            flags=tuple(stored["flags"]),
+            step=DAY / FREQUENCIES[stored.get("step", "1h")],
+            **plain,
+            **arrays,
+        )
 
 
 def second_of(time: pd.Timestamp) -> int:

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from paretocast.deployment.bundle import Bundle, load_bundle
+from paretocast.deployment.bundle_files import POINTER, read_pointer
 from paretocast.deployment.events import EventLog
 from paretocast.deployment.issued import LiveForecast, second_of
+from paretocast.deployment.stored import moment
 from paretocast.errors import StoreError
 from paretocast.workspace import files
 from paretocast.workspace.claims import StudyLock
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-POINTER = "current"
+MOST_BYTES = 1 << 30  # of the observations of a deployment
 STAMP, MINUTE_STAMP = "%Y-%m-%dT%HZ", "%Y-%m-%dT%H%MZ"
 OBSERVED_COLUMNS = ("target_time", "value", "known_at", "revision")
 
@@ -79,7 +83,7 @@ class Deployment:
         StoreError
             If nothing is deployed there.
         """
-        if not (folder / POINTER).is_file():
+        if not files.is_file(folder / POINTER):
             raise StoreError(
                 f"nothing is deployed in {folder}; `paretocast deploy STUDY --to {folder}` does it"
             )
@@ -140,7 +144,7 @@ class Deployment:
     def current(self) -> str | None:
         """Name of the bundle in use."""
         path = self.folder / POINTER
-        return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+        return read_pointer(path) if files.is_file(path) else None
 
     # Events
 
@@ -178,21 +182,27 @@ class Deployment:
         return self._observations
 
     def _read_observations(self) -> list[Observation]:
-        if not self.observed_path.exists():
+        path = self.observed_path
+        if not files.is_file(path):
             return []
-        rows = csv.DictReader(io.StringIO(self.observed_path.read_text(encoding="utf-8")))
+        rows = csv.reader(io.StringIO(files.load_text(path, most=MOST_BYTES)))
+        observations: list[Observation] = []
+        revisions: dict[int, int] = {}
         try:
-            return [
-                Observation(
-                    second=second_of(pd.Timestamp(row["target_time"])),
-                    value=float(row["value"]),
-                    known_at=row["known_at"],
-                    revision=int(row["revision"]),
-                )
-                for row in rows
-            ]
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{self.observed_path} is damaged: {error!r}") from error
+            if tuple(next(rows, ())) != OBSERVED_COLUMNS:
+                raise ValueError(f"expected the columns {', '.join(OBSERVED_COLUMNS)}")
+            for cells in rows:
+                row = _observation(cells)
+                if row.revision != revisions.get(row.second, 0) + 1:
+                    raise ValueError(f"revision {row.revision} of {cells[0]} is out of its order")
+                revisions[row.second] = row.revision
+                observations.append(row)
+        except (ValueError, csv.Error) as error:
+            raise StoreError(
+                f"line {rows.line_num} of {path} is damaged: {str(error)[:200]}; put the file "
+                "back as it was"
+            ) from error
+        return observations
 
     def observe(self, target: pd.Series[Any], *, known_at: pd.Timestamp) -> tuple[int, int]:
         """Add values of the target; a value that is there already changes nothing.
@@ -275,9 +285,18 @@ class Deployment:
         """Every forecast, by issue and revision."""
         if self._issued is None:
             paths = self.issued_folder.glob("*/*.json")
-            forecasts = [LiveForecast.restore(files.load_json(path), path) for path in paths]
+            forecasts = list(map(self._restored, paths))
             self._issued = sorted(forecasts, key=_order)
         return self._issued
+
+    def _restored(self, path: Path) -> LiveForecast:
+        forecast = LiveForecast.restore(files.load_json(path), path)
+        expected = self.issued_path(forecast.issue_time, forecast.revision)
+        if path != expected:
+            raise StoreError(
+                f"{path} is damaged: it holds the forecast of {expected.name}; remove it"
+            )
+        return forecast
 
     def counted(self, before: int | None = None) -> list[LiveForecast]:
         """The forecast of each issue that calibration learns from and scores are of.
@@ -301,6 +320,20 @@ class Deployment:
             if forecast.revision == 1 or (time and pd.Timestamp(time) <= forecast.issue_time):
                 chosen[forecast.issue_time] = forecast
         return [chosen[issue] for issue in sorted(chosen)]
+
+
+def _observation(cells: Sequence[str]) -> Observation:
+    """The observation of a row of `observed.csv`."""
+    if len(cells) != len(OBSERVED_COLUMNS):
+        raise ValueError(f"it has {len(cells)} cells, expected {len(OBSERVED_COLUMNS)}")
+    time, number, known_at, revision = cells
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"the value is {number}, expected a finite number")
+    second = datetime.fromisoformat(moment(time)).timestamp()
+    if not second.is_integer():
+        raise ValueError(f"the time {time} is within a second")
+    return Observation(int(second), value, moment(known_at), int(revision))
 
 
 def latest_values(rows: Sequence[Observation]) -> Mapping[int, float]:

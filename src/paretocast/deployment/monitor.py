@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.deployment.bundle import RIDGE, VALIDATION
+from paretocast.deployment.bundle_files import DEPLOY_AGAIN
 from paretocast.deployment.health import (
     Check,
     HealthReport,
@@ -26,6 +27,7 @@ from paretocast.deployment.health import (
 from paretocast.deployment.issue_scores import score_issues
 from paretocast.deployment.issued import OFF_SCHEDULE, hour_of, second_of
 from paretocast.deployment.journal import latest_values
+from paretocast.errors import DataError, StoreError
 from paretocast.steps import steps_of
 from paretocast.workspace import files
 
@@ -129,8 +131,21 @@ def scores_of(
 
 
 def validation_scores(deployment: Deployment) -> IssueScores:
-    """Scores of the calibrate split that the bundle in use brings."""
-    return IssueScores(**files.load_arrays(deployment.bundle.folder / VALIDATION))
+    """Scores of the calibrate split that the bundle in use brings.
+
+    Raises
+    ------
+    StoreError
+        If the file is damaged.
+    """
+    path = deployment.bundle.folder / VALIDATION
+    arrays = files.load_arrays(path)
+    try:
+        if not all(array.dtype.kind in "fi" for array in arrays.values()):
+            raise DataError("an array holds no numbers")
+        return IssueScores(**arrays)
+    except (DataError, TypeError) as error:
+        raise StoreError(f"{path} is damaged: {error}; {DEPLOY_AGAIN}") from error
 
 
 def _is_scored(forecast: LiveForecast, observed: Mapping[int, float]) -> bool:

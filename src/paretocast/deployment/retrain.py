@@ -18,7 +18,7 @@ import pandas as pd
 from paretocast.calibration.ensemble import average_levels
 from paretocast.data.reading import Tables
 from paretocast.deployment.build import UNFINISHED, build_bundle, fit_models
-from paretocast.deployment.bundle import RIDGE, check_sums, load_bundle
+from paretocast.deployment.bundle import RIDGE, load_bundle
 from paretocast.deployment.challenge import (
     HELD_WEEKS,
     Comparison,
@@ -283,7 +283,6 @@ def rollback(deployment: Deployment, *, to: str | None = None) -> str:
         if name == current:
             raise SettingsError(f"the bundle {name} of {deployment.folder} is in use already")
         load_bundle(deployment.bundles / name)
-        check_sums(deployment.bundles / name)
         deployment.point_to(name, event=ROLLBACK, reason="asked for")
     return name
 

@@ -28,6 +28,7 @@ from starlette.requests import ClientDisconnect
 
 from paretocast import __version__
 from paretocast.deployment.bundle import issue_time
+from paretocast.deployment.card import card_content
 from paretocast.deployment.exposition import RequestCounts, journal_metrics
 from paretocast.deployment.hosting import HostedDeployment, Hosting, JournalSnapshot
 from paretocast.deployment.request_body import CSV, JSON, parse_body
@@ -394,10 +395,10 @@ def _one_at(tables: RequestTables, at: str | None) -> str | None:
 
 
 def _card(hosted: HostedDeployment, *, markdown: bool) -> bytes:
-    folder = hosted.deployment().bundle.folder
+    bundle = hosted.deployment().bundle
     if markdown:
-        return (folder / "card.md").read_bytes()
-    return json.dumps(files.load_json(folder / "card.json"), ensure_ascii=False).encode()
+        return files.load_bytes(bundle.folder / "card.md")
+    return json.dumps(card_content(bundle.manifest), ensure_ascii=False).encode()
 
 
 _TABLE: dict[str, Any] = {

@@ -18,18 +18,20 @@ from paretocast.data.scaling import column_standards
 from paretocast.data.task import DAYS_PER_WEEK, Task, installed_versions
 from paretocast.deployment.bundle import (
     CALIBRATORS,
-    CLIMATOLOGY,
-    DATASET,
     FALLBACK,
-    FULL,
-    GOLDEN,
-    ISSUE_SECONDS,
     MANIFEST,
-    NO_WEATHER,
     REFERENCE,
     SCHEMA_VERSION,
     VALIDATION,
     Bundle,
+)
+from paretocast.deployment.bundle_files import (
+    CLIMATOLOGY,
+    DATASET,
+    FULL,
+    GOLDEN,
+    ISSUE_SECONDS,
+    NO_WEATHER,
     load_contract,
 )
 from paretocast.deployment.card import write_card

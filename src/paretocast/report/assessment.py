@@ -5,12 +5,14 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from paretocast.formatting import unit_name
 from paretocast.metrics.scores import percent_above
 from paretocast.report.calibration import breakdown_parts, coverage_facts, size_fact, worst_sentence
 from paretocast.report.figures import reliability_figure
 from paretocast.report.page import (
     fact_boxes,
     figure_box,
+    for_screens,
     number,
     paragraph,
     section,
@@ -68,12 +70,13 @@ def assessment_section(
     ]
     for breakdown in diagnosis.breakdowns:
         if breakdown.name in SHOWN:
-            parts += breakdown_parts(
+            drawn = breakdown_parts(
                 breakdown,
                 target=diagnosis.target,
                 unit=assessment.unit,
                 element_id=f"by-{breakdown.name.replace(' ', '-')}",
             )
+            parts.append(for_screens(*drawn))
     parts.append(_calibration(assessment, folder))
     return "\n".join(part for part in parts if part)
 
@@ -123,10 +126,10 @@ def _calibration(assessment: Assessment, folder: str) -> str:
         )
     reason = (
         f"{assessment.reason}. Online calibrators go through a fold day by day. Width and "
-        f"losses are in {assessment.unit}."
+        f"losses are in {unit_name(assessment.unit)}."
     )
     listed = _calibrator_table(assessment.compared, best=best.name)
-    return section(heading, verdict, reason) + listed + commands
+    return section(heading, verdict, reason) + for_screens(listed, commands)
 
 
 def _before_and_after(assessment: Assessment) -> tuple[IntervalScores, IntervalScores]:

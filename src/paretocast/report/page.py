@@ -188,6 +188,11 @@ def bullets(heading: str, items: Sequence[str]) -> str:
     return f"<h2>{escape(heading)}</h2><ul>{listed}</ul>"
 
 
+def for_screens(*parts: str) -> str:
+    """HTML that is left out on paper."""
+    return f'<div class="screen">{"".join(parts)}</div>'
+
+
 def warning(text: str) -> str:
     """A paragraph that must not be overlooked."""
     return f'<p class="warning">{escape(text)}</p>'

@@ -13,14 +13,13 @@ import numpy as np
 
 from paretocast.data import moved_reference, own_file
 from paretocast.data.task import DATA_HASHES, Task, first_change
-from paretocast.errors import SettingsError, StoreError
+from paretocast.errors import StoreError
 from paretocast.search.objectives import parse_constraints, parse_objectives
 from paretocast.search.selection import Selection
 from paretocast.settings import TuneSettings, stored_settings
 from paretocast.study.outcome import Outcome
 from paretocast.study.repeats import average_over_seeds
 from paretocast.study.trial_store import TrainingId, TrialStore, load_record
-from paretocast.toml import parse_table
 from paretocast.training.trial import load_forecasts
 from paretocast.workspace import files, stored
 from paretocast.workspace.progress import is_under_way
@@ -101,11 +100,7 @@ class StoredStudy:
         StoreError
             If they are missing, or those of a version with other settings.
         """
-        table = stored_settings(self.manifest["settings"])
-        try:
-            return parse_table(TuneSettings, table, origin=f"settings in {self.run.manifest}")
-        except SettingsError as error:
-            raise StoreError(f"{error}; use the version of Paretocast that wrote it") from error
+        return stored_settings(self.manifest["settings"], origin=str(self.run.manifest))
 
     @cached_property
     def result(self) -> dict[str, Any]:

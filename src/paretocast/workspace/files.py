@@ -128,6 +128,11 @@ def exists(path: Path) -> bool:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
 
 
+def is_file(path: Path) -> bool:
+    """Return whether a regular file exists; errors as `exists`, for links too."""
+    return exists(path) and path.is_file()
+
+
 def save_text(path: Path, text: str, *, private: bool = False) -> None:
     """Write a text file atomically, UTF-8.
 
@@ -215,17 +220,29 @@ def load_json(path: Path) -> Any:
     StoreError
         If the file is missing or damaged, too large, nested too deep or holds no finite number.
     """
-    text = load_text(path)
+    return parse_json(load_text(path), path)
+
+
+def parse_json(text: str | bytes, origin: object) -> Any:
+    """The value of a JSON text, nested at most `MOST_DEPTH` deep, its numbers finite.
+
+    Raises
+    ------
+    StoreError
+        That begins with the origin.
+    """
     try:
         value = json.loads(
             text, parse_constant=_refuse_constant, parse_int=_sane_int, parse_float=_finite
         )
     except RecursionError as error:
-        raise StoreError(f"{path} is damaged: it is nested more than {MOST_DEPTH} deep") from error
+        raise StoreError(
+            f"{origin} is damaged: it is nested more than {MOST_DEPTH} deep"
+        ) from error
     except ValueError as error:
-        raise StoreError(f"{path} is damaged: {error}") from error
+        raise StoreError(f"{origin} is damaged: {error}") from error
     if nested_deeper(value, MOST_DEPTH):
-        raise StoreError(f"{path} is damaged: it is nested more than {MOST_DEPTH} deep")
+        raise StoreError(f"{origin} is damaged: it is nested more than {MOST_DEPTH} deep")
     return value
 
 

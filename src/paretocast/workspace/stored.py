@@ -88,6 +88,10 @@ class RecordFile(StoredFile):
     micro_batch: Positive | None = None
     reason: str = ""
     traceback: str = ""
+    series_scores: dict[str, Scores] = {}
+    worker: Count | None = None
+    began: Amount | None = None
+    ended: Amount | None = None
 
     @model_validator(mode="after")
     def _scored_unless_failed(self) -> Self:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from paretocast.formatting import unit_name
 from paretocast.report.figures import style
-from paretocast.search.space import Choice
+from paretocast.report.figures.trials import range_ends
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from paretocast.benchmarking import Row
     from paretocast.results.repair import Exploration
-    from paretocast.search.space import Parameter
 
 KIND_COLOURS = {"tuned": style.BLUE, "default": style.SKY, "none": style.GREEN}
 KIND_NAMES = {"tuned": "tuned", "default": "default parameters", "none": "references"}
@@ -35,7 +35,7 @@ def scores_figure(
     target_coverage : float
         Percent, drawn as a line.
     """
-    title = f"{dataset}: scores on the test split, in {unit}"
+    title = f"{dataset}: scores on the test split, in {unit_name(unit)}"
     if not rows:
         return style.message_figure(title, "No method was scored.", height=300)
     figure = make_subplots(rows=1, cols=3, shared_yaxes=True, horizontal_spacing=0.03)
@@ -112,7 +112,7 @@ def explored_figure(
                 showlegend=i == 0,
             )
         )
-        first, last = _ends(parameter.parameter)
+        first, last = range_ends(parameter.parameter)
         for x, text, anchor in ((0.0, first, "right"), (1.0, last, "left")):
             figure.add_annotation(
                 x=x,
@@ -149,10 +149,3 @@ def _panels(
         (pinball, None),
         (picp, [(row.scores["picp"], row.picp_low, row.picp_high) for row in rows]),
     ]
-
-
-def _ends(parameter: Parameter) -> tuple[str, str]:
-    """The first and the last value of a range."""
-    if isinstance(parameter, Choice):
-        return str(parameter.values[0]), str(parameter.values[-1])
-    return f"{parameter.low:g}", f"{parameter.high:g}"
