@@ -3,12 +3,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fuzz test-slow test-cluster check format constraints clean
+.PHONY: help demo test test-fuzz test-slow test-cluster check docs format constraints clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.installed-dev
+DOCUMENTED := $(VENV)/.installed-docs
 TUNE_DEMO ?= --settings examples/demo.toml
 PYTEST_ARGS ?=
 
@@ -42,6 +43,10 @@ check: $(DEVELOPED)  ## format, lint, types and the fast tests; changes nothing
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
+docs: $(DOCUMENTED)  ## build the documentation as a site that needs no network: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
 format: $(DEVELOPED)  ## format the code and apply the safe lint fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -53,7 +58,7 @@ constraints: $(DEVELOPED)  ## pin what is installed now in constraints.txt
 	touch $(INSTALLED) $(DEVELOPED)
 
 clean:  ## remove the environment, builds and caches, never results
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find src tests benchmarks experiments -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Done again only when the dependencies or their pins change.
@@ -71,4 +76,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 $(DEVELOPED): $(INSTALLED)
 	@echo "installing what development needs beside them"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(DOCUMENTED): $(INSTALLED)
+	@echo "installing what builds the site"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from paretocast.metrics.forecast import Forecast
     from paretocast.settings import TuneSettings
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Dataset": "data.reading",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from paretocast.data.collection import series_reference
 from paretocast.data.dialect import Zone
 from paretocast.data.scaling import Transform
 from paretocast.data.spec import Frequency, find_spec
@@ -18,6 +19,7 @@ from paretocast.errors import ParetocastError, SettingsError, StoreError
 from paretocast.formatting import did_you_mean
 from paretocast.metrics.scores import SAME_LEVEL, central_levels
 from paretocast.search.models import (
+    MODELS,
     changed_space,
     default_config,
     model_label,
@@ -316,6 +318,12 @@ def _recipe_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in RECIPE if name in names)
 
 
+def _series_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise SettingsError(f"pool names {', '.join(repeated)} twice, expected each series once")
+    return names
+
+
 def _check_device(device: str) -> str:
     if not _DEVICE.fullmatch(device):
         raise SettingsError(f"got {device!r}, expected auto, cpu, cuda or cuda:N")
@@ -346,6 +354,11 @@ class TuneSettings(ClosedModel):
         str, checked(model_label), Field(description="one model, several joined by commas, or all")
     ] = "NHITS_Q"
     dataset: str = "demo"
+    pool: Annotated[
+        tuple[str, ...],
+        checked(_series_names),
+        Field(description="series of the data set's file that one network is trained on"),
+    ] = ()
     trials: Annotated[
         int, Field(ge=1, le=10**6, description="total trials of the study, earlier ones included")
     ] = 20
@@ -426,6 +439,23 @@ class TuneSettings(ClosedModel):
                 f"stage, got objectives {','.join(self.objectives)}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _pool_is_of_networks(self) -> TuneSettings:
+        if not self.pool:
+            return self
+        others = [name for name in models_of(self.model) if not MODELS[name].is_network]
+        if others:
+            raise ValueError(
+                f"pool is for networks, got model {', '.join(others)}; tune it for each series"
+            )
+        if self.two_stage:
+            raise ValueError(f"pool is for a search of one stage, got strategy {TWO_STAGE}")
+        return self
+
+    def of_series(self, name: str) -> TuneSettings:
+        """The settings of one series of the pool."""
+        return self.model_copy(update={"dataset": series_reference(self.dataset, name)})
 
     @model_validator(mode="after")
     def _levels_hold_the_interval(self) -> TuneSettings:
@@ -511,6 +541,8 @@ def _with_step(table: dict[str, Any]) -> dict[str, Any]:
     dataset = table.get("dataset", "demo")
     if not isinstance(task, dict) or not isinstance(dataset, str):
         return table
+    if pool := table.get("pool"):
+        dataset = series_reference(dataset, str(next(iter(pool))))
     try:
         step = find_spec(dataset).frequency
     except ParetocastError:  # who loads the data says what is wrong with it

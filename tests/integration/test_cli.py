@@ -84,12 +84,10 @@ def test_tune_prints_the_front_the_choice_and_the_references(
         "best_params_NHITS_Q_demo_a.json",
         "study_NHITS_Q_demo_a.db",
         "manifest_a.json",
-        "pareto_front_a.html",
-        "mae_history_a.html",
-        "param_importance_a.html",
+        "study_a.html",
         "trials_a",
     }
-    assert HEADING in (folder / "pareto_front_a.html").read_text("utf-8")
+    assert HEADING in (folder / "study_a.html").read_text("utf-8")
 
 
 def test_resume_goes_on_with_the_settings_of_the_start(

@@ -63,14 +63,14 @@ def test_the_average_or_what_is_best_on_the_calibrate_split_is_recommended(place
     assert set(choice["best_of_model"]) == set(MODELS)
     assert {f"trial {n}" for n in choice["best_of_model"].values()} < set(losses)
     assert {"ridge", "seasonal_naive_24"} < set(losses)
-    (page,) = place.glob("hpo/results/*/pareto_front_*.html")
-    assert "<h2>Recommended</h2>" in page.read_text(encoding="utf-8")
+    (page,) = place.glob("hpo/results/*/study_*.html")
+    assert "<h3>Recommended</h3>" in page.read_text(encoding="utf-8")
     if choice["members"]:
         assert sum(member["weight"] for member in choice["members"]) == pytest.approx(1.0)
 
 
-def test_the_importance_page_counts_the_trials_of_one_model(place: Path) -> None:
-    (page,) = place.glob("hpo/results/*/param_importance_*.html")
+def test_the_importance_counts_the_trials_of_one_model(place: Path) -> None:
+    (page,) = place.glob("hpo/results/*/study_*.html")
     text = page.read_text(encoding="utf-8")
     assert "which has the most trials here" in text
     assert "No parameter varied" not in text

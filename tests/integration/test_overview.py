@@ -178,8 +178,8 @@ def test_a_result_that_is_made_anew_gets_its_pages_anew(
     run.best_params.unlink()
     assert exit_code("consolidate", "--workspace", str(workspace)) == 0
     assert "rebuilt" in capsys.readouterr().out
-    assert HEADING in run.page("pareto_front").read_text("utf-8")
-    assert not make_run(workspace, "2").page("pareto_front").exists()
+    assert HEADING in run.page("study").read_text("utf-8")
+    assert not make_run(workspace, "2").page("study").exists()
 
 
 def test_the_best_of_each_combination_is_collected(workspace: Path) -> None:
@@ -228,15 +228,29 @@ def records(**configs: list[float]) -> list[TrialRecord]:
     ]
 
 
-def test_a_winner_on_a_bound_is_named_with_a_wider_range() -> None:
-    trials = records(lr=[9.9e-3, 5e-4, 1e-4], num_layers=[4, 2, 3], layer_widths=[256, 512, 1024])
+def test_a_winner_on_a_bound_with_most_of_the_best_is_named_with_a_wider_range() -> None:
+    on_bound = {"lr": [9.9e-3] * 5, "num_layers": [4] * 5, "layer_widths": [256] * 5}
+    inside = {"lr": [5e-4] * 20, "num_layers": [3] * 20, "layer_widths": [512] * 20}
+    trials = records(**{name: [*on_bound[name], *inside[name]] for name in on_bound})
     explorations = explore(trials, load_settings(None, {}), trials[0].config)
     advice = {parameter.name: parameter.advice for parameter in explorations if parameter.advice}
     assert set(advice) == {"lr", "num_layers", "layer_widths"}
     assert advice["lr"].endswith("lr = {low = 1e-05, high = 0.05, log = true}")
     assert advice["num_layers"].endswith("num_layers = {low = 2, high = 6}")
     assert advice["layer_widths"].endswith("values = [128, 256, 512, 1024]}")
-    assert "upper bound, as 1 of the 1 trials of lowest MAE do" in advice["lr"]
+    assert "upper bound, as 5 of the 5 trials of lowest MAE do" in advice["lr"]
+
+
+@pytest.mark.parametrize("n_on_bound", [1, 2])
+def test_a_bound_that_few_of_the_best_share_is_no_reason_for_advice(n_on_bound: int) -> None:
+    layers = [4] * n_on_bound + [3] * (25 - n_on_bound)
+    trials = records(num_layers=layers)
+    assert not any(p.advice for p in explore(trials, load_settings(None, {}), trials[0].config))
+
+
+def test_the_only_trial_is_no_reason_for_advice() -> None:
+    trials = records(lr=[9.9e-3], num_layers=[4], layer_widths=[256])
+    assert not any(p.advice for p in explore(trials, load_settings(None, {}), trials[0].config))
 
 
 def test_a_winner_inside_its_ranges_needs_no_advice() -> None:

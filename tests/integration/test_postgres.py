@@ -61,7 +61,7 @@ def running(number: int) -> optuna.trial.FrozenTrial:
 def open_sync(url: str, folder: Path, study: str = "1") -> OptunaSync:
     run = make_run(folder, study)
     create_folder(run.folder)
-    return OptunaSync(url, run, n_objectives=2)
+    return OptunaSync(url, run, objectives=["MAE", "coverage"])
 
 
 def close_sync(optuna_sync: OptunaSync) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import paretocast
 from builders import make_task
-from paretocast.report import StudyReport, study_pages
+from paretocast.report import StudyReport, study_page
 from paretocast.search.space import SAMPLERS
 from paretocast.settings import TuneSettings, load_settings
 from paretocast.study.outcome import Outcome
@@ -163,9 +163,9 @@ def test_three_objectives_and_a_requirement_that_no_trial_meets(tmp_path: Path) 
     }  # fmt: skip
     best = max(result.records, key=lambda record: record.scores.get("picp", 0.0))
     assert content["best_trial_number"] == best.number
-    pages = study_pages(StudyReport(result, settings, "kWh", dataset="small", job_id="1"))
-    assert "No trial meets picp &gt;= 99.99." in pages["pareto_front"]
-    assert 'id="tradeoffs"' in pages["pareto_front"]
+    page = study_page(StudyReport(result, settings, "kWh", dataset="small", job_id="1"))
+    assert "No trial meets picp &gt;= 99.99." in page
+    assert 'id="tradeoffs"' in page
 
 
 def test_a_study_begins_with_the_front_of_an_earlier_one_and_keeps_its_queue(

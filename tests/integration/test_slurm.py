@@ -94,7 +94,7 @@ def test_two_workers_finish_a_study_and_status_is_right_on_the_way(place: Place)
     assert (row["id"], row["state"], row["job_ids"]) == (name, "finished", job)
     logs = {path.name for path in (place.folder / "hpo" / "logs").iterdir()}
     assert f"hpo_NHITS_Q_demo_{job}_1.log" in logs
-    assert place.pages(job) == ["mae_history", "param_importance", "pareto_front"]
+    assert place.pages(job) == ["study"]
     assert place.logs().count("results in hpo/results/NHITS_Q_demo") == 1  # one worker wrote them
     assert place.logs().count("ended by trials at 6 trials") == 2
 

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 import paretocast
 from builders import make_series, make_task, with_values
 from paretocast.errors import ExecutionError, StoreError
+from paretocast.search.objectives import parse_objectives
 from paretocast.search.samplers import N_STARTUP_TRIALS_MFGP
 from paretocast.search.samplers.sampler import N_COSTS
 from paretocast.search.selection import TrialState
 from paretocast.search.space import Config
-from paretocast.study import optuna_sync
+from paretocast.study.optuna_sync import OptunaSync
 from paretocast.study.study import StudyResult
 from paretocast.study.trial_store import TrialStore
 from paretocast.training.setup import TrainingSetup, step_cost
@@ -55,6 +56,17 @@ def test_a_study_ends_with_its_trials_and_a_choice_from_the_front(
     assert result.outcome is not None
     assert [record.number for record in result.records] == [0, 1, 2, 3]
     assert result.outcome.selection.number in result.outcome.front
+
+
+def test_a_record_says_which_process_made_it_and_when(
+    finished: tuple[Path, StudyResult],
+) -> None:
+    store = TrialStore(make_run(finished[0]))
+    store.refresh()
+    times = [(record.began, record.ended) for record in store.trainings]
+    assert all(record.worker == 0 for record in store.trainings)
+    assert all(began is not None and ended is not None and began < ended for began, ended in times)
+    assert times == sorted(times)
 
 
 def test_the_default_config_comes_first(finished: tuple[Path, StudyResult]) -> None:
@@ -103,6 +115,23 @@ def test_the_database_holds_the_objectives_of_the_records(
         for r in finished[1].records
     ]
     assert [v and pytest.approx(v) for v in values] == expected
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_optuna_tools_see_named_objectives_parameters_and_attributes(
+    finished: tuple[Path, StudyResult],
+) -> None:
+    run = make_run(finished[0])
+    study = optuna.load_study(study_name=run.study_name, storage=f"sqlite:///{run.study_database}")
+    assert study.metric_names == [o.label for o in parse_objectives(("mae", "coverage_error"))]
+    assert study.user_attrs == {"model": "NHITS_Q", "dataset": "small", "job_id": "1"}
+    table = study.trials_dataframe(multi_index=True)
+    assert set(study.metric_names) <= set(table["values"].columns)
+    for trial, record in zip(study.trials, finished[1].records, strict=True):
+        assert trial.params["layer_widths"] == record.config["layer_widths"]
+        assert trial.user_attrs["picp"] == pytest.approx(record.scores["picp"])
+        assert trial.user_attrs["fit_seconds"] == pytest.approx(record.fit_seconds)
+        assert trial.user_attrs["seed"] == record.seed
 
 
 def test_the_same_seed_gives_the_same_trials_and_numbers(
@@ -164,12 +193,12 @@ def test_a_process_that_dies_in_a_trial_loses_no_completed_one(
 def test_a_process_that_dies_between_record_and_database_does_not_train_again(
     finished: tuple[Path, StudyResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(study: object, number: int, now: object) -> None:
+    def die(sync: object, study: object, number: int, now: object) -> None:
         if now is not None and make_run(tmp_path).record(number).exists():
             raise SystemExit(137)
 
     with monkeypatch.context() as patch:
-        patch.setattr(optuna_sync, "_tell", die)
+        patch.setattr(OptunaSync, "_tell", die)
         with pytest.raises(SystemExit):
             optimise(make_study(tmp_path))
     watch = Watch()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from docs_commands import Command, commands_of, mentions_of, runnable, unknown_words
 from paretocast.cli import main
 from paretocast.cli.tune import tune
 from paretocast.metrics.score_table import SCORES
@@ -30,6 +31,10 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 SETTINGS = ROOT / "docs" / "settings.md"
 RESULTS = ROOT / "docs" / "results.md"
+REPOSITORY = re.compile(
+    r"https://(?:github\.com/paretocast/paretocast/(?:blob|tree)"
+    r"|raw\.githubusercontent\.com/paretocast/paretocast)/main/"
+)
 TABLES: dict[str, type[BaseModel]] = {
     "Top level": TuneSettings,
     "`[task]`": TaskSettings,
@@ -71,16 +76,74 @@ def as_documented(default: object) -> str:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
-def test_every_relative_link_leads_to_a_file(path: Path) -> None:
+def test_every_link_into_the_repository_leads_to_a_file(path: Path) -> None:
     broken = []
-    for target in re.findall(r"\]\(([^)\s]+)\)", prose(path)):
-        if re.match(r"[a-z]+:", target):
+    for target in re.findall(r"(?:\]\(|^\[[^\]]+\]: )([^)\s]+)", prose(path), re.M):
+        inside = REPOSITORY.sub("", target)  # as the page on PyPI needs them
+        if re.match(r"[a-z]+:", inside):
             continue
-        file, _, anchor = target.partition("#")
-        found = (path.parent / file).resolve() if file else path
+        file, _, anchor = inside.partition("#")
+        folder = path.parent if inside == target else ROOT
+        found = (folder / file).resolve() if file else path
         if not found.exists() or (anchor and anchor not in anchors(found)):
             broken.append(target)
     assert not broken
+
+
+def test_the_readme_has_no_link_that_is_broken_on_pypi() -> None:
+    readme = ROOT / "README.md"
+    targets = re.findall(r"(?:\]\(|^\[[^\]]+\]: )([^)\s]+)", prose(readme), re.M)
+    assert len(targets) > 20
+    assert [target for target in targets if not target.startswith("https://")] == []
+    named = re.findall(r"\[([^\]]+)\](?![(:\w])(?:\[(\w+)\])?", prose(readme))
+    defined = re.findall(r"^\[([^\]]+)\]: ", readme.read_text("utf-8"), re.M)
+    labels = {(other or label).lower() for label, other in named if not label[0].isdigit()}
+    assert labels - {*defined} == {"space.nhits_q"}  # in code
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_every_command_and_its_options_exist(path: Path) -> None:
+    commands = [*commands_of(path), *mentions_of(path)]
+    assert [(str(each), unknown) for each in commands if (unknown := unknown_words(each))] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        ("paretocast tune --trails 3", ["--trails"]),
+        ("paretocast data initialise my_zone.csv", ["initialise"]),
+        ("paretocast submit NHITS_Q heat 50 --profile a100 -- --data-dirr /data", ["--data-dirr"]),
+        ("python experiments/panel.py --data-dir DIR --quickly", ["--quickly"]),
+        ("python experiments/no_such_script.py", ["experiments/no_such_script.py"]),
+        ("make demonstration", ["demonstration"]),
+        ("pip install 'paretocast[wether]'", ["wether"]),
+    ],
+)
+def test_a_command_that_does_not_exist_is_found(text: str, unknown: list[str]) -> None:
+    assert unknown_words(Command("README.md", 1, text)) == unknown
+
+
+def test_commands_are_found_in_every_kind_of_block() -> None:
+    found = {command.text for path in DOCUMENTS for command in commands_of(path)}
+    assert "paretocast calibrate" in found  # its comment is no part of it
+    assert "python experiments/racing_replay.py --seeds 60" in found  # an indented block
+    assert "paretocast retrain deploy/demo --data demo.csv --if-older 30d" in found  # a prompt
+    assert any("run_grpc_proxy_server" in text and "port=13000)'" in text for text in found)
+    assert len(runnable(["README.md"])) >= 10
+
+
+def test_the_panel_is_the_same_on_every_page() -> None:
+    rows = [
+        line
+        for line in (ROOT / "docs" / "benchmarks.md").read_text("utf-8").splitlines()
+        if re.match(r"\| \S+ \| ensemble|\| \*\*(median|worst)", line)
+    ]
+    assert len(rows) == 16
+    assert "\n".join(rows) in (ROOT / "docs" / "why.md").read_text("utf-8")
+    medians, worsts = ([cell.strip(" *") for cell in row.split("|")] for row in rows[-2:])
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for column in (3, 4):  # against ridge, against lightgbm
+        assert f"| {medians[column]} | {worsts[column]} |" in readme
 
 
 @pytest.mark.parametrize("heading", TABLES)

@@ -10,6 +10,7 @@ import pytest
 
 from outcomes import complete, failed, outcome_of
 from paretocast.metrics.diagnostics import CoverageByGroup, GroupCoverage, Share
+from paretocast.metrics.uncertainty import PairedDifference
 from paretocast.report.figures import (
     MIN_TRIALS_FOR_IMPORTANCE,
     Figure,
@@ -27,13 +28,12 @@ from paretocast.report.figures import (
 from paretocast.report.figures.demand import thinned
 from paretocast.report.figures.style import Frame, low_is_good_range, place_labels
 from paretocast.search.selection import TrialState
+from paretocast.study.importances import Importance
 from paretocast.training.trial import TrialRecord
 
 NAMES: dict[str, Any] = {
     "target_coverage": 80.0,
     "unit": "kWh/h",
-    "model": "NHITS_Q",
-    "dataset": "heat",
 }
 
 
@@ -75,26 +75,55 @@ def labels(figure: Figure) -> list[str]:
 def test_the_star_stands_at_the_chosen_trial_and_is_labelled() -> None:
     figure = draw(references=REFERENCES)
     star = trace(figure, "chosen")
-    assert (star.x, star.y, star.marker.symbol) == ((0.15,), (84.0,), ("star",))
-    assert "trial 1, chosen" in labels(figure)
+    assert (star.x, star.y, star.marker.symbol) == ((0.15,), (4.0,), ("star",))
+    assert "trial 1, chosen: 84 %" in labels(figure)
 
 
-def test_coverage_is_drawn_as_measured_and_not_as_its_distance_to_the_target() -> None:
+def test_coverage_is_drawn_as_its_distance_to_the_target_with_its_side() -> None:
     figure = draw()
-    assert trace(figure, "front").y == (72.0,)
-    assert trace(figure, "other trials").y == (90.0, 60.0)
+    assert trace(figure, "front").y == (8.0,)
+    assert trace(figure, "front").marker.symbol == ("triangle-down",)
+    assert trace(figure, "other trials").y == (10.0, 20.0)
+    assert trace(figure, "other trials").marker.symbol == ("triangle-up", "triangle-down")
 
 
-def test_the_edge_of_the_front_stands_on_both_sides_of_the_target() -> None:
+def test_the_edge_of_the_front_falls_from_the_top_and_ends_on_the_right() -> None:
     figure = draw()
-    above, below = (t.y for t in figure.data if t.name == "edge of the front")
-    assert above == (88.0, 84.0, 84.0)  # 8 off, then 4 off
-    assert below == (72.0, 76.0, 76.0)
+    edge = trace(figure, "edge of the front")
+    top, right = figure.layout.yaxis.range[1], figure.layout.xaxis.range[1]
+    assert edge.y == pytest.approx((top, 8.0, 4.0, 4.0), rel=1e-3)
+    assert edge.x == pytest.approx((0.14, 0.14, 0.15, right), rel=1e-3)
 
 
-def test_bars_of_the_front_are_the_intervals_of_its_coverage() -> None:
-    bars = trace(draw(), "front").error_y
+def test_the_chosen_trial_alone_has_bars_of_its_coverage() -> None:
+    figure = draw()
+    assert trace(figure, "front").error_y.array is None
+    bars = trace(figure, "chosen").error_y
     assert (bars.array, bars.arrayminus) == ((2.0,), (2.0,))
+
+
+def test_a_bar_over_the_target_ends_on_it() -> None:
+    near = replace(TRIALS[1], scores={"mae": 0.15, "picp": 81.0}, picp_interval=(78.0, 84.0))
+    figure = pareto_figure([near], outcome_of([near], front=[1], chosen=1), **NAMES)
+    bars = trace(figure, "chosen").error_y
+    assert (bars.array, bars.arrayminus) == ((3.0,), (1.0,))
+
+
+def test_the_difference_to_a_reference_has_its_interval_there() -> None:
+    outcome = outcome_of(
+        TRIALS, front=(0, 1), chosen=1, references={"ridge": {"mae": 0.152, "picp": 78.0}}
+    )
+    gaps = {"ridge": PairedDifference(-0.002, -0.005, 0.001)}
+    bars = trace(pareto_figure(TRIALS, outcome, gaps=gaps, **NAMES), "references").error_x
+    # The chosen trial has 0.15: the reference would lie between 0.149 and 0.155.
+    assert bars.array == pytest.approx((0.003,))
+    assert bars.arrayminus == pytest.approx((0.003,))
+
+
+def test_the_default_configuration_is_labelled() -> None:
+    outcome = outcome_of(TRIALS, front=(0, 1), chosen=1)
+    figure = pareto_figure(TRIALS, outcome, default_number=2, **NAMES)
+    assert "trial 2, default" in labels(figure)
 
 
 def test_references_are_labelled_diamonds() -> None:
@@ -106,19 +135,17 @@ def test_references_are_labelled_diamonds() -> None:
 def test_the_axes_name_their_units() -> None:
     figure = draw()
     assert figure.layout.xaxis.title.text == "mean absolute error (kWh/h)"
-    assert "(%)" in figure.layout.yaxis.title.text
+    assert figure.layout.yaxis.title.text == "coverage off 80 % (points)"
 
 
 def test_a_diverged_trial_does_not_squash_the_others_and_is_counted() -> None:
     figure = draw(complete(4, 900.0, 1.0))
     low, high = figure.layout.xaxis.range
     assert high - low < 0.1
-    assert notes(figure) == [
-        "1 trial lies outside the picture and stands at its edge as a triangle"
-    ]
+    assert notes(figure) == ["1 trial lies outside the picture: an arrow at its edge"]
     others = trace(figure, "other trials")
-    assert others.marker.symbol[-1] == "triangle-right"
-    assert others.x[-1] == high
+    assert others.marker.symbol[-1] == "arrow-right"
+    assert others.x[-1] == pytest.approx(high, rel=1e-3)
     assert "MAE 900" in others.hovertext[-1]
 
 
@@ -136,11 +163,11 @@ def test_markup_in_a_name_is_shown_and_not_obeyed() -> None:
     named = replace(TRIALS[1], config={nasty: nasty}, reason=nasty)
     references = {nasty: {"mae": 0.2, "picp": 75.0}}
     outcome = outcome_of([named], front=[1], chosen=1, references=references)
-    figure = pareto_figure([named], outcome, **{**NAMES, "dataset": nasty, "unit": nasty})
+    figure = pareto_figure([named], outcome, **{**NAMES, "unit": nasty})
     html = figure_html(figure, element_id="f")
     assert nasty not in html
     assert "<script>alert" not in figure.to_json()
-    assert "&lt;script&gt;" in figure.layout.title.text
+    assert "&lt;script&gt;" in figure.layout.xaxis.title.text
 
 
 def test_the_page_offers_no_upload_of_the_figure() -> None:
@@ -167,7 +194,7 @@ def test_a_study_of_failures_still_has_a_history() -> None:
 def test_failed_trials_lie_at_the_bottom_of_the_errors() -> None:
     figure = history_figure((*TRIALS, failed(4, reason="why")), None, **NAMES)
     crosses = trace(figure, "failed")
-    assert crosses.y == (figure.layout.yaxis.range[0],)
+    assert crosses.y == pytest.approx((figure.layout.yaxis.range[0],))
     assert "why" in crosses.hovertext[0]
 
 
@@ -187,23 +214,37 @@ def test_the_history_has_a_panel_for_the_coverage() -> None:
     assert any("target 80 %" in a.text for a in figure.layout.annotations)
 
 
-def test_importances_are_percent_with_the_largest_on_top() -> None:
-    shares = {"MAE": {"a": 0.25, "b": 0.75}, "coverage": {"b": 1.0}}
-    figure = importance_figure(shares, n_trials=20, model="M", dataset="d")
-    assert trace(figure, "MAE").y == ("b", "a")
-    assert trace(figure, "MAE").x == (75.0, 25.0)
-    assert trace(figure, "coverage").x == (100.0, 0.0)
+def draw_importances() -> Figure:
+    chances = {"a": 0.6, "b": 0.5}
+    importances = {
+        "MAE": Importance({"b": 0.75, "a": 0.25}, chances),
+        "coverage": Importance({"a": 0.55, "b": 0.45}, chances),
+    }
+    return importance_figure(importances, n_trials=20)
+
+
+def test_importances_are_percent_in_a_panel_for_each_objective() -> None:
+    bars = [(t.y, t.x) for t in draw_importances().data if t.name == "not told apart from chance"]
+    assert bars == [(("a",), (25.0,)), (("a", "b"), (55.0, 45.0))]
+
+
+def test_a_bar_beyond_chance_has_a_colour_of_its_own_and_chance_stands_behind_it() -> None:
+    figure = draw_importances()
+    apart = trace(figure, "told apart from chance")
+    assert (apart.y, apart.x) == (("b",), (75.0,))
+    assert trace(figure, "what chance may give").x == (50.0, 60.0)
 
 
 def test_markup_in_the_name_of_an_objective_or_parameter_is_shown_and_not_obeyed() -> None:
     nasty = "<script>alert(1)</script>"
-    figure = importance_figure({nasty: {nasty: 1.0}}, n_trials=20, model="M", dataset="d")
+    importances = {nasty: Importance({nasty: 1.0}, {nasty: 0.5})}
+    figure = importance_figure(importances, n_trials=20)
     assert "<script>alert" not in figure.to_json()
 
 
 def test_too_few_trials_give_words_instead_of_bars() -> None:
     n_trials = MIN_TRIALS_FOR_IMPORTANCE - 1
-    figure = importance_figure({"MAE": {"a": 1.0}}, n_trials=n_trials, model="M", dataset="d")
+    figure = importance_figure({}, n_trials=n_trials)
     assert len(figure.data) == 0
     assert f"{n_trials} scored trials are too few" in figure.layout.annotations[0].text
 

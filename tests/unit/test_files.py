@@ -113,7 +113,7 @@ def test_files_have_the_names_users_rely_on() -> None:
     assert str(run.best_params) == f"{folder}/best_params_NHITS_Q_heat_42.json"
     assert str(run.study_database) == f"{folder}/study_NHITS_Q_heat_42.db"
     assert str(run.manifest) == f"{folder}/manifest_42.json"
-    assert str(run.page("pareto_front")) == f"{folder}/pareto_front_42.html"
+    assert str(run.page("study")) == f"{folder}/study_42.html"
     assert run.calibrator(3).name.endswith("_42_trial0003.json")
     assert run.calibrator(None).name.endswith("_42_ensemble.json")
     assert str(run.record(3)) == f"{folder}/trials_42/0003/record.json"

@@ -28,6 +28,7 @@ from paretocast.workspace.runs import RunDirectory
 
 SPACE: Space = {"lr": FloatRange(1e-5, 1e-2, log=True), "num_stacks": IntRange(2, 5)}
 CONFIG: Config = {"lr": 1e-3, "num_stacks": 3}
+OBJECTIVES = ["MAE", "distance to the target coverage"]
 
 
 def make_run(folder: Path) -> RunDirectory:
@@ -41,11 +42,12 @@ def running(number: int) -> FrozenTrial:
 
 
 def complete(number: int) -> FrozenTrial:
-    return frozen_trial(CONFIG, SPACE, values=[float(number), 1.0])
+    attributes = {"picp": 80.0 + number}
+    return frozen_trial(CONFIG, SPACE, values=[float(number), 1.0], attributes=attributes)
 
 
 def open_sync(folder: Path, storage: str = "journal") -> OptunaSync:
-    return OptunaSync(storage, make_run(folder), n_objectives=2)
+    return OptunaSync(storage, make_run(folder), objectives=OBJECTIVES)
 
 
 def stored(folder: Path, storage: str = "journal") -> list[FrozenTrial]:
@@ -83,6 +85,7 @@ def test_trials_that_run_and_end_are_kept_with_params_and_values(
     trials = stored(tmp_path, storage)
     assert [trial.values for trial in trials] == [[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]]
     assert all(trial.params == CONFIG for trial in trials)
+    assert [trial.user_attrs for trial in trials] == [{"picp": 80.0 + n} for n in range(3)]
 
 
 def test_a_trial_without_a_config_holds_back_those_behind_it(tmp_path: Path) -> None:

@@ -10,22 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 
 import paretocast
 from outcomes import complete, failed, outcome_of
 from paretocast.data import load_dataset
-from paretocast.report import (
-    StudyReport,
-    history_page,
-    importance_page,
-    pareto_page,
-    series_page,
-    study_pages,
-)
+from paretocast.metrics.interval_quality import IntervalQuality
+from paretocast.report import StudyReport, series_page, study_page
+from paretocast.report.parameters import parameter_parts
+from paretocast.report.search import search_parts
 from paretocast.search.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from paretocast.search.selection import Selection, TrialState
 from paretocast.settings import TuneSettings
+from paretocast.study.choice import Choice
+from paretocast.study.importances import Importance
 from paretocast.study.outcome import best_params, summarise
 from paretocast.study.study import StudyResult
 from paretocast.training.trial import TrialRecord
@@ -51,7 +50,7 @@ def report(
     front: Sequence[int] = (0,),
     places: Mapping[int, float] | None = None,
     references: Mapping[str, Mapping[str, float]] = REFERENCES,
-    importances: dict[str, dict[str, float]] | None = None,
+    importances: dict[str, Importance] | None = None,
     feasible: bool = True,
     objectives: Sequence[str] = DEFAULT_OBJECTIVES,
     **settings: object,
@@ -104,25 +103,24 @@ class _Tags(HTMLParser):
         return re.sub(r"\s+", " ", " ".join(self.words))
 
 
-def pages() -> dict[str, str]:
-    study = report(importances={"mae": {"lr": 1.0}})
-    return {
-        "pareto": pareto_page(study),
-        "history": history_page(study),
-        "importance": importance_page(study),
-    }
-
-
-@pytest.mark.parametrize("name", ["pareto", "history", "importance"])
-def test_a_page_loads_nothing_and_forbids_it(name: str) -> None:
-    page = pages()[name]
-    assert _Tags(page).loaded == []
+def test_a_page_loads_nothing_and_forbids_it() -> None:
+    page = study_page(report(importances={"mae": Importance({"lr": 1.0}, {"lr": 0.6})}))
+    assert all(address.startswith("#") for address in _Tags(page).loaded)
     assert "default-src 'none'" in page
     assert page.count("plotly.js v") == 1
 
 
+def test_every_link_of_the_page_leads_to_a_part_of_it_and_no_id_is_used_twice() -> None:
+    page = study_page(report())
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    targets = {address.removeprefix("#") for address in _Tags(page).loaded}
+    assert targets <= set(ids)
+    assert {"outcome", "search", "parameters"} <= targets
+
+
 def test_the_front_page_gives_each_number_its_unit_and_uncertainty() -> None:
-    text = _Tags(pareto_page(report())).text
+    text = _Tags(study_page(report())).text
     assert "MAE (kWh/h) 0.1416" in text
     assert "82.0 %" in text
     assert "95 % interval 79.5 to 84.2 · target 80 %" in text
@@ -131,33 +129,33 @@ def test_the_front_page_gives_each_number_its_unit_and_uncertainty() -> None:
 
 
 def test_the_front_page_says_which_rule_chose_and_why() -> None:
-    text = _Tags(pareto_page(report())).text
+    text = _Tags(study_page(report())).text
     assert "No trial's coverage is compatible." in text
     assert "The policy asked for was compatible-coverage; the rule knee chose." in text
 
 
 def test_the_front_page_lists_the_front_with_its_parameters() -> None:
-    text = _Tags(pareto_page(report())).text
+    text = _Tags(study_page(report())).text
     assert "lr num_stacks" in text
     assert "0 ★ chosen 0.1416 82.0 79.5 to 84.2 0.46 0.00123 3" in text
 
 
 def test_the_gain_over_the_best_reference_is_stated() -> None:
-    text = _Tags(pareto_page(report())).text
+    text = _Tags(study_page(report())).text
     assert "20.0 % below seasonal naive 24" in text
     assert "does not beat" not in text
 
 
 def test_a_front_that_loses_to_references_says_so() -> None:
     better = {"ridge": {"mae": 0.10, "picp": 80.0}, "mean": {"mae": 0.12, "picp": 80.0}}
-    text = _Tags(pareto_page(report(references={**REFERENCES, **better}))).text
+    text = _Tags(study_page(report(references={**REFERENCES, **better}))).text
     assert "The chosen trial does not beat ridge and mean on MAE of the tune split." in text
 
 
 def test_a_front_that_is_not_sure_says_what_its_marks_mean_and_lists_the_ties() -> None:
     tied = replace(TRIALS[0], n_seeds=3, standard_errors={"mae": 0.0031})
     beside = replace(tied, number=7, n_seeds=1)
-    text = _Tags(pareto_page(report((tied, beside), places={0: 0.62, 7: 0.2}))).text
+    text = _Tags(study_page(report((tied, beside), places={0: 0.62, 7: 0.2}))).text
     assert "Hollow marks are statistical ties." in text
     assert "0 ★ chosen 0.1416 ± 0.0031 82.0 79.5 to 84.2 0.46 3 62 0.00123 3" in text
     assert "Tied with the front 1 trial off the front that no others beat significantly" in text
@@ -167,7 +165,7 @@ def test_a_front_that_is_not_sure_says_what_its_marks_mean_and_lists_the_ties() 
 def test_other_objectives_have_their_own_panels_columns_and_meaning() -> None:
     scored = replace(TRIALS[0], scores={**TRIALS[0].scores, "crps": 0.0987})
     objectives = ("mae", "crps", "mean_width")
-    page = pareto_page(report((scored, TRIALS[1]), objectives=objectives))
+    page = study_page(report((scored, TRIALS[1]), objectives=objectives))
     text = _Tags(page).text
     assert 'id="tradeoffs"' in page
     assert "mean width (kWh/h) CRPS (kWh/h)" in text
@@ -177,39 +175,51 @@ def test_other_objectives_have_their_own_panels_columns_and_meaning() -> None:
 
 
 def test_a_single_objective_has_a_front_of_one_and_a_page() -> None:
-    text = _Tags(pareto_page(report(objectives=("crps",)))).text
+    text = _Tags(study_page(report(objectives=("crps",)))).text
     assert "The front is the trial with the best CRPS." in text
 
 
 def test_a_front_that_misses_its_requirements_says_so() -> None:
     require = ("picp >= 90", "mean_width <= 0.3")
-    text = _Tags(pareto_page(report(require=require, feasible=False))).text
+    text = _Tags(study_page(report(require=require, feasible=False))).text
     assert "No trial meets picp >= 90 and mean_width <= 0.3." in text
     assert "among those that meet picp >= 90 and mean_width <= 0.3" in text
 
 
 def test_repeats_are_counted_beside_the_trials() -> None:
     repeated = replace(TRIALS[0], n_seeds=3)
-    text = _Tags(history_page(report((repeated, TRIALS[1])))).text
-    assert "1 complete, 1 failed; 2 repeats with other seeds" in text
+    assert "1 complete, 1 failed; 2 repeats with other seeds" in search_text((repeated, TRIALS[1]))
 
 
-def test_a_study_without_a_complete_trial_has_pages_that_say_so() -> None:
-    study = report(TRIALS[1:], front=())
-    assert "nothing is chosen" in _Tags(pareto_page(study)).text
-    assert "the loss is not finite" in _Tags(history_page(study)).text
+def test_a_study_without_a_complete_trial_has_a_page_that_says_so() -> None:
+    text = _Tags(study_page(report(TRIALS[1:], front=()))).text
+    assert "nothing is chosen" in text
+    assert "the loss is not finite" in text
 
 
-def test_the_history_page_gives_the_reason_of_every_failure() -> None:
-    text = _Tags(history_page(report())).text
-    assert "1 complete, 1 failed" in text
-    assert "1 the loss is not finite lr 0.01" in text
+def search_text(records: Sequence[TrialRecord] = TRIALS) -> str:
+    return _Tags("".join(search_parts(report(records)))).text
 
 
-def test_few_trials_are_called_few_on_the_importance_page() -> None:
+def test_the_reason_of_every_failure_is_given() -> None:
+    assert "1 complete, 1 failed" in search_text()
+    assert "1 the loss is not finite lr 0.01" in search_text()
+
+
+def test_the_page_says_what_importance_chance_alone_may_give() -> None:
     records = [complete(number, 0.1, 80.0) for number in range(12)]
-    text = _Tags(importance_page(report(records, importances={"mae": {"lr": 1.0}}))).text
-    assert "12 trials give a rough picture" in text
+    chances = {"lr": 0.61, "dropout": 0.72}
+    importances = {
+        "mae": Importance({"lr": 0.53, "dropout": 0.47}, chances),
+        "coverage_error": Importance({"lr": 0.1, "dropout": 0.9}, chances),
+    }
+    parts = parameter_parts(report(records, importances=importances))
+    text = _Tags("".join(parts)).text
+    assert (
+        "MAE: no parameter is told apart from chance. The longest bar is that of lr (53 %" in text
+    )
+    assert "by chance up to 61 %" in text
+    assert ": dropout (90 %, by chance up to 72 %) stands out. The others are not" in text
 
 
 def test_markup_in_any_name_reads_as_text() -> None:
@@ -217,12 +227,12 @@ def test_markup_in_any_name_reads_as_text() -> None:
     records = [
         replace(TRIALS[0], config={nasty: nasty}),
         replace(failed(1, reason=nasty), config={nasty: nasty}),
-        *(complete(number, 0.2, 80.0) for number in range(2, 12)),
+        *(replace(TRIALS[0], number=number) for number in range(2, 12)),
     ]
     plain = report(
         records,
         references={nasty: {"mae": 0.5, "picp": 80.0}},
-        importances={"mae": {nasty: 1.0}},
+        importances={"mae": Importance({nasty: 1.0}, {nasty: 0.6})},
         model=nasty,
     )
     result = plain.result
@@ -230,10 +240,9 @@ def test_markup_in_any_name_reads_as_text() -> None:
     selection = Selection(0, policy=nasty, rule=nasty + "2", reason=nasty)
     result = replace(result, outcome=replace(result.outcome, selection=selection))
     study = replace(plain, result=result, dataset=nasty, job_id=nasty, unit=nasty, notes=(nasty,))
-    written = study_pages(study).values()
-    for page in written:
-        assert nasty not in page
-        assert "img" not in _Tags(page).tags
+    page = study_page(study)
+    assert nasty not in page
+    assert "img" not in _Tags(page).tags
 
 
 def test_the_page_of_a_series_names_its_splits() -> None:
@@ -282,16 +291,51 @@ def study_result() -> StudyResult:
     return StudyResult("trials", outcome, RECORDS, {})
 
 
-def test_the_pages_of_a_study_are_made_from_its_result() -> None:
-    written = study_pages(
+def test_the_page_of_a_study_is_made_from_its_result() -> None:
+    page = study_page(
         StudyReport(study_result(), TuneSettings(), unit="kWh", dataset="demo", job_id="a1")
     )
-    assert list(written) == ["pareto_front", "mae_history", "param_importance"]
-    text = _Tags(written["pareto_front"]).text
+    text = _Tags(page).text
     assert "trial 0" in text
     assert "21.1 % below seasonal naive 24" in text
-    assert "diverged" in _Tags(written["mae_history"]).text
-    assert "2 scored trials are too few" in written["param_importance"]
+    assert "diverged" in text
+    assert "2 scored trials are too few" in page
+
+
+def choice(picp: float) -> Choice:
+    """A choice of trial 0, whose interval covers so much once calibrated."""
+    qualities = {
+        "trial 0": IntervalQuality(picp, picp - 3.0, picp + 3.0, np.ones(4)),
+        "ridge": IntervalQuality(79.0, 76.0, 82.0, np.ones(4)),
+    }
+    losses = {"trial 0": 0.05, "ridge": 0.06}
+    return Choice("trial 0", (), {"NHITS_Q": 0}, losses, {0: "NHITS_Q"}, qualities, 80.0)
+
+
+def with_choice(study: StudyReport, picp: float) -> StudyReport:
+    return replace(study, result=replace(study.result, choice=choice(picp)))
+
+
+def test_a_recommended_method_that_misses_the_target_is_said_in_red() -> None:
+    page = study_page(with_choice(report(), 70.0))
+    red = '<strong style="color: var(--vermilion)">The recommended method misses the target'
+    assert red in page
+    assert "contains 70.0 % of the observations of the calibrate split" in _Tags(page).text
+    assert red not in study_page(with_choice(report(), 81.0))
+
+
+def test_the_coverage_of_every_candidate_stands_beside_its_loss() -> None:
+    text = _Tags(study_page(with_choice(report(), 81.0))).text
+    assert "recommended 0.05 81.0 78.0 to 84.0" in text
+    assert "ridge 0.06 +20.0 % 79.0 76.0 to 82.0" in text
+
+
+def test_a_chosen_trial_whose_interval_excludes_the_target_is_said_in_red() -> None:
+    low = replace(TRIALS[0], scores={**TRIALS[0].scores, "picp": 68.4}, picp_interval=(65.0, 71.0))
+    text = _Tags(study_page(report((low,)))).text
+    assert "Trial 0 misses the target coverage of 80 %." in text
+    assert "contains too few observations of the tune split: 68.4 %" in text
+    assert "misses the target" not in _Tags(study_page(report())).text
 
 
 def document() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from paretocast.report.figures import tradeoff_figure
 from paretocast.report.figures.style import Figure
 from paretocast.search.objectives import parse_objectives
 
-NAMES = {"unit": "kWh", "model": "NHITS_Q", "dataset": "heat"}
+NAMES = {"unit": "kWh"}
 
 
 TRIALS = (
@@ -61,12 +61,14 @@ def test_ties_are_hollow_and_the_sure_ones_are_not() -> None:
     assert traces(figure, "tied with the front")[0].x == (0.125,)
 
 
-def test_bars_are_95_percent_intervals_of_the_difference_to_the_chosen_trial() -> None:
-    sure = traces(draw("mae", "r2"), "front")[0]
-    assert abs(sure.error_x.array[0] - 0.0196) < 1e-12
-    assert sure.error_y.array == (0.0,)
+def test_the_interval_of_the_difference_to_the_chosen_trial_is_in_the_hover_text() -> None:
+    sure = traces(draw("mae", "mean_width"), "front")[0]
+    assert sure.error_x.array is None
+    assert "MAE 0.12 kWh, +0.02 [+0.0004, +0.04] to the chosen" in sure.hovertext[0]
+    assert "mean width 0.4 kWh, -0.2 [-0.24, -0.16] to the chosen" in sure.hovertext[0]
     star = traces(draw("mae", "r2"), "chosen")[0]
-    assert star.error_x.array == (0.0,)
+    assert "to the chosen" not in star.hovertext[0]
+    assert "R² 0.9" in star.hovertext[0]
 
 
 def test_every_legend_entry_stands_once() -> None:

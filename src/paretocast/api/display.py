@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from paretocast.data.pooled import PooledTask
     from paretocast.data.task import Task
     from paretocast.results.two_stage import SecondStage
     from paretocast.settings import TuneSettings
     from paretocast.study.outcome import Outcome
     from paretocast.study.parallel import WorkersObserver
+    from paretocast.study.series_studies import SeriesResult
     from paretocast.study.study import StudyResult
     from paretocast.study.worker_reports import WorkerReport
     from paretocast.training.trial import TrialRecord
@@ -33,7 +35,7 @@ class Display(Protocol):
     def waiting(self, text: str) -> AbstractContextManager[object]:
         """Show what takes some seconds while the `with` block lasts."""
 
-    def begin(self, settings: TuneSettings, run: RunDirectory, task: Task) -> None:
+    def begin(self, settings: TuneSettings, run: RunDirectory, task: Task | PooledTask) -> None:
         """Take the task before the first trial."""
 
     def progress(
@@ -51,6 +53,9 @@ class Display(Protocol):
         pages: Sequence[str],
     ) -> None:
         """Take what a study has found and the names of its pages."""
+
+    def series(self, found: Sequence[SeriesResult]) -> None:
+        """Take what a search over many series has found for each of them."""
 
     def levels(self, second: SecondStage) -> None:
         """Take the levels that a second stage has found."""
@@ -78,7 +83,7 @@ class BarDisplay:
         del text
         return nullcontext()
 
-    def begin(self, settings: TuneSettings, run: RunDirectory, task: Task) -> None:
+    def begin(self, settings: TuneSettings, run: RunDirectory, task: Task | PooledTask) -> None:
         """Leave the heading unsaid: the bar names the study."""
 
     @contextmanager
@@ -103,6 +108,9 @@ class BarDisplay:
         pages: Sequence[str],
     ) -> None:
         """Leave the result unsaid: the call returns it."""
+
+    def series(self, found: Sequence[SeriesResult]) -> None:
+        """Leave the series unsaid: their studies are on disk."""
 
     def levels(self, second: SecondStage) -> None:
         """Leave the levels unsaid: the call returns them."""

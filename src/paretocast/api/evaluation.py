@@ -27,6 +27,7 @@ from paretocast.calibration.ensemble import MOST_MEMBERS
 from paretocast.data import find_spec
 from paretocast.errors import SettingsError
 from paretocast.report import across_page, benchmark_page
+from paretocast.report.site import save_page, update_site
 from paretocast.results.stored_study import StoredStudy
 from paretocast.search.models import MODELS, model_name, models_of
 from paretocast.settings import TuneSettings, load_settings
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         ModelConfig,
         Observer,
     )
+    from paretocast.training.pooling import KnownSeries
 
 QUICK_STEPS = 20
 
@@ -222,10 +224,12 @@ def save_across(
         row.series: f"../{benchmark.folder.name}/benchmark.html"
         for row, benchmark in zip(across.rows, saved, strict=True)
     }
-    files.save_text(folder / "series.html", across_page(across, name=name, pages=pages))
+    page = across_page(across, name=name, pages=pages)
+    save_page(folder / "series.html", page, workspace=workspace)
     table = pd.json_normalize([row.as_json() for row in across.rows])
     files.save_text(folder / "series.csv", table.to_csv(index=False, float_format="%.6g"))
     files.save_json(folder / "series.json", {"schema_version": 1, **across.as_json()})
+    update_site(workspace)
     return across, folder
 
 
@@ -248,8 +252,15 @@ def prepare_benchmark(
     workspace: str | Path,
     device: str,
     threads: int | None,
+    known: KnownSeries | None = None,
 ) -> BenchmarkPlan:
-    """Find the configs of the models and say what a benchmark will do; arguments as there."""
+    """Find the configs of the models and say what a benchmark will do; arguments as there.
+
+    Parameters
+    ----------
+    known : KnownSeries, optional
+        Shared by the benchmarks of several series, of which a network may have learned together.
+    """
     groups, baselines = split_methods(methods)
     options = {
         "dataset": str(dataset),
@@ -272,6 +283,7 @@ def prepare_benchmark(
         retrain_days=retrain_days,
         weather_error=weather_error,
         most_members=members,
+        known=known,
     )
 
 
@@ -301,7 +313,7 @@ def execute_benchmark(
     stored = workspace / "benchmarks" / "forecasts"
     files.create_folder(stored)
     if forget:
-        for path in stored.glob("*.npz"):
+        for path in (*stored.glob("*.npz"), *stored.glob("pool_*.safetensors")):
             path.unlink()
     result = run_benchmark(
         plan,
@@ -373,5 +385,6 @@ def _save(result: BenchmarkResult, workspace: Path) -> SavedBenchmark:
     page = benchmark_page(
         result, verdicts=saved.verdicts, notes=[*saved.warnings, *task.assumptions]
     )
-    files.save_text(folder / "benchmark.html", page)
+    save_page(folder / "benchmark.html", page, workspace=workspace)
+    update_site(workspace)
     return replace(saved, result=replace(result, notes=(*result.notes, note))) if note else saved

@@ -15,11 +15,11 @@ from paretocast.errors import SettingsError
 from paretocast.metrics import diagnostics
 from paretocast.metrics.scores import SAME_LEVEL, central_levels
 from paretocast.report import diagnosis_page
+from paretocast.report.site import lies_in, save_page, update_site
 from paretocast.results.calibrator_file import calibrate_stored, load_fitted
 from paretocast.results.forecasts import open_ensemble, open_members, open_trial
 from paretocast.results.groups import task_groupings
 from paretocast.results.stored_study import StoredStudy
-from paretocast.workspace import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,7 +152,10 @@ def calibrate(
     check_method(calibrator)
     opened = open_forecast(study, trial, ensemble=ensemble, members=members, data_dir=data_dir)
     opened = _aim(opened, target_coverage, say)
-    return Calibration(opened, calibrate_stored(opened, calibrator, static=static, path=output))
+    saved = calibrate_stored(opened, calibrator, static=static, path=output)
+    if lies_in(saved.path, opened.run.workspace):
+        update_site(opened.run.workspace)
+    return Calibration(opened, saved)
 
 
 def diagnose(
@@ -224,7 +227,10 @@ def diagnose(
         subject=subject,
         notes=opened.task.assumptions,
     )
-    files.save_text(path, page)
+    workspace = opened.run.workspace
+    save_page(path, page, workspace=workspace)
+    if lies_in(path, workspace):
+        update_site(workspace)
     return DiagnosedForecast(opened, diagnosis, subject, path)
 
 

@@ -71,11 +71,13 @@ def deploy(
     """
     from paretocast.deployment.build import build_bundle
     from paretocast.deployment.plan import plan_bundle
+    from paretocast.report.site import lies_in, update_site
     from paretocast.results.stored_study import StoredStudy
 
     until = None if refit_until is None else read_stamp(refit_until, "--refit-until")
+    stored = StoredStudy.open(Path(study))
     plan = plan_bundle(
-        StoredStudy.open(Path(study)),
+        stored,
         method=method,
         calibrator=calibrator,
         refit=refit,
@@ -88,6 +90,8 @@ def deploy(
     bundle.verify()
     with deployment.locked():
         deployment.point_to(bundle.name, event="deploy", reason=f"{plan.method} of {study}")
+    if lies_in(deployment.folder, stored.run.workspace):
+        update_site(stored.run.workspace)
     return deployment
 
 
@@ -157,6 +161,7 @@ def monitor(
     """
     from paretocast.deployment.monitor import health_of
     from paretocast.report.health import health_page
+    from paretocast.report.site import enclosing_workspace, save_page, update_site
     from paretocast.workspace import files
 
     opened = Deployment.open(Path(deployment))
@@ -166,7 +171,10 @@ def monitor(
         opened.note("monitor", state=report.level.name.lower(), judged=opened.bundle.name)
     path = opened.folder / "health.html" if page is None else Path(page)
     files.save_json(path.with_suffix(".json"), report.as_json())
-    files.save_text(path, health_page(report, opened.name, now=time))
+    workspace = enclosing_workspace(path)
+    save_page(path, health_page(report, opened.name, now=time), workspace=workspace)
+    if workspace is not None:
+        update_site(workspace)
     return report, path
 
 

@@ -170,20 +170,42 @@ class Study:
             `q0.05` and so on, a column a quantile level, and `observed`, NaN where missing; in
             target units.
         """
-        forecast, task = self.forecast(split, trial=trial), self.task
-        n_windows, n_steps, _ = forecast.quantiles.shape
-        hours = task.series.index[task.horizon_positions(split).ravel()]
-        frame = pd.DataFrame(
-            {
-                "issue_time": np.repeat(task.issue_times(split), n_steps),
-                "target_time": hours,
-                "step": np.tile(np.arange(1, n_steps + 1), n_windows),
-            }
-        )
-        for i, level in enumerate(forecast.levels):
-            frame[f"q{level:g}"] = forecast.quantiles[..., i].ravel()
-        frame["observed"] = forecast.observed.ravel()
-        return frame
+        from paretocast.results.tidy import forecast_frame
+
+        return forecast_frame(self.forecast(split, trial=trial), self.task, split)
+
+    def all_forecasts(self) -> pd.DataFrame:
+        """Return the stored forecasts of all trials as one tidy frame.
+
+        Returns
+        -------
+        DataFrame
+            The rows of `forecasts` of both splits and of every trial that has stored ones, with
+            `trial` and `split` before them.
+        """
+        from paretocast.results.tidy import study_frames
+
+        return pd.concat(study_frames(self.stored, self.task), ignore_index=True)
+
+    def log_to_mlflow(self, uri: str) -> int:
+        """Log the study to MLflow, a run for each finished trial; return how many were added.
+
+        Parameters
+        ----------
+        uri : str
+            Of the tracking store, such as http://localhost:5000 or sqlite:///mlflow.db. Runs that
+            it has already stay as they are.
+
+        Raises
+        ------
+        SettingsError
+            If MLflow (extra `mlflow`) is not installed.
+        StoreError
+            If the store cannot be reached or written.
+        """
+        from paretocast.results.mlflow_runs import log_study
+
+        return log_study(self.stored, uri)
 
     def plot_pareto(self) -> Figure:
         """Return a figure of error against coverage: all trials, the front and the baselines."""
@@ -194,8 +216,6 @@ class Study:
             self.stored.outcome,
             target_coverage=self.stored.settings.target_coverage,
             unit=self.task.series.unit,
-            model=self.model,
-            dataset=self.dataset,
         )
 
     def plot_forecast(

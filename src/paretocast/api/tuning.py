@@ -32,11 +32,12 @@ if TYPE_CHECKING:
     from paretocast.api.display import Display
     from paretocast.api.study import Study
     from paretocast.data import Dataset
+    from paretocast.data.pooled import PooledTask
     from paretocast.data.task import Task
     from paretocast.study.study import StudyResult
 
 COMPLETE = frozenset({"trials", "patience"})  # ends after which nothing is left to do
-PAGES = ("pareto_front", "mae_history", "param_importance")
+PAGES = ("study",)
 
 
 def tune(
@@ -87,8 +88,9 @@ def tune(
     progress : bool
         Whether there is a progress bar.
     **changes
-        Other settings as a settings file names them, such as ``seed=2`` or
-        ``training={"steps": 600}``.
+        Other settings as a settings file names them, such as ``seed=2``,
+        ``training={"steps": 600}`` or ``pool=["north", "south"]``, series of the data set's file
+        that one network is trained on.
 
     Returns
     -------
@@ -179,7 +181,7 @@ def open_run(
         If there is nothing to resume.
     """
     settings = load_settings(file, options)
-    name = find_spec(settings.dataset).name
+    name = _name_of(settings, resume=resume)
     if resume and study_id is None:
         study_id = newest_job_id(workspace, settings.model, name)
     stated = stated_job_id(study_id, os.environ)
@@ -201,6 +203,18 @@ def open_run(
         )
     _check_stage(settings, stage)
     return run, settings
+
+
+def _name_of(settings: TuneSettings, *, resume: bool) -> str:
+    """Name of the data set, or of all series of a file, as results are called after it.
+
+    A study that is continued knows its series by itself.
+    """
+    from paretocast.data.pooled import collection_name, holds_many
+
+    if settings.pool or (resume and holds_many(settings.dataset)):
+        return collection_name(settings.dataset)
+    return find_spec(settings.dataset).name
 
 
 def conduct(
@@ -282,28 +296,56 @@ def work(
         _show_levels(settings, run, display, levels)
 
 
-def load_task(settings: TuneSettings, run: RunDirectory, display: Display) -> Task:
+def load_task(settings: TuneSettings, run: RunDirectory, display: Display) -> Task | PooledTask:
     """Load the data set and plan the task, with warnings and assumptions on the display.
 
-    A study that exists keeps its periods, however many hours have come since.
+    A study that exists keeps its periods, however many hours have come since. Of many series that
+    share a network there is a task for each.
+
+    Raises
+    ------
+    ParetocastError
+        If the data cannot be used, or the study is one that a search over many series has left.
     """
-    from paretocast.data.task import Task, load_data
+    from paretocast.api.pooled import check_place
+    from paretocast.data.pooled import PooledTask
 
     remembered = None
     if files.exists(run.manifest):
         remembered = load_manifest(run)["comparable"]["task"]
-    dataset = load_data(settings, remembered)
-    for finding in dataset.findings:
-        if finding.severity == "warning":
-            display.note(str(finding), kind="warning")
-    task = Task.from_settings(settings, dataset=dataset)
+    task: Task | PooledTask
+    if settings.pool:
+        check_place(settings, run)
+        tasks = {
+            name: _load_series(settings.of_series(name), remembered, display, lead=f"{name}: ")
+            for name in settings.pool
+        }
+        task = PooledTask(run.dataset, tasks)
+    else:
+        task = _load_series(settings, remembered, display)
     for sentence in (*task.notes, *task.assumptions):
         display.note(sentence)
     return task
 
 
+def _load_series(
+    settings: TuneSettings,
+    remembered: Mapping[str, Any] | None,
+    display: Display,
+    *,
+    lead: str = "",
+) -> Task:
+    from paretocast.data.task import Task, load_data
+
+    dataset = load_data(settings, remembered)
+    for finding in dataset.findings:
+        if finding.severity == "warning":
+            display.note(f"{lead}{finding}", kind="warning")
+    return Task.from_settings(settings, dataset=dataset)
+
+
 def search(
-    settings: TuneSettings, run: RunDirectory, task: Task, *, display: Display
+    settings: TuneSettings, run: RunDirectory, task: Task | PooledTask, *, display: Display
 ) -> StudyResult:
     """Run the trials of a study, alone or with `settings.workers` processes."""
     display.begin(settings, run, task)
@@ -323,48 +365,33 @@ def search(
 
 
 def conclude(
-    result: StudyResult, settings: TuneSettings, run: RunDirectory, task: Task, *, display: Display
+    result: StudyResult,
+    settings: TuneSettings,
+    run: RunDirectory,
+    task: Task | PooledTask,
+    *,
+    display: Display,
 ) -> None:
-    """Write the pages of a study and show what it has found.
+    """Write the page of a study and show what it has found.
+
+    Of a search over many series each has a study of its own, which comes first.
 
     Raises
     ------
     ParetocastError
         If all trials are done and none is complete.
     """
+    from paretocast.api.pages import save_pages, unit_of
+    from paretocast.api.pooled import conclude_series
+
+    series = conclude_series(result, settings, run, display) if settings.pool else ()
     pages = save_pages(result, settings, run, task)
     for note in result.notes:
         display.note(note)
-    display.end(result, settings, run, unit=task.series.unit, pages=pages)
+    display.end(result, settings, run, unit=unit_of(task), pages=pages)
+    if series:
+        display.series(series)
     _refuse_if_all_failed(result, run)
-
-
-def save_pages(
-    result: StudyResult, settings: TuneSettings, run: RunDirectory, task: Task
-) -> list[str]:
-    """Write the pages of a study and return the names of their files."""
-    from paretocast.report import StudyReport, study_pages
-    from paretocast.results.assessment import assess_trial
-
-    assessment = (
-        assess_trial(run, result.outcome.selection.number, settings=settings, task=task)
-        if result.outcome
-        else ""
-    )
-    report = StudyReport(
-        result,
-        settings,
-        unit=task.series.unit,
-        dataset=run.dataset,
-        job_id=run.job_id,
-        notes=task.assumptions,
-        assessment=assessment,
-        folder=str(run.folder),
-    )
-    pages = study_pages(report)
-    for name, html in pages.items():
-        files.save_text(run.page(name), html)
-    return [run.page(name).name for name in pages]
 
 
 def _write_frame(

@@ -212,6 +212,8 @@ def _of_study(study: StoredStudy, given: TuneSettings) -> ModelConfig:
     planned = f"{n_trials} of " if n_trials < settings.trials else ""
     n_planned = count(max(n_trials, settings.trials if planned else 0), "trial")
     trial = f"trial {number} of {run.study_name}, {planned}{n_planned}"
+    if settings.pool:
+        trial += f" of one network for {len(settings.pool)} series"
     return ModelConfig(
         chosen=TrainedConfig(run.model, result["best_params"], settings.seed, number),
         kind=TUNED,

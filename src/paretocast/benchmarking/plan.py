@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from paretocast.benchmarking.configs import (
@@ -28,6 +28,7 @@ from paretocast.errors import SettingsError, StoreError
 from paretocast.formatting import did_you_mean
 from paretocast.models.baselines.catalogue import BASELINES, installed_baselines
 from paretocast.results.groups import forecast_of
+from paretocast.training.pooling import KnownSeries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,6 +62,8 @@ class BenchmarkPlan:
     weather_error : float or None
         Standard deviation of an error of the temperature over the horizon, in its unit, under which
         the test split is forecast once more.
+    known : KnownSeries
+        What plans for other series of the same pool have read and prepared.
     """
 
     task: Task
@@ -76,6 +79,7 @@ class BenchmarkPlan:
     members: Members | None
     offered: tuple[TrainedConfig, ...]
     weather_error: float | None = None
+    known: KnownSeries = field(default_factory=KnownSeries, compare=False)
 
     @property
     def coverage(self) -> float:
@@ -175,6 +179,7 @@ def plan_benchmark(
     retrain_days: Sequence[int | None] = (None,),
     weather_error: float | None = None,
     most_members: int = 4,
+    known: KnownSeries | None = None,
 ) -> BenchmarkPlan:
     """A plan, once every study is known to have seen no test hour.
 
@@ -201,6 +206,12 @@ def plan_benchmark(
             measured_temperatures(task.series)
     for config in configs:
         refuse_seen_test(config, tasks[config.model])
+        if config.settings.pool and (refit or any(days is not None for days in retrain_days)):
+            raise SettingsError(
+                f"{config.model} is one network for {len(config.settings.pool)} series, which "
+                "does not learn from later hours: leave --refit and --retrain-every out, or name "
+                "a study of this series alone with --run"
+            )
     check_comparable(tasks)
     offered: tuple[TrainedConfig, ...] = ()
     members = None
@@ -220,6 +231,7 @@ def plan_benchmark(
         weather_error=weather_error,
         members=members,
         offered=offered,
+        known=KnownSeries() if known is None else known,
     )
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.data.issue_weather import with_weather_error
+from paretocast.errors import StoreError
 from paretocast.models.base import imported
 from paretocast.search.models import MODELS
 from paretocast.training import forecast_positions
@@ -28,9 +29,11 @@ from paretocast.training.setup import (
     start_training,
     with_other_weather,
 )
+from paretocast.workspace import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -133,6 +136,7 @@ def train_schedules(
     seed: int,
     schedules: Sequence[Sequence[RetrainingPeriod]],
     weather_error: float | None = None,
+    kept: Path | None = None,
     on_progress: Callable[[int, float], None] = lambda _step, _loss: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Trained]:
@@ -146,6 +150,8 @@ def train_schedules(
         Each covers the test split.
     weather_error : float, optional
         Forecast the test split once more, with temperatures of the horizon in error by so much.
+    kept : Path, optional
+        File of the first training, as of `train_first`.
 
     Raises
     ------
@@ -156,7 +162,9 @@ def train_schedules(
     if not MODELS[setup.model].is_network:
         yield from _fit_schedules(setup, config, schedules, weather_error)
         return
-    first = train_first(setup, config, seed=seed, on_progress=on_progress, should_stop=should_stop)
+    first = train_first(
+        setup, config, seed=seed, kept=kept, on_progress=on_progress, should_stop=should_stop
+    )
 
     @cache
     def in_full(until: int | None) -> TrainedModel:
@@ -279,6 +287,7 @@ def train_first(
     config: Config,
     *,
     seed: int,
+    kept: Path | None = None,
     on_progress: Callable[[int, float], None] = lambda _step, _loss: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> TrainedModel:
@@ -288,9 +297,19 @@ def train_first(
     ----------
     setup : TrainingSetup
         Prepared for the config.
+    kept : Path, optional
+        Where its state is kept once it has ended; what is there is not made again. For a network of
+        many series, which each of them asks for.
     """
     training = start_training(setup, config, seed=seed)
+    if kept is not None and files.exists(kept):
+        try:
+            training.restore(kept.read_bytes())
+        except StoreError:  # a damaged file costs time, nothing else
+            training = start_training(setup, config, seed=seed)
     training.advance(setup.budget_steps, on_progress=on_progress, should_stop=should_stop)
+    if kept is not None and not files.exists(kept):
+        files.save_bytes(kept, training.checkpoint())
     return TrainedModel(setup, training, training.correction_share)
 
 

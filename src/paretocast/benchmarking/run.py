@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from paretocast.benchmarking.comparison import Comparison, Entry, compare
 from paretocast.benchmarking.configs import DEFAULT, NONE, TUNED, TrainedConfig
+from paretocast.benchmarking.kept import (
+    load_kept,
+    load_trained,
+    pool_file,
+    save_trained,
+    training_key,
+)
 from paretocast.benchmarking.relearning import RelearningRow, compare_relearning
 from paretocast.benchmarking.retraining import (
     OUT_OF_SAMPLE,
@@ -23,7 +28,9 @@ from paretocast.benchmarking.retraining import (
     tasks_by_split,
     train_schedules,
 )
-from paretocast.benchmarking.test_split import hash_of_test, hash_of_test_features
+from paretocast.benchmarking.test_split import (
+    refuse_other_pool,
+)
 from paretocast.benchmarking.weather_error import WeatherErrorRow, compare_weather_error
 from paretocast.calibration import (
     FEWEST_COMPARED_WINDOWS,
@@ -33,20 +40,16 @@ from paretocast.calibration import (
     walk_forward,
 )
 from paretocast.calibration.ensemble import ENSEMBLE, average_levels
-from paretocast.data.task import installed_versions
-from paretocast.errors import DataError, StoreError
+from paretocast.errors import DataError
 from paretocast.metrics.interval_quality import IntervalQuality, mean_quality, measure_interval
 from paretocast.metrics.score_table import per_window, score_forecast
 from paretocast.models.baselines.catalogue import fit_baseline
 from paretocast.results.groups import forecast_of
+from paretocast.training.pooling import setup_of
 from paretocast.training.setup import (
-    RELEARNING_RATE,
-    RELEARNING_SHARE,
     Anchors,
-    TrainingSetup,
     daily_scale,
 )
-from paretocast.workspace import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -60,13 +63,12 @@ if TYPE_CHECKING:
     from paretocast.calibration.ensemble import Members
     from paretocast.data.task import Task
     from paretocast.metrics.forecast import Forecast
+    from paretocast.training.setup import TrainingSetup
 
     Floats = NDArray[np.float64]
     Forecasts = Mapping[str, Floats]
     # By position among the plan's candidates, seed index, days between learning.
     _TrainedBy = Mapping[tuple[int, int, int | None], Trained]
-
-RELEARNING_SECONDS = "relearning_seconds"  # among the arrays of a kept training
 
 
 class Observer(Protocol):
@@ -251,10 +253,10 @@ def _train_all(
             setup = setups[candidate.model]
             what = f"{candidate.model} {_name_of(candidate)}, seed {index + 1}"
             paths = {
-                days: kept_in / f"{_key(plan, setup, candidate, index, days=days)}.npz"
+                days: kept_in / f"{training_key(plan, setup, candidate, index, days=days)}.npz"
                 for days in plan.retrain_days
             }
-            kept = {days: _load_kept(path, plan) for days, path in paths.items()}
+            kept = {days: load_kept(path, plan) for days, path in paths.items()}
             missing = [days for days, training in kept.items() if training is None]
             if missing:
                 observer.began(what)
@@ -264,63 +266,33 @@ def _train_all(
                     seed=candidate.seed(index),
                     schedules=[_periods(plan, setup.task, days) for days in missing],
                     weather_error=plan.weather_error,
+                    kept=pool_file(setup, candidate, index, kept_in),
                     on_progress=lambda step, _loss: observer.advanced(step),
                     should_stop=should_stop,
                 )
                 for days, training in zip(missing, made, strict=True):
-                    _save_trained(paths[days], training)
+                    save_trained(paths[days], training)
             trained |= {
-                (i, index, days): kept[days] or _load_trained(path, plan)
+                (i, index, days): kept[days] or load_trained(path, plan)
                 for days, path in paths.items()
             }
             observer.ended(what, n_steps=n_steps[candidate.model], kept=not missing)
     return trained
 
 
-def _save_trained(path: Path, trained: Trained) -> None:
-    seconds = np.array(trained.relearning_seconds)
-    files.save_arrays(path, {**trained.forecasts, RELEARNING_SECONDS: seconds})
-
-
-def _load_kept(path: Path, plan: BenchmarkPlan) -> Trained | None:
-    """A training of an earlier benchmark; None if there is none, or a damaged one: it is redone."""
-    try:
-        return _load_trained(path, plan) if files.exists(path) else None
-    except StoreError:
-        return None
-
-
-def _load_trained(path: Path, plan: BenchmarkPlan) -> Trained:
-    arrays = files.load_arrays(path)
-    seconds = arrays.pop(RELEARNING_SECONDS, None)
-    task, names = plan.task, [*OUT_OF_SAMPLE, TEST]
-    shape = (task.shape.horizon_steps, len(task.shape.levels))
-    wanted = {name: (len(task.issues[name]), *shape) for name in names}
-    if plan.weather_error is not None:
-        wanted[TEST_UNDER_ERROR] = wanted[TEST]
-    found = {name: array.shape for name, array in arrays.items() if _is_finite(array)}
-    if found != wanted or len(arrays) != len(wanted) or seconds is None or seconds.shape != ():
-        raise StoreError(
-            f"{path} is damaged: it holds {found}, expected {wanted}; remove it, and its training "
-            "is made again"
-        )
-    return Trained(arrays, float(seconds))
-
-
-def _is_finite(array: NDArray[Any]) -> bool:
-    return np.issubdtype(array.dtype, np.floating) and bool(np.isfinite(array).all())
-
-
 def _setup(plan: BenchmarkPlan, model: str, device: str, anchors: Anchors) -> TrainingSetup:
     """The setup of a model; models whose tasks are alike share their anchors."""
     shared = anchors if plan.tasks[model].manifest() == plan.task.manifest() else {}
-    settings = next(config.settings for config in plan.configs if config.model == model)
-    return TrainingSetup.from_settings(
-        settings.model_copy(update={"model": model}),
+    config = next(config for config in plan.configs if config.model == model)
+    setup = setup_of(
+        config.settings.model_copy(update={"model": model}),
         plan.tasks[model],
         device=device,
         anchors=shared,
+        known=plan.known,
     )
+    refuse_other_pool(config, setup.pool_hashes)
+    return setup
 
 
 def _periods(plan: BenchmarkPlan, task: Task, days: int | None) -> tuple[RetrainingPeriod, ...]:
@@ -329,35 +301,6 @@ def _periods(plan: BenchmarkPlan, task: Task, days: int | None) -> tuple[Retrain
 
 def _name_of(candidate: TrainedConfig) -> str:
     return "default" if candidate.number is None else f"trial {candidate.number}"
-
-
-def _key(
-    plan: BenchmarkPlan,
-    setup: TrainingSetup,
-    candidate: TrainedConfig,
-    index: int,
-    *,
-    days: int | None,
-) -> str:
-    """Part of a file name: a hash of all that a training depends on."""
-    content = {
-        "model": candidate.model,
-        "config": candidate.config,
-        "seed": candidate.seed(index),
-        "training": setup.training.model_dump(mode="json"),
-        "steps": setup.budget_steps,
-        "task": setup.task.manifest(),
-        "test": hash_of_test(setup.task),
-        "test_features": hash_of_test_features(setup.task),
-        "weather_error": plan.weather_error,
-        "refit_until": plan.refit_until,
-        "retrain_days": days,
-        "relearning": None if days is None else [RELEARNING_SHARE, RELEARNING_RATE],
-        "device": setup.source.device.type,
-        "versions": installed_versions(),
-    }
-    text = json.dumps(content, sort_keys=True)
-    return f"{candidate.model}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def _methods(

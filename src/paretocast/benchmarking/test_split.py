@@ -82,6 +82,30 @@ def refuse_seen_test(config: ModelConfig, task: Task) -> None:
         )
 
 
+def refuse_other_pool(config: ModelConfig, hashes: Mapping[str, str]) -> None:
+    """Refuse a network of many series whose other series are not what they were.
+
+    Parameters
+    ----------
+    hashes : mapping of str to str
+        SHA-256 of the manifest of each task as it is now, by series; empty for one series.
+
+    Raises
+    ------
+    StoreError
+        Naming the series that have changed.
+    """
+    if config.study is None or not hashes:
+        return
+    then = config.study.manifest["comparable"].get("pool", {})
+    if changed := sorted(name for name in hashes if hashes[name] != then.get(name)):
+        raise StoreError(
+            f"study {config.study.run.study_name} was trained on other data of "
+            f"{', '.join(changed)}, or other periods of them. Give the folder of the data it was "
+            "made on with --data-dir, tune again, or name another study with --run"
+        )
+
+
 def check_comparable(tasks: dict[str, Task]) -> None:
     """Refuse models whose forecasts are not of the same hours and levels.
 

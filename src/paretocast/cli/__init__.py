@@ -32,6 +32,7 @@ from paretocast.cli.status import status
 from paretocast.cli.streams import protect_streams
 from paretocast.cli.submit import USAGE_ERROR, cancel, resubmit, submit
 from paretocast.cli.tune import INTERRUPTED, tune, worker
+from paretocast.cli.view import site, view
 from paretocast.cli.weather import weather
 from paretocast.errors import ParetocastError, SettingsError
 from paretocast.redaction import redacted
@@ -59,7 +60,7 @@ SEARCH, CLUSTER, RESULTS, FORECASTS = (
 )
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     SEARCH: (tune, worker),
-    RESULTS: (status, analyze, consolidate, calibrate, diagnose, benchmark),
+    RESULTS: (view, status, analyze, consolidate, calibrate, diagnose, benchmark, site),
     CLUSTER: (submit, resubmit, cancel),
     FORECASTS: (
         *(deploy, weather, forecast, observe, monitor, retrain, rollback),

@@ -9,6 +9,7 @@ import typer
 
 from paretocast.cli.console import dataset_name, stderr_console, stdout_console
 from paretocast.cli.display import print_note
+from paretocast.cli.view import refresh_site
 from paretocast.errors import StoreError
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def analyze(
         if path is not None:
             files.save_text(path, render(rows, name))
             stderr_console().print(f"{name} in {path}", highlight=False, soft_wrap=True)
+    refresh_site(workspace)
 
 
 def print_runs(rows: list[RunRow]) -> None:

@@ -211,6 +211,7 @@ def benchmark(
     from paretocast.search.models import models_of
     from paretocast.study.interruption import StopRequest
     from paretocast.training import TrainingInterrupted
+    from paretocast.training.pooling import KnownSeries
 
     if refit not in {None, "train+validation"}:
         raise SettingsError(f"--refit is {refit!r}, expected train+validation")
@@ -227,6 +228,7 @@ def benchmark(
         declared(data, dataset=dataset, workspace=workspace, target=target, zone=zone) or "demo"
     )
     references = expand_series(dataset, series)
+    known = KnownSeries()
     plans = [
         prepare_benchmark(
             reference,
@@ -246,6 +248,7 @@ def benchmark(
             workspace=workspace,
             device=device,
             threads=threads,
+            known=known,
         )
         for reference in references
     ]

@@ -34,7 +34,6 @@ def consolidate(
     results/best_params_MODEL.json, and a page that shows which part of each space was explored. A
     winner on the bound of a range is named with the wider range to try.
     """
-    from paretocast.workspace import files
     from paretocast.workspace.runs import find_runs
 
     runs = find_runs(workspace)
@@ -50,16 +49,18 @@ def consolidate(
     print_studies(studies)
     if summary:
         return
-    from paretocast.api.tuning import save_pages
+    from paretocast.api.pages import save_pages
     from paretocast.report import explored_page
+    from paretocast.report.site import save_page, update_site
 
     for study in studies:
         if (rebuilt := study.rebuilt) is not None:
             save_pages(rebuilt.study, rebuilt.settings, study.run, rebuilt.task)
     page = workspace / "results" / "explored.html"
-    files.save_text(page, explored_page([study for study in studies if study.explorations]))
+    explored = explored_page([study for study in studies if study.explorations])
+    save_page(page, explored, workspace=workspace)
     console = stderr_console()
-    for path in (*save_best(studies, workspace), page):
+    for path in (*save_best(studies, workspace), page, update_site(workspace)):
         console.print(f"written {path}", highlight=False, soft_wrap=True)
 
 

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from contextlib import AbstractContextManager
 
+    from paretocast.data.pooled import PooledTask
     from paretocast.data.task import Task
     from paretocast.results.two_stage import SecondStage
     from paretocast.settings import TuneSettings
     from paretocast.study.parallel import WorkersObserver
+    from paretocast.study.series_studies import SeriesResult
     from paretocast.study.study import StudyResult
     from paretocast.workspace.runs import RunDirectory
 
@@ -50,10 +52,12 @@ class ConsoleDisplay:
         """Show a spinner on a terminal."""
         return stderr_console().status(text)
 
-    def begin(self, settings: TuneSettings, run: RunDirectory, task: Task) -> None:
+    def begin(self, settings: TuneSettings, run: RunDirectory, task: Task | PooledTask) -> None:
         """Print the heading of the search."""
+        together = f", {len(settings.pool)} series together" if settings.pool else ""
         stderr_console().print(
-            f"[bold]{settings.model}[/bold] on [bold]{run.dataset}[/bold], study {run.job_id}: "
+            f"[bold]{settings.model}[/bold] on [bold]{run.dataset}[/bold]{together}, study "
+            f"{run.job_id}: "
             f"{len(task.issues['train'])} training windows, "
             f"scored on {len(task.issues['tune'])} daily forecasts",
             highlight=False,
@@ -96,6 +100,7 @@ class ConsoleDisplay:
         if result.outcome is not None:
             console.print(f"  best parameters  {run.best_params.name}", highlight=False)
         console.print(f"  pages            {', '.join(pages)}", highlight=False)
+        console.print(f"all results in {run.workspace / 'index.html'}", highlight=False)
         n_finished = len(result.records)
         spent = duration(sum(record.fit_seconds for record in result.records))
         memory = max((record.peak_memory_mib for record in result.records), default=0.0)
@@ -122,6 +127,12 @@ class ConsoleDisplay:
                 highlight=False,
                 soft_wrap=True,
             )
+
+    def series(self, found: Sequence[SeriesResult]) -> None:
+        """Print what the search has found for each series."""
+        from paretocast.cli.pooled import print_pooled
+
+        print_pooled(found)
 
     def levels(self, second: SecondStage) -> None:
         """Print the levels that the second stage has found."""

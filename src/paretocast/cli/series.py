@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
 from typing import TYPE_CHECKING
 
 from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.display import print_note
+from paretocast.cli.pooled import print_ratios
 from paretocast.cli.tables import Column, TerminalTable
 
 if TYPE_CHECKING:
@@ -35,11 +35,7 @@ def print_series(choices: Mapping[str, Choice]) -> None:
         table.add(name, choice.label, loss, ratio)
         ratios += [] if ratio is None else [ratio]
     table.print()
-    if ratios:
-        stdout_console().print(
-            f"against the ridge: median {statistics.median(ratios):.3f}, worst {max(ratios):.3f}",
-            highlight=False,
-        )
+    print_ratios(ratios)
 
 
 def print_across(across: AcrossSeries, folder: Path) -> None:

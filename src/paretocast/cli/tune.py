@@ -50,6 +50,15 @@ def tune(
     target: Target = None,
     zone: Zone = None,
     series: SeriesOption = None,
+    pool: Annotated[
+        bool,
+        typer.Option(
+            "--pool",
+            help="Train each network on the windows of all of --series together, one study for all "
+            "of them.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = False,
     trials: Annotated[
         int | None,
         typer.Option(
@@ -329,9 +338,11 @@ def tune(
       paretocast tune --model NHITS_Q --dataset heat --data-dir data --strategy two-stage
 
       paretocast tune --model all --dataset zones.toml --series all --time-limit 10m
+
+      paretocast tune --model NHITS_Q --dataset zones.toml --series all --pool
     """
     options = locals()
-    references = _references(options)
+    references = (dataset,) if pool else _references(options)
     if len(references) == 1:
         result = _tune_one({**options, "dataset": references[0]})
         if result is not None and result.ended_by == "request":
@@ -446,6 +457,11 @@ def _open(options: Mapping[str, Any], *, stage: str = "all") -> tuple[TuneSettin
     """Return settings and folder of the study that the options of `tune` mean."""
     from paretocast.api.tuning import open_run
 
+    if options["pool"]:
+        from paretocast.cli.pooled import pooled_names
+
+        names = pooled_names(options["dataset"], options["series"])
+        options = {**options, "pool": names}
     workspace = options["workspace"] / "test" if options["test"] else options["workspace"]
     dataset = declared(
         options["data"],
@@ -489,6 +505,7 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{name: options[name] for name in same},
         "time_limit_seconds": None if time_limit is None else parse_duration(time_limit),
+        "pool": options["pool"] or None,
         "objectives": _split(options["objectives"]),
         "require": tuple(options["require"]) if options["require"] else None,
         "warm_start": tuple(options["warm_start"]) if options["warm_start"] else None,

@@ -132,7 +132,7 @@ def _evidence_of_submission(
         progress=inspect_run(run) if row.stage != "2" else inspect_levels(result, fresh=fresh),
         has_result=result.is_file() and fresh,
         after=job.after,
-        has_pages=run.page("pareto_front").is_file() or row.stage == "2",
+        has_pages=run.page("study").is_file() or row.stage == "2",
         last_lines=last_lines(Path(errors)) or last_lines(Path(log)),
         source=_from_here(submission.source, Path(submission.folder)),
     )

@@ -59,6 +59,15 @@ def split_reference(dataset: str | Path) -> tuple[Path, str | None]:
     return Path(file), series
 
 
+def series_reference(dataset: str | Path, series: str) -> str:
+    """The reference to one series of a file, or beside another series of it.
+
+    >>> series_reference("zones.toml#north", "south")
+    'zones.toml#south'
+    """
+    return f"{split_reference(dataset)[0]}{MARK}{series}"
+
+
 def one_series(
     content: Mapping[str, Any], series: str | None, *, origin: object
 ) -> Mapping[str, Any]:
@@ -145,7 +154,7 @@ def expand_series(dataset: str, series: str | None) -> tuple[str, ...]:
     if SECTION not in content:
         raise SettingsError(f"{path} declares one series and no section [{SECTION}]")
     targets = _targets(content, path)
-    return tuple(f"{dataset}{MARK}{name}" for name in _wanted(targets, series, origin=path))
+    return tuple(series_reference(dataset, name) for name in _wanted(targets, series, origin=path))
 
 
 def _targets(content: Mapping[str, Any], origin: object) -> dict[str, str]:

@@ -31,7 +31,7 @@ from paretocast.deployment.members import (
 )
 from paretocast.deployment.plan import BundlePlan, Deployed, FittedModels, Observer
 from paretocast.deployment.writing import write_files
-from paretocast.errors import SettingsError
+from paretocast.errors import SettingsError, StoreError
 from paretocast.metrics.scores import pinball
 from paretocast.models.base import imported
 from paretocast.models.baselines.catalogue import fit_baseline
@@ -39,7 +39,7 @@ from paretocast.models.baselines.ridge import Ridge
 from paretocast.models.fitted import BoostedForecaster, LinearForecaster
 from paretocast.search.models import MODELS
 from paretocast.search.recipe import OFF
-from paretocast.training.setup import TrainingSetup
+from paretocast.training.pooling import setup_of
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from paretocast.benchmarking.retraining import TrainedModel
     from paretocast.data.task import Task
     from paretocast.models.baselines.base import Baseline
+    from paretocast.training.setup import TrainingSetup
 
     Floats = NDArray[np.float64]
     Fit = Callable[[Task, int | None], Baseline]
@@ -129,7 +130,9 @@ class _Fitting:
 
     def config(self, trained: TrainedConfig, weight: float, before: Member | None) -> Deployed:
         """The model of a config."""
-        what = f"trial {trained.number} {trained.model}"
+        pool = self.plan.origin.settings.pool
+        of_many = f" of {len(pool)} series" if pool else ""
+        what = f"trial {trained.number} {trained.model}{of_many}"
         self.observer.began(what)
         if MODELS[trained.model].is_network:
             return self._network(trained, weight, before, what)
@@ -196,7 +199,13 @@ class _Fitting:
 
     def _setup(self, task: Task, trained: TrainedConfig) -> TrainingSetup:
         settings = self.plan.origin.settings.model_copy(update={"model": trained.model})
-        setup = TrainingSetup.from_settings(settings, task, device=self.plan.device)
+        setup = setup_of(settings, task, device=self.plan.device)
+        if setup.pool_hashes != self.plan.origin.pool:
+            raise StoreError(
+                f"{self.plan.origin.study} was trained on other data of "
+                f"{', '.join(setup.pool_hashes)}, or other periods of them; give the folder of the "
+                "data it was made on with --data-dir"
+            )
         return setup.prepared(trained.config)
 
 

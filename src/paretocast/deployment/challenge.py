@@ -161,6 +161,11 @@ def plan_challenger(
         raise StoreError(
             f"{champion.folder} does not say how its models were trained; deploy the study again"
         )
+    if any(member.get("identity") for member in champion.manifest["members"]):
+        raise StoreError(
+            f"{champion.folder} holds one network for many series, which is not trained again on "
+            "one of them; tune and deploy them again"
+        )
     contract = champion.contract
     settings = _settings_of(champion, recipe["settings"])
     first, dates = _moved(champion, held)

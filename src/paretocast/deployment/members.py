@@ -203,6 +203,9 @@ class NetworkMember(Member):
         State of the module, float32.
     n_past, n_known : int
         Feature columns that it was built for.
+    identity : tuple of float
+        What tells a network of many series that the window is of this one, behind the columns that
+        are known ahead; empty where it learned from one series.
     """
 
     kind = "network"
@@ -219,6 +222,7 @@ class NetworkMember(Member):
     n_levels: int
     horizon_steps: int
     steps_per_hour: int = 1
+    identity: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, trained: TrainedModel, config: Config) -> NetworkMember:
@@ -241,6 +245,7 @@ class NetworkMember(Member):
             n_levels=shape.n_levels,
             horizon_steps=shape.horizon_steps,
             steps_per_hour=shape.steps_per_hour,
+            identity=() if setup.pool is None else tuple(setup.pool.identity.tolist()),
         )
 
     @property
@@ -252,12 +257,13 @@ class NetworkMember(Member):
     def forecast(self, task: Task, position: int) -> Floats:
         """Quantiles of the window issued at a position, (H, Q), ascending."""
         from paretocast.training import forecast_positions
-        from paretocast.training.setup import visible, window_source, with_window
+        from paretocast.training.setup import visible, window_source, with_identity, with_window
 
         seen = visible(task, self.data)
         anchor = None if self.anchor is None else self._at(self.anchor, seen, position)
         windows = with_window(seen, replace(self.data, input_steps=self.input_steps))
-        arrays = scaled_arrays(windows, self.scaling)
+        identity = np.array(self.identity, dtype=np.float32)
+        arrays = with_identity(scaled_arrays(windows, self.scaling), identity)
         source = window_source(windows, arrays, anchor, device="cpu")
         scaled = forecast_positions(self._network, source, np.array([position]))
         return np.asarray(self.scaling.unscale(scaled)[0])
@@ -299,6 +305,7 @@ class NetworkMember(Member):
             "n_levels": self.n_levels,
             "horizon_steps": self.horizon_steps,
             **_unless_hourly("steps_per_hour", self.steps_per_hour, 1),
+            **({"identity": list(self.identity)} if self.identity else {}),
         }
 
     def arrays(self) -> Arrays:
@@ -316,6 +323,7 @@ class NetworkMember(Member):
         return cls(
             **plain,
             steps_per_hour=stored.get("steps_per_hour", 1),
+            identity=tuple(stored.get("identity", ())),
             data=DataChoice(**stored["data"]),
             scaling=_scaling(stored["scaling"]),
             anchor=None if stored["anchor"] is None else _anchor(stored["anchor"], arrays),

@@ -61,6 +61,11 @@ def check_exportable(bundle: Bundle) -> None:
                 "deploy a network or RIDGE with --trial N or --method ridge, or "
                 "export with --mlflow"
             )
+        if stored.get("identity"):
+            raise SettingsError(
+                f"{stored['trained']} is one network for many series, which is not written as a "
+                "graph; export with --mlflow, or deploy a trial of a study of this series alone"
+            )
 
 
 def columns_of(bundle: Bundle, window: LiveWindow) -> WindowColumns:

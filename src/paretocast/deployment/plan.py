@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
@@ -117,6 +117,8 @@ class Origin:
         See `Task.manifest`.
     scores : mapping
         For the card.
+    pool : mapping of str to str
+        Of a network of many series: SHA-256 of the manifest of each task, by series.
     """
 
     settings: TuneSettings
@@ -124,13 +126,17 @@ class Origin:
     study: str
     task: Mapping[str, Any]
     scores: Mapping[str, Any]
+    pool: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_study(cls, study: StoredStudy, data_dir: Path | None) -> Origin:
         """The origin of a study's models."""
         result = study.result
+        here = {"dataset": study.dataset_path(data_dir)}
+        if data_dir is not None:
+            here["data_dir"] = str(data_dir)
         return cls(
-            settings=study.settings,
+            settings=study.settings.model_copy(update=here),
             spec=find_spec(study.dataset_path(data_dir)),
             study=study.run.study_name,
             task=study.task_manifest,
@@ -139,6 +145,7 @@ class Origin:
                 "references": result["references"],
                 "calibrate_pinball": (result.get("choice") or {}).get("pinball_on_calibrate"),
             },
+            pool=study.manifest["comparable"].get("pool", {}),
         )
 
 
@@ -187,13 +194,19 @@ def plan_bundle(
     Raises
     ------
     SettingsError
-        If the study has no such method.
+        If the study has no such method, or its networks cannot learn from later hours.
     """
     choice = study.result.get("choice") or {}
     method = method or str(choice.get("method", f"trial {study.chosen_number}"))
     configs = _configs(study, method, choice)
     task = study.task(data_dir)
     until = refit_until
+    if configs and study.settings.pool and (refit or refit_until is not None):
+        raise SettingsError(
+            f"{method} of {study.run.study_name} is of one network for {len(study.settings.pool)} "
+            "series, which does not learn from later hours: deploy it without a refit, or a study "
+            "of this series alone"
+        )
     if refit or refit_until is not None:
         task = _whole_task(study, data_dir)
         until = refit_until or pd.Timestamp(task.series.index[-1])

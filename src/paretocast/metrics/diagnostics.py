@@ -112,6 +112,29 @@ class WorstGroup:
         return not self.low <= target <= self.high
 
 
+@dataclass(frozen=True, eq=False)
+class CoverageGrid:
+    """Coverage by two groupings at once, such as local hour and month.
+
+    Attributes
+    ----------
+    rows, columns : tuple of str
+        Labels of the R and C groups, those in which nothing was observed left out.
+    picp : ndarray of shape (R, C)
+        Percent; NaN where nothing was observed.
+    n, n_windows : ndarray of int of shape (R, C)
+        Observed points, and windows they belong to.
+    """
+
+    row_name: str
+    column_name: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    picp: Floats
+    n: NDArray[np.integer]
+    n_windows: NDArray[np.integer]
+
+
 @dataclass(frozen=True)
 class Share:
     """A share of the observations with its interval, all in percent.
@@ -205,6 +228,73 @@ def diagnose(
     )
 
 
+def coverage_grid(
+    forecast: Forecast, rows: Grouping, columns: Grouping, *, target: float
+) -> CoverageGrid:
+    """Coverage of the target interval in every pair of groups.
+
+    Parameters
+    ----------
+    target : float
+        Coverage of the interval, percent.
+    """
+    observed = forecast.observed
+    lower, upper = forecast.interval(target)
+    hit = (lower <= observed) & (observed <= upper)
+    counted = ~np.isnan(observed) & (rows.members >= 0) & (columns.members >= 0)
+    n_columns = len(columns.labels)
+    cells = rows.members * n_columns + columns.members  # (N, H)
+
+    def count_in(points: NDArray[np.integer]) -> NDArray[np.integer]:
+        counts = np.bincount(points, minlength=len(rows.labels) * n_columns)
+        return counts.reshape(len(rows.labels), n_columns)
+
+    n, hits = count_in(cells[counted]), count_in(cells[counted & hit])
+    in_windows = [np.unique(cells[i, inside]) for i, inside in enumerate(counted)]
+    n_windows = count_in(np.concatenate(in_windows))
+    seen = np.ix_(n.any(axis=1), n.any(axis=0))
+    picp = np.divide(100.0 * hits, n, out=np.full(n.shape, np.nan), where=n > 0)
+    return CoverageGrid(
+        rows.name,
+        columns.name,
+        _seen_labels(rows, n.any(axis=1)),
+        _seen_labels(columns, n.any(axis=0)),
+        picp[seen],
+        n[seen],
+        n_windows[seen],
+    )
+
+
+def error_quantiles(forecast: Forecast, levels: Sequence[float]) -> Floats:
+    """Quantiles (H, L) of the observation minus the median forecast by step, target units.
+
+    A step that was never observed is NaN.
+    """
+    errors = forecast.observed - forecast.median
+    quantiles = np.full((errors.shape[1], len(levels)), np.nan)
+    for step, column in enumerate(errors.T):
+        known = column[~np.isnan(column)]
+        if known.size:
+            quantiles[step] = np.quantile(known, levels)
+    return quantiles
+
+
+def windows_by_error(forecast: Forecast) -> tuple[NDArray[np.intp], Floats]:
+    """Fully observed windows by the mean absolute error of their median, the easiest first.
+
+    Returns
+    -------
+    windows : ndarray of shape (M,)
+        Their positions; M is at most N.
+    errors : ndarray of shape (M,)
+        In the same order, target units.
+    """
+    whole = np.flatnonzero(~np.isnan(forecast.observed).any(axis=1))
+    errors = np.abs(forecast.observed - forecast.median)[whole].mean(axis=1)
+    order = np.argsort(errors, kind="stable")
+    return whole[order], errors[order]
+
+
 def lead_grouping(n_windows: int, horizon_steps: int) -> Grouping:
     """Target times by how many steps ahead they are."""
     members = np.broadcast_to(np.arange(horizon_steps), (n_windows, horizon_steps))
@@ -217,6 +307,10 @@ def demand_grouping(forecast: Forecast) -> Grouping:
     edges = np.quantile(median, np.arange(1, N_DECILES) / N_DECILES)
     members = np.searchsorted(edges, median, side="right")
     return Grouping("demand decile", members, tuple(str(i + 1) for i in range(N_DECILES)))
+
+
+def _seen_labels(grouping: Grouping, seen: NDArray[np.bool_]) -> tuple[str, ...]:
+    return tuple(label for label, is_seen in zip(grouping.labels, seen, strict=True) if is_seen)
 
 
 def _coverage_interval(

@@ -46,7 +46,9 @@ def across_page(across: AcrossSeries, *, name: str, pages: Mapping[str, str]) ->
             "Each row is the method that was chosen without the test split, scored on it. The last "
             "column is its mean pinball loss over that of the ridge; below 1 it is better.",
         ),
-        table(header, rows, text_columns=frozenset({1, 2})),
+        table(
+            header, rows, text_columns=frozenset({1, 2}), caption="Chosen method of every series"
+        ),
         _total(across),
         link_list("Pages", [(series, path, "") for series, path in pages.items()]),
     ]
@@ -94,4 +96,4 @@ def _total(across: AcrossSeries) -> str:
         "that are added up level by level cover more or less than they say; they stand beside it "
         "for comparison.",
     )
-    return text + table(header, rows)
+    return text + table(header, rows, caption="Forecasts of the total")

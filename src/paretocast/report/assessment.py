@@ -11,6 +11,7 @@ from paretocast.report.figures import reliability_figure
 from paretocast.report.page import (
     fact_boxes,
     figure_box,
+    for_screens,
     number,
     paragraph,
     section,
@@ -68,12 +69,13 @@ def assessment_section(
     ]
     for breakdown in diagnosis.breakdowns:
         if breakdown.name in SHOWN:
-            parts += breakdown_parts(
+            drawn = breakdown_parts(
                 breakdown,
                 target=diagnosis.target,
                 unit=assessment.unit,
                 element_id=f"by-{breakdown.name.replace(' ', '-')}",
             )
+            parts.append(for_screens(*drawn))
     parts.append(_calibration(assessment, folder))
     return "\n".join(part for part in parts if part)
 
@@ -126,7 +128,7 @@ def _calibration(assessment: Assessment, folder: str) -> str:
         f"losses are in {assessment.unit}."
     )
     listed = _calibrator_table(assessment.compared, best=best.name)
-    return section(heading, verdict, reason) + listed + commands
+    return section(heading, verdict, reason) + for_screens(listed, commands)
 
 
 def _before_and_after(assessment: Assessment) -> tuple[IntervalScores, IntervalScores]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.formatting import count
-from paretocast.metrics.diagnostics import diagnose
+from paretocast.metrics.diagnostics import diagnose, windows_by_error
 from paretocast.report.figures import (
     forecast_figure,
     reliability_figure,
@@ -30,8 +30,6 @@ from paretocast.steps import hours_in, noun
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from paretocast.benchmarking import (
         BenchmarkResult,
         Comparison,
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
         WeatherErrorRow,
     )
     from paretocast.data.task import Task
+    from paretocast.metrics.forecast import Forecast
     from paretocast.report.figures import Figure
 
 DAY_SHARES = (0.1, 0.5, 0.9, 1.0)  # of the days from the easiest to the hardest
@@ -146,7 +145,9 @@ def _score_table(comparison: Comparison, unit: str) -> str:
         )
         for row in comparison.rows
     ]
-    return section("Scores") + table(header, rows, marked=frozenset({comparison.chosen}))
+    return section("Scores") + table(
+        header, rows, marked=frozenset({comparison.chosen}), caption="Scores on the test split"
+    )
 
 
 def _differences(comparison: Comparison, unit: str) -> str:
@@ -172,7 +173,10 @@ def _differences(comparison: Comparison, unit: str) -> str:
         "variance allows for a week of correlated days. Many comparisons stand here: a few are "
         "expected to look significant by chance.",
     )
-    return text + folded(count(len(rows), "difference"), table(header, rows))
+    return text + folded(
+        count(len(rows), "difference"),
+        table(header, rows, caption="Differences between methods on the test split"),
+    )
 
 
 def _weather_error(rows: Sequence[WeatherErrorRow], error: float | None, unit: str) -> str:
@@ -196,7 +200,7 @@ def _weather_error(rows: Sequence[WeatherErrorRow], error: float | None, unit: s
         "hour much alike; calibrators were fitted without it. The intervals are 95 % ones over "
         "blocks of days.",
     )
-    return text + table(header, cells)
+    return text + table(header, cells, caption="What an error of the weather costs")
 
 
 def _relearning(rows: Sequence[RelearningRow], unit: str) -> str:
@@ -230,12 +234,12 @@ def _relearning(rows: Sequence[RelearningRow], unit: str) -> str:
         "up to that day. Changes are below 0 where it helps, with 95 % intervals, paired and from "
         "resampled blocks of days; seconds are those of all learning after the first.",
     )
-    return text + table(header, cells)
+    return text + table(header, cells, caption="What learning again is worth")
 
 
 def _days_figure(task: Task, row: Row) -> Figure:
     forecast = row.entry.forecasts[0]
-    days = example_days(task, forecast.quantiles)
+    days = example_days(forecast)
     issue_times = task.issue_times("test")[list(days)]
     return forecast_figure(
         issue_times.tz_convert(task.series.calendar.zone),
@@ -252,7 +256,7 @@ def _days_figure(task: Task, row: Row) -> Figure:
     )
 
 
-def example_days(task: Task, forecast: NDArray[np.float64]) -> dict[int, str]:
+def example_days(forecast: Forecast) -> dict[int, str]:
     """A few windows from easy to the hardest, by the mean absolute error of their median.
 
     Windows with a missing observation are left out.
@@ -262,13 +266,9 @@ def example_days(task: Task, forecast: NDArray[np.float64]) -> dict[int, str]:
     dict of int to str
         Position of the window among the test issues, and how hard it is, such as "a usual".
     """
-    observed = task.observed("test")
-    median = forecast[:, :, list(task.shape.levels).index(0.5)]
-    whole = np.flatnonzero(~np.isnan(observed).any(axis=1))
-    if not whole.size:
+    order, _ = windows_by_error(forecast)
+    if not order.size:
         return {}
-    errors = np.abs(observed - median)[whole].mean(axis=1)
-    order = whole[np.argsort(errors, kind="stable")]
     picked = dict.fromkeys(int(order[round(share * (order.size - 1))]) for share in DAY_SHARES)
     return dict(zip(picked, ("an easy", "a usual", "a hard", "the hardest"), strict=False))
 

@@ -110,7 +110,10 @@ def breakdown_parts(
     rows = [group_cells(group) for group in breakdown.groups]
     return [
         figure_box(figure, element_id=element_id),
-        folded(f"By {breakdown.name}, in numbers", table(GROUP_COLUMNS, rows)),
+        folded(
+            f"By {breakdown.name}, in numbers",
+            table(GROUP_COLUMNS, rows, caption=f"Coverage by {breakdown.name}"),
+        ),
     ]
 
 

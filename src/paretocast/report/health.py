@@ -41,6 +41,7 @@ def health_page(report: HealthReport, name: str, *, now: pd.Timestamp) -> str:
             ["check", "state", "reason"],
             [[c.name, c.level.name.lower(), c.reason] for c in report.checks],
             text_columns=frozenset({0, 1, 2}),
+            caption="Checks",
         ),
         figure_box(figure),
         section("Coverage by step ahead"),
@@ -65,4 +66,5 @@ def _counts(group: str, rows: tuple[CoverageCount, ...]) -> str:
     return table(
         [group, "observed", "inside, %"],
         [[str(row.group), str(row.n_observed), number(row.coverage, digits=3)] for row in rows],
+        caption=f"Coverage by {group}",
     )

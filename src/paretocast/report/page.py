@@ -1,19 +1,22 @@
 """Parts of a page: boxes with numbers, tables, the frame around them.
 
 A page needs no network: styles and script are inside it, and its policy forbids everything else.
-What is passed as text or a cell is escaped here; what is passed as `body` is HTML already.
+In a workspace `site` has the pages share the script of their figures. What is passed as text or a
+cell is escaped here; what is passed as `body` is HTML already.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from html import escape
+from importlib import resources
 from typing import TYPE_CHECKING, TypeAlias
 
 from paretocast import __version__
-from paretocast.report.figures import figure_html, plotly_javascript
+from paretocast.report.figures import embedded, plotly_javascript
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from paretocast.report.figures import Figure
 
@@ -22,51 +25,12 @@ Fact: TypeAlias = tuple[str, str, str]  # quantity, value, detail
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 )
-STYLE = """
-:root { color-scheme: light; --ink: #1f2933; --muted: #52606d; --line: #e4e7eb; --blue: #0072b2;
-  --vermilion: #b34700; --green: #00734f; }
-* { box-sizing: border-box; }
-body { margin: 0; background: #f7f8fa; color: var(--ink); line-height: 1.55;
-  font: 16px/1.55 Inter, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", Arial, sans-serif; }
-main { max-width: 1200px; margin: 0 auto; padding: 28px 28px 56px; }
-header p { margin: 0; color: var(--muted); max-width: 76ch; }
-header .eyebrow { font-size: 14px; letter-spacing: .02em; color: var(--blue); font-weight: 600; }
-h1 { margin: 2px 0 6px; font-size: 30px; line-height: 1.2; }
-h2 { margin: 34px 0 8px; font-size: 19px; }
-p, li { max-width: 82ch; }
-ul { padding-left: 22px; margin: 8px 0; }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(165px, 1fr)); gap: 12px;
-  margin: 20px 0; }
-.fact { background: white; border: 1px solid var(--line); border-radius: 8px; padding: 12px 16px; }
-.fact span { display: block; font-size: 13px; line-height: 1.4; color: var(--muted); }
-.fact strong { display: block; font-size: 23px; line-height: 1.35; font-weight: 650; }
-.figure { background: white; border: 1px solid var(--line); border-radius: 8px; padding: 8px 6px;
-  margin-top: 20px; }
-.warning { background: #fff5ed; border: 1px solid #f3c9a8; border-left: 5px solid var(--vermilion);
-  border-radius: 6px; padding: 10px 16px; margin: 16px 0; }
-.scroll { overflow-x: auto; background: white; border: 1px solid var(--line); border-radius: 8px; }
-table { border-collapse: collapse; width: 100%; font-size: 13px;
-  font-variant-numeric: tabular-nums; }
-th, td { padding: 7px 8px; text-align: right; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-td.text, th.text { text-align: left; white-space: normal; min-width: 260px; }
-th { color: var(--muted); font-weight: 600; white-space: normal; vertical-align: bottom;
-  border-bottom: 1px solid #cbd2d9; }
-tr + tr td { border-top: 1px solid var(--line); }
-tr.chosen td { background: #fff5ed; font-weight: 600; }
-details { margin-top: 30px; } summary { cursor: pointer; font-size: 19px; font-weight: 700; }
-details .scroll { margin-top: 10px; }
-.figure + details { margin-top: 8px; }
-.figure + details summary { font-size: 14px; font-weight: 600; color: var(--muted); }
-code { font: 13px ui-monospace, "DejaVu Sans Mono", Consolas, monospace; background: #eef1f4;
-  border-radius: 4px; padding: 1px 5px; overflow-wrap: anywhere; }
-footer { margin-top: 40px; border-top: 1px solid var(--line); padding-top: 12px; font-size: 13px;
-  color: var(--muted); }
-html { scrollbar-gutter: stable; } /* figures measure their width before the bar appears */
-@media (max-width: 700px) {
-  main { padding: 18px 14px 40px; } h1 { font-size: 25px; } .modebar { display: none !important; } }
-@media print { body { background: white; } .fact, .figure, .scroll { break-inside: avoid; } }
-"""
+NAVIGATION = "<!--navigation-->", "<!--/navigation-->"  # `site` puts links between them
+
+
+def asset(name: str) -> str:
+    """A style sheet or script that comes with the package."""
+    return (resources.files("paretocast") / "report" / "assets" / name).read_text("utf-8")
 
 
 def document(
@@ -78,6 +42,8 @@ def document(
     body: Sequence[str],
     footer: str,
     with_figures: bool = True,
+    script: str = "",
+    policy: str = POLICY,
 ) -> str:
     """A whole page.
 
@@ -91,20 +57,27 @@ def document(
         HTML; empty parts are left out.
     with_figures : bool
         Without them the page lacks their script, and is some megabytes smaller.
+    script : str
+        Run at the end of the page.
+    policy : str
+        What the page may load.
     """
-    script = f"<script>{plotly_javascript()}</script>" if with_figures else ""
+    plotly = inline_plotly() if with_figures else ""
+    own = (asset("figures.js") if with_figures else "") + script
     parts = "\n".join(part for part in body if part)
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title>
-<style>{STYLE}</style>
-{script}
+<style>
+{asset("page.css")}</style>
+{plotly}
 </head>
 <body>
+{"".join(NAVIGATION)}
 <main>
 <header>
 <p class="eyebrow">{escape(eyebrow)}</p>
@@ -114,14 +87,29 @@ def document(
 {parts}
 <footer>{escape(footer)} · Paretocast {escape(__version__)}</footer>
 </main>
+{f"<script>{own}</script>" if own else ""}
 </body>
 </html>
 """
 
 
+@cache
+def inline_plotly() -> str:
+    """The script of all figures, as a page holds it that is sent alone."""
+    return f"<script>{plotly_javascript()}</script>"
+
+
 def figure_box(figure: Figure, *, element_id: str = "figure") -> str:
-    """A figure in its frame."""
-    return f'<div class="figure">{figure_html(figure, element_id=element_id)}</div>'
+    """A figure in its frame under its title, with its note, and in words for who cannot see it."""
+    part = embedded(figure, element_id=element_id)
+    title = f"<h3>{escape(part.title)}</h3>" if part.title else ""
+    width = f' style="min-width: {part.least_width}px"' if part.least_width else ""
+    note = f'<p class="note">{escape(part.note)}</p>' if part.note else ""
+    return (
+        f'<figure class="figure">{title}<div class="drawing" tabindex="0"><div{width}>'
+        f"{part.html}</div></div>{note}"
+        f'<figcaption class="unseen">{escape(part.words)}</figcaption></figure>'
+    )
 
 
 def fact_boxes(facts: Sequence[Fact]) -> str:
@@ -140,6 +128,7 @@ def table(
     *,
     marked: frozenset[int] = frozenset(),
     text_columns: frozenset[int] = frozenset(),
+    caption: str = "",
 ) -> str:
     """A table that scrolls sideways in a narrow window.
 
@@ -149,19 +138,29 @@ def table(
         Rows that stand out.
     text_columns : frozenset of int
         Columns of words: left-aligned and wrapped.
+    caption : str
+        Read out where the table cannot be seen; the names of its columns without one.
     """
 
-    def line(cells: Sequence[str], tag: str) -> str:
+    def line(cells: Sequence[str], tags: Callable[[int], str]) -> str:
         return "".join(
-            f"<{tag}{' class=text' if i in text_columns else ''}>{escape(cell)}</{tag}>"
+            f"<{tags(i)}{' class=text' if i in text_columns else ''}>{escape(cell)}"
+            f"</{tags(i).split()[0]}>"
             for i, cell in enumerate(cells)
         )
 
     lines = "\n".join(
-        f"<tr{' class=chosen' if i in marked else ''}>{line(row, 'td')}</tr>"
+        f"<tr{' class=chosen' if i in marked else ''}>"
+        f"{line(row, lambda column: 'td' if column else 'th scope=row')}</tr>"
         for i, row in enumerate(rows)
     )
-    return f'<div class="scroll"><table>\n<tr>{line(header, "th")}</tr>\n{lines}\n</table></div>'
+    named = escape(caption or ", ".join(name for name in header if name))
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{named}"><table>\n'
+        f'<caption class="unseen">{named}</caption>\n'
+        f"<thead><tr>{line(header, lambda _: 'th scope=col')}</tr></thead>\n"
+        f"<tbody>{lines}\n</tbody></table></div>"
+    )
 
 
 def section(heading: str, *paragraphs: str) -> str:
@@ -187,6 +186,11 @@ def bullets(heading: str, items: Sequence[str]) -> str:
     """A heading and a list of plain text."""
     listed = "".join(f"<li>{escape(item)}</li>" for item in items)
     return f"<h2>{escape(heading)}</h2><ul>{listed}</ul>"
+
+
+def for_screens(*parts: str) -> str:
+    """HTML that is left out on paper."""
+    return f'<div class="screen">{"".join(parts)}</div>'
 
 
 def warning(text: str) -> str:

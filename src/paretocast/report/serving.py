@@ -72,7 +72,9 @@ class ServerPages:
             body += _latest_parts(name, snapshot, forecasts[-1])
             rows = [_issue_cells(snapshot, f) for f in forecasts[: -N_ISSUES - 1 : -1]]
             body.append(section("Latest issues"))
-            body.append(table(ISSUE_COLUMNS, rows, text_columns=frozenset({5})))
+            body.append(
+                table(ISSUE_COLUMNS, rows, text_columns=frozenset({5}), caption="Latest issues")
+            )
         return document(
             f"{name}: latest forecast",
             eyebrow=f"{name} · {manifest['series']} · {manifest['unit']}",
@@ -101,7 +103,9 @@ class ServerPages:
                 "What the server answers. The same as OpenAPI is in openapi.json, which Swagger UI "
                 "and generators of clients read."
             ),
-            body=[table(OPERATION_COLUMNS, rows, text_columns=frozenset({1, 2}))],
+            body=[
+                table(OPERATION_COLUMNS, rows, text_columns=frozenset({1, 2}), caption="Operations")
+            ],
             footer=f"version {schema['info']['version']}",
             with_figures=False,
         )

@@ -30,7 +30,7 @@ def explored_page(studies: Sequence[Consolidated]) -> str:
             for parameter in study.explorations
         ]
         header = ("parameter", "range seen (%)", "winner at (%)")
-        body.append(table(header, rows))
+        body.append(table(header, rows, caption=f"Ranges of {name} that trials covered"))
     return document(
         "What the searches explored",
         eyebrow="all studies of the workspace",

@@ -1,210 +1,173 @@
-"""The three pages of a study."""
+"""The page of a study: its outcome, its forecasts, its search, its parameters."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING
 
-from paretocast.formatting import count
+from paretocast.formatting import count, fixed
 from paretocast.metrics.scores import percent_above
 from paretocast.report.assessment import assessment_section
-from paretocast.report.figures import (
-    MIN_TRIALS_FOR_IMPORTANCE,
-    history_figure,
-    importance_figure,
-    pareto_figure,
-    tradeoff_figure,
-)
+from paretocast.report.figures import pareto_figure, tradeoff_figure
 from paretocast.report.figures.search import front_records, named_references
 from paretocast.report.page import (
+    MISSING,
     bullets,
     document,
     fact_boxes,
     figure_box,
-    folded,
     number,
     section,
     table,
     warning,
 )
-from paretocast.report.trials import config_text, coverage_interval, trial_table, with_unit
-from paretocast.search.objectives import DEFAULT_OBJECTIVES, known_objectives, parse_objectives
-from paretocast.search.selection import TrialState
+from paretocast.report.parameters import parameter_parts
+from paretocast.report.review import forecast_parts, rival_parts
+from paretocast.report.search import search_parts
+from paretocast.report.trials import (
+    coverage_interval,
+    enumerated,
+    state_counts,
+    table_of,
+    with_unit,
+)
 from paretocast.steps import noun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from paretocast.results.assessment import Assessment
-    from paretocast.search.objectives import Objective
-    from paretocast.settings import TuneSettings
+    from paretocast.metrics.uncertainty import PairedDifference
+    from paretocast.report.contents import StudyReport
+    from paretocast.study.choice import Choice
     from paretocast.study.outcome import Outcome
-    from paretocast.study.study import StudyResult
-    from paretocast.training.trial import TrialRecord
 
 MOST_TIED_SHOWN = 15
-FEW_TRIALS_FOR_IMPORTANCE = 40  # below, the shares still move a lot with every further trial
 
 
-@dataclass(frozen=True)
-class StudyReport:
-    """A study with everything else that its pages say.
-
-    Attributes
-    ----------
-    unit : str
-        Of the target.
-    notes : tuple of str
-        Assumptions under which the scores hold, one sentence each.
-    assessment : Assessment or str
-        Of the chosen trial on the calibrate split; a sentence where there is none.
-    folder : str
-        Of the run, as a command would name it.
-    """
-
-    result: StudyResult
-    settings: TuneSettings
-    unit: str
-    dataset: str
-    job_id: str
-    notes: tuple[str, ...] = ()
-    assessment: Assessment | str = ""
-    folder: str = "RUN"
-
-    @property
-    def model(self) -> str:
-        """Name of the model."""
-        return self.settings.model
-
-    @property
-    def outcome(self) -> Outcome | None:
-        """Front and chosen trial; None while no trial is complete."""
-        return self.result.outcome
-
-    @property
-    def records(self) -> tuple[TrialRecord, ...]:
-        """Finished trials by number, each scored on the mean over its seeds."""
-        return self.result.records
-
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        """Objectives of the search."""
-        return parse_objectives(self.settings.objectives)
-
-    @property
-    def in_default_objectives(self) -> bool:
-        """True for a search that traded error against coverage alone."""
-        return set(self.settings.objectives) == set(DEFAULT_OBJECTIVES)
-
-
-def study_pages(study: StudyReport) -> dict[str, str]:
-    """The three pages of a study, by the names of their files."""
-    return {
-        "pareto_front": pareto_page(study),
-        "mae_history": history_page(study),
-        "param_importance": importance_page(study),
-    }
-
-
-def pareto_page(study: StudyReport) -> str:
-    """The front, the chosen trial and why, and how both compare with the references."""
+def study_page(study: StudyReport) -> str:
+    """All that a study has found, on one page."""
     outcome = study.outcome
+    names = {"model": study.model, "dataset": study.dataset, "folder": study.folder}
+    forecasts = [*forecast_parts(study.review), assessment_section(study.assessment, **names)]
+    parts = [
+        ("outcome", "Outcome", _outcome_parts(study)),
+        ("forecasts", "Forecasts of the chosen trial", forecasts),
+        ("search", "The search", search_parts(study)),
+        ("parameters", "The parameters", parameter_parts(study)),
+    ]
+    shown = [(name, heading, "\n".join(p for p in body if p)) for name, heading, body in parts]
+    shown = [part for part in shown if part[2]]
+    body = [_summary(study), _contents([(name, heading) for name, heading, _ in shown])]
+    body += [_part(*part) for part in shown]
+    if outcome is not None:
+        body.append(_trust_text(study, outcome))
+    return document(
+        f"{study.model} on {study.dataset}: study {study.job_id}",
+        eyebrow=f"{study.model} · {study.dataset} · job {study.job_id}",
+        heading=f"{study.model} on {study.dataset}",
+        lede=(
+            "Each trial is one configuration, scored on every daily issue time of the tune split: "
+            "the error of its forecasts, and how often the interval contained the observation."
+        ),
+        body=body,
+        footer=f"study {study.model}_{study.dataset}_{study.job_id}",
+    )
+
+
+def _summary(study: StudyReport) -> str:
+    """What a reader must know before anything else."""
+    outcome = study.outcome
+    if outcome is None:
+        return warning("No trial is complete yet, so nothing is chosen.")
+    parts = [
+        _front_facts(study, outcome),
+        _recommended_misses(study),
+        _chosen_misses(study, outcome),
+        _infeasible_warning(study, outcome),
+        _beaten_warning(outcome),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _contents(parts: Sequence[tuple[str, str]]) -> str:
+    links = " · ".join(f'<a href="#{name}">{escape(heading)}</a>' for name, heading in parts)
+    return f'<p class="screen">{links}</p>'
+
+
+def _part(name: str, heading: str, body: str) -> str:
+    """A part of the page; headings of its sections stand one level lower than by themselves."""
+    lower = body
+    for level in (3, 2):
+        lower = lower.replace(f"<h{level}>", f"<h{level + 1}>")
+        lower = lower.replace(f"</h{level}>", f"</h{level + 1}>")
+    return f'<h2 id="{name}" class="part">{escape(heading)}</h2>\n{lower}'
+
+
+def _outcome_parts(study: StudyReport) -> list[str]:
+    """The front, the chosen trial and why, and how both compare with simpler choices."""
+    outcome, review = study.outcome, study.review
     figure = pareto_figure(
         study.records,
         outcome,
         target_coverage=study.settings.target_coverage,
+        gaps=_gaps(study),
+        default_number=None if isinstance(review, str) else review.default_number,
         unit=study.unit,
-        model=study.model,
-        dataset=study.dataset,
     )
+    parts = [figure_box(figure, element_id="front"), _tradeoffs(study)]
     if outcome is None:
-        body = [warning("No trial is complete yet, so nothing is chosen."), figure_box(figure)]
-        body.append(_tradeoffs(study))
-    else:
-        body = [_front_facts(study, outcome), _infeasible_warning(study, outcome)]
-        body += [_beaten_warning(outcome), figure_box(figure), _tradeoffs(study)]
-        body += [_choice_text(study, outcome), _recommended_section(study)]
-        body += [section("The front"), _table_of(front_records(outcome), study)]
-        body += [_tied_section(study, outcome), _reference_section(study, outcome)]
-        names = {"model": study.model, "dataset": study.dataset, "folder": study.folder}
-        body += [assessment_section(study.assessment, **names), _trust_text(study, outcome)]
-    lede = (
-        "Each point is one configuration, scored on every daily issue time of the tune split: the "
-        "error of its forecasts, and how often the interval contained the observation."
+        return parts
+    rivals = rival_parts(review, chosen=outcome.selection.number)
+    return [
+        *parts,
+        _choice_text(study, outcome),
+        _recommended_section(study),
+        *(rivals or [_reference_section(study, outcome)]),
+        section("The front"),
+        table_of(front_records(outcome), study, caption="Trials on the front"),
+        _tied_section(study, outcome),
+    ]
+
+
+def _gaps(study: StudyReport) -> dict[str, PairedDifference]:
+    """Differences in MAE on the tune split, chosen trial minus reference, by reference."""
+    if isinstance(study.review, str):
+        return {}
+    return {rival.name: rival.gaps["mae"] for rival in study.review.comparisons["tune"].rivals}
+
+
+def _recommended_misses(study: StudyReport) -> str:
+    """A warning where the recommended method misses the target once it is calibrated."""
+    choice = study.result.choice
+    if choice is None or choice.holds_target:
+        return ""
+    found = choice.intervals[choice.method]
+    return _alarm(
+        f"The recommended method misses the target coverage of {choice.target_coverage:g} %.",
+        f"Once calibrated its interval contains {found.picp:.1f} % of the observations of the "
+        f"calibrate split (95 % interval {found.low:.1f} to {found.high:.1f}), and no candidate as "
+        "good holds the target.",
     )
-    return _study_page("Pareto front", study, lede=lede, body=body)
 
 
-def history_page(study: StudyReport) -> str:
-    """The trials in the order they were made, and why some failed."""
-    records = study.records
-    figure = history_figure(
-        records,
-        study.outcome,
-        target_coverage=study.settings.target_coverage,
-        unit=study.unit,
-        model=study.model,
-        dataset=study.dataset,
+def _chosen_misses(study: StudyReport, outcome: Outcome) -> str:
+    """A warning where the chosen trial, not calibrated, misses the target."""
+    chosen, target = outcome.chosen, study.settings.target_coverage
+    if chosen.picp_interval is None or chosen.picp_interval[0] <= target <= chosen.picp_interval[1]:
+        return ""
+    side = "few" if chosen.scores["picp"] < target else "many"
+    return _alarm(
+        f"Trial {chosen.number} misses the target coverage of {target:g} %.",
+        f"As the model gives it, its interval contains too {side} observations of the tune split: "
+        f"{chosen.scores['picp']:.1f} % (95 % interval {coverage_interval(chosen)}). Calibrate it "
+        "before it is used.",
     )
-    body = [_history_facts(study), figure_box(figure)]
-    failed = [r for r in records if r.state is TrialState.FAILED]
-    if failed:
-        rows = [(str(r.number), r.reason or "no reason was kept", config_text(r)) for r in failed]
-        body.append(section("Failed trials"))
-        body.append(table(("trial", "reason", "config"), rows, text_columns=frozenset({1, 2})))
-    if records:
-        body.append(folded(f"All {count(len(records), 'trial')}", _table_of(records, study)))
-    lede = (
-        "The search proposes each configuration from the results so far. The line is the "
-        "lowest MAE so far; a low MAE with a coverage far off the target is no success."
-    )
-    return _study_page("History of the search", study, lede=lede, body=body)
 
 
-def importance_page(study: StudyReport) -> str:
-    """The share of each objective's variation that goes with a parameter, and how to read it."""
-    from paretocast.study.importances import most_tried  # Optuna, which pages do without
-
-    model, judged = most_tried(study.records, study.model)
-    n_scored = len(judged)
-    shares, objectives = study.result.importances, known_objectives()
-    figure = importance_figure(
-        {objectives[name].label: of_parameter for name, of_parameter in shares.items()},
-        n_trials=n_scored,
-        model=model,
-        dataset=study.dataset,
-    )
-    body = []
-    if MIN_TRIALS_FOR_IMPORTANCE <= n_scored < FEW_TRIALS_FOR_IMPORTANCE:
-        body.append(
-            warning(
-                f"{n_scored} trials give a rough picture: a bar far above the others "
-                "can be trusted, the order of the small ones cannot."
-            )
-        )
-    body.append(figure_box(figure))
-    reading = (
-        "A bar is the share of an objective's variation between trials that goes with a parameter.",
-        "The bars of one objective add up to 100 %.",
-        "A short bar: little difference within the ranges searched. Beyond them it may matter.",
-        "Trials are compared at the first rung, where all have had the same training.",
-        "The search looked most where results were good, so the shares describe that region best.",
-    )
-    body.append(bullets("How to read it", reading))
-    lede = "How much of the difference between configurations goes with each of their parameters."
-    if model != study.model:
-        lede += f" Of {model}, which has the most trials here."
-    return _study_page("Importance of the parameters", study, lede=lede, body=body)
-
-
-def _study_page(heading: str, study: StudyReport, *, lede: str, body: Sequence[str]) -> str:
-    return document(
-        f"{heading}: {study.model} on {study.dataset}",
-        eyebrow=f"{study.model} · {study.dataset} · job {study.job_id}",
-        heading=heading,
-        lede=lede,
-        body=body,
-        footer=f"study {study.model}_{study.dataset}_{study.job_id}",
+def _alarm(verdict: str, detail: str) -> str:
+    return (
+        f'<p class="warning"><strong style="color: var(--vermilion)">{escape(verdict)}</strong> '
+        f"{escape(detail)}</p>"
     )
 
 
@@ -216,28 +179,37 @@ def _front_facts(study: StudyReport, outcome: Outcome) -> str:
             (
                 with_unit("MAE", study.unit),
                 number(chosen.scores["mae"]),
-                _against_references(outcome),
+                _against_references(study, outcome),
             ),
             (
                 "Coverage of its interval",
                 f"{chosen.scores['picp']:.1f} %",
                 f"95 % interval {coverage_interval(chosen)} · target {target:g} %",
             ),
-            ("Front", count(len(outcome.front), "trial"), f"of {_state_counts(study.records)}"),
+            ("Front", count(len(outcome.front), "trial"), f"of {state_counts(study.records)}"),
         ]
     )
 
 
-def _against_references(outcome: Outcome) -> str:
-    maes = {name: scores["mae"] for name, scores in named_references(outcome).items()}
+def _against_references(study: StudyReport, outcome: Outcome) -> str:
+    """The distance of the chosen trial's MAE to the best reference, with its interval."""
+    maes = {name: scores["mae"] for name, scores in outcome.baselines.items()}
     if not maes:
         return ""
     best = min(maes, key=lambda name: maes[name])
+    named = best.replace("_", " ")
     percent = percent_above(outcome.chosen.scores["mae"], maes[best])
     if percent is None:
-        return f"{best} has no error at all"
+        return f"{named} has no error at all"
     side = "below" if percent < 0.0 else "above"
-    return f"{abs(percent):.1f} % {side} {best}"
+    text = f"{abs(percent):.1f} % {side} {named}"
+    if (gap := _gaps(study).get(best)) is None:
+        return text
+    low, high = 100.0 * gap.low / maes[best], 100.0 * gap.high / maes[best]
+    if low <= 0.0 <= high:
+        return f"{text}: not told apart (95 % interval {-low:.1f} % below to {high:.1f} % above)"
+    near, far = sorted((abs(low), abs(high)))
+    return f"{text} (95 % interval {near:.1f} to {far:.1f} %)"
 
 
 def _beaten_warning(outcome: Outcome) -> str:
@@ -245,7 +217,7 @@ def _beaten_warning(outcome: Outcome) -> str:
     if not better:
         return ""
     return warning(
-        f"The chosen trial does not beat {_enumerated(better)} on MAE of the tune split. What is "
+        f"The chosen trial does not beat {enumerated(better)} on MAE of the tune split. What is "
         "recommended stands further down."
     )
 
@@ -285,31 +257,53 @@ def _recommended_section(study: StudyReport) -> str:
         return ""
     text = (
         f"{choice.label[:1].upper()}{choice.label[1:]}. All were compared by their mean pinball "
-        "loss on the calibrate split, which was not used to select any of them."
+        "loss on the calibrate split, which was not used to select any of them; the coverage is "
+        "that of the interval once calibrated, each half of the split by the other."
     )
-    rows = [("recommended", number(choice.losses[choice.method]), "")]
+    methods = {choice.named(method): method for method in choice.losses}
+    rows = [
+        ("recommended", number(choice.losses[choice.method]), "", *_covered(choice, choice.method))
+    ]
     rows += [
-        (name, number(loss), "–" if percent is None else f"{percent:+z.1f} %")
+        (
+            name,
+            number(loss),
+            MISSING if percent is None else f"{fixed(percent, 1, signed=True)} %",
+            *_covered(choice, methods[name]),
+        )
         for name, loss, percent in choice.others()
     ]
-    header = ("method", with_unit("mean pinball loss", study.unit), "against the recommended")
-    return section("Recommended", text) + table(header, rows, marked=frozenset({0}))
+    header = (
+        "method",
+        with_unit("mean pinball loss", study.unit),
+        "against the recommended",
+        "PICP (%)",
+        "95 % interval",
+    )
+    caption = "Methods by their loss on the calibrate split"
+    listed = table(header, rows, marked=frozenset({0}), caption=caption)
+    return section("Recommended", text) + listed
+
+
+def _covered(choice: Choice, method: str) -> tuple[str, str]:
+    """Coverage of a candidate with its interval, percent."""
+    found = choice.intervals[method]
+    return f"{found.picp:.1f}", f"{found.low:.1f} to {found.high:.1f}"
 
 
 def _front_meaning(study: StudyReport) -> str:
     constraints = study.settings.require
-    allowed = f" among those that meet {_enumerated(constraints)}" if constraints else ""
+    allowed = f" among those that meet {enumerated(constraints)}" if constraints else ""
     if study.in_default_objectives:
         return (
             f"A trial is on the front when no other{allowed} has both a smaller error and a "
-            "coverage closer to the target. The blue steps bound what the front dominates, above "
-            "and below the target."
+            "coverage closer to the target. The blue steps bound what the front dominates."
         )
     labels = [objective.label for objective in study.objectives]
     if len(labels) == 1:
         return f"The front is the trial with the best {labels[0]}{allowed}."
     return (
-        f"A trial is on the front when no other{allowed} is as good in {_enumerated(labels)} and "
+        f"A trial is on the front when no other{allowed} is as good in {enumerated(labels)} and "
         "better in one of them."
     )
 
@@ -323,8 +317,6 @@ def _tradeoffs(study: StudyReport) -> str:
         study.outcome,
         objectives=study.objectives,
         unit=study.unit,
-        model=study.model,
-        dataset=study.dataset,
     )
     return figure_box(figure, element_id="tradeoffs")
 
@@ -333,7 +325,7 @@ def _infeasible_warning(study: StudyReport, outcome: Outcome) -> str:
     if outcome.feasible:
         return ""
     return warning(
-        f"No trial meets {_enumerated(study.settings.require)}. The front holds the trials that "
+        f"No trial meets {enumerated(study.settings.require)}. The front holds the trials that "
         "miss the requirements least."
     )
 
@@ -350,7 +342,8 @@ def _tied_section(study: StudyReport, outcome: Outcome) -> str:
         text += f" The {MOST_TIED_SHOWN} likeliest are shown."
     by_number = {record.number: record for record in outcome.records}
     records = [by_number[number] for number in outcome.tied[:MOST_TIED_SHOWN]]
-    return section("Tied with the front", text) + _table_of(records, study)
+    listed = table_of(records, study, caption="Trials tied with the front")
+    return section("Tied with the front", text) + listed
 
 
 def _trust_text(study: StudyReport, outcome: Outcome) -> str:
@@ -358,60 +351,16 @@ def _trust_text(study: StudyReport, outcome: Outcome) -> str:
     items = [
         (
             f"Every score rests on {int(outcome.chosen.scores['n'])} observed {steps} of the tune "
-            "split. The bars are 95 % intervals, upright of the coverage and across of the "
-            "difference to the chosen trial: from resampling whole days, and repeated trainings if "
-            "there are any."
+            "split. Intervals are 95 % ones: from resampling whole days and, where there are any, "
+            "repeated trainings."
         ),
         f"The trial was selected on these {steps}, so expect slightly worse scores on new ones.",
         "The test split was not used.",
         (
             "All trials were scored on the same days, so a difference between two of them is surer "
-            "than the standard errors in the tables suggest. The bars across and the chance to be "
-            "on the front compare them day by day."
+            "than the standard errors in the tables suggest. Differences and the chance to be on "
+            "the front compare them day by day."
         ),
         *study.notes,
     ]
     return bullets("How reliable these numbers are", items)
-
-
-def _history_facts(study: StudyReport) -> str:
-    complete = [r for r in study.records if r.state is TrialState.COMPLETE]
-    best = min(complete, key=lambda record: record.scores["mae"], default=None)
-    hours = sum(record.fit_seconds for record in study.records) / 3600.0
-    return fact_boxes(
-        [
-            (
-                "Trials",
-                str(len(study.records)),
-                f"{_state_counts(study.records)}{_repeats(study.records)}",
-            ),
-            (
-                with_unit("Lowest MAE", study.unit),
-                number(best.scores["mae"] if best else None),
-                f"trial {best.number}" if best else "",
-            ),
-            (
-                "Training time",
-                f"{60.0 * hours:.1f} min" if hours < 1.0 else f"{hours:.1f} h",
-                "of all trials together",
-            ),
-        ]
-    )
-
-
-def _table_of(records: Sequence[TrialRecord], study: StudyReport) -> str:
-    return trial_table(records, study.outcome, unit=study.unit, objectives=study.objectives)
-
-
-def _repeats(records: Sequence[TrialRecord]) -> str:
-    n_repeats = sum(record.n_seeds - 1 for record in records)
-    return f"; {count(n_repeats, 'repeat')} with other seeds" if n_repeats else ""
-
-
-def _state_counts(records: Sequence[TrialRecord]) -> str:
-    counts = [(sum(r.state is state for r in records), state) for state in TrialState]
-    return ", ".join(f"{n} {state}" for n, state in counts if n)
-
-
-def _enumerated(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -11,6 +11,7 @@ from paretocast.search.selection import TrialState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from paretocast.report.contents import StudyReport
     from paretocast.search.objectives import Objective
     from paretocast.study.outcome import Outcome
     from paretocast.training.trial import TrialRecord
@@ -25,6 +26,7 @@ def trial_table(
     *,
     unit: str,
     objectives: Sequence[Objective],
+    caption: str = "",
 ) -> str:
     """A row for each trial: scores, standard errors, chance to be on the front, config."""
     names = list(dict.fromkeys(name for r in records for name in r.config))
@@ -59,8 +61,33 @@ def trial_table(
         for r in records
     ]
     return table(
-        header, rows, marked=frozenset(i for i, r in enumerate(records) if r.number == chosen)
+        header,
+        rows,
+        marked=frozenset(i for i, r in enumerate(records) if r.number == chosen),
+        caption=caption,
     )
+
+
+def table_of(records: Sequence[TrialRecord], study: StudyReport, *, caption: str) -> str:
+    """`trial_table` of some trials of a study."""
+    return trial_table(
+        records, study.outcome, unit=study.unit, objectives=study.objectives, caption=caption
+    )
+
+
+def state_counts(records: Sequence[TrialRecord]) -> str:
+    """Numbers of trials by how they ended, in words."""
+    counts = [(sum(r.state is state for r in records), state) for state in TrialState]
+    return ", ".join(f"{n} {state}" for n, state in counts if n)
+
+
+def enumerated(names: Sequence[str]) -> str:
+    """Names as a sentence lists them.
+
+    >>> enumerated(["lr", "dropout", "num_layers"])
+    'lr, dropout and num_layers'
+    """
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _with_error(record: TrialRecord, score: str) -> str:

@@ -18,7 +18,7 @@ from paretocast.search.space import Choice, FloatRange, IntRange, model_in, spac
 from paretocast.study.outcome import summarise
 from paretocast.study.repeats import average_over_seeds
 from paretocast.study.study import Study
-from paretocast.training.setup import TrainingSetup
+from paretocast.training.pooling import setup_of
 from paretocast.workspace import files
 from paretocast.workspace.progress import inspect_run
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 EDGE_SHARE = 0.05  # of a range of real numbers: so close to its end counts as on it
 N_TENTHS = 10
 BEST_SHARE = 0.2  # of the complete trials, that are asked whether they sit on a bound too
+RARELY = 0.01  # chance of so many on one bound, had they been drawn anywhere, that advice rests on
 WIDER_LOG, WIDER_SHARE, WIDER_STEPS = 5.0, 0.25, 2
 
 
@@ -52,7 +53,8 @@ class Exploration:
     seen_percent : float
         Of the values of a list or of the tenths of a range, those that a trial has visited.
     advice : str
-        A wider range where the winner sits on a bound; empty where it does not.
+        A wider range where the winner sits on a bound and more of the best trials do than chance
+        would put there; else empty.
     """
 
     name: str
@@ -163,7 +165,7 @@ def rebuild_result(study: StoredStudy, *, data_dir: Path | None) -> Rebuilt:
         If the data set is not there, or not the one that the study was made on.
     """
     settings, run, task = study.settings, study.run, study.task(data_dir)
-    setup = TrainingSetup.from_settings(settings, task, device="cpu")
+    setup = setup_of(settings, task, device="cpu")
     shared = settings.workers > 1 or run.study_journal.exists()
     result = Study(settings, run, setup, shared=shared).conclude(asked=False)
     return Rebuilt(result, settings, task)
@@ -318,15 +320,17 @@ def _baseline_gain(study: Consolidated) -> float:
 
 
 def _seen_percent(parameter: Parameter, shares: Sequence[float]) -> float:
-    match parameter:
-        case Choice(values):
-            n_values = len(values)
-        case IntRange(low, high):
-            n_values = high - low + 1
-        case FloatRange():
-            visited = {min(N_TENTHS - 1, int(share * N_TENTHS)) for share in shares}
-            return 100.0 * len(visited) / N_TENTHS
+    if isinstance(parameter, FloatRange):
+        visited = {min(N_TENTHS - 1, int(share * N_TENTHS)) for share in shares}
+        return 100.0 * len(visited) / N_TENTHS
+    n_values = _n_values(parameter)
     return 100.0 * len({round(share * (n_values - 1)) for share in shares}) / n_values
+
+
+def _n_values(parameter: Choice | IntRange) -> int:
+    if isinstance(parameter, Choice):
+        return len(parameter.values)
+    return parameter.high - parameter.low + 1
 
 
 def _edge(parameter: Parameter, value: Value) -> int:
@@ -341,6 +345,7 @@ def _edge(parameter: Parameter, value: Value) -> int:
 
 
 def _advice(name: str, parameter: Parameter, value: Value, of_leaders: Sequence[Value]) -> str:
+    """A wider range where the winner and more of the best trials than by chance sit on a bound."""
     edge = _edge(parameter, value)
     if edge == 0:
         return ""
@@ -349,10 +354,18 @@ def _advice(name: str, parameter: Parameter, value: Value, of_leaders: Sequence[
     if wider is None:
         return ""
     n_with_it = sum(_edge(parameter, other) == edge for other in of_leaders)
+    at_random = EDGE_SHARE if isinstance(parameter, FloatRange) else 1.0 / _n_values(parameter)
+    if _chance_of(n_with_it, len(of_leaders), at_random) > RARELY:
+        return ""
     return (
         f"{name} {value:.4g} sits on the {side} bound, as {n_with_it} of the {len(of_leaders)} "
         f"trials of lowest MAE do; widen it: {name} = {wider}"
     )
+
+
+def _chance_of(n_least: int, n: int, share: float) -> float:
+    """Chance of at least so many out of n, each with the same chance (binomial)."""
+    return sum(math.comb(n, k) * share**k * (1.0 - share) ** (n - k) for k in range(n_least, n + 1))
 
 
 def _wider(parameter: Parameter, edge: int) -> str | None:

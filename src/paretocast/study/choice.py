@@ -89,7 +89,7 @@ class Choice:
     def label(self) -> str:
         """The recommended method in words."""
         if self.method != ENSEMBLE:
-            return self._named(self.method)
+            return self.named(self.method)
         parts = (f"{weight:.2f} × trial {n} {self.models[n]}" for n, weight in self.members)
         return f"the average {' + '.join(parts)}"
 
@@ -101,9 +101,9 @@ class Choice:
         lowest = self.losses[self.method]
         names = sorted(set(self.losses) - {self.method}, key=lambda name: self.losses[name])
         losses = [(name, self.losses[name]) for name in names]
-        return [(self._named(name), loss, percent_above(loss, lowest)) for name, loss in losses]
+        return [(self.named(name), loss, percent_above(loss, lowest)) for name, loss in losses]
 
-    def _named(self, method: str) -> str:
+    def named(self, method: str) -> str:
         """A method with the model of a trial behind it."""
         of_trials = {f"trial {number}": model for number, model in self.models.items()}
         return f"{method} {of_trials[method]}" if method in of_trials else method
@@ -183,6 +183,30 @@ def choose_method(
     named = {*best.values(), *(number for number, _ in members)}
     models = {number: name for name, own in of_model.items() for number in own if number in named}
     return Choice(names[chosen], members, best, means, models, intervals, target_coverage)
+
+
+def judge_trial(
+    run: RunDirectory, trainings: Sequence[TrialRecord], *, task: Task, target_coverage: float
+) -> tuple[float, IntervalQuality] | None:
+    """Loss and interval of a trial on the calibrate split, as candidates for a choice are judged.
+
+    Parameters
+    ----------
+    trainings : sequence of TrialRecord
+        The trial and its repeats: its forecast is the mean over its seeds.
+
+    Returns
+    -------
+    tuple of (float, IntervalQuality) or None
+        Mean pinball loss, target units, and the interval once calibrated; None where the forecasts
+        are gone.
+    """
+    forecasts = _mean_forecasts(run, trainings)
+    if not forecasts:
+        return None
+    forecast = forecasts["calibrate"]
+    loss = float(np.nanmean(_window_losses(task, "calibrate", forecast)))
+    return loss, _calibrated_interval(task, forecast, target_coverage)
 
 
 def _calibrated_interval(task: Task, quantiles: Floats, coverage: float) -> IntervalQuality:

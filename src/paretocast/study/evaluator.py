@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.errors import DataError, StoreError
-from paretocast.models.baselines.catalogue import try_baselines
 from paretocast.search.models import MODELS
 from paretocast.search.objectives import (
     check_defined,
@@ -26,7 +25,7 @@ from paretocast.study.outcome import Outcome, summarise
 from paretocast.study.repeats import average_over_seeds, plan_repeat
 from paretocast.study.stopping import has_stalled, worst_corner
 from paretocast.study.trial_store import TrainingId
-from paretocast.training.scoring import draw_on_tune, score_on_tune
+from paretocast.training.pooled_scores import draw_on_tune, score_simple
 from paretocast.training.trial import load_forecasts
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from paretocast.search.space import Config
     from paretocast.settings import TuneSettings
     from paretocast.study.trial_store import TrialStore
-    from paretocast.training.setup import TrainingSetup
+    from paretocast.training.pooling import AnySetup
     from paretocast.training.trial import RungScores, TrialRecord
     from paretocast.workspace.runs import RunDirectory
 
@@ -63,7 +62,7 @@ class Evaluator:
     """
 
     def __init__(
-        self, settings: TuneSettings, run: RunDirectory, setup: TrainingSetup, trials: TrialStore
+        self, settings: TuneSettings, run: RunDirectory, setup: AnySetup, trials: TrialStore
     ) -> None:
         self._settings = settings
         self._run = run
@@ -214,10 +213,7 @@ class Evaluator:
         return self._draws[training_id]
 
 
-def score_baselines(setup: TrainingSetup) -> tuple[dict[str, dict[str, float]], tuple[str, ...]]:
+def score_baselines(setup: AnySetup) -> tuple[dict[str, dict[str, float]], tuple[str, ...]]:
     """Scores of the baselines on the tune split, and a sentence on each that lacks history."""
-    forecasts, reasons = try_baselines(setup.task, "tune")
-    scores = {
-        name: score_on_tune(setup, forecast, seed=0)[0] for name, forecast in forecasts.items()
-    }
+    scores, reasons = score_simple(setup)
     return scores, tuple(f"not compared with {name}: {why}" for name, why in reasons.items())

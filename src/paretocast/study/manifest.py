@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from paretocast.search.space import AnySpace, Config
     from paretocast.settings import TuneSettings
-    from paretocast.training.setup import TrainingSetup
+    from paretocast.training.pooling import AnySetup
     from paretocast.workspace.runs import RunDirectory
 
 
 def build_manifest(
-    settings: TuneSettings, setup: TrainingSetup, *, queue: Sequence[Config] = ()
+    settings: TuneSettings, setup: AnySetup, *, queue: Sequence[Config] = ()
 ) -> dict[str, Any]:
     """Settings, task and software of a study; a continued one must share the `comparable` part.
 
@@ -51,6 +51,9 @@ def build_manifest(
         "space": _described(settings.search_space()),
         "seed": settings.seed,
     }
+    if hashes := setup.pool_hashes:
+        comparable["pool"] = dict(hashes)
+    repairs = [repair for view in setup.series for repair in view.task.series.repairs]
     plain = settings.model_dump(mode="json")
     # Absolute paths: a study may be continued from another folder.
     plain["dataset"] = absolute_reference(settings.dataset)
@@ -63,7 +66,7 @@ def build_manifest(
         "manifest_hash": manifest_hash(comparable),
         "comparable": comparable,
         "day_marks": setup.task.day_marks(),
-        "repairs": [repair.as_json() for repair in setup.task.series.repairs],
+        "repairs": [repair.as_json() for repair in repairs],
         "queue": list(queue),
         "settings": plain,
         "versions": installed_versions(),

@@ -30,7 +30,7 @@ from paretocast.search.space import parameter_ranges, trial_parameters
 from paretocast.study.trial_store import TrainingId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from optuna.storages import BaseStorage
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from paretocast.search.objectives import Objective
     from paretocast.search.space import AnySpace, Config
     from paretocast.study.trial_store import TrialStore
+    from paretocast.training.trial import TrialRecord
     from paretocast.workspace.runs import RunDirectory
 
 SQLITE, JOURNAL, GRPC = "sqlite", "journal", "grpc://"
@@ -54,6 +55,7 @@ _OPTUNA_STATES = {
     TrialState.PRUNED: OptunaState.PRUNED,
     TrialState.FAILED: OptunaState.FAIL,
 }
+SHOWN_SCORES = ("mae", "pinball", "crps", "winkler", "picp", "mean_width")  # in target units and %
 _RPC_DETAILS = re.compile(r'^\s*details = "(.*)"$', re.MULTILINE)  # what gRPC wraps in many lines
 
 
@@ -64,6 +66,8 @@ class OptunaSync:
     ----------
     storage : str
         `sqlite`, `journal` or a URL.
+    objectives : sequence of str
+        Their names for people, see `objective_names`.
 
     Raises
     ------
@@ -73,12 +77,13 @@ class OptunaSync:
         If Optuna does not understand the URL or lacks a driver for it.
     """
 
-    def __init__(self, storage: str, run: RunDirectory, *, n_objectives: int) -> None:
+    def __init__(self, storage: str, run: RunDirectory, *, objectives: Sequence[str]) -> None:
         # Of the whole process: Optuna would greet each study that a sampler makes in memory, too.
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._storage = storage
         self._label = storage_label(storage, run)
-        self._run, self._n_objectives = run, n_objectives
+        self._run, self._objectives = run, list(objectives)
+        self._backend: BaseStorage | None = None
         self._heart: RDBStorage | None = None
         self._study: optuna.Study | None = None
         self._next_try = 0.0  # seconds of the monotonic clock
@@ -128,27 +133,53 @@ class OptunaSync:
 
     def _opened(self) -> optuna.Study:
         if self._study is None:
-            opened = self._open(self._run)
-            self._study = optuna.create_study(
+            self._backend = opened = self._open(self._run)
+            study = optuna.create_study(
                 storage=opened,
                 study_name=self._run.study_name,
-                directions=["minimize"] * self._n_objectives,
+                directions=["minimize"] * len(self._objectives),
                 sampler=optuna.samplers.RandomSampler(),  # it is never asked
                 load_if_exists=True,
             )
+            self._describe(study)
+            self._study = study
             if isinstance(opened, RDBStorage) and self._storage != SQLITE:
                 self._heart = opened
         return self._study
+
+    def _describe(self, study: optuna.Study) -> None:
+        """Name the objectives, and say what the study is of."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            if study.metric_names != self._objectives:
+                study.set_metric_names(self._objectives)
+        for name in ("model", "dataset", "job_id"):
+            if name not in study.user_attrs:
+                study.set_user_attr(name, getattr(self._run, name))
 
     def _write(self, n_begun: int, trial: Callable[[int], FrozenTrial | None]) -> None:
         study = self._opened()
         stored = study.get_trials(deepcopy=False)
         for running in (t for t in stored if not t.state.is_finished()):
-            _tell(study, running.number, trial(running.number))
+            self._tell(study, running.number, trial(running.number))
         for number in range(len(stored), n_begun):
             if (missing := trial(number)) is None:
                 break
             study.add_trial(missing)
+
+    def _tell(self, study: optuna.Study, number: int, now: FrozenTrial | None) -> None:
+        """Tell the end of a trial that ran when it was written last, and its attributes."""
+        if now is None or not now.state.is_finished() or self._backend is None:
+            return
+        backend = self._backend
+        study_id = backend.get_study_id_from_name(self._run.study_name)
+        trial_id = backend.get_trial_id_from_study_id_trial_number(study_id, number)
+        for name, value in now.user_attrs.items():
+            backend.set_trial_user_attr(trial_id, name, value)
+        if now.state is OptunaState.COMPLETE:
+            study.tell(number, now.values)
+        else:
+            study.tell(number, state=now.state)
 
     @contextmanager
     def alive(self, number: int) -> Iterator[None]:
@@ -244,15 +275,6 @@ class _LockedError(StoreError):
     """Another program holds the database for the moment."""
 
 
-def _tell(study: optuna.Study, number: int, now: FrozenTrial | None) -> None:
-    if now is None or not now.state.is_finished():
-        return
-    if now.state is OptunaState.COMPLETE:
-        study.tell(number, now.values)
-    else:
-        study.tell(number, state=now.state)
-
-
 class WholeLines(JournalFileBackend):
     """A journal file that holds whole lines only.
 
@@ -337,7 +359,26 @@ def optuna_trial(
     values = None
     if record.state is TrialState.COMPLETE:
         values = [objective.value(record.scores) for objective in objectives]
-    return frozen_trial(config, space, state=_OPTUNA_STATES[record.state], values=values)
+    return frozen_trial(
+        config,
+        space,
+        state=_OPTUNA_STATES[record.state],
+        values=values,
+        attributes=_attributes(record),
+    )
+
+
+def objective_names(objectives: Sequence[Objective]) -> list[str]:
+    """Names of the values that Optuna is given, which are all minimised."""
+    return [f"minus {o.label}" if o.sign < 0 else o.label for o in objectives]
+
+
+def _attributes(record: TrialRecord) -> dict[str, Any]:
+    """What Optuna's tools show of a trial beside its values: scores, times, why it failed."""
+    scores = {name: record.scores[name] for name in SHOWN_SCORES if name in record.scores}
+    facts = {"fit_seconds": record.fit_seconds, "steps": record.steps, "seed": record.seed}
+    reason = {"reason": record.reason} if record.reason else {}
+    return {**scores, **facts, **reason}
 
 
 def frozen_trial(
@@ -346,6 +387,7 @@ def frozen_trial(
     *,
     state: OptunaState = OptunaState.COMPLETE,
     values: Sequence[float] | None = None,
+    attributes: Mapping[str, Any] | None = None,
 ) -> FrozenTrial:
     """A trial in Optuna's form."""
     ranges = parameter_ranges(space, config)
@@ -354,4 +396,5 @@ def frozen_trial(
         params=dict(trial_parameters(config, space)),
         distributions={name: parameter.distribution() for name, parameter in ranges.items()},
         values=values,
+        user_attrs=dict(attributes or {}),
     )

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 from paretocast.cluster import STORAGE_VARIABLE
 from paretocast.cluster.commands import study_options
 from paretocast.cluster.local_workers import LocalWorkers, has_parent, is_orphan
+from paretocast.data.pooled import PooledTask
 from paretocast.errors import ExecutionError, StoreError
 from paretocast.study.study import Observer, Study
 from paretocast.study.worker_reports import Reporter, load_report
 from paretocast.training import cuda_devices, use_threads
+from paretocast.training.pooling import AnySetup, PooledSetup
 from paretocast.training.setup import TrainingSetup
 
 if TYPE_CHECKING:
@@ -52,11 +54,20 @@ class WorkersObserver(Observer, Protocol):
 
 
 def open_study(
-    settings: TuneSettings, run: RunDirectory, task: Task, *, shared: bool = False, worker: int = 0
+    settings: TuneSettings,
+    run: RunDirectory,
+    task: Task | PooledTask,
+    *,
+    shared: bool = False,
+    worker: int = 0,
 ) -> Study:
     """Put a task on its device and open the study there, a new one or one to continue."""
     use_threads(settings.threads or default_threads())
-    setup = TrainingSetup.from_settings(settings, task)
+    setup: AnySetup = (
+        PooledSetup.from_settings(settings, task)
+        if isinstance(task, PooledTask)
+        else TrainingSetup.from_settings(settings, task)
+    )
     return Study(settings, run, setup, shared=shared, worker=worker)
 
 
@@ -83,7 +94,7 @@ def optimise(
 def work(
     settings: TuneSettings,
     run: RunDirectory,
-    task: Task,
+    task: Task | PooledTask,
     *,
     index: int,
     should_stop: Callable[[], bool],

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -25,14 +25,21 @@ from paretocast.search.selection import TrialState
 from paretocast.search.space import MODEL, Contest, without_model
 from paretocast.study.choice import Choice, choose_method
 from paretocast.study.evaluator import Evaluator
-from paretocast.study.importances import parameter_importances
+from paretocast.study.importances import Importance, parameter_importances
 from paretocast.study.manifest import build_manifest, check_manifest
-from paretocast.study.optuna_sync import OptunaSync, choose_storage, optuna_trial, storage_label
+from paretocast.study.optuna_sync import (
+    OptunaSync,
+    choose_storage,
+    objective_names,
+    optuna_trial,
+    storage_label,
+)
 from paretocast.study.outcome import Outcome, best_params
 from paretocast.study.trial_store import TrainingId, TrialStore
 from paretocast.study.warm_start import WarmStart, plan_warm_start
 from paretocast.training import device_answers
-from paretocast.training.setup import TrainingSetup, step_cost
+from paretocast.training.pooling import AnySetup, PooledSetup
+from paretocast.training.setup import step_cost
 from paretocast.training.trial import TrialInterrupted, TrialRecord, run_trial, trial_seed
 from paretocast.workspace import files
 from paretocast.workspace.claims import Claim, StudyLock
@@ -82,20 +89,23 @@ class StudyResult:
         None if no trial is complete.
     records : tuple of TrialRecord
         Finished trials by number, each averaged over its seeds.
-    importances : dict of objective to parameter to share
-        Empty while there are too few trials.
+    importances : dict of objective to Importance
+        Of the parameters; empty while there are too few trials.
     choice : Choice or None
         The recommended method; None if no trial is complete.
     notes : tuple of str
         Sentences for the user.
+    setup : TrainingSetup, PooledSetup or None
+        What the trials shared.
     """
 
     ended_by: str
     outcome: Outcome | None
     records: tuple[TrialRecord, ...]
-    importances: dict[str, dict[str, float]]
+    importances: dict[str, Importance]
     choice: Choice | None = None
     notes: tuple[str, ...] = ()
+    setup: AnySetup | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -127,7 +137,7 @@ class Study:
         self,
         settings: TuneSettings,
         run: RunDirectory,
-        setup: TrainingSetup,
+        setup: AnySetup,
         *,
         shared: bool = False,
         worker: int = 0,
@@ -159,7 +169,7 @@ class Study:
         return self._sampler_of(self._settings.model, self._space, queue)
 
     def _sampler_of(self, model: str, space: Space, queue: Sequence[Config]) -> Sampler:
-        settings, setup = self._settings, replace(self._setup, model=model)
+        settings, setup = self._settings, replace(self._setup.series[0], model=model)
         # How the time of a step grows on a GPU was not measured.
         learns_cost = MODELS[model].is_network and setup.source.device.type == "cpu"
         return Sampler(
@@ -237,13 +247,14 @@ class Study:
         outcome = self.outcome()
         choice = None
         if outcome is not None:
-            choice = choose_method(
-                self._run,
-                self._trials.trainings,
-                task=self._setup.base_task,
-                model=self._settings.model,
-                target_coverage=self._settings.target_coverage,
-            )
+            if not isinstance(self._setup, PooledSetup):  # of many series each has its own choice
+                choice = choose_method(
+                    self._run,
+                    self._trials.trainings,
+                    task=self._setup.base_task,
+                    model=self._settings.model,
+                    target_coverage=self._settings.target_coverage,
+                )
             self._save_best_params(outcome, choice)
         ended_by = "request" if asked else "time limit"
         if not self._trials.open_trainings:
@@ -256,7 +267,9 @@ class Study:
         )
         records = self._evaluator.averaged_records()
         notes = (COPY_IS_BEHIND,) if self._optuna.behind else ()
-        return StudyResult(ended_by, outcome, records, importances, choice, notes)
+        return StudyResult(
+            ended_by, outcome, records, importances, choice, notes, setup=self._setup
+        )
 
     def _take_training(self) -> ClaimedTraining | None:
         """Claim the next training: an abandoned one, else a due repeat, else a new trial.
@@ -299,8 +312,10 @@ class Study:
         self, training: ClaimedTraining, observer: Observer, must_stop: Callable[[], bool]
     ) -> bool:
         """Evaluate a training and keep its record; False if it stopped at a checkpoint instead."""
+        began = time.time()
         try:
             record = self._evaluate(training, observer, must_stop)
+            record = replace(record, worker=self._worker, began=began, ended=time.time())
             is_kept = self._keep(record, training)
         except TrialInterrupted as interrupted:
             if training.claim.lost:
@@ -419,9 +434,8 @@ class Study:
         self._read_and_tidy()  # the long part of it, while others may work
         with self._lock:
             files.remove_unfinished(self._run.folder, older_than_seconds=LEFT_BEHIND_SECONDS)
-            optuna_sync = OptunaSync(
-                self._storage, self._run, n_objectives=len(self._evaluator.objectives)
-            )
+            names = objective_names(self._evaluator.objectives)
+            optuna_sync = OptunaSync(self._storage, self._run, objectives=names)
             manifest = build_manifest(self._settings, self._setup, queue=warm_start.configs)
             manifest = check_manifest(self._run, manifest)
             self._read_and_tidy()

@@ -219,6 +219,10 @@ def load_record(run: RunDirectory, number: int, seed_index: int = 0) -> TrialRec
     values["state"] = TrialState(values["state"])
     for name in ("scores", "standard_errors"):
         values[name] = stored.scores_with_nan(values.get(name, {}))
+    values["series_scores"] = {
+        name: stored.scores_with_nan(scores)
+        for name, scores in values.get("series_scores", {}).items()
+    }
     if values["picp_interval"] is not None:
         values["picp_interval"] = tuple(values["picp_interval"])
     values["rungs"] = tuple(load_rung_scores(values["rungs"]))

@@ -52,6 +52,39 @@ RELEARNING_SHARE, RELEARNING_RATE = 0.05, 0.3
 
 
 @dataclass(frozen=True)
+class PooledWindows:
+    """What a network of many series learns from, in place of the windows of one.
+
+    Attributes
+    ----------
+    source : WindowSource
+        The series one after the other, each in its own scaled units and with its own anchor.
+    train, stop : ndarray
+        Issue positions in `source`, of all series.
+    n_windows : int
+        Issues of the train splits of all series, that the budget goes by.
+    train_history : ndarray
+        The train periods one after the other, scaled; 0 where nothing was observed.
+    identity : ndarray of shape (K,)
+        What tells the network its series, beside the features that are known ahead; of one series
+        alone nothing.
+    hashes : dict of str to str
+        SHA-256 of each task's manifest, by series.
+    prepared : callable
+        From a config to the setup of the same series.
+    """
+
+    source: WindowSource
+    train: NDArray[np.intp]
+    stop: NDArray[np.intp]
+    n_windows: int
+    train_history: NDArray[np.float32]
+    identity: NDArray[np.float32]
+    hashes: Mapping[str, str]
+    prepared: Callable[[Config], TrainingSetup]
+
+
+@dataclass(frozen=True)
 class TrainingSetup:
     """The scaled task on its device with all that trials of a study share, prepared once.
 
@@ -65,6 +98,8 @@ class TrainingSetup:
         What they see.
     mase_scale : float
         Mean absolute daily difference of the train period, target units.
+    pool : PooledWindows or None
+        What is learned from, where networks learn from other series too.
     """
 
     task: Task
@@ -76,6 +111,7 @@ class TrainingSetup:
     mase_scale: float
     base_task: Task
     data: DataChoice = field(default_factory=DataChoice)
+    pool: PooledWindows | None = None
     _prepared: dict[DataChoice, TrainingSetup] = field(default_factory=dict, compare=False)
     _anchors: Anchors = field(default_factory=dict, compare=False)
 
@@ -96,7 +132,17 @@ class TrainingSetup:
             "auto", "cpu", "cuda" or "cuda:N"; that of the settings without it.
         anchors : dict, optional
             Anchors of the same task that other setups have fitted, by transform and weather.
+
+        Raises
+        ------
+        SettingsError
+            If the settings are those of a network of many series: `training.pooling` has its setup.
         """
+        if settings.pool:
+            raise SettingsError(
+                f"the study trained one network on the series {', '.join(settings.pool)}, which "
+                "cannot be done here; tune the series by itself, without --pool"
+            )
         arrays, scaling = scale_task(task, settings.training.transform)
         anchors = {} if anchors is None else anchors
         anchor = None
@@ -119,6 +165,12 @@ class TrainingSetup:
 
         What a config does not hold is as the settings say. The rungs of all configs are the same.
         """
+        if self.pool is not None:
+            return self.pool.prepared(config)
+        return self.seeing(config).with_budget(config)
+
+    def seeing(self, config: Config) -> TrainingSetup:
+        """The setup with the model of a config and the data it sees."""
         name = model_in(config, self.model)
         training = self.training.model_copy(update={"n_rungs": self.n_rungs})
         data = DataChoice.of(config)
@@ -130,12 +182,15 @@ class TrainingSetup:
             while len(self._prepared) >= MOST_PREPARED:
                 del self._prepared[next(iter(self._prepared))]
             self._prepared[data] = setup
-        setup = replace(setup, model=name, training=training)
-        if "steps_factor" in config:
-            steps = max(1, round(float(config["steps_factor"]) * setup.budget_steps))
-            budget = {"steps": steps, "epochs": None}
-            setup = replace(setup, training=training.model_copy(update=budget))
-        return setup
+        return replace(setup, model=name, training=training)
+
+    def with_budget(self, config: Config) -> TrainingSetup:
+        """The setup with the gradient steps that a config asks for."""
+        if "steps_factor" not in config:
+            return self
+        steps = max(1, round(float(config["steps_factor"]) * self.budget_steps))
+        budget = {"steps": steps, "epochs": None}
+        return replace(self, training=self.training.model_copy(update=budget))
 
     def _see(self, data: DataChoice) -> TrainingSetup:
         """The setup whose networks see something else of the task."""
@@ -150,6 +205,16 @@ class TrainingSetup:
         return replace(self, task=task, scaling=scaling, source=source, data=data)
 
     @property
+    def series(self) -> tuple[TrainingSetup, ...]:
+        """The setups of all series that a trial is scored on: this one."""
+        return (self,)
+
+    @property
+    def pool_hashes(self) -> Mapping[str, str]:
+        """SHA-256 of each task's manifest by series, of those that are learned from together."""
+        return {} if self.pool is None else self.pool.hashes
+
+    @property
     def anchored(self) -> bool:
         """True if models correct an anchor."""
         return self.source.anchor is not None
@@ -158,8 +223,11 @@ class TrainingSetup:
     def train_positions(self) -> NDArray[np.intp]:
         """Issue positions of the windows to train on, ascending.
 
-        Those that the anchor has a forecast for; of every hour without one.
+        Those that the anchor has a forecast for; of every hour without one. Of many series in
+        `pool.source`.
         """
+        if self.pool is not None:
+            return self.pool.train
         train = self.task.issues["train"]
         if self.source.anchor is not None:
             train = np.intersect1d(train, self.source.anchor.positions)
@@ -176,9 +244,11 @@ class TrainingSetup:
     @property
     def budget_steps(self) -> int:
         """Gradient steps of a full trial; of the windows of an hour one counts."""
-        n_windows = len(self.task.issues["train"]) // self.task.shape.steps_per_hour
+        n_windows = len(self.task.issues["train"]) if self.pool is None else self.pool.n_windows
         return self.training.budget_steps(
-            n_windows, batch_size=self.batch_size, anchored=self.anchored
+            n_windows // self.task.shape.steps_per_hour,
+            batch_size=self.batch_size,
+            anchored=self.anchored,
         )
 
     @property
@@ -201,7 +271,18 @@ def daily_scale(task: Task) -> float:
 
 
 def learned_until(setup: TrainingSetup, until: int) -> TrainingSetup:
-    """The setup whose trainings and anchor learn from every window that ends before a position."""
+    """The setup whose trainings and anchor learn from every window that ends before a position.
+
+    Raises
+    ------
+    SettingsError
+        If it is one of many series: the others have not been read so far.
+    """
+    if setup.pool is not None:
+        raise SettingsError(
+            f"a network of the series {', '.join(setup.pool.hashes)} cannot learn from hours after "
+            "the train split; leave that out, or tune the series by itself, without --pool"
+        )
     task = setup.task
     windows = np.arange(task.shape.input_steps, until - task.shape.horizon_steps + 1)
     later = replace(task, issues={**task.issues, "train": windows})
@@ -232,6 +313,8 @@ def with_other_weather(
     if anchor is not None:
         seen = visible(base, setup.data)
         anchor = repoint_anchor(anchor, seen, setup.scaling, positions=positions)
+    if setup.pool is not None:
+        arrays = with_identity(arrays, setup.pool.identity)
     source = window_source(task, arrays, anchor, device=str(setup.source.device))
     return replace(setup, base_task=base, task=task, source=source)
 
@@ -295,13 +378,14 @@ def _recipe(setup: TrainingSetup, config: Config) -> Recipe:
 
 
 def _training(setup: TrainingSetup, model: QuantileModel, *, recipe: Recipe, seed: int) -> Training:
+    pool = setup.pool
     return Training(
         model,
-        setup.source,
+        setup.source if pool is None else pool.source,
         recipe=recipe,
         levels=setup.task.shape.levels,
         train_positions=setup.train_positions,
-        stop_positions=setup.task.issues["stop"],
+        stop_positions=setup.task.issues["stop"] if pool is None else pool.stop,
         seed=seed,
     )
 
@@ -371,6 +455,12 @@ def _with_train_windows(task: Task) -> Task:
     return replace(task, issues={**task.issues, "train": train})
 
 
+def with_identity(arrays: ScaledArrays, identity: NDArray[np.float32]) -> ScaledArrays:
+    """The arrays with columns that are the same at all times behind those known ahead."""
+    columns = np.tile(identity, (len(arrays.known), 1))
+    return replace(arrays, known=np.hstack([arrays.known, columns]))
+
+
 def window_source(
     task: Task, arrays: ScaledArrays, anchor: Anchor | None, *, device: str
 ) -> WindowSource:
@@ -392,10 +482,16 @@ def _fresh_models(setup: TrainingSetup, config: Config) -> QuantileModel:
 
 
 def _fresh_model(setup: TrainingSetup, config: Config) -> QuantileModel:
-    train_values = setup.scaling.scale(setup.task.seen.filled[: setup.task.train_stop])
+    pool = setup.pool
     return build_model(
         setup.model,
         setup.source.shape(len(setup.task.shape.levels)),
         config,
-        train_history=np.nan_to_num(train_values).astype(np.float32),
+        train_history=train_history(setup) if pool is None else pool.train_history,
     )
+
+
+def train_history(setup: TrainingSetup) -> NDArray[np.float32]:
+    """Target of the train period of one series, scaled; 0 where nothing was observed."""
+    values = setup.scaling.scale(setup.task.seen.filled[: setup.task.train_stop])
+    return np.nan_to_num(values).astype(np.float32)

@@ -19,7 +19,8 @@ from paretocast.search.models import MODELS
 from paretocast.search.selection import TrialState
 from paretocast.training import Training, TrainingInterrupted, forecast_positions
 from paretocast.training.memory import peak_memory_mib, reset_peak_memory
-from paretocast.training.scoring import draw_on_tune, score_on_tune
+from paretocast.training.pooled_scores import draw_on_tune, score_on_tune, scores_by_series
+from paretocast.training.pooling import PooledSetup
 from paretocast.training.setup import TrainingSetup, start_training
 from paretocast.workspace import files, stored
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paretocast.search.space import Config
+    from paretocast.training.pooling import AnySetup
 
 # The splits whose dense forecasts are stored, so that later questions need no training.
 STORED_SPLITS = ("tune", "calibrate")
@@ -82,9 +84,16 @@ class TrialRecord:
         Share of the correction that is used, as the stop split says; 0 leaves the anchor alone.
     stop_losses : tuple of (step, loss)
         Mean pinball loss of the averaged weights on the stop split, scaled units.
+    series_scores : dict of str to dict of str to float
+        Of one network for many series: scores of each by its name, in units of its target, where
+        `scores` are their mean in those of the ridge. Empty for one series.
+    worker : int or None
+        Number of the process among those of the study; None in records of earlier versions.
+    began, ended : float or None
+        Times of the last stretch of the training, seconds since 1970; None likewise.
     forecasts : dict of str to ndarray
         Dense forecasts (N, H, Q) of the tune and calibrate splits in target units, float32; stored
-        beside the record, not in it.
+        beside the record, not in it. Those of many series stand one after the other.
     """
 
     number: int
@@ -107,6 +116,10 @@ class TrialRecord:
     micro_batch: int | None = None
     reason: str = ""
     traceback: str = ""
+    series_scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    worker: int | None = field(default=None, compare=False)
+    began: float | None = field(default=None, compare=False)
+    ended: float | None = field(default=None, compare=False)
     forecasts: dict[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     def as_json(self) -> dict[str, Any]:
@@ -166,7 +179,7 @@ def trial_seed(study_seed: int, number: int, seed_index: int = 0) -> int:
 
 
 def run_trial(
-    setup: TrainingSetup,
+    setup: AnySetup,
     config: Config,
     *,
     number: int,
@@ -199,7 +212,7 @@ def run_trial(
     reset_peak_memory()
     try:
         setup = setup.prepared(config)
-        if not MODELS[setup.model].is_network:
+        if isinstance(setup, TrainingSetup) and not MODELS[setup.model].is_network:
             return _fit_at_once(setup, config, number=number, seed=seed)
         training, rungs = _begin_or_continue(setup, config, seed=seed, checkpoint=checkpoint)
         state = TrialState.COMPLETE
@@ -239,6 +252,9 @@ def run_trial(
             correction_share=training.correction_share,
             peak_memory_mib=peak_memory_mib(),
             micro_batch=None if training.micro_batch == setup.batch_size else training.micro_batch,
+            series_scores=scores_by_series(setup, forecasts["tune"], seed=seed)
+            if isinstance(setup, PooledSetup)
+            else {},
             forecasts=stored,
         )
     except (TrialInterrupted, StoreError):
@@ -256,10 +272,11 @@ def run_trial(
         )
 
 
-def anchor_label(setup: TrainingSetup) -> str:
+def anchor_label(setup: AnySetup) -> str:
     """The linear forecast that a setup's models correct, in a few words; empty without one."""
-    anchor = setup.source.anchor
-    return "" if anchor is None else anchor.model.label
+    anchors = [view.source.anchor for view in setup.series]
+    labels = dict.fromkeys(anchor.model.label for anchor in anchors if anchor is not None)
+    return next(iter(labels), "") if len(labels) < 2 else "a ridge of each series"
 
 
 def _fit_at_once(setup: TrainingSetup, config: Config, *, number: int, seed: int) -> TrialRecord:
@@ -292,16 +309,17 @@ def _checkpoint(training: Training, rungs: Sequence[RungScores]) -> bytes:
 
 
 def _begin_or_continue(
-    setup: TrainingSetup, config: Config, *, seed: int, checkpoint: bytes | None
+    setup: AnySetup, config: Config, *, seed: int, checkpoint: bytes | None
 ) -> tuple[Training, list[RungScores]]:
     """The training where it stood, with its scores by rung; from the start without a checkpoint."""
-    training = start_training(setup, config, seed=seed)
+    learning = setup.series[0]  # of many series all learn from the same windows
+    training = start_training(learning, config, seed=seed)
     if checkpoint is None:
         return training, []
     try:
         return training, load_rung_scores(read_note(training.restore(checkpoint)))
     except StoreError:  # a damaged checkpoint costs time, not the trial
-        return start_training(setup, config, seed=seed), []
+        return start_training(learning, config, seed=seed), []
 
 
 def read_note(note: str) -> list[dict[str, Any]]:
@@ -321,13 +339,17 @@ def read_note(note: str) -> list[dict[str, Any]]:
     return list(rungs)
 
 
-def _forecast_stored_splits(
-    setup: TrainingSetup, training: Training
-) -> dict[str, NDArray[np.float64]]:
+def _forecast_stored_splits(setup: AnySetup, training: Training) -> dict[str, NDArray[np.float64]]:
+    """Forecasts by split, of many series one after the other."""
     with training.best_model() as model:
         return {
-            split: setup.scaling.unscale(
-                forecast_positions(model, setup.source, setup.task.issues[split])
+            split: np.concatenate(
+                [
+                    view.scaling.unscale(
+                        forecast_positions(model, view.source, view.task.issues[split])
+                    )
+                    for view in setup.series
+                ]
             )
             for split in STORED_SPLITS
         }

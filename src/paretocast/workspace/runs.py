@@ -66,8 +66,13 @@ class RunDirectory:
         return self.folder / f"manifest_{self.job_id}.json"
 
     def page(self, name: str) -> Path:
-        """An HTML page: `pareto_front`, `mae_history`, `param_importance` or `diagnosis`."""
+        """An HTML page: `study` or `diagnosis`."""
         return self.folder / f"{name}_{self.job_id}.html"
+
+    @property
+    def series_table(self) -> Path:
+        """What a search over many series has found for each of them."""
+        return self.folder / f"series_{self.job_id}.csv"
 
     def calibrator(self, number: int | None) -> Path:
         """Calibrator fitted to a trial by `paretocast calibrate`, or with None to the ensemble."""

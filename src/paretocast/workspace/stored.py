@@ -88,6 +88,10 @@ class RecordFile(StoredFile):
     micro_batch: Positive | None = None
     reason: str = ""
     traceback: str = ""
+    series_scores: dict[str, Scores] = {}
+    worker: Count | None = None
+    began: Amount | None = None
+    ended: Amount | None = None
 
     @model_validator(mode="after")
     def _scored_unless_failed(self) -> Self:
@@ -369,6 +373,58 @@ class CalibratorFile(OpenPart):
     members: Annotated[list[CalibratorMemberPart], Field(min_length=1)]
     target_coverage: Annotated[float, Field(gt=0.0, lt=100.0)]
     calibrator: dict[str, Any]
+
+
+class BenchmarkRowPart(OpenPart):
+    """A method in a benchmark."""
+
+    method: Text
+    parameters: Text
+    calibrator: Text
+    mae: Amount | None
+    pinball: Amount | None
+    winkler: Amount | None
+    picp: Percent | None
+
+
+class BenchmarkSourcePart(OpenPart):
+    """A config in a benchmark, and its origin."""
+
+    source: str
+
+
+class BenchmarkFile(OpenPart):
+    """`metrics.json` of a benchmark, as far as it is read again."""
+
+    schema_version: Version
+    dataset: Name
+    unit: str
+    created: Text
+    chosen_on_validation: Text
+    parameters: list[BenchmarkSourcePart]
+    rows: list[BenchmarkRowPart]
+
+
+class SeriesFile(OpenPart):
+    """`series.json` of benchmarks side by side, as far as it is read again."""
+
+    schema_version: Version
+    rows: list[dict[str, Any]]
+
+
+class BundleFile(OpenPart):
+    """`bundle.json`, as far as a list of deployments shows it."""
+
+    series: str
+    method: str
+    study: str
+    learned_until: str
+
+
+class HealthFile(OpenPart):
+    """`health.json`, as far as a list of deployments shows it."""
+
+    level: Text
 
 
 def load_manifest(run: RunDirectory) -> dict[str, Any]:

@@ -9,14 +9,13 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from paretocast.report.figures import style
-from paretocast.search.space import Choice
+from paretocast.report.figures.trials import range_ends
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from paretocast.benchmarking import Row
     from paretocast.results.repair import Exploration
-    from paretocast.search.space import Parameter
 
 KIND_COLOURS = {"tuned": style.BLUE, "default": style.SKY, "none": style.GREEN}
 KIND_NAMES = {"tuned": "tuned", "default": "default parameters", "none": "references"}
@@ -112,7 +111,7 @@ def explored_figure(
                 showlegend=i == 0,
             )
         )
-        first, last = _ends(parameter.parameter)
+        first, last = range_ends(parameter.parameter)
         for x, text, anchor in ((0.0, first, "right"), (1.0, last, "left")):
             figure.add_annotation(
                 x=x,
@@ -149,10 +148,3 @@ def _panels(
         (pinball, None),
         (picp, [(row.scores["picp"], row.picp_low, row.picp_high) for row in rows]),
     ]
-
-
-def _ends(parameter: Parameter) -> tuple[str, str]:
-    """The first and the last value of a range."""
-    if isinstance(parameter, Choice):
-        return str(parameter.values[0]), str(parameter.values[-1])
-    return f"{parameter.low:g}", f"{parameter.high:g}"

@@ -119,7 +119,7 @@ def reliability_figure(
         )
     )
     style.add_note(figure, f"{model} on {dataset}, {n_observed} observed values")
-    figure.update_xaxes(title_text="nominal level (%)", range=[-2, 102], dtick=10)
+    figure.update_xaxes(title_text="nominal level (%)", range=[-2, 102], dtick=20, tickangle=0)
     figure.update_yaxes(title_text="observations below the quantile (%)")
     figure.update_yaxes(range=[-2, 102], dtick=10)
     return figure

@@ -202,7 +202,7 @@ def _fan_traces(
                 x=[*times, *times[::-1]],
                 y=[*quantiles[:, high], *quantiles[::-1, low]],
                 fill="toself",
-                fillcolor=_tint(depth, n_bands),
+                fillcolor=style.tint(depth, n_bands),
                 line={"width": 0},
                 mode="lines",
                 name=name,
@@ -229,11 +229,3 @@ def _line(
         line={"color": colour, "width": 2},
         hovertemplate=f"{name} %{{y:.4g}} {escape(unit)}<extra></extra>",
     )
-
-
-def _tint(depth: int, n_bands: int) -> str:
-    """Blue that darkens inwards; opaque, since bands lie on top of each other."""
-    weight = 0.14 + 0.46 * depth / max(1, n_bands - 1)
-    channels = [int(style.BLUE[i : i + 2], 16) for i in (1, 3, 5)]
-    mixed = [round(255 + (channel - 255) * weight) for channel in channels]
-    return "rgb({}, {}, {})".format(*mixed)

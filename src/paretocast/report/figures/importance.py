@@ -6,29 +6,33 @@ from html import escape
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from paretocast.report.figures import style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from paretocast.study.importances import Importance
+
 MIN_TRIALS_FOR_IMPORTANCE = 10
+PIXELS_PER_BAR = 26
 
 
-def importance_figure(
-    importances: Mapping[str, Mapping[str, float]], *, n_trials: int, model: str, dataset: str
-) -> style.Figure:
-    """Share of each objective's variation that each parameter explains, as grouped bars.
+def importance_figure(importances: Mapping[str, Importance], *, n_trials: int) -> style.Figure:
+    """Share of each objective's variation that each parameter explains, one panel an objective.
+
+    Behind each bar stands what chance may give; a bar that does not reach beyond it is grey.
 
     Parameters
     ----------
-    importances : mapping of objective to mapping of parameter to share
+    importances : mapping of objective to Importance
         Shares are unitless and add up to 1 for each objective.
     n_trials : int
         Trials behind the shares. Below `MIN_TRIALS_FOR_IMPORTANCE` the figure says so
         and shows no bars, since they would rank noise.
     """
-    title = f"{model} on {dataset}: which parameters mattered"
+    title = "Importance of the parameters"
     if n_trials < MIN_TRIALS_FOR_IMPORTANCE:
         return style.message_figure(
             title,
@@ -36,33 +40,68 @@ def importance_figure(
             f"Bars appear from {MIN_TRIALS_FOR_IMPORTANCE} trials on.",
             height=360,
         )
-    names = _by_mean_share(importances)
-    if not names:
+    if not any(importance.shares for importance in importances.values()):
         return style.message_figure(title, "No parameter varied between the trials.", height=360)
-    figure = style.blank_figure(title, height=200 + (12 + 22 * len(importances)) * len(names))
-    for position, (objective, shares) in enumerate(importances.items()):
-        percent = [100.0 * shares.get(name, 0.0) for name in names]
-        figure.add_trace(
-            go.Bar(
-                x=percent,
-                y=[escape(name) for name in names],
-                orientation="h",
-                name=escape(objective),
-                marker={"color": style.PALETTE[position % len(style.PALETTE)]},
-                text=[f"{value:.0f} %" for value in percent],
-                textposition="outside",
-                cliponaxis=False,
-                hovertemplate="%{y}: %{x:.1f} %<extra>%{fullData.name}</extra>",
-            )
-        )
-    figure.update_layout(barmode="group", bargap=0.28, bargroupgap=0.06)
-    figure.update_xaxes(title_text=f"share of the variation between {n_trials} trials (%)")
-    figure.update_xaxes(rangemode="tozero")
+    n_rows = [len(importance.shares) for importance in importances.values()]
+    figure = make_subplots(
+        rows=len(n_rows),
+        cols=1,
+        shared_xaxes=True,
+        row_heights=[n + 1.0 for n in n_rows],
+        vertical_spacing=0.16 / len(n_rows),
+        subplot_titles=[escape(objective) for objective in importances],
+    )
+    figure.update_annotations(x=0.0, xanchor="left", font={"size": 14, "color": style.MUTED})
+    style.apply_style(figure, title, height=206 + 60 * len(n_rows) + PIXELS_PER_BAR * sum(n_rows))
+    for row, importance in enumerate(importances.values(), start=1):
+        for trace in _bars(importance, in_legend=row == 1):
+            figure.add_trace(trace, row=row, col=1)
+    figure.update_layout(barmode="overlay")
+    figure.update_layout(margin={"t": 128})
+    style.add_note(figure, f"{n_trials} trials")
+    figure.update_xaxes(range=[0.0, 108.0])
+    figure.update_xaxes(title_text="share of the variation (%)", row=len(n_rows))
     figure.update_yaxes(showgrid=False, autorange="reversed", ticks="")
     return figure
 
 
-def _by_mean_share(importances: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Parameter names, the most important on average first."""
-    names = list(dict.fromkeys(name for shares in importances.values() for name in shares))
-    return sorted(names, key=lambda n: -sum(s.get(n, 0.0) for s in importances.values()))
+def _bars(importance: Importance, *, in_legend: bool) -> list[go.Bar]:
+    """What chance may give to each parameter, and its share in front of it."""
+    names = [escape(name) for name in importance.shares]
+    chances = [100.0 * min(1.0, importance.chances[name]) for name in importance.shares]
+    traces = [
+        go.Bar(
+            x=style.rounded(chances),
+            y=names,
+            orientation="h",
+            name="what chance may give",
+            legendgroup="chance",
+            showlegend=in_legend,
+            width=0.8,
+            marker={"color": style.PALE},
+            hovertemplate="%{y}: chance stays below %{x:.0f} %<extra></extra>",
+        )
+    ]
+    told = set(importance.told_apart)
+    for apart, colour, name in (
+        (True, style.BLUE, "told apart from chance"),
+        (False, style.GREY, "not told apart from chance"),
+    ):
+        shown = {n: 100.0 * share for n, share in importance.shares.items() if (n in told) is apart}
+        traces.append(
+            go.Bar(
+                x=style.rounded([*shown.values()]),
+                y=[escape(n) for n in shown],
+                orientation="h",
+                name=name,
+                legendgroup=name,
+                showlegend=in_legend,
+                width=0.44,
+                marker={"color": colour},
+                text=[f"{value:.0f} %" for value in shown.values()],
+                textposition="outside",
+                cliponaxis=False,
+                hovertemplate=f"%{{y}}: %{{x:.1f}} %, {name}<extra></extra>",
+            )
+        )
+    return traces

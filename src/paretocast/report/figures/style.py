@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,6 +13,8 @@ from plotly.offline import get_plotlyjs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
 
 Figure: TypeAlias = go.Figure
 Range: TypeAlias = tuple[float, float]
@@ -21,7 +24,10 @@ Box: TypeAlias = tuple[float, float, float, float]
 # Okabe & Ito's palette, told apart with every common colour blindness.
 BLUE, SKY, GREEN = "#0072B2", "#56B4E9", "#009E73"
 ORANGE, VERMILION, PURPLE = "#E69F00", "#D55E00", "#CC79A7"
+# Of the same hues, dark enough for text on white.
+DARK_GREEN, VERMILION_TEXT = "#00734F", "#B34700"
 INK, MUTED, GREY, GRID = "#1F2933", "#52606D", "#9AA5B1", "#E4E7EB"
+PALE = "#CBD2D9"  # of areas that still show where a dark page turns the colours round
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 FONT = "Inter, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', Arial, sans-serif"
 
@@ -40,68 +46,107 @@ LABEL_PIXELS_PER_LETTER, LABEL_HEIGHT_PIXELS = 7.2, 18.0
 MARGIN = 0.06  # of an axis range, left free on both sides
 
 
+# What is in the window is drawn at once, the rest one by one behind it: a page of many figures is
+# ready after the first ones. A figure under a closed heading has no width until it is opened.
+DRAWING = """
+window.paretocastDraw = (place) => {
+  const source = document.getElementById(place.id + "-figure");
+  if (!source || place.dataset.drawn || place.closest("details:not([open])")) return;
+  place.dataset.drawn = "yes";
+  const figure = JSON.parse(source.textContent);
+  Plotly.newPlot(place, figure.data, figure.layout, figure.config);
+};
+addEventListener("DOMContentLoaded", () => {
+  const places = [...document.querySelectorAll(".plotly-graph-div")];
+  const drawNext = () => {
+    if (places.length) { paretocastDraw(places.shift()); setTimeout(drawNext); }
+  };
+  while (places.length && places[0].getBoundingClientRect().top < innerHeight) {
+    paretocastDraw(places.shift());
+  }
+  document.querySelectorAll("details").forEach((part) => part.addEventListener("toggle", () =>
+    part.querySelectorAll(".plotly-graph-div").forEach(paretocastDraw)));
+  addEventListener("beforeprint", () => places.splice(0).forEach(paretocastDraw));
+  setTimeout(drawNext);
+});
+"""
+
+
 def plotly_javascript() -> str:
     """The script that every page needs once."""
-    return str(get_plotlyjs())
+    return str(get_plotlyjs()) + DRAWING
 
 
-def figure_html(figure: Figure, *, element_id: str) -> str:
-    """A figure as an HTML fragment that needs `plotly_javascript` on its page."""
-    return str(
-        figure.to_html(
-            full_html=False,
-            include_plotlyjs=False,
-            div_id=element_id,
-            default_height=f"{figure.layout.height}px",
-            config=CONFIG,
-        )
+def figure_html(figure: Figure, *, element_id: str, file_name: str = "figure") -> str:
+    """A figure as an HTML fragment that needs `plotly_javascript` on its page.
+
+    Parameters
+    ----------
+    file_name : str
+        Of the picture that a reader saves.
+    """
+    config = json.dumps({**CONFIG, "toImageButtonOptions": {"filename": file_name}})
+    content = f'{{"config": {config}, {figure.to_json()[1:]}'
+    return (
+        f'<div id="{element_id}" class="plotly-graph-div" '
+        f'style="height:{figure.layout.height}px; width:100%"></div>'
+        f'<script type="application/json" id="{element_id}-figure">{in_script(content)}</script>'
     )
 
 
-def apply_style(figure: Figure, title: str, *, height: int) -> Figure:
-    """The figure with the shared style, its title and its height in pixels."""
-    axis = {
-        "showline": True,
-        "linecolor": GREY,
-        "gridcolor": GRID,
-        "zeroline": False,
-        "ticks": "outside",
-        "tickcolor": GREY,
-        "title": {"standoff": 12, "font": {"size": 14}},
-        "automargin": True,
-    }
-    figure.update_xaxes(axis)
-    figure.update_yaxes(axis)
-    return figure.update_layout(
-        template=go.layout.Template(),
-        title={
-            "text": escape(title),
+def in_script(content: str) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return content.replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+# Plotly takes what a figure does not say from its template: stated once, not for every axis.
+_AXIS = {
+    "showline": True,
+    "linecolor": GREY,
+    "gridcolor": GRID,
+    "zeroline": False,
+    "ticks": "outside",
+    "tickcolor": GREY,
+    "title": {"standoff": 12, "font": {"size": 14}},
+    "automargin": True,
+}
+TEMPLATE = go.layout.Template(
+    layout={
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+        "title": {
             "x": 0.0,
             "xref": "container",
             "xanchor": "left",
             "pad": {"l": 12},
-            "y": 0.97,
             "yanchor": "top",
             "font": {"size": 17},
         },
-        height=height,
-        margin={"l": 76, "r": 24, "t": 92, "b": 88},
-        font={"family": FONT, "size": 14, "color": INK},
-        paper_bgcolor="white",
-        plot_bgcolor="white",
-        colorway=list(PALETTE),
-        hovermode="closest",
-        hoverlabel={"bgcolor": "white", "bordercolor": GREY, "align": "left"},
-        legend={
+        "font": {"family": FONT, "size": 14, "color": INK},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "colorway": list(PALETTE),
+        "hovermode": "closest",
+        "hoverlabel": {"bgcolor": "white", "bordercolor": GREY, "align": "left"},
+        "legend": {
             "orientation": "h",
             "x": 0.012,
             "xref": "container",
-            "y": 1.0 - 44.0 / height,
-            "yref": "container",
-            "yanchor": "top",
             "font": {"size": 13},
         },
-        modebar={"color": GREY, "activecolor": INK, "bgcolor": "rgba(0,0,0,0)"},
+        "modebar": {"color": GREY, "activecolor": INK, "bgcolor": "rgba(0,0,0,0)"},
+    }
+)
+
+
+def apply_style(figure: Figure, title: str, *, height: int) -> Figure:
+    """The figure with the shared style, its title and its height in pixels."""
+    return figure.update_layout(
+        template=TEMPLATE,
+        title={"text": escape(title), "y": 1.0 - 14.0 / height},
+        height=height,
+        margin={"l": 76, "r": 24, "t": 92, "b": 64},
+        legend={"y": 1.0 - 44.0 / height, "yref": "container", "yanchor": "top"},
     )
 
 
@@ -127,6 +172,28 @@ def message_figure(title: str, message: str, *, height: int) -> Figure:
     return figure
 
 
+def rounded(values: ArrayLike, *, digits: int = 4) -> list[Any]:
+    """Numbers to some significant digits, None where they are not finite; nested as they came.
+
+    A page is read by people: more digits would only make it heavy.
+
+    >>> rounded([0.123456, float("nan"), 98765.4])
+    [0.1235, None, 98770.0]
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim > 1:
+        return [rounded(part, digits=digits) for part in array]
+    return [float(f"{x:.{digits}g}") if np.isfinite(x) else None for x in array.tolist()]
+
+
+def tint(depth: int, n_bands: int) -> str:
+    """Blue that darkens inwards; opaque, since bands lie on top of each other."""
+    weight = 0.2 + 0.42 * depth / max(1, n_bands - 1)
+    channels = [int(BLUE[i : i + 2], 16) for i in (1, 3, 5)]
+    mixed = [round(255 + (channel - 255) * weight) for channel in channels]
+    return "rgb({}, {}, {})".format(*mixed)
+
+
 def axis_title(quantity: str, unit: str) -> str:
     """A quantity with its unit, escaped."""
     return escape(f"{quantity} ({unit})" if unit else quantity)
@@ -135,6 +202,7 @@ def axis_title(quantity: str, unit: str) -> str:
 def add_note(figure: Figure, text: str) -> None:
     """A small line below the axes, right-aligned; nothing for an empty text."""
     if text:
+        figure.update_layout(margin={"b": 88})
         figure.add_annotation(
             name="note",
             text=escape(text),

@@ -12,12 +12,10 @@ from plotly.subplots import make_subplots
 from paretocast.report.figures import style
 from paretocast.report.figures.search import (
     STYLES,
-    WITH_BARS,
     front_and_chosen,
     group_of,
     hover_text,
     named_references,
-    score_interval,
 )
 
 if TYPE_CHECKING:
@@ -35,8 +33,6 @@ def tradeoff_figure(
     *,
     objectives: Sequence[Objective],
     unit: str,
-    model: str,
-    dataset: str,
 ) -> style.Figure:
     """Trials, front and references in each pair of objectives.
 
@@ -51,7 +47,7 @@ def tradeoff_figure(
     objectives : sequence of Objective
         Two or three.
     """
-    title = f"{model} on {dataset}: the objectives against each other"
+    title = "Objectives against each other"
     scored = [r for r in records if all(o.name in r.scores for o in objectives)]
     if not scored:
         return style.message_figure(title, "No trial has been scored yet.", height=420)
@@ -66,11 +62,6 @@ def tradeoff_figure(
             points = [(r.scores[first.name], r.scores[second.name]) for r in group]
             trace = _markers(name, points, frame=frame, in_legend=column == 1)
             trace.update(hovertext=[hover_text(r, outcome, unit) for r in group])
-            if name in WITH_BARS:
-                trace.update(
-                    error_x=_bars(group, outcome, first, colour=STYLES[name][0]),
-                    error_y=_bars(group, outcome, second, colour=STYLES[name][0]),
-                )
             figure.add_trace(trace, row=1, col=column)
         _add_references(
             figure, named_references(outcome), pair=(first, second), frame=frame, column=column
@@ -78,14 +69,6 @@ def tradeoff_figure(
         figure.update_xaxes(title_text=_axis(first, unit), range=frame.x_range, row=1, col=column)
         figure.update_yaxes(title_text=_axis(second, unit), range=frame.y_range, row=1, col=column)
     return figure
-
-
-def _bars(
-    group: Sequence[TrialRecord], outcome: Outcome | None, objective: Objective, *, colour: str
-) -> object:
-    name = objective.name
-    bars = [(r.scores[name], *score_interval(r, outcome, name)) for r in group]
-    return style.error_bars(bars, colour)
 
 
 def _add_references(
