@@ -228,14 +228,14 @@ def prepare(folder: Path) -> None:
         frame[covariate.name] = covariate.values
     last = pd.Timestamp("2026-11-27T00:00Z")
     frame.index = (frame.index - frame.index[-1]).round("h") + last
-    frame.loc["2026-11-25":, "heat"] = float("nan")  # type: ignore[misc]
-    frame.insert(0, "timestamp", frame.index.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    times = pd.DatetimeIndex(frame.index)
+    frame.loc[times >= pd.Timestamp("2026-11-25T00:00Z"), "heat"] = float("nan")
+    frame.insert(0, "timestamp", times.strftime("%Y-%m-%dT%H:%M:%SZ"))
     for name in ("my_zone.csv", "heat.csv"):
         frame.to_csv(folder / name, index=False)
-    frame.drop(columns="heat").loc["2026-11-24":].to_csv(  # type: ignore[misc]
-        folder / "nwp.csv", index=False
-    )
-    observed = frame.loc[:"2026-11-24"]  # type: ignore[misc]
+    yesterday = pd.Timestamp("2026-11-24T00:00Z")
+    frame.drop(columns="heat")[times >= yesterday].to_csv(folder / "nwp.csv", index=False)
+    observed = frame[times < yesterday + pd.Timedelta(days=1)]
     zones = pd.DataFrame(
         {"timestamp": observed.timestamp, "north": observed.heat, "south": 2 * observed.heat}
     )
@@ -336,7 +336,8 @@ def make_fresh(folder: Path) -> Path:
     """Create a virtual environment, install the repository there, and return its interpreter."""
     python = folder / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    install = [python, "-m", "pip", "install", "--quiet", "-c", ROOT / "constraints.txt"]
+    pip = [str(python), "-m", "pip", "install", "--quiet"]
+    install = [*pip, "-c", str(ROOT / "constraints.txt")]
     subprocess.run([*install, f"{ROOT}[mlflow,onnx,serve]"], check=True)
     return python
 
