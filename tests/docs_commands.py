@@ -60,11 +60,16 @@ SMALLER = (
     (r"^(paretocast tune (?!.*--resume).*)$", r"\1 --steps 20"),
     (r"^(paretocast tune (?!.*--(trials|resume)).*)$", r"\1 --trials 2"),
     (r"^(paretocast submit [^-]*)", r"\1--dry-run "),
-    (r"^(paretocast serve .*?)( --port \d+)?$", r"timeout --preserve-status 20 \1 --port 0"),
+    (
+        r"^(paretocast (?:serve|view).*?)( --open| --port \d+)*$",
+        r"timeout --preserve-status 20 \1 --port 0",
+    ),
+    (r"(\S*)study_ID\.html", r'"$(ls -t \1study_*.html | head -1)"'),
     (r"\bDIR\b|\bDATA\b", '"$PARETOCAST_DATA"'),
 )
-# Exit codes beside 0 that say something: watch and alarm, degraded, the bundle in use stays.
-ALSO_FINE = {"monitor": (3, 4), "forecast": (3,), "retrain": (5,)}
+# Exit codes beside 0 that say something: watch and alarm, degraded, the bundle in use stays,
+# ended by a signal.
+ALSO_FINE = {"monitor": (3, 4), "forecast": (3,), "retrain": (5,), "view": (130, 143)}
 MOST_SECONDS = 900
 ZONES = """
 name = "zones"

@@ -341,6 +341,6 @@ def test_a_search_begins_with_the_default_of_the_step(model: str, step: str) -> 
     per_day, space = settings.task.steps_per_day, settings.space_of_model()
     plan = plan_warm_start(model, space, n_trials=4, steps_per_day=per_day)
     assert plan.configs == (settings.default_of({}),)
-    days = {n: v / per_day for n, v in plan.configs[0].items() if n in {"lags", "input_steps"}}
-    assert set(days.values()) <= {7.0, 28.0}
+    lengths = [plan.configs[0].get(name) for name in ("lags", "input_steps")]
+    assert {int(n) / per_day for n in lengths if n is not None} <= {7.0, 28.0}
     assert MODELS[model].default_at(per_day).items() <= plan.configs[0].items()
