@@ -58,14 +58,16 @@ def assessment_section(
         ),
         _facts(assessment),
         worst,
-        figure_box(
-            reliability_figure(
-                diagnosis.reliability,
-                n_observed=diagnosis.overall.n,
-                model=model,
-                dataset=dataset,
-            ),
-            element_id="reliability",
+        for_screens(
+            figure_box(
+                reliability_figure(
+                    diagnosis.reliability,
+                    n_observed=diagnosis.overall.n,
+                    model=model,
+                    dataset=dataset,
+                ),
+                element_id="reliability",
+            )
         ),
     ]
     for breakdown in diagnosis.breakdowns:

@@ -41,7 +41,7 @@ def search_parts(study: StudyReport) -> list[str]:
     history = history_figure(
         records, outcome, target_coverage=study.settings.target_coverage, unit=study.unit
     )
-    parts = [_facts(study), figure_box(history, element_id="history")]
+    parts = [_facts(study), for_screens(figure_box(history, element_id="history"))]
     failed = [r for r in records if r.state is TrialState.FAILED]
     if failed:
         rows = [(str(r.number), r.reason or "no reason was kept", config_text(r)) for r in failed]
