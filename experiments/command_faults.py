@@ -295,6 +295,7 @@ def main() -> None:
         row = [found.tried, found.half_written, found.unclear, found.not_resumed]
         rows.append([name, ended.n_writes, *row, found.other_results, found.passed_over])
         figures[name] = {**vars(found), "writes": ended.n_writes}
+        print(name, vars(found), flush=True)
     columns = ["command", "writes", "faults", "half written", "unclear", "not resumed"]
     print_table([*columns, "other results", "passed over"], rows)
     print_result(figures, seed=arguments.seed)

@@ -21,7 +21,7 @@ import pytest
 COMMAND = next(
     (path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), ""
 )
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 90.0
 FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -55,6 +55,7 @@ class Browser:
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
 
     def call(self, method: str, **parameters: object) -> dict[str, Any]:
         """The answer to a command."""
@@ -74,8 +75,8 @@ class Browser:
     def open(self, address: str) -> None:
         """Go to a page and wait until all it needs is there."""
         self._events.clear()
-        self.call("Page.navigate", url=address)
-        while not any(event["method"] == "Page.loadEventFired" for event in self._events):
+        loader = self.call("Page.navigate", url=address)["loaderId"]  # an event of another is late
+        while not any(_is_load(event, loader) for event in self._events):
             self._read()
 
     def evaluate(self, script: str) -> Any:  # noqa: ANN401  (JSON values)
@@ -133,6 +134,15 @@ class Browser:
         elif method == "Log.entryAdded" and parameters["entry"]["level"] == "error":
             entry = parameters["entry"]
             self.errors.append(f"{entry['text']} {entry.get('url', '')}")
+
+
+def _is_load(event: dict[str, Any], loader: str) -> bool:
+    """Return whether an event says that a page has what it needs."""
+    told = event.get("params", {})
+    return event["method"] == "Page.lifecycleEvent" and (told["name"], told["loaderId"]) == (
+        "load",
+        loader,
+    )
 
 
 def _until_zero(file: IO[bytes]) -> bytes:

@@ -25,6 +25,15 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def unit_name(unit: str) -> str:
+    """A unit in a sentence, where the target has one.
+
+    >>> unit_name("MW"), unit_name("")
+    ('MW', 'units of the target')
+    """
+    return unit or "units of the target"
+
+
 def significant(value: float | None, digits: int = 4) -> str:
     """A number with so many significant digits; a dash for none.
 

@@ -132,7 +132,7 @@ def run(scene: Scene, command: str, capsys: pytest.CaptureFixture[str]) -> Resul
     said = capsys.readouterr()
     assert "Traceback" not in said.err + said.out
     assert code in {0, 1, 2, 3, 4}
-    assert said.err.startswith("error: ") or "error: " in said.err or code not in REFUSED
+    assert code not in REFUSED or "error: " in said.err or "problem " in said.err
     return Result(code, said.out, out.read_text() if out.exists() else "")
 
 

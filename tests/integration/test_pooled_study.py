@@ -123,6 +123,9 @@ def test_what_reads_a_study_reads_that_of_a_series(
     code, out, err = run_cli(capsys, "calibrate", folder)
     assert code == 0, err
     assert "PICP" in out
+    code, _, err = run_cli(capsys, "calibrate", run_of(hpo).folder)
+    assert code == 1
+    assert f"such as {run_of(hpo, 'north').folder}" in "".join(err.split("\n"))
 
 
 def test_a_benchmark_trains_the_network_of_the_study_once_for_all_series(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from paretocast.cli.consolidate import print_studies
 from paretocast.cli.diagnose import print_diagnosis
 from paretocast.cli.forecast import print_forecast
 from paretocast.cli.outcome import print_levels, print_outcome
+from paretocast.cli.pooled import print_pooled
 from paretocast.cli.series import print_across, print_series
 from paretocast.cli.status import print_experiments
 from paretocast.cli.tables import TerminalTable
@@ -40,7 +42,9 @@ from paretocast.results.stored_study import StoredStudy
 from paretocast.results.table import collect_runs
 from paretocast.results.two_stage import SecondStage
 from paretocast.study.choice import Choice
+from paretocast.study.series_studies import SeriesResult
 from paretocast.workspace.progress import Progress
+from paretocast.workspace.runs import RunDirectory
 from runs import write_run
 from studies import make_run
 
@@ -107,6 +111,26 @@ def recommended() -> Choice:
         intervals={"ensemble": quality, "ridge": quality},
         target_coverage=80.0,
     )
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """What the table of a pooled search reads of a series."""
+
+    name: str
+    run: RunDirectory
+    loss: float | None = 0.04607
+    interval: IntervalQuality | None = None
+    to_ridge: float | None = 0.9579
+    recommended: str = "the average 0.50 × trial 0 NHITS_Q + 0.50 × trial 12 RIDGE"
+    recommended_to_ridge: float | None = 0.9512
+
+
+def pooled() -> list[SeriesResult]:
+    north, south = (RunDirectory(Path("hpo"), "NHITS_Q", name, "7") for name in ("north", "south"))
+    quality = IntervalQuality(79.9, 77.0, 82.5, np.ones(3))
+    found = [Pooled("north", north, interval=quality), Pooled("south", south, loss=12.3456)]
+    return cast("list[SeriesResult]", found)
 
 
 def across() -> AcrossSeries:
@@ -180,6 +204,7 @@ def printers(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Callable[
         "benchmark": lambda: print_benchmark(saved),
         "benchmark --weather-error": lambda: print_weather_error(erring(), error=1.5, unit="m³/h"),
         "tune, many series": lambda: print_series({"north": recommended(), "south": recommended()}),
+        "tune --pool": lambda: print_pooled(pooled()),
         "benchmark, many series": lambda: print_across(across(), Path("benchmarks")),
         "data init": lambda: exit_code("data", "init", table, "--force"),
         "forecast": lambda: print_forecast(live_forecast()),
@@ -218,7 +243,7 @@ COMMANDS = (
     *("tune", "tune, stage 2", "status", "analyze", "data list", "data describe", "calibrate"),
     *("calibrate --ensemble", "diagnose", "consolidate", "benchmark"),
     *("benchmark --weather-error", "forecast", "tune, many series", "benchmark, many series"),
-    "data init",
+    *("data init", "tune --pool"),
 )
 
 
@@ -261,7 +286,7 @@ def test_the_command_line_has_no_table_that_is_not_tried_here() -> None:
         if re.search(r"TerminalTable\(|rich\.table", path.read_text(encoding="utf-8"))
     }
     tried = {command.split()[0].rstrip(",") for command in COMMANDS}
-    assert drawing - {"tables"} <= tried | {"outcome", "series"}
+    assert drawing - {"tables"} <= tried | {"outcome", "series", "pooled"}
 
 
 def test_figures_in_a_column_share_their_decimals(

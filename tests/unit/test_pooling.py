@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,9 +19,10 @@ from paretocast.data.weather_runs import WeatherRuns
 from paretocast.errors import DataError, SettingsError
 from paretocast.models.baselines.catalogue import forecast_baselines
 from paretocast.search.models import MODELS
-from paretocast.training import forecast_positions
+from paretocast.settings import load_settings
+from paretocast.training import forecast_positions, pooling
 from paretocast.training.pooled_scores import draw_on_tune, score_on_tune, scores_by_series
-from paretocast.training.pooling import PooledSetup, pool_windows
+from paretocast.training.pooling import PooledSetup, SimpleForecasts, pool_windows
 from paretocast.training.setup import TrainingSetup, start_training
 from studies import make_settings
 
@@ -235,3 +237,25 @@ def test_a_network_of_many_series_is_not_trained_on_one_by_mistake(tasks: dict[s
     settings = make_settings(pool=["north", "south"])
     with pytest.raises(SettingsError, match="one network on the series north, south"):
         TrainingSetup.from_settings(settings, tasks["north"], device="cpu")
+
+
+def test_the_ridge_is_needed_of_every_series(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = iter([({"ridge": np.zeros((1, 24, 11))}, {}), ({}, {"ridge": "too few windows"})])
+    monkeypatch.setattr(pooling, "try_baselines", lambda _task, _split: next(found))
+    alone = TrainingSetup.from_settings(make_settings(training=SHORT), make_task(), device="cpu")
+    lacking = SimpleForecasts([alone, alone])
+    assert lacking.reasons == {"ridge": "small: too few windows"}
+    with pytest.raises(DataError, match="a series lacks: small: too few windows"):
+        _ = lacking.reference_scores
+
+
+def test_settings_of_a_pool_have_the_step_of_its_series(tmp_path: Path) -> None:
+    path = tmp_path / "zones.toml"
+    path.write_text(
+        'name = "zones"\npath = "z.csv"\nfrequency = "15min"\n[series]\ntargets = ["north"]\n'
+        "[splits]\ntrain = 0.6\nvalidation = 0.2\n",
+        encoding="utf-8",
+    )
+    settings = load_settings(None, {"dataset": str(path), "pool": ["north"]})
+    assert (settings.task.step, settings.task.horizon_steps) == ("15min", 96)
+    assert settings.of_series("north").dataset == f"{path}#north"

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from commands import run_cli
 from paretocast.errors import StoreError
 from paretocast.report.catalogue import collect
 from paretocast.report.page import asset
@@ -205,6 +206,22 @@ def test_a_page_elsewhere_or_sent_alone_is_whole(workspace: Path, tmp_path: Path
     assert "plotly.js v" not in page.read_text("utf-8")
     assert parsed(page).loaded == ["../../site/plotly.min.js"]
     assert self_contained(page) == simple_page("pareto_front")
+
+
+def test_the_command_writes_the_index_again_or_a_page_to_send(
+    capsys: pytest.CaptureFixture[str], workspace: Path, tmp_path: Path
+) -> None:
+    index = workspace / "index.html"
+    index.unlink()
+    code, _, err = run_cli(capsys, "site", "--workspace", workspace)
+    assert (code, err) == (0, f"index in {index}\n")
+    assert index.is_file()
+    page, alone = index.parent / "results/NHITS_Q_heat/pareto_front_a.html", tmp_path / "one.html"
+    assert run_cli(capsys, "site", "--self-contained", page, "--output", alone)[0] == 0
+    assert alone.read_text("utf-8") == simple_page("pareto_front")
+    code, _, err = run_cli(capsys, "site", "--self-contained", page, "--output", page)
+    assert (code, "is the page itself" in err) == (2, True)
+    assert run_cli(capsys, "site", "--workspace", tmp_path / "none")[0] == 1
 
 
 def test_what_is_no_page_is_not_sent(tmp_path: Path) -> None:

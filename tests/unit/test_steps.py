@@ -25,6 +25,7 @@ from paretocast.results.groups import issue_hours
 from paretocast.search.models import MODELS
 from paretocast.settings import TaskSettings, TuneSettings, load_settings
 from paretocast.steps import FREQUENCIES
+from paretocast.study.warm_start import plan_warm_start
 from paretocast.toml import parse_table
 
 PLAIN = TargetScaling(Transform.NONE, 1.0, center=0.0, spread=1.0)
@@ -331,3 +332,15 @@ def test_weather_runs_are_for_hourly_series() -> None:
             covariates={"temperature": {"role": "forecast", "source": "weather"}},
             weather=pd.DataFrame(),
         )
+
+
+@pytest.mark.parametrize("step", ["5min", "15min", "30min", "1h", "1d"])
+@pytest.mark.parametrize("model", sorted(MODELS))
+def test_a_search_begins_with_the_default_of_the_step(model: str, step: str) -> None:
+    settings = TuneSettings.model_validate({"model": model, "task": {"step": step}})
+    per_day, space = settings.task.steps_per_day, settings.space_of_model()
+    plan = plan_warm_start(model, space, n_trials=4, steps_per_day=per_day)
+    assert plan.configs == (settings.default_of({}),)
+    lengths = [plan.configs[0].get(name) for name in ("lags", "input_steps")]
+    assert {int(n) / per_day for n in lengths if n is not None} <= {7.0, 28.0}
+    assert MODELS[model].default_at(per_day).items() <= plan.configs[0].items()

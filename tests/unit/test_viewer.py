@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import http.server
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from commands import run_cli
 from paretocast.api import viewer
 from paretocast.api.viewer import open_server
 from paretocast.errors import SettingsError, StoreError
@@ -134,6 +137,21 @@ def test_a_port_in_use_is_an_error_unless_none_was_asked_for(
 def test_a_workspace_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no workspace in"):
         open_server(tmp_path / "none", 0)
+
+
+def test_the_command_says_where_opens_a_browser_and_ends_at_a_stop(
+    capsys: pytest.CaptureFixture[str], workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda address: bool(opened.append(address)) or True)
+    monkeypatch.setattr(http.server.ThreadingHTTPServer, "serve_forever", stop)
+    code, out, err = run_cli(capsys, "view", "--workspace", workspace, "--port", 0, "--open")
+    assert (code, err) == (0, "stopped; studies go on\n")
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\n", out)
+    assert opened == [out.strip()]
 
 
 def scored(number: int, mae: float, picp: float, **changes: object) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class ModelConfig:
     @property
     def default(self) -> TrainedConfig:
         """The default config of the same model, in the same setting."""
-        config = dict(MODELS[self.model].default)
+        config = MODELS[self.model].default_at(self.settings.task.steps_per_day)
         return TrainedConfig(self.model, config, self.settings.seed, None)
 
 
@@ -122,7 +122,8 @@ def find_config(
     if general.exists():
         return _general(general, model, dataset, given)
     settings = given.model_copy(update={"model": model})
-    candidate = TrainedConfig(model, dict(MODELS[model].default), settings.seed, None)
+    default = MODELS[model].default_at(settings.task.steps_per_day)
+    candidate = TrainedConfig(model, default, settings.seed, None)
     source = (
         f"default parameters: no finished study of {model} on {dataset} in "
         f"{workspace / 'results'} and no {general.name}"

@@ -12,6 +12,7 @@ from paretocast.cli.datafile import DataFile, Target, Zone, declared
 from paretocast.cli.options import SeriesOption
 from paretocast.cli.tables import Column, TerminalTable
 from paretocast.errors import SettingsError
+from paretocast.formatting import unit_name
 from paretocast.models.baselines.catalogue import BASELINES
 from paretocast.search.models import MODELS
 from paretocast.steps import noun
@@ -221,7 +222,8 @@ def benchmark(
         models = models or ",".join(name for s in named for name in models_of(s.run.model))
         if dataset is None and data is None:
             dataset = named[0].dataset_path(data_dir)
-            data_dir = data_dir or named[0].settings.data_dir
+            if data_dir is None and (kept := named[0].settings.data_dir) is not None:
+                data_dir = Path(kept)
     workspace = workspace or Path("hpo")
     workspace = workspace / "test" if test else workspace
     dataset = (
@@ -333,7 +335,8 @@ def _score_table(saved: SavedBenchmark) -> TerminalTable:
         ),
         title=f"{task.series.name}, test split: {len(task.issues['test'])} issues from "
         f"{first:%Y-%m-%d} to {last:%Y-%m-%d}, {comparison.rows[0].scores['n']:.0f} "
-        f"{noun(task.shape.steps_per_day)}s; MAE, width and losses in {task.series.unit}",
+        f"{noun(task.shape.steps_per_day)}s; MAE, width and losses in "
+        f"{unit_name(task.series.unit)}",
         all_with="metrics.csv or a wider terminal shows all",
     )
     for i, row in enumerate(comparison.rows):
@@ -376,7 +379,7 @@ def _print_relearning(rows: Sequence[RelearningRow], *, unit: str) -> None:
             Column(f"pinball against {first}", rank=2),
             Column("seconds", rank=1, decimals=0),
         ),
-        title=f"Learning again in the test split; MAE and pinball in {unit}",
+        title=f"Learning again in the test split; MAE and pinball in {unit_name(unit)}",
         all_with="metrics.json or a wider terminal shows all",
     )
     for row in rows:
@@ -395,7 +398,7 @@ def print_weather_error(rows: Sequence[WeatherErrorRow], *, error: float | None,
             Column("pinball against measured", rank=2),
         ),
         title=f"Temperatures of the horizon in error by {error:g}, their own unit; "
-        f"MAE and pinball in {unit}",
+        f"MAE and pinball in {unit_name(unit)}",
         all_with="metrics.json or a wider terminal shows all",
     )
     for row in rows:

@@ -20,7 +20,7 @@ from paretocast.cli.diagnose import (
 )
 from paretocast.cli.display import print_note, print_notes
 from paretocast.cli.tables import Column, TerminalTable
-from paretocast.formatting import significant
+from paretocast.formatting import significant, unit_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,7 +124,7 @@ def print_comparison(
         f"[bold]{escape(opened.subject)}[/bold] in {N_FOLDS}-fold cross-validation on the "
         f"calibrate split ({compared[0].n} {noun(opened.settings.task.steps_per_day)}s), "
         f"{opened.settings.target_coverage:g} % interval; width and losses in "
-        f"{escape(opened.unit)}",
+        f"{escape(unit_name(opened.unit))}",
         highlight=False,
         markup=True,
     )
@@ -138,7 +138,7 @@ def print_ensemble(opened: StoredForecast, assessed: EnsembleAssessment) -> None
     console = stdout_console()
     console.print(
         f"[bold]{escape(opened.subject)}[/bold], chosen on the tune split; losses in "
-        f"{escape(opened.unit)}",
+        f"{escape(unit_name(opened.unit))}",
         highlight=False,
         markup=True,
     )

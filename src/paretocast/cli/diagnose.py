@@ -10,6 +10,7 @@ import typer
 from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.display import print_note, print_notes
 from paretocast.cli.tables import Column, TerminalTable
+from paretocast.formatting import unit_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,7 +125,7 @@ def print_diagnosis(diagnosis: Diagnosis, *, unit: str, subject: str) -> None:
     console = stdout_console()
     console.print(
         f"[bold]{escape(subject)}[/bold]: the {diagnosis.target:g} % interval; width and Winkler "
-        f"score in {escape(unit)}",
+        f"score in {escape(unit_name(unit))}",
         highlight=False,
         markup=True,
     )

@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.tables import Column, TerminalTable
-from paretocast.formatting import fixed, significant
+from paretocast.formatting import fixed, significant, unit_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -139,7 +139,7 @@ def _front_table(outcome: Outcome, unit: str, step: str) -> TerminalTable:
             Column("trained", rank=5),
         ),
         title=f"Pareto front on the tune split ({outcome.chosen.scores['n']:.0f} {step}s); "
-        f"MAE, width and losses in {unit}",
+        f"MAE, width and losses in {unit_name(unit)}",
     )
     shown = list(outcome.front)
     if outcome.selection.number not in shown:
@@ -193,7 +193,7 @@ def print_levels(second: SecondStage) -> None:
     console = stdout_console()
     console.print(
         f"\n[bold]stage 2[/bold]: levels for {content['target_coverage']:g} % from the stored "
-        f"forecasts of trial {content['trial']}; width in {escape(second.unit)}",
+        f"forecasts of trial {content['trial']}; width in {escape(unit_name(second.unit))}",
         highlight=False,
         markup=True,
     )

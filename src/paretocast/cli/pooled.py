@@ -45,10 +45,10 @@ def print_pooled(found: Sequence[SeriesResult]) -> None:
         (
             Column("series", left=True),
             Column("pinball", rank=2),
-            Column("to ridge", decimals=3),
+            Column("chosen to ridge", decimals=3),
             Column("PICP %", rank=1, decimals=1),
             Column("recommended", rank=3, wrapped=True),
-            Column("to ridge", decimals=3, rank=3),
+            Column("its to ridge", decimals=3, rank=3),
         ),
         title="The trial chosen for all, calibrate split, calibrated; and what suits each series",
     )

@@ -78,7 +78,8 @@ def read_times(raw: pd.Series, pattern: str | None = None) -> Times:
     """
     times = _read(raw, pattern)
     years = times.stamps.year
-    return replace(times, stamps=times.stamps.where((years >= FIRST_YEAR) & (years <= LAST_YEAR)))
+    within = times.stamps.where((years >= FIRST_YEAR) & (years <= LAST_YEAR))
+    return replace(times, stamps=pd.DatetimeIndex(within))
 
 
 def _read(raw: pd.Series, pattern: str | None) -> Times:

@@ -141,7 +141,8 @@ class _Fitting:
     def fallback(self) -> Deployed:
         """The ridge that sees no covariate."""
         self.observer.began("ridge without weather")
-        config = {**MODELS["RIDGE"].default, "weather": OFF}
+        default = MODELS["RIDGE"].default_at(self.plan.task.shape.steps_per_day)
+        config = {**default, "weather": OFF}
         return self._at_once(_fit_of("RIDGE", config), 1.0, "RIDGE without weather")
 
     def reference(self) -> Deployed:

@@ -252,13 +252,14 @@ def coverage_grid(
     n, hits = count_in(cells[counted]), count_in(cells[counted & hit])
     in_windows = [np.unique(cells[i, inside]) for i, inside in enumerate(counted)]
     n_windows = count_in(np.concatenate(in_windows))
-    seen = np.ix_(n.any(axis=1), n.any(axis=0))
+    seen_rows, seen_columns = n.sum(axis=1) > 0, n.sum(axis=0) > 0
+    seen = np.ix_(seen_rows, seen_columns)
     picp = np.divide(100.0 * hits, n, out=np.full(n.shape, np.nan), where=n > 0)
     return CoverageGrid(
         rows.name,
         columns.name,
-        _seen_labels(rows, n.any(axis=1)),
-        _seen_labels(columns, n.any(axis=0)),
+        _seen_labels(rows, seen_rows),
+        _seen_labels(columns, seen_columns),
         picp[seen],
         n[seen],
         n_windows[seen],

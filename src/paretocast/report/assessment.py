@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from paretocast.formatting import unit_name
 from paretocast.metrics.scores import percent_above
 from paretocast.report.calibration import breakdown_parts, coverage_facts, size_fact, worst_sentence
 from paretocast.report.figures import reliability_figure
@@ -125,7 +126,7 @@ def _calibration(assessment: Assessment, folder: str) -> str:
         )
     reason = (
         f"{assessment.reason}. Online calibrators go through a fold day by day. Width and "
-        f"losses are in {assessment.unit}."
+        f"losses are in {unit_name(assessment.unit)}."
     )
     listed = _calibrator_table(assessment.compared, best=best.name)
     return section(heading, verdict, reason) + for_screens(listed, commands)

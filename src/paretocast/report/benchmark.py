@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.formatting import count
+from paretocast.formatting import count, unit_name
 from paretocast.metrics.diagnostics import diagnose, windows_by_error
 from paretocast.report.figures import (
     forecast_figure,
@@ -88,7 +88,7 @@ def benchmark_page(
             "with what was known by then."
         ),
         body=body,
-        footer=f"target coverage {plan.coverage:g} %; scores in {unit}",
+        footer=f"target coverage {plan.coverage:g} %; scores in {unit_name(unit)}",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paretocast.formatting import count
+from paretocast.formatting import count, unit_name
 from paretocast.report.figures import breakdown_figure, pit_figure, reliability_figure
 from paretocast.report.page import (
     document,
@@ -80,7 +80,7 @@ def diagnosis_page(
             "hours of a day are not independent, so they are wider than a count of hours suggests."
         ),
         body=body,
-        footer=f"{subject}; width and Winkler score in {unit}",
+        footer=f"{subject}; width and Winkler score in {unit_name(unit)}",
     )
 
 

@@ -127,7 +127,8 @@ class _Experiment:
 
     def _runs(self, tag: str, value: str) -> list[Run]:
         """Runs with a tag that were logged whole; what a killed command has begun is deleted."""
-        wanted, runs, token = f"tags.`{tag}` = '{value}'", [], None
+        wanted, token = f"tags.`{tag}` = '{value}'", None
+        runs: list[Run] = []
         while True:
             page = self._client.search_runs([self._id], filter_string=wanted, page_token=token)
             runs += page

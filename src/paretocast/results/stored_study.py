@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretocast.data import moved_reference, own_file
+from paretocast.data.collection import split_reference
 from paretocast.data.task import DATA_HASHES, Task, first_change
 from paretocast.errors import StoreError
 from paretocast.search.objectives import parse_constraints, parse_objectives
@@ -203,6 +204,7 @@ class StoredStudy:
             If the data set is not there, cannot be used, or is not the one of the study.
         """
         if data_dir not in self._tasks:
+            self._refuse_many_series()
             here = {"dataset": self.dataset_path(data_dir)}
             if data_dir is not None:
                 here["data_dir"] = str(data_dir)
@@ -231,6 +233,15 @@ class StoredStudy:
         """Words on where the data of a task first differ from those of the study, if known."""
         marks = self.manifest.get("day_marks", "")
         return first_change(marks, task.day_marks(), start=task.series.index[0])
+
+    def _refuse_many_series(self) -> None:
+        """Refuse a study of many series together: its trials have no task of their own."""
+        pool = self.settings.pool
+        if pool and split_reference(self.settings.dataset)[1] is None:
+            raise StoreError(
+                f"{self.run.study_name} trained one network on {len(pool)} series; name the study "
+                f"of one of them, such as {self.run.folder}_{pool[0]}"
+            )
 
     def _check_task(self, task: Task) -> None:
         then, now = self.task_manifest, task.manifest()

@@ -75,6 +75,10 @@ class ModelSpec:
         """True for a model that is trained step by step."""
         return self.build is not None
 
+    def default_at(self, steps_per_day: int) -> Config:
+        """The default config for a series of so many steps a day."""
+        return dict(default_at_step(self.default, steps_per_day))
+
 
 MODELS: Registry[ModelSpec] = Registry("model")
 ALL = "ALL"  # the label of a study of every model

@@ -413,17 +413,18 @@ class Study:
         return self._sampler.suggest(number, self._evaluator.observations(without=number))
 
     def _plan_warm_start(self) -> WarmStart:
-        runs = [Path(run) for run in self._settings.warm_start]
+        settings, runs = self._settings, [Path(run) for run in self._settings.warm_start]
+        plan = partial(
+            plan_warm_start, n_trials=settings.trials, steps_per_day=settings.task.steps_per_day
+        )
         if not isinstance(self._space, Contest):
-            return plan_warm_start(
-                self._settings.model, self._space, runs, n_trials=self._settings.trials
-            )
+            return plan(settings.model, self._space, runs)
         if runs:
             raise SettingsError("warm start is for a study of one model, this one has several")
         configs = [
             {MODEL: name, **config}
             for name, space in self._space.spaces.items()
-            for config in plan_warm_start(name, space, n_trials=self._settings.trials).configs
+            for config in plan(name, space).configs
         ]
         return WarmStart(tuple(configs))
 

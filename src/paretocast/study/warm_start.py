@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from paretocast.errors import SettingsError
 from paretocast.search.models import default_config
 from paretocast.search.space import nearest_config
+from paretocast.steps import STEPS_PER_DAY
 from paretocast.workspace.stored import load_result
 
 if TYPE_CHECKING:
@@ -33,7 +34,12 @@ class WarmStart:
 
 
 def plan_warm_start(
-    model: str, space: Space, runs: Sequence[Path] = (), *, n_trials: int
+    model: str,
+    space: Space,
+    runs: Sequence[Path] = (),
+    *,
+    n_trials: int,
+    steps_per_day: int = STEPS_PER_DAY,
 ) -> WarmStart:
     """The first configs of a new study.
 
@@ -44,6 +50,8 @@ def plan_warm_start(
         or a workspace.
     n_trials : int
         Of the study to be; earlier fronts get a quarter of it, at least one.
+    steps_per_day : int
+        Of the series.
 
     Raises
     ------
@@ -52,7 +60,7 @@ def plan_warm_start(
     StoreError
         If a file is damaged.
     """
-    default = default_config(model, space)
+    default = default_config(model, space, steps_per_day)
     configs: list[Config] = [] if default is None else [default]
     n_defaults = len(configs)
     notes: list[str] = []

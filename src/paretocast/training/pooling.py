@@ -66,10 +66,11 @@ class SimpleForecasts:
 
     @property
     def reasons(self) -> dict[str, str]:
-        """Why the first series that lacks a method has none, by the method."""
+        """Why a series has no forecast of a method, by the method: the first one that lacks it."""
         found: dict[str, str] = {}
-        for _, reasons in self._tried:
-            found = reasons | found
+        for setup, (_, reasons) in zip(self._series, self._tried, strict=True):
+            named = {name: f"{setup.task.series.name}: {why}" for name, why in reasons.items()}
+            found = named | found
         return found
 
     @cached_property

@@ -18,7 +18,7 @@ addEventListener("load", () => {
   plots().forEach(roomForLegend);
   // Paper is narrower than the window: figures are drawn again for it, and for the window after it.
   addEventListener("beforeprint", () => plots().forEach(
-    (plot) => Plotly.relayout(plot, { autosize: false, width: 1220 })));
+    (plot) => Plotly.relayout(plot, { autosize: false, width: 1340 })));
   addEventListener("afterprint", () => plots().forEach(
     (plot) => Plotly.relayout(plot, { autosize: true, width: null })));
 });

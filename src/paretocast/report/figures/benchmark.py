@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from paretocast.formatting import unit_name
 from paretocast.report.figures import style
 from paretocast.report.figures.trials import range_ends
 
@@ -34,7 +35,7 @@ def scores_figure(
     target_coverage : float
         Percent, drawn as a line.
     """
-    title = f"{dataset}: scores on the test split, in {unit}"
+    title = f"{dataset}: scores on the test split, in {unit_name(unit)}"
     if not rows:
         return style.message_figure(title, "No method was scored.", height=300)
     figure = make_subplots(rows=1, cols=3, shared_yaxes=True, horizontal_spacing=0.03)

@@ -51,7 +51,7 @@ def embedded(figure: Figure, *, element_id: str) -> EmbeddedFigure:
         drawn.update_layout(
             margin={"b": max(bottom - NOTE_PIXELS, 40)}, height=drawn.layout.height - NOTE_PIXELS
         )
-    for axis in drawn.select_xaxes():
+    for axis in (*drawn.select_xaxes(), *drawn.select_yaxes()):
         if len(plain(axis.title.text)) > LONGEST_LINE:
             axis.title.text = axis.title.text.replace(" (", "<br>(", 1)
     html = figure_html(drawn, element_id=element_id, file_name=file_name(title))
