@@ -5,9 +5,10 @@ python tests/docs_commands.py --fresh          in an environment that is made an
 python tests/docs_commands.py --list           say which are run and why others are not
 python tests/docs_commands.py README.md        the commands of one document
 
-Commands are made small (`SMALLER`: two trials of 20 steps on a year of data), but otherwise pasted
-as they stand, in the order of the documents, as a reader would. What needs a cluster, a network,
-or hours is in `ONLY_COMPARED` with its reason: its program, subcommand and options must exist.
+Commands are made small (`SMALLER`: three trials of 20 steps on less than a year of data), but
+otherwise pasted as they stand, in the order of the documents, as a reader would. What needs a
+cluster, a network, or hours is in `ONLY_COMPARED` with its reason: its program, subcommand and
+options must exist.
 """
 
 from __future__ import annotations
@@ -54,11 +55,12 @@ ONLY_COMPARED = {
 }
 # What a command is pasted as: the same command with less to do, or where it would change others.
 SMALLER = (
-    (r"--trials \d+ --time-limit \w+|--time-limit \w+|--trials \d+", "--trials 2"),
-    (r"--resume --trials 2", "--resume --trials 3"),
+    (r"--trials \d+ --time-limit \w+|--time-limit \w+|--trials \d+", "--trials 3"),
+    (r"--resume --trials 3", "--resume --trials 4"),
     (r"--workers \d+", "--workers 2"),
-    (r"^(paretocast tune (?!.*--resume).*)$", r"\1 --steps 20"),
-    (r"^(paretocast tune (?!.*--(trials|resume)).*)$", r"\1 --trials 2"),
+    (r"^(paretocast tune .*--settings.*)$", r"\1 --steps 20 --trials 3"),
+    (r"^(paretocast tune (?!.*--(trials|resume)).*)$", r"\1 --trials 3"),
+    (r"^(paretocast tune (?!.*--(settings|resume)).*)$", r"\1 --settings small.toml"),
     (r"^(paretocast submit [^-]*)", r"\1--dry-run "),
     (
         r"^(paretocast (?:serve|view).*?)( --open| --port \d+)*$",
@@ -79,6 +81,15 @@ unit = "MW"
 zone = "Europe/Copenhagen"
 [series]
 targets = ["north", "south"]
+"""
+SMALL = """
+recipe = []
+[training]
+steps = 20
+[space.NHITS_Q]
+num_stacks = { values = [2] }
+num_blocks = { values = [1] }
+layer_widths = { values = [64] }
 """
 HEAT = """
 name = "heat"
@@ -241,6 +252,7 @@ def prepare(folder: Path) -> None:
     )
     zones.to_csv(folder / "zones.csv", index=False)
     (folder / "zones.toml").write_text(ZONES, encoding="utf-8")
+    (folder / "small.toml").write_text(SMALL, encoding="utf-8")
     (folder / "heat.toml").write_text(HEAT, encoding="utf-8")
     (folder / "meters").mkdir()
     meter = HEAT.replace('"heat.csv"', '"../heat.csv"').replace('name = "heat"', 'name = "meter"')
@@ -249,7 +261,7 @@ def prepare(folder: Path) -> None:
 
 
 # What a document takes for granted, and the command that makes it where it is not there yet.
-STUDY = "paretocast tune --model NHITS_Q --dataset {} --trials 2 --steps 20"
+STUDY = "paretocast tune --model NHITS_Q --dataset {} --trials 3 --settings small.toml"
 HEAT_STUDY = ("hpo/results/NHITS_Q_heat", STUDY.format("heat.toml"))
 HEAT_DEPLOYED = ("deploy/heat", "paretocast deploy hpo/results/NHITS_Q_heat --to deploy/heat")
 DEMO_DEPLOYED = ("deploy/demo", "paretocast deploy hpo/results/NHITS_Q_heat --to deploy/demo")
