@@ -192,7 +192,7 @@ class NetworkPart(_MemberPart):
     n_levels: Steps
     horizon_steps: Steps
     steps_per_hour: Steps = 1
-    identity: Annotated[tuple[Share, ...], Field(max_length=MOST_STEPS)] = ()
+    identity: Annotated[list[Share], Field(default_factory=list)]
 
 
 MemberPart = Annotated[
