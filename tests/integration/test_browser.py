@@ -25,6 +25,7 @@ from samples import draw_sample
 from sites import write_benchmark, write_deployment, write_study
 from studies import make_run, make_settings, make_study, optimise
 
+pytestmark = pytest.mark.timeout(600)  # on a machine that is busy with other work
 NASTY = "<script>alert(1)<" + "script>"
 
 
