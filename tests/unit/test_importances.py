@@ -21,7 +21,7 @@ SPACE: Space = {
 
 def draw_configs(n: int, seed: int) -> list[dict[str, int | float | str]]:
     rng = np.random.default_rng(seed)
-    return [config_at(SPACE, rng.random(len(SPACE))) for _ in range(n)]
+    return [config_at(SPACE, rng.random(len(SPACE)).tolist()) for _ in range(n)]
 
 
 def test_shares_are_those_of_optuna() -> None:

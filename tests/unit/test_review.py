@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import ArrayLike
 
 from outcomes import outcome_of
 from paretocast.metrics.diagnostics import (
@@ -29,9 +29,9 @@ from samples import draw_sample
 LEVELS = (0.1, 0.5, 0.9)
 
 
-def forecast_around(observed: Sequence[Sequence[float]], *, offset: float = 0.0) -> Forecast:
+def forecast_around(observed: ArrayLike, *, offset: float = 0.0) -> Forecast:
     """An interval of 1 to both sides of a median of `offset`."""
-    values = np.array(observed)
+    values = np.array(observed, dtype=np.float64)
     quantiles = np.broadcast_to(offset + np.array([-1.0, 0.0, 1.0]), (*values.shape, 3))
     return Forecast(quantiles, LEVELS, values)
 
@@ -95,7 +95,7 @@ def test_best_typical_and_worst_days_are_those() -> None:
 
 @pytest.mark.parametrize(("n", "expected"), [(0, 0), (1, 1), (2, 2), (5, 3), (14, 12)])
 def test_few_days_are_shown_once_each(n: int, expected: int) -> None:
-    forecast = forecast_around(np.arange(float(n)).reshape(n, 1).tolist() or np.empty((0, 1)))
+    forecast = forecast_around(np.arange(float(n)).reshape(n, 1))
     times = [pd.DatetimeIndex([f"2021-01-{i + 1:02d}"]) for i in range(n)]
     days = review_days(forecast, times, target=80.0)
     assert len(days) == len({day.mae for day in days}) == expected

@@ -216,11 +216,14 @@ def _review(study: StoredStudy, outcome: Outcome, settings: TuneSettings, task: 
     trainings = complete_trainings([*study.records.values()])
     number = outcome.selection.number
     default = _default_number(outcome.records, settings.default_of(outcome.chosen.config))
-    forecasts = {n: _forecasts(study.run, trainings[n], task) for n in {number, default} - {None}}
+    numbers = {number} if default is None else {number, default}
+    forecasts = {n: _forecasts(study.run, trainings[n], task) for n in numbers}
     references = _references(task, outcome.baselines)
     comparisons = {}
     for split in STORED_SPLITS:
-        rivals = {name: (of_split[split],) for name, of_split in references.items()}
+        rivals: dict[str, Sequence[Forecast]] = {
+            name: (of_split[split],) for name, of_split in references.items()
+        }
         if default is not None and default != number and forecasts[default]:
             of_default = [by_split[split] for by_split in forecasts[default]]
             rivals = {f"default configuration (trial {default})": of_default, **rivals}

@@ -223,7 +223,8 @@ def _density_of_list(counts: Floats) -> Floats:
     n, size = counts.sum(axis=1, keepdims=True), counts.shape[1]
     n_kernels = (counts > 0.0).sum(axis=1, keepdims=True) + 1.0
     smoothed: Floats = (n / n_kernels + counts) / (size / n_kernels + 1.0)
-    return (smoothed + 1.0 / size) / (n + 1.0)
+    density: Floats = (smoothed + 1.0 / size) / (n + 1.0)
+    return density
 
 
 def _density_on_range(counts: Floats) -> Floats:
