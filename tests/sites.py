@@ -24,7 +24,8 @@ def write_study(
 ) -> RunDirectory:
     """A study with complete trials, a result and empty pages."""
     run = RunDirectory(workspace, model, dataset, job_id)
-    save_json(run.manifest, manifest_content(model=model, dataset=dataset, trials=trials))
+    asked = {"trials": trials, "objectives": ["mae", "winkler"]}
+    save_json(run.manifest, manifest_content(model=model, dataset=dataset, **asked))
     result = result_content(run, n_trials=trials)
     result["validation_metrics"]["mae"] = result["best_mae"] = mae
     result["references"] = {"ridge": {**result["validation_metrics"], "mae": 2.0}}

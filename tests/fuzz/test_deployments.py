@@ -155,7 +155,7 @@ def survives(
     scene: Scene,
     command: str,
     capsys: pytest.CaptureFixture[str],
-    change: Callable[[Path], None],
+    change: Callable[[Path], object],
     *,
     believed: bool = False,
 ) -> Result:
@@ -193,7 +193,7 @@ def test_a_damaged_journal_is_refused_or_changes_nothing(
         scene,
         command,
         capsys,
-        lambda water: (water / path).write_bytes(content) and None,
+        lambda water: (water / path).write_bytes(content),
         believed=command in BELIEVED.get(kind, set()),
     )
 
@@ -204,9 +204,7 @@ def test_a_damaged_calibration_costs_a_replay_and_changes_nothing(
     scene: Scene, capsys: pytest.CaptureFixture[str], data: st.DataObject, command: str
 ) -> None:
     content = data.draw(damaged_file((scene.whole / STATE).read_bytes(), STATE))
-    result = survives(
-        scene, command, capsys, lambda water: (water / STATE).write_bytes(content) and None
-    )
+    result = survives(scene, command, capsys, lambda water: (water / STATE).write_bytes(content))
     assert result.code == 0
 
 
@@ -221,7 +219,7 @@ def test_a_damaged_bundle_is_refused(
         scene,
         command,
         capsys,
-        lambda water: (in_use(scene, water) / name).write_bytes(content) and None,
+        lambda water: (in_use(scene, water) / name).write_bytes(content),
     )
 
 

@@ -68,10 +68,11 @@ def column(browser: Browser, table: str, number: int) -> list[str]:
     return [text.split("\n")[0] for text in texts]
 
 
-def test_every_page_opens_without_an_error_and_every_link_leads_to_one(
+def test_every_page_opens_on_a_phone_without_an_error_and_every_link_leads_to_one(
     browser: Browser, workspace: Path
 ) -> None:
     browser.errors.clear()
+    browser.resize(400)
     waiting, seen = [(workspace / "index.html").as_uri()], set[str]()
     while waiting:
         address = waiting.pop()
@@ -82,6 +83,7 @@ def test_every_page_opens_without_an_error_and_every_link_leads_to_one(
         assert browser.evaluate("document.querySelector('h1') !== null"), address
         plots = "[...document.querySelectorAll('.plotly-graph-div')]"
         browser.wait_for(f"{plots}.every((plot) => plot.querySelector('svg'))")
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 400, address
         waiting += browser.evaluate("[...document.links].map((a) => a.href.split('#')[0])")
     assert browser.errors == []
     assert {Path(address).name for address in seen} == {
@@ -155,21 +157,17 @@ def test_chosen_models_are_compared_side_by_side(index: Browser) -> None:
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_no_page_is_wider_than_a_phone(browser: Browser, workspace: Path, *, dark: bool) -> None:
-    for page in sorted(workspace.rglob("*.html")):
-        browser.resize(400, dark=dark)
-        browser.open(page.as_uri())
-        assert browser.evaluate("document.documentElement.scrollWidth") <= 400, page.name
-        ink = browser.evaluate("getComputedStyle(document.body).color")
-        assert (ink == "rgb(230, 233, 237)") == dark
+def test_a_page_has_the_colours_that_its_reader_prefers(index: Browser, *, dark: bool) -> None:
+    index.resize(1280, dark=dark)
+    ink = index.evaluate("getComputedStyle(document.body).color")
+    assert (ink == "rgb(230, 233, 237)") == dark
 
 
 def test_a_study_prints_on_three_sheets_at_most(browser: Browser, workspace: Path) -> None:
     browser.resize(1280)
-    for page in sorted((workspace / "results" / "NHITS_Q_small").glob("*.html")):
-        browser.open(page.as_uri())
-        n_sheets = len(re.findall(rb"/Type\s*/Page\b", browser.pdf()))
-        assert 1 <= n_sheets <= 3, page.name
+    browser.open(make_run(workspace).page("study").as_uri())
+    n_sheets = len(re.findall(rb"/Type\s*/Page\b", browser.pdf()))
+    assert 1 <= n_sheets <= 3
 
 
 def test_a_study_is_followed_as_its_trials_end(browser: Browser, workspace: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -204,7 +205,7 @@ def test_a_value_lies_where_its_scale_says(parameter: object, value: float, shar
     assert position_in_range(parameter, value) == pytest.approx(share)  # type: ignore[arg-type]
 
 
-def records(**configs: list[float]) -> list[TrialRecord]:
+def records(**configs: Sequence[float]) -> list[TrialRecord]:
     """Complete trials of N-HiTS, the first the best; parameters not named stay in the middle."""
     middle = {
         "num_stacks": 3,
@@ -229,9 +230,11 @@ def records(**configs: list[float]) -> list[TrialRecord]:
 
 
 def test_a_winner_on_a_bound_with_most_of_the_best_is_named_with_a_wider_range() -> None:
-    on_bound = {"lr": [9.9e-3] * 5, "num_layers": [4] * 5, "layer_widths": [256] * 5}
-    inside = {"lr": [5e-4] * 20, "num_layers": [3] * 20, "layer_widths": [512] * 20}
-    trials = records(**{name: [*on_bound[name], *inside[name]] for name in on_bound})
+    trials = records(
+        lr=[9.9e-3] * 5 + [5e-4] * 20,
+        num_layers=[4] * 5 + [3] * 20,
+        layer_widths=[256] * 5 + [512] * 20,
+    )
     explorations = explore(trials, load_settings(None, {}), trials[0].config)
     advice = {parameter.name: parameter.advice for parameter in explorations if parameter.advice}
     assert set(advice) == {"lr", "num_layers", "layer_widths"}

@@ -194,10 +194,10 @@ def test_a_series_is_not_continued_by_itself(
 def test_a_series_is_deployed_with_the_network_of_all(
     capsys: pytest.CaptureFixture[str], folder: Path, hpo: Path
 ) -> None:
-    words = ("deploy", run_of(hpo, "south").folder, "--trial", 1, "--to", folder / "live")
+    words = ("deploy", run_of(hpo, "south").folder, "--trial", 0, "--to", folder / "live")
     code, out, err = run_cli(capsys, *words)
     assert code == 0, err  # it compares live forecasts with those of the training itself
-    assert "trial 1 NHITS_Q of 2 series" in out
+    assert "trial 0 NHITS_Q of 2 series" in out
     bundle = load_bundle(folder / "live")
     (member, _), *_ = bundle.members
     assert member.identity == (0.0, 1.0)  # type: ignore[attr-defined]

@@ -31,7 +31,7 @@ LEVELS = (0.1, 0.5, 0.9)
 
 def forecast_around(observed: ArrayLike, *, offset: float = 0.0) -> Forecast:
     """An interval of 1 to both sides of a median of `offset`."""
-    values = np.array(observed, dtype=np.float64)
+    values = np.asarray(observed, dtype=np.float64)
     quantiles = np.broadcast_to(offset + np.array([-1.0, 0.0, 1.0]), (*values.shape, 3))
     return Forecast(quantiles, LEVELS, values)
 

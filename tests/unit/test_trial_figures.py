@@ -32,9 +32,8 @@ def draw_trials(n: int, *, most: float = 1.0) -> list[TrialRecord]:
     for number in range(n):
         shares = rng.random(3) * (most, 1.0, 1.0)
         mae = 1.0 + 4.0 * (shares[0] - 0.5) ** 2 + 0.01 * rng.normal()
-        trials.append(
-            replace(complete(number, mae, 80.0), config=config_at(SPACE, shares.tolist()))
-        )
+        config = config_at(SPACE, shares.tolist())
+        trials.append(replace(complete(number, mae, 80.0), config=config))
     return trials
 
 

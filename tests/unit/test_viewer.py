@@ -146,7 +146,12 @@ def test_the_command_says_where_opens_a_browser_and_ends_at_a_stop(
         raise KeyboardInterrupt
 
     opened: list[str] = []
-    monkeypatch.setattr("webbrowser.open", lambda address: bool(opened.append(address)) or True)
+
+    def show(address: str) -> bool:
+        opened.append(address)
+        return True
+
+    monkeypatch.setattr("webbrowser.open", show)
     monkeypatch.setattr(http.server.ThreadingHTTPServer, "serve_forever", stop)
     code, out, err = run_cli(capsys, "view", "--workspace", workspace, "--port", 0, "--open")
     assert (code, err) == (0, "stopped; studies go on\n")

@@ -192,6 +192,7 @@ class NetworkPart(_MemberPart):
     n_levels: Steps
     horizon_steps: Steps
     steps_per_hour: Steps = 1
+    identity: Annotated[list[Share], Field(default_factory=list)]
 
 
 MemberPart = Annotated[

@@ -221,9 +221,7 @@ def _review(study: StoredStudy, outcome: Outcome, settings: TuneSettings, task: 
     references = _references(task, outcome.baselines)
     comparisons = {}
     for split in STORED_SPLITS:
-        rivals: dict[str, Sequence[Forecast]] = {
-            name: (of_split[split],) for name, of_split in references.items()
-        }
+        rivals = {name: [of_split[split]] for name, of_split in references.items()}
         if default is not None and default != number and forecasts[default]:
             of_default = [by_split[split] for by_split in forecasts[default]]
             rivals = {f"default configuration (trial {default})": of_default, **rivals}

@@ -281,7 +281,7 @@ def _add_labels(
             named.append((f"trial {record.number}, default", record.scores))
             colours.append(style.INK)
     within = outcome.baselines.items() if outcome else ()
-    references = {name: scores for name, scores in within if view.holds(scores)}
+    references = {name: dict(scores) for name, scores in within if view.holds(scores)}
     named += [(name.replace("_", " "), scores) for name, scores in references.items()]
     colours += [style.DARK_GREEN] * len(references)
     texts = [(text, *view.frame.clamped(*view.point(scores))) for text, scores in named]
