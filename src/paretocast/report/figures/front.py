@@ -271,7 +271,7 @@ def _add_labels(
     scored = [record for group in groups.values() for record in group]
     chosen = groups["chosen"]
     is_default = [r.number == default_number for r in chosen]
-    named = [
+    named: list[tuple[str, Scores]] = [
         (f"trial {r.number}, chosen{' (default)' if d else ''}: {r.scores['picp']:.0f} %", r.scores)
         for r, d in zip(chosen, is_default, strict=True)
     ]
