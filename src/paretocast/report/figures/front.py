@@ -87,7 +87,8 @@ def pareto_figure(
     ...     baselines={"ridge": {"mae": 0.17, "picp": 78.0}},
     ... )
     >>> figure = pareto_figure(records, outcome, target_coverage=80.0, unit="kWh/h")
-    >>> {trace.name: trace.y for trace in figure.data if trace.name in ("chosen", "other trials")}
+    >>> drawn = [trace for trace in figure.data if trace.y != (None,)]  # some stand in the legend
+    >>> {trace.name: trace.y for trace in drawn if trace.name in ("chosen", "other trials")}
     {'other trials': (10.0,), 'chosen': (8.0,)}
     """
     title = "Error against coverage"
