@@ -137,5 +137,9 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
     assert not loaded_after("import paretocast") & SLOW_TO_IMPORT
 
 
+def test_pages_of_deployments_load_no_networks() -> None:
+    assert "torch" not in loaded_after("import paretocast.report.serving, paretocast.report.health")
+
+
 def test_importing_the_command_line_loads_no_heavy_library() -> None:
     assert not loaded_after("import paretocast.cli") & SLOW_TO_IMPORT

@@ -164,6 +164,7 @@ def test_a_page_has_the_colours_that_its_reader_prefers(index: Browser, *, dark:
     assert (ink == "rgb(230, 233, 237)") == dark
 
 
+@pytest.mark.slow
 def test_a_study_prints_on_three_sheets_at_most(browser: Browser, workspace: Path) -> None:
     browser.resize(1280)
     browser.open(make_run(workspace).page("study").as_uri())

@@ -116,6 +116,7 @@ def test_a_users_own_series_is_tuned_from_its_toml(
     assert "in kWh" in out
 
 
+@pytest.mark.slow
 def test_a_study_on_a_users_own_series_is_found_and_named_from_any_folder(
     capsys: pytest.CaptureFixture[str],
     tiny: list[str],

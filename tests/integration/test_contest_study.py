@@ -76,6 +76,7 @@ def test_the_importance_counts_the_trials_of_one_model(place: Path) -> None:
     assert "No parameter varied" not in text
 
 
+@pytest.mark.slow
 def test_the_same_seed_tries_the_same(place: Path, tmp_path: Path) -> None:
     again = tune(tmp_path, trials=7)
     before = paretocast.load_study(next(place.glob("hpo/results/*/best_params_*.json")))
@@ -83,6 +84,7 @@ def test_the_same_seed_tries_the_same(place: Path, tmp_path: Path) -> None:
     assert again.choice == before.choice
 
 
+@pytest.mark.slow
 def test_the_benchmark_takes_up_all_models_and_stars_over_all_rows(place: Path) -> None:
     saved = paretocast.benchmark(
         place / "small.toml", workspace=place / "hpo", progress=False, threads=1

@@ -137,6 +137,7 @@ def grown(place: Place, request: pytest.FixtureRequest) -> tuple[Place, int]:
     return place, 24 * request.param
 
 
+@pytest.mark.slow
 def test_a_fresh_study_takes_its_periods_from_the_longer_file(
     place: Place, original: Place
 ) -> None:
@@ -366,6 +367,7 @@ def test_declared_dates_may_move_with_the_end_of_the_file(original: Place, tmp_p
     assert (task.manifest(), task.notes) == (then, (note(24), FEW_WINDOWS))
 
 
+@pytest.mark.slow
 def test_studies_of_different_test_periods_are_not_compared(place: Place) -> None:
     place.write(N_DAYS + 31)
     other = {**SMALL, "model": "RIDGE", "trials": 1, "study_id": "b", "space": {}}

@@ -132,6 +132,7 @@ def test_a_repeated_trial_has_its_mean_in_the_result_file(
     assert max(entry["n_seeds"] for entry in entries) > 1
 
 
+@pytest.mark.slow
 def test_a_study_stopped_in_a_repeat_ends_as_if_it_had_not_been(
     repeated: tuple[Path, StudyResult, Watch], tmp_path: Path
 ) -> None:
@@ -142,11 +143,13 @@ def test_a_study_stopped_in_a_repeat_ends_as_if_it_had_not_been(
     assert trainings(tmp_path) == trainings(repeated[0])
 
 
+@pytest.mark.slow
 def test_repeats_can_be_switched_off(tmp_path: Path) -> None:
     search(tmp_path, make_settings(10, racing={"max_seeds": 1}))
     assert all(seed_index == 0 for _, seed_index, _ in trainings(tmp_path))
 
 
+@pytest.mark.slow
 def test_three_objectives_and_a_requirement_that_no_trial_meets(tmp_path: Path) -> None:
     settings = make_settings(
         6, objectives=("mae", "coverage_error", "width"), require=("picp >= 99.99",)

@@ -97,6 +97,7 @@ def test_stage_2_begins_no_study(folder: Path) -> None:
     assert [path.name for path in folder.glob("hpo/results/*/trials_*")] == ["trials_a"]
 
 
+@pytest.mark.slow
 def test_an_unfinished_stage_1_leaves_nothing_for_stage_2(folder: Path, tmp_path: Path) -> None:
     words = tune(folder, "--trials", "200", "--time-limit", "1s", "--job-id", "b")
     words[words.index("--workspace") + 1] = str(tmp_path / "hpo")

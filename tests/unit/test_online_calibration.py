@@ -339,6 +339,7 @@ def test_a_level_that_has_drifted_is_followed_by_the_median_too(name: str) -> No
     assert after < 0.7 * before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ONLINE)
 def test_without_drift_the_median_moves_by_next_to_nothing(name: str) -> None:
     ratios = []

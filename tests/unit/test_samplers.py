@@ -106,6 +106,7 @@ def test_a_conditional_space_is_searched_too(sampler: str) -> None:
     assert int(config["hidden_size"]) % int(config["num_attention_heads"]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["mfgp", "tpe", "nsga2", "nsga3"])
 def test_a_sampler_that_learns_finds_more_than_the_design(sampler: str) -> None:
     by_sampler, by_design = (

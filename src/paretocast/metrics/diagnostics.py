@@ -35,6 +35,7 @@ N_RESAMPLES = 1000
 N_BINS = 10  # of the PIT histogram
 N_DECILES = 10
 FEWEST_WINDOWS = 5  # a group of fewer is listed and is not the worst
+ERROR_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)  # of errors by lead time
 
 
 @dataclass(frozen=True)

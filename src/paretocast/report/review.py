@@ -10,6 +10,7 @@ import numpy as np
 
 from paretocast.data.series import DAY
 from paretocast.formatting import fixed
+from paretocast.metrics.diagnostics import ERROR_LEVELS
 from paretocast.report.figures import (
     agreement_figure,
     coverage_grid_figure,
@@ -28,7 +29,6 @@ from paretocast.report.page import (
     table,
 )
 from paretocast.report.trials import with_unit
-from paretocast.results.review import ERROR_LEVELS
 from paretocast.steps import noun
 
 if TYPE_CHECKING:

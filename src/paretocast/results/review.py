@@ -13,6 +13,7 @@ import numpy as np
 
 from paretocast.errors import DataError, ParetocastError
 from paretocast.metrics.diagnostics import (
+    ERROR_LEVELS,
     CoverageGrid,
     coverage_grid,
     error_quantiles,
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 SHOWN_ON = "calibrate"
 KINDS = ("best", "typical", "worst")
 DAYS_OF_A_KIND = 5
-ERROR_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 MOST_PAIRS = 1200  # of forecast and observation, that are drawn
 COMPARED_SCORES = ("mae", "pinball", "winkler", "picp")
 
