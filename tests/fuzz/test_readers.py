@@ -333,6 +333,8 @@ def test_a_damaged_file_hides_no_other(run: RunDirectory, kind: str, data: st.Da
     with replaced(path, content):
         for reader in LENIENT:
             reader(run)
+        rows, faults = collect_runs(run.workspace)
+        assert len(rows) + len(faults) == 1
 
 
 def test_every_file_of_the_study_is_read_while_it_is_whole(run: RunDirectory) -> None:

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paretocast.data import load_dataset
+from paretocast.data.calendar import calendar_columns
 from paretocast.data.features import (
     DAYS_BACK_A_YEAR,
     LAG_HOURS,
     ROLLING_HOURS,
     available_features,
     build_features,
-    calendar_features,
     fill_covariate,
     weakest_role,
 )
@@ -58,44 +58,45 @@ def stamps(*times: str) -> pd.DatetimeIndex:
 
 def test_the_hour_is_local_in_winter_and_in_summer() -> None:
     # 05:00 UTC is 06:00 in winter and 04:00 UTC is 06:00 in summer: a quarter of the clock.
-    table = calendar_features(stamps("2021-01-15T05:00", "2021-07-15T04:00"), COPENHAGEN)
-    assert table.column("hour_sin").tolist() == pytest.approx([1.0, 1.0])
-    assert table.column("hour_cos").tolist() == pytest.approx([0.0, 0.0], abs=1e-12)
+    table = calendar_columns(stamps("2021-01-15T05:00", "2021-07-15T04:00"), COPENHAGEN)
+    assert table["hour_sin"].tolist() == pytest.approx([1.0, 1.0])
+    assert table["hour_cos"].tolist() == pytest.approx([0.0, 0.0], abs=1e-12)
 
 
 def test_the_day_changes_at_local_midnight() -> None:
     # Friday 2021-01-08 22:30 UTC is still Friday in Denmark, 23:00 UTC is Saturday.
-    table = calendar_features(stamps("2021-01-08T22:00", "2021-01-08T23:00"), COPENHAGEN)
-    assert table.column("weekend").tolist() == [0.0, 1.0]
+    table = calendar_columns(stamps("2021-01-08T22:00", "2021-01-08T23:00"), COPENHAGEN)
+    assert table["weekend"].tolist() == [0.0, 1.0]
 
 
 def test_public_holidays_are_those_of_the_country() -> None:
     # Great Prayer Day 2021 was Friday 30 April, from 22:00 UTC of the day before.
     times = stamps("2021-04-29T21:00", "2021-04-29T22:00", "2021-04-30T21:00", "2021-04-30T22:00")
-    assert calendar_features(times, COPENHAGEN).column("holiday").tolist() == [0.0, 1.0, 1.0, 0.0]
+    assert calendar_columns(times, COPENHAGEN)["holiday"].tolist() == [0.0, 1.0, 1.0, 0.0]
 
 
 def test_school_holidays_include_their_first_and_last_day() -> None:
     times = stamps("2021-01-09T22:00", "2021-01-09T23:00", "2021-01-12T22:00", "2021-01-12T23:00")
-    column = calendar_features(times, COPENHAGEN).column("school_holiday")
+    column = calendar_columns(times, COPENHAGEN)["school_holiday"]
     assert column.tolist() == [0.0, 1.0, 1.0, 0.0]
 
 
 def test_a_calendar_without_holidays_has_no_constant_holiday_column() -> None:
-    names = calendar_features(stamps("2021-01-01T00:00"), Calendar()).names
+    names = calendar_columns(stamps("2021-01-01T00:00"), Calendar())
     assert "holiday" not in names
     assert "school_holiday" not in names
 
 
 def test_an_unknown_country_is_named() -> None:
     with pytest.raises(DataError, match="no country 'XX'"):
-        calendar_features(stamps("2021-01-01T00:00"), Calendar(country="XX"))
+        calendar_columns(stamps("2021-01-01T00:00"), Calendar(country="XX"))
 
 
 def test_calendar_rows_beyond_the_data_equal_those_of_a_longer_series() -> None:
     longer = build_features(make_series(n_hours=500), ["calendar"])
     future = pd.date_range("2021-01-01T00:00:00Z", periods=500, freq="h")[420:]
-    assert (calendar_features(future, COPENHAGEN).values == longer.values[420:]).all()
+    beyond = np.column_stack(list(calendar_columns(future, COPENHAGEN).values()))
+    assert (beyond == longer.values[420:]).all()
 
 
 def test_a_lag_is_the_value_that_many_hours_before() -> None:
@@ -127,7 +128,7 @@ def test_a_missing_target_leaves_lags_and_means_finite() -> None:
 def test_lags_and_means_have_role_past_and_the_calendar_is_known_ahead() -> None:
     table = build_features(make_series(), ["calendar", "lags", "rolling"])
     assert table.past.names == ("lag_168", "lag_336", "rolling_mean_24", "rolling_mean_168")
-    assert table.known.names == calendar_features(make_series().index, COPENHAGEN).names
+    assert table.known.names == tuple(calendar_columns(make_series().index, COPENHAGEN))
     assert table.past.values.shape == (N_HOURS, 4)
 
 

@@ -21,6 +21,14 @@ SCHOOL_HOLIDAYS = "school_holidays.csv"
 WEATHER = "weather.csv"
 
 
+def save_frame(frame: pd.DataFrame, path: Path) -> None:
+    """Write a frame without its index, as Parquet where the name ends so, else as CSV."""
+    if path.suffix.lower() == ".parquet":
+        files.save_bytes(path, frame.to_parquet(index=False))
+    else:
+        files.save_text(path, frame.to_csv(index=False))
+
+
 def save_dataset(dataset: Dataset, workspace: Path) -> Path:
     """Write a data set as CSV with its TOML file; the same one twice is written once.
 

@@ -1,4 +1,4 @@
-"""The page of a study and the index of its workspace, written beside its files."""
+"""The page of a study, written beside its files."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 def save_pages(
     result: StudyResult, settings: TuneSettings, run: RunDirectory, task: Task | PooledTask
 ) -> list[str]:
-    """Write the page of a study and the index; return the names of the pages' files."""
+    """Write the page of a study and return the names of the pages' files.
+
+    The index of the workspace is for the caller, once all pages are there: `site.update_site`.
+    """
     from paretocast.report import StudyReport, study_page
-    from paretocast.report.site import save_page, update_site
+    from paretocast.report.site import save_page
     from paretocast.results.stored_study import StoredStudy
 
     report = StudyReport(
@@ -38,7 +41,6 @@ def save_pages(
         report = _with_outcome(report, result.outcome, run, task)
     path = run.page("study")
     save_page(path, study_page(report), workspace=run.workspace)
-    update_site(run.workspace)
     return [path.name]
 
 

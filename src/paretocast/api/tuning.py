@@ -383,9 +383,11 @@ def conclude(
     """
     from paretocast.api.pages import save_pages, unit_of
     from paretocast.api.pooled import conclude_series
+    from paretocast.report.site import update_site
 
     series = conclude_series(result, settings, run, display) if settings.pool else ()
     pages = save_pages(result, settings, run, task)
+    update_site(run.workspace)
     for note in result.notes:
         display.note(note)
     display.end(result, settings, run, unit=unit_of(task), pages=pages)

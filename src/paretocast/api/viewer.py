@@ -35,7 +35,7 @@ HTML, JSON, SCRIPT = "text/html", "application/json", "text/javascript"
 
 
 class Viewer:
-    """What the server answers about one workspace; threads may share it.
+    """Answers of the server about one workspace; threads may share it.
 
     Parameters
     ----------

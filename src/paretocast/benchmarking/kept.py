@@ -85,7 +85,7 @@ def pool_file(
 
 
 def _training_content(setup: TrainingSetup, candidate: TrainedConfig, index: int) -> dict[str, Any]:
-    """What a training depends on beside its task."""
+    """Everything that a training depends on beside its task."""
     return {
         "model": candidate.model,
         "config": candidate.config,

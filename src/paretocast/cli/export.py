@@ -131,17 +131,13 @@ def _export_study(
 
 def _write_forecasts(study: Study, path: Path) -> None:
     """Write all forecasts by the ending of the file's name."""
+    from paretocast.api.frames import save_frame
     from paretocast.errors import SettingsError
-    from paretocast.workspace.files import save_bytes, save_text
 
-    kind = path.suffix.lower()
-    if kind not in {".csv", ".parquet"}:
+    if path.suffix.lower() not in {".csv", ".parquet"}:
         raise SettingsError(f"--forecasts is {path.name}, expected a name with .parquet or .csv")
     frame = study.all_forecasts()
-    if kind == ".csv":
-        save_text(path, frame.to_csv(index=False))
-    else:
-        save_bytes(path, frame.to_parquet(index=False))
+    save_frame(frame, path)
     _say(f"{count(len(frame), 'row')} of {count(frame['trial'].nunique(), 'trial')} in {path}")
 
 

@@ -144,19 +144,16 @@ def _write(forecasts: list[LiveForecast], out: Path) -> None:
 
     import pandas as pd
 
+    from paretocast.api.frames import save_frame
     from paretocast.errors import SettingsError
-    from paretocast.workspace.files import save_bytes, save_text
+    from paretocast.workspace.files import save_text
 
     kind = out.suffix.lower()
     if kind == ".json":
         contents = [forecast.as_json() for forecast in forecasts]
         save_text(out, json.dumps(contents[0] if len(contents) == 1 else contents, indent=1) + "\n")
     elif kind in {".csv", ".parquet"}:
-        frame = pd.concat([forecast.frame for forecast in forecasts], ignore_index=True)
-        if kind == ".csv":
-            save_text(out, frame.to_csv(index=False))
-        else:
-            save_bytes(out, frame.to_parquet(index=False))
+        save_frame(pd.concat([f.frame for f in forecasts], ignore_index=True), out)
     else:
         raise SettingsError(f"--out is {out.name}, expected a name with .csv, .json or .parquet")
     stderr_console().print(

@@ -275,15 +275,6 @@ def _calendar_names(calendar: Calendar, steps_per_day: int) -> tuple[str, ...]:
     return tuple(calendar_columns(_SOME_HOUR, calendar, steps_per_day))
 
 
-def calendar_features(
-    index: pd.DatetimeIndex, calendar: Calendar, steps_per_day: int = STEPS_PER_DAY
-) -> FeatureTable:
-    """Terms of local time and holidays; see `calendar.calendar_columns`."""
-    columns = calendar_columns(index, calendar, steps_per_day)
-    features = [Feature(name, Role.CALENDAR, values) for name, values in columns.items()]
-    return _table(features, n_rows=len(index))
-
-
 def fill_covariate(covariate: Covariate, steps_per_day: int = STEPS_PER_DAY) -> NDArray[np.float64]:
     """Values of a covariate with every hole filled from earlier hours, (T,).
 

@@ -168,7 +168,7 @@ def holds_many(dataset: str | Path) -> bool:
 
 
 def _shared(task: Task) -> dict[str, object]:
-    """What the tasks of a pool must have in common, by the words for it."""
+    """Properties that the tasks of a pool must have in common, by the words for them."""
     series, ahead, dates = task.series, task.features.ahead, task.dates
     columns = zip(task.features.names, task.features.roles, strict=True)
     return {

@@ -167,7 +167,7 @@ class BoostedPart(_MemberPart):
 
 
 class DataPart(StoredFile):
-    """What a network sees."""
+    """Data that a network sees."""
 
     input_steps: Steps | None
     weather: bool

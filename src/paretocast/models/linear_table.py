@@ -199,7 +199,7 @@ class LinearTable:
 
     @cached_property
     def _calendar(self) -> FeatureTable:
-        """What is neither weather nor a term of the year."""
+        """Everything that is neither weather nor a term of the year."""
         others = {*self._weather.names, *self._year.names}
         return self._known.select([name not in others for name in self._known.names])
 

@@ -1,4 +1,4 @@
-"""What the page of a study is made of."""
+"""Contents of the page of a study."""
 
 from __future__ import annotations
 

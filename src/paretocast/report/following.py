@@ -41,7 +41,7 @@ QUIET_SECONDS = 90.0  # without a report: the worker is at other work, or gone
 
 @dataclass(frozen=True)
 class _Conditions:
-    """What a study was asked for, from its manifest."""
+    """Conditions of a study, from its manifest."""
 
     objectives: tuple[Objective, ...]
     n_trials: int | None

@@ -117,10 +117,9 @@ class _Experiment:
         from mlflow.entities import Metric, Param
 
         scores = {**record.scores, "fit_seconds": record.fit_seconds}
-        metrics = [Metric(n, float(v), 0, record.steps) for n, v in scores.items() if _finite(v)]
-        metrics += [
-            Metric("stop_loss", loss, 0, step) for step, loss in record.stop_losses if _finite(loss)
-        ]
+        values = [(name, float(value), record.steps) for name, value in scores.items()]
+        values += [("stop_loss", loss, step) for step, loss in record.stop_losses]
+        metrics = [Metric(name, v, 0, step) for name, v, step in values if math.isfinite(v)]
         config = {**record.config, "seed": record.seed}
         params = [Param(name, str(value)[:LONGEST_VALUE]) for name, value in config.items()]
         self._client.log_batch(run.info.run_id, metrics=metrics, params=params)
@@ -139,7 +138,3 @@ class _Experiment:
             if run.info.status == UNFINISHED:
                 self._client.delete_run(run.info.run_id)
         return [run for run in runs if run.info.status != UNFINISHED]
-
-
-def _finite(value: float) -> bool:
-    return math.isfinite(float(value))

@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from paretocast.formatting import unit_name
 from paretocast.report.figures import style
-from paretocast.report.figures.trials import range_ends
+from paretocast.report.figures.trials import label_ends, range_ends
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,17 +112,7 @@ def explored_figure(
                 showlegend=i == 0,
             )
         )
-        first, last = range_ends(parameter.parameter)
-        for x, text, anchor in ((0.0, first, "right"), (1.0, last, "left")):
-            figure.add_annotation(
-                x=x,
-                y=name,
-                text=escape(text),
-                showarrow=False,
-                xanchor=anchor,
-                xshift=-10 if anchor == "right" else 10,
-                font={"size": 12, "color": style.MUTED},
-            )
+        label_ends(figure, name, range_ends(parameter.parameter), shift=10)
     figure.add_trace(
         go.Scatter(
             x=[parameter.winner for parameter in parameters],

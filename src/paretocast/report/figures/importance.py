@@ -66,7 +66,7 @@ def importance_figure(importances: Mapping[str, Importance], *, n_trials: int) -
 
 
 def _bars(importance: Importance, *, in_legend: bool) -> list[go.Bar]:
-    """What chance may give to each parameter, and its share in front of it."""
+    """Bars of the share that chance may give to each parameter, and of its own in front."""
     names = [escape(name) for name in importance.shares]
     chances = [100.0 * min(1.0, importance.chances[name]) for name in importance.shares]
     traces = [

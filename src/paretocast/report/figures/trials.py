@@ -134,7 +134,8 @@ def parallel_figure(
             )
         )
     ends = [range_ends(parameter) for parameter in space.values()]
-    _label_ends(figure, [*ends, (f"{low:.3g}", f"{high:.3g}")])
+    for row, pair in enumerate([*ends, (f"{low:.3g}", f"{high:.3g}")]):
+        label_ends(figure, row, pair)
     figure.update_xaxes(range=[-0.28, 1.28], showticklabels=False, ticks="", showgrid=False)
     figure.update_xaxes(title_text="range of the search, low to high")
     return figure.update_yaxes(
@@ -285,18 +286,20 @@ def range_ends(parameter: Parameter) -> tuple[str, str]:
     return ticks[0][1], ticks[-1][1]
 
 
-def _label_ends(figure: style.Figure, ends: Sequence[tuple[str, str]]) -> None:
-    for row, pair in enumerate(ends):
-        for x, text, anchor in ((0.0, pair[0], "right"), (1.0, pair[1], "left")):
-            figure.add_annotation(
-                x=x,
-                y=row,
-                text=escape(text),
-                showarrow=False,
-                xanchor=anchor,
-                xshift=-8 if anchor == "right" else 8,
-                font={"size": 12, "color": style.MUTED},
-            )
+def label_ends(
+    figure: style.Figure, row: int | str, ends: tuple[str, str], *, shift: int = 8
+) -> None:
+    """Write the first and the last value of a range beside its row, so many pixels away."""
+    for x, text, anchor in ((0.0, ends[0], "right"), (1.0, ends[1], "left")):
+        figure.add_annotation(
+            x=x,
+            y=row,
+            text=escape(text),
+            showarrow=False,
+            xanchor=anchor,
+            xshift=-shift if anchor == "right" else shift,
+            font={"size": 12, "color": style.MUTED},
+        )
 
 
 def _fifth(index: int) -> str:
