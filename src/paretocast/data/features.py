@@ -132,8 +132,8 @@ class FeatureTable:
     ahead: HorizonValues | None = None
 
     def __post_init__(self) -> None:
-        doubled = sorted({name for name in self.names if self.names.count(name) > 1})
-        if doubled:
+        if len(set(self.names)) < len(self.names):
+            doubled = sorted({name for name in self.names if self.names.count(name) > 1})
             raise DataError(
                 f"two features are called {', '.join(doubled)}; give that covariate another name"
             )
@@ -183,6 +183,8 @@ class FeatureTable:
     def select(self, kept: Sequence[bool] | NDArray[np.bool_]) -> FeatureTable:
         """The columns that a mask (F,) keeps."""
         columns = np.flatnonzero(kept)
+        if len(columns) == len(self.names):
+            return self
         ahead = self.ahead
         if ahead is not None:
             inside = np.isin(ahead.columns, columns)

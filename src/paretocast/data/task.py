@@ -83,7 +83,7 @@ class TaskShape:
             steps_per_day=steps_per_day,
         )
 
-    @property
+    @cached_property
     def step(self) -> pd.Timedelta:
         """Time from one step to the next."""
         return DAY / self.steps_per_day
