@@ -187,7 +187,7 @@ def scale_task(task: Task, transform: Transform) -> tuple[ScaledArrays, TargetSc
 def scaled_arrays(task: Task, scaling: TargetScaling) -> ScaledArrays:
     """Scaled arrays of a task in given units of the target."""
     history, usable = _scaled_history(task.seen.filled, scaling)
-    table = standardised(task, task.features)
+    table = task.standardised
     known = table.known
     return ScaledArrays(
         history=history,

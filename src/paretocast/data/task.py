@@ -27,6 +27,7 @@ from paretocast.data.parsing import LATER_HOURS
 from paretocast.data.periods import check_windows
 from paretocast.data.reading import Dataset, load_dataset
 from paretocast.data.repair import REPAIRED
+from paretocast.data.scaling import standardised
 from paretocast.data.series import DAY, SplitDates, step_of
 from paretocast.errors import DataError
 from paretocast.steps import STEPS_PER_DAY, frequency_of, noun, steps_of, steps_per_hour
@@ -306,6 +307,20 @@ class Task:
             longest_steps=steps_of(LONGEST_FILL_HOURS, per_day),
             steps_per_day=per_day,
         )
+
+    @cached_property
+    def seen_whole(self) -> SeenTarget:
+        """The target with every gap filled from the past, as it is seen at issues."""
+        return SeenTarget.of(
+            self.series.values,
+            delay_steps=self.series.delay_steps,
+            steps_per_day=self.shape.steps_per_day,
+        )
+
+    @cached_property
+    def standardised(self) -> FeatureTable:
+        """The features with mean 0 and deviation 1, by the standards of `scaling.standardised`."""
+        return standardised(self, self.features)
 
     @property
     def train_stop(self) -> int:

@@ -112,11 +112,7 @@ def seen_target(task: Task) -> SeenTarget:
 
     NaN before the first observation.
     """
-    return SeenTarget.of(
-        task.series.values,
-        delay_steps=task.series.delay_steps,
-        steps_per_day=task.shape.steps_per_day,
-    )
+    return task.seen_whole
 
 
 def learning_positions(
