@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -41,6 +43,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table.to_csv(folder / "zones.csv", index=False)
     (folder / "zones.toml").write_text(ZONES, encoding="utf-8")
     return folder
+
+
+def test_a_stop_ends_the_search_over_the_series_and_names_those_that_are_left(
+    capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def stopped_at_the_second(options: dict[str, object]) -> SimpleNamespace:
+        asked.append(str(options["dataset"]))
+        return SimpleNamespace(choice=None, ended_by="trials" if len(asked) == 1 else "request")
+
+    commands = importlib.import_module("paretocast.cli.tune")  # the package has a function tune
+    monkeypatch.setattr(commands, "_tune_one", stopped_at_the_second)
+    code, _, err = run_cli(
+        capsys, *("tune", "--dataset", folder / "zones.toml", "--series", "south,north,broken")
+    )
+    assert code == 130
+    assert [Path(name).name for name in asked] == ["zones.toml#south", "zones.toml#north"]
+    assert "not begun: broken; --series names them" in err
 
 
 def test_each_series_gets_a_study_and_one_that_fails_does_not_keep_the_others_from_it(
