@@ -198,6 +198,7 @@ class ChoicePart(StoredFile):
     method: str
     members: list[MemberPart]
     best_of_model: dict[str, Count]
+    judged_on: list[str] = ["calibrate"]
     pinball_on_calibrate: dict[str, float]
     coverage_on_calibrate: dict[str, Triple] = {}
 
