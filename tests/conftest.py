@@ -9,9 +9,15 @@ from pathlib import Path
 import pytest
 
 from clusters import Cluster, running_cluster
-from remembered import remember_anchors
+from remembered import remember_fits, remember_migrations
 
-remember_anchors()
+remember_fits()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _migrations() -> None:
+    """Read the history of Optuna's tables once."""
+    remember_migrations()
 
 
 @pytest.fixture(scope="session")
