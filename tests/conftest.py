@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from clusters import Cluster, running_cluster
+from commands import no_pages
 from remembered import remember_fits, remember_migrations
 
 remember_fits()
@@ -34,3 +35,10 @@ def cluster() -> Iterator[Cluster]:
     """A Slurm with accounting, for all tests that need one."""
     with running_cluster(accounting=True) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def without_pages() -> Iterator[None]:
+    """No pages in a whole module."""
+    with no_pages():
+        yield
