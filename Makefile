@@ -12,6 +12,8 @@ DEVELOPED := $(VENV)/.installed-dev
 DOCUMENTED := $(VENV)/.installed-docs
 TUNE_DEMO ?= --settings examples/demo.toml
 PYTEST_ARGS ?=
+# Else each process of the tests would compile every module anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 # The first of these that is new enough; `make PYTHON=... demo` names another.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \

@@ -15,6 +15,7 @@ from commands import run_cli
 from paretocast import load_study
 from paretocast.data import generate_demo
 
+pytestmark = pytest.mark.usefixtures("without_pages")
 ZONES = """
 name = "zones"
 path = "zones.csv"

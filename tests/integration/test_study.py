@@ -45,7 +45,7 @@ SCHEMA = Path(paretocast.__file__).parent / "best_params.schema.json"
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyResult]:
     folder = tmp_path_factory.mktemp("finished")
-    return folder, optimise(make_study(folder))
+    return folder, optimise(make_study(folder, make_settings(storage="sqlite")))
 
 
 def test_a_study_ends_with_its_trials_and_a_choice_from_the_front(
@@ -197,12 +197,13 @@ def test_a_process_that_dies_between_record_and_database_does_not_train_again(
         if now is not None and make_run(tmp_path).record(number).exists():
             raise SystemExit(137)
 
+    settings = make_settings(storage="sqlite")
     with monkeypatch.context() as patch:
         patch.setattr(OptunaSync, "_tell", die)
         with pytest.raises(SystemExit):
-            optimise(make_study(tmp_path))
+            optimise(make_study(tmp_path, settings))
     watch = Watch()
-    assert numbers(optimise(make_study(tmp_path), watch)) == numbers(finished[1])
+    assert numbers(optimise(make_study(tmp_path, settings), watch)) == numbers(finished[1])
     assert [number for number, _ in watch.started] == [1, 2, 3]
 
 
