@@ -63,11 +63,16 @@ WORDS = {
 # Stand-ins for Slurm: a queue of one file for each job.
 QUEUE = {
     "sbatch": 'n=$(ls queue | wc -l); echo "$*" > "queue/$((812 + n))"; echo $((812 + n))',
-    "squeue": 'cd queue; for job in [0-9]*; do echo "$job|PENDING|0:00|Priority"; done',
+    "squeue": (
+        'cd queue; for job in [0-9]*; do case "$*" in *%k*) '
+        'sed "s/.*--comment=/$job|/" "$job";; '
+        '*) echo "$job|PENDING|0:00|Priority";; esac; done'
+    ),
     "scancel": "exit 0",
     "sacct": "exit 1",
     "scontrol": "exit 1",
 }
+TOLD = 10  # kills between two lines on what was found
 # What a whole file of a kind ends with, where its kind says so.
 ENDS = {".html": "</html>"}
 
@@ -138,6 +143,7 @@ def results(name: str, folder: Path) -> dict[str, Any]:
     if name == "submit":
         found["jobs"] = len(list((folder / "queue").iterdir()))
         found["submissions"] = len(list(folder.glob("hpo/results/*/submission_*.json")))
+        found["unclear"] = len(list(folder.glob("hpo/tracking/submitting/*")))
         return found
     for path in sorted(folder.glob("hpo/results/*/trials_*/*/record.json")):
         record = json.loads(path.read_text())
@@ -236,6 +242,8 @@ def try_fault(
     if broken := damage(folder):
         found.half_written += 1
         found.tell(where, "; ".join(broken))
+    if name == "submit" and results(name, folder) == expected:
+        return  # all was done: the same words would ask for another job
     again = run_child(command(name, folder), folder)
     if again.code != 0:
         found.not_resumed += 1
@@ -292,6 +300,8 @@ def main() -> None:
                 nth = rng.randint(1, ended.n_writes) if rng.random() < 0.5 else None
                 after = None if nth else rng.uniform(0.0, seconds)
                 try_fault(name, start, expected, found, fault=Fault.KILL, at=nth, kill_after=after)
+                if found.tried % TOLD == 0:
+                    print(name, vars(found), flush=True)
         row = [found.tried, found.half_written, found.unclear, found.not_resumed]
         rows.append([name, ended.n_writes, *row, found.other_results, found.passed_over])
         figures[name] = {**vars(found), "writes": ended.n_writes}
@@ -303,12 +313,20 @@ def main() -> None:
 
 def import_all() -> None:
     """Import what commands import, once and not in every child."""
+    import alembic
+    import plotly.graph_objects
+    import sqlalchemy.dialects.sqlite
+    import torch._dynamo
+
     import paretocast.api.evaluation
+    import paretocast.api.pages
     import paretocast.api.tuning
     import paretocast.benchmarking.run
     import paretocast.cli
+    import paretocast.cli.outcome
     import paretocast.cluster.slurm
     import paretocast.deployment.build
+    import paretocast.models.nhits
     import paretocast.report.benchmark
     import paretocast.report.study
     import paretocast.study.study
