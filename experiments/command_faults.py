@@ -13,6 +13,7 @@ room. With `--fault kill` the process dies at a random write or a random moment.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import random
@@ -72,6 +73,15 @@ QUEUE = {
     "sacct": "exit 1",
     "scontrol": "exit 1",
 }
+# What commands import, some of it late.
+IMPORTED = (
+    *("alembic", "plotly.graph_objects", "sqlalchemy.dialects.sqlite", "torch._dynamo"),
+    *("paretocast.api.evaluation", "paretocast.api.pages", "paretocast.api.tuning"),
+    *("paretocast.benchmarking.run", "paretocast.cli", "paretocast.cli.outcome"),
+    *("paretocast.cluster.slurm", "paretocast.deployment.build", "paretocast.models.nhits"),
+    *("paretocast.report.benchmark", "paretocast.report.study", "paretocast.study.study"),
+    "paretocast.training.trial",
+)
 TOLD = 10  # kills between two lines on what was found
 # What a whole file of a kind ends with, where its kind says so.
 ENDS = {".html": "</html>"}
@@ -313,24 +323,8 @@ def main() -> None:
 
 def import_all() -> None:
     """Import what commands import, once and not in every child."""
-    import alembic
-    import plotly.graph_objects
-    import sqlalchemy.dialects.sqlite
-    import torch._dynamo
-
-    import paretocast.api.evaluation
-    import paretocast.api.pages
-    import paretocast.api.tuning
-    import paretocast.benchmarking.run
-    import paretocast.cli
-    import paretocast.cli.outcome
-    import paretocast.cluster.slurm
-    import paretocast.deployment.build
-    import paretocast.models.nhits
-    import paretocast.report.benchmark
-    import paretocast.report.study
-    import paretocast.study.study
-    import paretocast.training.trial  # noqa: F401
+    for name in IMPORTED:
+        importlib.import_module(name)
 
 
 if __name__ == "__main__":
