@@ -153,7 +153,7 @@ def results(name: str, folder: Path) -> dict[str, Any]:
     if name == "submit":
         found["jobs"] = len(list((folder / "queue").iterdir()))
         found["submissions"] = len(list(folder.glob("hpo/results/*/submission_*.json")))
-        found["unclear"] = len(list(folder.glob("hpo/tracking/submitting/*")))
+        found["unclear"] = len(list(folder.glob("hpo/tracking/submitting/*/*.json")))
         return found
     for path in sorted(folder.glob("hpo/results/*/trials_*/*/record.json")):
         record = json.loads(path.read_text())

@@ -32,6 +32,7 @@ UNCLEAR_SECONDS = 120.0
 # So long a submission waits for a job of the same kind that may be on its way.
 WAIT_SECONDS = 10.0
 LOOK_SECONDS = 0.5
+SUBMISSION = "submission.json"  # of a folder
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Handover:
         handover = cls(submission, folder, claim)
         try:
             files.save_text(folder / "script.sh", script, private=True)
-            tracking.save_submission(folder / "submission.json", submission)
+            tracking.save_submission(folder / SUBMISSION, submission)
         except StoreError:
             handover.end()
             raise
@@ -83,7 +84,7 @@ class Handover:
         if claim is None:
             return None
         try:
-            return cls(tracking.load_submission(folder / "submission.json"), folder, claim)
+            return cls(tracking.load_submission(folder / SUBMISSION), folder, claim)
         except BaseException:
             claim.release()
             raise
@@ -120,7 +121,8 @@ class Handover:
         self.claim.release()
 
     def end(self) -> None:
-        """Remove it: nothing is left to be done."""
+        """Remove it: nothing is left to be done. Without its submission it counts no more."""
+        (self.folder / SUBMISSION).unlink(missing_ok=True)
         self.claim.release()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -197,7 +199,7 @@ def _left_behind(workspace: Path, notes: list[str]) -> list[Handover]:
         try:
             handover = Handover.take_over(folder)
         except StoreError as error:
-            if not files.exists(folder / "submission.json"):  # it died before anything began
+            if not files.exists(folder / SUBMISSION):  # it died before anything began
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
             notes.append(str(error))
