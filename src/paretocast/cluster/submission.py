@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paretocast.cluster import tracking
+from paretocast.cluster.auto import new_mark
+from paretocast.cluster.base import NoAnswerError
+from paretocast.cluster.handover import Handover, find_interrupted
 from paretocast.cluster.script import SearchRequest, job_script
 from paretocast.cluster.status import State
 from paretocast.cluster.tracking import SubmittedJob
@@ -16,10 +19,10 @@ from paretocast.workspace import files
 from paretocast.workspace.runs import find_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from paretocast.cluster.base import Executor, JobReport
+    from paretocast.cluster.base import Executor, Job, JobReport
     from paretocast.cluster.profiles import Profile
     from paretocast.cluster.status import ExperimentStatus
     from paretocast.cluster.tracking import Submission
@@ -81,8 +84,12 @@ def submit(
     now: datetime,
     study_id: str | None = None,
     after: tuple[str, ...] = (),
+    tell: Callable[[Submission], None] = lambda _submission: None,
 ) -> Submission:
     """Hand a search over and keep a record of it.
+
+    Where a process that made the same request was killed before it could tell the id of its job,
+    that job is recorded and told, and none is handed over.
 
     Parameters
     ----------
@@ -90,6 +97,9 @@ def submit(
         The study to continue; None starts one with the id of its job.
     now : datetime
         With a zone.
+    tell : callable
+        Called with the submission once it has its record; until it returns the request counts as
+        interrupted.
 
     Raises
     ------
@@ -100,28 +110,46 @@ def submit(
         says what.
     """
     job = job_script(request, profile, program=program, study_id=study_id, after=after)
-    job = executor.fitted(job)
+    job = replace(executor.fitted(job), mark=new_mark(profile.executor))
     request = replace(request, n_workers=job.n_elements)
     workspace = request.folder / request.workspace
     files.create_folder(request.logs)
-    files.create_folder(workspace / "tracking")
-    job_id = executor.submit(job)
-    submission = tracking.new_submission(
+    pending = tracking.new_submission(
         request,
         profile=profile.model_dump(mode="json"),
-        job=SubmittedJob(job_id, now.isoformat(timespec="seconds"), job.log_paths(job_id), after),
+        job=SubmittedJob(
+            job.mark, now.isoformat(timespec="seconds"), job.log_paths(job.mark), after
+        ),
         study_id=study_id,
     )
+    interrupted = find_interrupted(workspace, executor, pending)
+    if interrupted is None:
+        handover = Handover.begin(workspace, pending, job.script)
+        job_id = _handed_over(handover, job, executor)
+    else:
+        handover, job_id = interrupted
     try:
-        if study_id is not None:
-            submission = _with_earlier_jobs(workspace, submission)
-        tracking.record_submission(workspace, submission)
-        files.save_text(tracking.script_path(workspace, submission), job.script, private=True)
+        submission = handover.record(workspace, job_id)
+        tell(submission)
+        handover.end()
     except StoreError as error:
         raise StoreError(
-            f"job {job_id} is submitted, but its record could not be kept: {error}"
+            f"job {job_id} is submitted, but its record could not be kept: {error}; "
+            "paretocast status keeps it once it can"
         ) from error
+    finally:
+        handover.release()
     return submission
+
+
+def _handed_over(handover: Handover, job: Job, executor: Executor) -> str:
+    """The id of a job that is handed over now; what is unclear stays to be looked up."""
+    try:
+        return executor.submit(job)
+    except BaseException as error:
+        refused = isinstance(error, ExecutionError) and not isinstance(error, NoAnswerError)
+        (handover.end if refused else handover.release)()
+        raise
 
 
 def request_of(submission: Submission, workspace: Path) -> SearchRequest:
@@ -260,11 +288,3 @@ def _subject(request: SearchRequest, stage: int | None) -> tuple[str, str, str]:
 
 def _last_job(experiment: ExperimentStatus) -> str:
     return experiment.row.job_ids.rpartition(" ")[2]
-
-
-def _with_earlier_jobs(workspace: Path, submission: Submission) -> Submission:
-    path = tracking.submission_path(submission.run_directory(workspace))
-    if not path.exists():
-        return submission  # the study was begun without a job
-    earlier = tracking.load_submission(path)
-    return replace(submission, jobs=(*earlier.jobs, *submission.jobs))

@@ -194,10 +194,20 @@ def record_submission(workspace: Path, submission: Submission) -> None:
     StoreError
         If the workspace cannot be written to.
     """
-    content = {"schema_version": SCHEMA_VERSION, **asdict(submission)}
-    path = submission_path(submission.run_directory(workspace))
-    files.save_json(path, content, private=True)  # set-up lines are the user's own
+    save_submission(submission_path(submission.run_directory(workspace)), submission)
     update_rows(workspace, lambda rows: {**rows, submission.id: submission_row(submission)})
+
+
+def save_submission(path: Path, submission: Submission) -> None:
+    """Write a submission file; set-up lines in it are the user's own.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written.
+    """
+    content = {"schema_version": SCHEMA_VERSION, **asdict(submission)}
+    files.save_json(path, content, private=True)
 
 
 def load_submission(path: Path) -> Submission:

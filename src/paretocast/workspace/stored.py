@@ -322,6 +322,7 @@ class BackgroundJobFile(StoredFile):
     error_log: Text
     n_elements: Annotated[int, Field(ge=1, le=10_000)]
     after: list[str]
+    mark: str = ""
 
 
 class JobPart(StoredFile):
