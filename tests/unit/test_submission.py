@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,16 @@ from paretocast.cluster.collect import StatusReport, collect_status, result_path
 from paretocast.cluster.profiles import Profile
 from paretocast.cluster.script import SearchRequest
 from paretocast.cluster.status import State
-from paretocast.cluster.submission import cancel, find, plan, refuse_if_active, request_of, submit
+from paretocast.cluster.submission import (
+    cancel,
+    find,
+    find_all,
+    plan,
+    refuse_if_active,
+    request_of,
+    submit,
+    submit_series,
+)
 from paretocast.cluster.tracking import Submission, load_rows, submission_row, table_path
 from paretocast.errors import ExecutionError, StoreError
 from paretocast.workspace.files import save_json
@@ -135,8 +145,8 @@ def test_cancel_ends_what_is_active_and_nothing_else(tmp_path: Path) -> None:
     submission = hand_over(make_request(tmp_path), executor)
     with pytest.raises(ExecutionError, match="paretocast cancel NHITS_Q_heat_1 first"):
         refuse_if_active(submission, executor)
-    assert cancel(submission, executor) == ("1",)
-    assert cancel(submission, executor) == ()
+    assert cancel([submission], executor) == [(submission, ("1",))]
+    assert cancel([submission], executor) == [(submission, ())]
     refuse_if_active(submission, executor)
 
 
@@ -319,3 +329,38 @@ def test_damaged_files_of_a_run_are_reported_and_not_counted(tmp_path: Path) -> 
     problems = " ".join(experiment.progress.problems)
     assert "record.json is damaged" in problems
     assert "best_params_NHITS_Q_heat_1.json is damaged: schema_version is missing" in problems
+
+
+class SmallCluster(Notebook):
+    """Takes arrays of three elements at most."""
+
+    def most_elements(self) -> int | None:
+        return 3
+
+
+def test_many_series_are_arrays_of_what_the_cluster_takes(tmp_path: Path) -> None:
+    executor = SmallCluster()
+    requests = [replace(make_request(tmp_path), dataset=f"zone_{i}") for i in range(7)]
+    arrays = submit_series(requests, Profile(), executor, program=("p",), now=NOW)
+    assert [job.n_elements for job in executor.jobs] == [3, 3, 1]
+    jobs = [submission.jobs[-1].job_id for array in arrays for submission in array]
+    assert jobs == ["1_0", "1_1", "1_2", "2_0", "2_1", "2_2", "3"]
+    ids = [submission.id for array in arrays for submission in array]
+    assert ids[3:5] == ["NHITS_Q_zone_3_2", "NHITS_Q_zone_4_2"]
+    assert list(load_rows(tmp_path / "hpo")) == ids
+    logs = [log for array in arrays for submission in array for log, _ in submission.jobs[-1].logs]
+    assert logs[4].endswith("hpo_NHITS_Q_zone_3_and_2_more_2_1.log")
+    scripts = {path.name for path in (tmp_path / "hpo" / "logs").glob("*.sh")}
+    assert "hpo_NHITS_Q_zone_3_and_2_more_2.sh" in scripts
+
+
+def test_the_id_of_an_array_names_all_its_experiments_and_none_alone(tmp_path: Path) -> None:
+    executor = Notebook()
+    requests = [replace(make_request(tmp_path), dataset=f"zone_{i}") for i in range(3)]
+    ((first, second, third),) = submit_series(
+        requests, Profile(), executor, program=("p",), now=NOW
+    )
+    assert find_all(tmp_path / "hpo", "1") == (first, second, third)
+    assert find(tmp_path / "hpo", "1_1") == second
+    with pytest.raises(StoreError, match="1 is an array of 3 experiments, NHITS_Q_zone_0_1 to"):
+        find(tmp_path / "hpo", "1")

@@ -122,6 +122,8 @@ class Job:
         Above 1, the script runs so many times, each with its SLURM_ARRAY_TASK_ID.
     after : tuple of str
         Ids of jobs that must have completed before this one starts.
+    n_at_once : int or None
+        Elements that may run at the same time, which the script tells Slurm; None for all.
     """
 
     name: str
@@ -131,6 +133,7 @@ class Job:
     error_log: str
     n_elements: int = 1
     after: tuple[str, ...] = ()
+    n_at_once: int | None = None
 
     def log_paths(self, job_id: str) -> tuple[tuple[str, str], ...]:
         """Output and error output of every element, once the id is known."""
@@ -160,6 +163,10 @@ def expand_pattern(pattern: str, job_id: str, element: int) -> str:
 
 class Executor(ABC):
     """A scheduler that runs jobs."""
+
+    def most_elements(self) -> int | None:
+        """Return the elements that an array job may have; None where there is no limit."""
+        return None
 
     def fitted(self, job: Job) -> Job:
         """Return the job within the limits of the scheduler: an array of fewer elements, say."""

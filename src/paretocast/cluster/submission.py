@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paretocast.cluster import tracking
-from paretocast.cluster.script import SearchRequest, job_script
+from paretocast.cluster.script import SearchRequest, job_script, series_script
 from paretocast.cluster.status import State
 from paretocast.cluster.tracking import SubmittedJob
-from paretocast.errors import ExecutionError, StoreError
+from paretocast.errors import ExecutionError, ParetocastError, StoreError
 from paretocast.formatting import count
 from paretocast.workspace import files
 from paretocast.workspace.runs import find_runs
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from paretocast.cluster.base import Executor, JobReport
+    from paretocast.cluster.base import Executor, Job, JobReport
     from paretocast.cluster.profiles import Profile
     from paretocast.cluster.status import ExperimentStatus
     from paretocast.cluster.tracking import Submission
@@ -103,9 +104,7 @@ def submit(
     job = executor.fitted(job)
     request = replace(request, n_workers=job.n_elements)
     workspace = request.folder / request.workspace
-    files.create_folder(request.logs)
-    files.create_folder(workspace / "tracking")
-    job_id = executor.submit(job)
+    job_id = _handed_over(job, request, executor)
     submission = tracking.new_submission(
         request,
         profile=profile.model_dump(mode="json"),
@@ -115,13 +114,123 @@ def submit(
     try:
         if study_id is not None:
             submission = _with_earlier_jobs(workspace, submission)
-        tracking.record_submission(workspace, submission)
-        files.save_text(tracking.script_path(workspace, submission), job.script, private=True)
     except StoreError as error:
-        raise StoreError(
-            f"job {job_id} is submitted, but its record could not be kept: {error}"
-        ) from error
+        raise _not_recorded(job_id, error) from error
+    _record(workspace, (submission,), job, job_id)
     return submission
+
+
+def submit_series(
+    requests: Sequence[SearchRequest],
+    profile: Profile,
+    executor: Executor,
+    *,
+    program: tuple[str, ...],
+    now: datetime,
+) -> tuple[tuple[Submission, ...], ...]:
+    """Hand over searches that differ by their data set alone, in as few array jobs as will do.
+
+    Every search is an experiment of its own, whose job is an element of the array; its study has
+    the id of the array.
+
+    Parameters
+    ----------
+    now : datetime
+        With a zone.
+
+    Returns
+    -------
+    tuple of tuple of Submission
+        Those of each array, in the order of its elements.
+
+    Raises
+    ------
+    ExecutionError, StoreError
+        As `submit` does, with the number of searches that are submitted.
+    """
+    arrays: list[tuple[Submission, ...]] = []
+    for part in series_parts(requests, executor):
+        try:
+            arrays.append(
+                _submit_array(part, profile, executor, program=program, now=now)
+                if len(part) > 1
+                else (submit(part[0], profile, executor, program=program, now=now),)
+            )
+        except ParetocastError as error:
+            done = sum(map(len, arrays))
+            raise type(error)(f"{error} ({done} of {len(requests)} submitted)") from error
+    return tuple(arrays)
+
+
+def series_parts(
+    requests: Sequence[SearchRequest], executor: Executor
+) -> tuple[Sequence[SearchRequest], ...]:
+    """Return the searches of each array job that many series need: no more than one may have."""
+    most = executor.most_elements() or len(requests)
+    return tuple(requests[start : start + most] for start in range(0, len(requests), most))
+
+
+def series_job(
+    requests: Sequence[SearchRequest], profile: Profile, *, program: tuple[str, ...]
+) -> Job:
+    """Return the job that runs the searches of one part: an array, or a plain job for one."""
+    if len(requests) == 1:
+        return job_script(requests[0], profile, program=program)
+    return series_script(requests, profile, program=program, n_at_once=series_at_once(profile))
+
+
+def series_at_once(profile: Profile) -> int | None:
+    """Return the series that may run at the same time; None for as many as the cluster lets.
+
+    Nothing else holds them back on this machine: there they are as many as its cores suffice for.
+    """
+    if profile.max_running is None and profile.executor == "background":
+        return max(1, len(os.sched_getaffinity(0)) // profile.cpus)
+    return profile.max_running
+
+
+def _submit_array(
+    requests: Sequence[SearchRequest],
+    profile: Profile,
+    executor: Executor,
+    *,
+    program: tuple[str, ...],
+    now: datetime,
+) -> tuple[Submission, ...]:
+    job = series_job(requests, profile, program=program)
+    job_id = _handed_over(job, requests[0], executor)
+    submitted = now.isoformat(timespec="seconds")
+    submissions = tuple(
+        tracking.new_submission(
+            request,
+            profile=profile.model_dump(mode="json"),
+            job=SubmittedJob(f"{job_id}_{element}", submitted, (logs,)),
+            study_id=job_id,
+        )
+        for element, (request, logs) in enumerate(zip(requests, job.log_paths(job_id), strict=True))
+    )
+    _record(requests[0].folder / requests[0].workspace, submissions, job, job_id)
+    return submissions
+
+
+def _handed_over(job: Job, request: SearchRequest, executor: Executor) -> str:
+    """The id of a job, submitted once its logs and its record have a place."""
+    files.create_folder(request.logs)
+    files.create_folder(request.folder / request.workspace / "tracking")
+    return executor.submit(job)
+
+
+def _record(workspace: Path, submissions: Sequence[Submission], job: Job, job_id: str) -> None:
+    """Keep what was submitted, and the script beside its logs."""
+    try:
+        tracking.record_submissions(workspace, submissions)
+        files.save_text(workspace / "logs" / f"{job.name}_{job_id}.sh", job.script, private=True)
+    except StoreError as error:
+        raise _not_recorded(job_id, error) from error
+
+
+def _not_recorded(job_id: str, error: StoreError) -> StoreError:
+    return StoreError(f"job {job_id} is submitted, but its record could not be kept: {error}")
 
 
 def request_of(submission: Submission, workspace: Path) -> SearchRequest:
@@ -152,15 +261,36 @@ def find(workspace: Path, experiment_id: str) -> Submission:
     Raises
     ------
     StoreError
+        If there is none of that id, or an array of many; the message lists what there is.
+    """
+    found = find_all(workspace, experiment_id)
+    if len(found) > 1:
+        first, *_, last = (submission.id for submission in found)
+        raise StoreError(
+            f"{experiment_id} is an array of {len(found)} experiments, {first} to {last}; name one"
+        )
+    return found[0]
+
+
+def find_all(workspace: Path, experiment_id: str) -> tuple[Submission, ...]:
+    """Return the submission of an experiment, or those of all in an array job of that id.
+
+    Raises
+    ------
+    StoreError
         If there is none of that id; the message lists what there is.
     """
     submissions, problems = tracking.read_submissions(workspace)
     if problems:
         raise StoreError(problems[0])
-    for submission in submissions:
-        job_ids = {job.job_id for job in submission.jobs}
-        if experiment_id in {submission.id, submission.study_id, *job_ids}:
-            return submission
+    found = tuple(
+        submission
+        for submission in submissions
+        if experiment_id
+        in {submission.id, submission.study_id, *(job.job_id for job in submission.jobs)}
+    )
+    if found:
+        return found
     for run in find_runs(workspace):
         if experiment_id in {run.study_name, run.job_id}:
             raise StoreError(
@@ -172,11 +302,17 @@ def find(workspace: Path, experiment_id: str) -> Submission:
     raise StoreError(f"experiment {experiment_id!r} is not in {workspace}; the last ones: {latest}")
 
 
-def cancel(submission: Submission, executor: Executor) -> tuple[str, ...]:
-    """End the jobs of an experiment and return the ids of those that were active."""
-    active = tuple(_active_jobs(submission, executor))
-    executor.cancel(active)
-    return active
+def cancel(
+    submissions: Sequence[Submission], executor: Executor
+) -> list[tuple[Submission, tuple[str, ...]]]:
+    """End the jobs of experiments, and return the ids of those that were active with each."""
+    reports = executor.poll([job.job_id for each in submissions for job in each.jobs])
+    ended = [
+        (each, tuple(job.job_id for job in each.jobs if reports[job.job_id].state.active))
+        for each in submissions
+    ]
+    executor.cancel([job_id for _, job_ids in ended for job_id in job_ids])
+    return ended
 
 
 def refuse_if_active(submission: Submission, executor: Executor) -> None:
