@@ -241,14 +241,12 @@ def test_many_series_are_an_array_each_element_of_which_finishes_a_study(place: 
     try:
         (array,) = place.submit("RIDGE", "zones.toml", "1", "--series", "all", *TINY)
         place.paretocast("cancel", f"RIDGE_zones_south_{array}")
+        place.wait_for(f"RIDGE_zones_south_{array}", "cancelled")
         states = {name: each["state"] for name, each in place.status().items()}
+        assert set(states) == {f"RIDGE_zones_{name}_{array}" for name in ("north", "south", "west")}
+        assert sorted(states.values()) == ["cancelled", "queued", "queued"]
     finally:
         place.cluster.run("scontrol", "update", "partitionname=cpu", "state=up")
-    assert states == {
-        f"RIDGE_zones_north_{array}": "queued",
-        f"RIDGE_zones_south_{array}": "cancelled",
-        f"RIDGE_zones_west_{array}": "queued",
-    }
     for name in ("north", "west"):
         experiment = place.wait_for(f"RIDGE_zones_{name}_{array}", "finished", "failed")
         assert (experiment["state"], experiment["n_completed"]) == ("finished", 1)

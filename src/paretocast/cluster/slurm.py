@@ -164,7 +164,8 @@ class SlurmExecutor(Executor):
         try:
             bases = dict.fromkeys(map(_base, complete))
             words = [*_SACCT, "--jobs", ",".join(bases)]
-            ends = _grouped(_read(self._ask(words), "sacct", _sacct_line), tuple(complete))
+            ended = _read(self._ask(words), "sacct", _sacct_line)
+            ends = _grouped(_with_removed(ended, complete), tuple(complete))
             complete = {
                 job_id: _joined(report, ends[job_id]) for job_id, report in complete.items()
             }
@@ -356,6 +357,22 @@ def _grouped(reports: Iterable[ElementReport], job_ids: Sequence[str]) -> dict[s
         for job_id in {report.job_id, _base(report.job_id)} & elements.keys():
             elements[job_id][report.job_id] = report
     return {job_id: JobReport(tuple(parts.values())) for job_id, parts in elements.items()}
+
+
+def _with_removed(
+    ended: Sequence[ElementReport], reports: Mapping[str, JobReport]
+) -> list[ElementReport]:
+    """Reports of the accounting, with those of elements that were removed before they started.
+
+    These leave no trace: their array is known, and they are not.
+    """
+    known, arrays = {e.job_id for e in ended}, {_base(e.job_id) for e in ended}
+    removed = [
+        job_id
+        for job_id, report in reports.items()
+        if "_" in job_id and not report.elements and job_id not in known and _base(job_id) in arrays
+    ]
+    return [*ended, *(ElementReport(job_id, JobState.CANCELLED) for job_id in removed)]
 
 
 def _joined(report: JobReport, later: JobReport) -> JobReport:
