@@ -18,7 +18,16 @@ from paretocast.cluster.handover import find_interrupted
 from paretocast.cluster.profiles import Profile
 from paretocast.cluster.script import SearchRequest
 from paretocast.cluster.status import State
-from paretocast.cluster.submission import cancel, find, plan, refuse_if_active, request_of, submit
+from paretocast.cluster.submission import (
+    cancel,
+    find,
+    find_all,
+    plan,
+    refuse_if_active,
+    request_of,
+    submit,
+    submit_series,
+)
 from paretocast.cluster.tracking import (
     Submission,
     load_rows,
@@ -220,7 +229,7 @@ def test_a_job_that_may_be_on_its_way_is_waited_for(tmp_path: Path) -> None:
     executor.dies = False
     assert "interrupted a moment ago" in look(tmp_path, executor).notes[0]
     (left,) = (tmp_path / "hpo" / "tracking" / "submitting").iterdir()
-    wanted = load_submission(left / "submission.json")
+    wanted = [load_submission(left / "submission.json")]
 
     def sbatch_answers(_: float) -> None:
         executor.jobs.append(replace(PLAIN_JOB, mark=left.name))
@@ -273,8 +282,8 @@ def test_cancel_ends_what_is_active_and_nothing_else(tmp_path: Path) -> None:
     submission = hand_over(make_request(tmp_path), executor)
     with pytest.raises(ExecutionError, match="paretocast cancel NHITS_Q_heat_1 first"):
         refuse_if_active(submission, executor)
-    assert cancel(submission, executor) == ("1",)
-    assert cancel(submission, executor) == ()
+    assert cancel([submission], executor) == [(submission, ("1",))]
+    assert cancel([submission], executor) == [(submission, ())]
     refuse_if_active(submission, executor)
 
 
@@ -457,3 +466,56 @@ def test_damaged_files_of_a_run_are_reported_and_not_counted(tmp_path: Path) -> 
     problems = " ".join(experiment.progress.problems)
     assert "record.json is damaged" in problems
     assert "best_params_NHITS_Q_heat_1.json is damaged: schema_version is missing" in problems
+
+
+class SmallCluster(Notebook):
+    """Takes arrays of three elements at most."""
+
+    def most_elements(self) -> int | None:
+        return 3
+
+
+def test_many_series_are_arrays_of_what_the_cluster_takes(tmp_path: Path) -> None:
+    executor = SmallCluster()
+    requests = [replace(make_request(tmp_path), dataset=f"zone_{i}") for i in range(7)]
+    arrays = submit_series(requests, Profile(), executor, program=("p",), now=NOW)
+    assert [job.n_elements for job in executor.jobs] == [3, 3, 1]
+    jobs = [submission.jobs[-1].job_id for array in arrays for submission in array]
+    assert jobs == ["1_0", "1_1", "1_2", "2_0", "2_1", "2_2", "3"]
+    ids = [submission.id for array in arrays for submission in array]
+    assert ids[3:5] == ["NHITS_Q_zone_3_2", "NHITS_Q_zone_4_2"]
+    assert list(load_rows(tmp_path / "hpo")) == ids
+    logs = [log for array in arrays for submission in array for log, _ in submission.jobs[-1].logs]
+    assert logs[4].endswith("hpo_NHITS_Q_zone_3_and_2_more_2_1.log")
+    scripts = {path.name for path in (tmp_path / "hpo" / "logs").glob("*.sh")}
+    assert "hpo_NHITS_Q_zone_3_and_2_more_2.sh" in scripts
+
+
+def test_an_array_whose_process_died_is_recorded_whole_and_not_handed_over_twice(
+    tmp_path: Path,
+) -> None:
+    executor = DyingNotebook(after_the_job=True)
+    requests = [replace(make_request(tmp_path), dataset=f"zone_{i}") for i in range(3)]
+    with pytest.raises(KeyboardInterrupt):
+        submit_series(requests, Profile(), executor, program=("p",), now=NOW)
+    executor.dies = False
+    ((first, second, third),) = submit_series(
+        requests, Profile(), executor, program=("p",), now=NOW
+    )
+    assert len(executor.jobs) == 1
+    assert [each.jobs[-1].job_id for each in (first, second, third)] == ["1_0", "1_1", "1_2"]
+    assert {each.study_id for each in (first, second, third)} == {"1"}
+    assert sorted(load_rows(tmp_path / "hpo")) == sorted(each.id for each in (first, second, third))
+    assert list((tmp_path / "hpo" / "tracking" / "submitting").iterdir()) == []
+
+
+def test_the_id_of_an_array_names_all_its_experiments_and_none_alone(tmp_path: Path) -> None:
+    executor = Notebook()
+    requests = [replace(make_request(tmp_path), dataset=f"zone_{i}") for i in range(3)]
+    ((first, second, third),) = submit_series(
+        requests, Profile(), executor, program=("p",), now=NOW
+    )
+    assert find_all(tmp_path / "hpo", "1") == (first, second, third)
+    assert find(tmp_path / "hpo", "1_1") == second
+    with pytest.raises(StoreError, match="1 is an array of 3 experiments, NHITS_Q_zone_0_1 to"):
+        find(tmp_path / "hpo", "1")

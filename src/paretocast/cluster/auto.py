@@ -32,6 +32,10 @@ class AutoExecutor(Executor):
         self._slurm = SlurmExecutor()
         self._submit_to: Executor = self._background if submit_to == BACKGROUND else self._slurm
 
+    def most_elements(self) -> int | None:
+        """Return the elements that an array job may have on the side that takes it."""
+        return self._submit_to.most_elements()
+
     def fitted(self, job: Job) -> Job:
         """Return the job within the limits of the side that takes it."""
         return self._submit_to.fitted(job)

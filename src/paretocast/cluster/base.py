@@ -126,6 +126,8 @@ class Job:
         Ids of jobs that must have completed before this one starts.
     mark : str
         By which `find` knows the job again; empty for none.
+    n_at_once : int or None
+        Elements that may run at the same time, which the script tells Slurm; None for all.
     """
 
     name: str
@@ -136,6 +138,7 @@ class Job:
     n_elements: int = 1
     after: tuple[str, ...] = ()
     mark: str = ""
+    n_at_once: int | None = None
 
     def log_paths(self, job_id: str) -> tuple[tuple[str, str], ...]:
         """Output and error output of every element, once the id is known."""
@@ -169,6 +172,10 @@ class NoAnswerError(ExecutionError):
 
 class Executor(ABC):
     """A scheduler that runs jobs."""
+
+    def most_elements(self) -> int | None:
+        """Return the elements that an array job may have; None where there is no limit."""
+        return None
 
     def fitted(self, job: Job) -> Job:
         """Return the job within the limits of the scheduler: an array of fewer elements, say."""

@@ -1,13 +1,14 @@
 """Submissions that may have been handed over, kept for when their process dies before the record.
 
-Before a job is handed over, its submission is written into a folder of its own, with a mark in
-place of the job's id; the scheduler keeps the mark with the job. The folder goes once the
-submission has its record and its user the job's id. What a dead process left there is looked up by
-its mark.
+Before a job is handed over, its submissions (one, or those of the elements of an array) are written
+into a folder of their own, with a mark in place of the job's id; the scheduler keeps the mark with
+the job. The folder goes once they have their records and their user the job's id. What a dead
+process left there is looked up by its mark.
 """
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import time
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from paretocast.workspace import files
 from paretocast.workspace.claims import Claim
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from typing import Self
 
@@ -32,25 +33,27 @@ UNCLEAR_SECONDS = 120.0
 # So long a submission waits for a job of the same kind that may be on its way.
 WAIT_SECONDS = 10.0
 LOOK_SECONDS = 0.5
-SUBMISSION = "submission.json"  # of a folder
+SUBMISSION = "submission.json"  # of a folder, written last; those of further elements beside it
 
 
 @dataclass(frozen=True)
 class Handover:
-    """A submission on its way to the scheduler, in a folder that this process alone works in.
+    """Submissions of one job on its way to the scheduler, in a folder that this process works in.
 
     Attributes
     ----------
-    submission : Submission
-        With the mark in place of the id of its job.
+    submissions : tuple of Submission
+        With the mark in place of the id of the job.
     """
 
-    submission: Submission
+    submissions: tuple[Submission, ...]
     folder: Path
     claim: Claim
 
     @classmethod
-    def begin(cls, workspace: Path, submission: Submission, script: str) -> Self:
+    def begin(
+        cls, workspace: Path, mark: str, submissions: tuple[Submission, ...], script: str
+    ) -> Self:
         """Keep what is about to be handed over.
 
         Raises
@@ -58,14 +61,16 @@ class Handover:
         StoreError
             If the workspace cannot be written to.
         """
-        folder = _folder(workspace) / submission.jobs[-1].job_id
+        folder = _folder(workspace) / mark
         claim = Claim.take(folder)
         if claim is None:
             raise StoreError(f"{folder} belongs to another process")
-        handover = cls(submission, folder, claim)
+        handover = cls(submissions, folder, claim)
         try:
             files.save_text(folder / "script.sh", script, private=True)
-            tracking.save_submission(folder / SUBMISSION, submission)
+            paths = [*itertools.islice(_parts(folder), len(submissions))]
+            for path, submission in reversed([*zip(paths, submissions, strict=True)]):
+                tracking.save_submission(path, submission)
         except StoreError:
             handover.end()
             raise
@@ -84,7 +89,11 @@ class Handover:
         if claim is None:
             return None
         try:
-            return cls(tracking.load_submission(folder / SUBMISSION), folder, claim)
+            paths = itertools.takewhile(files.exists, _parts(folder))
+            submissions = tuple(tracking.load_submission(path) for path in paths)
+            if not submissions:
+                raise StoreError(f"{folder / SUBMISSION} is not there")
+            return cls(submissions, folder, claim)
         except BaseException:
             claim.release()
             raise
@@ -92,29 +101,33 @@ class Handover:
     @property
     def mark(self) -> str:
         """What the scheduler keeps with the job."""
-        return self.submission.jobs[-1].job_id
+        return self.folder.name
 
     @property
     def age_seconds(self) -> float:
         """Seconds since it was begun, by the clock of this machine."""
-        begun = datetime.fromisoformat(self.submission.jobs[-1].submitted)
+        begun = datetime.fromisoformat(self.submissions[0].jobs[-1].submitted)
         return (datetime.now(UTC) - begun).total_seconds()
 
-    def record(self, workspace: Path, job_id: str) -> Submission:
-        """Record the submission under the id of its job, and return it.
+    def record(self, workspace: Path, job_id: str) -> tuple[Submission, ...]:
+        """Record the submissions under the id of their job, and return them.
 
         Raises
         ------
         StoreError
             If the record cannot be kept.
         """
-        submission = _with_job_id(self.submission, self.mark, job_id)
-        if submission.study_id != job_id:
-            submission = _with_earlier_jobs(workspace, submission)
-        tracking.record_submission(workspace, submission)
+        named = (_with_job_id(submission, self.mark, job_id) for submission in self.submissions)
+        submissions = tuple(
+            submission
+            if submission.study_id == job_id
+            else _with_earlier_jobs(workspace, submission)
+            for submission in named
+        )
+        tracking.record_submissions(workspace, submissions)
         script = files.load_text(self.folder / "script.sh")
-        files.save_text(tracking.script_path(workspace, submission), script, private=True)
-        return submission
+        files.save_text(tracking.script_path(workspace, submissions, job_id), script, private=True)
+        return submissions
 
     def release(self) -> None:
         """Leave it to others."""
@@ -146,9 +159,10 @@ def recover(workspace: Path, executor: Executor) -> tuple[str, ...]:
             elif handover.age_seconds > UNCLEAR_SECONDS:
                 handover.end()
             else:
+                first = handover.submissions[0]
                 notes.append(
-                    f"a submission of {handover.submission.model} on "
-                    f"{handover.submission.dataset} was interrupted a moment ago: whether its job "
+                    f"a submission of {first.model} on "
+                    f"{first.dataset} was interrupted a moment ago: whether its job "
                     f"reached the scheduler is clear after {UNCLEAR_SECONDS:.0f} s"
                 )
     except StoreError as error:
@@ -162,21 +176,21 @@ def recover(workspace: Path, executor: Executor) -> tuple[str, ...]:
 def find_interrupted(
     workspace: Path,
     executor: Executor,
-    wanted: Submission,
+    wanted: Sequence[Submission],
     *,
     pause: Callable[[float], None] = time.sleep,
 ) -> tuple[Handover, str] | None:
-    """Return an interrupted submission of the same request, with the id of its job, if it has one.
+    """Return an interrupted handover of the same requests, with the id of its job, if it has one.
 
     Parameters
     ----------
-    wanted : Submission
+    wanted : sequence of Submission
         What is to be handed over, whatever the id of its job.
     pause : callable
         Waits so many seconds for a job that may be on its way.
     """
     for handover in _left_behind(workspace, []):
-        if _asked(handover.submission) == _asked(wanted):
+        if [*map(_asked, handover.submissions)] == [*map(_asked, wanted)]:
             while True:
                 job_ids = executor.find([handover.mark])
                 if handover.mark in job_ids:
@@ -190,6 +204,13 @@ def find_interrupted(
 
 def _folder(workspace: Path) -> Path:
     return workspace / "tracking" / "submitting"
+
+
+def _parts(folder: Path) -> Iterator[Path]:
+    """Files for the submissions of a job, in the order of its elements."""
+    yield folder / SUBMISSION
+    for element in itertools.count(1):
+        yield folder / f"submission_{element}.json"
 
 
 def _left_behind(workspace: Path, notes: list[str]) -> list[Handover]:
@@ -212,7 +233,9 @@ def _left_behind(workspace: Path, notes: list[str]) -> list[Handover]:
 def _asked(submission: Submission) -> Submission:
     """A submission without what differs from one time to the next."""
     job = replace(submission.jobs[-1], job_id="", submitted="", logs=())
-    study_id = "" if submission.study_id == submission.jobs[-1].job_id else submission.study_id
+    job_id = submission.jobs[-1].job_id
+    own = {job_id, job_id.rpartition("_")[0]}  # of the job, of the array that it is an element of
+    study_id = "" if submission.study_id in own else submission.study_id
     return replace(submission, study_id=study_id, jobs=(job,))
 
 
@@ -224,7 +247,7 @@ def _with_job_id(submission: Submission, mark: str, job_id: str) -> Submission:
     return replace(
         submission,
         study_id=submission.study_id.replace(mark, job_id),
-        jobs=(replace(job, job_id=job_id, logs=logs),),
+        jobs=(replace(job, job_id=job.job_id.replace(mark, job_id), logs=logs),),
     )
 
 

@@ -91,20 +91,22 @@ class SlurmExecutor(Executor):
         self._environment = clean_environment(os.environ if environment is None else environment)
         self._seconds = answer_seconds
 
+    def most_elements(self) -> int | None:
+        """Return the elements that an array job may have; None where the cluster does not say."""
+        try:
+            found = _MOST_ELEMENTS.search(self._ask(["scontrol", "show", "config"]))
+        except ExecutionError:
+            return None  # sbatch will say what it does not take
+        return int(found[1]) if found is not None and int(found[1]) > 1 else None
+
     def fitted(self, job: Job) -> Job:
         """Return the job with no more elements than an array may have on this cluster.
 
         They work on one study, so fewer of them do the same work.
         """
-        if job.n_elements == 1:
+        most = self.most_elements() if job.n_elements > 1 else None
+        if most is None or most >= job.n_elements:
             return job
-        try:
-            found = _MOST_ELEMENTS.search(self._ask(["scontrol", "show", "config"]))
-        except ExecutionError:
-            return job  # sbatch will say what it does not take
-        if found is None or not 1 < int(found[1]) < job.n_elements:
-            return job
-        most = int(found[1])
         script = _ARRAY.sub(rf"\g<1>0-{most - 1}", job.script, count=1)
         return replace(job, script=script, n_elements=most)
 
@@ -181,22 +183,26 @@ class SlurmExecutor(Executor):
         if not complete:
             return complete
         try:
-            words = [*_SACCT, "--jobs", ",".join(_base(job_id) for job_id in complete)]
-            ends = _grouped(_read(self._ask(words), "sacct", _sacct_line), tuple(complete))
+            bases = dict.fromkeys(map(_base, complete))
+            words = [*_SACCT, "--jobs", ",".join(bases)]
+            ended = _read(self._ask(words), "sacct", _sacct_line)
+            ends = _grouped(_with_removed(ended, complete), tuple(complete))
             complete = {
                 job_id: _joined(report, ends[job_id]) for job_id, report in complete.items()
             }
         except ExecutionError:
             pass  # no accounting here, or it is down
+        unsure: dict[str, list[str]] = {}
         for job_id, report in complete.items():
-            if report.elements and all(e.exit_code is not None for e in report.elements):
-                continue
+            if not report.elements or any(e.exit_code is None for e in report.elements):
+                unsure.setdefault(_base(job_id), []).append(job_id)
+        for base, job_ids in unsure.items():
             try:
-                answer = self._ask(["scontrol", "--oneliner", "show", "job", _base(job_id)])
-                ends = _grouped(_read(answer, "scontrol", _scontrol_line), [job_id])
+                answer = self._ask(["scontrol", "--oneliner", "show", "job", base])
+                ends = _grouped(_read(answer, "scontrol", _scontrol_line), job_ids)
             except ExecutionError:
                 continue  # forgotten
-            complete[job_id] = _joined(report, ends[job_id])
+            complete |= {job_id: _joined(complete[job_id], ends[job_id]) for job_id in job_ids}
         return complete
 
     def _ask(
@@ -396,6 +402,22 @@ def _grouped(reports: Iterable[ElementReport], job_ids: Sequence[str]) -> dict[s
         for job_id in {report.job_id, _base(report.job_id)} & elements.keys():
             elements[job_id][report.job_id] = report
     return {job_id: JobReport(tuple(parts.values())) for job_id, parts in elements.items()}
+
+
+def _with_removed(
+    ended: Sequence[ElementReport], reports: Mapping[str, JobReport]
+) -> list[ElementReport]:
+    """Reports of the accounting, with those of elements that were removed before they started.
+
+    These leave no trace: their array is known, and they are not.
+    """
+    known, arrays = {e.job_id for e in ended}, {_base(e.job_id) for e in ended}
+    removed = [
+        job_id
+        for job_id, report in reports.items()
+        if "_" in job_id and not report.elements and job_id not in known and _base(job_id) in arrays
+    ]
+    return [*ended, *(ElementReport(job_id, JobState.CANCELLED) for job_id in removed)]
 
 
 def _joined(report: JobReport, later: JobReport) -> JobReport:

@@ -163,9 +163,7 @@ def lay_frame(
     findings += problems
     if problems or len(stamps) < 2:
         return None, tuple(findings + check_split_order(spec))
-    grid = _lay_grid(
-        index[rows], {name: values[rows] for name, values in columns.items()}, spec, covariates
-    )
+    grid = _lay_grid(index[rows], _chosen_rows(columns, rows), spec, covariates)
     if spec.repair == "auto":
         grid = repair_values(replace(grid, repairs=repairs), spec.target, covariates)
     return grid, (*findings, *tell_repairs(grid.repairs))
@@ -418,6 +416,14 @@ def _off_step(stamps: pd.DatetimeIndex, spec: DatasetSpec) -> NDArray[np.bool_]:
     return off | ((elapsed - elapsed[0]) % step != 0) if not off.any() else off
 
 
+def _chosen_rows(columns: Columns, rows: NDArray[np.intp]) -> Columns:
+    """Some rows of columns; the columns themselves where these are all, in their order."""
+    n_rows = len(next(iter(columns.values())))
+    if len(rows) == n_rows and (np.diff(rows) == 1).all():
+        return columns
+    return {name: values[rows] for name, values in columns.items()}
+
+
 def _lay_grid(
     index: pd.DatetimeIndex,
     columns: dict[str, NDArray[np.float64]],
@@ -427,9 +433,12 @@ def _lay_grid(
     hours = pd.date_range(index.min(), index.max(), freq=spec.step, unit="ns")
     rows = np.flatnonzero(~index.duplicated())
     places = (index.asi8[rows] - hours.asi8[0]) // spec.step.value
-    laid = {name: np.full(len(hours), np.nan) for name in columns}
-    for name, values in columns.items():
-        laid[name][places] = values[rows]
+    if len(places) == len(index) == len(hours) and (places == np.arange(len(hours))).all():
+        laid = columns
+    else:
+        laid = {name: np.full(len(hours), np.nan) for name in columns}
+        for name, values in columns.items():
+            laid[name][places] = values[rows]
     return Grid(
         hours,
         laid[spec.target],

@@ -558,6 +558,31 @@ def plan_task(
         If a split holds no window.
     """
     shape = shape or TaskShape.of_step(series.steps_per_day)
+    series, blocks, issues = plan_splits(series, dates, shape=shape, with_test=with_test)
+    return Task(
+        series=series,
+        features=task_features(series, shape, feature_groups),
+        shape=shape,
+        dates=dates,
+        blocks=blocks,
+        issues=issues,
+    )
+
+
+def task_features(
+    series: Series, shape: TaskShape, groups: Sequence[str] | None = None
+) -> FeatureTable:
+    """Columns that windows of a series hold beside the target."""
+    return with_issue_weather(build_features(series, groups), series, shape.horizon_steps)
+
+
+def plan_splits(
+    series: Series, dates: SplitDates, *, shape: TaskShape, with_test: bool
+) -> tuple[Series, tuple[Block, ...], dict[str, NDArray[np.intp]]]:
+    """The steps of a series that may be read, its blocks of validation, and issues by split.
+
+    Arguments and refusals as of `plan_task`.
+    """
     if shape.steps_per_day != series.steps_per_day:
         raise DataError(
             f"series {series.name} has {series.steps_per_day} values in 24 hours, the settings are "
@@ -587,12 +612,4 @@ def plan_task(
         )
     last_issue = len(series) - shape.horizon_steps
     issues["test"] = daily[(daily >= validation_stop) & (daily <= last_issue)]
-    features = build_features(series, groups=feature_groups)
-    return Task(
-        series=series,
-        features=with_issue_weather(features, series, shape.horizon_steps),
-        shape=shape,
-        dates=dates,
-        blocks=blocks,
-        issues=issues,
-    )
+    return series, blocks, issues

@@ -321,6 +321,7 @@ class BackgroundJobFile(StoredFile):
     log: Text
     error_log: Text
     n_elements: Annotated[int, Field(ge=1, le=10_000)]
+    n_at_once: Positive | None = None
     after: list[str]
     mark: str = ""
 
