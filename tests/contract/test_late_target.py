@@ -24,7 +24,7 @@ from paretocast.data.spec import declare_dataset
 from paretocast.data.task import Task, TaskShape, plan_task
 from paretocast.deployment.build import build_bundle
 from paretocast.deployment.bundle import RIDGE
-from paretocast.deployment.calibration_state import audit
+from paretocast.deployment.audit import audit
 from paretocast.deployment.climatology import forecast_climatology
 from paretocast.deployment.journal import Deployment
 from paretocast.deployment.onnx_graph import columns_of, graph_of, inputs_of
