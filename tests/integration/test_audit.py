@@ -70,9 +70,7 @@ def count_in_time(folder: Path, issue: pd.Timestamp) -> None:
     """Let the second revision of an issue have been made before its first hour."""
     path = folder / "journal" / "events.jsonl"
     events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    (event,) = (
-        e for e in events if e.get("issue") == issue.isoformat() and e.get("revision") == 2
-    )
+    (event,) = (e for e in events if e.get("issue") == issue.isoformat() and e.get("revision") == 2)
     event["time"] = (issue - pd.Timedelta(hours=1)).isoformat()
     path.write_text("".join(f"{json.dumps(event)}\n" for event in events), encoding="utf-8")
 
