@@ -21,8 +21,9 @@ from paretocast.benchmarking.retraining import plan_retraining, train_and_foreca
 from paretocast.benchmarking.run import calibrate_test
 from paretocast.calibration import OnlineCalibrator
 from paretocast.data.task import Task
+from paretocast.deployment.audit import audit
 from paretocast.deployment.bundle import load_bundle
-from paretocast.deployment.calibration_state import CACHE, audit
+from paretocast.deployment.calibration_state import CACHE
 from paretocast.deployment.issued import second_of
 from paretocast.deployment.journal import Deployment
 from paretocast.deployment.plan import plan_bundle

@@ -23,9 +23,9 @@ from commands import run_cli
 from paretocast.data.series import Series
 from paretocast.deployment import build, calibration_state, challenge
 from paretocast.deployment import retrain as retraining
+from paretocast.deployment.audit import audit
 from paretocast.deployment.bundle import load_bundle
 from paretocast.deployment.bundle_files import check_sums
-from paretocast.deployment.calibration_state import audit
 from paretocast.deployment.calibration_state import replay as calibration_replay
 from paretocast.deployment.challenge import Comparison, hold_back, issue_in_memory
 from paretocast.deployment.journal import Deployment

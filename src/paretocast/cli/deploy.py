@@ -110,7 +110,7 @@ def audit(deployment: DeploymentArgument) -> None:
     Checks the files of the bundle in use, its golden windows, and for each issued forecast the
     state of its calibrator and its quantiles. Exit code 1 if something does not agree.
     """
-    from paretocast.deployment.calibration_state import audit as replay
+    from paretocast.deployment.audit import audit as replay
     from paretocast.deployment.journal import Deployment
 
     opened = Deployment.open(deployment)
