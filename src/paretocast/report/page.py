@@ -83,7 +83,7 @@ def document(
 <main>
 <header>
 <p class="eyebrow">{escape(eyebrow)}</p>
-<h1>{_breakable(heading)}</h1>
+<h1>{breakable(heading)}</h1>
 <p>{escape(lede)}</p>
 </header>
 {parts}
@@ -95,8 +95,8 @@ def document(
 """
 
 
-def _breakable(text: str) -> str:
-    """Escaped text whose joined names may go on in the next line."""
+def breakable(text: str) -> str:
+    """Escaped text, a line of which may end behind the signs that join names."""
     return re.sub(r"(?<=[+_])", "<wbr>", escape(text))
 
 
