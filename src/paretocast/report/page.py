@@ -7,7 +7,6 @@ cell is escaped here; what is passed as `body` is HTML already.
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from html import escape
 from importlib import resources
@@ -96,8 +95,8 @@ def document(
 
 
 def breakable(text: str) -> str:
-    """Escaped text, a line of which may end behind the signs that join names."""
-    return re.sub(r"(?<=[+_])", "<wbr>", escape(text))
+    """Escaped text, a line of which may end behind the sign that joins models."""
+    return escape(text).replace("+", "+<wbr>")
 
 
 @cache
