@@ -440,6 +440,8 @@ def visible(task: Task, data: DataChoice) -> Task:
 def with_window(task: Task, data: DataChoice) -> Task:
     """The task with the length of the window and the features that a choice of data says."""
     steps = data.input_steps or task.shape.input_steps
+    if steps == task.shape.input_steps and not data.weekly_lags:
+        return task
     features = task.features
     if data.weekly_lags:
         features = features.joined(weekly_lags(task.series, task.shape.horizon_steps))
