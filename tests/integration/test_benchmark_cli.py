@@ -12,6 +12,9 @@ from benchmark_cases import tune_small, write_dataset
 from commands import run_cli
 
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small data set with a finished study in `hpo`."""
