@@ -11,7 +11,6 @@ import pytest
 from benchmark_cases import tune_small, write_dataset
 from commands import run_cli
 
-
 pytestmark = pytest.mark.usefixtures("without_pages")
 
 
