@@ -4,33 +4,41 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from paretocast.data.scaling import TargetScaling
 from paretocast.data.task import Task
-from paretocast.models import anchor
+from paretocast.models import anchor, fitted
 from paretocast.models.anchor import Anchor, LinearOptions
 from paretocast.models.baselines import ridge
 from paretocast.models.baselines.ridge import Ridge
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from alembic.script import ScriptDirectory
 
+    from paretocast.models.fitted import BoostedForecaster
+    from paretocast.search.space import Value
+
 N_KEPT = 64
-_fit_anchor, _fit_ridge = anchor.fit_anchor, ridge.fit_ridge
+_fit_anchor, _refit_anchor = anchor.fit_anchor, anchor.refit_anchor
+_fit_ridge, _fit_boosted = ridge.fit_ridge, fitted.fit_boosted
 _kept: OrderedDict[tuple[str, str], Any] = OrderedDict()
 
 
 def remember_fits() -> None:
-    """Let `fit_anchor` and `fit_ridge` return what they returned before for the same task.
+    """Let the fits of models without training return what they returned before for the same task.
 
     They are half of a small study, and most studies of the tests are on the same series. To be
     called before another module takes one of the functions by its name.
     """
-    anchor.fit_anchor = _fit_anchor_once
+    for module in (anchor, fitted):
+        module.fit_anchor = _fit_anchor_once
+        module.refit_anchor = _refit_anchor_once
+    fitted.fit_boosted = _fit_boosted_once
     ridge.fit_ridge = _fit_ridge_once
 
 
@@ -57,13 +65,35 @@ def _fit_anchor_once(
     task: Task, scaling: TargetScaling, options: LinearOptions | None = None
 ) -> Anchor:
     how = repr((scaling, options or LinearOptions()))
-    fitted: Anchor = _once(task, how, lambda: _fit_anchor(task, scaling, options))
-    return fitted
+    made: Anchor = _once(task, how, lambda: _fit_anchor(task, scaling, options))
+    return made
+
+
+def _refit_anchor_once(
+    before: Anchor, task: Task, scaling: TargetScaling, *, until: int, share: float = 1.0
+) -> Anchor:
+    # The anchor before is kept beside the one after, so that no other one gets its id.
+    how = repr((id(before), scaling, until, share))
+    _, made = _once(
+        task,
+        how,
+        lambda: (before, _refit_anchor(before, task, scaling, until=until, share=share)),
+    )
+    after: Anchor = made
+    return after
+
+
+def _fit_boosted_once(
+    task: Task, config: Mapping[str, Value], until: int | None = None
+) -> BoostedForecaster:
+    how = repr((sorted(config.items()), until))
+    made: BoostedForecaster = _once(task, how, lambda: _fit_boosted(task, config, until))
+    return made
 
 
 def _fit_ridge_once(task: Task, until: int | None = None) -> Ridge:
-    fitted: Ridge = _once(task, f"ridge until {until}", lambda: _fit_ridge(task, until))
-    return fitted
+    made: Ridge = _once(task, f"ridge until {until}", lambda: _fit_ridge(task, until))
+    return made
 
 
 def _once(task: Task, how: str, fit: Callable[[], object]) -> Any:  # noqa: ANN401

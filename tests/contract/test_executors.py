@@ -135,7 +135,7 @@ def test_one_element_after_the_other_where_one_may_run_and_each_is_known_by_itse
 
 
 def test_a_job_starts_after_the_one_it_follows(executor: Executor, tmp_path: Path) -> None:
-    first = executor.submit(make_job(tmp_path, "sleep 2; touch first"))
+    first = executor.submit(make_job(tmp_path, "sleep 1; touch first"))
     job = make_job(tmp_path, "ls first", after=(first,))
     second = executor.submit(job)
     assert executor.poll([second])[second].state is JobState.PENDING

@@ -304,16 +304,8 @@ def test_a_signal_ends_a_search_politely_and_says_how_to_go_on(
 
 
 def test_help_answers_without_the_heavy_libraries() -> None:
-    code = (
-        "import sys\nsys.argv = ['paretocast', 'tune', '--help']\n"
-        "from paretocast.cli import main\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "heavy = {'torch', 'optuna', 'pandas', 'plotly', 'neuralforecast', 'numpy'}\n"
-        "heavy &= set(sys.modules)\n"
-        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
-    )
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-X", "importtime", "-m", "paretocast", "tune", "--help"],
         capture_output=True,
         text=True,
         check=False,
@@ -321,6 +313,10 @@ def test_help_answers_without_the_heavy_libraries() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "--time-limit" in done.stdout
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "paretocast.cli" in imported
+    heavy = {"torch", "optuna", "pandas", "plotly", "neuralforecast", "numpy"}
+    assert not heavy & imported
 
 
 def test_workers_per_device_need_a_gpu(

@@ -35,7 +35,7 @@ validation = 0.2
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of three zones, one of which is not there, with studies of the other two."""
     folder = tmp_path_factory.mktemp("zones")
-    series, _ = generate_demo(days=420)
+    series, _ = generate_demo(days=260)
     rng = np.random.default_rng(1)
     shared = rng.normal(0.0, 0.1, len(series))
     table = pd.DataFrame({"timestamp": series.index.strftime("%Y-%m-%dT%H:%MZ")})
