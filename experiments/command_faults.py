@@ -51,11 +51,11 @@ test_to = 2023-07-09T23:00:00Z
 AT = "2023-06-12T00:00Z"
 SEARCH = ["--dataset", "zone.toml", "--workspace", "hpo"]
 TINY = ["--trials", "2", "--steps", "20", "--repeats", "1", "--threads", "1", "--job-id", "a"]
-STUDY = "hpo/results/NHITS_Q_zone"
+MODEL, STUDY = "NHITS_Q", "hpo/results/NHITS_Q_zone"
 WORDS = {
-    "tune": ["tune", "--model", "NHITS_Q", *SEARCH, *TINY],
+    "tune": ["tune", "--model", MODEL, *SEARCH, *TINY],
     "calibrate": ["calibrate", STUDY, "--calibrator", "cqr"],
-    "benchmark": ["benchmark", *SEARCH, "--models", "NHITS_Q", "--methods", "tuned,ridge"],
+    "benchmark": ["benchmark", *SEARCH, "--models", MODEL, "--methods", "tuned,ridge"],
     "deploy": ["deploy", STUDY, "--to", "deploy", "--method", "ridge", "--calibrator", "pid"],
     "forecast": ["forecast", "deploy", "--data", "zone.csv", "--at", AT],
     "observe": ["observe", "deploy", "--data", "zone.csv"],
@@ -282,6 +282,7 @@ def main() -> None:
     parser.add_argument("--of", default=",".join(WORDS), help="commands, joined by commas")
     parser.add_argument("--every", type=int, default=1, help="write of those that are tried")
     parser.add_argument("--first", type=int, default=1, help="write")
+    parser.add_argument("--model", default=MODEL, help="that is tuned; RIDGE is fast")
     parser.add_argument("--kills", type=int, default=20, help="of each command")
     parser.add_argument("--seconds", type=float, default=86_400.0, help="then stop")
     parser.add_argument("--starts", type=Path, help="folder that keeps the files to start from")
@@ -289,6 +290,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="forecast and observe alone")
     arguments = parser.parse_args()
     names = ["forecast", "observe"] if arguments.quick else arguments.of.split(",")
+    for name, words in WORDS.items():
+        WORDS[name] = [word.replace(MODEL, arguments.model) for word in words]
     import_all()
     stop = time.perf_counter() + arguments.seconds
     rng, rows, figures = random.Random(arguments.seed), [], {}

@@ -26,7 +26,8 @@ from paretocast.search.space import Config
 from paretocast.study.optuna_sync import OptunaSync
 from paretocast.study.study import StudyResult
 from paretocast.study.trial_store import TrialStore
-from paretocast.training.setup import TrainingSetup, step_cost
+from paretocast.training.setup import TrainingSetup
+from paretocast.training.size import step_cost, total_weights
 from paretocast.workspace.claims import machine_id
 from paretocast.workspace.files import load_arrays, load_json
 from studies import (
@@ -153,6 +154,17 @@ def test_a_search_on_a_cpu_asks_once_what_configs_cost(
     optimise(make_study(tmp_path, make_settings(N_STARTUP_TRIALS_MFGP + 2)))
     assert len(asked) == N_COSTS
     assert max(asked) > min(asked)
+
+
+def test_a_config_of_too_many_weights_is_not_tried(
+    finished: tuple[Path, StudyResult], tmp_path: Path
+) -> None:
+    study = make_study(tmp_path)
+    weights = [total_weights(study._setup, record.config) for record in finished[1].records]
+    assert max(weights[1:]) > min(weights[1:])
+    most = int(max(weights[1:])) - 1
+    records = optimise(make_study(tmp_path / "b", make_settings(max_weights=most))).records
+    assert max(total_weights(study._setup, record.config) for record in records[1:]) <= most
 
 
 def test_another_seed_gives_other_trials(

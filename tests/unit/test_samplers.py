@@ -54,6 +54,34 @@ def volume(trials: Sequence[Observation]) -> float:
     return hypervolume(np.array([trial.values for trial in trials]), [4.0, 4.0])
 
 
+@pytest.mark.parametrize("sampler", ["mfgp", "tpe", "nsga2", "random", "qmc"])
+def test_a_config_that_is_too_large_gives_way_and_no_other_does(sampler: str) -> None:
+    limited = Sampler(
+        SPACE,
+        n_objectives=2,
+        sampler=sampler,
+        seed=1,
+        n_trials=24,
+        fits=lambda config: int(config["width"]) < 64,
+    )
+    free, n_large = make_sampler(sampler, n_trials=24), 0
+    trials: list[Observation] = []
+    for number in range(24):
+        config, other = limited.suggest(number, trials), free.suggest(number, trials)
+        assert int(config["width"]) < 64
+        n_large += int(other["width"]) == 64
+        assert config == other or int(other["width"]) == 64
+        trials.append(Observation(number, config, evaluate(config)))
+    assert n_large > 0
+    assert len({str(trial.config) for trial in trials}) == 24
+
+
+def test_a_space_in_which_nothing_fits_is_told() -> None:
+    sampler = Sampler(SPACE, n_objectives=2, seed=1, n_trials=9, fits=lambda _: False)
+    with pytest.raises(SettingsError, match=r"each of 64 configs .* too large.*max_weights"):
+        sampler.suggest(0, [])
+
+
 SLOW_GP = pytest.param("gp", marks=pytest.mark.slow)
 
 
