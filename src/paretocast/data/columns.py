@@ -133,7 +133,7 @@ def parse_numbers(
         return np.full(len(raw), np.nan), [finding]
     numbers = (signs or NumberSigns()).numbers(raw)
     bad = np.abs(numbers) > LARGEST
-    if raw.dtype != np.float64:
+    if raw.dtype != np.float64:  # whose NaN are empty cells
         bad |= np.isnan(numbers) & raw.notna().to_numpy()
     if not bad.any():
         return numbers, []

@@ -219,6 +219,13 @@ def input_limits(train_values: NDArray[np.float64]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
+def train_standards(train: NDArray[np.float64]) -> ColumnStandards:
+    """Standards of columns (T, F) from their values in the train period."""
+    limits = [input_limits(column) for column in train.T]
+    low, high = np.array(limits, dtype=np.float64).reshape(-1, 2).T
+    return ColumnStandards(train.mean(axis=0), train.std(axis=0), low, high)
+
+
 def build_features(series: Series, groups: Sequence[str] | None = None) -> FeatureTable:
     """Feature table of a series.
 

@@ -164,8 +164,7 @@ def lay_frame(
     findings += problems
     if problems or len(stamps) < 2:
         return None, tuple(findings + check_split_order(spec))
-    measured_there = {name: values[rows] for name, values in columns.items()}
-    grid = _lay_grid(used, measured_there, spec, covariates)
+    grid = _lay_grid(used, _chosen_rows(columns, rows), spec, covariates)
     if spec.repair == "auto":
         grid = repair_values(replace(grid, repairs=repairs), spec.target, covariates)
     return grid, (*findings, *tell_repairs(grid.repairs))
@@ -421,6 +420,14 @@ def _off_step(stamps: pd.DatetimeIndex, spec: DatasetSpec) -> NDArray[np.bool_]:
         off = min(of_clocks, key=lambda mask: int(mask.sum()))
     # A zone whose clock changes by less than a step leaves the grid in summer.
     return off | ((elapsed - elapsed[0]) % step != 0) if not off.any() else off
+
+
+def _chosen_rows(columns: Columns, rows: NDArray[np.intp]) -> Columns:
+    """Some rows of columns; the columns themselves where these are all, in their order."""
+    n_rows = len(next(iter(columns.values())))
+    if len(rows) == n_rows and (np.diff(rows) == 1).all():
+        return columns
+    return {name: values[rows] for name, values in columns.items()}
 
 
 def _lay_grid(

@@ -109,35 +109,18 @@ def _read_plain_utc(raw: pd.Series) -> pd.DatetimeIndex | None:
     cells = raw.tolist()
     if set(map(type, cells)) != {str} or set(map(len, cells)) != {20}:
         return None
-    text = "".join(cells)
-    if not text.isascii():
+    try:
+        text = np.array(cells, dtype="S20")
+    except UnicodeEncodeError:
         return None
-    signs = np.frombuffer(text.encode(), dtype=np.uint8).reshape(len(cells), 20)
-    stamps = _plain_stamps(signs)
-    return None if stamps is None else pd.DatetimeIndex(stamps, tz="UTC")
-
-
-def _plain_stamps(signs: NDArray[np.uint8]) -> NDArray[np.datetime64] | None:
-    """Times of rows of 20 ASCII signs, (T, 20); None unless all are plain times."""
-    between = signs[:, 10]
-    if (
-        not (signs[:, [4, 7, 13, 16, 19]] == np.frombuffer(b"--::Z", dtype=np.uint8)).all()
-        or not ((between == ord("T")) | (between == ord(" "))).all()
-    ):
+    signs = text.view("S1").reshape(len(cells), 20)
+    if not ((signs[:, 19] == b"Z") & ((signs[:, 10] == b"T") | (signs[:, 10] == b" "))).all():
         return None
-    digits = signs[:, [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18]].astype(np.int64) - ord("0")
-    if digits.min() < 0 or digits.max() > 9:
+    try:
+        stamps = text.astype("S19").astype("datetime64[s]")
+    except ValueError:
         return None
-    century, year, month, day, hour, minute, second = (digits[:, ::2] * 10 + digits[:, 1::2]).T
-    months = (12 * (100 * century + year - 1970) + month - 1).astype("datetime64[M]")
-    days = months.astype("datetime64[D]") + (day - 1)
-    fits = (month >= 1) & (month <= 12) & (day >= 1) & (days.astype("datetime64[M]") == months)
-    if not (fits & (hour < 24) & (minute < 60) & (second < 60)).all():
-        return None
-    stamps: NDArray[np.datetime64] = days.astype("datetime64[s]") + (
-        3600 * hour + 60 * minute + second
-    )
-    return stamps
+    return pd.DatetimeIndex(stamps, tz="UTC")
 
 
 def _read_national(text: pd.Series, pattern: str | None) -> Times:

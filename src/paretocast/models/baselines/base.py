@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.gaps import SeenTarget
 from paretocast.data.scaling import Transform, fit_target_scaling
 from paretocast.data.task import daily_positions
 from paretocast.errors import DataError
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from paretocast.data.gaps import SeenTarget
     from paretocast.data.scaling import TargetScaling
     from paretocast.data.task import Task
 
