@@ -13,6 +13,7 @@ from paretocast.data.calendar import (
     around_holidays,
     calendar_columns,
     is_public_holiday,
+    weekdays,
 )
 from paretocast.data.features import available_features, build_features
 from paretocast.data.series import Calendar, Series
@@ -136,3 +137,12 @@ def test_terms_are_the_same_hour_by_hour_and_of_a_whole_grid(first: str, step: s
         assert {name: values[i] for name, values in together.items()} == {
             name: values[0] for name, values in alone.items()
         }
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Asia/Kolkata", "America/St_Johns"])
+def test_weekdays_of_kept_years_are_those_of_the_local_clock(zone: str) -> None:
+    index = pd.date_range("2020-12-27T17:00", periods=400, freq="h", tz="UTC", unit="ns")
+    with_a_gap = index.delete(7)
+    for hours_there in (index, with_a_gap, index[:1], index[:0]):
+        expected = hours_there.tz_convert(zone).day_of_week.to_list()
+        assert weekdays(hours_there, zone).tolist() == expected

@@ -169,7 +169,11 @@ class _Server:
         answer = _preview if dry_run else _issue
         limiter = self._previews if dry_run else self._journals
         body = await self._on_thread(partial(answer, hosted, content, kind, at), limiter)
-        return Response(body, media_type=JSON)
+        # A connection stays with the process that took it. Where all threads have other requests,
+        # let go of it: the client's next one is taken by a process that has time.
+        crowded = limiter.borrowed_tokens >= limiter.total_tokens
+        headers = {"Connection": "close"} if crowded else None
+        return Response(body, media_type=JSON, headers=headers)
 
     async def observe(self, request: Request, name: str) -> Response:
         """Add observations of the target from `history`; covariates may be missing."""
