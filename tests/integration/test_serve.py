@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +31,7 @@ from paretocast.report.serving import ServerPages
 from paretocast.results.stored_study import StoredStudy
 
 if TYPE_CHECKING:
+    import anyio
     import fastapi
     import httpx
     import prometheus_client.parser as prometheus
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from paretocast.deployment import server
 else:  # all of the extra `serve`
+    anyio = pytest.importorskip("anyio")
     fastapi = pytest.importorskip("fastapi")
     httpx = pytest.importorskip("httpx")
     prometheus = pytest.importorskip("prometheus_client.parser")
@@ -220,6 +222,42 @@ def test_a_dry_run_does_not_wait_for_the_journal(client: httpx.Client, deployed:
     with Deployment(deployed / "water").locked():
         post(client, "/water/forecast?dry_run=1", as_json(rows_for(AT)))
         assert client.get("/water/health").status_code == 200
+
+
+def test_a_process_lets_go_of_connections_where_others_wait_and_of_no_other(
+    deployed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limiters: list[anyio.CapacityLimiter] = []
+
+    def limiter(tokens: int) -> anyio.CapacityLimiter:
+        limiters.append(anyio.CapacityLimiter(tokens))
+        return limiters[-1]
+
+    def preview_when(n_waiting: int) -> Callable[..., bytes]:
+        def preview(*_: object) -> bytes:
+            while limiters[0].statistics().tasks_waiting < n_waiting:
+                time.sleep(0.005)
+            waited.append(n_waiting)
+            return b"{}"
+
+        return preview
+
+    waited: list[int] = []
+    monkeypatch.setattr(server, "CapacityLimiter", limiter)
+    monkeypatch.setattr(server, "PREVIEW_THREADS", 1)
+    path, body = "/water/forecast?dry_run=1", b'{"history": []}'
+    with served(deployed) as client, ThreadPoolExecutor(2) as pool:
+        monkeypatch.setattr(server, "_preview", preview_when(0))
+        assert "connection" not in client.post(path, content=body, headers=JSON).headers
+        monkeypatch.setattr(server, "_preview", preview_when(1))
+        first = pool.submit(client.post, path, content=body, headers=JSON)
+        while limiters[0].borrowed_tokens == 0:
+            time.sleep(0.005)
+        monkeypatch.setattr(server, "_preview", preview_when(0))
+        second = pool.submit(client.post, path, content=body, headers=JSON)
+        assert first.result().headers["connection"] == "close"
+        assert "connection" not in second.result().headers
+    assert waited == [0, 1, 0]
 
 
 def test_requests_side_by_side_leave_a_whole_journal(client: httpx.Client, deployed: Path) -> None:
