@@ -1,7 +1,7 @@
 """The server: forecasts, observations, health and metrics of deployments over HTTP.
 
-Requests are read on the event loop and answered on threads: previews on a few of their own, so
-that none waits for a journal. Whoever writes needs the token of the environment; where there is
+Requests are read on the event loop and answered on threads: previews on one of their own, so that
+none waits for a journal. Whoever writes needs the token of the environment; where there is
 none, only a program on the same machine may write. Every refusal is JSON with `error` and `kind`.
 """
 
@@ -48,8 +48,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TOKEN_VARIABLE = "PARETOCAST_TOKEN"
 MAX_BODY_BYTES = 8 * 2**20
-# One thread computes at a time in Python; the second one reads while the first one multiplies.
-PREVIEW_THREADS, JOURNAL_THREADS = 2, 4
+# One thread computes at a time in Python. Of two for previews each would wait for the other at every
+# turn, and the event loop for both: half of the processor's time was idle then.
+PREVIEW_THREADS, JOURNAL_THREADS = 1, 4
 MOST_WAITING = 64  # requests that wait for a thread; more are sent away
 DISCARDED = 8  # times the limit of a body that is read before the connection is cut
 LOOPBACK = frozenset({"127.0.0.1", "::1"})
@@ -169,9 +170,9 @@ class _Server:
         answer = _preview if dry_run else _issue
         limiter = self._previews if dry_run else self._journals
         body = await self._on_thread(partial(answer, hosted, content, kind, at), limiter)
-        # A connection stays with the process that took it. Where all threads have other requests,
-        # let go of it: the client's next one is taken by a process that has time.
-        crowded = limiter.borrowed_tokens >= limiter.total_tokens
+        # A connection stays with the process that took it. Where other requests wait here, let go
+        # of it: the client's next one is taken by a process that has time.
+        crowded = limiter.statistics().tasks_waiting > 0
         headers = {"Connection": "close"} if crowded else None
         return Response(body, media_type=JSON, headers=headers)
 
