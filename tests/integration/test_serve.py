@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ import pandas as pd
 import pytest
 
 from commands import run_cli
+from paretocast.cli.serve import _listen
 from paretocast.deployment.audit import audit
 from paretocast.deployment.build import build_bundle
 from paretocast.deployment.bundle import load_bundle
@@ -257,6 +259,13 @@ def test_a_process_lets_go_of_connections_where_others_wait_and_of_no_other(
         assert first.result().headers["connection"] == "close"
         assert not any("connection" in other.result().headers for other in others)
     assert waited == [0, 2, 0, 0]
+
+
+def test_no_answer_waits_for_the_acknowledgement_of_its_head() -> None:
+    with _listen("127.0.0.1", 0) as listener, socket.socket() as client:
+        client.connect(listener.getsockname())
+        with listener.accept()[0] as connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_requests_side_by_side_leave_a_whole_journal(client: httpx.Client, deployed: Path) -> None:

@@ -48,8 +48,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TOKEN_VARIABLE = "PARETOCAST_TOKEN"
 MAX_BODY_BYTES = 8 * 2**20
-# One thread computes at a time in Python. Of two for previews each would wait for the other at every
-# turn, and the event loop for both: half of the processor's time was idle then.
+# One thread computes at a time in Python: two previews would take turns, each twice as long.
 PREVIEW_THREADS, JOURNAL_THREADS = 1, 4
 MOST_WAITING = 64  # requests that wait for a thread; more are sent away
 DISCARDED = 8  # times the limit of a body that is read before the connection is cut
