@@ -436,12 +436,11 @@ def _lay_grid(
     spec: DatasetSpec,
     covariates: Sequence[str],
 ) -> Grid:
-    hours = pd.date_range(index.min(), index.max(), freq=spec.step, unit="ns")
-    rows = np.flatnonzero(~index.duplicated())
-    places = (index.asi8[rows] - hours.asi8[0]) // spec.step.value
-    if len(places) == len(index) == len(hours) and (places == np.arange(len(hours))).all():
-        laid = columns
-    else:
+    hours, laid = index, columns
+    if not (np.diff(index.asi8) == spec.step.value).all():
+        hours = pd.date_range(index.min(), index.max(), freq=spec.step, unit="ns")
+        rows = np.flatnonzero(~index.duplicated())
+        places = (index.asi8[rows] - hours.asi8[0]) // spec.step.value
         laid = {name: np.full(len(hours), np.nan) for name in columns}
         for name, values in columns.items():
             laid[name][places] = values[rows]
