@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,7 @@ def test_one_element_after_the_other_where_one_may_run_and_each_is_known_by_itse
 
 
 def test_a_job_starts_after_the_one_it_follows(executor: Executor, tmp_path: Path) -> None:
-    first = executor.submit(make_job(tmp_path, "sleep 2; touch first"))
+    first = executor.submit(make_job(tmp_path, "sleep 1; touch first"))
     job = make_job(tmp_path, "ls first", after=(first,))
     second = executor.submit(job)
     assert executor.poll([second])[second].state is JobState.PENDING
@@ -159,6 +160,18 @@ def test_a_job_of_another_machine_is_not_cancelled_by_its_process_id(tmp_path: P
     (job / "job.json").write_text(json.dumps(stored), encoding="utf-8")
     with pytest.raises(ExecutionError, match="bg-1 was started on another; cancel it there"):
         executor.cancel(["bg-1"])
+
+
+def test_a_job_is_found_by_its_mark_while_it_waits_or_runs_and_after(
+    executor: Executor, tmp_path: Path
+) -> None:
+    plain = replace(make_job(tmp_path, "true"), mark="paretocast-one")
+    array = replace(make_job(tmp_path, "sleep 50", n_elements=2), mark="paretocast-two")
+    ended, runs = executor.submit(plain), executor.submit(array)
+    wait_for(executor, ended)
+    found = executor.find(["paretocast-one", "paretocast-two", "paretocast-none"])
+    executor.cancel([runs])
+    assert found == {"paretocast-one": ended, "paretocast-two": runs}
 
 
 def test_an_unknown_job_has_no_elements(executor: Executor) -> None:

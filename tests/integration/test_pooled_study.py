@@ -21,6 +21,7 @@ from paretocast.training.pooling import KnownSeries, PooledSetup
 from paretocast.workspace.runs import RunDirectory
 from studies import Watch, make_run, make_settings, numbers, optimise
 
+pytestmark = pytest.mark.usefixtures("without_pages")
 ZONES = """
 name = "zones"
 path = "zones.csv"

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from commands import run_cli
+from commands import run_cli, write_zone
 from paretocast.cluster.tracking import load_rows
 
+pytestmark = pytest.mark.usefixtures("without_pages")
 # A queue of one file per job, with the state in it; job ids count up from 812.
 SBATCH = """\
 cat > "$QUEUE/script"
@@ -300,10 +301,11 @@ def test_a_study_that_was_not_submitted_cannot_be_cancelled(
     capsys: pytest.CaptureFixture[str], queue: Path
 ) -> None:
     search = ("--model", "RIDGE", "--trials", "1", "--repeats", "1", "--threads", "1")
-    run_cli(capsys, "tune", *search, "--job-id", "mine")
-    code, _, err = run_cli(capsys, "cancel", "RIDGE_demo_mine")
+    zone = write_zone(Path.cwd(), days=150)
+    assert run_cli(capsys, "tune", *search, "--dataset", zone, "--job-id", "mine")[0] == 0
+    code, _, err = run_cli(capsys, "cancel", "RIDGE_my_zone_mine")
     assert code == 1
-    assert "RIDGE_demo_mine in hpo was not submitted but started by" in " ".join(err.split())
+    assert "RIDGE_my_zone_mine in hpo was not submitted but started by" in " ".join(err.split())
 
 
 def test_a_lost_table_is_rebuilt(capsys: pytest.CaptureFixture[str], queue: Path) -> None:

@@ -46,21 +46,17 @@ def make_runs(
     """Temperature and wind: the truth with an error that is a run's own and grows with the lead."""
     rng = np.random.default_rng(seed)
     truth = series.covariates[0].values
-    rows = []
-    for start in range(-every, len(series), every):
-        issued = series.index[0] + start * HOUR + pd.Timedelta(minutes=delay_minutes)
-        error = rng.normal()
-        for lead in range(n_leads):
-            hour = start + lead
-            if hour == 0 or (0 < hour < len(series) and rng.random() >= drop):
-                celsius = truth[hour] + 0.1 * lead * error
-                rows.append((issued, series.index[0] + hour * HOUR, celsius, 5.0 + error))
-    table = pd.DataFrame(rows, columns=["issued", "valid", "temperature", "wind"])
+    start = np.arange(-every, len(series), every)
+    run, lead = (axis.ravel() for axis in np.mgrid[: len(start), :n_leads])
+    hour, error = start[run] + lead, rng.normal(size=len(start))[run]
+    there = (hour >= 0) & (hour < len(series)) & ((hour == 0) | (rng.random(len(hour)) >= drop))
+    run, lead, hour, error = run[there], lead[there], hour[there], error[there]
+    issued = series.index[0] + start[run] * HOUR + pd.Timedelta(minutes=delay_minutes)
     return WeatherRuns(
         ("temperature", "wind"),
-        pd.DatetimeIndex(table["issued"]).as_unit("ns"),
-        pd.DatetimeIndex(table["valid"]).as_unit("ns"),
-        table[["temperature", "wind"]].to_numpy(),
+        pd.DatetimeIndex(issued).as_unit("ns"),
+        pd.DatetimeIndex(series.index[0] + hour * HOUR).as_unit("ns"),
+        np.column_stack([truth[hour] + 0.1 * lead * error, 5.0 + error]),
     )
 
 

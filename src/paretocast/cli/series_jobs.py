@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from paretocast.cli.submitted import print_submission, say
@@ -33,9 +34,14 @@ def submit_many(
         for part in series_parts(requests, executor):
             print(series_job(part, profile, program=program).script)  # noqa: T201
         return
-    now = datetime.now(UTC)
-    for array in submit_series(requests, profile, executor, program=program, now=now):
-        _print_array(array, workspace)
+    submit_series(
+        requests,
+        profile,
+        executor,
+        program=program,
+        now=datetime.now(UTC),
+        tell=partial(_print_array, workspace=workspace),
+    )
 
 
 def _print_array(submissions: Sequence[Submission], workspace: Path) -> None:

@@ -7,6 +7,7 @@ import shlex
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -269,15 +270,15 @@ def resubmit(
         return
     executor = AutoExecutor(workspace, submit_to=cluster.executor)
     refuse_if_active(submission, executor)
-    again = hand_over(
+    hand_over(
         request,
         cluster,
         executor,
         program=program_words(cluster),
         now=datetime.now(UTC),
         study_id=submission.study_id,
+        tell=partial(print_submission, workspace=workspace),
     )
-    print_submission(again, workspace)
 
 
 def load_profile(workspace: Path, file: Path | None, name: str | None) -> Profile:
@@ -481,10 +482,10 @@ def _submit_all(
                 now=datetime.now(UTC),
                 study_id=step.study_id,
                 after=after,
+                tell=partial(print_submission, workspace=workspace),
             )
         except ParetocastError as error:
             raise type(error)(
                 f"{step.request.title}: {error} ({len(job_ids)} of {len(planned)} submitted)"
             ) from error
         job_ids[index] = submission.jobs[-1].job_id
-        print_submission(submission, workspace)

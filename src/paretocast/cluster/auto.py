@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
 from paretocast.cluster.background import LOCAL_PREFIX, BackgroundExecutor
@@ -43,6 +44,12 @@ class AutoExecutor(Executor):
         """Hand a job over and return its id."""
         return self._submit_to.submit(job)
 
+    def find(self, marks: Sequence[str]) -> Mapping[str, str]:
+        """Return the ids of jobs by their marks; each side is asked for its own marks alone."""
+        here, there = _split(marks)
+        found = self._background.find(here)
+        return {**found, **(self._slurm.find(there) if there else {})}
+
     def poll(self, job_ids: Sequence[str]) -> Mapping[str, JobReport]:
         """Return a report for each id; each side is asked for its own jobs alone."""
         here, there = _split(job_ids)
@@ -55,7 +62,13 @@ class AutoExecutor(Executor):
         self._slurm.cancel(there)
 
 
+def new_mark(submit_to: str) -> str:
+    """Return a text that no other job has, for one of either side."""
+    prefix = LOCAL_PREFIX if submit_to == BACKGROUND else ""
+    return f"{prefix}paretocast-{secrets.token_hex(8)}"
+
+
 def _split(job_ids: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Ids of background jobs, and all others."""
+    """Ids or marks of background jobs, and all others."""
     here = [job_id for job_id in job_ids if job_id.startswith(LOCAL_PREFIX)]
     return here, [job_id for job_id in job_ids if job_id not in here]

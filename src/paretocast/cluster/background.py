@@ -29,7 +29,7 @@ from paretocast.cluster.base import (
     JobState,
     expand_pattern,
 )
-from paretocast.errors import ExecutionError
+from paretocast.errors import ExecutionError, StoreError
 from paretocast.workspace import files
 from paretocast.workspace.stored import BackgroundJobFile, load
 
@@ -76,6 +76,7 @@ class BackgroundExecutor(Executor):
                 "n_elements": job.n_elements,
                 "n_at_once": job.n_at_once,
                 "after": job.after,
+                "mark": job.mark,
             }
             files.save_json(home / "job.json", content)
             for element in range(min(job.n_elements, job.n_at_once or job.n_elements)):
@@ -83,6 +84,14 @@ class BackgroundExecutor(Executor):
         except OSError as error:
             raise ExecutionError(f"job {job.name} cannot be started: {error}") from error
         return job_id
+
+    def find(self, marks: Sequence[str]) -> Mapping[str, str]:
+        """Return the ids of jobs by their marks."""
+        found = {}
+        for path in sorted(self._folder.glob("*/job.json")):
+            with contextlib.suppress(StoreError):  # whoever asks for that job is told
+                found[str(_load_job(path.parent)["mark"])] = path.parent.name
+        return {mark: found[mark] for mark in marks if mark in found}
 
     def poll(self, job_ids: Sequence[str]) -> Mapping[str, JobReport]:
         """Return a report for each id."""
@@ -270,7 +279,7 @@ def _write_exit(home: Path, element: int, text: str) -> None:
 def _load_job(home: Path) -> dict[str, Any]:
     content = load(home / "job.json", BackgroundJobFile, advice="remove its folder")
     host = content.get("host") or socket.gethostname()
-    return {"n_at_once": None, **content, "host": host}
+    return {"n_at_once": None, **content, "host": host, "mark": content.get("mark", "")}
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ if there is accounting, and `scontrol` what ended in the last minutes.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -14,7 +15,14 @@ import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from paretocast.cluster.base import ElementReport, Executor, Job, JobReport, JobState
+from paretocast.cluster.base import (
+    ElementReport,
+    Executor,
+    Job,
+    JobReport,
+    JobState,
+    NoAnswerError,
+)
 from paretocast.errors import ExecutionError
 
 if TYPE_CHECKING:
@@ -55,7 +63,9 @@ _ID = re.compile(r"\d+(_\d+)?")
 _MOST_ELEMENTS = re.compile(r"^MaxArraySize\s*=\s*(\d+)", re.MULTILINE)
 _ARRAY = re.compile(r"^(#SBATCH --array=)0-\d+", re.MULTILINE)
 _PARTITION = re.compile(r"^#SBATCH --partition=([A-Za-z0-9_.,-]+)$", re.MULTILINE)
+_COMMENT = re.compile(r"^#SBATCH --comment\b", re.MULTILINE)
 _NODES = re.compile(r"^(\S+?)\*? (\d+)\+? (\d+)\+?$", re.MULTILINE)
+_NO_ANSWER = re.compile("timed out|[Cc]ommunication connection failure")
 _TOO_MUCH = re.compile(
     "CPU count per node|node configuration is not available|Memory specification|partition config",
     re.IGNORECASE,
@@ -109,18 +119,29 @@ class SlurmExecutor(Executor):
             f"the job may be in the queue: look with squeue --me --name={shlex.quote(job.name)} "
             "before you submit it again"
         )
+        # A comment of the user's own stays; the job is not found by its mark then.
+        marked = job.mark and not _COMMENT.search(job.script)
+        words = ["sbatch", "--parsable", *([f"--comment={job.mark}"] if marked else [])]
         try:
-            answer = self._ask(
-                ["sbatch", "--parsable"], text=job.script, folder=job.folder, if_silent=unsure
-            )
+            answer = self._ask(words, text=job.script, folder=job.folder, if_silent=unsure)
         except ExecutionError as error:
+            if _NO_ANSWER.search(str(error)):
+                raise NoAnswerError(f"{error}; {unsure}") from error
             if _TOO_MUCH.search(str(error)):
                 raise ExecutionError(f"{error}; {self._advice(job)}") from error
             raise
         job_ids = _SUBMITTED.findall(answer)
         if not job_ids:
-            raise ExecutionError(f"sbatch gave no job id but {_quoted(answer)}; {unsure}")
+            raise NoAnswerError(f"sbatch gave no job id but {_quoted(answer)}; {unsure}")
         return str(job_ids[-1])
+
+    def find(self, marks: Sequence[str]) -> Mapping[str, str]:
+        """Return the ids of jobs by their marks, from the queue or else the accounting."""
+        found = _marked(self._ask(_SQUEUE_MARKS), marks)
+        if len(found) < len(marks):
+            with contextlib.suppress(ExecutionError):  # no accounting here, or it is down
+                found = {**_marked(self._ask(_SACCT_MARKS), marks), **found}
+        return found
 
     def poll(self, job_ids: Sequence[str]) -> Mapping[str, JobReport]:
         """Return a report for each id, one without elements for a job that Slurm has forgotten."""
@@ -212,7 +233,7 @@ class SlurmExecutor(Executor):
                 "and are its commands on PATH?"
             ) from error
         except subprocess.TimeoutExpired as error:
-            raise ExecutionError(
+            raise NoAnswerError(
                 f"{words[0]} gave no answer within {self._seconds:g} s; {if_silent}"
             ) from error
         except OSError as error:
@@ -238,6 +259,23 @@ _SACCT = (
     "--parsable2",
     "--allocations",
     "--format=JobID,State,ExitCode,ElapsedRaw",
+)
+
+_SQUEUE_MARKS = (
+    "squeue",
+    f"--user={os.getuid()}",
+    "--all",
+    "--noheader",
+    "--states=all",
+    "--format=%F|%k",
+)
+_SACCT_MARKS = (
+    "sacct",
+    "--noheader",
+    "--parsable2",
+    "--allocations",
+    "--starttime=now-7days",
+    "--format=JobID,Comment",
 )
 
 
@@ -296,6 +334,13 @@ def _read(
     if not reports and answer.strip():
         raise ExecutionError(f"{command} answered what is not understood: {_quoted(answer)}")
     return reports
+
+
+def _marked(answer: str, marks: Sequence[str]) -> dict[str, str]:
+    """Ids of jobs by those of the marks that stand in lines `ID|comment`."""
+    lines = (line.partition("|") for line in answer.splitlines())
+    found = {comment.strip(): _base(job_id.strip()) for job_id, _, comment in lines}
+    return {mark: found[mark] for mark in marks if mark in found}
 
 
 def _squeue_line(line: str) -> ElementReport:

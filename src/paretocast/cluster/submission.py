@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paretocast.cluster import tracking
+from paretocast.cluster.auto import new_mark
+from paretocast.cluster.base import NoAnswerError
+from paretocast.cluster.handover import Handover, find_interrupted
 from paretocast.cluster.script import SearchRequest, job_script, series_script
 from paretocast.cluster.status import State
 from paretocast.cluster.tracking import SubmittedJob
@@ -17,7 +20,7 @@ from paretocast.workspace import files
 from paretocast.workspace.runs import find_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from paretocast.cluster.base import Executor, Job, JobReport
@@ -82,8 +85,12 @@ def submit(
     now: datetime,
     study_id: str | None = None,
     after: tuple[str, ...] = (),
+    tell: Callable[[Submission], None] = lambda _submission: None,
 ) -> Submission:
     """Hand a search over and keep a record of it.
+
+    Where a process that made the same request was killed before it could tell the id of its job,
+    that job is recorded and told, and none is handed over.
 
     Parameters
     ----------
@@ -91,6 +98,9 @@ def submit(
         The study to continue; None starts one with the id of its job.
     now : datetime
         With a zone.
+    tell : callable
+        Called with the submission once it has its record; until it returns the request counts as
+        interrupted.
 
     Raises
     ------
@@ -101,22 +111,17 @@ def submit(
         says what.
     """
     job = job_script(request, profile, program=program, study_id=study_id, after=after)
-    job = executor.fitted(job)
+    job = replace(executor.fitted(job), mark=new_mark(profile.executor))
     request = replace(request, n_workers=job.n_elements)
-    workspace = request.folder / request.workspace
-    job_id = _handed_over(job, request, executor)
-    submission = tracking.new_submission(
+    pending = tracking.new_submission(
         request,
         profile=profile.model_dump(mode="json"),
-        job=SubmittedJob(job_id, now.isoformat(timespec="seconds"), job.log_paths(job_id), after),
+        job=SubmittedJob(
+            job.mark, now.isoformat(timespec="seconds"), job.log_paths(job.mark), after
+        ),
         study_id=study_id,
     )
-    try:
-        if study_id is not None:
-            submission = _with_earlier_jobs(workspace, submission)
-    except StoreError as error:
-        raise _not_recorded(job_id, error) from error
-    _record(workspace, (submission,), job, job_id)
+    (submission,) = _hand_over(job, (pending,), request, executor, lambda found: tell(found[0]))
     return submission
 
 
@@ -127,16 +132,19 @@ def submit_series(
     *,
     program: tuple[str, ...],
     now: datetime,
+    tell: Callable[[tuple[Submission, ...]], None] = lambda _submissions: None,
 ) -> tuple[tuple[Submission, ...], ...]:
     """Hand over searches that differ by their data set alone, in as few array jobs as will do.
 
     Every search is an experiment of its own, whose job is an element of the array; its study has
-    the id of the array.
+    the id of the array. An array whose process was killed is not handed over again, as by `submit`.
 
     Parameters
     ----------
     now : datetime
         With a zone.
+    tell : callable
+        Called with those of each array once they have their records, as by `submit`.
 
     Returns
     -------
@@ -152,9 +160,7 @@ def submit_series(
     for part in series_parts(requests, executor):
         try:
             arrays.append(
-                _submit_array(part, profile, executor, program=program, now=now)
-                if len(part) > 1
-                else (submit(part[0], profile, executor, program=program, now=now),)
+                _submit_part(part, profile, executor, program=program, now=now, tell=tell)
             )
         except ParetocastError as error:
             done = sum(map(len, arrays))
@@ -189,48 +195,88 @@ def series_at_once(profile: Profile) -> int | None:
     return profile.max_running
 
 
-def _submit_array(
+def _submit_part(
     requests: Sequence[SearchRequest],
     profile: Profile,
     executor: Executor,
     *,
     program: tuple[str, ...],
     now: datetime,
+    tell: Callable[[tuple[Submission, ...]], None],
 ) -> tuple[Submission, ...]:
-    job = series_job(requests, profile, program=program)
-    job_id = _handed_over(job, requests[0], executor)
+    """Hand over an array of searches, or a plain job where there is one alone."""
+    if len(requests) == 1:
+        alone = submit(
+            requests[0],
+            profile,
+            executor,
+            program=program,
+            now=now,
+            tell=lambda found: tell((found,)),
+        )
+        return (alone,)
+    job = replace(series_job(requests, profile, program=program), mark=new_mark(profile.executor))
     submitted = now.isoformat(timespec="seconds")
-    submissions = tuple(
+    pending = tuple(
         tracking.new_submission(
             request,
             profile=profile.model_dump(mode="json"),
-            job=SubmittedJob(f"{job_id}_{element}", submitted, (logs,)),
-            study_id=job_id,
+            job=SubmittedJob(f"{job.mark}_{element}", submitted, (logs,)),
+            study_id=job.mark,
         )
-        for element, (request, logs) in enumerate(zip(requests, job.log_paths(job_id), strict=True))
+        for element, (request, logs) in enumerate(
+            zip(requests, job.log_paths(job.mark), strict=True)
+        )
     )
-    _record(requests[0].folder / requests[0].workspace, submissions, job, job_id)
+    return _hand_over(job, pending, requests[0], executor, tell)
+
+
+def _hand_over(
+    job: Job,
+    pending: tuple[Submission, ...],
+    request: SearchRequest,
+    executor: Executor,
+    tell: Callable[[tuple[Submission, ...]], None],
+) -> tuple[Submission, ...]:
+    """Hand over a job with its mark, unless an interrupted process has, and record it.
+
+    Parameters
+    ----------
+    pending : tuple of Submission
+        Of the job, with its mark in place of its id.
+    request : SearchRequest
+        The first one, which says where workspace and logs are.
+    """
+    workspace = request.folder / request.workspace
+    files.create_folder(request.logs)
+    interrupted = find_interrupted(workspace, executor, pending)
+    if interrupted is None:
+        handover = Handover.begin(workspace, job.mark, pending, job.script)
+        job_id = _handed_over(handover, job, executor)
+    else:
+        handover, job_id = interrupted
+    try:
+        submissions = handover.record(workspace, job_id)
+        tell(submissions)
+        handover.end()
+    except StoreError as error:
+        raise StoreError(
+            f"job {job_id} is submitted, but its record could not be kept: {error}; "
+            "paretocast status keeps it once it can"
+        ) from error
+    finally:
+        handover.release()
     return submissions
 
 
-def _handed_over(job: Job, request: SearchRequest, executor: Executor) -> str:
-    """The id of a job, submitted once its logs and its record have a place."""
-    files.create_folder(request.logs)
-    files.create_folder(request.folder / request.workspace / "tracking")
-    return executor.submit(job)
-
-
-def _record(workspace: Path, submissions: Sequence[Submission], job: Job, job_id: str) -> None:
-    """Keep what was submitted, and the script beside its logs."""
+def _handed_over(handover: Handover, job: Job, executor: Executor) -> str:
+    """The id of a job that is handed over now; what is unclear stays to be looked up."""
     try:
-        tracking.record_submissions(workspace, submissions)
-        files.save_text(workspace / "logs" / f"{job.name}_{job_id}.sh", job.script, private=True)
-    except StoreError as error:
-        raise _not_recorded(job_id, error) from error
-
-
-def _not_recorded(job_id: str, error: StoreError) -> StoreError:
-    return StoreError(f"job {job_id} is submitted, but its record could not be kept: {error}")
+        return executor.submit(job)
+    except BaseException as error:
+        refused = isinstance(error, ExecutionError) and not isinstance(error, NoAnswerError)
+        (handover.end if refused else handover.release)()
+        raise
 
 
 def request_of(submission: Submission, workspace: Path) -> SearchRequest:
@@ -396,11 +442,3 @@ def _subject(request: SearchRequest, stage: int | None) -> tuple[str, str, str]:
 
 def _last_job(experiment: ExperimentStatus) -> str:
     return experiment.row.job_ids.rpartition(" ")[2]
-
-
-def _with_earlier_jobs(workspace: Path, submission: Submission) -> Submission:
-    path = tracking.submission_path(submission.run_directory(workspace))
-    if not path.exists():
-        return submission  # the study was begun without a job
-    earlier = tracking.load_submission(path)
-    return replace(submission, jobs=(*earlier.jobs, *submission.jobs))

@@ -157,6 +157,13 @@ def submission_path(run: RunDirectory) -> Path:
     return run.folder / f"submission_{run.job_id}.json"
 
 
+def script_path(workspace: Path, submissions: Sequence[Submission], job_id: str) -> Path:
+    """The script of a job as it was handed over; an array has several submissions."""
+    first, others = submissions[0], len(submissions) - 1
+    name = f"hpo_{first.model}_{first.dataset}" + f"_and_{others}_more" * bool(others)
+    return workspace / "logs" / f"{name}_{job_id}.sh"
+
+
 def new_submission(
     request: SearchRequest,
     *,
@@ -189,11 +196,21 @@ def record_submissions(workspace: Path, submissions: Sequence[Submission]) -> No
         If the workspace cannot be written to.
     """
     for submission in submissions:
-        content = {"schema_version": SCHEMA_VERSION, **asdict(submission)}
-        path = submission_path(submission.run_directory(workspace))
-        files.save_json(path, content, private=True)  # set-up lines are the user's own
+        save_submission(submission_path(submission.run_directory(workspace)), submission)
     new = {submission.id: submission_row(submission) for submission in submissions}
     update_rows(workspace, lambda rows: {**rows, **new})
+
+
+def save_submission(path: Path, submission: Submission) -> None:
+    """Write a submission file; set-up lines in it are the user's own.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written.
+    """
+    content = {"schema_version": SCHEMA_VERSION, **asdict(submission)}
+    files.save_json(path, content, private=True)
 
 
 def load_submission(path: Path) -> Submission:

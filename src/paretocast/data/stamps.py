@@ -77,6 +77,9 @@ def read_times(raw: pd.Series, pattern: str | None = None) -> Times:
         Of strptime; found without it.
     """
     times = _read(raw, pattern)
+    first, last = times.stamps.min(), times.stamps.max()
+    if first.year >= FIRST_YEAR and last.year <= LAST_YEAR:
+        return times
     years = times.stamps.year
     within = times.stamps.where((years >= FIRST_YEAR) & (years <= LAST_YEAR))
     return replace(times, stamps=pd.DatetimeIndex(within))
