@@ -102,7 +102,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def kill_forecasts(folder: Path, n_kills: int, rng: random.Random) -> dict[str, object]:
     """Figures of a deployment whose forecasts are killed."""
-    from paretocast.deployment.calibration_state import audit
+    from paretocast.deployment.audit import audit
     from paretocast.deployment.journal import Deployment
 
     calm, inputs, first = make_deployment(folder)
@@ -194,9 +194,9 @@ def look_at(folder: Path, table: pd.DataFrame, before: dict[str, bytes], found: 
     """Add what is wrong with a deployment after a kill."""
     import pandas as pd
 
+    from paretocast.deployment.audit import audit
     from paretocast.deployment.bundle import load_bundle
     from paretocast.deployment.bundle_files import check_sums
-    from paretocast.deployment.calibration_state import audit
     from paretocast.deployment.journal import Deployment
     from paretocast.deployment.run import issue_forecast
     from paretocast.errors import ParetocastError

@@ -108,6 +108,7 @@ def deploy(
     *,
     model: str = RIDGE,
     calibrator: str = "cqr",
+    spec: DatasetSpec | None = None,
 ) -> Deployment:
     """A deployment of one model that has learned from the first year, with 47 days of validation.
 
@@ -120,7 +121,7 @@ def deploy(
     task = plan_task(series, make_dates(series), shape=TaskShape(input_steps=48))
     settings = make_settings(task={"input_steps": 48})
     scores: dict[str, Any] = {"validation": {}, "references": {}, "calibrate_pinball": None}
-    origin = Origin(settings, make_spec(series), "study", task.manifest(), scores)
+    origin = Origin(settings, spec or make_spec(series), "study", task.manifest(), scores)
     configs: tuple[tuple[TrainedConfig, float], ...] = ()
     if model != RIDGE:
         configs = ((TrainedConfig(model, config_of(model), settings.seed, 3), 1.0),)

@@ -22,9 +22,9 @@ from paretocast.data.scaling import Transform, scale_task, scaled_arrays
 from paretocast.data.series import Series
 from paretocast.data.spec import declare_dataset
 from paretocast.data.task import Task, TaskShape, plan_task
+from paretocast.deployment.audit import audit
 from paretocast.deployment.build import build_bundle
 from paretocast.deployment.bundle import RIDGE
-from paretocast.deployment.calibration_state import audit
 from paretocast.deployment.climatology import forecast_climatology
 from paretocast.deployment.journal import Deployment
 from paretocast.deployment.onnx_graph import columns_of, graph_of, inputs_of

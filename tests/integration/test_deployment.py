@@ -21,8 +21,9 @@ from paretocast.benchmarking.retraining import plan_retraining, train_and_foreca
 from paretocast.benchmarking.run import calibrate_test
 from paretocast.calibration import OnlineCalibrator
 from paretocast.data.task import Task
+from paretocast.deployment.audit import audit
 from paretocast.deployment.bundle import load_bundle
-from paretocast.deployment.calibration_state import CACHE, audit
+from paretocast.deployment.calibration_state import CACHE
 from paretocast.deployment.issued import second_of
 from paretocast.deployment.journal import Deployment
 from paretocast.deployment.plan import plan_bundle
@@ -417,9 +418,8 @@ def test_the_commands_say_how_it_went(
     frame.to_csv(data, index=False)
     page = tmp_path / "fan.html"
     words = ["forecast", deployed, "--data", data, "--at", AT.isoformat(), "--out", out]
-    command = [sys.executable, "-m", "paretocast", *map(str, words), "--page", str(page)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    code, _, err = run_cli(capsys, *words, "--page", page)
+    assert code == 0, err
     table = pd.read_csv(out)
     assert len(table) == 24
     assert (table["lower"] <= table["median"]).all()

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -23,9 +23,9 @@ from commands import run_cli
 from paretocast.data.series import Series
 from paretocast.deployment import build, calibration_state, challenge
 from paretocast.deployment import retrain as retraining
+from paretocast.deployment.audit import audit
 from paretocast.deployment.bundle import load_bundle
 from paretocast.deployment.bundle_files import check_sums
-from paretocast.deployment.calibration_state import audit
 from paretocast.deployment.calibration_state import replay as calibration_replay
 from paretocast.deployment.challenge import Comparison, hold_back, issue_in_memory
 from paretocast.deployment.journal import Deployment
@@ -67,6 +67,14 @@ WAITED_FOR = 1 + 2  # windows before the newest one that `late_inputs` keeps wai
 def copy_of(folder: Path, copy: Path) -> Deployment:
     """A copy of a deployment's folder, opened."""
     return Deployment.open(Path(shutil.copytree(folder, copy)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_penalties() -> Iterator[None]:
+    """Choose the penalty of a ridge from three: which one it is does not matter here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("paretocast.models.linear.PENALTIES", (3.0, 30.0, 300.0))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -21,10 +21,10 @@ import pandas as pd
 import pytest
 
 from commands import run_cli
+from paretocast.deployment.audit import audit
 from paretocast.deployment.build import build_bundle
 from paretocast.deployment.bundle import load_bundle
 from paretocast.deployment.bundle_files import write_sums
-from paretocast.deployment.calibration_state import audit
 from paretocast.deployment.journal import Deployment
 from paretocast.deployment.plan import plan_bundle
 from paretocast.report.serving import ServerPages

@@ -12,7 +12,7 @@ import pytest
 import paretocast
 from paretocast.api.operations import deploy
 from paretocast.data import load_dataset
-from paretocast.deployment.calibration_state import audit
+from paretocast.deployment.audit import audit
 from paretocast.deployment.journal import Deployment
 from paretocast.deployment.monitor import health_of
 from paretocast.deployment.onnx_graph import columns_of, graph_of, inputs_of

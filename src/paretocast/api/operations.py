@@ -10,18 +10,23 @@ import pandas as pd
 
 from paretocast.data.tables import read_table
 from paretocast.deployment.bundle import issue_time
+from paretocast.deployment.issued import OFF_SCHEDULE
 from paretocast.deployment.journal import Deployment
-from paretocast.deployment.run import issue_forecast, issue_forecasts
+from paretocast.deployment.run import issue_forecast, issue_forecasts, next_daily_issue
 from paretocast.deployment.run import observe as observe_inputs
 from paretocast.errors import SettingsError
 from paretocast.steps import noun
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from paretocast.data.dialect import TableSpec
     from paretocast.deployment.health import HealthReport
     from paretocast.deployment.issued import LiveForecast
     from paretocast.deployment.run import Observed
+
+
+DAILY = "daily"
 
 
 def say_nothing(_: str) -> None:
@@ -100,6 +105,7 @@ def forecast(
     data: str | Path | pd.DataFrame,
     *,
     weather: str | Path | pd.DataFrame | None = None,
+    sources: Mapping[str, str | Path | pd.DataFrame] | None = None,
     at: str | pd.Timestamp | None = None,
     first: str | pd.Timestamp | None = None,
     last: str | pd.Timestamp | None = None,
@@ -112,19 +118,37 @@ def forecast(
     ----------
     data, weather : path or DataFrame
         Tables as the bundle's contract has them, see `deployment.inputs.InputContract.read`.
+    sources : mapping of str to path or DataFrame, optional
+        Newer rows of the files that the data set names under `[[sources]]`, by their names there.
+    at : str or Timestamp, optional
+        First hour to forecast; "daily" is the first daily issue from the last value on.
     """
     opened = Deployment.open(Path(deployment))
-    inputs = opened.bundle.contract.read(_table(data), None if weather is None else _table(weather))
+    contract = opened.bundle.contract
+    inputs = contract.read(
+        _table(data, contract.spec),
+        None if weather is None else _table(weather),
+        contract.read_sources(sources or {}),
+    )
     if first is None and last is not None:
         raise SettingsError("--to is given without --from")
     if first is None:
         if at is None:
-            contract = opened.bundle.contract
             after, step = contract.delay_hours, noun(contract.shape.steps_per_day)
             late = f", which is there after {after} h" if after else ""
             said = f"the {step} after the last value{late}"
             say(f"issued for {issue_time(None, inputs).isoformat()}, {said}")
-        return [issue_forecast(opened, inputs, at, dry_run=dry_run)]
+        elif at == DAILY:
+            at = next_daily_issue(inputs)
+            say(f"issued for {at.isoformat()}, the first daily issue from the last value on")
+        forecast = issue_forecast(opened, inputs, at, dry_run=dry_run)
+        if OFF_SCHEDULE in forecast.flags:
+            say(
+                f"forecasts are issued daily at {contract.shape.issue_hour:02d}:00 "
+                f"{contract.shape.issue_zone}: neither calibrator nor monitor learn from another "
+                f"hour. --at {DAILY} takes the next daily issue"
+            )
+        return [forecast]
     if at is not None or dry_run:
         raise SettingsError("--from goes neither with --at nor with --dry-run")
     stop = inputs.observed_until if last is None else read_stamp(last, "--to")
@@ -134,7 +158,8 @@ def forecast(
 def observe(deployment: str | Path, data: str | Path | pd.DataFrame) -> Observed:
     """Add observations to the journal of a deployment."""
     opened = Deployment.open(Path(deployment))
-    return observe_inputs(opened, opened.bundle.contract.read_target(_table(data)))
+    contract = opened.bundle.contract
+    return observe_inputs(opened, contract.read_target(_table(data, contract.spec)))
 
 
 def monitor(
@@ -178,8 +203,8 @@ def monitor(
     return report, path
 
 
-def _table(source: str | Path | pd.DataFrame) -> pd.DataFrame:
-    return source if isinstance(source, pd.DataFrame) else read_table(Path(source))
+def _table(source: str | Path | pd.DataFrame, spec: TableSpec | None = None) -> pd.DataFrame:
+    return source if isinstance(source, pd.DataFrame) else read_table(Path(source), spec)
 
 
 def read_stamp(text: str | pd.Timestamp, option: str) -> pd.Timestamp:

@@ -56,7 +56,7 @@ def deploy(
     networks correct, calibrators and two fallbacks, and three windows to check itself with. It is
     never changed afterwards; DEPLOYMENT/current names the one in use.
 
-    A next session forecasts: [bold]paretocast forecast deploy/heat --data heat.csv[/bold]
+    Then forecast: [bold]paretocast forecast deploy/heat --data heat.csv[/bold]
 
     [bold]paretocast deploy hpo/results/NHITS_Q_heat --to deploy/heat[/bold]
     """
@@ -110,7 +110,7 @@ def audit(deployment: DeploymentArgument) -> None:
     Checks the files of the bundle in use, its golden windows, and for each issued forecast the
     state of its calibrator and its quantiles. Exit code 1 if something does not agree.
     """
-    from paretocast.deployment.calibration_state import audit as replay
+    from paretocast.deployment.audit import audit as replay
     from paretocast.deployment.journal import Deployment
 
     opened = Deployment.open(deployment)

@@ -24,6 +24,15 @@ DataOption = Annotated[
         show_default=False,
     ),
 ]
+SourceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Newer rows of a file under \\[\\[sources]] of the data set; NAME=FILE where it was "
+        "called NAME there. More than once for several. Without it --data has its columns.",
+        show_default=False,
+    ),
+]
 
 
 def forecast(
@@ -36,11 +45,12 @@ def forecast(
             "that was there counts."
         ),
     ] = None,
+    source: SourceOption = None,
     at: Annotated[
         str | None,
         typer.Option(
-            help="First hour to forecast, such as 2026-11-25T00:00Z. \\[default: the hour after "
-            "the last value]"
+            help="First hour to forecast, such as 2026-11-25T00:00Z; daily: the first daily issue "
+            "from the last value on. \\[default: the hour after the last value]"
         ),
     ] = None,
     first: Annotated[
@@ -69,11 +79,13 @@ def forecast(
     [bold]paretocast forecast deploy/heat --data heat.csv --out tomorrow.csv[/bold]
     """
     from paretocast.api.operations import forecast as issue
+    from paretocast.deployment.source_files import sources_named
 
     forecasts = issue(
         deployment,
         data,
         weather=weather,
+        sources=sources_named(source or ()),
         at=at,
         first=first,
         last=last,

@@ -12,6 +12,7 @@ import typer
 from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.deploy import DeploymentArgument
 from paretocast.cli.display import print_note
+from paretocast.cli.forecast import SourceOption
 from paretocast.cli.submit import ProfileFileOption, load_profile, program_words
 from paretocast.errors import SettingsError
 from paretocast.formatting import significant
@@ -37,6 +38,7 @@ def retrain(
             "train period."
         ),
     ] = None,
+    source: SourceOption = None,
     if_older: Annotated[
         str | None,
         typer.Option(help="Only if the bundle has learned nothing for so long, such as 30d."),
@@ -69,13 +71,15 @@ def retrain(
     from paretocast.deployment.journal import Deployment
     from paretocast.deployment.retrain import find_trigger
     from paretocast.deployment.retrain import retrain as retrain_deployment
+    from paretocast.deployment.source_files import sources_named
 
     older_than = None if if_older is None else _span(if_older)
     deployment = Deployment.open(folder)
-    table = read_table(data)
+    contract = deployment.bundle.contract
+    table = read_table(data, contract.spec)
     trigger = find_trigger(
         deployment,
-        deployment.bundle.contract.read_target(table),
+        contract.read_target(table),
         older_than=older_than,
         if_alarm=if_alarm,
     )
@@ -87,12 +91,14 @@ def retrain(
         words = ["retrain", str(folder), "--data", str(data), "--weeks", str(weeks)]
         words += ["--device", device]
         words += [] if weather is None else ["--weather", str(weather)]
+        words += [word for named in source or () for word in ("--source", named)]
         _submit(folder, words, profile, profile_file)
         return
     done = retrain_deployment(
         deployment,
         table,
         None if weather is None else read_table(weather),
+        contract.read_sources(sources_named(source or ())),
         observer=_Talk(),
         weeks=weeks,
         device=device,

@@ -14,13 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretocast.calibration import OnlineCalibrator
-from paretocast.deployment.bundle import state_hash
 from paretocast.deployment.bundle_files import load_calibrators
 from paretocast.deployment.issued import OFF_SCHEDULE, second_of
-from paretocast.deployment.journal import Deployment, latest_values
 from paretocast.deployment.stored import CalibrationFile, digest_of
 from paretocast.errors import StoreError
-from paretocast.metrics.scores import central_levels
 from paretocast.workspace import files
 from paretocast.workspace.stored import load
 
@@ -32,6 +29,7 @@ if TYPE_CHECKING:
     from paretocast.calibration import Calibrator
     from paretocast.deployment.bundle import Bundle
     from paretocast.deployment.issued import LiveForecast
+    from paretocast.deployment.journal import Deployment
 
 CACHE = "state/calibration.json"
 MOST_AWAITED = 8  # newest windows that observations may still come for, without a replay of all
@@ -160,51 +158,3 @@ def _n_settled(windows: Sequence[LearnedWindow]) -> int:
     first = max(0, len(windows) - MOST_AWAITED)
     newest = enumerate(windows[first:], first)
     return next((i for i, window in newest if np.isnan(window.values).any()), len(windows))
-
-
-@dataclass(frozen=True)
-class Audit:
-    """The result of a replay of the journal.
-
-    Attributes
-    ----------
-    n_forecasts, n_observations : int
-        Looked at.
-    problems : tuple of str
-        Forecasts that the journal does not explain; empty if all is as it says.
-    """
-
-    n_forecasts: int
-    n_observations: int
-    problems: tuple[str, ...]
-
-
-def audit(deployment: Deployment) -> Audit:
-    """Replay the journal and compare every forecast with what it should have been.
-
-    Each is calibrated again from its raw quantiles, by the state that earlier forecasts and the
-    observations known then lead to.
-    """
-    rows = deployment.observations()
-    issued = deployment.issued()
-    problems = []
-    for forecast in issued:
-        bundle = deployment.bundle_named(forecast.bundle)
-        known = latest_values(rows[: forecast.observations])
-        counted = deployment.counted(forecast.number)
-        earlier = [f for f in counted if f.issue_time < forecast.issue_time]
-        windows = past_windows(earlier, known, forecast.issue_time, bundle)
-        calibrator = replay(bundle, windows)[forecast.rung]
-        name = f"{forecast.issue_time.isoformat()} revision {forecast.revision}"
-        if state_hash(calibrator) != forecast.calibration:
-            problems.append(f"{name}: the calibration is not what the journal leads to")
-            continue
-        raw = bundle.with_groups(forecast.issue_time, forecast.raw)
-        with bundle.fitting():
-            again = calibrator.apply(raw)
-            bounds = again.bounds(*central_levels(forecast.coverage))
-        expected = (again.quantiles, *bounds)
-        issued_numbers = (forecast.quantiles, forecast.lower, forecast.upper)
-        if not all(map(np.array_equal, (e[0] for e in expected), issued_numbers)):
-            problems.append(f"{name}: the quantiles are not those of its calibration")
-    return Audit(len(issued), len(rows), tuple(problems))

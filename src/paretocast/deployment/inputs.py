@@ -21,6 +21,7 @@ from paretocast.data.run_parsing import examine_runs
 from paretocast.data.series import Calendar, Covariate, Role, Series, SplitDates
 from paretocast.data.spec import WeatherSpec, on_step
 from paretocast.data.task import Task, TaskShape
+from paretocast.deployment.source_files import read_sources, with_sources
 from paretocast.errors import DataError, SettingsError
 from paretocast.steps import HOURS_PER_DAY, hours_in, steps_of, steps_within
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from paretocast.data.sources import SourceTable
     from paretocast.data.spec import DatasetSpec
     from paretocast.data.weather_runs import WeatherRuns
 
@@ -104,7 +106,12 @@ class InputContract:
         """Covariates that must be given for the horizon."""
         return tuple(column for column in self.columns if column.role == "forecast")
 
-    def read(self, history: pd.DataFrame, weather: pd.DataFrame | None = None) -> LiveInputs:
+    def read(
+        self,
+        history: pd.DataFrame,
+        weather: pd.DataFrame | None = None,
+        sources: Sequence[SourceTable] = (),
+    ) -> LiveInputs:
         """The rows of a user's tables on the hourly grid.
 
         Parameters
@@ -114,6 +121,9 @@ class InputContract:
             A column `available_at` says when a row was there.
         weather : DataFrame, optional
             The time column and covariates; a column `issued_at` tells runs apart.
+        sources : sequence of SourceTable
+            Rows of the other files that the data set names, see `read_sources`.
+            Without them `history` holds their columns.
 
         Raises
         ------
@@ -123,26 +133,30 @@ class InputContract:
         history = self._with_time(history)
         declared = [column.declared for column in self.columns]
         by_run = self.spec.from_runs(declared)
+        joined = self.spec.from_sources(declared) if sources else ()
         there = [
             d for d in declared if d not in by_run and self.spec.column_of(d) in history.columns
         ]
-        if weather is None and (missing := sorted(set(declared) - set(there))):
-            named = ", ".join(self.spec.column_of(d) for d in missing)
-            if set(missing) & set(by_run):
-                raise DataError(
-                    f"the model needs {named} from weather runs, as in training; give a weather "
-                    "table with the time of issue of each row"
-                )
-            raise DataError(
-                f"the data have no column {named}; the model needs it. Give it, or a weather table "
-                "with it"
-            )
+        if weather is None and (missing := sorted(set(declared) - {*there, *joined})):
+            raise DataError(self._lacking(missing))
+        if doubled := sorted(set(there) & set(joined)):
+            named = ", ".join(self.spec.column_of(d) for d in doubled)
+            raise DataError(f"{named} stand in the data and in a source; leave one of them out")
         values = self._laid(history, there, "data")
+        if sources:
+            names = {column.declared: column.name for column in self.columns}
+            values = with_sources(values, self.spec, sources, {d: names[d] for d in joined})
         available = None
         if AVAILABLE_COLUMN in history.columns:
             available = self._available(history, pd.DatetimeIndex(values.index))
         runs = None if weather is None else self._runs(self._with_time(weather))
         return LiveInputs(self, values, available, runs)
+
+    def read_sources(
+        self, given: Mapping[str, str | Path | pd.DataFrame]
+    ) -> tuple[SourceTable, ...]:
+        """Rows of the other files that the model needs, see `source_files.read_sources`."""
+        return read_sources(self.spec, [column.declared for column in self.columns], given)
 
     def read_target(self, history: pd.DataFrame) -> LiveInputs:
         """The target alone, from a table that may lack covariates; errors as of `read`."""
@@ -195,7 +209,24 @@ class InputContract:
             listed = "\n".join(f"  {error}" for error in errors)
             raise DataError(f"the {what} cannot be used:\n{listed}")
         columns = {self.spec.target: grid.target, **{c.name: c.values for c in grid.covariates}}
-        return pd.DataFrame(columns, index=grid.index)
+        # Labels of any objects: pandas would make an Arrow array of texts each time.
+        names = pd.Index(list(columns), dtype="object")
+        return pd.DataFrame(np.column_stack(list(columns.values())), grid.index, names)
+
+    def _lacking(self, declared: Sequence[str]) -> str:
+        """Words on covariates that no table has."""
+        named = ", ".join(map(self.spec.column_of, declared))
+        if self.spec.from_runs(declared):
+            return (
+                f"the model needs {named} from weather runs, as in training; give a weather table "
+                "with the time of issue of each row"
+            )
+        said = f"the data have no column {named}; the model needs it. "
+        if elsewhere := set(map(self.spec.column_of, self.spec.from_sources(declared))):
+            files = [s.path.name for s in self.spec.sources if elsewhere & set(s.columns)]
+            given = " ".join(f"--source {name}" for name in files)
+            return f"{said}Give the newer file ({given}), or put the columns into the data"
+        return f"{said}Give it, or a weather table with it"
 
     def _available(self, frame: pd.DataFrame, index: pd.DatetimeIndex) -> pd.Series[Any]:
         """Time from which on the row of each hour was there; NaT where the row says nothing."""
@@ -211,7 +242,9 @@ class InputContract:
         names = {column.declared: column for column in self.columns if column.role != "calendar"}
         declared = [d for d in names if self.spec.column_of(d) in frame.columns]
         if not declared:
-            wanted = ", ".join(self.spec.column_of(c.declared) for c in self.weather) or "none"
+            wanted = ", ".join(self.spec.column_of(c.declared) for c in self.weather)
+            if not wanted:
+                raise DataError("the model needs no weather; leave the weather table out")
             raise DataError(f"the weather table has no covariate of the model, expected {wanted}")
         columns = self.spec.weather or WeatherSpec(
             path=Path("weather"), issued_column=ISSUED_COLUMN, time_column=self.spec.time_column
@@ -345,16 +378,19 @@ class LiveInputs:
         self._check_issue(at)
         n_hours = contract.history_steps + contract.shape.horizon_steps
         first = at - contract.history_steps * contract.shape.step
-        hours = pd.date_range(first, periods=n_hours, freq=contract.shape.step, unit="ns")
+        start = round((first - self.values.index[0]) / contract.shape.step)
         past = np.arange(n_hours) < contract.history_steps
-        target = self._window(self.values[contract.spec.target], first, n_hours)
+        target = _window(self.values[contract.spec.target], start, n_hours)
         target[~self._there(at, first, n_hours)] = np.nan
-        weather = None if self.runs is None else self.runs.known_at(at, hours)
+        weather = None
+        if self.runs is not None:
+            hours = pd.date_range(first, periods=n_hours, freq=contract.shape.step, unit="ns")
+            weather = self.runs.known_at(at, hours)
         covariates = []
         for column in contract.columns:
             values = np.full(n_hours, np.nan)
             if column.name in self.values.columns:
-                values = self._window(self.values[column.name], first, n_hours)
+                values = _window(self.values[column.name], start, n_hours)
             if weather is not None and column.name in weather.values.columns:
                 ahead = weather.values[column.name].to_numpy(np.float64)
                 values = np.where(past & ~np.isnan(values), values, ahead)
@@ -373,23 +409,24 @@ class LiveInputs:
         also = first if on_step(at, spec.step, spec.zones) else ""
         raise SettingsError(f"the issue time is {at}, expected {unit}{also}")
 
-    def _window(self, column: pd.Series[Any], first: pd.Timestamp, n_hours: int) -> Floats:
-        """Values of the hours from one on, NaN beyond the table: its grid has no holes."""
-        offset = round((first - self.values.index[0]) / self.contract.shape.step)
-        start, stop = max(0, offset), min(len(column), offset + n_hours)
-        window = np.full(n_hours, np.nan)
-        if start < stop:
-            window[start - offset : stop - offset] = column.to_numpy(np.float64)[start:stop]
-        return window
-
     def _there(self, at: pd.Timestamp, first: pd.Timestamp, n_hours: int) -> NDArray[np.bool_]:
         """True for those of the steps from one on whose target was there at a time."""
         n_past = (at - first) / self.contract.shape.step
         there = np.arange(n_hours) < n_past - self.contract.delay_steps
         if self.available is not None:
             late = (self.available > at).astype(np.float64)
-            there &= np.nan_to_num(self._window(late, first, n_hours)) == 0.0
+            start = round((first - self.values.index[0]) / self.contract.shape.step)
+            there &= np.nan_to_num(_window(late, start, n_hours)) == 0.0
         return there
+
+
+def _window(column: pd.Series[Any], offset: int, n_hours: int) -> Floats:
+    """Values of a grid's hours from one on, NaN before its first and after its last one."""
+    start, stop = max(0, offset), min(len(column), offset + n_hours)
+    window = np.full(n_hours, np.nan)
+    if start < stop:
+        window[start - offset : stop - offset] = column.to_numpy(np.float64)[start:stop]
+    return window
 
 
 @dataclass(frozen=True)
@@ -407,7 +444,7 @@ class LiveWindow:
     position: int
     weather: Weather | None
 
-    @property
+    @cached_property
     def issue_time(self) -> pd.Timestamp:
         """First hour of the horizon."""
         return pd.Timestamp(self.series.index[self.position])

@@ -298,26 +298,29 @@ class Deployment:
             )
         return forecast
 
-    def counted(self, before: int | None = None) -> list[LiveForecast]:
+    def made_in_time(self) -> set[tuple[pd.Timestamp, int]]:
+        """Issues and revisions from the second on that were made before their first hour."""
+        made = {
+            (event["issue"], event["revision"]): event["time"]
+            for event in self.events("forecast")
+            if event["revision"] > 1
+        }
+        return {
+            (pd.Timestamp(issue), revision)
+            for (issue, revision), time in made.items()
+            if pd.Timestamp(time) <= pd.Timestamp(issue)
+        }
+
+    def counted(self) -> list[LiveForecast]:
         """The forecast of each issue that calibration learns from and scores are of.
 
         The last revision that was made before its first hour, so that a later one cannot flatter;
         the first one where all were made later, as in a backtest.
-
-        Parameters
-        ----------
-        before : int, optional
-            Only forecasts with a lower number: as the journal was when that one was issued.
         """
-        made = {
-            (event["issue"], event["revision"]): event["time"] for event in self.events("forecast")
-        }
+        in_time = self.made_in_time()
         chosen: dict[pd.Timestamp, LiveForecast] = {}
         for forecast in self.issued():
-            if before is not None and forecast.number >= before:
-                continue
-            time = made.get((forecast.issue_time.isoformat(), forecast.revision))
-            if forecast.revision == 1 or (time and pd.Timestamp(time) <= forecast.issue_time):
+            if forecast.revision == 1 or (forecast.issue_time, forecast.revision) in in_time:
                 chosen[forecast.issue_time] = forecast
         return [chosen[issue] for issue in sorted(chosen)]
 

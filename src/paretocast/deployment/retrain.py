@@ -26,6 +26,7 @@ from paretocast.deployment.challenge import (
     hold_back,
     issue_in_memory,
     plan_challenger,
+    recipe_of,
     stated,
 )
 from paretocast.errors import SettingsError, StoreError
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from paretocast.data.sources import SourceTable
     from paretocast.deployment.inputs import LiveInputs
     from paretocast.deployment.journal import Deployment
     from paretocast.deployment.plan import BundlePlan, FittedModels, Observer
@@ -134,6 +136,7 @@ def retrain(
     deployment: Deployment,
     table: pd.DataFrame,
     weather: pd.DataFrame | None = None,
+    sources: tuple[SourceTable, ...] = (),
     *,
     observer: Observer,
     weeks: int = HELD_WEEKS,
@@ -150,6 +153,9 @@ def retrain(
         Rows as the data set declares them, the newest weeks included.
     weather : DataFrame, optional
         Rows of weather runs, for a bundle that has learned from such: of the new train period on.
+    sources : tuple of SourceTable
+        Rows of the other files that the data set names, see `source_files.read_sources`. Without
+        them `table` holds their columns.
     weeks : int
         Held back for the comparison.
 
@@ -165,14 +171,15 @@ def retrain(
     with _alone(deployment):
         remove_leftovers(deployment.bundles)
         champion = deployment.bundle
+        recipe_of(champion)  # before anything is read
         if weather is not None and champion.contract.spec.weather is None:
             raise SettingsError(
                 f"{champion.folder} has learned from measured weather, and so will what follows "
                 "it; leave the weather runs out, or deploy a study of them"
             )
-        inputs = champion.contract.read(table, weather)
+        inputs = champion.contract.read(table, weather, sources)
         held = hold_back(deployment, inputs, weeks=weeks)
-        challenge = plan_challenger(champion, Tables(table, weather), held, device=device)
+        challenge = plan_challenger(champion, Tables(table, weather, sources), held, device=device)
         before = [member for member, _ in champion.members]
         models = fit_models(challenge.plan, observer=observer, before=before)
         plan = _with_scores(challenge.plan, models)

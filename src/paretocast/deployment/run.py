@@ -153,6 +153,13 @@ def daily_issues(inputs: LiveInputs, first: pd.Timestamp, last: pd.Timestamp) ->
     return list(times[times >= first])
 
 
+def next_daily_issue(inputs: LiveInputs) -> pd.Timestamp:
+    """The first daily issue at which the last value of the target is there."""
+    known = inputs.known_from
+    # Two days hold an issue, whatever the clock does on one of them.
+    return daily_issues(inputs, known, known + pd.Timedelta(days=2))[0]
+
+
 def _issue(
     deployment: Deployment, inputs: LiveInputs, at: pd.Timestamp, state: CalibrationState
 ) -> LiveForecast:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from paretocast.calibration import choose_by_name
 from paretocast.calibration.ensemble import average_levels
 from paretocast.data.features import build_features, weekly_lags
 from paretocast.data.reading import choose_covariates
-from paretocast.data.scaling import column_standards
 from paretocast.data.task import DAYS_PER_WEEK, Task, installed_versions
 from paretocast.deployment.bundle import (
     CALIBRATORS,
@@ -47,7 +47,6 @@ from paretocast.workspace import files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -137,13 +136,15 @@ def _write_member(folder: Path, name: str, deployed: Deployed) -> dict[str, Any]
 
 def _write_dataset(spec: DatasetSpec, folder: Path) -> None:
     """Write the description of the data set; its files are named without their folders."""
-    # Tables for a forecast hold the columns that other files had in training.
-    content = spec.model_dump(mode="json", exclude_none=True, exclude={"sources"})
+    content = spec.model_dump(mode="json", exclude_none=True)
     for key in ("path", "school_holidays"):
         if getattr(spec, key) is not None:
             content[key] = getattr(spec, key).name
     if spec.weather is not None:
         content["weather"]["path"] = spec.weather.path.name
+    sources = content.pop("sources")
+    if sources:
+        content["sources"] = [{**source, "path": Path(source["path"]).name} for source in sources]
     for stamp in ("use_from", "use_to"):
         if getattr(spec, stamp) is not None:
             content[stamp] = getattr(spec, stamp).isoformat()
@@ -210,7 +211,7 @@ def _standards(task: Task) -> dict[str, list[float]]:
     parts = (task.features.known, task.features.past, degree_hours_of(task))
     standards: dict[str, list[float]] = {}
     for table in (calendar, lagged, *parts):
-        own = column_standards(task, table.names, table.values)
+        own = task.standards_of(table)
         columns = np.stack([own.center, own.spread, own.low, own.high], axis=1)
         standards |= dict(zip(table.names, columns.tolist(), strict=True))
     return standards

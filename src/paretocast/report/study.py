@@ -259,8 +259,8 @@ def _recommended_section(study: StudyReport) -> str:
         return ""
     text = (
         f"{choice.label[:1].upper()}{choice.label[1:]}. All were compared by their mean pinball "
-        "loss on the calibrate split, which was not used to select any of them; the coverage is "
-        "that of the interval once calibrated, each half of the split by the other."
+        f"loss on {choice.grounds}. The coverage is that of the interval once calibrated, each "
+        "half of the split by the other."
     )
     methods = {choice.named(method): method for method in choice.losses}
     others = [*choice.others()]
