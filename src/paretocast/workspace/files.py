@@ -94,7 +94,7 @@ def create_folder(path: Path) -> None:
             pass
     except OSError as error:
         raise StoreError(
-            f"folder {path} cannot be written to: {error.strerror}; choose --workspace"
+            f"folder {path} cannot be written to: {error.strerror}; choose another folder, or let it be written to"
         ) from error
 
 
