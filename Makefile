@@ -12,6 +12,10 @@ DEVELOPED := $(VENV)/.installed-dev
 DOCUMENTED := $(VENV)/.installed-docs
 TUNE_DEMO ?= --settings examples/demo.toml
 PYTEST_ARGS ?=
+# Else each process of the tests would compile every module anew.
+export PYTHONDONTWRITEBYTECODE :=
+# File by file in the order of the folders: the long ones, which have few tests, do not come last.
+TEST_FAST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # The first of these that is new enough; `make PYTHON=... demo` names another.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
@@ -24,7 +28,7 @@ demo: $(INSTALLED)  ## install, then tune N-HiTS on the generated demo series (a
 	$(BIN)/paretocast tune $(TUNE_DEMO)
 
 test: $(DEVELOPED)  ## install, then run the fast tests, a process for each core
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+	$(TEST_FAST) $(PYTEST_ARGS)
 
 # FUZZ is the number of damaged files for each of 33 tests: 700 make more than 20,000.
 test-fuzz: $(DEVELOPED)  ## damage every file of a study and of a deployment in thousands of ways and read it
@@ -41,7 +45,7 @@ check: $(DEVELOPED)  ## format, lint, types and the fast tests; changes nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+	$(TEST_FAST) $(PYTEST_ARGS)
 
 docs: $(DOCUMENTED)  ## build the documentation as a site that needs no network: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

@@ -13,6 +13,7 @@ room. With `--fault kill` the process dies at a random write or a random moment.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import random
@@ -50,11 +51,11 @@ test_to = 2023-07-09T23:00:00Z
 AT = "2023-06-12T00:00Z"
 SEARCH = ["--dataset", "zone.toml", "--workspace", "hpo"]
 TINY = ["--trials", "2", "--steps", "20", "--repeats", "1", "--threads", "1", "--job-id", "a"]
-STUDY = "hpo/results/NHITS_Q_zone"
+MODEL, STUDY = "NHITS_Q", "hpo/results/NHITS_Q_zone"
 WORDS = {
-    "tune": ["tune", "--model", "NHITS_Q", *SEARCH, *TINY],
+    "tune": ["tune", "--model", MODEL, *SEARCH, *TINY],
     "calibrate": ["calibrate", STUDY, "--calibrator", "cqr"],
-    "benchmark": ["benchmark", *SEARCH, "--models", "NHITS_Q", "--methods", "tuned,ridge"],
+    "benchmark": ["benchmark", *SEARCH, "--models", MODEL, "--methods", "tuned,ridge"],
     "deploy": ["deploy", STUDY, "--to", "deploy", "--method", "ridge", "--calibrator", "pid"],
     "forecast": ["forecast", "deploy", "--data", "zone.csv", "--at", AT],
     "observe": ["observe", "deploy", "--data", "zone.csv"],
@@ -63,11 +64,25 @@ WORDS = {
 # Stand-ins for Slurm: a queue of one file for each job.
 QUEUE = {
     "sbatch": 'n=$(ls queue | wc -l); echo "$*" > "queue/$((812 + n))"; echo $((812 + n))',
-    "squeue": 'cd queue; for job in [0-9]*; do echo "$job|PENDING|0:00|Priority"; done',
+    "squeue": (
+        'cd queue; for job in [0-9]*; do case "$*" in *%k*) '
+        'sed "s/.*--comment=/$job|/" "$job";; '
+        '*) echo "$job|PENDING|0:00|Priority";; esac; done'
+    ),
     "scancel": "exit 0",
     "sacct": "exit 1",
     "scontrol": "exit 1",
 }
+# What commands import, some of it late.
+IMPORTED = (
+    *("alembic", "plotly.graph_objects", "sqlalchemy.dialects.sqlite", "torch._dynamo"),
+    *("paretocast.api.evaluation", "paretocast.api.pages", "paretocast.api.tuning"),
+    *("paretocast.benchmarking.run", "paretocast.cli", "paretocast.cli.outcome"),
+    *("paretocast.cluster.slurm", "paretocast.deployment.build", "paretocast.models.nhits"),
+    *("paretocast.report.benchmark", "paretocast.report.study", "paretocast.study.study"),
+    "paretocast.training.trial",
+)
+TOLD = 10  # kills between two lines on what was found
 # What a whole file of a kind ends with, where its kind says so.
 ENDS = {".html": "</html>"}
 
@@ -138,6 +153,7 @@ def results(name: str, folder: Path) -> dict[str, Any]:
     if name == "submit":
         found["jobs"] = len(list((folder / "queue").iterdir()))
         found["submissions"] = len(list(folder.glob("hpo/results/*/submission_*.json")))
+        found["unclear"] = len(list(folder.glob("hpo/tracking/submitting/*/*.json")))
         return found
     for path in sorted(folder.glob("hpo/results/*/trials_*/*/record.json")):
         record = json.loads(path.read_text())
@@ -236,6 +252,8 @@ def try_fault(
     if broken := damage(folder):
         found.half_written += 1
         found.tell(where, "; ".join(broken))
+    if name == "submit" and results(name, folder) == expected:
+        return  # all was done: the same words would ask for another job
     again = run_child(command(name, folder), folder)
     if again.code != 0:
         found.not_resumed += 1
@@ -264,6 +282,7 @@ def main() -> None:
     parser.add_argument("--of", default=",".join(WORDS), help="commands, joined by commas")
     parser.add_argument("--every", type=int, default=1, help="write of those that are tried")
     parser.add_argument("--first", type=int, default=1, help="write")
+    parser.add_argument("--model", default=MODEL, help="that is tuned; RIDGE is fast")
     parser.add_argument("--kills", type=int, default=20, help="of each command")
     parser.add_argument("--seconds", type=float, default=86_400.0, help="then stop")
     parser.add_argument("--starts", type=Path, help="folder that keeps the files to start from")
@@ -271,6 +290,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="forecast and observe alone")
     arguments = parser.parse_args()
     names = ["forecast", "observe"] if arguments.quick else arguments.of.split(",")
+    for name, words in WORDS.items():
+        WORDS[name] = [word.replace(MODEL, arguments.model) for word in words]
     import_all()
     stop = time.perf_counter() + arguments.seconds
     rng, rows, figures = random.Random(arguments.seed), [], {}
@@ -292,6 +313,8 @@ def main() -> None:
                 nth = rng.randint(1, ended.n_writes) if rng.random() < 0.5 else None
                 after = None if nth else rng.uniform(0.0, seconds)
                 try_fault(name, start, expected, found, fault=Fault.KILL, at=nth, kill_after=after)
+                if found.tried % TOLD == 0:
+                    print(name, vars(found), flush=True)
         row = [found.tried, found.half_written, found.unclear, found.not_resumed]
         rows.append([name, ended.n_writes, *row, found.other_results, found.passed_over])
         figures[name] = {**vars(found), "writes": ended.n_writes}
@@ -303,16 +326,8 @@ def main() -> None:
 
 def import_all() -> None:
     """Import what commands import, once and not in every child."""
-    import paretocast.api.evaluation
-    import paretocast.api.tuning
-    import paretocast.benchmarking.run
-    import paretocast.cli
-    import paretocast.cluster.slurm
-    import paretocast.deployment.build
-    import paretocast.report.benchmark
-    import paretocast.report.study
-    import paretocast.study.study
-    import paretocast.training.trial  # noqa: F401
+    for name in IMPORTED:
+        importlib.import_module(name)
 
 
 if __name__ == "__main__":

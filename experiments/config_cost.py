@@ -7,7 +7,7 @@ that is: least squares over logarithms, a curve a point.
 
 Then searches are compared on the clock of the recorded trainings; its unit is the mean time of a
 curve. The product divides what it expects of a config by such a power
-(`training.setup.TIME_BY_WEIGHTS`), which is what `paretocast tune` does on a CPU; without it, all
+(`training.size.TIME_BY_WEIGHTS`), which is what `paretocast tune` does on a CPU; without it, all
 configs cost the same. Both search with the rung of the product and without it. Hypervolumes are
 those of `search_strategies.py`: on the tune split, on the calibrate split and by worth, medians
 over seeds.
@@ -68,7 +68,7 @@ def measure(table: Table, blackbox: Blackbox, *, seeds: int) -> list[dict[str, A
     from blackbox.search import add_worth, hypervolumes, replay
     from blackbox.strategies import N_RUNGS, make_product
 
-    from paretocast.training.setup import TIME_BY_WEIGHTS
+    from paretocast.training.size import TIME_BY_WEIGHTS
 
     reference, box = reference_point(table)
     mean_seconds = float(table.column("cpu_seconds")[:, -1].mean())

@@ -32,7 +32,7 @@ SCORES = ("mae", "pinball", "winkler")
 def scores_of(calibrator: str, fit_on: Forecast, walk_through: Forecast) -> dict[str, float]:
     """Scores of what a calibrator issues, fitted on one forecast and walked through another."""
     from paretocast.calibration import fit_calibrator, walk_forward
-    from paretocast.calibration.methods import score_interval
+    from paretocast.calibration.selection import score_interval
 
     issued = walk_forward(fit_calibrator(fit_on, calibrator), walk_through).forecast
     interval = score_interval(calibrator, issued, coverage=80.0)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pandas as pd
+import pytest
 
 from paretocast.cli import main
 from paretocast.data import generate_demo
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
-
-    import pytest
 
 ZONE = """
 name = "my_zone"
@@ -52,6 +53,16 @@ def exit_code(*arguments: object) -> int:
     return 0
 
 
+@contextmanager
+def no_pages() -> Iterator[None]:
+    """Draw no pages of studies and benchmarks, which takes longer than a small search."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("pages", "pooled"):
+            patch.setattr(f"paretocast.api.{module}.save_pages", lambda *_: ["study.html"])
+        patch.setattr("paretocast.api.evaluation.benchmark_page", lambda *_, **__: "<html>")
+        yield
+
+
 def write_demo_csv(path: Path, *, days: int = 1095) -> None:
     """The demo series as a CSV file that a TOML file can name; compressed if it ends in .gz."""
     series, _ = generate_demo(days=days)
@@ -60,8 +71,8 @@ def write_demo_csv(path: Path, *, days: int = 1095) -> None:
     pd.DataFrame(columns).to_csv(path, index=False)
 
 
-def write_zone(folder: Path) -> Path:
+def write_zone(folder: Path, *, days: int = 1095) -> Path:
     """A data set of the user's in a folder; its TOML file."""
-    write_demo_csv(folder / "my_zone.csv")
+    write_demo_csv(folder / "my_zone.csv", days=days)
     (folder / "zone.toml").write_text(ZONE, encoding="utf-8")
     return folder / "zone.toml"

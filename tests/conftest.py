@@ -9,9 +9,16 @@ from pathlib import Path
 import pytest
 
 from clusters import Cluster, running_cluster
-from remembered import remember_anchors
+from commands import no_pages
+from remembered import remember_fits, remember_migrations
 
-remember_anchors()
+remember_fits()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _migrations() -> None:
+    """Read the history of Optuna's tables once."""
+    remember_migrations()
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +35,10 @@ def cluster() -> Iterator[Cluster]:
     """A Slurm with accounting, for all tests that need one."""
     with running_cluster(accounting=True) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def without_pages() -> Iterator[None]:
+    """No pages in a whole module."""
+    with no_pages():
+        yield

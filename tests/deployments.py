@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from commands import no_pages
 from paretocast.api.operations import deploy
 from paretocast.deployment.journal import Deployment
 
@@ -61,10 +62,9 @@ def tuned_study(folder: Path, **settings: Any) -> Path:  # noqa: ANN401
     """Folder of a study of the series, its data beside it."""
     import paretocast
 
-    toml = write_dataset(folder)
-    study = paretocast.tune(
-        toml, "NHITS_Q", trials=2, workspace=folder / "hpo", threads=1, progress=False, **settings
-    )
+    options = {"workspace": folder / "hpo", "threads": 1, "progress": False, **settings}
+    with no_pages():
+        study = paretocast.tune(write_dataset(folder), "NHITS_Q", trials=2, **options)
     return study.folder
 
 

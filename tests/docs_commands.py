@@ -76,7 +76,7 @@ ALSO_FINE = {  # exit codes beside 0 that say something, by what a command holds
     r"paretocast view": (130, 143),  # ended by a signal
     r"--ensemble": (1,),  # after so small a search there may be no two trials to average
 }
-MOST_SECONDS = 900
+MOST_SECONDS = 1800
 ZONES = """
 name = "zones"
 path = "zones.csv"
@@ -316,15 +316,19 @@ def run_commands(
 def _run(text: str, folder: Path, environment: Mapping[str, str]) -> str | None:
     """Run a command; what it said if it failed."""
     begun = time.monotonic()
-    done = subprocess.run(
-        ["bash", "-c", text],
-        cwd=folder,
-        env=dict(environment),
-        capture_output=True,
-        text=True,
-        timeout=MOST_SECONDS,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            ["bash", "-c", text],
+            cwd=folder,
+            env=dict(environment),
+            capture_output=True,
+            text=True,
+            timeout=MOST_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        print(f"LATE {time.monotonic() - begun:5.1f} s  {text}", flush=True)
+        return f"  ran as: {text}\n  did not end in {MOST_SECONDS} s"
     also = [code for held, codes in ALSO_FINE.items() if re.search(held, text) for code in codes]
     fine = done.returncode in {0, *also}
     mark = "ok  " if fine else f"FAIL {done.returncode}"

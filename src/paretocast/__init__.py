@@ -13,8 +13,10 @@ Examples
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
 
+# As in `typing`, which takes time to load: a Ctrl-C is told in a traceback until the command line
+# listens, and this module comes before it.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from paretocast.api.evaluation import benchmark
     from paretocast.api.intervals import calibrate, diagnose

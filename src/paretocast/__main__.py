@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import signal
+# Built in: the module `signal` takes time to load, in which a Ctrl-C would end in a traceback.
+import _signal
+import sys
+
+INTERRUPTED = 130
 
 
 def run() -> None:
-    """Load the command line and run it; a Ctrl-C that comes while it loads ends it in silence."""
-    try:
-        earlier = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    except ValueError:  # not in the main thread
-        earlier = None
+    """Load the command line and run it; a Ctrl-C outside of a command ends it in silence."""
+    listens = _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler
+    if listens:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     from paretocast.cli import main
 
-    if earlier is not None:
-        signal.signal(signal.SIGINT, earlier)
-    main()
+    try:
+        if listens:
+            _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+        main()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    finally:
+        if listens:  # while Python ends, too
+            _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 
 if __name__ == "__main__":

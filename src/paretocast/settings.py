@@ -387,6 +387,10 @@ class TuneSettings(ClosedModel):
             description="processes that may die over a training before it has failed",
         ),
     ] = 5
+    max_weights: Annotated[
+        int,
+        Field(ge=1, le=10**12, description="of the networks of a config that is proposed"),
+    ] = 10**8
     target_coverage: Annotated[float, Field(gt=1.0, lt=100.0, description="percent")] = 80.0
     sampler: Annotated[str, checked(check_sampler)] = DEFAULT_SAMPLER
     objectives: Annotated[tuple[str, ...], checked(_objective_names)] = DEFAULT_OBJECTIVES

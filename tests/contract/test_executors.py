@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,11 +28,19 @@ def executor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return SlurmExecutor(environment=cluster.environment)
 
 
-def make_job(folder: Path, body: str, *, n_elements: int = 1, after: tuple[str, ...] = ()) -> Job:
+def make_job(
+    folder: Path,
+    body: str,
+    *,
+    n_elements: int = 1,
+    n_at_once: int | None = None,
+    after: tuple[str, ...] = (),
+) -> Job:
     pattern = str(folder / ("out_%A_%a" if n_elements > 1 else "out_%j"))
     lines = ["#!/bin/bash", f"#SBATCH --output={pattern}.log", f"#SBATCH --error={pattern}.err"]
     lines += ["#SBATCH --job-name=contract", "#SBATCH --mem=100M", "#SBATCH --time=2"]
-    lines += [f"#SBATCH --array=0-{n_elements - 1}"] * (n_elements > 1)
+    limit = "" if n_at_once is None else f"%{n_at_once}"
+    lines += [f"#SBATCH --array=0-{n_elements - 1}{limit}"] * (n_elements > 1)
     if after:
         lines.append(f"#SBATCH --dependency=afterok:{':'.join(after)}")
         lines.append("#SBATCH --kill-on-invalid-dep=yes")
@@ -43,6 +52,7 @@ def make_job(folder: Path, body: str, *, n_elements: int = 1, after: tuple[str, 
         error_log=f"{pattern}.err",
         n_elements=n_elements,
         after=after,
+        n_at_once=n_at_once,
     )
 
 
@@ -106,8 +116,26 @@ def test_elements_know_their_number_and_fail_alone(executor: Executor, tmp_path:
     assert text_of(job, job_id) == ["0\n", "", "1\n", ""]
 
 
+def test_one_element_after_the_other_where_one_may_run_and_each_is_known_by_itself(
+    executor: Executor, tmp_path: Path
+) -> None:
+    body = 'k=$SLURM_ARRAY_TASK_ID; mkdir held || exit 9; sleep 0.5; rmdir held; exit "$k"'
+    job_id = executor.submit(make_job(tmp_path, body, n_elements=3, n_at_once=1))
+    last = f"{job_id}_2"
+    assert executor.poll([last])[last].state is JobState.PENDING
+    executor.cancel([last])
+    wait_for(executor, job_id)
+    reports = executor.poll([f"{job_id}_0", f"{job_id}_1", last])
+    assert [(r.state, len(r.elements)) for r in reports.values()] == [
+        (JobState.COMPLETED, 1),
+        (JobState.FAILED, 1),
+        (JobState.CANCELLED, 1),
+    ]
+    assert reports[f"{job_id}_1"].elements[0].exit_code == 1  # 9 if two ran at once
+
+
 def test_a_job_starts_after_the_one_it_follows(executor: Executor, tmp_path: Path) -> None:
-    first = executor.submit(make_job(tmp_path, "sleep 2; touch first"))
+    first = executor.submit(make_job(tmp_path, "sleep 1; touch first"))
     job = make_job(tmp_path, "ls first", after=(first,))
     second = executor.submit(job)
     assert executor.poll([second])[second].state is JobState.PENDING
@@ -132,6 +160,18 @@ def test_a_job_of_another_machine_is_not_cancelled_by_its_process_id(tmp_path: P
     (job / "job.json").write_text(json.dumps(stored), encoding="utf-8")
     with pytest.raises(ExecutionError, match="bg-1 was started on another; cancel it there"):
         executor.cancel(["bg-1"])
+
+
+def test_a_job_is_found_by_its_mark_while_it_waits_or_runs_and_after(
+    executor: Executor, tmp_path: Path
+) -> None:
+    plain = replace(make_job(tmp_path, "true"), mark="paretocast-one")
+    array = replace(make_job(tmp_path, "sleep 50", n_elements=2), mark="paretocast-two")
+    ended, runs = executor.submit(plain), executor.submit(array)
+    wait_for(executor, ended)
+    found = executor.find(["paretocast-one", "paretocast-two", "paretocast-none"])
+    executor.cancel([runs])
+    assert found == {"paretocast-one": ended, "paretocast-two": runs}
 
 
 def test_an_unknown_job_has_no_elements(executor: Executor) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from neuralforecast.models import TFT as LibraryTFT  # noqa: N811
 from neuralforecast_conversion import (
     build_library_module,
     load_neuralforecast,
@@ -45,12 +44,12 @@ ARCHITECTURES = [(16, 1, 2), (16, 2, 4), (32, 3, 8)]
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def make_library(shape: WindowShape, architecture: tuple[int, int, int]) -> LibraryTFT:
+def make_library(shape: WindowShape, architecture: tuple[int, int, int]) -> nn.Module:
     hidden_size, layers, heads = architecture
-    module = build_library_module(
+    module: nn.Module = build_library_module(
         "TFT", shape, hidden_size=hidden_size, n_rnn_layers=layers, n_head=heads, dropout=0.0
     )
-    assert isinstance(module, LibraryTFT)
+    assert type(module).__module__.startswith("neuralforecast.")
     with torch.no_grad():  # biases and norms away from the zeros and ones they start at
         for parameter in module.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))

@@ -7,7 +7,6 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import neuralforecast.models.timesnet as library_file
 import numpy as np
 import pytest
 import torch
@@ -32,6 +31,7 @@ from paretocast.models.timesnet import TimesNet, dominant_periods
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import ModuleType
 
     from numpy.typing import NDArray
 
@@ -42,8 +42,16 @@ PERIODS = (24, 48, 16, 13)
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def make_library(shape: WindowShape, *, top_k: int = 3) -> library_file.TimesNet:
-    return build_library_module(
+def library_file() -> ModuleType:
+    """The library's file, which takes seconds to import."""
+    import neuralforecast.models.timesnet
+
+    file: ModuleType = neuralforecast.models.timesnet
+    return file
+
+
+def make_library(shape: WindowShape, *, top_k: int = 3) -> nn.Module:
+    module: nn.Module = build_library_module(
         "TimesNet",
         replace(shape, n_past=0),
         hidden_size=8,
@@ -51,6 +59,7 @@ def make_library(shape: WindowShape, *, top_k: int = 3) -> library_file.TimesNet
         top_k=top_k,
         dropout=0.0,
     )
+    return module
 
 
 def make_ours(shape: WindowShape, periods: Sequence[int] = PERIODS[:3]) -> TimesNet:
@@ -78,7 +87,7 @@ def make_the_library_pick(monkeypatch: pytest.MonkeyPatch, frequencies: list[int
         amplitude = torch.fft.rfft(x, dim=1).abs().mean(-1)
         return [x.shape[1] // f for f in frequencies], amplitude[:, frequencies]
 
-    monkeypatch.setattr(library_file, "FFT_for_Period", picked)
+    monkeypatch.setattr(library_file(), "FFT_for_Period", picked)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +150,7 @@ def test_the_library_picking_for_itself_forecasts_the_same_where_it_picks_our_pe
         library.predict_linear.weight.mul_(0.001).add_(0.1 * torch.outer(wave, torch.rand(36)))
         library.predict_linear.bias.zero_()
     picked = []
-    original = library_file.FFT_for_Period
+    original = library_file().FFT_for_Period
 
     def spied(x: Tensor, k: int) -> tuple[NDArray[np.intp], Tensor]:
         periods, weights = original(x, k)
@@ -149,7 +158,7 @@ def test_the_library_picking_for_itself_forecasts_the_same_where_it_picks_our_pe
         return periods, weights
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(library_file, "FFT_for_Period", spied)
+        patch.setattr(library_file(), "FFT_for_Period", spied)
         expected = library(as_library_input(batch))
     assert picked == [[24, 48]] * 2
     ours = make_ours(SHAPE, (24, 48))
@@ -253,7 +262,7 @@ def test_one_kernel_trains_like_the_six_under_an_adaptive_optimizer(
 def test_kernels_start_as_spread_as_the_librarys() -> None:
     torch.manual_seed(0)
     ours = InceptionBlock(64, 64, 6).kernel()
-    six = library_file.Inception_Block_V1(64, 64, 6)
+    six = library_file().Inception_Block_V1(64, 64, 6)
     mean = InceptionBlock(64, 64, 6)
     load_kernels(mean, [k.weight for k in six.kernels], [k.bias for k in six.kernels])
     expected = mean.kernel()

@@ -11,6 +11,8 @@ import pytest
 from benchmark_cases import tune_small, write_dataset
 from commands import run_cli
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:

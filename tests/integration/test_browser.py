@@ -15,7 +15,7 @@ from builders import make_task
 from paretocast.api.pages import save_pages
 from paretocast.api.viewer import open_server
 from paretocast.metrics.diagnostics import diagnose, lead_grouping
-from paretocast.report import diagnosis_page
+from paretocast.report import diagnosis_page, following
 from paretocast.report.site import save_page, update_site
 from paretocast.workspace.claims import Claim
 from paretocast.workspace.files import save_json
@@ -172,7 +172,12 @@ def test_a_study_prints_on_three_sheets_at_most(browser: Browser, workspace: Pat
     assert 1 <= n_sheets <= 3
 
 
-def test_a_study_is_followed_as_its_trials_end(browser: Browser, workspace: Path) -> None:
+def test_a_study_is_followed_as_its_trials_end(
+    browser: Browser, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, every = following.follow_page, "EVERY_MILLISECONDS = "
+    faster = f"{every}100; // "
+    monkeypatch.setattr(following, "follow_page", lambda run: page(run).replace(every, faster))
     run = RunDirectory(workspace, "NHITS_Q", "water", "b")
     browser.errors.clear()
     with open_server(workspace, 0) as server:

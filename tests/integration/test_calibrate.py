@@ -40,6 +40,12 @@ def own_study(study: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def pageless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of something else than the page of a diagnosis."""
+    monkeypatch.setattr("paretocast.api.intervals.diagnosis_page", lambda *_, **__: "<html>")
+
+
 def test_the_best_calibrator_is_written_with_what_it_was_compared_with(
     study: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -110,6 +116,7 @@ def test_a_study_under_way_may_still_choose_another_trial(
     assert "temperature: observed values stand in for forecasts" in said
 
 
+@pytest.mark.usefixtures("pageless")
 def test_diagnose_shows_what_a_calibrator_changes(
     study: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -156,6 +163,7 @@ def test_a_folder_of_two_studies_asks_which(own_study: Path) -> None:
     assert StoredStudy.open(result).run.job_id == "a"
 
 
+@pytest.mark.usefixtures("pageless")
 def test_the_newest_finished_study_is_taken_from_a_folder_a_workspace_or_the_default(
     own_study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +213,7 @@ def test_other_data_than_the_study_was_made_on_are_refused(own_study: Path) -> N
         open_trial(own_study)
 
 
+@pytest.mark.usefixtures("pageless")
 def test_another_coverage_is_judged_and_stored(
     study: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -218,6 +227,7 @@ def test_another_coverage_is_judged_and_stored(
     assert "the 90 % interval" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("pageless")
 def test_an_interval_beyond_the_stored_levels_is_read_from_their_tails_and_said(
     study: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -256,6 +266,7 @@ def test_trials_that_err_independently_are_better_together_than_the_chosen_one(
     ]
 
 
+@pytest.mark.usefixtures("pageless")
 def test_the_file_of_an_ensemble_is_enough_to_make_its_forecast_again(
     study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,11 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from commands import run_cli, write_demo_csv
+from commands import no_pages, run_cli, write_demo_csv
 from paretocast.cli.tune import parse_duration
 from paretocast.errors import SettingsError
 from paretocast.report.assessment import HEADING
@@ -56,33 +57,37 @@ def tiny(tmp_path: Path) -> list[str]:
     ]
 
 
+@pytest.fixture
+def pageless() -> Iterator[None]:
+    """For tests of something else than pages."""
+    with no_pages():
+        yield
+
+
+def own_series(folder: Path) -> list[str]:
+    """The words of a search on a series of the user's."""
+    write_demo_csv(folder / "my_zone.csv", days=150)
+    (folder / "my_zone.toml").write_text(ZONE, encoding="utf-8")
+    return ["tune", "--dataset", str(folder / "my_zone.toml")]
+
+
 def test_tune_prints_the_front_the_choice_and_the_references(
     capsys: pytest.CaptureFixture[str], tiny: list[str], tmp_path: Path
 ) -> None:
-    code, out, err = run_cli(
-        capsys,
-        "tune",
-        "--model",
-        "nhits_q",
-        "--dataset",
-        "demo",
-        "--trials",
-        "2",
-        "--job-id",
-        "a",
-        *tiny,
-    )
+    words = [*own_series(tmp_path), "--model", "nhits_q", "--trials", "2", "--job-id", "a"]
+    code, out, err = run_cli(capsys, *words, *tiny)
     assert code == 0
     assert "Pareto front on the tune split" in out
+    assert "in kWh" in out
     assert re.search(r"chosen: trial [01] – ", out)
     assert "seasonal_naive_24" in out
     assert "trial 1 MAE" in err
     assert "\x1b[" not in out + err
-    folder = tmp_path / "hpo" / "results" / "NHITS_Q_demo"
+    folder = tmp_path / "hpo" / "results" / "NHITS_Q_my_zone"
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        "best_params_NHITS_Q_demo_a.json",
-        "study_NHITS_Q_demo_a.db",
+        "best_params_NHITS_Q_my_zone_a.json",
+        "study_NHITS_Q_my_zone_a.db",
         "manifest_a.json",
         "study_a.html",
         "trials_a",
@@ -91,29 +96,17 @@ def test_tune_prints_the_front_the_choice_and_the_references(
 
 
 def test_resume_goes_on_with_the_settings_of_the_start(
-    capsys: pytest.CaptureFixture[str], tiny: list[str], tmp_path: Path
+    capsys: pytest.CaptureFixture[str], tiny: list[str], tmp_path: Path, pageless: None
 ) -> None:
-    start = ["tune", "--model", "NHITS_Q", "--dataset", "demo"]
+    start = own_series(tmp_path)
     assert run_cli(capsys, *start, "--trials", "1", "--seed", "5", *tiny)[0] == 0
     workspace = tiny[2:4]
     code, _, err = run_cli(capsys, *start, "--resume", "--trials", "2", *workspace)
     assert code == 0
     assert "trial 1 MAE" in err
-    results = list((tmp_path / "hpo" / "results" / "NHITS_Q_demo").glob("best_params_*.json"))
+    results = list((tmp_path / "hpo" / "results" / "NHITS_Q_my_zone").glob("best_params_*.json"))
     assert len(results) == 1
     assert json.loads(results[0].read_text())["n_trials"] == 2
-
-
-def test_a_users_own_series_is_tuned_from_its_toml(
-    capsys: pytest.CaptureFixture[str], tiny: list[str], tmp_path: Path
-) -> None:
-    write_demo_csv(tmp_path / "my_zone.csv", days=400)
-    (tmp_path / "my_zone.toml").write_text(ZONE, encoding="utf-8")
-    code, out, _ = run_cli(
-        capsys, "tune", "--dataset", str(tmp_path / "my_zone.toml"), "--trials", "1", *tiny
-    )
-    assert code == 0
-    assert "in kWh" in out
 
 
 @pytest.mark.slow
@@ -148,11 +141,9 @@ def test_a_study_on_a_users_own_series_is_found_and_named_from_any_folder(
 
 
 def test_changed_data_are_told_from_changed_options(
-    capsys: pytest.CaptureFixture[str], tiny: list[str], tmp_path: Path
+    capsys: pytest.CaptureFixture[str], tiny: list[str], tmp_path: Path, pageless: None
 ) -> None:
-    write_demo_csv(tmp_path / "my_zone.csv", days=150)
-    (tmp_path / "my_zone.toml").write_text(ZONE, encoding="utf-8")
-    words = ["tune", "--dataset", str(tmp_path / "my_zone.toml"), "--trials", "1", *tiny]
+    words = [*own_series(tmp_path), "--trials", "1", *tiny]
     assert run_cli(capsys, *words, "--job-id", "a")[0] == 0
     rows = (tmp_path / "my_zone.csv").read_text(encoding="utf-8").splitlines()
     rows[5] = rows[6].replace(rows[6].split(",")[0], rows[5].split(",")[0])
@@ -313,16 +304,8 @@ def test_a_signal_ends_a_search_politely_and_says_how_to_go_on(
 
 
 def test_help_answers_without_the_heavy_libraries() -> None:
-    code = (
-        "import sys\nsys.argv = ['paretocast', 'tune', '--help']\n"
-        "from paretocast.cli import main\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "heavy = {'torch', 'optuna', 'pandas', 'plotly', 'neuralforecast', 'numpy'}\n"
-        "heavy &= set(sys.modules)\n"
-        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
-    )
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-X", "importtime", "-m", "paretocast", "tune", "--help"],
         capture_output=True,
         text=True,
         check=False,
@@ -330,6 +313,10 @@ def test_help_answers_without_the_heavy_libraries() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "--time-limit" in done.stdout
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "paretocast.cli" in imported
+    heavy = {"torch", "optuna", "pandas", "plotly", "neuralforecast", "numpy"}
+    assert not heavy & imported
 
 
 def test_workers_per_device_need_a_gpu(

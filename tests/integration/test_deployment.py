@@ -556,9 +556,8 @@ def test_the_commands_say_how_it_went(
     frame.to_csv(data, index=False)
     page = tmp_path / "fan.html"
     words = ["forecast", deployed, "--data", data, "--at", AT.isoformat(), "--out", out]
-    command = [sys.executable, "-m", "paretocast", *map(str, words), "--page", str(page)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    code, _, err = run_cli(capsys, *words, "--page", page)
+    assert code == 0, err
     table = pd.read_csv(out)
     assert len(table) == 24
     assert (table["lower"] <= table["median"]).all()

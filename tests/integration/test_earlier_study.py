@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from commands import run_cli
+from commands import no_pages, run_cli
 
 STORED = Path(__file__).parents[1] / "data" / "earlier_study"
 EXPECTED: dict[str, Any] = json.loads((STORED / "expected.json").read_text(encoding="utf-8"))
@@ -47,7 +47,8 @@ def test_it_goes_on_with_the_proposals_and_the_scores_of_then(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ("--settings", place / "settings.toml", "--job-id", "old", "--resume")
-    code, _, err = run_cli(capsys, "tune", *arguments, "--trials", 6)
+    with no_pages():
+        code, _, err = run_cli(capsys, "tune", *arguments, "--trials", 6)
     assert code == 0, err
     for number, expected in EXPECTED["trials"].items():
         record = scores_of(int(number))
@@ -61,7 +62,9 @@ def test_it_goes_on_with_the_proposals_and_the_scores_of_then(
 def test_its_benchmark_is_that_of_then(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--dataset", "small.toml", "--models", "NHITS_Q", "--settings", "settings.toml")
     methods = "tuned,default,seasonal_naive_24,seasonal_naive_168,weekday_hour_mean,ridge"
-    code, _, err = run_cli(capsys, "benchmark", *options, "--methods", methods, "--threads", 1)
+    words = ("benchmark", *options, "--methods", methods, "--threads", 1)
+    with no_pages():
+        code, _, err = run_cli(capsys, *words)
     assert code == 0, err
     (file,) = (place / "hpo" / "benchmarks").glob("small_*/metrics.json")
     rows = json.loads(file.read_text(encoding="utf-8"))["rows"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from paretocast.workspace.runs import RunDirectory
 from paretocast.workspace.stored import load_manifest
 from studies import SMALL_SPACE
 
+pytestmark = pytest.mark.usefixtures("without_pages")
 FEW_WINDOWS = (
     "the calibrate split has 7 observed windows; 14 are needed to compare calibrators, so one is "
     "taken without comparing; a validation period of 47 days and more has them"
@@ -37,8 +39,18 @@ SMALL: dict[str, Any] = {
     "space": SMALL_SPACE,
     "recipe": (),
     "progress": False,
+    "storage": "journal",
 }
 SCHOOL = ["start_date,end_date,description", "2021-02-15,2021-02-19,winter"]
+
+
+@cache
+def whole_frame() -> pd.DataFrame:
+    """The rows of a file of a year."""
+    series, _ = generate_demo(days=365)
+    stamps = series.index.strftime("%Y-%m-%dT%H:%M:%SZ")
+    temperature = series.covariates[0].values
+    return pd.DataFrame({"timestamp": stamps, "heat": series.values, "temperature": temperature})
 
 
 @dataclass(frozen=True)
@@ -61,14 +73,10 @@ class Place:
 
     def write(self, n_days: int, *, shift: dict[str, int] | None = None) -> None:
         """Write the first days of one and the same series; `shift` adds 1 to an hour of columns."""
-        series, _ = generate_demo(days=365)
-        columns = {"heat": series.values, "temperature": series.covariates[0].values}
+        frame = whole_frame()[: 24 * n_days].copy()
         for column, row in (shift or {}).items():
-            columns[column][row] += 1.0
-        stamps = series.index.strftime("%Y-%m-%dT%H:%M:%SZ")
-        pd.DataFrame({"timestamp": stamps, **columns})[: 24 * n_days].to_csv(
-            self.folder / "my_zone.csv", index=False
-        )
+            frame.loc[row, column] += 1.0
+        frame.to_csv(self.folder / "my_zone.csv", index=False)
 
     def append(self, *rows: str) -> None:
         with (self.folder / "my_zone.csv").open("a", encoding="utf-8") as file:
@@ -130,11 +138,11 @@ def place(original: Place, tmp_path: Path) -> Place:
     return Place(tmp_path / "copy")
 
 
-@pytest.fixture(params=[1, 31], ids=["a day", "a month"])
-def grown(place: Place, request: pytest.FixtureRequest) -> tuple[Place, int]:
-    """A copy whose file has grown, and by how many hours; its covariate has grown too."""
-    place.write(N_DAYS + request.param)
-    return place, 24 * request.param
+@pytest.fixture
+def grown(place: Place) -> tuple[Place, int]:
+    """A copy whose file has grown by a month, its covariate too, and by how many hours."""
+    place.write(N_DAYS + 31)
+    return place, 24 * 31
 
 
 @pytest.mark.slow

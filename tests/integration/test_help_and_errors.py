@@ -12,11 +12,15 @@ COMMANDS = [command.callback.__name__ for command in app.registered_commands if 
 
 
 @pytest.mark.parametrize("words", [[], ["data"], ["data", "list"], *([name] for name in COMMANDS)])
-def test_h_is_short_for_help(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
     code, short, _ = run_cli(capsys, *words, "-h")
     assert code == 0
-    assert short == run_cli(capsys, *words, "--help")[1]
     assert f"Usage: {' '.join(['paretocast', *words])}" in short
+
+
+@pytest.mark.parametrize("words", [[], ["data"], ["data", "list"], ["tune"]])
+def test_h_is_short_for_help(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    assert run_cli(capsys, *words, "-h") == run_cli(capsys, *words, "--help")
 
 
 def test_every_command_stands_in_a_group_of_the_help() -> None:

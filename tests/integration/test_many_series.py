@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from commands import run_cli
 from paretocast import load_study
 from paretocast.data import generate_demo
 
+pytestmark = pytest.mark.usefixtures("without_pages")
 ZONES = """
 name = "zones"
 path = "zones.csv"
@@ -32,7 +35,7 @@ validation = 0.2
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of three zones, one of which is not there, with studies of the other two."""
     folder = tmp_path_factory.mktemp("zones")
-    series, _ = generate_demo(days=420)
+    series, _ = generate_demo(days=260)
     rng = np.random.default_rng(1)
     shared = rng.normal(0.0, 0.1, len(series))
     table = pd.DataFrame({"timestamp": series.index.strftime("%Y-%m-%dT%H:%MZ")})
@@ -41,6 +44,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table.to_csv(folder / "zones.csv", index=False)
     (folder / "zones.toml").write_text(ZONES, encoding="utf-8")
     return folder
+
+
+def test_a_stop_ends_the_search_over_the_series_and_names_those_that_are_left(
+    capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def stopped_at_the_second(options: dict[str, object]) -> SimpleNamespace:
+        asked.append(str(options["dataset"]))
+        return SimpleNamespace(choice=None, ended_by="trials" if len(asked) == 1 else "request")
+
+    commands = importlib.import_module("paretocast.cli.tune")  # the package has a function tune
+    monkeypatch.setattr(commands, "_tune_one", stopped_at_the_second)
+    code, _, err = run_cli(
+        capsys, *("tune", "--dataset", folder / "zones.toml", "--series", "south,north,broken")
+    )
+    assert code == 130
+    assert [Path(name).name for name in asked] == ["zones.toml#south", "zones.toml#north"]
+    assert "not begun: broken; --series names them" in err
 
 
 def test_each_series_gets_a_study_and_one_that_fails_does_not_keep_the_others_from_it(

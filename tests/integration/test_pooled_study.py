@@ -21,6 +21,7 @@ from paretocast.training.pooling import KnownSeries, PooledSetup
 from paretocast.workspace.runs import RunDirectory
 from studies import Watch, make_run, make_settings, numbers, optimise
 
+pytestmark = pytest.mark.usefixtures("without_pages")
 ZONES = """
 name = "zones"
 path = "zones.csv"
@@ -203,6 +204,15 @@ def test_a_series_is_deployed_with_the_network_of_all(
     assert member.identity == (0.0, 1.0)  # type: ignore[attr-defined]
     with pytest.raises(SettingsError, match="one network for many series, which is not written"):
         check_exportable(bundle)
+    rows = pd.read_csv(folder / "zones.csv").rename(columns={"south": bundle.contract.spec.target})
+    rows.to_csv(folder / "live.csv", index=False)
+    for again, reason in (
+        (("export", folder / "live", "--onnx", folder / "s.onnx"), "export with --mlflow"),
+        (("retrain", folder / "live", "--data", folder / "live.csv"), "deploy a study of this"),
+    ):
+        code, _, err = run_cli(capsys, *again)
+        assert code in {1, 2}
+        assert reason in " ".join(err.split())
     code, _, err = run_cli(capsys, *words, "--refit")
     assert code == 2
     assert "does not learn from later hours" in err

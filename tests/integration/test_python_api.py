@@ -19,6 +19,7 @@ from commands import exit_code
 from paretocast.errors import DataError, SettingsError
 from studies import SMALL_SPACE
 
+pytestmark = pytest.mark.usefixtures("without_pages")
 SMALL: dict[str, Any] = {
     "trials": 3,
     "seed": 1,
@@ -28,6 +29,7 @@ SMALL: dict[str, Any] = {
     "training": {"steps": 12, "batch_size": 32, "n_evaluations": 3, "n_rungs": 3},
     "space": SMALL_SPACE,
     "progress": False,
+    "storage": "journal",
 }
 NAMES = {
     *("Dataset", "Forecast", "Study", "TuneSettings", "benchmark", "calibrate", "diagnose"),

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -67,6 +67,14 @@ WAITED_FOR = 1 + 2  # windows before the newest one that `late_inputs` keeps wai
 def copy_of(folder: Path, copy: Path) -> Deployment:
     """A copy of a deployment's folder, opened."""
     return Deployment.open(Path(shutil.copytree(folder, copy)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_penalties() -> Iterator[None]:
+    """Choose the penalty of a ridge from three: which one it is does not matter here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("paretocast.models.linear.PENALTIES", (3.0, 30.0, 300.0))
+        yield
 
 
 @pytest.fixture(scope="module")

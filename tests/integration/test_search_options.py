@@ -60,7 +60,15 @@ def make_settings(trials: int, **changes: object) -> TuneSettings:
     training = {"steps": STEPS, "batch_size": 32, "n_evaluations": 3, "n_rungs": 1}
     return load_settings(
         None,
-        {"trials": trials, "space": SMALL_SPACE, "training": training, "device": "cpu", **changes},
+        {
+            "trials": trials,
+            "space": SMALL_SPACE,
+            "recipe": (),
+            "training": training,
+            "device": "cpu",
+            "storage": "journal",
+            **changes,
+        },
     )
 
 

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from clusters import Cluster, Place, make_place, running_cluster
+from paretocast.data import generate_demo
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
 TINY = ("--", "--settings", "tiny.toml")
@@ -222,6 +224,32 @@ def test_a_study_survives_preemption_and_then_its_node(place: Place) -> None:
     assert experiment["state"] == "finished"
     assert "restart 2" in place.log(job)
     assert len(trial_states(place, job)) == 1
+
+
+def test_many_series_are_an_array_each_element_of_which_finishes_a_study(place: Place) -> None:
+    series, _ = generate_demo(days=150)
+    table = pd.DataFrame({"timestamp": series.index.strftime("%Y-%m-%dT%H:%MZ")})
+    for name, factor in (("north", 1.0), ("south", 2.0), ("west", 3.0)):
+        table[name] = series.values * factor
+    table.to_csv(place.folder / "zones.csv", index=False)
+    lines = (
+        'name = "zones"\npath = "zones.csv"\nunit = "MW"\nzone = "UTC"\n'
+        '[series]\ntargets = ["north", "south", "west"]\n'
+    )
+    (place.folder / "zones.toml").write_text(lines, encoding="utf-8")
+    place.cluster.run("scontrol", "update", "partitionname=cpu", "state=down")
+    try:
+        (array,) = place.submit("RIDGE", "zones.toml", "1", "--series", "all", *TINY)
+        place.paretocast("cancel", f"RIDGE_zones_south_{array}")
+        place.wait_for(f"RIDGE_zones_south_{array}", "cancelled")
+        states = {name: each["state"] for name, each in place.status().items()}
+        assert set(states) == {f"RIDGE_zones_{name}_{array}" for name in ("north", "south", "west")}
+        assert sorted(states.values()) == ["cancelled", "queued", "queued"]
+    finally:
+        place.cluster.run("scontrol", "update", "partitionname=cpu", "state=up")
+    for name in ("north", "west"):
+        experiment = place.wait_for(f"RIDGE_zones_{name}_{array}", "finished", "failed")
+        assert (experiment["state"], experiment["n_completed"]) == ("finished", 1)
 
 
 def test_nothing_is_resubmitted_beside_a_job_that_runs(place: Place) -> None:

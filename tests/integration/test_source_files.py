@@ -16,7 +16,6 @@ from paretocast.data.spec import SourceSpec
 from paretocast.deployment.journal import Deployment
 from paretocast.deployment.plan import Silent
 from paretocast.deployment.retrain import retrain
-from paretocast.deployment.source_files import read_sources
 from paretocast.errors import DataError, SettingsError
 from retrained import TRAIN_DAYS, VALIDATION_DAYS, deploy, make_spec, make_table
 
@@ -117,10 +116,10 @@ def test_commands_take_the_file_by_its_name_or_another(
 
 def test_what_does_not_fit_together_is_told(deployed: Path, live: dict[str, Path]) -> None:
     contract = Deployment.open(deployed).bundle.contract
-    sources = read_sources(contract, {"weather.txt": live["weather.txt"]})
+    sources = contract.read_sources({"weather.txt": live["weather.txt"]})
     with pytest.raises(DataError, match="temperature stand in the data and in a source"):
         contract.read(joined_rows(AT), None, sources)
-    empty = read_sources(contract, {"weather.txt": weather_rows(AT).drop(columns="TT")})
+    empty = contract.read_sources({"weather.txt": weather_rows(AT).drop(columns="TT")})
     with pytest.raises(DataError, match=r"a source cannot be used:\n.*weather.txt: .*TT"):
         contract.read(demand_rows(AT), None, empty)
 
@@ -129,13 +128,13 @@ def test_a_set_without_sources_takes_none(deployed: Path, live: dict[str, Path])
     contract = Deployment.open(deployed).bundle.contract
     alone = replace(contract, spec=contract.spec.model_copy(update={"sources": ()}))
     with pytest.raises(SettingsError, match=r"small has no other files, but weather.txt is given"):
-        read_sources(alone, {"weather.txt": live["weather.txt"]})
+        alone.read_sources({"weather.txt": live["weather.txt"]})
 
 
 def test_a_model_is_retrained_on_the_newer_files(deployed: Path) -> None:
     opened = Deployment.open(deployed)
     end = SERIES.index[-1] + DAY
-    sources = read_sources(opened.bundle.contract, {"weather.txt": weather_rows(end)})
+    sources = opened.bundle.contract.read_sources({"weather.txt": weather_rows(end)})
     done = retrain(opened, demand_rows(end), None, sources, observer=Silent(), device="cpu")
     assert done.comparison.n_days == 28
     contract = Deployment.open(deployed).bundle_named(done.challenger).contract

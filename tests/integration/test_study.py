@@ -26,7 +26,8 @@ from paretocast.search.space import Config
 from paretocast.study.optuna_sync import OptunaSync
 from paretocast.study.study import StudyResult
 from paretocast.study.trial_store import TrialStore
-from paretocast.training.setup import TrainingSetup, step_cost
+from paretocast.training.setup import TrainingSetup
+from paretocast.training.size import step_cost, total_weights
 from paretocast.workspace.claims import machine_id
 from paretocast.workspace.files import load_arrays, load_json
 from studies import (
@@ -45,7 +46,7 @@ SCHEMA = Path(paretocast.__file__).parent / "best_params.schema.json"
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyResult]:
     folder = tmp_path_factory.mktemp("finished")
-    return folder, optimise(make_study(folder))
+    return folder, optimise(make_study(folder, make_settings(storage="sqlite")))
 
 
 def test_a_study_ends_with_its_trials_and_a_choice_from_the_front(
@@ -155,6 +156,17 @@ def test_a_search_on_a_cpu_asks_once_what_configs_cost(
     assert max(asked) > min(asked)
 
 
+def test_a_config_of_too_many_weights_is_not_tried(
+    finished: tuple[Path, StudyResult], tmp_path: Path
+) -> None:
+    study = make_study(tmp_path)
+    weights = [total_weights(study._setup, record.config) for record in finished[1].records]
+    assert max(weights[1:]) > min(weights[1:])
+    most = int(max(weights[1:])) - 1
+    records = optimise(make_study(tmp_path / "b", make_settings(max_weights=most))).records
+    assert max(total_weights(study._setup, record.config) for record in records[1:]) <= most
+
+
 def test_another_seed_gives_other_trials(
     finished: tuple[Path, StudyResult], tmp_path: Path
 ) -> None:
@@ -197,12 +209,13 @@ def test_a_process_that_dies_between_record_and_database_does_not_train_again(
         if now is not None and make_run(tmp_path).record(number).exists():
             raise SystemExit(137)
 
+    settings = make_settings(storage="sqlite")
     with monkeypatch.context() as patch:
         patch.setattr(OptunaSync, "_tell", die)
         with pytest.raises(SystemExit):
-            optimise(make_study(tmp_path))
+            optimise(make_study(tmp_path, settings))
     watch = Watch()
-    assert numbers(optimise(make_study(tmp_path), watch)) == numbers(finished[1])
+    assert numbers(optimise(make_study(tmp_path, settings), watch)) == numbers(finished[1])
     assert [number for number, _ in watch.started] == [1, 2, 3]
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from commands import run_cli
+from commands import run_cli, write_zone
 from paretocast.cluster.tracking import load_rows
 
+pytestmark = pytest.mark.usefixtures("without_pages")
 # A queue of one file per job, with the state in it; job ids count up from 812.
 SBATCH = """\
 cat > "$QUEUE/script"
@@ -175,6 +176,62 @@ def test_all_are_nine_jobs_in_order_and_once(
     assert "skipped TFT_Q on heat: queued as TFT_Q_heat_813 (job 813)" in err
 
 
+ZONES = """
+name = "zones"
+path = "zones.csv"
+unit = "MW"
+zone = "UTC"
+[series]
+targets = ["north", "south", "west"]
+"""
+
+
+def test_many_series_are_one_array_of_an_experiment_each(
+    capsys: pytest.CaptureFixture[str], queue: Path
+) -> None:
+    Path("zones.toml").write_text(ZONES, encoding="utf-8")
+    words = ("submit", "RIDGE", "zones.toml", "3", "--series", "all")
+    dry = run_cli(capsys, *words, "--dry-run")
+    assert list(queue.iterdir()) == []
+    code, out, err = run_cli(capsys, *words)
+    assert (code, out) == (0, "812\n")
+    assert "submitted RIDGE on 3 series, zones_north to zones_west" in err
+    script = (queue / "script").read_text()
+    assert script.strip() == dry[1].strip()
+    assert "#SBATCH --array=0-2\n" in script
+    assert "  'zones.toml#south'\n" in script
+    assert '--dataset "${datasets[SLURM_ARRAY_TASK_ID]}"' in script
+    (queue / "812").unlink()
+    for element, state in enumerate(("RUNNING", "PENDING", "FAILED")):
+        (queue / f"812_{element}").write_text(state)
+    for series, state in (("north", "running"), ("south", "queued"), ("west", "failed")):
+        assert state_of(capsys, f"RIDGE_zones_{series}_812") == state
+    code, _, err = run_cli(capsys, "resubmit", "812")
+    assert (code, "812 is an array of 3 experiments" in err) == (1, True)
+    code, _, err = run_cli(capsys, "cancel", "812")
+    assert (queue / "812_1").read_text() == "CANCELLED\n"
+    assert "RIDGE_zones_west_812: no job of it waits or runs" in err
+    code, out, _ = run_cli(capsys, "resubmit", "RIDGE_zones_south_812")
+    assert code == 0
+    assert "--dataset 'zones.toml#south'" in (script := (queue / "script").read_text())
+    assert "--job-id 812" in script
+
+
+def test_one_network_for_many_series_is_one_job(
+    capsys: pytest.CaptureFixture[str], queue: Path
+) -> None:
+    Path("zones.toml").write_text(ZONES, encoding="utf-8")
+    words = ("zones.toml", "3", "--series", "north,west", "--pool")
+    code, out, _ = run_cli(capsys, "submit", "nhits_q", *words)
+    assert (code, out) == (0, "812\n")
+    command = command_of((queue / "script").read_text())
+    assert "--dataset zones.toml --trials 3" in command
+    assert command.endswith("--series north,west --pool")
+    assert state_of(capsys, "NHITS_Q_zones_812") == "queued"
+    code, _, err = run_cli(capsys, "submit", "RIDGE", *words)
+    assert (code, "--pool is for networks, got model RIDGE" in err) == (2, True)
+
+
 def test_both_stages_are_submitted_one_behind_the_other(
     capsys: pytest.CaptureFixture[str], queue: Path
 ) -> None:
@@ -244,10 +301,11 @@ def test_a_study_that_was_not_submitted_cannot_be_cancelled(
     capsys: pytest.CaptureFixture[str], queue: Path
 ) -> None:
     search = ("--model", "RIDGE", "--trials", "1", "--repeats", "1", "--threads", "1")
-    run_cli(capsys, "tune", *search, "--job-id", "mine")
-    code, _, err = run_cli(capsys, "cancel", "RIDGE_demo_mine")
+    zone = write_zone(Path.cwd(), days=150)
+    assert run_cli(capsys, "tune", *search, "--dataset", zone, "--job-id", "mine")[0] == 0
+    code, _, err = run_cli(capsys, "cancel", "RIDGE_my_zone_mine")
     assert code == 1
-    assert "RIDGE_demo_mine in hpo was not submitted but started by" in " ".join(err.split())
+    assert "RIDGE_my_zone_mine in hpo was not submitted but started by" in " ".join(err.split())
 
 
 def test_a_lost_table_is_rebuilt(capsys: pytest.CaptureFixture[str], queue: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import cast
 
 import numpy as np
@@ -48,6 +49,7 @@ from paretocast.workspace.runs import RunDirectory
 from runs import write_run
 from studies import make_run
 
+pytestmark = pytest.mark.usefixtures("without_pages")
 WIDTHS = (40, 60, 80, 100, 120, 140)
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 LEFT_OUT = "not shown for lack of width: "
@@ -211,6 +213,28 @@ def printers(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Callable[
     }
 
 
+def once(place: str) -> Callable[..., object]:
+    """A function that returns what it returned at first: the data is the same at every width."""
+    function = resolve_name(place)
+    made: list[object] = []
+
+    def again(*arguments: object, **options: object) -> object:
+        if not made:
+            made.append(function(*arguments, **options))
+        return made[0]
+
+    return again
+
+
+READERS = {
+    place: once(place)
+    for place in (
+        *("paretocast.data.load_dataset", "paretocast.data.list_datasets"),
+        "paretocast.api.files.init_dataset",
+    )
+}
+
+
 def on_terminal(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -230,6 +254,8 @@ def on_terminal(
 
     with monkeypatch.context() as patch:
         patch.setattr(TerminalTable, "print", record)
+        for place, read in READERS.items():
+            patch.setattr(place, read)
         for name in ("COLUMNS", "FORCE_COLOR"):
             patch.delenv(name, raising=False)
         if width is not None:

@@ -14,7 +14,7 @@ from paretocast.settings import load_settings
 from paretocast.workspace.files import load_json
 from paretocast.workspace.runs import stage_1_result, stage_2_result
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("without_pages")]
 
 SETTINGS = """
 strategy = "two-stage"
@@ -32,7 +32,7 @@ layer_widths = {values = [16, 32]}
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with data, settings and a workspace in which stage 1 has finished."""
     base = tmp_path_factory.mktemp("stages")
-    write_zone(base)
+    write_zone(base, days=300)
     (base / "settings.toml").write_text(SETTINGS, encoding="utf-8")
     assert exit_code(*tune(base, "--stage", "1", "--trials", "2", "--job-id", "a")) == 0
     return base

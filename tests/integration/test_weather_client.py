@@ -21,6 +21,7 @@ from paretocast.errors import DataError, SettingsError
 
 pytest.importorskip("openmeteo_requests")
 
+from paretocast.weather import open_meteo
 from paretocast.weather.open_meteo import OpenMeteo
 from paretocast.weather.sources import Source
 from weather_server import HOUR, Refusal, WeatherServer, refuse, running_server
@@ -48,6 +49,13 @@ RUNS = '[weather]\npath = "nwp.csv"\n'
 LOCATION = "[location]\nlatitude = 55.5\nlongitude = 9.75\n"
 SUN = {"sun": "shortwave_radiation"}
 NOW = pd.Timestamp("2026-03-10T14:20Z")
+
+
+@pytest.fixture(autouse=True)
+def _no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again at once."""
+    session = open_meteo._open_session
+    monkeypatch.setattr(open_meteo, "_open_session", lambda _: session(0.0))
 
 
 @pytest.fixture

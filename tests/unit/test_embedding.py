@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from paretocast.report.figures import embedded
-from paretocast.report.figures.style import add_note, apply_style
+from paretocast.report.figures.style import add_note, apply_style, message_figure
 from paretocast.report.page import figure_box
 
 
@@ -52,3 +52,10 @@ def test_a_figure_is_told_in_words() -> None:
         "upright: coverage (%). series: trials &lt;1&gt;.</figcaption></figure>"
     )
     assert "<h3>heat &lt;b&gt;: errors</h3>" in box
+
+
+def test_a_message_in_place_of_a_figure_is_text_that_wraps() -> None:
+    box = figure_box(message_figure("Importance", "Too few trials.<br>More &lt; 10.", height=300))
+    assert "<h3>Importance</h3>" in box
+    assert "Too few trials. More &lt; 10.</p>" in box
+    assert "plotly-graph-div" not in box

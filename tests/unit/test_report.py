@@ -20,6 +20,7 @@ from paretocast.metrics.interval_quality import IntervalQuality
 from paretocast.report import StudyReport, series_page, study_page
 from paretocast.report.parameters import parameter_parts
 from paretocast.report.search import search_parts
+from paretocast.report.trials import trial_table
 from paretocast.search.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from paretocast.search.selection import Selection, TrialState
 from paretocast.settings import TuneSettings
@@ -137,7 +138,25 @@ def test_the_front_page_says_which_rule_chose_and_why() -> None:
 def test_the_front_page_lists_the_front_with_its_parameters() -> None:
     text = _Tags(study_page(report())).text
     assert "lr num_stacks" in text
-    assert "0 ★ chosen 0.1416 82.0 79.5 to 84.2 0.46 0.00123 3" in text
+    assert "0 ★ chosen 0.1416 82.0 79.5 to 84.2 0.4600 0.00123 3" in text
+
+
+def test_models_that_share_a_study_have_their_parameters_in_one_column() -> None:
+    one = replace(TRIALS[0], config={"model": "RIDGE", "lags": 24})
+    other = replace(TRIALS[0], number=8, config={"model": "LIGHTGBM", "leaves": 31, "lr": 0.1})
+    text = _Tags(trial_table([one, other], None, unit="kWh", objectives=())).text
+    assert "model parameters 0 0.1416" in text
+    assert "RIDGE lags 24 8" in text
+    assert "LIGHTGBM leaves 31, lr 0.1" in text
+    alone = _Tags(trial_table([one], None, unit="kWh", objectives=())).text
+    assert "model lags 0 0.1416" in alone
+
+
+def test_figures_of_a_column_share_their_decimals() -> None:
+    other = replace(TRIALS[0], number=8, scores={**TRIALS[0].scores, "mae": 0.153})
+    text = _Tags(trial_table([TRIALS[0], other], None, unit="", objectives=())).text
+    assert "0.1416" in text
+    assert "0.1530" in text
 
 
 def test_the_gain_over_the_best_reference_is_stated() -> None:
@@ -157,9 +176,9 @@ def test_a_front_that_is_not_sure_says_what_its_marks_mean_and_lists_the_ties() 
     beside = replace(tied, number=7, n_seeds=1)
     text = _Tags(study_page(report((tied, beside), places={0: 0.62, 7: 0.2}))).text
     assert "Hollow marks are statistical ties." in text
-    assert "0 ★ chosen 0.1416 ± 0.0031 82.0 79.5 to 84.2 0.46 3 62 0.00123 3" in text
+    assert "0 ★ chosen 0.1416 ± 0.0031 82.0 79.5 to 84.2 0.4600 3 62 0.00123 3" in text
     assert "Tied with the front 1 trial off the front that no others beat significantly" in text
-    assert "7 0.1416 ± 0.0031 82.0 79.5 to 84.2 0.46 20" in text
+    assert "7 0.1416 ± 0.0031 82.0 79.5 to 84.2 0.4600 20" in text
 
 
 def test_other_objectives_have_their_own_panels_columns_and_meaning() -> None:
@@ -326,8 +345,8 @@ def test_a_recommended_method_that_misses_the_target_is_said_in_red() -> None:
 
 def test_the_coverage_of_every_candidate_stands_beside_its_loss() -> None:
     text = _Tags(study_page(with_choice(report(), 81.0))).text
-    assert "recommended 0.05 81.0 78.0 to 84.0" in text
-    assert "ridge 0.06 +20.0 % 79.0 76.0 to 82.0" in text
+    assert "recommended 0.05000 81.0 78.0 to 84.0" in text
+    assert "ridge 0.06000 +20.0 % 79.0 76.0 to 82.0" in text
 
 
 def test_a_chosen_trial_whose_interval_excludes_the_target_is_said_in_red() -> None:

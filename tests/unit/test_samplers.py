@@ -54,6 +54,34 @@ def volume(trials: Sequence[Observation]) -> float:
     return hypervolume(np.array([trial.values for trial in trials]), [4.0, 4.0])
 
 
+@pytest.mark.parametrize("sampler", ["mfgp", "tpe", "nsga2", "random", "qmc"])
+def test_a_config_that_is_too_large_gives_way_and_no_other_does(sampler: str) -> None:
+    limited = Sampler(
+        SPACE,
+        n_objectives=2,
+        sampler=sampler,
+        seed=1,
+        n_trials=24,
+        fits=lambda config: int(config["width"]) < 64,
+    )
+    free, n_large = make_sampler(sampler, n_trials=24), 0
+    trials: list[Observation] = []
+    for number in range(24):
+        config, other = limited.suggest(number, trials), free.suggest(number, trials)
+        assert int(config["width"]) < 64
+        n_large += int(other["width"]) == 64
+        assert config == other or int(other["width"]) == 64
+        trials.append(Observation(number, config, evaluate(config)))
+    assert n_large > 0
+    assert len({str(trial.config) for trial in trials}) == 24
+
+
+def test_a_space_in_which_nothing_fits_is_told() -> None:
+    sampler = Sampler(SPACE, n_objectives=2, seed=1, n_trials=9, fits=lambda _: False)
+    with pytest.raises(SettingsError, match=r"each of 64 configs .* too large.*max_weights"):
+        sampler.suggest(0, [])
+
+
 SLOW_GP = pytest.param("gp", marks=pytest.mark.slow)
 
 
@@ -202,8 +230,13 @@ def test_while_nothing_has_ended_every_worker_gets_a_point_of_the_design() -> No
     assert len({tuple(t.config.values()) for t in trials}) == 40
 
 
-@pytest.mark.parametrize("sampler", ["mfgp", "tpe", "nsga2", "nsga3"])
-def test_a_sampler_keeps_to_what_a_constraint_allows(sampler: str) -> None:
+@pytest.mark.parametrize(
+    ("sampler", "n_trials", "n_seeds"),
+    [("mfgp", 20, 1), ("tpe", 40, 2), ("nsga2", 40, 2), ("nsga3", 40, 2)],
+)
+def test_a_sampler_keeps_to_what_a_constraint_allows(
+    sampler: str, n_trials: int, n_seeds: int
+) -> None:
     def constrained(number: int, config: Config) -> Observation:
         # Both objectives pull the dropout to where it is forbidden.
         dropout = float(config["dropout"])
@@ -211,12 +244,13 @@ def test_a_sampler_keeps_to_what_a_constraint_allows(sampler: str) -> None:
         return Observation(number, config, values, ((0.5 - dropout) / 0.5,))
 
     allowed = []
-    for seed in range(2):
-        study_sampler = make_sampler(sampler, n_trials=40, seed=seed)
+    for seed in range(n_seeds):
+        study_sampler = make_sampler(sampler, n_trials=n_trials, seed=seed)
         trials: list[Observation] = []
-        for number in range(40):
+        for number in range(n_trials):
             trials.append(constrained(number, study_sampler.suggest(number, trials)))
-        allowed.append(np.mean([float(t.config["dropout"]) >= 0.5 for t in trials[20:]]))
+        later = trials[n_trials // 2 :]
+        allowed.append(np.mean([float(t.config["dropout"]) >= 0.5 for t in later]))
     assert np.mean(allowed) > 0.6
 
 
@@ -230,8 +264,8 @@ def test_a_gaussian_process_takes_constraints() -> None:
     assert set(config) == set(SPACE)
 
 
-@pytest.mark.parametrize("sampler", ["mfgp", "tpe"])
-def test_a_failed_trial_is_kept_away_from(sampler: str) -> None:
+@pytest.mark.parametrize(("sampler", "n_trials"), [("mfgp", 24), ("tpe", 50)])
+def test_a_failed_trial_is_kept_away_from(sampler: str, n_trials: int) -> None:
     # Everything with a high learning rate fails and has no values.
     def observe(number: int, config: Config) -> Observation:
         if float(config["lr"]) > 0.1:
@@ -240,9 +274,9 @@ def test_a_failed_trial_is_kept_away_from(sampler: str) -> None:
 
     study_sampler = make_sampler(sampler)
     trials: list[Observation] = []
-    for number in range(50):
+    for number in range(n_trials):
         trials.append(observe(number, study_sampler.suggest(number, trials)))
-    assert sum(t.values is None for t in trials[20:]) <= 3
+    assert sum(t.values is None for t in trials[2 * n_trials // 5 :]) <= n_trials // 16
 
 
 def test_an_unknown_sampler_lists_the_known_ones() -> None:

@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 from paretocast.cluster.profiles import Profile
-from paretocast.cluster.script import SearchRequest, command_script, directive, job_script
+from paretocast.cluster.script import (
+    SearchRequest,
+    command_script,
+    directive,
+    job_script,
+    series_script,
+)
 from paretocast.errors import SettingsError
 
 ODD_NAMES = [
@@ -323,3 +329,19 @@ def test_a_search_that_ends_by_itself_is_not_requeued(node: Path) -> None:
     put(node, "paretocast", "exit 0")
     assert signalled(node, SIGNAL="", SLURM_JOB_ID="812").returncode == 0
     assert asked(node) == ""
+
+
+def test_elements_of_an_array_of_series_search_one_each(tmp_path: Path) -> None:
+    put(tmp_path, "paretocast", "printf '%s\\n' \"$@\"")
+    requests = [
+        replace(make_request(tmp_path, source=f"{odd}.toml#a b"), dataset=f"zones_{i}")
+        for i, odd in enumerate(ODD_NAMES)
+    ]
+    job = series_script(requests, Profile(), program=("paretocast",), n_at_once=3)
+    assert directives(job.script)["array"] == f"0-{len(requests) - 1}%3"
+    assert (job.n_elements, job.n_at_once) == (len(requests), 3)
+    for element, request in enumerate(requests):
+        done = run_script(job.script, tmp_path, SLURM_ARRAY_TASK_ID=str(element))
+        words = done.stdout.splitlines()
+        assert words[words.index("--dataset") + 1] == request.source
+    assert not (tmp_path / "pwned").exists()

@@ -173,6 +173,30 @@ def test_elements_that_the_controller_has_forgotten_are_in_the_accounting(fake: 
     )
 
 
+def test_an_element_removed_before_it_started_is_cancelled(fake: FakeSlurm) -> None:
+    slurm = fake(
+        squeue="echo '812_0|PENDING|0:00|Priority'",
+        sacct="echo '812_[0]|PENDING|0:0|0'",  # as of 812_1 there never was anything
+        scontrol=FORGOTTEN,
+    )
+    reports = slurm.poll(["812_0", "812_1", "9_1"])
+    assert [str(report.state) for report in reports.values()] == ["pending", "cancelled", "unknown"]
+
+
+def test_the_controller_is_asked_once_for_all_elements_of_an_array(
+    fake: FakeSlurm, tmp_path: Path
+) -> None:
+    line = "JobId=812 ArrayJobId=812 ArrayTaskId=$i JobState=COMPLETED ExitCode=0:0"
+    slurm = fake(
+        squeue="true",
+        sacct=NO_ACCOUNTING,
+        scontrol=f'echo asked >> "{tmp_path}/asked"; for i in 0 1 2; do echo "{line}"; done',
+    )
+    reports = slurm.poll(["812_0", "812_1", "812_2"])
+    assert {report.state for report in reports.values()} == {JobState.COMPLETED}
+    assert (tmp_path / "asked").read_text().split() == ["asked"]
+
+
 def test_a_job_that_everybody_has_forgotten_is_unknown(fake: FakeSlurm) -> None:
     slurm = fake(squeue="true", sacct="true", scontrol=FORGOTTEN)
     assert slurm.poll(["812"])["812"].state is JobState.UNKNOWN

@@ -322,13 +322,13 @@ def test_a_week_is_the_longest_window_that_is_searched_at_five_minutes() -> None
     assert max(space["input_steps"].values) == 7 * 288  # type: ignore[union-attr]
 
 
-def test_weather_runs_are_for_hourly_series() -> None:
-    with pytest.raises(SettingsError, match=r"\[weather\] goes with hourly series only"):
+def test_weather_runs_are_not_for_daily_series() -> None:
+    with pytest.raises(SettingsError, match=r"\[weather\] .* put the means of the days into"):
         Dataset.from_frame(
-            make_frame("15min"),
+            make_frame("1d"),
             target="load",
             time="timestamp",
-            frequency="15min",
+            frequency="1d",
             covariates={"temperature": {"role": "forecast", "source": "weather"}},
             weather=pd.DataFrame(),
         )

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,11 +14,28 @@ import pytest
 
 from paretocast.cluster.base import ElementReport, Executor, Job, JobReport, JobState
 from paretocast.cluster.collect import StatusReport, collect_status, result_path, update_table
+from paretocast.cluster.handover import find_interrupted
 from paretocast.cluster.profiles import Profile
 from paretocast.cluster.script import SearchRequest
 from paretocast.cluster.status import State
-from paretocast.cluster.submission import cancel, find, plan, refuse_if_active, request_of, submit
-from paretocast.cluster.tracking import Submission, load_rows, submission_row, table_path
+from paretocast.cluster.submission import (
+    cancel,
+    find,
+    find_all,
+    plan,
+    refuse_if_active,
+    request_of,
+    submit,
+    submit_series,
+)
+from paretocast.cluster.tracking import (
+    Submission,
+    load_rows,
+    load_submission,
+    read_submissions,
+    submission_row,
+    table_path,
+)
 from paretocast.errors import ExecutionError, StoreError
 from paretocast.workspace.files import save_json
 from paretocast.workspace.runs import RunDirectory
@@ -38,6 +56,10 @@ class Notebook(Executor):
         self.states[str(len(self.jobs))] = JobState.PENDING
         return str(len(self.jobs))
 
+    def find(self, marks: Sequence[str]) -> Mapping[str, str]:
+        ids = {job.mark: str(number) for number, job in enumerate(self.jobs, start=1)}
+        return {mark: ids[mark] for mark in marks if mark in ids}
+
     def poll(self, job_ids: Sequence[str]) -> Mapping[str, JobReport]:
         return {
             job_id: JobReport((ElementReport(job_id, self.states[job_id]),))
@@ -49,6 +71,29 @@ class Notebook(Executor):
     def cancel(self, job_ids: Sequence[str]) -> None:
         for job_id in job_ids:
             self.states[job_id] = JobState.CANCELLED
+
+
+class DyingNotebook(Notebook):
+    """Ends its process while a job is handed over."""
+
+    def __init__(self, *, after_the_job: bool, dies: bool = True) -> None:
+        super().__init__()
+        self.after_the_job, self.dies = after_the_job, dies
+
+    def submit(self, job: Job) -> str:
+        if self.dies and not self.after_the_job:
+            raise KeyboardInterrupt
+        job_id = super().submit(job)
+        if self.dies:
+            raise KeyboardInterrupt
+        return job_id
+
+
+PLAIN_JOB = Job(name="j", script="", folder=Path(), log="a", error_log="b")
+
+
+def find_submissions(folder: Path) -> list[Submission]:
+    return list(read_submissions(folder / "hpo")[0])
 
 
 def make_request(
@@ -114,6 +159,108 @@ def test_a_job_whose_record_cannot_be_kept_is_named(tmp_path: Path) -> None:
         hand_over(make_request(tmp_path), Notebook())
 
 
+def test_a_job_of_a_process_that_died_before_the_record_is_found_again(tmp_path: Path) -> None:
+    executor = DyingNotebook(after_the_job=True)
+    with pytest.raises(KeyboardInterrupt):
+        hand_over(make_request(tmp_path), executor)
+    assert find_submissions(tmp_path) == []
+    executor.dies = False
+    (experiment,) = look(tmp_path, executor).experiments
+    assert (experiment.id, experiment.state) == ("NHITS_Q_heat_1", State.QUEUED)
+    (submission,) = find_submissions(tmp_path)
+    assert submission.jobs[0].logs == executor.jobs[0].log_paths("1")
+    script = (tmp_path / "hpo" / "logs" / "hpo_NHITS_Q_heat_1.sh").read_text("utf-8")
+    assert script == executor.jobs[0].script
+    assert list((tmp_path / "hpo" / "tracking" / "submitting").iterdir()) == []
+
+
+def test_the_same_request_after_a_death_hands_no_second_job_over(tmp_path: Path) -> None:
+    executor = DyingNotebook(after_the_job=True)
+    with pytest.raises(KeyboardInterrupt):
+        hand_over(make_request(tmp_path), executor)
+    executor.dies = False
+    other = hand_over(make_request(tmp_path, model="TFT_Q"), executor)
+    same = hand_over(make_request(tmp_path), executor)
+    assert [other.study_id, same.study_id] == ["2", "1"]
+    assert len(executor.jobs) == 2
+    assert hand_over(make_request(tmp_path), executor).study_id == "3"  # asked for anew
+
+
+def test_a_submission_counts_as_interrupted_until_its_id_is_told(tmp_path: Path) -> None:
+    executor = Notebook()
+
+    def broken(_: Submission) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        hand_over(make_request(tmp_path), executor, tell=broken)
+    assert hand_over(make_request(tmp_path), executor).study_id == "1"
+    assert len(executor.jobs) == 1
+    assert len(find_submissions(tmp_path)) == 1
+
+
+def test_a_continued_study_keeps_its_jobs_once_after_a_death(tmp_path: Path) -> None:
+    executor = DyingNotebook(after_the_job=True, dies=False)
+    hand_over(make_request(tmp_path), executor)
+    executor.dies = True
+    with pytest.raises(KeyboardInterrupt):
+        hand_over(make_request(tmp_path), executor, study_id="1")
+    executor.dies = False
+    look(tmp_path, executor)
+    (submission,) = find_submissions(tmp_path)
+    assert (submission.study_id, [job.job_id for job in submission.jobs]) == ("1", ["1", "2"])
+
+
+def test_a_death_before_the_job_is_forgotten_and_the_request_handed_over(tmp_path: Path) -> None:
+    executor = DyingNotebook(after_the_job=False)
+    with pytest.raises(KeyboardInterrupt):
+        hand_over(make_request(tmp_path), executor)
+    executor.dies = False
+    assert look(tmp_path, executor).experiments == ()
+    assert list((tmp_path / "hpo" / "tracking" / "submitting").iterdir()) == []
+    assert hand_over(make_request(tmp_path), executor).study_id == "1"
+
+
+def test_a_job_that_may_be_on_its_way_is_waited_for(tmp_path: Path) -> None:
+    executor = DyingNotebook(after_the_job=False)
+    now = datetime.now(UTC)
+    with pytest.raises(KeyboardInterrupt):
+        submit(make_request(tmp_path), Profile(), executor, program=("p",), now=now)
+    executor.dies = False
+    assert "interrupted a moment ago" in look(tmp_path, executor).notes[0]
+    (left,) = (tmp_path / "hpo" / "tracking" / "submitting").iterdir()
+    wanted = [load_submission(left / "submission.json")]
+
+    def sbatch_answers(_: float) -> None:
+        executor.jobs.append(replace(PLAIN_JOB, mark=left.name))
+
+    found = find_interrupted(tmp_path / "hpo", executor, wanted, pause=sbatch_answers)
+    assert found is not None
+    assert found[1] == "1"
+    found[0].release()
+
+
+def test_a_living_submission_is_left_alone(tmp_path: Path) -> None:
+    executor, seen = Notebook(), []
+
+    def look_meanwhile(_: Submission) -> None:
+        seen.append(hand_over(make_request(tmp_path), executor).study_id)
+        seen.extend(look(tmp_path, executor).notes)
+
+    hand_over(make_request(tmp_path), executor, tell=look_meanwhile)
+    assert seen == ["2"]
+
+
+def test_a_refused_job_leaves_nothing_behind(tmp_path: Path) -> None:
+    class Refusing(Notebook):
+        def submit(self, job: Job) -> str:
+            raise ExecutionError("no such partition")
+
+    with pytest.raises(ExecutionError, match="no such partition"):
+        hand_over(make_request(tmp_path), Refusing())
+    assert list((tmp_path / "hpo" / "tracking" / "submitting").iterdir()) == []
+
+
 def test_an_unknown_experiment_lists_those_there_are(tmp_path: Path) -> None:
     hand_over(make_request(tmp_path), Notebook())
     with pytest.raises(StoreError, match=r"'x' is not in .*; the last ones: NHITS_Q_heat_1"):
@@ -135,8 +282,8 @@ def test_cancel_ends_what_is_active_and_nothing_else(tmp_path: Path) -> None:
     submission = hand_over(make_request(tmp_path), executor)
     with pytest.raises(ExecutionError, match="paretocast cancel NHITS_Q_heat_1 first"):
         refuse_if_active(submission, executor)
-    assert cancel(submission, executor) == ("1",)
-    assert cancel(submission, executor) == ()
+    assert cancel([submission], executor) == [(submission, ("1",))]
+    assert cancel([submission], executor) == [(submission, ())]
     refuse_if_active(submission, executor)
 
 
@@ -319,3 +466,56 @@ def test_damaged_files_of_a_run_are_reported_and_not_counted(tmp_path: Path) -> 
     problems = " ".join(experiment.progress.problems)
     assert "record.json is damaged" in problems
     assert "best_params_NHITS_Q_heat_1.json is damaged: schema_version is missing" in problems
+
+
+class SmallCluster(Notebook):
+    """Takes arrays of three elements at most."""
+
+    def most_elements(self) -> int | None:
+        return 3
+
+
+def test_many_series_are_arrays_of_what_the_cluster_takes(tmp_path: Path) -> None:
+    executor = SmallCluster()
+    requests = [replace(make_request(tmp_path), dataset=f"zone_{i}") for i in range(7)]
+    arrays = submit_series(requests, Profile(), executor, program=("p",), now=NOW)
+    assert [job.n_elements for job in executor.jobs] == [3, 3, 1]
+    jobs = [submission.jobs[-1].job_id for array in arrays for submission in array]
+    assert jobs == ["1_0", "1_1", "1_2", "2_0", "2_1", "2_2", "3"]
+    ids = [submission.id for array in arrays for submission in array]
+    assert ids[3:5] == ["NHITS_Q_zone_3_2", "NHITS_Q_zone_4_2"]
+    assert list(load_rows(tmp_path / "hpo")) == ids
+    logs = [log for array in arrays for submission in array for log, _ in submission.jobs[-1].logs]
+    assert logs[4].endswith("hpo_NHITS_Q_zone_3_and_2_more_2_1.log")
+    scripts = {path.name for path in (tmp_path / "hpo" / "logs").glob("*.sh")}
+    assert "hpo_NHITS_Q_zone_3_and_2_more_2.sh" in scripts
+
+
+def test_an_array_whose_process_died_is_recorded_whole_and_not_handed_over_twice(
+    tmp_path: Path,
+) -> None:
+    executor = DyingNotebook(after_the_job=True)
+    requests = [replace(make_request(tmp_path), dataset=f"zone_{i}") for i in range(3)]
+    with pytest.raises(KeyboardInterrupt):
+        submit_series(requests, Profile(), executor, program=("p",), now=NOW)
+    executor.dies = False
+    ((first, second, third),) = submit_series(
+        requests, Profile(), executor, program=("p",), now=NOW
+    )
+    assert len(executor.jobs) == 1
+    assert [each.jobs[-1].job_id for each in (first, second, third)] == ["1_0", "1_1", "1_2"]
+    assert {each.study_id for each in (first, second, third)} == {"1"}
+    assert sorted(load_rows(tmp_path / "hpo")) == sorted(each.id for each in (first, second, third))
+    assert list((tmp_path / "hpo" / "tracking" / "submitting").iterdir()) == []
+
+
+def test_the_id_of_an_array_names_all_its_experiments_and_none_alone(tmp_path: Path) -> None:
+    executor = Notebook()
+    requests = [replace(make_request(tmp_path), dataset=f"zone_{i}") for i in range(3)]
+    ((first, second, third),) = submit_series(
+        requests, Profile(), executor, program=("p",), now=NOW
+    )
+    assert find_all(tmp_path / "hpo", "1") == (first, second, third)
+    assert find(tmp_path / "hpo", "1_1") == second
+    with pytest.raises(StoreError, match="1 is an array of 3 experiments, NHITS_Q_zone_0_1 to"):
+        find(tmp_path / "hpo", "1")

@@ -291,9 +291,10 @@ def test_a_file_is_declared_in_the_workspace_once(tmp_path: Path) -> None:
 
 
 def test_doubled_columns_and_those_of_a_very_wide_file_are_left_out(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"timestamp": INDEX, "load": LOAD, "x": 1.0, "y": 2.0})
-    meters = pd.DataFrame({f"m{number}": LOAD for number in range(400)})
-    meters.insert(200, "t2m", np.random.default_rng(2).normal(size=len(LOAD)))
+    load = LOAD[: 24 * 30]
+    frame = pd.DataFrame({"timestamp": INDEX[: len(load)], "load": load, "x": 1.0, "y": 2.0})
+    meters = pd.DataFrame({f"m{number}": load for number in range(400)})
+    meters.insert(200, "t2m", np.random.default_rng(2).normal(size=len(load)))
     frame = pd.concat([frame, meters], axis=1)
     frame = frame.rename(columns={"y": "x"})
     frame.to_csv(tmp_path / "wide.csv", index=False)

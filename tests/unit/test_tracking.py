@@ -16,7 +16,7 @@ from paretocast.cluster.tracking import (
     load_submission,
     new_submission,
     read_submissions,
-    record_submission,
+    record_submissions,
     submission_path,
     submission_row,
     table_path,
@@ -46,19 +46,19 @@ def make_submission(job_id: str = "812", *, stage: int | None = None) -> Submiss
 
 
 def record(workspace: Path, number: int) -> None:
-    record_submission(workspace, make_submission(str(number)))
+    record_submissions(workspace, [make_submission(str(number))])
 
 
 def test_a_submission_is_read_as_it_was_written(tmp_path: Path) -> None:
     submission = make_submission(stage=1)
-    record_submission(tmp_path, submission)
+    record_submissions(tmp_path, [submission])
     path = submission_path(RunDirectory(tmp_path, "NHITS_Q", "heat", "812"))
     assert load_submission(path) == submission
     assert read_submissions(tmp_path) == ((submission,), ())
 
 
 def test_a_submission_becomes_a_row(tmp_path: Path) -> None:
-    record_submission(tmp_path, make_submission(stage=1))
+    record_submissions(tmp_path, [make_submission(stage=1)])
     with table_path(tmp_path).open(encoding="utf-8", newline="") as file:
         (row,) = csv.DictReader(file)
     assert row["id"] == "NHITS_Q_heat_812"
@@ -69,8 +69,8 @@ def test_a_submission_becomes_a_row(tmp_path: Path) -> None:
 def test_a_second_job_keeps_the_experiment(tmp_path: Path) -> None:
     first = make_submission()
     second = replace(first, jobs=(*first.jobs, replace(first.jobs[0], job_id="900")))
-    record_submission(tmp_path, first)
-    record_submission(tmp_path, second)
+    record_submissions(tmp_path, [first])
+    record_submissions(tmp_path, [second])
     (row,) = load_rows(tmp_path).values()
     assert (row.id, row.job_ids) == ("NHITS_Q_heat_812", "812 900")
 
@@ -89,7 +89,7 @@ def test_twenty_submitters_at_once_lose_no_row(tmp_path: Path) -> None:
 
 
 def test_a_failing_change_leaves_the_table_as_it_was(tmp_path: Path) -> None:
-    record_submission(tmp_path, make_submission())
+    record_submissions(tmp_path, [make_submission()])
     before = table_path(tmp_path).read_bytes()
 
     def fail(rows: dict[str, ExperimentRow]) -> dict[str, ExperimentRow]:

@@ -10,7 +10,8 @@ from paretocast.search.models import MODELS
 from paretocast.search.samplers import design_point
 from paretocast.search.selection import TrialState
 from paretocast.settings import TrainingSettings, TuneSettings
-from paretocast.training.setup import TrainingSetup, start_training, step_cost
+from paretocast.training.setup import TrainingSetup, start_training
+from paretocast.training.size import step_cost, total_weights
 from paretocast.training.trial import run_trial, trial_seed
 
 
@@ -77,6 +78,18 @@ def test_what_a_step_costs_follows_the_weights_and_draws_no_random_number(model:
     n_weights = sum(weights.numel() for weights in network.parameters())
     assert min(costs) == pytest.approx(n_weights**0.6)
     assert max(costs) > 1.5 * min(costs)
+
+
+def test_the_weights_of_a_config_are_those_of_all_its_seeds_and_of_what_they_see() -> None:
+    setup = TrainingSetup.from_settings(
+        TuneSettings(model="NHITS_Q", training=TrainingSettings(steps=4)), make_task(), device="cpu"
+    )
+    config = design_point(MODELS["NHITS_Q"].space, 0, seed=5)
+    seen = {**config, "layer_widths": 256, "input_steps": 48, "weather": "off", "n_seeds": 2}
+    network = start_training(setup.prepared(seen), seen, seed=1).model
+    assert total_weights(setup, seen) == sum(weights.numel() for weights in network.parameters())
+    assert np.isnan(total_weights(setup, {**seen, "layer_widths": -1}))
+    assert np.isnan(total_weights(setup, {**seen, "input_steps": 10**6}))
 
 
 def test_a_score_without_bounds_is_a_failure_and_no_number(

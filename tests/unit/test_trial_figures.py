@@ -73,14 +73,14 @@ def test_a_value_of_a_list_has_its_own_tick() -> None:
 
 def test_each_trial_is_a_line_across_its_parameters_and_the_chosen_one_is_on_top() -> None:
     trials = draw_trials(10)
-    figure = parallel_figure(trials, SPACE, chosen=4, unit="kWh")
+    figure = parallel_figure(trials, SPACE, chosen=4)
     top = figure.data[-1]
     assert top.name == "trial 4, chosen"
     assert top.y[:4] == (0, 1, 2, 3)
     assert top.x[0] == round(SPACE["lr"].share(trials[4].config["lr"]), 3)
     lines = sum(t.x.count(None) for t in figure.data)
     assert lines == 10
-    assert figure.layout.yaxis.ticktext == ("lr", "num_stacks", "layer_widths", "MAE (kWh)")
+    assert figure.layout.yaxis.ticktext == ("lr", "num_stacks", "layer_widths", "MAE")
 
 
 def test_the_weights_that_were_kept_have_a_dot_on_the_curve() -> None:

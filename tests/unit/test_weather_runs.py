@@ -15,8 +15,9 @@ from paretocast.api.frames import save_dataset
 from paretocast.data import Dataset, check_dataset, load_dataset
 from paretocast.data.features import build_features
 from paretocast.data.issue_weather import with_issue_weather, with_weather_error
+from paretocast.data.run_parsing import examine_runs
 from paretocast.data.scaling import Transform, scale_task
-from paretocast.data.series import Covariate, Role, Series
+from paretocast.data.series import Calendar, Covariate, Role, Series
 from paretocast.data.task import Task, TaskShape, plan_task
 from paretocast.data.weather_runs import WeatherRuns
 from paretocast.deployment.inputs import InputColumn, InputContract, WeatherTable
@@ -45,21 +46,17 @@ def make_runs(
     """Temperature and wind: the truth with an error that is a run's own and grows with the lead."""
     rng = np.random.default_rng(seed)
     truth = series.covariates[0].values
-    rows = []
-    for start in range(-every, len(series), every):
-        issued = series.index[0] + start * HOUR + pd.Timedelta(minutes=delay_minutes)
-        error = rng.normal()
-        for lead in range(n_leads):
-            hour = start + lead
-            if hour == 0 or (0 < hour < len(series) and rng.random() >= drop):
-                celsius = truth[hour] + 0.1 * lead * error
-                rows.append((issued, series.index[0] + hour * HOUR, celsius, 5.0 + error))
-    table = pd.DataFrame(rows, columns=["issued", "valid", "temperature", "wind"])
+    start = np.arange(-every, len(series), every)
+    run, lead = (axis.ravel() for axis in np.mgrid[: len(start), :n_leads])
+    hour, error = start[run] + lead, rng.normal(size=len(start))[run]
+    there = (hour >= 0) & (hour < len(series)) & ((hour == 0) | (rng.random(len(hour)) >= drop))
+    run, lead, hour, error = run[there], lead[there], hour[there], error[there]
+    issued = series.index[0] + start[run] * HOUR + pd.Timedelta(minutes=delay_minutes)
     return WeatherRuns(
         ("temperature", "wind"),
-        pd.DatetimeIndex(table["issued"]).as_unit("ns"),
-        pd.DatetimeIndex(table["valid"]).as_unit("ns"),
-        table[["temperature", "wind"]].to_numpy(),
+        pd.DatetimeIndex(issued).as_unit("ns"),
+        pd.DatetimeIndex(series.index[0] + hour * HOUR).as_unit("ns"),
+        np.column_stack([truth[hour] + 0.1 * lead * error, 5.0 + error]),
     )
 
 
@@ -518,3 +515,105 @@ def test_a_model_of_runs_needs_runs(tmp_path: Path) -> None:
         contract.read(history, runs.drop(columns="issued_at"))
     with pytest.raises(DataError, match="1 hour in more than one row"):
         contract.read(history, pd.concat([runs, runs.tail(1)]))
+
+
+# Other steps than hours
+
+
+def run_rows(
+    issued: pd.DatetimeIndex, step: pd.Timedelta, n_leads: int, *, late: str = "20min"
+) -> pd.DataFrame:
+    """Runs published some minutes after each time, whose value is the number of the run."""
+    parts = [
+        pd.DataFrame(
+            {
+                "issued_at": start + pd.Timedelta(late),
+                "valid_at": pd.date_range(start, periods=n_leads, freq=step),
+                "t": float(number),
+            }
+        )
+        for number, start in enumerate(issued)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def of_quarters(n_days: int, weather: pd.DataFrame) -> Dataset:
+    """A made series of quarter-hours with a temperature by run."""
+    index = pd.date_range("2024-01-01", periods=96 * n_days, freq="15min", tz="UTC")
+    values = 10.0 + np.random.default_rng(0).normal(size=len(index))
+    return Dataset.from_frame(
+        pd.DataFrame({"load": values}, index=index),
+        target="load",
+        frequency="15min",
+        weather=weather,
+        covariates={"t": {"role": "forecast", "source": "weather"}},
+    )
+
+
+@pytest.mark.parametrize("minutes", [15, 60])
+def test_runs_of_hours_and_of_quarters_serve_a_series_of_quarters(minutes: int) -> None:
+    n_days, step = 70, pd.Timedelta(minutes=minutes)
+    issued = pd.date_range("2023-12-31T18:00", periods=4 * n_days + 1, freq="6h", tz="UTC")
+    rows = run_rows(issued, step, round(pd.Timedelta("3D") / step))
+    rows["t"] += rows["valid_at"].dt.hour / 100.0 + rows["valid_at"].dt.minute / 10000.0
+    dataset = of_quarters(n_days, rows)
+    series = dataset.series
+    assert not [f for f in dataset.findings if f.code in {"run_holes", "covariate_holes"}]
+    table = with_issue_weather(build_features(series), series, 96).known
+    known = table.names.index("t")
+    for position in (96 * 40, 96 * 41 + 3):  # at 0:00 the run of 18:00 is the newest, until 0:20
+        at = series.index[position]
+        run = int((issued + pd.Timedelta("20min") <= at).sum()) - 1
+        hours = series.index[position : position + 96]
+        minute = hours.minute if minutes == 15 else 0.0
+        expected = run + hours.hour / 100.0 + minute / 10000.0
+        horizon = table.horizon(np.array([position]), 96)[0][:, known]
+        np.testing.assert_allclose(horizon, expected, atol=1e-9)
+
+
+def test_a_hole_of_a_run_of_quarters_is_filled_by_hours_and_not_by_steps() -> None:
+    issued = pd.date_range("2023-12-31T18:00", periods=282, freq="6h", tz="UTC")
+    rows = run_rows(issued, HOUR, 18)  # the last quarter of a day ahead is in no run
+    dataset = of_quarters(70, rows)
+    series = dataset.series
+    table = with_issue_weather(build_features(series), series, 96).known
+    position = 96 * 40 + 4 * 5
+    horizon = table.horizon(np.array([position]), 96)[0][:, table.names.index("t")]
+    newest = 40 * 4  # issued at 0:20 and reaching to 18:00; the older ones end before
+    assert (horizon[: 4 * 13] == newest + 1).all()
+    held = horizon[4 * 13 : 4 * (13 + 3)]
+    assert (held == newest + 1).all()  # three hours of the last value, not three quarters
+
+
+def test_the_end_of_the_targets_steps_is_not_that_of_runs() -> None:
+    series, runs = make_series(), make_runs(make_series(), every=24, n_leads=73)
+    frame = pd.DataFrame({"v": series.values}, index=series.index)
+    source = {"role": "forecast", "source": "weather"}
+    read = Dataset.from_frame(
+        frame,
+        target="v",
+        covariates={"temperature": source, "wind": source},
+        weather=pd.DataFrame(
+            {"issued_at": runs.issued, "valid_at": runs.valid, "temperature": runs.values[:, 0]}
+        ).assign(wind=runs.values[:, 1]),
+    )
+    assert read.series.runs is not None
+    spec = read.spec.model_copy(update={"stamps": "end"})
+    table = pd.DataFrame({"issued_at": runs.issued, "valid_at": runs.valid, "temperature": 1.0})
+    ended, _ = examine_runs(table, spec, covariates=["temperature"])
+    assert ended is not None
+    assert ended.issued.equals(read.series.runs.issued)
+    assert ended.valid.equals(read.series.runs.valid)
+
+
+def test_an_error_of_the_weather_forgets_itself_by_hours_and_not_by_steps() -> None:
+    n_steps = 96 * 70
+    index = pd.date_range("2024-01-01", periods=n_steps, freq="15min", tz="UTC")
+    rng = np.random.default_rng(0)
+    covariate = Covariate("temperature", np.zeros(n_steps), Role.FORECAST)
+    series = Series("q", 5.0 + rng.random(n_steps), index, "kW", Calendar(), (covariate,))
+    positions = np.arange(96, n_steps - 96, 96)
+    table = with_weather_error(build_features(series), series, positions, 96, error=2.0).known
+    errors = table.horizon(positions, 96)[:, :, table.names.index("temperature")]
+    after_an_hour = np.corrcoef(errors[:, :-4].ravel(), errors[:, 4:].ravel())[0, 1]
+    assert after_an_hour == pytest.approx(0.9, abs=0.03)

@@ -14,7 +14,6 @@ from paretocast.deployment.issued import OFF_SCHEDULE
 from paretocast.deployment.journal import Deployment
 from paretocast.deployment.run import issue_forecast, issue_forecasts, next_daily_issue
 from paretocast.deployment.run import observe as observe_inputs
-from paretocast.deployment.source_files import read_sources
 from paretocast.errors import SettingsError
 from paretocast.steps import noun
 
@@ -129,7 +128,7 @@ def forecast(
     inputs = contract.read(
         _table(data, contract.spec),
         None if weather is None else _table(weather),
-        read_sources(contract, sources or {}),
+        contract.read_sources(sources or {}),
     )
     if first is None and last is not None:
         raise SettingsError("--to is given without --from")

@@ -20,6 +20,7 @@ from paretocast.cli.benchmark import benchmark
 from paretocast.cli.calibrate import calibrate
 from paretocast.cli.console import stderr_console
 from paretocast.cli.consolidate import consolidate
+from paretocast.cli.ctrl_c import is_ctrl_c, lasting_ctrl_c
 from paretocast.cli.data import data_app
 from paretocast.cli.deploy import audit, card, deploy
 from paretocast.cli.diagnose import diagnose
@@ -98,7 +99,8 @@ def main() -> None:
     before = sys.stdout, sys.stderr
     out, _ = protect_streams()
     try:
-        code = _exit_code()
+        with lasting_ctrl_c():
+            code = _exit_code()
         out.flush()
     except BrokenPipeError:
         code = 1
@@ -125,12 +127,16 @@ def _exit_code() -> int:
         _print_usage_error(error)
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        _print_error("stopped")
-        return INTERRUPTED
+        return _stopped()
     except BrokenPipeError:
         raise
     except (ImportError, MemoryError, OSError) as error:
-        return _told_fault(error)
+        return _stopped() if is_ctrl_c(error) else _told_fault(error)
+
+
+def _stopped() -> int:
+    _print_error("stopped")
+    return INTERRUPTED
 
 
 def _told_fault(error: ImportError | MemoryError | OSError) -> int:

@@ -117,7 +117,7 @@ def print_comparison(
     """Print the scores of every method on the same folds."""
     from rich.markup import escape
 
-    from paretocast.calibration.methods import N_FOLDS
+    from paretocast.calibration.selection import N_FOLDS
     from paretocast.steps import noun
 
     stdout_console().print(

@@ -56,7 +56,7 @@ def deploy(
     networks correct, calibrators and two fallbacks, and three windows to check itself with. It is
     never changed afterwards; DEPLOYMENT/current names the one in use.
 
-    A next session forecasts: [bold]paretocast forecast deploy/heat --data heat.csv[/bold]
+    Then forecast: [bold]paretocast forecast deploy/heat --data heat.csv[/bold]
 
     [bold]paretocast deploy hpo/results/NHITS_Q_heat --to deploy/heat[/bold]
     """

@@ -107,8 +107,8 @@ class ConsoleDisplay:
         n_paused = inspect_run(run).n_put_away
         paused = f", {n_paused} paused" if n_paused else ""
         console.print(
-            f"{count(n_finished, 'trial')}{paused}, {spent} of training, at most {memory:.0f} MiB "
-            "of memory",
+            f"{count(n_finished, 'trial')}{paused}, {spent} of training"
+            + (f", at most {memory:.0f} MiB of memory" if memory else ""),
             highlight=False,
         )
         if result.ended_by == "patience":

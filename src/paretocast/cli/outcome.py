@@ -29,8 +29,7 @@ def print_choice(choice: Choice) -> None:
     console = stdout_console()
     console.print(
         f"[bold]recommended: {escape(choice.label)}[/bold] – mean pinball loss "
-        f"{significant(choice.losses[choice.method])} on the calibrate split, which was not used "
-        "to select any of these",
+        f"{significant(choice.losses[choice.method])} on {choice.grounds}",
         highlight=False,
         markup=True,
     )

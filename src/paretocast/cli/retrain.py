@@ -71,7 +71,7 @@ def retrain(
     from paretocast.deployment.journal import Deployment
     from paretocast.deployment.retrain import find_trigger
     from paretocast.deployment.retrain import retrain as retrain_deployment
-    from paretocast.deployment.source_files import read_sources, sources_named
+    from paretocast.deployment.source_files import sources_named
 
     older_than = None if if_older is None else _span(if_older)
     deployment = Deployment.open(folder)
@@ -98,7 +98,7 @@ def retrain(
         deployment,
         table,
         None if weather is None else read_table(weather),
-        read_sources(contract, sources_named(source or ())),
+        contract.read_sources(sources_named(source or ())),
         observer=_Talk(),
         weeks=weeks,
         device=device,

@@ -8,6 +8,7 @@ from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.display import print_note
 from paretocast.cli.pooled import print_ratios
 from paretocast.cli.tables import Column, TerminalTable
+from paretocast.data.collection import split_reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
 
     from paretocast.benchmarking import AcrossSeries
     from paretocast.study.choice import Choice
+
+
+def short_name(reference: object) -> str:
+    """Return the name of a series, or that of its file where the file declares one alone.
+
+    >>> short_name("data/zones.toml#north"), short_name("data/heat.toml")
+    ('north', 'heat.toml')
+    """
+    file, series = split_reference(str(reference))
+    return series if series is not None else file.name
 
 
 def print_series(choices: Mapping[str, Choice]) -> None:
@@ -32,7 +43,7 @@ def print_series(choices: Mapping[str, Choice]) -> None:
     for name, choice in choices.items():
         loss, ridge = choice.losses[choice.method], choice.losses.get("ridge")
         ratio = loss / ridge if ridge else None
-        table.add(name, choice.label, loss, ratio)
+        table.add(short_name(name), choice.label, loss, ratio)
         ratios += [] if ratio is None else [ratio]
     table.print()
     print_ratios(ratios)

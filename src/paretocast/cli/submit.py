@@ -7,6 +7,7 @@ import shlex
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,8 +17,10 @@ from typer.core import TyperGroup
 from paretocast.cli.console import stderr_console
 from paretocast.cli.display import print_note
 from paretocast.cli.options import SeriesOption
+from paretocast.cli.series_jobs import submit_many
+from paretocast.cli.submitted import print_skipped, print_submission
 from paretocast.errors import ExecutionError, ParetocastError, SettingsError
-from paretocast.search.models import MODELS, networks
+from paretocast.search.models import MODELS, model_label, models_of, networks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     from paretocast.cluster.script import SearchRequest
     from paretocast.cluster.status import ExperimentStatus
     from paretocast.cluster.submission import PlannedSubmission
-    from paretocast.cluster.tracking import Submission
 
 SEARCH, CLUSTER = "What is searched", "Cluster"
 DEFAULT_TRIALS = 50
@@ -39,6 +41,8 @@ USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 OWN_TUNE_OPTIONS = {
     "model",
     "dataset",
+    "series",
+    "pool",
     "trials",
     "workspace",
     "job_id",
@@ -97,6 +101,14 @@ def submit(
         typer.Option(help="A named data set or the path of a TOML file.", rich_help_panel=SEARCH),
     ] = None,
     series: SeriesOption = None,
+    pool: Annotated[
+        bool,
+        typer.Option(
+            "--pool",
+            help="One job that trains each network on the windows of all of --series together.",
+            rich_help_panel="Data",
+        ),
+    ] = False,
     trials: Annotated[
         int | None,
         typer.Option(help="Total trials. \\[default: 50]", min=1, rich_help_panel=SEARCH),
@@ -151,6 +163,8 @@ def submit(
 
       paretocast submit NHITS_Q heat 200 --workers 8 -- --data-dir data --seed 3
 
+      paretocast submit NHITS_Q zones.toml 10 --series all
+
       paretocast submit --all --stage all --dry-run
     """
     from paretocast.cluster.auto import AutoExecutor
@@ -160,20 +174,29 @@ def submit(
     positional, options = _split_words(words or [])
     _check_tune_options(context, options)
     cluster = load_profile(workspace, profile_file, profile)
-    requests = _requests(
-        [
+    named = _named(positional, model=model, dataset=dataset, trials=trials, everything=everything)
+    if pool:
+        options = (*_pool_options(named[0], series), *options)
+    else:
+        named = [
             (name, reference, total)
-            for name, source, total in _named(
-                positional, model=model, dataset=dataset, trials=trials, everything=everything
-            )
+            for name, source, total in named
             for reference in expand_series(source, series)
-        ],
-        stage=stage,
-        workers=workers,
-        options=options,
-        workspace=workspace,
+        ]
+    requests = _requests(
+        named, stage=stage, workers=workers, options=options, workspace=workspace, pool=pool
     )
     executor = AutoExecutor(workspace, submit_to=cluster.executor)
+    if len(requests) > 1 and not everything and stage in {None, "1"} and workers == 1:
+        submit_many(
+            requests,
+            cluster,
+            executor,
+            program=program_words(cluster),
+            workspace=workspace,
+            dry_run=dry_run,
+        )
+        return
     experiments: Sequence[ExperimentStatus] = ()
     if everything or stage in {"2", "all"}:
         experiments = _experiments(workspace, executor, must_ask=not dry_run)
@@ -196,15 +219,17 @@ def cancel(
     experiment: ExperimentArgument,
     workspace: WorkspaceOption = Path("hpo"),
 ) -> None:
-    """End the jobs of an experiment. Its trials are kept; resubmit goes on with them."""
+    """End the jobs of an experiment. Its trials are kept; resubmit goes on with them.
+
+    The id of the array job of many series ends them all.
+    """
     from paretocast.cluster.auto import AutoExecutor
     from paretocast.cluster.submission import cancel as end_jobs
-    from paretocast.cluster.submission import find
+    from paretocast.cluster.submission import find_all
 
-    submission = find(workspace, experiment)
-    ended = end_jobs(submission, AutoExecutor(workspace))
-    outcome = f"ended {', '.join(ended)}" if ended else "no job of it waits or runs"
-    stderr_console().print(f"{submission.id}: {outcome}", highlight=False, markup=False)
+    for submission, ended in end_jobs(find_all(workspace, experiment), AutoExecutor(workspace)):
+        outcome = f"ended {', '.join(ended)}" if ended else "no job of it waits or runs"
+        stderr_console().print(f"{submission.id}: {outcome}", highlight=False, markup=False)
 
 
 def resubmit(
@@ -245,15 +270,15 @@ def resubmit(
         return
     executor = AutoExecutor(workspace, submit_to=cluster.executor)
     refuse_if_active(submission, executor)
-    again = hand_over(
+    hand_over(
         request,
         cluster,
         executor,
         program=program_words(cluster),
         now=datetime.now(UTC),
         study_id=submission.study_id,
+        tell=partial(print_submission, workspace=workspace),
     )
-    _print_submission(again, workspace)
 
 
 def load_profile(workspace: Path, file: Path | None, name: str | None) -> Profile:
@@ -266,34 +291,6 @@ def load_profile(workspace: Path, file: Path | None, name: str | None) -> Profil
 def program_words(profile: Profile) -> tuple[str, ...]:
     """Words that start this program on the node: the profile's, else this interpreter."""
     return profile.program or (sys.executable, "-m", "paretocast")
-
-
-def _print_submission(submission: Submission, workspace: Path) -> None:
-    """Print the job's id, and to stderr its files and the commands that watch and end it."""
-    from paretocast.cluster.collect import result_path
-    from paretocast.cluster.commands import workspace_option
-    from paretocast.cluster.submission import request_of
-    from paretocast.cluster.tracking import submission_row
-
-    console = stderr_console()
-    job = submission.jobs[-1]
-    request = request_of(submission, workspace.absolute())
-    print(job.job_id)  # noqa: T201  (the number; everything else is talk)
-    workers = f", {submission.n_workers} workers" if submission.n_workers > 1 else ""
-    waits = f" after {', '.join(job.after)}" if job.after else ""
-    option = workspace_option(workspace)
-    filters = f"--model {submission.model} --dataset {submission.dataset}"
-    lines = [
-        f"submitted {request.title}: job {job.job_id}{workers}{waits}, experiment {submission.id}",
-        *(f"  log      {log}" for log, _ in job.logs[:1]),
-        f"  results  {result_path(workspace, submission_row(submission))}",
-        f"  watch    paretocast status {filters} --watch{option}",
-        *([f"           squeue --jobs {job.job_id}"] if job.job_id.isdigit() else []),
-        *(f"           tail -f {shlex.quote(log)}" for log, _ in job.logs[:1]),
-        f"  end      paretocast cancel {submission.id}{option}",
-    ]
-    for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _split_words(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
@@ -380,10 +377,11 @@ def _requests(
     workers: int,
     options: tuple[str, ...],
     workspace: Path,
+    pool: bool,
 ) -> list[SearchRequest]:
     from paretocast.cluster.script import SearchRequest
     from paretocast.data import find_spec
-    from paretocast.search.models import model_label
+    from paretocast.data.pooled import collection_name
 
     if workers > 1 and stage == "2":
         raise SettingsError("stage 2 computes on stored forecasts: one worker is all it can use")
@@ -393,7 +391,7 @@ def _requests(
     return [
         SearchRequest(
             model=model_label(model),
-            dataset=find_spec(source).name,
+            dataset=collection_name(source) if pool else find_spec(source).name,
             source=source,
             trials=total,
             stage=number,
@@ -405,6 +403,18 @@ def _requests(
         for model, source, total in named
         for number in stages
     ]
+
+
+def _pool_options(named: tuple[str, str, int], series: str | None) -> tuple[str, ...]:
+    """Options of tune that train one network on many series."""
+    from paretocast.cli.pooled import pooled_names
+
+    model, dataset, _ = named
+    if others := [name for name in models_of(model_label(model)) if name not in networks()]:
+        raise SettingsError(
+            f"--pool is for networks, got model {', '.join(others)}; submit it for each series"
+        )
+    return "--series", ",".join(pooled_names(dataset, series)), "--pool"
 
 
 def _experiments(
@@ -429,7 +439,7 @@ def _with_rank(profile: Profile, rank: int) -> Profile:
 def _print_scripts(planned: Sequence[PlannedSubmission], profiles: Sequence[Profile]) -> None:
     for submission, profile in zip(planned, profiles, strict=True):
         if submission.skipped:
-            _print_skipped(submission)
+            print_skipped(submission)
             continue
         after = submission.after if submission.after_index is None else ("JOB_OF_STAGE_1",)
         _print_script(submission.request, profile, study_id=submission.study_id, after=after)
@@ -460,7 +470,7 @@ def _submit_all(
     job_ids: dict[int, str] = {}
     for index, (step, profile) in enumerate(zip(planned, profiles, strict=True)):
         if step.skipped:
-            _print_skipped(step)
+            print_skipped(step)
             continue
         after = step.after if step.after_index is None else (job_ids[step.after_index],)
         try:
@@ -472,19 +482,10 @@ def _submit_all(
                 now=datetime.now(UTC),
                 study_id=step.study_id,
                 after=after,
+                tell=partial(print_submission, workspace=workspace),
             )
         except ParetocastError as error:
             raise type(error)(
                 f"{step.request.title}: {error} ({len(job_ids)} of {len(planned)} submitted)"
             ) from error
         job_ids[index] = submission.jobs[-1].job_id
-        _print_submission(submission, workspace)
-
-
-def _print_skipped(submission: PlannedSubmission) -> None:
-    stderr_console().print(
-        f"skipped {submission.request.title}: {submission.skipped}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )

@@ -383,10 +383,11 @@ def _tune_many(options: Mapping[str, Any], references: Sequence[str | None]) -> 
     """
     from rich.markup import escape
 
-    from paretocast.cli.series import print_series
+    from paretocast.cli.series import print_series, short_name
     from paretocast.redaction import redacted
 
     console, choices, failed = stderr_console(), {}, {}
+    stopped_at: int | None = None
     for i, reference in enumerate(references, start=1):
         console.print(
             f"\n[bold]series {i} of {len(references)}[/bold] {escape(str(reference))}",
@@ -402,8 +403,18 @@ def _tune_many(options: Mapping[str, Any], references: Sequence[str | None]) -> 
         if result is not None and result.choice is not None:
             choices[str(reference)] = result.choice
         if result is not None and result.ended_by == "request":
+            stopped_at = i
             break
     print_series(choices)
+    if stopped_at is not None:
+        if left := references[stopped_at:]:
+            console.print(
+                f"not begun: {', '.join(map(short_name, left))}; --series names them",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
+        raise typer.Exit(INTERRUPTED)
     if failed:
         first, reason = next(iter(failed.items()))
         raise ParetocastError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
 from paretocast.cluster.background import LOCAL_PREFIX, BackgroundExecutor
@@ -31,6 +32,10 @@ class AutoExecutor(Executor):
         self._slurm = SlurmExecutor()
         self._submit_to: Executor = self._background if submit_to == BACKGROUND else self._slurm
 
+    def most_elements(self) -> int | None:
+        """Return the elements that an array job may have on the side that takes it."""
+        return self._submit_to.most_elements()
+
     def fitted(self, job: Job) -> Job:
         """Return the job within the limits of the side that takes it."""
         return self._submit_to.fitted(job)
@@ -38,6 +43,12 @@ class AutoExecutor(Executor):
     def submit(self, job: Job) -> str:
         """Hand a job over and return its id."""
         return self._submit_to.submit(job)
+
+    def find(self, marks: Sequence[str]) -> Mapping[str, str]:
+        """Return the ids of jobs by their marks; each side is asked for its own marks alone."""
+        here, there = _split(marks)
+        found = self._background.find(here)
+        return {**found, **(self._slurm.find(there) if there else {})}
 
     def poll(self, job_ids: Sequence[str]) -> Mapping[str, JobReport]:
         """Return a report for each id; each side is asked for its own jobs alone."""
@@ -51,7 +62,13 @@ class AutoExecutor(Executor):
         self._slurm.cancel(there)
 
 
+def new_mark(submit_to: str) -> str:
+    """Return a text that no other job has, for one of either side."""
+    prefix = LOCAL_PREFIX if submit_to == BACKGROUND else ""
+    return f"{prefix}paretocast-{secrets.token_hex(8)}"
+
+
 def _split(job_ids: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Ids of background jobs, and all others."""
+    """Ids or marks of background jobs, and all others."""
     here = [job_id for job_id in job_ids if job_id.startswith(LOCAL_PREFIX)]
     return here, [job_id for job_id in job_ids if job_id not in here]

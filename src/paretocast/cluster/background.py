@@ -2,7 +2,8 @@
 
 For machines without a scheduler. A job is a folder: `job.json` says what to run, `k.guard` names
 the process that runs element k and is locked as long as that lives, `k.exit` says how it ended.
-There is no queue: a job waits for those it follows, and for nothing else.
+There is no queue: a job waits for those it follows, and for nothing else. Of an array that may not
+run all at once, element k is started by the guard of element k - n when that one has ended.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from paretocast.cluster.base import (
     JobState,
     expand_pattern,
 )
-from paretocast.errors import ExecutionError
+from paretocast.errors import ExecutionError, StoreError
 from paretocast.workspace import files
 from paretocast.workspace.stored import BackgroundJobFile, load
 
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 LOCAL_PREFIX = "local-"  # how the ids of these jobs begin
+MODULE = "paretocast.cluster.background"  # a guard that starts another one is `__main__` itself
 GRACE_SECONDS = 30.0
 LOOK_SECONDS = 0.2
+MOST_ELEMENTS = 10_000  # that its file takes
 NEVER_STARTED = "Dependency"
 
 
@@ -53,6 +56,10 @@ class BackgroundExecutor(Executor):
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
 
+    def most_elements(self) -> int | None:
+        """Return the elements that an array job may have."""
+        return MOST_ELEMENTS
+
     def submit(self, job: Job) -> str:
         """Start a job and return its id."""
         job_id = f"{LOCAL_PREFIX}{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
@@ -67,14 +74,24 @@ class BackgroundExecutor(Executor):
                 "log": job.log,
                 "error_log": job.error_log,
                 "n_elements": job.n_elements,
+                "n_at_once": job.n_at_once,
                 "after": job.after,
+                "mark": job.mark,
             }
             files.save_json(home / "job.json", content)
-            for element in range(job.n_elements):
+            for element in range(min(job.n_elements, job.n_at_once or job.n_elements)):
                 _start_guard(home, element)
         except OSError as error:
             raise ExecutionError(f"job {job.name} cannot be started: {error}") from error
         return job_id
+
+    def find(self, marks: Sequence[str]) -> Mapping[str, str]:
+        """Return the ids of jobs by their marks."""
+        found = {}
+        for path in sorted(self._folder.glob("*/job.json")):
+            with contextlib.suppress(StoreError):  # whoever asks for that job is told
+                found[str(_load_job(path.parent)["mark"])] = path.parent.name
+        return {mark: found[mark] for mark in marks if mark in found}
 
     def poll(self, job_ids: Sequence[str]) -> Mapping[str, JobReport]:
         """Return a report for each id."""
@@ -89,39 +106,59 @@ class BackgroundExecutor(Executor):
             If one was started on another machine: its process ids mean nothing here.
         """
         for job_id in job_ids:
-            home = self._folder / job_id
+            home = self._home(job_id)
             if not (home / "job.json").is_file():
                 continue
             host = _load_job(home)["host"]
             if host != socket.gethostname():
                 raise ExecutionError(f"job {job_id} was started on {host}; cancel it there")
-            for element in self._report(job_id).elements:
-                if not element.state.active:
-                    continue
-                number = int(element.job_id.rpartition("_")[2]) if "_" in element.job_id else 0
+            active = [e for e in self._report(job_id).elements if e.state.active]
+            numbers = [int(_element_of(element.job_id) or 0) for element in active]
+            for number in numbers:  # all of them first, so that none starts the next
                 (home / f"{number}.cancelled").touch()
-                with contextlib.suppress(ProcessLookupError):
+            for number in numbers:
+                with contextlib.suppress(ProcessLookupError, FileNotFoundError):
                     os.killpg(int((home / f"{number}.guard").read_text("ascii")), signal.SIGTERM)
 
+    def _home(self, job_id: str) -> Path:
+        """The folder of a job, which may be named by one of its elements."""
+        return self._folder / job_id.partition("_")[0]
+
     def _report(self, job_id: str) -> JobReport:
-        home = self._folder / job_id
+        home, asked = self._home(job_id), _element_of(job_id)
         if not (home / "job.json").is_file():
             return JobReport()
-        n_elements = int(_load_job(home)["n_elements"])
+        job = _load_job(home)
+        n_elements = int(job["n_elements"])
+        elements = range(n_elements) if asked is None else [asked]
         return JobReport(
             tuple(
-                _element_report(home, element, f"{job_id}_{element}" if n_elements > 1 else job_id)
-                for element in range(n_elements)
+                _element_report(job, home, element, home.name + f"_{element}" * (n_elements > 1))
+                for element in elements
+                if element < n_elements
             )
         )
 
 
 def guard(home: Path, element: int) -> None:
-    """Run one element of a job to its end and write down how it ended."""
+    """Run one element of a job to its end, write down how it ended, and start the next one."""
+    try:
+        _run_element(home, element)
+    finally:
+        job = _load_job(home)
+        following = element + (job["n_at_once"] or job["n_elements"])
+        if following < job["n_elements"]:
+            _start_guard(home, following)
+
+
+def _run_element(home: Path, element: int) -> None:
     asked: list[float] = []
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: asked.append(time.monotonic()))
     job = _load_job(home)
+    if (home / f"{element}.cancelled").exists():
+        _write_exit(home, element, NEVER_STARTED)
+        return
     others = BackgroundExecutor(home.parent)
     while any(report.state.active for report in others.poll(job["after"]).values()):
         if asked:
@@ -161,7 +198,7 @@ def _start_guard(home: Path, element: int) -> None:
     with (home / f"{element}.guard").open("w", encoding="ascii") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(home), str(element)],
+            [sys.executable, "-m", MODULE, str(home), str(element)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -174,7 +211,26 @@ def _start_guard(home: Path, element: int) -> None:
         process.returncode = 0
 
 
-def _element_report(home: Path, element: int, name: str) -> ElementReport:
+def _element_of(job_id: str) -> int | None:
+    """The element that an id names; None of the id of a whole job."""
+    number = job_id.partition("_")[2]
+    return int(number) if number.isdigit() else None
+
+
+def _waits(job: Mapping[str, Any], home: Path, element: int) -> bool:
+    """True if an element is still to be started by one before it."""
+    step = job["n_at_once"] or job["n_elements"]
+    before = range(element - step, -1, -step)
+    return (
+        any(_is_locked(home / f"{number}.guard") for number in before)
+        and not (home / f"{element}.guard").exists()
+    )
+
+
+def _element_report(job: Mapping[str, Any], home: Path, element: int, name: str) -> ElementReport:
+    if _waits(job, home, element):
+        cancelled = (home / f"{element}.cancelled").exists()
+        return ElementReport(name, JobState.CANCELLED if cancelled else JobState.PENDING)
     alive = _is_locked(home / f"{element}.guard")
     exit_path, started_path = home / f"{element}.exit", home / f"{element}.started"
     started = started_path.stat().st_mtime if started_path.exists() else None
@@ -222,7 +278,8 @@ def _write_exit(home: Path, element: int, text: str) -> None:
 
 def _load_job(home: Path) -> dict[str, Any]:
     content = load(home / "job.json", BackgroundJobFile, advice="remove its folder")
-    return {**content, "host": content.get("host") or socket.gethostname()}
+    host = content.get("host") or socket.gethostname()
+    return {"n_at_once": None, **content, "host": host, "mark": content.get("mark", "")}
 
 
 if __name__ == "__main__":

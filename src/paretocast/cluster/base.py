@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from paretocast.errors import ExecutionError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -122,6 +124,10 @@ class Job:
         Above 1, the script runs so many times, each with its SLURM_ARRAY_TASK_ID.
     after : tuple of str
         Ids of jobs that must have completed before this one starts.
+    mark : str
+        By which `find` knows the job again; empty for none.
+    n_at_once : int or None
+        Elements that may run at the same time, which the script tells Slurm; None for all.
     """
 
     name: str
@@ -131,6 +137,8 @@ class Job:
     error_log: str
     n_elements: int = 1
     after: tuple[str, ...] = ()
+    mark: str = ""
+    n_at_once: int | None = None
 
     def log_paths(self, job_id: str) -> tuple[tuple[str, str], ...]:
         """Output and error output of every element, once the id is known."""
@@ -158,8 +166,16 @@ def expand_pattern(pattern: str, job_id: str, element: int) -> str:
     return text
 
 
+class NoAnswerError(ExecutionError):
+    """The scheduler gave no answer, or none that says whether it did what it was asked for."""
+
+
 class Executor(ABC):
     """A scheduler that runs jobs."""
+
+    def most_elements(self) -> int | None:
+        """Return the elements that an array job may have; None where there is no limit."""
+        return None
 
     def fitted(self, job: Job) -> Job:
         """Return the job within the limits of the scheduler: an array of fewer elements, say."""
@@ -172,7 +188,19 @@ class Executor(ABC):
         Raises
         ------
         ExecutionError
-            If it was refused, or nobody can tell whether it was accepted.
+            If it was refused.
+        NoAnswerError
+            If nobody can tell whether it was accepted.
+        """
+
+    @abstractmethod
+    def find(self, marks: Sequence[str]) -> Mapping[str, str]:
+        """Return the ids of jobs by their marks, without those that are not known.
+
+        Raises
+        ------
+        ExecutionError
+            If the scheduler does not answer.
         """
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paretocast.cluster import tracking
+from paretocast.cluster.handover import recover
 from paretocast.cluster.status import Evidence, ExperimentStatus, State, experiment_status
 from paretocast.cluster.tracking import ExperimentRow, Submission, submission_row
 from paretocast.errors import ExecutionError, StoreError
@@ -56,8 +58,12 @@ def collect_status(workspace: Path, executor: Executor | None, *, now: datetime)
     now : datetime
         With a zone.
     """
+    notes: list[str] = []
+    if executor is not None:
+        with contextlib.suppress(ExecutionError):  # which is told below
+            notes += recover(workspace, executor)
     submissions, problems = tracking.read_submissions(workspace)
-    notes = list(problems)
+    notes += problems
     reports: Mapping[str, JobReport | None] = {}
     if executor is not None:
         try:

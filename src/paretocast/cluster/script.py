@@ -20,10 +20,12 @@ from paretocast.redaction import holds_secret, redacted
 from paretocast.workspace.runs import TWO_STAGE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from paretocast.cluster.profiles import Profile
 
+ELEMENT = "SLURM_ARRAY_TASK_ID"  # of an array job, set for each of its elements
 _SAFE_VALUE = re.compile(r"[A-Za-z0-9_@+=:,./%-]+")
 
 
@@ -94,26 +96,92 @@ def job_script(
     SettingsError
         If a name or path cannot stand in a job script.
     """
+    command = _command(
+        request, profile, program=program, source=_quoted(request.source), study_id=study_id
+    )
+    return _search_job(
+        request,
+        profile,
+        name=f"hpo_{request.model}_{request.dataset}",
+        title=request.title,
+        command=command,
+        n_elements=request.n_workers,
+        n_at_once=profile.max_running,
+        after=after,
+    )
+
+
+def series_script(
+    requests: Sequence[SearchRequest],
+    profile: Profile,
+    *,
+    program: tuple[str, ...],
+    n_at_once: int | None = None,
+) -> Job:
+    """Return the array job of which each element runs one of the searches.
+
+    Parameters
+    ----------
+    requests : sequence of SearchRequest
+        Alike but for the data set. The study of each has the id that Slurm gives the array.
+    program : tuple of str
+        Words that start Paretocast on the node.
+    n_at_once : int or None
+        Elements that may run at the same time; None for all.
+
+    Raises
+    ------
+    SettingsError
+        If a name or path cannot stand in a job script.
+    """
+    first = requests[0]
+    others = f"_and_{len(requests) - 1}_more"
+    datasets = ["datasets=(", *(f"  {_quoted(request.source)}" for request in requests), ")"]
+    source = f'"${{datasets[{ELEMENT}]}}"'
+    return _search_job(
+        first,
+        profile,
+        name=f"hpo_{first.model}_{first.dataset}{others}",
+        title=f"{first.title}, and {len(requests) - 1} more series",
+        before=datasets,
+        command=_command(first, profile, program=program, source=source, study_id=None),
+        n_elements=len(requests),
+        n_at_once=n_at_once,
+    )
+
+
+def _search_job(
+    request: SearchRequest,
+    profile: Profile,
+    *,
+    name: str,
+    title: str,
+    command: Sequence[str],
+    n_elements: int,
+    n_at_once: int | None,
+    before: Sequence[str] = (),
+    after: tuple[str, ...] = (),
+) -> Job:
     _check_words(profile, request.options)
-    log = _log_pattern(request)
-    name = f"hpo_{request.model}_{request.dataset}"
+    log = _log_pattern(request.logs / name, "%A_%a" if n_elements > 1 else "%j")
     lines = [
         "#!/bin/bash -l" if profile.modules else "#!/bin/bash",
         *_directives(
             profile,
             name=name,
             log=log,
-            array=_array(request.n_workers, profile.max_running),
+            array=_array(n_elements, n_at_once),
             signal=f"B:USR1@{profile.lead_seconds}",
             after=after,
         ),
         "",
-        f"# {request.title}, {request.trials} trials. Written by paretocast submit; edit it and",
+        f"# {title}, {request.trials} trials. Written by paretocast submit; edit it and",
         "# give it to sbatch as you like. The folder of the logs has to exist beforehand.",
         "",
         *_environment(request.folder, profile),
+        *before,
         "program=(",
-        *(f"  {line}" for line in _command(request, profile, program=program, study_id=study_id)),
+        *(f"  {line}" for line in command),
         ")",
         f"most_restarts={profile.max_requeues}",
         "",
@@ -125,8 +193,9 @@ def job_script(
         folder=request.folder,
         log=f"{log}.log",
         error_log=f"{log}.err",
-        n_elements=request.n_workers,
+        n_elements=n_elements,
         after=after,
+        n_at_once=n_at_once if n_elements > 1 else None,
     )
 
 
@@ -150,7 +219,7 @@ def command_script(
         If a name or path cannot stand in a job script.
     """
     _check_words(profile, words)
-    log = f"{_without_backslash(str(logs / name)).replace('%', '%%')}_%j"
+    log = _log_pattern(logs / name, "%j")
     lines = [
         "#!/bin/bash -l" if profile.modules else "#!/bin/bash",
         *_directives(profile, name=name, log=log),
@@ -184,11 +253,11 @@ def directive(option: str, value: str) -> str:
     return f"#SBATCH --{option}={value}"
 
 
-def _array(n_workers: int, most_running: int | None) -> str | None:
+def _array(n_elements: int, n_at_once: int | None) -> str | None:
     """Elements of an array job, with the number that may run at once."""
-    if n_workers == 1:
+    if n_elements == 1:
         return None
-    return f"0-{n_workers - 1}" if most_running is None else f"0-{n_workers - 1}%{most_running}"
+    return f"0-{n_elements - 1}" if n_at_once is None else f"0-{n_elements - 1}%{n_at_once}"
 
 
 def _directives(
@@ -238,15 +307,15 @@ def _environment(folder: Path, profile: Profile) -> list[str]:
 
 
 def _command(
-    request: SearchRequest, profile: Profile, *, program: tuple[str, ...], study_id: str | None
+    request: SearchRequest,
+    profile: Profile,
+    *,
+    program: tuple[str, ...],
+    source: str,
+    study_id: str | None,
 ) -> list[str]:
-    """Lines of quoted words."""
-    options = {
-        "--model": request.model,
-        "--dataset": request.source,
-        "--trials": str(request.trials),
-        "--workspace": str(request.workspace),
-    }
+    """Lines of quoted words; the data set comes as bash is to read it."""
+    options = {"--trials": str(request.trials), "--workspace": str(request.workspace)}
     if request.stage is not None:
         options |= {"--strategy": TWO_STAGE, "--stage": str(request.stage)}
     if study_id is not None:
@@ -255,6 +324,7 @@ def _command(
         options["--device"] = "cuda"
     subcommand = "worker" if request.n_workers > 1 else "tune"
     lines = [" ".join(_quoted(word) for word in (*program, subcommand))]
+    lines += [f"--model {_quoted(request.model)}", f"--dataset {source}"]
     lines += [f"{option} {_quoted(value)}" for option, value in options.items()]
     lines.append(f'--threads "${{SLURM_CPUS_PER_TASK:-{profile.cpus}}}"')
     if request.options:
@@ -293,11 +363,9 @@ def _check_words(profile: Profile, words: tuple[str, ...]) -> None:
             raise SettingsError(f"setup of the profile is no bash: {reason}")
 
 
-def _log_pattern(request: SearchRequest) -> str:
+def _log_pattern(path: Path, job: str) -> str:
     """Path of the logs without its ending, with the scheduler's placeholders."""
-    folder = _without_backslash(str(request.logs))
-    job = "%A_%a" if request.n_workers > 1 else "%j"
-    return f"{folder.replace('%', '%%')}/hpo_{request.model}_{request.dataset}_{job}"
+    return f"{_without_backslash(str(path)).replace('%', '%%')}_{job}"
 
 
 def _without_backslash(folder: str) -> str:

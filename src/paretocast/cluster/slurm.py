@@ -7,6 +7,7 @@ if there is accounting, and `scontrol` what ended in the last minutes.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -14,7 +15,14 @@ import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from paretocast.cluster.base import ElementReport, Executor, Job, JobReport, JobState
+from paretocast.cluster.base import (
+    ElementReport,
+    Executor,
+    Job,
+    JobReport,
+    JobState,
+    NoAnswerError,
+)
 from paretocast.errors import ExecutionError
 
 if TYPE_CHECKING:
@@ -55,7 +63,9 @@ _ID = re.compile(r"\d+(_\d+)?")
 _MOST_ELEMENTS = re.compile(r"^MaxArraySize\s*=\s*(\d+)", re.MULTILINE)
 _ARRAY = re.compile(r"^(#SBATCH --array=)0-\d+", re.MULTILINE)
 _PARTITION = re.compile(r"^#SBATCH --partition=([A-Za-z0-9_.,-]+)$", re.MULTILINE)
+_COMMENT = re.compile(r"^#SBATCH --comment\b", re.MULTILINE)
 _NODES = re.compile(r"^(\S+?)\*? (\d+)\+? (\d+)\+?$", re.MULTILINE)
+_NO_ANSWER = re.compile("timed out|[Cc]ommunication connection failure")
 _TOO_MUCH = re.compile(
     "CPU count per node|node configuration is not available|Memory specification|partition config",
     re.IGNORECASE,
@@ -81,20 +91,22 @@ class SlurmExecutor(Executor):
         self._environment = clean_environment(os.environ if environment is None else environment)
         self._seconds = answer_seconds
 
+    def most_elements(self) -> int | None:
+        """Return the elements that an array job may have; None where the cluster does not say."""
+        try:
+            found = _MOST_ELEMENTS.search(self._ask(["scontrol", "show", "config"]))
+        except ExecutionError:
+            return None  # sbatch will say what it does not take
+        return int(found[1]) if found is not None and int(found[1]) > 1 else None
+
     def fitted(self, job: Job) -> Job:
         """Return the job with no more elements than an array may have on this cluster.
 
         They work on one study, so fewer of them do the same work.
         """
-        if job.n_elements == 1:
+        most = self.most_elements() if job.n_elements > 1 else None
+        if most is None or most >= job.n_elements:
             return job
-        try:
-            found = _MOST_ELEMENTS.search(self._ask(["scontrol", "show", "config"]))
-        except ExecutionError:
-            return job  # sbatch will say what it does not take
-        if found is None or not 1 < int(found[1]) < job.n_elements:
-            return job
-        most = int(found[1])
         script = _ARRAY.sub(rf"\g<1>0-{most - 1}", job.script, count=1)
         return replace(job, script=script, n_elements=most)
 
@@ -107,18 +119,29 @@ class SlurmExecutor(Executor):
             f"the job may be in the queue: look with squeue --me --name={shlex.quote(job.name)} "
             "before you submit it again"
         )
+        # A comment of the user's own stays; the job is not found by its mark then.
+        marked = job.mark and not _COMMENT.search(job.script)
+        words = ["sbatch", "--parsable", *([f"--comment={job.mark}"] if marked else [])]
         try:
-            answer = self._ask(
-                ["sbatch", "--parsable"], text=job.script, folder=job.folder, if_silent=unsure
-            )
+            answer = self._ask(words, text=job.script, folder=job.folder, if_silent=unsure)
         except ExecutionError as error:
+            if _NO_ANSWER.search(str(error)):
+                raise NoAnswerError(f"{error}; {unsure}") from error
             if _TOO_MUCH.search(str(error)):
                 raise ExecutionError(f"{error}; {self._advice(job)}") from error
             raise
         job_ids = _SUBMITTED.findall(answer)
         if not job_ids:
-            raise ExecutionError(f"sbatch gave no job id but {_quoted(answer)}; {unsure}")
+            raise NoAnswerError(f"sbatch gave no job id but {_quoted(answer)}; {unsure}")
         return str(job_ids[-1])
+
+    def find(self, marks: Sequence[str]) -> Mapping[str, str]:
+        """Return the ids of jobs by their marks, from the queue or else the accounting."""
+        found = _marked(self._ask(_SQUEUE_MARKS), marks)
+        if len(found) < len(marks):
+            with contextlib.suppress(ExecutionError):  # no accounting here, or it is down
+                found = {**_marked(self._ask(_SACCT_MARKS), marks), **found}
+        return found
 
     def poll(self, job_ids: Sequence[str]) -> Mapping[str, JobReport]:
         """Return a report for each id, one without elements for a job that Slurm has forgotten."""
@@ -160,22 +183,26 @@ class SlurmExecutor(Executor):
         if not complete:
             return complete
         try:
-            words = [*_SACCT, "--jobs", ",".join(_base(job_id) for job_id in complete)]
-            ends = _grouped(_read(self._ask(words), "sacct", _sacct_line), tuple(complete))
+            bases = dict.fromkeys(map(_base, complete))
+            words = [*_SACCT, "--jobs", ",".join(bases)]
+            ended = _read(self._ask(words), "sacct", _sacct_line)
+            ends = _grouped(_with_removed(ended, complete), tuple(complete))
             complete = {
                 job_id: _joined(report, ends[job_id]) for job_id, report in complete.items()
             }
         except ExecutionError:
             pass  # no accounting here, or it is down
+        unsure: dict[str, list[str]] = {}
         for job_id, report in complete.items():
-            if report.elements and all(e.exit_code is not None for e in report.elements):
-                continue
+            if not report.elements or any(e.exit_code is None for e in report.elements):
+                unsure.setdefault(_base(job_id), []).append(job_id)
+        for base, job_ids in unsure.items():
             try:
-                answer = self._ask(["scontrol", "--oneliner", "show", "job", _base(job_id)])
-                ends = _grouped(_read(answer, "scontrol", _scontrol_line), [job_id])
+                answer = self._ask(["scontrol", "--oneliner", "show", "job", base])
+                ends = _grouped(_read(answer, "scontrol", _scontrol_line), job_ids)
             except ExecutionError:
                 continue  # forgotten
-            complete[job_id] = _joined(report, ends[job_id])
+            complete |= {job_id: _joined(complete[job_id], ends[job_id]) for job_id in job_ids}
         return complete
 
     def _ask(
@@ -206,7 +233,7 @@ class SlurmExecutor(Executor):
                 "and are its commands on PATH?"
             ) from error
         except subprocess.TimeoutExpired as error:
-            raise ExecutionError(
+            raise NoAnswerError(
                 f"{words[0]} gave no answer within {self._seconds:g} s; {if_silent}"
             ) from error
         except OSError as error:
@@ -232,6 +259,23 @@ _SACCT = (
     "--parsable2",
     "--allocations",
     "--format=JobID,State,ExitCode,ElapsedRaw",
+)
+
+_SQUEUE_MARKS = (
+    "squeue",
+    f"--user={os.getuid()}",
+    "--all",
+    "--noheader",
+    "--states=all",
+    "--format=%F|%k",
+)
+_SACCT_MARKS = (
+    "sacct",
+    "--noheader",
+    "--parsable2",
+    "--allocations",
+    "--starttime=now-7days",
+    "--format=JobID,Comment",
 )
 
 
@@ -290,6 +334,13 @@ def _read(
     if not reports and answer.strip():
         raise ExecutionError(f"{command} answered what is not understood: {_quoted(answer)}")
     return reports
+
+
+def _marked(answer: str, marks: Sequence[str]) -> dict[str, str]:
+    """Ids of jobs by those of the marks that stand in lines `ID|comment`."""
+    lines = (line.partition("|") for line in answer.splitlines())
+    found = {comment.strip(): _base(job_id.strip()) for job_id, _, comment in lines}
+    return {mark: found[mark] for mark in marks if mark in found}
 
 
 def _squeue_line(line: str) -> ElementReport:
@@ -351,6 +402,22 @@ def _grouped(reports: Iterable[ElementReport], job_ids: Sequence[str]) -> dict[s
         for job_id in {report.job_id, _base(report.job_id)} & elements.keys():
             elements[job_id][report.job_id] = report
     return {job_id: JobReport(tuple(parts.values())) for job_id, parts in elements.items()}
+
+
+def _with_removed(
+    ended: Sequence[ElementReport], reports: Mapping[str, JobReport]
+) -> list[ElementReport]:
+    """Reports of the accounting, with those of elements that were removed before they started.
+
+    These leave no trace: their array is known, and they are not.
+    """
+    known, arrays = {e.job_id for e in ended}, {_base(e.job_id) for e in ended}
+    removed = [
+        job_id
+        for job_id, report in reports.items()
+        if "_" in job_id and not report.elements and job_id not in known and _base(job_id) in arrays
+    ]
+    return [*ended, *(ElementReport(job_id, JobState.CANCELLED) for job_id in removed)]
 
 
 def _joined(report: JobReport, later: JobReport) -> JobReport:

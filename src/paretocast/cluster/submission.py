@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paretocast.cluster import tracking
-from paretocast.cluster.script import SearchRequest, job_script
+from paretocast.cluster.auto import new_mark
+from paretocast.cluster.base import NoAnswerError
+from paretocast.cluster.handover import Handover, find_interrupted
+from paretocast.cluster.script import SearchRequest, job_script, series_script
 from paretocast.cluster.status import State
 from paretocast.cluster.tracking import SubmittedJob
-from paretocast.errors import ExecutionError, StoreError
+from paretocast.errors import ExecutionError, ParetocastError, StoreError
 from paretocast.formatting import count
 from paretocast.workspace import files
 from paretocast.workspace.runs import find_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from paretocast.cluster.base import Executor, JobReport
+    from paretocast.cluster.base import Executor, Job, JobReport
     from paretocast.cluster.profiles import Profile
     from paretocast.cluster.status import ExperimentStatus
     from paretocast.cluster.tracking import Submission
@@ -81,8 +85,12 @@ def submit(
     now: datetime,
     study_id: str | None = None,
     after: tuple[str, ...] = (),
+    tell: Callable[[Submission], None] = lambda _submission: None,
 ) -> Submission:
     """Hand a search over and keep a record of it.
+
+    Where a process that made the same request was killed before it could tell the id of its job,
+    that job is recorded and told, and none is handed over.
 
     Parameters
     ----------
@@ -90,6 +98,9 @@ def submit(
         The study to continue; None starts one with the id of its job.
     now : datetime
         With a zone.
+    tell : callable
+        Called with the submission once it has its record; until it returns the request counts as
+        interrupted.
 
     Raises
     ------
@@ -100,28 +111,172 @@ def submit(
         says what.
     """
     job = job_script(request, profile, program=program, study_id=study_id, after=after)
-    job = executor.fitted(job)
+    job = replace(executor.fitted(job), mark=new_mark(profile.executor))
     request = replace(request, n_workers=job.n_elements)
-    workspace = request.folder / request.workspace
-    files.create_folder(request.logs)
-    files.create_folder(workspace / "tracking")
-    job_id = executor.submit(job)
-    submission = tracking.new_submission(
+    pending = tracking.new_submission(
         request,
         profile=profile.model_dump(mode="json"),
-        job=SubmittedJob(job_id, now.isoformat(timespec="seconds"), job.log_paths(job_id), after),
+        job=SubmittedJob(
+            job.mark, now.isoformat(timespec="seconds"), job.log_paths(job.mark), after
+        ),
         study_id=study_id,
     )
+    (submission,) = _hand_over(job, (pending,), request, executor, lambda found: tell(found[0]))
+    return submission
+
+
+def submit_series(
+    requests: Sequence[SearchRequest],
+    profile: Profile,
+    executor: Executor,
+    *,
+    program: tuple[str, ...],
+    now: datetime,
+    tell: Callable[[tuple[Submission, ...]], None] = lambda _submissions: None,
+) -> tuple[tuple[Submission, ...], ...]:
+    """Hand over searches that differ by their data set alone, in as few array jobs as will do.
+
+    Every search is an experiment of its own, whose job is an element of the array; its study has
+    the id of the array. An array whose process was killed is not handed over again, as by `submit`.
+
+    Parameters
+    ----------
+    now : datetime
+        With a zone.
+    tell : callable
+        Called with those of each array once they have their records, as by `submit`.
+
+    Returns
+    -------
+    tuple of tuple of Submission
+        Those of each array, in the order of its elements.
+
+    Raises
+    ------
+    ExecutionError, StoreError
+        As `submit` does, with the number of searches that are submitted.
+    """
+    arrays: list[tuple[Submission, ...]] = []
+    for part in series_parts(requests, executor):
+        try:
+            arrays.append(
+                _submit_part(part, profile, executor, program=program, now=now, tell=tell)
+            )
+        except ParetocastError as error:
+            done = sum(map(len, arrays))
+            raise type(error)(f"{error} ({done} of {len(requests)} submitted)") from error
+    return tuple(arrays)
+
+
+def series_parts(
+    requests: Sequence[SearchRequest], executor: Executor
+) -> tuple[Sequence[SearchRequest], ...]:
+    """Return the searches of each array job that many series need: no more than one may have."""
+    most = executor.most_elements() or len(requests)
+    return tuple(requests[start : start + most] for start in range(0, len(requests), most))
+
+
+def series_job(
+    requests: Sequence[SearchRequest], profile: Profile, *, program: tuple[str, ...]
+) -> Job:
+    """Return the job that runs the searches of one part: an array, or a plain job for one."""
+    if len(requests) == 1:
+        return job_script(requests[0], profile, program=program)
+    return series_script(requests, profile, program=program, n_at_once=series_at_once(profile))
+
+
+def series_at_once(profile: Profile) -> int | None:
+    """Return the series that may run at the same time; None for as many as the cluster lets.
+
+    Nothing else holds them back on this machine: there they are as many as its cores suffice for.
+    """
+    if profile.max_running is None and profile.executor == "background":
+        return max(1, len(os.sched_getaffinity(0)) // profile.cpus)
+    return profile.max_running
+
+
+def _submit_part(
+    requests: Sequence[SearchRequest],
+    profile: Profile,
+    executor: Executor,
+    *,
+    program: tuple[str, ...],
+    now: datetime,
+    tell: Callable[[tuple[Submission, ...]], None],
+) -> tuple[Submission, ...]:
+    """Hand over an array of searches, or a plain job where there is one alone."""
+    if len(requests) == 1:
+        alone = submit(
+            requests[0],
+            profile,
+            executor,
+            program=program,
+            now=now,
+            tell=lambda found: tell((found,)),
+        )
+        return (alone,)
+    job = replace(series_job(requests, profile, program=program), mark=new_mark(profile.executor))
+    submitted = now.isoformat(timespec="seconds")
+    pending = tuple(
+        tracking.new_submission(
+            request,
+            profile=profile.model_dump(mode="json"),
+            job=SubmittedJob(f"{job.mark}_{element}", submitted, (logs,)),
+            study_id=job.mark,
+        )
+        for element, (request, logs) in enumerate(
+            zip(requests, job.log_paths(job.mark), strict=True)
+        )
+    )
+    return _hand_over(job, pending, requests[0], executor, tell)
+
+
+def _hand_over(
+    job: Job,
+    pending: tuple[Submission, ...],
+    request: SearchRequest,
+    executor: Executor,
+    tell: Callable[[tuple[Submission, ...]], None],
+) -> tuple[Submission, ...]:
+    """Hand over a job with its mark, unless an interrupted process has, and record it.
+
+    Parameters
+    ----------
+    pending : tuple of Submission
+        Of the job, with its mark in place of its id.
+    request : SearchRequest
+        The first one, which says where workspace and logs are.
+    """
+    workspace = request.folder / request.workspace
+    files.create_folder(request.logs)
+    interrupted = find_interrupted(workspace, executor, pending)
+    if interrupted is None:
+        handover = Handover.begin(workspace, job.mark, pending, job.script)
+        job_id = _handed_over(handover, job, executor)
+    else:
+        handover, job_id = interrupted
     try:
-        if study_id is not None:
-            submission = _with_earlier_jobs(workspace, submission)
-        tracking.record_submission(workspace, submission)
-        files.save_text(tracking.script_path(workspace, submission), job.script, private=True)
+        submissions = handover.record(workspace, job_id)
+        tell(submissions)
+        handover.end()
     except StoreError as error:
         raise StoreError(
-            f"job {job_id} is submitted, but its record could not be kept: {error}"
+            f"job {job_id} is submitted, but its record could not be kept: {error}; "
+            "paretocast status keeps it once it can"
         ) from error
-    return submission
+    finally:
+        handover.release()
+    return submissions
+
+
+def _handed_over(handover: Handover, job: Job, executor: Executor) -> str:
+    """The id of a job that is handed over now; what is unclear stays to be looked up."""
+    try:
+        return executor.submit(job)
+    except BaseException as error:
+        refused = isinstance(error, ExecutionError) and not isinstance(error, NoAnswerError)
+        (handover.end if refused else handover.release)()
+        raise
 
 
 def request_of(submission: Submission, workspace: Path) -> SearchRequest:
@@ -152,15 +307,36 @@ def find(workspace: Path, experiment_id: str) -> Submission:
     Raises
     ------
     StoreError
+        If there is none of that id, or an array of many; the message lists what there is.
+    """
+    found = find_all(workspace, experiment_id)
+    if len(found) > 1:
+        first, *_, last = (submission.id for submission in found)
+        raise StoreError(
+            f"{experiment_id} is an array of {len(found)} experiments, {first} to {last}; name one"
+        )
+    return found[0]
+
+
+def find_all(workspace: Path, experiment_id: str) -> tuple[Submission, ...]:
+    """Return the submission of an experiment, or those of all in an array job of that id.
+
+    Raises
+    ------
+    StoreError
         If there is none of that id; the message lists what there is.
     """
     submissions, problems = tracking.read_submissions(workspace)
     if problems:
         raise StoreError(problems[0])
-    for submission in submissions:
-        job_ids = {job.job_id for job in submission.jobs}
-        if experiment_id in {submission.id, submission.study_id, *job_ids}:
-            return submission
+    found = tuple(
+        submission
+        for submission in submissions
+        if experiment_id
+        in {submission.id, submission.study_id, *(job.job_id for job in submission.jobs)}
+    )
+    if found:
+        return found
     for run in find_runs(workspace):
         if experiment_id in {run.study_name, run.job_id}:
             raise StoreError(
@@ -172,11 +348,17 @@ def find(workspace: Path, experiment_id: str) -> Submission:
     raise StoreError(f"experiment {experiment_id!r} is not in {workspace}; the last ones: {latest}")
 
 
-def cancel(submission: Submission, executor: Executor) -> tuple[str, ...]:
-    """End the jobs of an experiment and return the ids of those that were active."""
-    active = tuple(_active_jobs(submission, executor))
-    executor.cancel(active)
-    return active
+def cancel(
+    submissions: Sequence[Submission], executor: Executor
+) -> list[tuple[Submission, tuple[str, ...]]]:
+    """End the jobs of experiments, and return the ids of those that were active with each."""
+    reports = executor.poll([job.job_id for each in submissions for job in each.jobs])
+    ended = [
+        (each, tuple(job.job_id for job in each.jobs if reports[job.job_id].state.active))
+        for each in submissions
+    ]
+    executor.cancel([job_id for _, job_ids in ended for job_id in job_ids])
+    return ended
 
 
 def refuse_if_active(submission: Submission, executor: Executor) -> None:
@@ -260,11 +442,3 @@ def _subject(request: SearchRequest, stage: int | None) -> tuple[str, str, str]:
 
 def _last_job(experiment: ExperimentStatus) -> str:
     return experiment.row.job_ids.rpartition(" ")[2]
-
-
-def _with_earlier_jobs(workspace: Path, submission: Submission) -> Submission:
-    path = tracking.submission_path(submission.run_directory(workspace))
-    if not path.exists():
-        return submission  # the study was begun without a job
-    earlier = tracking.load_submission(path)
-    return replace(submission, jobs=(*earlier.jobs, *submission.jobs))

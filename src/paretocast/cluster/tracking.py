@@ -22,7 +22,7 @@ from paretocast.workspace.runs import SINGLE_STAGE, TWO_STAGE, RunDirectory
 from paretocast.workspace.stored import SubmissionFile, load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from paretocast.cluster.script import SearchRequest
@@ -157,10 +157,11 @@ def submission_path(run: RunDirectory) -> Path:
     return run.folder / f"submission_{run.job_id}.json"
 
 
-def script_path(workspace: Path, submission: Submission) -> Path:
-    """The script as it was handed over last."""
-    job = submission.jobs[-1].job_id
-    return workspace / "logs" / f"hpo_{submission.model}_{submission.dataset}_{job}.sh"
+def script_path(workspace: Path, submissions: Sequence[Submission], job_id: str) -> Path:
+    """The script of a job as it was handed over; an array has several submissions."""
+    first, others = submissions[0], len(submissions) - 1
+    name = f"hpo_{first.model}_{first.dataset}" + f"_and_{others}_more" * bool(others)
+    return workspace / "logs" / f"{name}_{job_id}.sh"
 
 
 def new_submission(
@@ -186,18 +187,30 @@ def new_submission(
     )
 
 
-def record_submission(workspace: Path, submission: Submission) -> None:
-    """Keep a submission in its run directory and in the table, beside other writers.
+def record_submissions(workspace: Path, submissions: Sequence[Submission]) -> None:
+    """Keep submissions in their run directories and in the table, beside other writers.
 
     Raises
     ------
     StoreError
         If the workspace cannot be written to.
     """
+    for submission in submissions:
+        save_submission(submission_path(submission.run_directory(workspace)), submission)
+    new = {submission.id: submission_row(submission) for submission in submissions}
+    update_rows(workspace, lambda rows: {**rows, **new})
+
+
+def save_submission(path: Path, submission: Submission) -> None:
+    """Write a submission file; set-up lines in it are the user's own.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written.
+    """
     content = {"schema_version": SCHEMA_VERSION, **asdict(submission)}
-    path = submission_path(submission.run_directory(workspace))
-    files.save_json(path, content, private=True)  # set-up lines are the user's own
-    update_rows(workspace, lambda rows: {**rows, submission.id: submission_row(submission)})
+    files.save_json(path, content, private=True)
 
 
 def load_submission(path: Path) -> Submission:

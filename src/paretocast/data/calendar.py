@@ -6,7 +6,7 @@ All of them are functions of stamps alone, known for ever. T steps of an index i
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -43,21 +43,53 @@ def calendar_columns(
     index : DatetimeIndex of length T
         UTC.
     """
+    years, steps = _years_of(index)
+    if not years:
+        return _columns_at(index, calendar, steps_per_day)
+    tables = [_columns_of_year(year, calendar, steps_per_day) for year in years]
+    return {n: _joined([table[n] for table in tables])[steps] for n in tables[0]}
+
+
+def weekdays(index: pd.DatetimeIndex, zone: str) -> NDArray[np.intp]:
+    """Local weekdays, 0 for Monday, (T,)."""
+    years, steps = _years_of(index)
+    if not years:
+        return _weekdays_at(index, zone)
+    return _joined([_weekdays_of_year(year, zone) for year in years])[steps]
+
+
+def _years_of(index: pd.DatetimeIndex) -> tuple[list[range], slice]:
+    """Grids of the years that an index is part of, and its steps in them; none if it has gaps.
+
+    What is computed of whole years is kept: a server needs the same days for every request.
+    """
     stamps = index.as_unit("ns").asi8
     step = int(stamps[1] - stamps[0]) if len(stamps) > 1 else 0
     if step < SHORTEST_STEP or (np.diff(stamps) != step).any():
-        return _columns_at(index, calendar, steps_per_day)
-    # By years that are kept: a server needs the same days for every request.
+        return [], slice(0)
     first, years = int(stamps[0]), range(index[0].year, index[-1].year + 1)
     grids = [_year_grid(year, first % step, step) for year in years]
-    tables = [_columns_of_year(grid, calendar, steps_per_day) for grid in grids]
     start = (first - grids[0].start) // step
-    together = tables[0]
-    if len(tables) > 1:
-        together = {n: np.concatenate([table[n] for table in tables]) for n in together}
-    return {name: values[start : start + len(index)] for name, values in together.items()}
+    return grids, slice(start, start + len(index))
 
 
+def _joined(years: list[NDArray[Any]]) -> NDArray[Any]:
+    return years[0] if len(years) == 1 else np.concatenate(years)
+
+
+@lru_cache(maxsize=64)
+def _weekdays_of_year(grid: range, zone: str) -> NDArray[np.intp]:
+    """Weekdays of one year, read only."""
+    found = _weekdays_at(_index_of(grid), zone)
+    found.flags.writeable = False
+    return found
+
+
+def _weekdays_at(index: pd.DatetimeIndex, zone: str) -> NDArray[np.intp]:
+    return np.array(index.tz_convert(zone).day_of_week, dtype=np.intp)
+
+
+@lru_cache(maxsize=64)
 def _year_grid(year: int, offset: int, step: int) -> range:
     """Stamps of a year in nanoseconds, of the grid with a step that begins at an offset of it."""
     start, stop = (int(np.datetime64(f"{y:04d}", "s").astype(np.int64)) for y in (year, year + 1))
@@ -68,11 +100,14 @@ def _year_grid(year: int, offset: int, step: int) -> range:
 @lru_cache(maxsize=64)
 def _columns_of_year(grid: range, calendar: Calendar, steps_per_day: int) -> dict[str, Floats]:
     """Terms of one year, read only."""
-    index = pd.DatetimeIndex(np.arange(grid.start, grid.stop, grid.step), tz="UTC")
-    columns = _columns_at(index, calendar, steps_per_day)
+    columns = _columns_at(_index_of(grid), calendar, steps_per_day)
     for values in columns.values():
         values.flags.writeable = False
     return columns
+
+
+def _index_of(grid: range) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(np.arange(grid.start, grid.stop, grid.step), tz="UTC")
 
 
 def _columns_at(
@@ -112,7 +147,7 @@ def hour_of_day(local: pd.DatetimeIndex) -> NDArray[np.float64]:
 
 def is_weekend(index: pd.DatetimeIndex, zone: str) -> NDArray[np.bool_]:
     """True on local Saturdays and Sundays, (T,)."""
-    weekend: NDArray[np.bool_] = index.tz_convert(zone).day_of_week.to_numpy() >= SATURDAY
+    weekend: NDArray[np.bool_] = weekdays(index, zone) >= SATURDAY
     return weekend
 
 

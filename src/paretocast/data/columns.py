@@ -132,7 +132,9 @@ def parse_numbers(
         )
         return np.full(len(raw), np.nan), [finding]
     numbers = (signs or NumberSigns()).numbers(raw)
-    bad = (np.isnan(numbers) & raw.notna().to_numpy()) | (np.abs(numbers) > LARGEST)
+    bad = np.abs(numbers) > LARGEST
+    if raw.dtype != np.float64:  # whose NaN are empty cells
+        bad |= np.isnan(numbers) & raw.notna().to_numpy()
     if not bad.any():
         return numbers, []
     row = int(np.flatnonzero(bad)[0])

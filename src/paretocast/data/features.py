@@ -132,8 +132,8 @@ class FeatureTable:
     ahead: HorizonValues | None = None
 
     def __post_init__(self) -> None:
-        doubled = sorted({name for name in self.names if self.names.count(name) > 1})
-        if doubled:
+        if len(set(self.names)) < len(self.names):
+            doubled = sorted({name for name in self.names if self.names.count(name) > 1})
             raise DataError(
                 f"two features are called {', '.join(doubled)}; give that covariate another name"
             )
@@ -183,6 +183,8 @@ class FeatureTable:
     def select(self, kept: Sequence[bool] | NDArray[np.bool_]) -> FeatureTable:
         """The columns that a mask (F,) keeps."""
         columns = np.flatnonzero(kept)
+        if len(columns) == len(self.names):
+            return self
         ahead = self.ahead
         if ahead is not None:
             inside = np.isin(ahead.columns, columns)
@@ -215,6 +217,13 @@ def input_limits(train_values: NDArray[np.float64]) -> tuple[float, float]:
     # A flag that was never up in the train period may go up.
     margin = MARGIN_RANGES * (high - low) or 1.0
     return low - margin, high + margin
+
+
+def train_standards(train: NDArray[np.float64]) -> ColumnStandards:
+    """Standards of columns (T, F) from their values in the train period."""
+    limits = [input_limits(column) for column in train.T]
+    low, high = np.array(limits, dtype=np.float64).reshape(-1, 2).T
+    return ColumnStandards(train.mean(axis=0), train.std(axis=0), low, high)
 
 
 def build_features(series: Series, groups: Sequence[str] | None = None) -> FeatureTable:

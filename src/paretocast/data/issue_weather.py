@@ -24,6 +24,7 @@ from paretocast.data.features import (
 from paretocast.data.gaps import missing_hours
 from paretocast.data.series import Role
 from paretocast.errors import SettingsError
+from paretocast.steps import STEPS_PER_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +60,8 @@ def with_issue_weather(table: FeatureTable, series: Series, horizon_steps: int) 
     raw = runs.at(series.index, cells)
     by_name = {c.name: c for c in series.covariates}
     filled = {
-        name: _fill_cells(by_name[name], raw[:, i], cells) for i, name in enumerate(runs.names)
+        name: _fill_cells(by_name[name], raw[:, i], cells, series.steps_per_day)
+        for i, name in enumerate(runs.names)
     }
     return _with_horizon(table, series, hours=cells.hours, first=cells.first, values=filled)
 
@@ -104,7 +106,8 @@ def with_weather_error(
         See `measured_temperatures`.
     """
     names = measured_temperatures(series)
-    errors = error * _persistent_errors((len(positions), horizon_steps))
+    persistence = ERROR_PERSISTENCE ** (STEPS_PER_DAY / series.steps_per_day)
+    errors = error * _persistent_errors((len(positions), horizon_steps), persistence)
     steps = np.arange(horizon_steps)
     hours = np.concatenate([np.arange(len(series)), (positions[:, None] + steps).ravel()])
     first = np.arange(len(series))
@@ -117,9 +120,11 @@ def with_weather_error(
     return _with_horizon(table, series, hours=hours, first=first, values=values)
 
 
-def _fill_cells(covariate: Covariate, values: Floats, cells: IssueCells) -> Floats:
+def _fill_cells(
+    covariate: Covariate, values: Floats, cells: IssueCells, steps_per_day: int
+) -> Floats:
     """Values (M,) with every missing one filled as `fill_covariate` would in its window."""
-    column = fill_covariate(covariate)
+    column = fill_covariate(covariate, steps_per_day)
     ages = dict(missing_hours(covariate.values))
     filled, age = values.copy(), 0
     previous = -2
@@ -129,7 +134,7 @@ def _fill_cells(covariate: Covariate, values: Floats, cells: IssueCells) -> Floa
         # At the start of a run the hole may have begun before it.
         age = age + 1 if in_hole else ages.get(hour, 1) if hour == start else 1
         previous = cell
-        back = fill_distance(hour, age)
+        back = fill_distance(hour, age, steps_per_day)
         filled[cell] = filled[cell - back] if hour - back >= start else column[hour - back]
     return filled
 
@@ -168,13 +173,13 @@ def _with_horizon(
     return replace(table, ahead=HorizonValues(np.array(columns), stacked, first))
 
 
-def _persistent_errors(shape: tuple[int, int]) -> Floats:
+def _persistent_errors(shape: tuple[int, int], persistence: float) -> Floats:
     """Errors (N, H) of unit spread, alike in every call."""
     rng = np.random.default_rng(0)
     shocks = rng.normal(size=shape)
     errors = np.empty(shape)
     errors[:, 0] = shocks[:, 0]
     for step in range(1, shape[1]):
-        fresh = np.sqrt(1.0 - ERROR_PERSISTENCE**2) * shocks[:, step]
-        errors[:, step] = ERROR_PERSISTENCE * errors[:, step - 1] + fresh
+        fresh = np.sqrt(1.0 - persistence**2) * shocks[:, step]
+        errors[:, step] = persistence * errors[:, step - 1] + fresh
     return errors

@@ -150,22 +150,21 @@ def lay_frame(
     repairs: tuple[Repair, ...] = ()
     if spec.repair == "auto":
         rows, repairs = arrange_rows(index, columns, rows, numbers)
-    findings += _check_order(index[rows], numbers[rows], spec)
+    used = index[rows]
+    findings += _check_order(used, numbers[rows], spec)
     if spec.steps_per_day > 1:
         findings += check_clock(
-            index[rows],
+            used,
             zone=spec.zone,
             stamp_zone=spec.stamp_zone,
             observed=~np.isnan(columns[spec.target][rows]),
         )
-    stamps = index[rows].unique().sort_values()
+    stamps = used if (np.diff(used.asi8) > 0).all() else used.unique().sort_values()
     problems = _check_frequency(stamps, spec) if len(stamps) > 1 else []
     findings += problems
     if problems or len(stamps) < 2:
         return None, tuple(findings + check_split_order(spec))
-    grid = _lay_grid(
-        index[rows], {name: values[rows] for name, values in columns.items()}, spec, covariates
-    )
+    grid = _lay_grid(used, _chosen_rows(columns, rows), spec, covariates)
     if spec.repair == "auto":
         grid = repair_values(replace(grid, repairs=repairs), spec.target, covariates)
     return grid, (*findings, *tell_repairs(grid.repairs))
@@ -223,6 +222,8 @@ def rows_of_series(frame: pd.DataFrame, spec: DatasetSpec) -> tuple[pd.DataFrame
 
 def newest_first(index: pd.DatetimeIndex) -> bool:
     """True if times fall from row to row, as in tables that begin with the newest."""
+    if (np.diff(index.asi8) >= 0).all():  # NaT, the lowest number, among them
+        return False
     there = index[index.notna()]
     return len(there) > 1 and there.is_monotonic_decreasing and there[0] > there[-1]
 
@@ -266,8 +267,8 @@ def _in_zone(
             index = index - DAY
         return index, problems + notes
     if zoned.all():
-        step = step_of(stamps) if at_end else pd.Timedelta(0)
-        return stamps.tz_convert("UTC").as_unit("ns") - step, notes
+        starts = stamps.tz_convert("UTC").as_unit("ns")
+        return starts - step_of(stamps) if at_end else starts, notes
     walls = stamps.tz_localize(None)
     if spec.stamp_zone is None:
         return None, [refuse_naive(raw, walls, spec.zone, values), *notes]
@@ -352,7 +353,9 @@ def _check_later(later: pd.DatetimeIndex, spec: DatasetSpec, until: pd.Timestamp
 def _check_order(
     index: pd.DatetimeIndex, rows: NDArray[np.intp], spec: DatasetSpec
 ) -> list[Finding]:
-    findings = []
+    findings: list[Finding] = []
+    if (np.diff(index.asi8) > 0).all():
+        return findings
     doubled = index.duplicated()
     if doubled.any():
         first = int(np.flatnonzero(doubled)[0])
@@ -409,13 +412,22 @@ def _off_step(stamps: pd.DatetimeIndex, spec: DatasetSpec) -> NDArray[np.bool_]:
 
     In some zones a full hour is half an hour off in UTC.
     """
-    step = spec.step.value
-    clocks = [stamps, *(stamps.tz_convert(zone).tz_localize(None) for zone in spec.zones)]
-    of_clocks = [np.asarray(clock.as_unit("ns").asi8 % step != 0) for clock in clocks]
-    off = min(of_clocks, key=lambda mask: int(mask.sum()))
-    elapsed = stamps.as_unit("ns").asi8
+    step, elapsed = spec.step.value, stamps.as_unit("ns").asi8
+    off = np.asarray(elapsed % step != 0)
+    if off.any():
+        clocks = [stamps.tz_convert(zone).tz_localize(None) for zone in spec.zones]
+        of_clocks = [off, *(np.asarray(c.as_unit("ns").asi8 % step != 0) for c in clocks)]
+        off = min(of_clocks, key=lambda mask: int(mask.sum()))
     # A zone whose clock changes by less than a step leaves the grid in summer.
     return off | ((elapsed - elapsed[0]) % step != 0) if not off.any() else off
+
+
+def _chosen_rows(columns: Columns, rows: NDArray[np.intp]) -> Columns:
+    """Some rows of columns; the columns themselves where these are all, in their order."""
+    n_rows = len(next(iter(columns.values())))
+    if len(rows) == n_rows and (np.diff(rows) == 1).all():
+        return columns
+    return {name: values[rows] for name, values in columns.items()}
 
 
 def _lay_grid(
@@ -427,9 +439,12 @@ def _lay_grid(
     hours = pd.date_range(index.min(), index.max(), freq=spec.step, unit="ns")
     rows = np.flatnonzero(~index.duplicated())
     places = (index.asi8[rows] - hours.asi8[0]) // spec.step.value
-    laid = {name: np.full(len(hours), np.nan) for name in columns}
-    for name, values in columns.items():
-        laid[name][places] = values[rows]
+    if len(places) == len(index) == len(hours) and (places == np.arange(len(hours))).all():
+        laid = columns
+    else:
+        laid = {name: np.full(len(hours), np.nan) for name in columns}
+        for name, values in columns.items():
+            laid[name][places] = values[rows]
     return Grid(
         hours,
         laid[spec.target],

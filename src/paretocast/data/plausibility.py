@@ -139,10 +139,20 @@ class _Column:
         return noun(self.steps_per_day)
 
     @cached_property
-    def far(self) -> tuple[FarValues, ...]:
-        return find_far_values(self.values)
+    def observed(self) -> Floats:
+        return self.values[~np.isnan(self.values)]
 
-    @property
+    @cached_property
+    def counts(self) -> tuple[Floats, NDArray[np.intp]]:
+        """Distinct values in their order, and how often each is observed."""
+        unique, counts = np.unique(self.observed, return_counts=True)
+        return unique, counts
+
+    @cached_property
+    def far(self) -> tuple[FarValues, ...]:
+        return _far_values(self.values, self.observed, *self.counts)
+
+    @cached_property
     def train(self) -> Floats:
         train = self.values[: self.train_stop]
         return train[~np.isnan(train)]
@@ -155,9 +165,8 @@ class _Column:
 
 def _check_column(column: _Column) -> Iterator[Finding]:
     """Findings that target and covariates share."""
-    if is_counter(column.values):
-        observed = column.values[~np.isnan(column.values)]
-        n_resets = int((np.diff(observed) < 0.0).sum())
+    if _rises_alone(column.observed):
+        n_resets = int((np.diff(column.observed) < 0.0).sum())
         resets = f" but for {count(n_resets, 'reset')}" if n_resets else ""
         yield Finding(
             "warning",
@@ -228,7 +237,12 @@ def find_far_values(values: Floats) -> tuple[FarValues, ...]:
     [(999.9, True)]
     """
     observed = values[~np.isnan(values)]
-    unique, counts = np.unique(observed, return_counts=True)
+    return _far_values(values, observed, *np.unique(observed, return_counts=True))
+
+
+def _far_values(
+    values: Floats, observed: Floats, unique: Floats, counts: NDArray[np.intp]
+) -> tuple[FarValues, ...]:
     low, high = 0, len(unique)
     # What mostly keeps its value, such as a number of meters, repeats every value.
     stepwise = observed.size > 1 and float((np.diff(observed) == 0.0).mean()) > _MOST_ALIKE
@@ -277,7 +291,10 @@ def is_counter(values: Floats) -> bool:
     >>> is_counter(np.cumsum(np.random.default_rng(0).random(1000)))
     True
     """
-    observed = values[~np.isnan(values)]
+    return _rises_alone(values[~np.isnan(values)])
+
+
+def _rises_alone(observed: Floats) -> bool:
     if observed.size < _FEWEST_VALUES:
         return False
     steps = np.diff(observed)
@@ -312,7 +329,9 @@ def _check_unit(column: _Column) -> Iterator[Finding]:
     weeks = values[: n_weeks * week].reshape(n_weeks, week)
     known = ~np.isnan(weeks).all(axis=1)
     level = np.full(n_weeks, np.nan)
-    level[known] = np.nanmedian(weeks[known], axis=1)
+    whole = ~np.isnan(weeks).any(axis=1)
+    level[whole] = np.median(weeks[whole], axis=1)
+    level[known & ~whole] = np.nanmedian(weeks[known & ~whole], axis=1)
     factors = _level_factors(level)
     sizes = np.maximum(factors, 1.0 / factors)
     for i in np.flatnonzero(sizes >= _UNIT_FACTOR).tolist():
@@ -409,20 +428,22 @@ def _check_constant_covariate(column: _Column) -> Iterator[Finding]:
 
 def _check_spikes(column: _Column) -> Iterator[Finding]:
     """Single hours that leave what is around them by more than the column's whole range."""
-    far = np.zeros(len(column.values), dtype=bool)
+    values = column.values
     for group in column.far:
-        far |= group.where
-    values = np.where(far, np.nan, column.values)
-    observed = values[~np.isnan(values)]
-    if observed.size < _FEWEST_VALUES or _share_of_mode(observed) > _MOST_ALIKE:
+        values = np.where(group.where, np.nan, values)
+    unique, counts = column.counts
+    counts = counts[~np.isin(unique, [group.value for group in column.far])]
+    if counts.sum() < _FEWEST_VALUES or counts.max() / counts.sum() > _MOST_ALIKE:
         return
+    observed = values[~np.isnan(values)] if column.far else column.observed
     middle = _middle_of_neighbours(values)
     distance = np.abs(values - middle)
+    width = float(np.subtract(*np.quantile(observed, [0.99, 0.01])))
     complete = ~np.isnan(distance)
-    if complete.sum() < _FEWEST_VALUES:
+    # The limit is no lower than the width, so that mostly there is nothing to look at.
+    if complete.sum() < _FEWEST_VALUES or not (distance > width).any():
         return
     distance[~complete] = 0.0
-    width = float(np.subtract(*np.quantile(observed, [0.99, 0.01])))
     limit = max(width, _SPIKE * float(np.quantile(distance[complete], 0.995)))
     spikes = np.flatnonzero(distance > limit) if limit > 0.0 else np.array([], dtype=np.intp)
     if spikes.size:
@@ -442,18 +463,19 @@ def _middle_of_neighbours(values: Floats) -> Floats:
     >>> _middle_of_neighbours(np.array([1.0, 2.0, 9.0, 4.0, 3.0]))
     array([nan, nan, 2.5, nan, nan])
     """
-    second_before, before, after, second_after = (np.roll(values, k) for k in (2, 1, -1, -2))
+    n = len(values)
+    second_before, before, after, second_after = (values[k : n - 4 + k] for k in (0, 1, 3, 4))
     lower = np.maximum(np.minimum(second_before, before), np.minimum(after, second_after))
     upper = np.minimum(np.maximum(second_before, before), np.maximum(after, second_after))
-    middle: Floats = (lower + upper) / 2.0
-    middle[[0, 1, -2, -1]] = np.nan
+    middle = np.full(n, np.nan)
+    middle[2:-2] = (lower + upper) / 2.0
     return middle
 
 
 def _check_still(column: _Column) -> Iterator[Finding]:
     """A day and more of one value in a covariate that otherwise changes from hour to hour."""
     values = column.values
-    observed = values[~np.isnan(values)]
+    observed = column.observed
     if observed.size < _FEWEST_VALUES or column.steps_per_day < 2:
         return
     runs = find_still_runs(values)
@@ -474,11 +496,6 @@ def _check_still(column: _Column) -> Iterator[Finding]:
             f"{listed}",
             "empty these cells if the sensor hung",
         )
-
-
-def _share_of_mode(observed: Floats) -> float:
-    _, counts = np.unique(observed, return_counts=True)
-    return float(counts.max() / observed.size)
 
 
 def _check_leak(column: _Column, covariate: Covariate, grid: Grid) -> list[Finding]:
@@ -523,12 +540,9 @@ def find_copy(values: Floats, target: Floats, most_steps: int) -> int | None:
     >>> find_copy(1000.0 * np.roll(target, -3), target, 10)
     -3
     """
-    steps = np.diff(target)
-    usual = float(np.nanstd(steps)) if np.isfinite(steps).any() else 0.0
-    if usual == 0.0 or len(target) < 2 * most_steps + _FEWEST_VALUES:
+    if len(target) < 2 * most_steps + _FEWEST_VALUES:
         return None
-    inside = np.arange(most_steps, len(target) - most_steps)
-    inside = inside[~np.isnan(values[inside])]
+    inside = most_steps + np.flatnonzero(~np.isnan(values[most_steps : len(target) - most_steps]))
     if inside.size < _FEWEST_VALUES:
         return None
     sample = inside[np.linspace(0, inside.size - 1, _LEAK_SAMPLE).astype(int)]
@@ -537,9 +551,13 @@ def find_copy(values: Floats, target: Floats, most_steps: int) -> int | None:
         return None
     shifts = np.arange(-most_steps, most_steps + 1)
     likely = shifts[_correlations(values, target, sample[::_LEAK_SCREEN], shifts) > _LEAK_LIKELY]
+    if not likely.size:
+        return None
     errors = {int(shift): _copy_error(own, target[sample - shift]) for shift in likely}
-    shift = min(errors, key=lambda shift: errors[shift], default=None)
-    return shift if shift is not None and errors[shift] < _LEAK_ERROR * usual else None
+    shift = min(errors, key=lambda shift: errors[shift])
+    steps = np.diff(target)
+    usual = float(np.nanstd(steps)) if np.isfinite(steps).any() else 0.0
+    return shift if errors[shift] < _LEAK_ERROR * usual else None
 
 
 def _correlations(

@@ -9,7 +9,7 @@ from paretocast.data.checks import Finding
 from paretocast.data.parsing import by_severity
 from paretocast.data.periods import check_windows
 from paretocast.data.spec import find_spec
-from paretocast.data.task import plan_task
+from paretocast.data.task import TaskShape, plan_splits, task_features
 from paretocast.errors import DataError
 
 if TYPE_CHECKING:
@@ -48,10 +48,11 @@ def check_declared(
 
 
 def _check_splits(dataset: Dataset) -> list[Finding]:
+    shape = TaskShape.of_step(dataset.series.steps_per_day)
     try:
-        task = plan_task(dataset.series, dataset.dates, with_test=True)
+        series, _, issues = plan_splits(dataset.series, dataset.dates, shape=shape, with_test=True)
+        # What keeps features from being made shows in their names and first values.
+        task_features(series.before(series.index[shape.input_steps]), shape)
     except DataError as error:
         return [Finding("error", "splits", str(error))]
-    return check_windows(
-        task.series.index, task.series.values, task.issues, horizon_steps=task.shape.horizon_steps
-    )
+    return check_windows(series.index, series.values, issues, horizon_steps=shape.horizon_steps)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from paretocast.data.checks import Finding, at, errors_among
+from paretocast.data.checks import Finding, at, errors_among, span
 from paretocast.data.columns import check_columns, parse_numbers
 from paretocast.data.parsing import by_severity, parse_stamps
+from paretocast.data.series import DAY
 from paretocast.data.weather_runs import WeatherRuns
 from paretocast.formatting import count
-from paretocast.steps import STEPS_PER_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paretocast.data.spec import DatasetSpec, WeatherSpec
+
+_HOUR = pd.Timedelta(hours=1)
 
 
 def examine_runs(
@@ -62,17 +64,18 @@ def examine_runs(
     for i, column in enumerate(columns):
         values[:, i], problems = parse_numbers(frame[column])
         findings += problems
-    findings += _check_rows(issued, valid, spec.weather)
+    findings += _check_rows(issued, valid, spec.weather, spec.step)
     if errors_among(findings):
         return None, by_severity(findings)
     order = np.lexsort((valid.asi8, issued.asi8))
     names = tuple(spec.covariates[name].series_name(name) for name in covariates)
-    return WeatherRuns(names, issued[order], valid[order], values[order]), tuple(findings)
+    runs = WeatherRuns(names, issued[order], valid[order], values[order], spec.step.value)
+    return runs, tuple(findings)
 
 
 def check_reach(runs: WeatherRuns, index: pd.DatetimeIndex) -> list[Finding]:
     """Findings on hours of the next day that the runs lack, for issues at any hour of a series."""
-    cells = runs.cells(index, STEPS_PER_DAY)
+    cells = runs.cells(index, max(1, round(DAY / (index[1] - index[0]))))
     began = cells.runs >= 0  # what is missing before the first run is a hole of the covariate
     newest = np.isnan(runs.at(index, cells, older=False))[began].any(axis=1)
     missing = np.isnan(runs.at(index, cells))[began].any(axis=1)
@@ -95,9 +98,11 @@ def check_reach(runs: WeatherRuns, index: pd.DatetimeIndex) -> list[Finding]:
 def _parse_utc(raw: pd.Series, spec: DatasetSpec) -> tuple[pd.DatetimeIndex | None, list[Finding]]:
     """UTC stamps; those without a zone are taken only where the set says they are UTC.
 
-    An hour stands in many runs, so the doubled hour of autumn cannot be told from its rows.
+    An hour stands in many runs, so the doubled hour of autumn cannot be told from its rows. Where
+    the target's stamps mark the end of its steps, those of runs do not.
     """
-    spec = spec.model_copy(update={"stamp_zone": "UTC" if spec.stamp_zone == "UTC" else None})
+    zone = "UTC" if spec.stamp_zone == "UTC" else None
+    spec = spec.model_copy(update={"stamp_zone": zone, "stamps": "start"})
     # Each stamp stands in many rows; only a message needs to know in which.
     codes, stamps = pd.factorize(raw)
     index, findings = parse_stamps(pd.Series(stamps, name=raw.name), spec)
@@ -110,21 +115,22 @@ def _parse_utc(raw: pd.Series, spec: DatasetSpec) -> tuple[pd.DatetimeIndex | No
 
 
 def _check_rows(
-    issued: pd.DatetimeIndex, valid: pd.DatetimeIndex, weather: WeatherSpec
+    issued: pd.DatetimeIndex, valid: pd.DatetimeIndex, weather: WeatherSpec, step: pd.Timedelta
 ) -> list[Finding]:
     if not len(issued):
         return [Finding("error", "too_short", f"{weather.path} holds no rows", "give it some")]
     findings = []
-    off = np.asarray(valid != valid.floor("h"))
+    off = np.asarray(valid != valid.floor(step))
     if off.any():
         row = _first(off)
+        full = "full hours" if step == _HOUR else f"multiples of {span(step)}"
         findings.append(
             Finding(
                 "error",
                 "frequency",
-                f"{int(off.sum())} of {len(valid)} times of {weather.time_column} are no full "
-                f"hours in UTC, the first is {valid[row]:%Y-%m-%d %H:%M:%S}Z in row {row + 1}",
-                "bring the runs to full hours first, each stamp at the start of its hour",
+                f"{int(off.sum())} of {len(valid)} times of {weather.time_column} are no {full} "
+                f"in UTC, the first is {valid[row]:%Y-%m-%d %H:%M:%S}Z in row {row + 1}",
+                f"bring the runs to {full} first, each stamp at the start of its hour or step",
             )
         )
     doubled = _doubled(issued, valid)

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.features import ColumnStandards, input_limits
+from paretocast.data.features import input_limits
 from paretocast.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from paretocast.data.features import FeatureTable
@@ -187,7 +185,7 @@ def scale_task(task: Task, transform: Transform) -> tuple[ScaledArrays, TargetSc
 def scaled_arrays(task: Task, scaling: TargetScaling) -> ScaledArrays:
     """Scaled arrays of a task in given units of the target."""
     history, usable = _scaled_history(task.seen.filled, scaling)
-    table = standardised(task, task.features)
+    table = task.standardised
     known = table.known
     return ScaledArrays(
         history=history,
@@ -223,25 +221,4 @@ def standardised(task: Task, table: FeatureTable) -> FeatureTable:
 
     Values beyond their limits are clipped to them first.
     """
-    return table.scaled(column_standards(task, table.names, table.values))
-
-
-def column_standards(
-    task: Task, names: Sequence[str], columns: NDArray[np.float64]
-) -> ColumnStandards:
-    """Standards of columns (T, F): the task's, or of its train period.
-
-    Raises
-    ------
-    DataError
-        If the task brings standards, and none for a column.
-    """
-    if task.standards is None:
-        train = columns[: task.train_stop]
-        limits = [input_limits(column) for column in train.T]
-        low, high = np.array(limits, dtype=np.float64).reshape(-1, 2).T
-        return ColumnStandards(train.mean(axis=0), train.std(axis=0), low, high)
-    if unknown := [name for name in names if name not in task.standards]:
-        raise DataError(f"no mean and deviation are stored for {', '.join(unknown)}")
-    stored = np.array([task.standards[name] for name in names], dtype=np.float64).reshape(-1, 4)
-    return ColumnStandards(*stored.T)
+    return table.scaled(task.standards_of(table))

@@ -374,11 +374,11 @@ class DatasetSpec(TableSpec):
         return self
 
     @model_validator(mode="after")
-    def _weather_is_hourly(self) -> DatasetSpec:
-        if self.weather is not None and self.frequency != "1h":
+    def _weather_is_by_the_hour(self) -> DatasetSpec:
+        if self.weather is not None and self.steps_per_day == 1:
             raise ValueError(
-                "section [weather] goes with hourly series only; for another frequency put the "
-                "weather into columns of the file itself"
+                "section [weather] goes with series of an hour and less between two values; for a "
+                "daily one put the means of the days into columns of the file itself"
             )
         return self
 

@@ -20,7 +20,12 @@ import numpy as np
 import pandas as pd
 
 from paretocast.data.checks import at, errors_among
-from paretocast.data.features import FeatureTable, build_features
+from paretocast.data.features import (
+    ColumnStandards,
+    FeatureTable,
+    build_features,
+    train_standards,
+)
 from paretocast.data.gaps import LONGEST_FILL_HOURS, SeenTarget
 from paretocast.data.issue_weather import with_issue_weather
 from paretocast.data.parsing import LATER_HOURS
@@ -83,7 +88,7 @@ class TaskShape:
             steps_per_day=steps_per_day,
         )
 
-    @property
+    @cached_property
     def step(self) -> pd.Timedelta:
         """Time from one step to the next."""
         return DAY / self.steps_per_day
@@ -306,6 +311,35 @@ class Task:
             longest_steps=steps_of(LONGEST_FILL_HOURS, per_day),
             steps_per_day=per_day,
         )
+
+    @cached_property
+    def seen_whole(self) -> SeenTarget:
+        """The target with every gap filled from the past, as it is seen at issues."""
+        return SeenTarget.of(
+            self.series.values,
+            delay_steps=self.series.delay_steps,
+            steps_per_day=self.shape.steps_per_day,
+        )
+
+    @cached_property
+    def standardised(self) -> FeatureTable:
+        """The features with mean 0 and deviation 1, clipped to their limits."""
+        return self.features.scaled(self.standards_of(self.features))
+
+    def standards_of(self, table: FeatureTable) -> ColumnStandards:
+        """Standards of the columns of a table: those of the task, or of its train period.
+
+        Raises
+        ------
+        DataError
+            If the task brings standards, and none for a column.
+        """
+        if self.standards is None:
+            return train_standards(table.values[: self.train_stop])
+        if unknown := [name for name in table.names if name not in self.standards]:
+            raise DataError(f"no mean and deviation are stored for {', '.join(unknown)}")
+        stored = np.array([self.standards[name] for name in table.names], dtype=np.float64)
+        return ColumnStandards(*stored.reshape(-1, 4).T)
 
     @property
     def train_stop(self) -> int:
@@ -558,6 +592,31 @@ def plan_task(
         If a split holds no window.
     """
     shape = shape or TaskShape.of_step(series.steps_per_day)
+    series, blocks, issues = plan_splits(series, dates, shape=shape, with_test=with_test)
+    return Task(
+        series=series,
+        features=task_features(series, shape, feature_groups),
+        shape=shape,
+        dates=dates,
+        blocks=blocks,
+        issues=issues,
+    )
+
+
+def task_features(
+    series: Series, shape: TaskShape, groups: Sequence[str] | None = None
+) -> FeatureTable:
+    """Columns that windows of a series hold beside the target."""
+    return with_issue_weather(build_features(series, groups), series, shape.horizon_steps)
+
+
+def plan_splits(
+    series: Series, dates: SplitDates, *, shape: TaskShape, with_test: bool
+) -> tuple[Series, tuple[Block, ...], dict[str, NDArray[np.intp]]]:
+    """The steps of a series that may be read, its blocks of validation, and issues by split.
+
+    Arguments and refusals as of `plan_task`.
+    """
     if shape.steps_per_day != series.steps_per_day:
         raise DataError(
             f"series {series.name} has {series.steps_per_day} values in 24 hours, the settings are "
@@ -587,12 +646,4 @@ def plan_task(
         )
     last_issue = len(series) - shape.horizon_steps
     issues["test"] = daily[(daily >= validation_stop) & (daily <= last_issue)]
-    features = build_features(series, groups=feature_groups)
-    return Task(
-        series=series,
-        features=with_issue_weather(features, series, shape.horizon_steps),
-        shape=shape,
-        dates=dates,
-        blocks=blocks,
-        issues=issues,
-    )
+    return series, blocks, issues

@@ -1,8 +1,8 @@
 """Weather forecasts by their time of issue.
 
 A *run* is all that was issued at one time. The newest run of a time is the last one issued at or
-before it: what a forecast made at that time may know. M rows, R runs, C columns, T hours of a
-complete hourly grid.
+before it: what a forecast made at that time may know. M rows, R runs, C columns, T steps of a
+complete grid; where it says hours, those of another grid are its steps.
 """
 
 from __future__ import annotations
@@ -65,12 +65,16 @@ class WeatherRuns:
         Hour that a row is for, UTC; ascending within a run, each hour once.
     values : ndarray of shape (M, C)
         NaN where missing.
+    step_ns : int
+        Step of the series in nanoseconds, of which `valid` are multiples; an hour at most. A row
+        at a full hour holds for the whole hour where its run has no other.
     """
 
     names: tuple[str, ...]
     issued: pd.DatetimeIndex
     valid: pd.DatetimeIndex
     values: Floats
+    step_ns: int = HOUR_NS
 
     def before(self, stamp: pd.Timestamp) -> WeatherRuns:
         """Rows issued before `stamp` and for hours before it."""
@@ -127,8 +131,8 @@ class WeatherRuns:
             Whether an older run, issued up to 24 h before, stands in where the newest one lacks a
             value.
         """
-        hours = index.as_unit("ns").asi8[cells.hours] // HOUR_NS
-        values = self._lookup(cells.runs, hours)
+        stamps = index.as_unit("ns").asi8[cells.hours]
+        values = self._found(cells.runs, stamps)
         back = 0
         pending = np.flatnonzero(np.isnan(values).any(axis=1))
         while older and pending.size:
@@ -137,7 +141,7 @@ class WeatherRuns:
             pending = pending[newest >= back]
             newest = cells.runs[pending]
             pending = pending[self._stamps[newest] - self._stamps[newest - back] <= OLDER_NS]
-            found = self._lookup(cells.runs[pending] - back, hours[pending])
+            found = self._found(cells.runs[pending] - back, stamps[pending])
             known = values[pending]
             values[pending] = np.where(np.isnan(known), found, known)
             pending = pending[np.isnan(values[pending]).any(axis=1)]
@@ -162,17 +166,28 @@ class WeatherRuns:
 
     @cached_property
     def _keys(self) -> tuple[Integers, int, int]:
-        """Ascending key of every row by run and hour, with the first hour and their number."""
+        """Ascending key of every row by run and step, with the first step and their number."""
         if not len(self.valid):
             return np.empty(0, dtype=np.int64), 0, 1
-        hours = self.valid.as_unit("ns").asi8 // HOUR_NS
+        hours = self.valid.as_unit("ns").asi8 // self.step_ns
         first = int(hours.min())
         span = int(hours.max()) - first + 1
         runs = np.searchsorted(self._stamps, self.issued.as_unit("ns").asi8)
         return runs * span + hours - first, first, span
 
+    def _found(self, runs: NDArray[np.intp], stamps: Integers) -> Floats:
+        """Values of times in runs, (K, C), each of its step, else of its hour; NaN for none."""
+        values = self._lookup(runs, stamps // self.step_ns)
+        if self.step_ns < HOUR_NS:
+            inside = np.flatnonzero(np.isnan(values).any(axis=1) & (stamps % HOUR_NS != 0))
+            of_hour = self._lookup(
+                runs[inside], stamps[inside] // HOUR_NS * (HOUR_NS // self.step_ns)
+            )
+            values[inside] = np.where(np.isnan(values[inside]), of_hour, values[inside])
+        return values
+
     def _lookup(self, runs: NDArray[np.intp], hours: Integers) -> Floats:
-        """Values of hours (counted from 1970) in runs, (K, C); NaN where there are none."""
+        """Values of steps (counted from 1970) in runs, (K, C); NaN where there are none."""
         keys, first, span = self._keys
         found = np.full((len(runs), len(self.names)), np.nan)
         wanted = runs * span + hours - first

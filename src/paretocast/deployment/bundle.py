@@ -12,7 +12,8 @@ import json
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -236,14 +237,13 @@ class Bundle:
         observed : sequence of float of length H, optional
             NaN where missing; nothing is observed without it.
         """
-        times = pd.date_range(issue, periods=len(raw), freq=self.contract.shape.step)
-        groups = clock_groups(times.tz_convert(self.contract.calendar.zone))
+        shape, zone = self.contract.shape, self.contract.calendar.zone
         return Forecast(
             raw[None],
             self.levels,
             None if observed is None else [observed],
-            issues=[step_number(issue, self.contract.shape.step)],
-            groups={name: members[None] for name, members in groups.items()},
+            issues=[step_number(issue, shape.step)],
+            groups=_groups_of(issue, len(raw), shape.step, zone),
             lower_bound=self.manifest["lower_bound"],
         )
 
@@ -344,6 +344,16 @@ def load_bundle(path: str | Path) -> Bundle:
             f"bundle {name}; {DEPLOY_AGAIN}"
         )
     return Bundle(folder, manifest, name)
+
+
+@lru_cache(maxsize=1024)
+def _groups_of(
+    issue: pd.Timestamp, n_steps: int, step: pd.Timedelta, zone: str
+) -> Mapping[str, NDArray[np.integer]]:
+    """Groups of the target times of an issue, each (1, H); see `clock_groups`."""
+    times = pd.date_range(issue, periods=n_steps, freq=step)
+    groups = clock_groups(times.tz_convert(zone))
+    return MappingProxyType({name: members[None] for name, members in groups.items()})
 
 
 def issue_time(at: pd.Timestamp | str | None, inputs: LiveInputs) -> pd.Timestamp:

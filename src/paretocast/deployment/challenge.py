@@ -139,6 +139,28 @@ class Challenge:
     whole: Task
 
 
+def recipe_of(champion: Bundle) -> Mapping[str, Any]:
+    """How the models of a bundle were trained, to train them again.
+
+    Raises
+    ------
+    StoreError
+        If the bundle does not say, or its network has learned from further series.
+    """
+    recipe: Mapping[str, Any] | None = champion.manifest.get("recipe")
+    if recipe is None:
+        raise StoreError(
+            f"{champion.folder} does not say how its models were trained; deploy the study again"
+        )
+    if any(member.get("identity") for member in champion.manifest["members"]):
+        raise StoreError(
+            f"{champion.folder} holds one network for many series, which is not trained again on "
+            "one of them: run paretocast tune --series … --pool with later [splits] and deploy its "
+            "study of this series, or deploy a study of this series alone"
+        )
+    return recipe
+
+
 def plan_challenger(
     champion: Bundle, tables: Tables, held: HeldBack, *, device: str = "auto"
 ) -> Challenge:
@@ -156,16 +178,7 @@ def plan_challenger(
     DataError
         If the data begin too late or cannot be used.
     """
-    recipe = champion.manifest.get("recipe")
-    if recipe is None:
-        raise StoreError(
-            f"{champion.folder} does not say how its models were trained; deploy the study again"
-        )
-    if any(member.get("identity") for member in champion.manifest["members"]):
-        raise StoreError(
-            f"{champion.folder} holds one network for many series, which is not trained again on "
-            "one of them; tune and deploy them again"
-        )
+    recipe = recipe_of(champion)
     contract = champion.contract
     settings = _settings_of(champion, recipe["settings"])
     first, dates = _moved(champion, held)

@@ -21,7 +21,7 @@ from paretocast.data.run_parsing import examine_runs
 from paretocast.data.series import Calendar, Covariate, Role, Series, SplitDates
 from paretocast.data.spec import WeatherSpec, on_step
 from paretocast.data.task import Task, TaskShape
-from paretocast.deployment.source_files import with_sources
+from paretocast.deployment.source_files import read_sources, with_sources
 from paretocast.errors import DataError, SettingsError
 from paretocast.steps import HOURS_PER_DAY, hours_in, steps_of, steps_within
 
@@ -122,7 +122,7 @@ class InputContract:
         weather : DataFrame, optional
             The time column and covariates; a column `issued_at` tells runs apart.
         sources : sequence of SourceTable
-            Rows of the other files that the data set names, see `source_files.read_sources`.
+            Rows of the other files that the data set names, see `read_sources`.
             Without them `history` holds their columns.
 
         Raises
@@ -144,12 +144,19 @@ class InputContract:
             raise DataError(f"{named} stand in the data and in a source; leave one of them out")
         values = self._laid(history, there, "data")
         if sources:
-            values = with_sources(values, self, sources, joined)
+            names = {column.declared: column.name for column in self.columns}
+            values = with_sources(values, self.spec, sources, {d: names[d] for d in joined})
         available = None
         if AVAILABLE_COLUMN in history.columns:
             available = self._available(history, pd.DatetimeIndex(values.index))
         runs = None if weather is None else self._runs(self._with_time(weather))
         return LiveInputs(self, values, available, runs)
+
+    def read_sources(
+        self, given: Mapping[str, str | Path | pd.DataFrame]
+    ) -> tuple[SourceTable, ...]:
+        """Rows of the other files that the model needs, see `source_files.read_sources`."""
+        return read_sources(self.spec, [column.declared for column in self.columns], given)
 
     def read_target(self, history: pd.DataFrame) -> LiveInputs:
         """The target alone, from a table that may lack covariates; errors as of `read`."""
@@ -202,7 +209,9 @@ class InputContract:
             listed = "\n".join(f"  {error}" for error in errors)
             raise DataError(f"the {what} cannot be used:\n{listed}")
         columns = {self.spec.target: grid.target, **{c.name: c.values for c in grid.covariates}}
-        return pd.DataFrame(columns, index=grid.index)
+        # Labels of any objects: pandas would make an Arrow array of texts each time.
+        names = pd.Index(list(columns), dtype="object")
+        return pd.DataFrame(np.column_stack(list(columns.values())), grid.index, names)
 
     def _lacking(self, declared: Sequence[str]) -> str:
         """Words on covariates that no table has."""
@@ -369,16 +378,19 @@ class LiveInputs:
         self._check_issue(at)
         n_hours = contract.history_steps + contract.shape.horizon_steps
         first = at - contract.history_steps * contract.shape.step
-        hours = pd.date_range(first, periods=n_hours, freq=contract.shape.step, unit="ns")
+        start = round((first - self.values.index[0]) / contract.shape.step)
         past = np.arange(n_hours) < contract.history_steps
-        target = self._window(self.values[contract.spec.target], first, n_hours)
+        target = _window(self.values[contract.spec.target], start, n_hours)
         target[~self._there(at, first, n_hours)] = np.nan
-        weather = None if self.runs is None else self.runs.known_at(at, hours)
+        weather = None
+        if self.runs is not None:
+            hours = pd.date_range(first, periods=n_hours, freq=contract.shape.step, unit="ns")
+            weather = self.runs.known_at(at, hours)
         covariates = []
         for column in contract.columns:
             values = np.full(n_hours, np.nan)
             if column.name in self.values.columns:
-                values = self._window(self.values[column.name], first, n_hours)
+                values = _window(self.values[column.name], start, n_hours)
             if weather is not None and column.name in weather.values.columns:
                 ahead = weather.values[column.name].to_numpy(np.float64)
                 values = np.where(past & ~np.isnan(values), values, ahead)
@@ -397,23 +409,24 @@ class LiveInputs:
         also = first if on_step(at, spec.step, spec.zones) else ""
         raise SettingsError(f"the issue time is {at}, expected {unit}{also}")
 
-    def _window(self, column: pd.Series[Any], first: pd.Timestamp, n_hours: int) -> Floats:
-        """Values of the hours from one on, NaN beyond the table: its grid has no holes."""
-        offset = round((first - self.values.index[0]) / self.contract.shape.step)
-        start, stop = max(0, offset), min(len(column), offset + n_hours)
-        window = np.full(n_hours, np.nan)
-        if start < stop:
-            window[start - offset : stop - offset] = column.to_numpy(np.float64)[start:stop]
-        return window
-
     def _there(self, at: pd.Timestamp, first: pd.Timestamp, n_hours: int) -> NDArray[np.bool_]:
         """True for those of the steps from one on whose target was there at a time."""
         n_past = (at - first) / self.contract.shape.step
         there = np.arange(n_hours) < n_past - self.contract.delay_steps
         if self.available is not None:
             late = (self.available > at).astype(np.float64)
-            there &= np.nan_to_num(self._window(late, first, n_hours)) == 0.0
+            start = round((first - self.values.index[0]) / self.contract.shape.step)
+            there &= np.nan_to_num(_window(late, start, n_hours)) == 0.0
         return there
+
+
+def _window(column: pd.Series[Any], offset: int, n_hours: int) -> Floats:
+    """Values of a grid's hours from one on, NaN before its first and after its last one."""
+    start, stop = max(0, offset), min(len(column), offset + n_hours)
+    window = np.full(n_hours, np.nan)
+    if start < stop:
+        window[start - offset : stop - offset] = column.to_numpy(np.float64)[start:stop]
+    return window
 
 
 @dataclass(frozen=True)
@@ -431,7 +444,7 @@ class LiveWindow:
     position: int
     weather: Weather | None
 
-    @property
+    @cached_property
     def issue_time(self) -> pd.Timestamp:
         """First hour of the horizon."""
         return pd.Timestamp(self.series.index[self.position])

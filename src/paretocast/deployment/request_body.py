@@ -95,10 +95,14 @@ def _table(table: object, what: str) -> pd.DataFrame:
             f'"{what}" is neither a list of rows such as {{"time": "…", "demand": 1.5}} nor an '
             'object with lists of one length such as {"time": ["…"], "demand": [1.5]}'
         )
-    return pd.DataFrame({name: _cells(name, cells, what) for name, cells in columns.items()})
+    laid = [_cells(name, cells, what) for name, cells in columns.items()]
+    # Texts stay Python's: pandas would copy them and the names into Arrow arrays, and back again.
+    frame = pd.DataFrame(dict(enumerate(laid)), copy=False)
+    frame.columns = pd.Index(list(columns), dtype="object")
+    return frame
 
 
-def _cells(name: str, cells: list[Any], what: str) -> list[Any] | NDArray[np.float64]:
+def _cells(name: str, cells: list[Any], what: str) -> list[Any] | pd.Series | NDArray[np.float64]:
     """Cells of a column as numbers if they are, else as they came."""
     kinds = set(map(type, cells))
     if kinds <= {float, int, type(None)} and cells:
@@ -108,7 +112,7 @@ def _cells(name: str, cells: list[Any], what: str) -> list[Any] | NDArray[np.flo
             return cells
     if not all(issubclass(kind, Cell) for kind in kinds):
         raise DataError(f'column {name} of "{what}" has a list or an object in a cell')
-    return cells
+    return pd.Series(cells, dtype="object") if kinds == {str} else cells
 
 
 def _columns_of(table: object) -> dict[str, list[Any]] | None:

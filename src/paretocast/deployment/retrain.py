@@ -26,6 +26,7 @@ from paretocast.deployment.challenge import (
     hold_back,
     issue_in_memory,
     plan_challenger,
+    recipe_of,
     stated,
 )
 from paretocast.errors import SettingsError, StoreError
@@ -170,6 +171,7 @@ def retrain(
     with _alone(deployment):
         remove_leftovers(deployment.bundles)
         champion = deployment.bundle
+        recipe_of(champion)  # before anything is read
         if weather is not None and champion.contract.spec.weather is None:
             raise SettingsError(
                 f"{champion.folder} has learned from measured weather, and so will what follows "

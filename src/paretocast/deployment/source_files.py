@@ -12,22 +12,25 @@ from paretocast.data.tables import read_rows
 from paretocast.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from paretocast.data.checks import Finding
-    from paretocast.data.spec import SourceSpec
-    from paretocast.deployment.inputs import InputContract
+    from paretocast.data.spec import DatasetSpec, SourceSpec
 
 MOST_AHEAD = pd.Timedelta(days=400)  # that other files reach beyond the rows of the target
 
 
 def read_sources(
-    contract: InputContract, given: Mapping[str, str | Path | pd.DataFrame]
+    spec: DatasetSpec,
+    declared: Iterable[str],
+    given: Mapping[str, str | Path | pd.DataFrame],
 ) -> tuple[SourceTable, ...]:
     """Rows of the other files that a model needs.
 
     Parameters
     ----------
+    declared : iterable of str
+        Covariates of the model, as the data set calls them.
     given : mapping of str to path or DataFrame
         By the name that the file has in the data set, without its folder. Empty where the table of
         the target holds their columns.
@@ -41,7 +44,6 @@ def read_sources(
     """
     if not given:
         return ()
-    spec = contract.spec
     named = sorted({source.path.name for source in spec.sources})
     if not named:
         raise SettingsError(
@@ -53,7 +55,7 @@ def read_sources(
             f"the data set {spec.name} knows no file {', '.join(unknown)}, expected "
             f"{', '.join(named)}; where it has another name now, say {named[0]}={unknown[0]}"
         )
-    used = {spec.column_of(d) for d in spec.from_sources(c.declared for c in contract.columns)}
+    used = {spec.column_of(d) for d in spec.from_sources(declared)}
     needed = [source for source in spec.sources if used & set(source.columns)]
     if lacking := sorted({source.path.name for source in needed} - set(given)):
         raise SettingsError(
@@ -78,16 +80,16 @@ def sources_named(words: Sequence[str]) -> dict[str, Path]:
 
 def with_sources(
     values: pd.DataFrame,
-    contract: InputContract,
+    spec: DatasetSpec,
     sources: Sequence[SourceTable],
-    declared: Sequence[str],
+    names: Mapping[str, str],
 ) -> pd.DataFrame:
     """The values of a grid with those of other files, which may reach further.
 
     Parameters
     ----------
-    declared : sequence of str
-        Covariates of the sources, as the data set calls them.
+    names : mapping of str to str
+        Covariates of the sources, as the data set calls them, to columns of the result.
 
     Raises
     ------
@@ -95,14 +97,13 @@ def with_sources(
         If a source cannot be used.
     """
     last = values.index[-1]
-    index = pd.date_range(values.index[0], last + MOST_AHEAD, freq=contract.shape.step, unit="ns")
-    columns, findings = join_sources(sources, contract.spec, index)
+    index = pd.date_range(values.index[0], last + MOST_AHEAD, freq=spec.step, unit="ns")
+    columns, findings = join_sources(sources, spec, index)
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
         listed = "\n".join(f"  {error}" for error in errors)
         raise DataError(f"a source cannot be used:\n{listed}")
-    names = {column.declared: column.name for column in contract.columns}
-    joined = {names[d]: columns[contract.spec.column_of(d)] for d in declared}
+    joined = {name: columns[spec.column_of(declared)] for declared, name in names.items()}
     table = pd.DataFrame(joined, index=index)
     until = max(last, table.last_valid_index() or last)
     return values.reindex(index[index <= until]).assign(**table)

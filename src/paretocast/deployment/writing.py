@@ -15,7 +15,6 @@ from paretocast.calibration import choose_by_name
 from paretocast.calibration.ensemble import average_levels
 from paretocast.data.features import build_features, weekly_lags
 from paretocast.data.reading import choose_covariates
-from paretocast.data.scaling import column_standards
 from paretocast.data.task import DAYS_PER_WEEK, Task, installed_versions
 from paretocast.deployment.bundle import (
     CALIBRATORS,
@@ -212,7 +211,7 @@ def _standards(task: Task) -> dict[str, list[float]]:
     parts = (task.features.known, task.features.past, degree_hours_of(task))
     standards: dict[str, list[float]] = {}
     for table in (calendar, lagged, *parts):
-        own = column_standards(task, table.names, table.values)
+        own = task.standards_of(table)
         columns = np.stack([own.center, own.spread, own.low, own.high], axis=1)
         standards |= dict(zip(table.names, columns.tolist(), strict=True))
     return standards

@@ -412,9 +412,19 @@ def _folds(positions: Positions, first: int, last: int) -> Positions:
 
 
 def _solve(squares: Floats, products: Floats, penalty: float) -> Floats:
-    """Weights (F + 1, H); the last column is the intercept, which is not penalised."""
-    from scipy.linalg import solve  # half a second to import
+    """Weights (F + 1, H); the last column is the intercept, which is not penalised.
+
+    Raises
+    ------
+    LinAlgError
+        If the penalised squares are not positive definite.
+    """
+    # What `scipy.linalg.solve` calls for such a matrix; it spends half its time on checks.
+    from scipy.linalg.lapack import dposv  # half a second to import
 
     diagonal = np.full(len(squares), penalty)
     diagonal[-1] = 1e-9
-    return np.asarray(solve(squares + np.diag(diagonal), products, assume_a="pos"))
+    _, weights, failed_at = dposv(squares + np.diag(diagonal), products)
+    if failed_at:
+        raise np.linalg.LinAlgError(f"minor {failed_at} of the squares is not positive definite")
+    return np.ascontiguousarray(weights)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from paretocast.data.calendar import weekdays
 from paretocast.data.features import FeatureTable, temperature_of
 from paretocast.data.scaling import standardised
 from paretocast.data.series import Role
@@ -187,7 +188,7 @@ class LinearTable:
     @cached_property
     def _known(self) -> FeatureTable:
         """Everything known ahead, standardised."""
-        return standardised(self.task, self.task.features.known)
+        return self.task.standardised.known
 
     @cached_property
     def _weather(self) -> FeatureTable:
@@ -219,7 +220,7 @@ class LinearTable:
     @cached_property
     def _weekday(self) -> Positions:
         series = self.task.series
-        return np.asarray(series.index.tz_convert(series.calendar.zone).day_of_week, dtype=np.intp)
+        return weekdays(series.index, series.calendar.zone)
 
     def _horizon(self, positions: Positions) -> Positions:
         return np.asarray(positions[:, None] + np.arange(self.task.shape.horizon_steps))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from paretocast.formatting import unit_name
+from paretocast.formatting import same_decimals, unit_name
 from paretocast.metrics.scores import percent_above
 from paretocast.report.calibration import breakdown_parts, coverage_facts, size_fact, worst_sentence
 from paretocast.report.figures import reliability_figure
@@ -85,16 +85,16 @@ def assessment_section(
 
 def _calibrator_table(compared: tuple[IntervalScores, ...], *, best: str) -> str:
     header = ("calibrator", "PICP %", "width", "Winkler", "pinball")
+    figures = (
+        same_decimals([getattr(row, name) for row in compared])
+        for name in ("mean_width", "winkler", "pinball")
+    )
     rows = [
-        (
-            f"{row.name} ★" if row.name == best else row.name,
-            f"{row.picp:.1f}",
-            *(number(value) for value in (row.mean_width, row.winkler, row.pinball)),
-        )
-        for row in compared
+        (f"{row.name} ★" if row.name == best else row.name, f"{row.picp:.1f}", *shown)
+        for row, *shown in zip(compared, *figures, strict=True)
     ]
     marked = frozenset(i for i, row in enumerate(compared) if row.name == best)
-    return table(header, rows, marked=marked)
+    return table(header, rows, marked=marked, caption="Calibrators in cross-validation")
 
 
 def _facts(assessment: Assessment) -> str:

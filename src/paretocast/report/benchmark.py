@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.formatting import count, unit_name
+from paretocast.formatting import count, same_decimals, unit_name
 from paretocast.metrics.diagnostics import diagnose, windows_by_error
 from paretocast.report.figures import (
     forecast_figure,
@@ -131,23 +131,35 @@ def _score_table(comparison: Comparison, unit: str) -> str:
         "width",
         "Winkler",
     )
-    rows = [
-        (
+    shown = comparison.rows
+    columns = (
+        [
             row.entry.method
-            + ("" if row.entry.parameters == "none" else f" {row.entry.parameters}"),
-            row.entry.calibrator,
-            number(row.scores["mae"]),
-            number(row.spread.get("mae"), digits=2),
-            *(number(row.scores[name]) for name in ("rmse", "mase", "pinball", "crps")),
-            f"{row.scores['picp']:.1f}",
-            f"{row.picp_low:.1f} to {row.picp_high:.1f}",
-            *(number(row.scores[name]) for name in ("mean_width", "winkler")),
-        )
-        for row in comparison.rows
-    ]
+            + ("" if row.entry.parameters == "none" else f" {row.entry.parameters}")
+            for row in shown
+        ],
+        [row.entry.calibrator for row in shown],
+        _score_column(shown, "mae"),
+        [number(row.spread.get("mae"), digits=2) for row in shown],
+        *(_score_column(shown, name) for name in ("rmse", "mase", "pinball", "crps")),
+        [f"{row.scores['picp']:.1f}" for row in shown],
+        [f"{row.picp_low:.1f} to {row.picp_high:.1f}" for row in shown],
+        *(_score_column(shown, name) for name in ("mean_width", "winkler")),
+    )
+    rows = [*zip(*columns, strict=True)]
     return section("Scores") + table(
         header, rows, marked=frozenset({comparison.chosen}), caption="Scores on the test split"
     )
+
+
+def _method(row: Row) -> str:
+    parameters = row.entry.parameters
+    return row.entry.method if parameters == "none" else f"{row.entry.method} {parameters}"
+
+
+def _score_column(rows: Sequence[Row | RelearningRow | WeatherErrorRow], score: str) -> list[str]:
+    """A score of every row, with decimals that they share."""
+    return same_decimals([row.scores[score] for row in rows])
 
 
 def _differences(comparison: Comparison, unit: str) -> str:
@@ -183,15 +195,10 @@ def _weather_error(rows: Sequence[WeatherErrorRow], error: float | None, unit: s
     if not rows:
         return ""
     header = ("method", f"MAE ({unit})", "against measured", "pinball", "against measured")
+    shown = (_score_column(rows, score) for score in ("mae", "pinball"))
     cells = [
-        (
-            row.method,
-            number(row.scores["mae"]),
-            row.change_text("mae"),
-            number(row.scores["pinball"]),
-            row.change_text("pinball"),
-        )
-        for row in rows
+        (row.method, mae, row.change_text("mae"), pinball, row.change_text("pinball"))
+        for row, mae, pinball in zip(rows, *shown, strict=True)
     ]
     text = section(
         "What an error of the weather costs",
@@ -216,17 +223,18 @@ def _relearning(rows: Sequence[RelearningRow], unit: str) -> str:
         f"against {first}",
         "seconds",
     )
+    shown = (_score_column(rows, score) for score in ("mae", "pinball"))
     cells = [
         (
             row.method,
             row.every,
-            number(row.scores["mae"]),
+            mae,
             row.change_text("mae"),
-            number(row.scores["pinball"]),
+            pinball,
             row.change_text("pinball"),
             f"{row.seconds:.0f}",
         )
-        for row in rows
+        for row, mae, pinball in zip(rows, *shown, strict=True)
     ]
     text = section(
         "What learning again is worth",

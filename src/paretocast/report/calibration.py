@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paretocast.formatting import count, unit_name
+from paretocast.formatting import count, same_decimals, unit_name
 from paretocast.report.figures import breakdown_figure, pit_figure, reliability_figure
 from paretocast.report.page import (
     document,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     )
     from paretocast.report.page import Fact
 
-GROUP_COLUMNS = ("", "PICP %", "95 % interval", "width", "Winkler", "values", "windows")
+GROUP_COLUMNS = ("group", "PICP %", "95 % interval", "width", "Winkler", "values", "windows")
 
 
 def diagnosis_page(
@@ -107,7 +107,7 @@ def breakdown_parts(
 ) -> list[str]:
     """A figure of the coverage by group, and its numbers in a folded table."""
     figure = breakdown_figure(breakdown, target=target, unit=unit)
-    rows = [group_cells(group) for group in breakdown.groups]
+    rows = group_rows(breakdown.groups)
     return [
         figure_box(figure, element_id=element_id),
         folded(
@@ -130,14 +130,19 @@ def worst_sentence(worst: WorstGroup, target: float) -> str:
     )
 
 
-def group_cells(group: GroupCoverage) -> list[str]:
-    """A row of `GROUP_COLUMNS`."""
+def group_rows(groups: Sequence[GroupCoverage]) -> list[tuple[str, ...]]:
+    """Rows of `GROUP_COLUMNS`."""
+    widths = same_decimals([group.mean_width for group in groups])
+    winklers = same_decimals([group.winkler for group in groups])
     return [
-        group.label,
-        f"{group.picp:.1f}",
-        f"{group.low:.1f}–{group.high:.1f}",
-        number(group.mean_width),
-        number(group.winkler),
-        str(group.n),
-        str(group.n_windows),
+        (
+            group.label,
+            f"{group.picp:.1f}",
+            f"{group.low:.1f} to {group.high:.1f}",
+            width,
+            winkler,
+            str(group.n),
+            str(group.n_windows),
+        )
+        for group, width, winkler in zip(groups, widths, winklers, strict=True)
     ]

@@ -253,8 +253,8 @@ def _calibrators(run: RunDirectory) -> Iterator[str]:
             fitted = stored.load(path, stored.CalibratorFile)["calibrator"]
         except StoreError:
             continue  # `calibrate` and `diagnose` name its fault
-        subject = path.stem.rpartition("_")[2]
-        yield f"{fitted.get('name', '')} of {subject.replace('trial', 'trial ')}"
+        subject = re.sub(r"^trial0*(?=\d)", "trial ", path.stem.rpartition("_")[2])
+        yield f"{fitted.get('name', '')} of {subject}"
 
 
 def _benchmarks(workspace: Path) -> tuple[BenchmarkEntry, ...]:

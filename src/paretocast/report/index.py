@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from paretocast.formatting import count, fixed, same_decimals
-from paretocast.report.page import MISSING, POLICY, asset, document, fact_boxes
+from paretocast.report.page import MISSING, POLICY, asset, breakable, document, fact_boxes
 from paretocast.workspace.files import without_nan
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _studies(catalogue: Catalogue, address: _Addresses, *, live: bool) -> str:
 def _study_name(study: StudyEntry, address: _Addresses) -> Cell:
     dataset = escape(study.run.dataset)
     name = f'<a href="{address.of(study.pages[0].path)}">{dataset}</a>' if study.pages else dataset
-    small = f"<small>{escape(study.run.model)}<br>{escape(study.run.job_id)}</small>"
+    small = f"<small>{breakable(study.run.model)}<br>{escape(study.run.job_id)}</small>"
     faults = "".join(f'<small class="fault">{escape(text)}</small>' for text in study.problems)
     return Cell(f"<strong>{name}</strong>{small}{faults}", f"{study.run.dataset} {study.run.model}")
 

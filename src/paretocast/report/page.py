@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from paretocast.report.figures import Figure
 
 MISSING = "–"
+LONG_HEADER = 16  # letters; a longer one gets room, so that it does not take a line for each word
 Fact: TypeAlias = tuple[str, str, str]  # quantity, value, detail
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -81,7 +82,7 @@ def document(
 <main>
 <header>
 <p class="eyebrow">{escape(eyebrow)}</p>
-<h1>{escape(heading)}</h1>
+<h1>{breakable(heading)}</h1>
 <p>{escape(lede)}</p>
 </header>
 {parts}
@@ -91,6 +92,11 @@ def document(
 </body>
 </html>
 """
+
+
+def breakable(text: str) -> str:
+    """Escaped text, a line of which may end behind the sign that joins models."""
+    return escape(text).replace("+", "+<wbr>")
 
 
 @cache
@@ -105,6 +111,8 @@ def figure_box(figure: Figure, *, element_id: str = "figure") -> str:
     title = f"<h3>{escape(part.title)}</h3>" if part.title else ""
     width = f' style="min-width: {part.least_width}px"' if part.least_width else ""
     note = f'<p class="note">{escape(part.note)}</p>' if part.note else ""
+    if not figure.data:  # a message, which wraps as a figure would not
+        return f'<div class="figure">{title}{note}</div>'
     return (
         f'<figure class="figure">{title}<div class="drawing" tabindex="0"><div{width}>'
         f"{part.html}</div></div>{note}"
@@ -141,11 +149,14 @@ def table(
     caption : str
         Read out where the table cannot be seen; the names of its columns without one.
     """
+    kinds = [
+        " class=text" if i in text_columns else " class=long" if len(name) > LONG_HEADER else ""
+        for i, name in enumerate(header)
+    ]
 
     def line(cells: Sequence[str], tags: Callable[[int], str]) -> str:
         return "".join(
-            f"<{tags(i)}{' class=text' if i in text_columns else ''}>{escape(cell)}"
-            f"</{tags(i).split()[0]}>"
+            f"<{tags(i)}{kinds[i]}>{escape(cell)}</{tags(i).split()[0]}>"
             for i, cell in enumerate(cells)
         )
 

@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from paretocast.report.contents import StudyReport
     from paretocast.study.importances import Importance
 
+HOW_TO_READ = (
+    "A bar is the share of an objective's variation between trials that goes with a parameter.",
+    "The bars of one objective add up to 100 %, so one of them is the longest even by chance.",
+    f"The pale bars: in 95 % of {N_SHUFFLES} shuffled studies no bar went beyond its own.",
+    "A short bar: little difference within the ranges searched. Beyond them it may matter.",
+    "Trials are compared at the first rung, where all have had the same training.",
+    "The search looked most where results were good, so the shares describe that region best.",
+)
+
 
 def parameter_parts(study: StudyReport) -> list[str]:
     """The share of each objective's variation that goes with a parameter, and how to read it."""
@@ -31,18 +40,12 @@ def parameter_parts(study: StudyReport) -> list[str]:
     parts = []
     if model != study.model:
         parts.append(paragraph(f"Of {model}, which has the most trials here."))
-    if importances and len(judged) >= MIN_TRIALS_FOR_IMPORTANCE:
+    drawn = bool(importances) and len(judged) >= MIN_TRIALS_FOR_IMPORTANCE
+    if drawn:
         parts.append(_told_apart(importances))
     parts.append(figure_box(figure, element_id="importance"))
-    reading = (
-        "A bar is the share of an objective's variation between trials that goes with a parameter.",
-        "The bars of one objective add up to 100 %, so one of them is the longest even by chance.",
-        f"The pale bars: in 95 % of {N_SHUFFLES} shuffled studies no bar went beyond its own.",
-        "A short bar: little difference within the ranges searched. Beyond them it may matter.",
-        "Trials are compared at the first rung, where all have had the same training.",
-        "The search looked most where results were good, so the shares describe that region best.",
-    )
-    parts.append(for_screens(bullets("How to read it", reading), *_slices(study)))
+    how = bullets("How to read it", HOW_TO_READ) if drawn else ""
+    parts.append(for_screens(how, *_slices(study)))
     return parts
 
 

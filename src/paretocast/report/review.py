@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.data.series import DAY
-from paretocast.formatting import fixed
+from paretocast.formatting import fixed, same_decimals
 from paretocast.metrics.diagnostics import ERROR_LEVELS
 from paretocast.report.figures import (
     agreement_figure,
@@ -126,28 +126,17 @@ def rival_table(comparison: Comparison, *, chosen: int, unit: str, split: str) -
         "difference (%)",
         "PICP (%)",
     )
-    own = comparison.scores
-    rows = [
-        (
-            f"trial {chosen}, chosen",
-            number(own["mae"]),
-            "",
-            number(own["pinball"]),
-            "",
-            fixed(own["picp"], 1),
-        ),
-        *(
-            (
-                rival.name.replace("_", " "),
-                number(rival.scores["mae"]),
-                gap_text(rival, "mae"),
-                number(rival.scores["pinball"]),
-                gap_text(rival, "pinball"),
-                fixed(rival.scores["picp"], 1),
-            )
-            for rival in comparison.rivals
-        ),
-    ]
+    rivals = comparison.rivals
+    scores = [comparison.scores, *(rival.scores for rival in rivals)]
+    columns = (
+        [f"trial {chosen}, chosen", *(rival.name.replace("_", " ") for rival in rivals)],
+        same_decimals([of_one["mae"] for of_one in scores]),
+        ["", *(gap_text(rival, "mae") for rival in rivals)],
+        same_decimals([of_one["pinball"] for of_one in scores]),
+        ["", *(gap_text(rival, "pinball") for rival in rivals)],
+        [fixed(of_one["picp"], 1) for of_one in scores],
+    )
+    rows = [*zip(*columns, strict=True)]
     caption = f"Trial {chosen} and simpler choices on the {split} split"
     return table(header, rows, marked=frozenset({0}), caption=caption)
 

@@ -97,7 +97,7 @@ def _parallel(study: StudyReport, outcome: Outcome) -> str:
     ]
     if not searched or chosen not in inside:
         return ""  # a study of an earlier version, whose space was another one
-    figure = parallel_figure(inside, searched, chosen=chosen.number, unit=study.unit)
+    figure = parallel_figure(inside, searched, chosen=chosen.number)
     return figure_box(figure, element_id="parallel")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from paretocast.formatting import count, fixed
+from paretocast.formatting import count, fixed, same_decimals
 from paretocast.metrics.scores import percent_above
 from paretocast.report.assessment import assessment_section
 from paretocast.report.figures import pareto_figure, tradeoff_figure
@@ -223,9 +223,11 @@ def _beaten_warning(outcome: Outcome) -> str:
 
 
 def _reference_section(study: StudyReport, outcome: Outcome) -> str:
+    references = named_references(outcome)
+    maes = same_decimals([scores["mae"] for scores in references.values()])
     rows = [
-        (name, number(scores["mae"]), f"{scores['picp']:.1f}")
-        for name, scores in named_references(outcome).items()
+        (name, mae, f"{scores['picp']:.1f}")
+        for (name, scores), mae in zip(references.items(), maes, strict=True)
     ]
     if not rows:
         return ""
@@ -257,21 +259,21 @@ def _recommended_section(study: StudyReport) -> str:
         return ""
     text = (
         f"{choice.label[:1].upper()}{choice.label[1:]}. All were compared by their mean pinball "
-        "loss on the calibrate split, which was not used to select any of them; the coverage is "
-        "that of the interval once calibrated, each half of the split by the other."
+        f"loss on {choice.grounds}. The coverage is that of the interval once calibrated, each "
+        "half of the split by the other."
     )
     methods = {choice.named(method): method for method in choice.losses}
-    rows = [
-        ("recommended", number(choice.losses[choice.method]), "", *_covered(choice, choice.method))
-    ]
+    others = [*choice.others()]
+    own, *losses = same_decimals([choice.losses[choice.method], *(loss for _, loss, _ in others)])
+    rows = [("recommended", own, "", *_covered(choice, choice.method))]
     rows += [
         (
             name,
-            number(loss),
+            shown,
             MISSING if percent is None else f"{fixed(percent, 1, signed=True)} %",
             *_covered(choice, methods[name]),
         )
-        for name, loss, percent in choice.others()
+        for (name, _, percent), shown in zip(others, losses, strict=True)
     ]
     header = (
         "method",

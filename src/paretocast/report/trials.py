@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from paretocast.formatting import same_decimals
 from paretocast.report.page import MISSING, number, table
 from paretocast.search.selection import TrialState
+from paretocast.search.space import MODEL, without_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from paretocast.report.contents import StudyReport
     from paretocast.search.objectives import Objective
+    from paretocast.search.space import Config
     from paretocast.study.outcome import Outcome
     from paretocast.training.trial import TrialRecord
 
@@ -29,12 +32,15 @@ def trial_table(
     caption: str = "",
 ) -> str:
     """A row for each trial: scores, standard errors, chance to be on the front, config."""
-    names = list(dict.fromkeys(name for r in records for name in r.config))
+    names, several = _parameters(records)
     others = [o for o in objectives if o.name not in SHOWN_SCORES]
     repeated = any(r.n_seeds > 1 for r in records)
     chances = outcome.front_probability if outcome else {}
     chosen = outcome.selection.number if outcome else None
     placed = any(r.number in chances for r in records)
+    maes, widths = (
+        same_decimals([r.scores.get(s) for r in records]) for s in ("mae", "mean_width")
+    )
     header = (
         "trial",
         with_unit("MAE", unit),
@@ -45,27 +51,38 @@ def trial_table(
         *(("trainings",) if repeated else ()),
         *(("on the front (%)",) if placed else ()),
         *names,
+        *(("parameters",) if several else ()),
     )
     rows = [
         (
             f"{r.number}{' ★ chosen' if r.number == chosen else _state_mark(r)}",
-            _with_error(r, "mae"),
+            _with_error(r, "mae", mae),
             f"{r.scores['picp']:.1f}" if "picp" in r.scores else MISSING,
             coverage_interval(r),
-            number(r.scores.get("mean_width")),
-            *(_with_error(r, o.name) for o in others),
+            width,
+            *(_with_error(r, o.name, number(r.scores.get(o.name))) for o in others),
             *((str(r.n_seeds),) if repeated else ()),
             *((_percent(chances.get(r.number)),) if placed else ()),
             *(number(r.config.get(name), digits=3) for name in names),
+            *((_listed(without_model(r.config)),) if several else ()),
         )
-        for r in records
+        for r, mae, width in zip(records, maes, widths, strict=True)
     ]
     return table(
         header,
         rows,
         marked=frozenset(i for i, r in enumerate(records) if r.number == chosen),
+        text_columns=frozenset({len(header) - 1} if several else ()),
         caption=caption,
     )
+
+
+def _parameters(records: Sequence[TrialRecord]) -> tuple[list[str], bool]:
+    """Names that get a column each, and whether models with other ones share a last column."""
+    models = {str(r.config[MODEL]) for r in records if MODEL in r.config}
+    if len(models) > 1:
+        return [MODEL], True
+    return list(dict.fromkeys(name for r in records for name in r.config)), False
 
 
 def table_of(records: Sequence[TrialRecord], study: StudyReport, *, caption: str) -> str:
@@ -90,12 +107,12 @@ def enumerated(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _with_error(record: TrialRecord, score: str) -> str:
-    """A score with its standard error, if there is one."""
-    value, error = record.scores.get(score), record.standard_errors.get(score)
-    if value is None or error is None or math.isnan(error):
-        return number(value)
-    return f"{number(value)} ± {number(error, digits=2)}"
+def _with_error(record: TrialRecord, score: str, shown: str) -> str:
+    """A score as it is shown, with its standard error, if there is one."""
+    error = record.standard_errors.get(score)
+    if score not in record.scores or error is None or math.isnan(error):
+        return shown
+    return f"{shown} ± {number(error, digits=2)}"
 
 
 def _percent(share: float | None) -> str:
@@ -108,8 +125,11 @@ def _state_mark(record: TrialRecord) -> str:
 
 def config_text(record: TrialRecord) -> str:
     """The config in one line."""
-    pairs = (f"{name} {number(value, digits=3)}" for name, value in record.config.items())
-    return ", ".join(pairs) or MISSING
+    return _listed(record.config)
+
+
+def _listed(config: Config) -> str:
+    return ", ".join(f"{n} {number(v, digits=3)}" for n, v in config.items()) or MISSING
 
 
 def coverage_interval(record: TrialRecord) -> str:

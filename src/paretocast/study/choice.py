@@ -4,7 +4,8 @@ An average is made of the best trials on the tune split, with weights that are l
 shrunk towards equal ones of models and of the best trials of each. All candidates are then judged
 on the calibrate split, which has chosen none of them, by their mean pinball loss. What is likely to
 be good stays unless something else is better beyond chance: the average before single methods, and
-the first trial of a model, its default config, before the others. Where the interval of the best
+the first trial of a model, its default config, before the others. Where the calibrate split holds
+too few days to tell, those of the tune split are compared with them. Where the interval of the best
 candidate misses the target coverage once calibrated, one that holds it with a Winkler score as low
 is recommended in its place.
 """
@@ -48,6 +49,7 @@ MOST_MEMBERS = 4
 STANDING_FOR_A_MODEL = 3  # trials of a model that share its part of the equal weights
 AS_GOOD = 0.01  # of the loss of its best one: trials beyond do not stand for a model
 NEAR = 0.1  # of the lowest loss: models beyond are left out of the equal weights
+FEW_WINDOWS = 28  # observed ones of the calibrate split: below, the tune split is counted too
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class Choice:
         Of the interval on the calibrate split, each half calibrated by the other.
     target_coverage : float
         Percent.
+    judged_on : tuple of str
+        Splits by whose losses the methods were compared.
     """
 
     method: str
@@ -79,11 +83,19 @@ class Choice:
     models: Mapping[int, str]
     intervals: Mapping[str, IntervalQuality]
     target_coverage: float
+    judged_on: tuple[str, ...] = ("calibrate",)
 
     @property
     def holds_target(self) -> bool:
         """Return whether the coverage of the recommended method agrees with the target."""
         return self.intervals[self.method].holds(self.target_coverage)
+
+    @property
+    def grounds(self) -> str:
+        """What the methods were compared on, in words that follow "on"."""
+        if self.judged_on == ("calibrate",):
+            return "the calibrate split, which was not used to select any of these"
+        return "the calibrate split; as it is short, the tune split was counted too"
 
     @property
     def label(self) -> str:
@@ -114,6 +126,7 @@ class Choice:
             "method": self.method,
             "members": [{"trial": number, "weight": weight} for number, weight in self.members],
             "best_of_model": dict(self.best_of_model),
+            "judged_on": list(self.judged_on),
             "pinball_on_calibrate": dict(self.losses),
             "coverage_on_calibrate": {
                 name: [found.picp, found.low, found.high] for name, found in self.intervals.items()
@@ -140,6 +153,80 @@ def choose_method(
     target_coverage : float
         Percent.
     """
+    found = contenders(run, records, task=task, model=model)
+    if found is None:
+        return None
+    candidates = found.forecasts(task, "calibrate")
+    losses = {name: window_losses(task, "calibrate", f) for name, f in candidates.items()}
+    means = {name: float(np.nanmean(loss)) for name, loss in losses.items()}
+    judged_on: tuple[str, ...] = ("calibrate",)
+    if min(np.isfinite(loss).sum() for loss in losses.values()) < FEW_WINDOWS:
+        judged_on = ("tune", "calibrate")
+        earlier = found.forecasts(task, "tune")
+        losses = {
+            name: np.concatenate([window_losses(task, "tune", earlier[name]), loss])
+            for name, loss in losses.items()
+        }
+    names = list(losses)
+    lowest = min(names, key=lambda name: float(np.nanmean(losses[name])))
+    preferred = ENSEMBLE if ENSEMBLE in names else lowest
+    intervals = {
+        name: _calibrated_interval(task, candidates[name], target_coverage) for name in names
+    }
+    chosen = coverage_first(
+        preferred_or_better(list(losses.values()), names.index(preferred)),
+        list(intervals.values()),
+        target_coverage,
+    )
+    return Choice(
+        method=names[chosen],
+        members=found.members,
+        best_of_model=found.best,
+        losses=means,
+        models=found.models,
+        intervals=intervals,
+        target_coverage=target_coverage,
+        judged_on=judged_on,
+    )
+
+
+@dataclass(frozen=True)
+class Contenders:
+    """What a study may recommend, as the tune split has left it.
+
+    Attributes
+    ----------
+    offered : mapping of trial number to forecasts by split
+        Means over the seeds of a trial, target units.
+    best : mapping of model to trial number
+        The trial with the lowest loss on the tune split, or the first one if they are tied.
+    members : tuple of (trial number, weight)
+        Of the average.
+    models : mapping of trial number to model
+        Of the trials in `best` and `members`.
+    """
+
+    offered: Mapping[int, Mapping[str, Floats]]
+    best: Mapping[str, int]
+    members: tuple[tuple[int, float], ...]
+    models: Mapping[int, str]
+
+    def forecasts(self, task: Task, split: str) -> dict[str, Floats]:
+        """Forecasts by method, (N, H, Q): the average, the best trial of each model, baselines."""
+        found = {}
+        if len(self.members) > 1:
+            found[ENSEMBLE] = average_levels(
+                [self.offered[number][split] for number, _ in self.members],
+                [weight for _, weight in self.members],
+            )
+        found |= {f"trial {number}": self.offered[number][split] for number in self.best.values()}
+        return found | forecast_baselines(task, split)
+
+
+def contenders(
+    run: RunDirectory, records: Sequence[TrialRecord], *, task: Task, model: str
+) -> Contenders | None:
+    """What a study may recommend; None while no trial has forecasts. Arguments as of the choice."""
     trainings = complete_trainings([r for r in records if r.state is TrialState.COMPLETE])
     by_model: dict[str, list[int]] = {}
     for number in sorted(trainings, key=lambda n: trainings[n][0].scores["pinball"]):
@@ -154,35 +241,15 @@ def choose_method(
                 of_model.setdefault(name, []).append(number)
     if not offered:
         return None
-    on_tune = {n: _window_losses(task, "tune", f["tune"]) for n, f in offered.items()}
+    on_tune = {n: window_losses(task, "tune", f["tune"]) for n, f in offered.items()}
     best = {
         name: numbers[preferred_or_better([on_tune[n] for n in numbers], 0)]
         for name, numbers in of_model.items()
     }
     members = _members(offered, task, _prior(of_model, best, on_tune))
-    candidates = {}
-    if len(members) > 1:
-        candidates[ENSEMBLE] = average_levels(
-            [offered[number]["calibrate"] for number, _ in members], [w for _, w in members]
-        )
-    candidates |= {f"trial {number}": offered[number]["calibrate"] for number in best.values()}
-    candidates |= forecast_baselines(task, "calibrate")
-    losses = {name: _window_losses(task, "calibrate", f) for name, f in candidates.items()}
-    means = {name: float(np.nanmean(loss)) for name, loss in losses.items()}
-    names = list(losses)
-    lowest = min(names, key=lambda name: means[name])
-    preferred = ENSEMBLE if ENSEMBLE in names else lowest
-    intervals = {
-        name: _calibrated_interval(task, candidates[name], target_coverage) for name in names
-    }
-    chosen = coverage_first(
-        preferred_or_better(list(losses.values()), names.index(preferred)),
-        list(intervals.values()),
-        target_coverage,
-    )
     named = {*best.values(), *(number for number, _ in members)}
     models = {number: name for name, own in of_model.items() for number in own if number in named}
-    return Choice(names[chosen], members, best, means, models, intervals, target_coverage)
+    return Contenders(offered, best, members, models)
 
 
 def judge_trial(
@@ -205,7 +272,7 @@ def judge_trial(
     if not forecasts:
         return None
     forecast = forecasts["calibrate"]
-    loss = float(np.nanmean(_window_losses(task, "calibrate", forecast)))
+    loss = float(np.nanmean(window_losses(task, "calibrate", forecast)))
     return loss, _calibrated_interval(task, forecast, target_coverage)
 
 
@@ -220,7 +287,7 @@ def _calibrated_interval(task: Task, quantiles: Floats, coverage: float) -> Inte
     return measure_interval(forecast, coverage)
 
 
-def _window_losses(task: Task, split: str, forecast: Floats) -> Floats:
+def window_losses(task: Task, split: str, forecast: Floats) -> Floats:
     """Mean pinball loss of each window, (N,)."""
     observed, levels = task.observed(split), task.shape.levels
     return per_window(observed, forecast, levels=levels)["pinball"]

@@ -39,7 +39,7 @@ from paretocast.study.trial_store import TrainingId, TrialStore
 from paretocast.study.warm_start import WarmStart, plan_warm_start
 from paretocast.training import device_answers
 from paretocast.training.pooling import AnySetup, PooledSetup
-from paretocast.training.setup import step_cost
+from paretocast.training.size import step_cost, total_weights
 from paretocast.training.trial import TrialInterrupted, TrialRecord, run_trial, trial_seed
 from paretocast.workspace import files
 from paretocast.workspace.claims import Claim, StudyLock
@@ -171,7 +171,8 @@ class Study:
     def _sampler_of(self, model: str, space: Space, queue: Sequence[Config]) -> Sampler:
         settings, setup = self._settings, replace(self._setup.series[0], model=model)
         # How the time of a step grows on a GPU was not measured.
-        learns_cost = MODELS[model].is_network and setup.source.device.type == "cpu"
+        is_network, most = MODELS[model].is_network, settings.max_weights
+        learns_cost = is_network and setup.source.device.type == "cpu"
         return Sampler(
             space,
             n_objectives=len(self._evaluator.objectives),
@@ -180,6 +181,7 @@ class Study:
             n_trials=settings.trials,
             queue=queue,
             cost=partial(step_cost, setup) if learns_cost else None,
+            fits=lambda config: not is_network or not total_weights(setup, config) > most,
         )
 
     @property

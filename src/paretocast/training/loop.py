@@ -6,7 +6,6 @@ optimizer, schedule, weight average, random state and the order of windows are i
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
@@ -24,6 +23,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from paretocast.errors import ForecastError, StoreError
 from paretocast.models.base import ShrunkModel
 from paretocast.training.graph import STEPS_BEFORE_CAPTURE, GradientGraph
+from paretocast.training.stored_tensors import content_digest, separate_tensors
 from paretocast.training.windows import EVALUATION_BATCH, WindowSource, pinball_loss, pinball_losses
 
 if TYPE_CHECKING:
@@ -243,10 +243,9 @@ class Training:
                 for group in self._optimizer.state_dict()["param_groups"]
             ],
         }
-        # Tensors that share memory are refused by the format; a copy is cheap beside a training.
-        separate = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+        separate = separate_tensors(tensors)
         texts = {"progress": json.dumps(progress), "note": note}
-        return save(separate, metadata={**texts, "sha256": _digest(separate, texts)})
+        return save(separate, metadata={**texts, "sha256": content_digest(separate, texts)})
 
     def restore(self, content: bytes) -> str:
         """Continue where `checkpoint` was called, bit for bit; return its note.
@@ -260,7 +259,7 @@ class Training:
             tensors = load(content)
             header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
             texts = dict(header["__metadata__"])
-            if texts.pop("sha256", "") != _digest(tensors, texts):
+            if texts.pop("sha256", "") != content_digest(tensors, texts):
                 raise ValueError("its SHA-256 is not that of its content")
             progress, note = json.loads(texts["progress"]), str(texts["note"])
             self.model.load_state_dict(_without_prefix("model", tensors))
@@ -437,18 +436,6 @@ class Training:
     def _patience_is_out(self) -> bool:
         since_best = (self.step - self.best_step) // self.recipe.steps_between_evaluations
         return bool(self.stop_losses) and since_best >= self.recipe.patience
-
-
-def _digest(tensors: Mapping[str, torch.Tensor], texts: Mapping[str, str]) -> str:
-    """SHA-256 of the content of a checkpoint: a flipped bit would train on wrong weights."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        plain = tensors[name].contiguous().reshape(-1)
-        digest.update(f"{name} {plain.dtype} {tuple(tensors[name].shape)}\n".encode())
-        digest.update(plain.view(torch.uint8).numpy().tobytes())
-    for name in sorted(texts):
-        digest.update(f"{name} {texts[name]}\n".encode())
-    return digest.hexdigest()
 
 
 def _is_plain(value: object) -> bool:

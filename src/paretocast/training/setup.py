@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -21,7 +20,7 @@ from paretocast.models.anchor import (
     refit_anchor,
     repoint_anchor,
 )
-from paretocast.models.base import SeedAverage, build_model, count_weights
+from paretocast.models.base import SeedAverage, build_model
 from paretocast.models.baselines.base import train_scaling
 from paretocast.search.models import MODELS, has_several, models_of
 from paretocast.search.pruning import plan_rungs
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from paretocast.search.space import Config
     from paretocast.settings import TrainingSettings, TuneSettings
 
-# Seconds per step on a CPU grow with about this power of the number of weights.
-TIME_BY_WEIGHTS = 0.6
 Anchors: TypeAlias = dict[tuple[Transform, bool], Anchor]
 Weights: TypeAlias = "Mapping[str, Tensor] | Mapping[str, NDArray[np.float32]]"
 # Prepared setups that are kept: each holds the scaled series and its windows' anchors.
@@ -390,20 +387,6 @@ def _training(setup: TrainingSetup, model: QuantileModel, *, recipe: Recipe, see
     )
 
 
-def step_cost(setup: TrainingSetup, config: Config) -> float:
-    """Duration of the trial of a config on a CPU, relative to others of its model.
-
-    It goes by weights, steps and seeds alone and not by a clock, so that what is made of it can be
-    repeated. NaN for a config whose model cannot be built; its trial will say why.
-    """
-    try:
-        n_weights = count_weights(lambda: _fresh_model(setup, config))
-    except Exception:  # noqa: BLE001  (whatever it is: the trial is where failures are recorded)
-        return math.nan
-    n_trainings = float(config.get("n_seeds", 1)) * float(config.get("steps_factor", 1.0))
-    return n_trainings * math.pow(n_weights, TIME_BY_WEIGHTS)
-
-
 def _anchor(
     task: Task,
     scaling: TargetScaling,
@@ -440,6 +423,8 @@ def visible(task: Task, data: DataChoice) -> Task:
 def with_window(task: Task, data: DataChoice) -> Task:
     """The task with the length of the window and the features that a choice of data says."""
     steps = data.input_steps or task.shape.input_steps
+    if steps == task.shape.input_steps and not data.weekly_lags:
+        return task
     features = task.features
     if data.weekly_lags:
         features = features.joined(weekly_lags(task.series, task.shape.horizon_steps))
@@ -477,11 +462,12 @@ def window_source(
 
 def _fresh_models(setup: TrainingSetup, config: Config) -> QuantileModel:
     """A model, or the average of as many as a config asks for."""
-    models = [_fresh_model(setup, config) for _ in range(int(config.get("n_seeds", 1)))]
+    models = [fresh_model(setup, config) for _ in range(int(config.get("n_seeds", 1)))]
     return models[0] if len(models) == 1 else SeedAverage(models)
 
 
-def _fresh_model(setup: TrainingSetup, config: Config) -> QuantileModel:
+def fresh_model(setup: TrainingSetup, config: Config) -> QuantileModel:
+    """One network of a config, freshly initialised."""
     pool = setup.pool
     return build_model(
         setup.model,

@@ -219,7 +219,8 @@ def forecast_positions(
     ForecastError
         If a forecast is not finite.
     """
-    model.eval()
+    if model.training:
+        model.eval()
     parts = []
     with torch.inference_mode():
         for start in range(0, len(positions), EVALUATION_BATCH):

@@ -198,6 +198,7 @@ class ChoicePart(StoredFile):
     method: str
     members: list[MemberPart]
     best_of_model: dict[str, Count]
+    judged_on: list[str] = ["calibrate"]
     pinball_on_calibrate: dict[str, float]
     coverage_on_calibrate: dict[str, Triple] = {}
 
@@ -320,7 +321,9 @@ class BackgroundJobFile(StoredFile):
     log: Text
     error_log: Text
     n_elements: Annotated[int, Field(ge=1, le=10_000)]
+    n_at_once: Positive | None = None
     after: list[str]
+    mark: str = ""
 
 
 class JobPart(StoredFile):

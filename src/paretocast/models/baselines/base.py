@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.data.gaps import SeenTarget
 from paretocast.data.scaling import Transform, fit_target_scaling
 from paretocast.data.task import daily_positions
 from paretocast.errors import DataError
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from paretocast.data.gaps import SeenTarget
     from paretocast.data.scaling import TargetScaling
     from paretocast.data.task import Task
 
@@ -112,11 +112,7 @@ def seen_target(task: Task) -> SeenTarget:
 
     NaN before the first observation.
     """
-    return SeenTarget.of(
-        task.series.values,
-        delay_steps=task.series.delay_steps,
-        steps_per_day=task.shape.steps_per_day,
-    )
+    return task.seen_whole
 
 
 def learning_positions(

@@ -124,7 +124,7 @@ def explored_figure(
         )
     )
     figure.update_xaxes(range=[-0.16, 1.16], showticklabels=False, ticks="")
-    figure.update_xaxes(title_text="range of the search, low to high")
+    figure.update_xaxes(title_text="place in the range searched")
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], type="category")
     return figure
 

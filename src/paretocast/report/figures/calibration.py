@@ -143,7 +143,7 @@ def pit_figure(shares: Sequence[Share], *, n_observed: int) -> style.Figure:
     )
     figure.add_hline(y=PIT_BIN_PERCENT, line={"color": style.GREY, "dash": "dash", "width": 1.5})
     style.add_note(figure, f"{n_observed} observed values, bars with their 95 % intervals")
-    figure.update_xaxes(title_text="level of the observation (%)", range=[0, 100], dtick=10)
+    figure.update_xaxes(title_text="level of the observation (%)", range=[0, 100], dtick=20)
     figure.update_yaxes(title_text="observations (%)", rangemode="tozero")
     figure.update_layout(bargap=0.05)
     return figure

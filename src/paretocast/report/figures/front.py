@@ -186,7 +186,7 @@ def _miss_range(
 ) -> style.Range:
     """From the target on: always the front and the band, the rest unless it is far off."""
     misses = [abs(record.scores["picp"] - target) for record in scored]
-    shown = [2.0 * TOLERANCE]
+    shown = [1.2 * TOLERANCE]
     shown += [abs(record.scores["picp"] - target) for record in front_and_chosen(outcome)]
     if outcome and outcome.chosen.picp_interval:
         shown += [abs(end - target) for end in outcome.chosen.picp_interval]

@@ -194,7 +194,7 @@ def _add_target(figure: style.Figure, target: float, *, row: int) -> None:
         line_width=0,
         annotation_text=f"target {target:g} % ± {TOLERANCE:g}",
         annotation_position="inside top right",
-        annotation_font={"size": 12, "color": style.GREEN},
+        annotation_font={"size": 12, "color": style.DARK_GREEN},
         layer="below",
         exclude_empty_subplots=False,
         row=row,

@@ -159,6 +159,7 @@ def message_figure(title: str, message: str, *, height: int) -> Figure:
     """A figure that says in words why there is nothing to draw; `message` may hold `<br>`."""
     figure = blank_figure(title, height=height)
     figure.add_annotation(
+        name="note",
         text=message,
         x=0.5,
         y=0.5,

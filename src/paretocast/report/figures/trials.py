@@ -86,7 +86,7 @@ def training_figure(curves: Sequence[Curve]) -> style.Figure:
 
 
 def parallel_figure(
-    records: Sequence[TrialRecord], space: Mapping[str, Parameter], *, chosen: int, unit: str
+    records: Sequence[TrialRecord], space: Mapping[str, Parameter], *, chosen: int
 ) -> style.Figure:
     """Every trial as a line across its parameters, the better the darker; the chosen one in red.
 
@@ -103,7 +103,7 @@ def parallel_figure(
     shown += [record for record in best[MOST_LINES:] if record.number == chosen]
     if len(shown) < 2:
         return style.message_figure(title, "Two scored trials make a picture.", height=300)
-    names = [*space, f"MAE ({unit})" if unit else "MAE"]
+    names = [*space, "MAE"]
     errors = np.array([record.scores["mae"] for record in shown])
     low, high = style.low_is_good_range(errors.tolist(), shown=[errors.min()])
     figure = style.blank_figure(title, height=170 + 40 * len(names))
@@ -136,8 +136,8 @@ def parallel_figure(
     ends = [range_ends(parameter) for parameter in space.values()]
     for row, pair in enumerate([*ends, (f"{low:.3g}", f"{high:.3g}")]):
         label_ends(figure, row, pair)
-    figure.update_xaxes(range=[-0.28, 1.28], showticklabels=False, ticks="", showgrid=False)
-    figure.update_xaxes(title_text="range of the search, low to high")
+    figure.update_xaxes(range=[-0.42, 1.34], showticklabels=False, ticks="", showgrid=False)
+    figure.update_xaxes(title_text="place in the range searched")
     return figure.update_yaxes(
         tickvals=[*range(len(names))],
         ticktext=[escape(name) for name in names],

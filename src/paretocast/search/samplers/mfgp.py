@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +30,7 @@ from paretocast.search.samplers.observation import best_first, was_tried
 from paretocast.search.space import config_at, shares_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -50,6 +51,8 @@ LEAST_SHARE = ETA**-3
 BEYOND_ENDS = 0.1
 # With fewer known costs no process is fitted to them.
 FEWEST_COSTS = 3
+# Where so many of the best candidates are too large, others are drawn.
+MOST_TOO_LARGE = 64
 # Points whose expected values tell what an ordinary config is worth.
 N_ORDINARY = 256
 
@@ -109,6 +112,7 @@ def suggest(
     *,
     seed: int,
     log_cost: GaussianProcess | None = None,
+    fits: Callable[[Config], bool] = lambda _config: True,
 ) -> Config:
     """The candidate with the greatest expected growth of the front, for what it costs.
 
@@ -122,6 +126,9 @@ def suggest(
         Of the candidates and the draws.
     log_cost : GaussianProcess, optional
         Logarithm of what a trial costs; without it all cost the same.
+    fits : callable, optional
+        False for a config that is too large; the best of the first `MOST_TOO_LARGE` that fits is
+        suggested.
     """
     rng = np.random.default_rng(seed)
     learnt = _learn(space, modelled)
@@ -134,7 +141,9 @@ def suggest(
     if log_cost is not None:
         merit -= log_cost.predict(_with_budget(points, 1.0))[0]
     ordered = [candidates[i] for i in np.argsort(-merit, kind="stable")]
-    return next((config for config in ordered if not was_tried(config, trials)), ordered[0])
+    new = (config for config in ordered if not was_tried(config, trials))
+    fitting = (config for config in islice(new, MOST_TOO_LARGE) if fits(config))
+    return next(fitting, ordered[0])
 
 
 def learn_cost(

@@ -20,6 +20,7 @@ from optuna.trial import TrialState as OptunaState
 from scipy.stats.qmc import Sobol
 from threadpoolctl import threadpool_limits
 
+from paretocast.errors import SettingsError
 from paretocast.search.samplers.mfgp import learn_cost, suggest
 from paretocast.search.samplers.observation import best_first, was_tried
 from paretocast.search.space import (
@@ -48,6 +49,8 @@ N_STARTUP_TRIALS, N_STARTUP_TRIALS_MFGP = 8, 4
 GENERATIONS, SMALLEST_POPULATION, LARGEST_POPULATION = 6, 6, 50
 # A child may be a copy of its parent: so often another one is asked for.
 ATTEMPTS = 8
+# So often another config is asked for in place of one that is too large.
+ATTEMPTS_TO_FIT = 64
 # The cost of a Gaussian process grows with the cube of the number of trials.
 MOST_SCORED_FOR_GP = 100
 # Trials without values: each costs Optuna's several times its own, ours adds them at once.
@@ -93,6 +96,9 @@ class Sampler:
     cost : callable of Config to float, optional
         Cost of a trial of a config, relative to others; NaN where it is not known. `mfgp`
         divides the growth it expects by it. Without it all cost the same.
+    fits : callable of Config to bool, optional
+        False for a config that is too large to be proposed; without it none is. Those of the queue
+        are not asked about.
 
     Raises
     ------
@@ -110,8 +116,10 @@ class Sampler:
         n_trials: int,
         queue: Sequence[Config] = (),
         cost: Callable[[Config], float] | None = None,
+        fits: Callable[[Config], bool] = lambda _config: True,
     ) -> None:
         check_sampler(sampler)
+        self._fits = fits
         self._cost = cost
         self._space = space
         self._n_objectives = n_objectives
@@ -136,18 +144,41 @@ class Sampler:
         ----------
         trials : sequence of Observation
             The other trials, in any order.
+
+        Raises
+        ------
+        SettingsError
+            If all that is found in the space is too large.
         """
         if number < len(self._queue):
             return dict(self._queue[number])
+        for attempt in range(ATTEMPTS_TO_FIT):
+            config = self._proposed(number, trials, redraw=[attempt] if attempt else [])
+            if self._fits(config):
+                return config
+        raise SettingsError(
+            f"each of {ATTEMPTS_TO_FIT} configs of the space was too large, the last one "
+            f"{config}: narrow the space, or raise max_weights"
+        )
+
+    def _proposed(
+        self, number: int, trials: Sequence[Observation], *, redraw: Sequence[int]
+    ) -> Config:
+        """A config behind the queue; a redraw has a number of its own.
+
+        The first are the sampler's, the others fill the space: a sampler may find nothing more
+        promising than what is too large.
+        """
         index = number - len(self._queue)
         n_scored = sum(trial.values is not None for trial in trials)
         # A long queue does not replace the design: it clusters where an earlier study looked.
         starting = n_scored < self._n_startup or index < self._n_startup // 2
         if self._sampler == "random":
-            sampler = RandomSampler(seed=_derived(self._seed, number))
+            sampler = RandomSampler(seed=_derived(self._seed, number, *redraw))
             return self._ask(self._study([]), sampler)
-        if starting or self._sampler == "qmc":
-            return design_point(self._space, index, seed=self._design_seed)
+        if starting or self._sampler == "qmc" or (redraw and redraw[0] >= ATTEMPTS):
+            seed = _derived(self._design_seed, *redraw) if redraw else self._design_seed
+            return design_point(self._space, index, seed=seed)
         if self._sampler == "mfgp":
             modelled = _worth_modelling(trials, MOST_PENDING_FOR_GP["mfgp"])
             # Several threads take longer for matrices this small, and add in another order.
@@ -156,8 +187,9 @@ class Sampler:
                     self._space,
                     trials,
                     modelled,
-                    seed=_derived(self._seed, number),
+                    seed=_derived(self._seed, number, *redraw),
                     log_cost=self._log_cost,
+                    fits=self._fits,
                 )
         if self._sampler == "tpe":
             study = self._study(self._frozen(trials))
@@ -166,7 +198,8 @@ class Sampler:
         else:
             study = self._generations(trials)
         for attempt in range(ATTEMPTS):
-            config = self._ask(study, self._learning(_derived(self._seed, number, attempt)))
+            seed = _derived(self._seed, number, attempt, *redraw)
+            config = self._ask(study, self._learning(seed))
             if not was_tried(config, trials):
                 break
         return config
