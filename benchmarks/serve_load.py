@@ -5,9 +5,9 @@
 Each of --threads sends one request after the other: a day ahead, with the rows that the model
 reads as JSON columns, `dry_run=true`, for --issues different days. Without DEPLOYMENT one N-HiTS is
 trained on the demo series and deployed in a temporary folder. The server has --workers processes.
---restarts times, every 150 seconds without it, it is disturbed, in turn by a rolling restart (SIGHUP:
-each process once its successor has read the bundle), the death of one process (SIGKILL, the command
-replaces it) and a whole restart (SIGTERM, then the command again).
+--restarts times, every 150 seconds without it, it is disturbed, in turn by a rolling restart
+(SIGHUP: each process once its successor has read the bundle), the death of one process (SIGKILL,
+the command replaces it) and a whole restart (SIGTERM, then the command again).
 
 `wrong` counts answers whose bytes differ from the forecast that the bundle makes in this process,
 `failed` answers with another status than 200; both have to be 0. Sent again were requests that were

@@ -77,7 +77,8 @@ def main() -> None:
     parser.add_argument("--configs", type=int, default=60)
     parser.add_argument("--quick", action="store_true", help="a few configs of one network")
     arguments = parser.parse_args()
-    models, n_configs, sizes = MODELS, arguments.configs, SIZES
+    models: tuple[str, ...] = MODELS
+    n_configs, sizes = arguments.configs, SIZES
     if arguments.quick:
         models, n_configs, sizes = MODELS[:1], 4, SIZES[:1]
     most, rows = TuneSettings().max_weights / 1e6, []

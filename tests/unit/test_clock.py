@@ -186,7 +186,12 @@ def test_zones_that_change_by_half_an_hour_are_read() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    ["2023-02-30T00:00:00Z", "2023-01-01T25:00:00Z", "2023-13-01T00:00:00Z", "2023-01-0xT00:00:00Z"],
+    [
+        "2023-02-30T00:00:00Z",
+        "2023-01-01T25:00:00Z",
+        "2023-13-01T00:00:00Z",
+        "2023-01-0xT00:00:00Z",
+    ],
 )
 def test_a_day_that_is_none_among_many_stamps_is_no_time(wrong: str) -> None:
     # NumPy crashes on bytes that are no time where there are more than 500 of them.
