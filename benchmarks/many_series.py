@@ -140,6 +140,7 @@ def watch(
                 if any(folder.glob("study_*.html")):
                     spent, resident = cpu_seconds(process.pid), memory_mib(process.pid, "VmRSS")
                     costs.append(_cost(name, folder, spent - before, resident))
+                    print(f"{name}: {spent - before:.0f} s of CPU", file=sys.stderr, flush=True)
                     before = spent
                     del left[name]
     if process.returncode != 0 or left:
