@@ -206,8 +206,9 @@ def explore(
     leaders = ordered[: max(1, round(BEST_SHARE * len(ordered)))]
     explorations = []
     for name, parameter in space_of(settings.search_space(), best_config).items():
-        if name not in best_config:
-            continue  # a study of an earlier version did not search it
+        values = [best_config.get(name), *(trial.config.get(name) for trial in trials)]
+        if any(value is None or not parameter.holds(value) for value in values):
+            continue  # a study of an earlier version did not search it, or a file is damaged
         shares = tuple(position_in_range(parameter, trial.config[name]) for trial in trials)
         of_leaders = [leader.config[name] for leader in leaders]
         explorations.append(

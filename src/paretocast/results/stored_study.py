@@ -71,6 +71,10 @@ class StoredStudy:
         result = stored.load_result(path)
         names = (result["model"], result["dataset"], result["job_id"])
         study = cls(RunDirectory(_workspace_of(path), *names))
+        if not files.exists(study.run.folder):
+            raise StoreError(
+                f"{path} is of the study {study.run.study_name}; {study.run.folder} is not there"
+            )
         if study.run.best_params == path.absolute():
             study.result = result
         return study

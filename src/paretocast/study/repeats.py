@@ -270,6 +270,7 @@ def _average_scores(
         errors = {
             score: math.sqrt(error**2 + variances[score])
             for score, error in record.standard_errors.items()
+            if score in variances
         }
         return replace(record, standard_errors=errors)
     errors = {
@@ -277,6 +278,7 @@ def _average_scores(
             sum(t.standard_errors[score] ** 2 for t in trainings) / k + variances[score] / k
         )
         for score in record.standard_errors
+        if score in variances and all(score in t.standard_errors for t in trainings)
     }
     return replace(
         record,
