@@ -9,10 +9,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import load as load_tensors
 
 import deployments
 from commands import run_cli
@@ -23,7 +25,7 @@ from paretocast.calibration import OnlineCalibrator
 from paretocast.data.task import Task
 from paretocast.deployment.audit import audit
 from paretocast.deployment.bundle import load_bundle
-from paretocast.deployment.calibration_state import CACHE
+from paretocast.deployment.calibration_state import CACHE, past_windows
 from paretocast.deployment.issued import second_of
 from paretocast.deployment.journal import Deployment
 from paretocast.deployment.plan import plan_bundle
@@ -32,6 +34,11 @@ from paretocast.errors import DataError, ForecastError, SettingsError, StoreErro
 from paretocast.models.baselines.catalogue import fit_baseline
 from paretocast.results.stored_study import StoredStudy
 from paretocast.training.setup import TrainingSetup
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from paretocast.deployment.inputs import LiveWindow
 
 AT = deployments.TEST_FROM
 DAY = pd.Timedelta(days=1)
@@ -308,6 +315,132 @@ def test_a_bundle_works_where_it_is_moved_to(network: Path, tmp_path: Path) -> N
     np.testing.assert_allclose(np.load(tmp_path / "raw.npy"), expected, rtol=1e-4)
 
 
+def test_a_bundle_opens_no_file_of_its_maker_and_no_connection(
+    study: Path, network: Path, tmp_path: Path
+) -> None:
+    """Scaling, calibrators and weights are all in it, and nothing is fetched."""
+    moved = Path(shutil.copytree(network, tmp_path / "moved"))
+    data = tmp_path / "zone.csv"
+    deployments.make_frame().to_csv(data, index=False)
+    made_at = [str(network.parent), str(study.parents[2])]
+    code = (
+        "import sys, pandas as pd, paretocast\n"
+        "def forbid(event, arguments):\n"
+        "    assert not event.startswith('socket.'), (event, arguments)\n"
+        f"    if event in ('open', 'os.listdir', 'os.scandir') and any(\n"
+        f"        str(arguments[0]).startswith(place) for place in {made_at!r}\n"
+        "    ):\n"
+        "        raise AssertionError((event, arguments))\n"
+        "sys.addaudithook(forbid)\n"
+        f"bundle = paretocast.load_bundle({str(moved)!r})\n"
+        "bundle.verify()\n"
+        f"bundle.forecast(pd.read_csv({str(data)!r}), at={str(AT)!r})\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+def test_a_bundle_holds_arrays_and_text_without_paths_or_pickles(
+    study: Path, network: Path
+) -> None:
+    folder = load_bundle(network).folder
+    for path in folder.iterdir():
+        if path.suffix == ".safetensors":
+            arrays = load_tensors(path.read_bytes())
+        elif path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as stored:
+                arrays = dict(stored)
+        else:
+            assert path.suffix in {".json", ".toml", ".txt", ".md"} or path.name == "SHA256SUMS"
+            assert str(study.parents[2]) not in path.read_text(encoding="utf-8")
+            continue
+        assert arrays
+        assert all(array.dtype.kind in "fiubU" for array in arrays.values())
+
+
+def test_a_bundle_holds_three_windows_of_the_data_and_no_more(network: Path) -> None:
+    bundle = load_bundle(network)
+    n_hours = bundle.contract.history_steps + bundle.contract.shape.horizon_steps
+    with np.load(bundle.folder / "golden.npz") as golden:
+        assert golden["target"].shape == (3, n_hours)
+    history = deployments.make_frame()["load"].to_numpy()[100:132]
+    for path in bundle.folder.iterdir():
+        content = path.read_bytes()
+        assert history.tobytes() not in content
+        assert history.astype(np.float32).tobytes() not in content
+
+
+def test_weights_of_a_network_are_single_precision(network: Path) -> None:
+    (member,) = (m for m in load_bundle(network).manifest["members"] if m["kind"] == "network")
+    arrays = load_tensors((load_bundle(network).folder / member["file"]).read_bytes())
+    weights = {name: array for name, array in arrays.items() if name.startswith("weights.")}
+    assert weights
+    assert {array.dtype for array in weights.values()} == {np.dtype(np.float32)}
+
+
+def test_numbers_that_are_none_are_not_issued(
+    ridge: Path, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = load_bundle(ridge)
+    whole = bundle._on_rung
+
+    def spoiled(rung: str, window: LiveWindow) -> NDArray[np.float64]:
+        quantiles = whole(rung, window)
+        return quantiles * np.nan if rung == "full" else quantiles
+
+    monkeypatch.setattr(type(bundle), "_on_rung", lambda _, *asked: spoiled(*asked))
+    forecast = bundle.forecast(frame, at=AT)
+    assert forecast.rung == "no_weather"
+    assert "full_failed: not finite" in forecast.flags
+    assert np.isfinite(forecast.quantiles).all()
+
+
+def test_every_row_names_its_forecast(ridge: Path, frame: pd.DataFrame) -> None:
+    forecast = load_bundle(ridge).forecast(frame, at=AT)
+    assert set(forecast.frame["forecast_id"]) == {forecast.forecast_id[:16]}
+    assert set(forecast.frame["revision"]) == {1}
+    assert forecast.as_json()["bundle"] == load_bundle(ridge).name
+
+
+def test_the_default_issue_is_said_and_another_hour_teaches_nothing(
+    deployed: Path, frame: pd.DataFrame
+) -> None:
+    """At half past eleven the day's last hour is not there yet."""
+    evening = deployments.until(frame, AT - pd.Timedelta(hours=1))
+    said: list[str] = []
+    (early,) = operations.forecast(deployed, evening, say=said.append)
+    assert early.issue_time == AT - pd.Timedelta(hours=1)
+    assert early.flags == ("off_schedule",)
+    assert said[0].startswith(f"issued for {early.issue_time.isoformat()}, the hour after")
+    assert "--at daily" in said[1]
+    rows = deployments.until(frame, AT).assign(load=evening["load"])
+    (daily,) = operations.forecast(deployed, rows, at="daily", say=said.append)
+    assert (daily.issue_time, daily.flags) == (AT, ("late_data",))
+    assert "the first daily issue" in said[2]
+    (again,) = operations.forecast(deployed, deployments.until(frame, AT), at="daily")
+    assert (again.issue_time, again.flags, again.revision) == (AT, (), 2)
+    later = operations.forecast(deployed, frame, at=AT + 2 * DAY)[0]
+    assert audit(Deployment.open(deployed)).problems == ()
+    learned = Deployment.open(deployed)
+    assert later.calibration != again.calibration
+    windows = past_windows(learned.issued(), {}, AT + 2 * DAY, learned.bundle)
+    assert [window.forecast.issue_time for window in windows] == [AT, AT]
+
+
+def test_newer_data_are_read_as_the_data_set_declares(
+    ridge: Path, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    """Of a workbook the sheet that the data set names."""
+    pytest.importorskip("openpyxl")
+    deployed = Deployment.open(ridge)
+    spec = deployed.bundle.contract.spec.model_copy(update={"sheet": "load"})
+    rows = frame[frame["timestamp"] < AT + DAY].tail(24 * 60)
+    rows = rows.assign(timestamp=rows["timestamp"].dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    with pd.ExcelWriter(tmp_path / "zone.xlsx") as book:
+        rows.head(3).to_excel(book, sheet_name="notes", index=False)
+        rows.to_excel(book, sheet_name="load", index=False)
+    assert len(operations._table(tmp_path / "zone.xlsx", spec)) == len(rows)
+
+
 def test_a_ridge_needs_no_torch(ridge: Path, tmp_path: Path) -> None:
     data = tmp_path / "zone.csv"
     deployments.make_frame().to_csv(data, index=False)
@@ -384,12 +517,17 @@ def test_a_method_without_weights_is_refused(study: Path) -> None:
         plan_bundle(StoredStudy.open(study), method="seasonal_naive_24")
 
 
-def test_a_refit_learns_from_all_hours(study: Path, tmp_path: Path, frame: pd.DataFrame) -> None:
-    deployment = operations.deploy(study, tmp_path / "late", method="ridge", refit=True)
-    early = operations.deploy(study, tmp_path / "early", method="ridge")
-    assert deployment.bundle.manifest["learned_until"].startswith("2023-07-09")
+def test_a_refit_learns_from_all_hours_and_leaves_the_bundle_before_as_it_was(
+    study: Path, tmp_path: Path, frame: pd.DataFrame
+) -> None:
+    early = operations.deploy(study, tmp_path / "zone", method="ridge")
+    before = {path: path.read_bytes() for path in early.bundle.folder.rglob("*")}
+    late = operations.deploy(study, tmp_path / "zone", method="ridge", refit=True)
+    assert late.bundle.manifest["learned_until"].startswith("2023-07-09")
+    assert {path: path.read_bytes() for path in early.bundle.folder.rglob("*")} == before
+    assert len(list(late.bundles.iterdir())) == 2
     at = AT + 25 * DAY
-    raws = [d.bundle.forecast(frame, at=at).raw for d in (deployment, early)]
+    raws = [d.bundle.forecast(frame, at=at).raw for d in (late, early)]
     assert not np.allclose(raws[0], raws[1])
 
 

@@ -94,7 +94,8 @@ def create_folder(path: Path) -> None:
             pass
     except OSError as error:
         raise StoreError(
-            f"folder {path} cannot be written to: {error.strerror}; choose --workspace"
+            f"folder {path} cannot be written to: {error.strerror}; allow it, or choose another "
+            "one, for studies with --workspace"
         ) from error
 
 
