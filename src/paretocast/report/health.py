@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from paretocast.deployment.health import ALARM_EVIDENCE, WATCH_EVIDENCE
+from paretocast.formatting import fixed
 from paretocast.report.figures import evidence_figure
-from paretocast.report.page import document, fact_boxes, figure_box, number, section, table
+from paretocast.report.page import (
+    document,
+    fact_boxes,
+    figure_box,
+    number,
+    section,
+    side_by_side,
+    table,
+)
 
 if TYPE_CHECKING:
     from paretocast.deployment.health import CoverageCount, HealthReport
@@ -40,14 +49,14 @@ def health_page(report: HealthReport, name: str, *, now: pd.Timestamp) -> str:
         table(
             ["check", "state", "reason"],
             [[c.name, c.level.name.lower(), c.reason] for c in report.checks],
-            text_columns=frozenset({0, 1, 2}),
+            text_columns=frozenset({2}),
             caption="Checks",
         ),
         figure_box(figure),
-        section("Coverage by step ahead"),
-        _counts("step", report.by_step),
-        section("Coverage by local hour"),
-        _counts("hour", report.by_local_hour),
+        side_by_side(
+            section("Coverage by step ahead") + _counts("step", report.by_step),
+            section("Coverage by local hour") + _counts("hour", report.by_local_hour),
+        ),
     ]
     return document(
         f"{name}: health",
@@ -64,7 +73,7 @@ def health_page(report: HealthReport, name: str, *, now: pd.Timestamp) -> str:
 
 def _counts(group: str, rows: tuple[CoverageCount, ...]) -> str:
     return table(
-        [group, "observed", "inside, %"],
-        [[str(row.group), str(row.n_observed), number(row.coverage, digits=3)] for row in rows],
+        [group, "observed", "inside (%)"],
+        [[str(row.group), str(row.n_observed), fixed(row.coverage, 1)] for row in rows],
         caption=f"Coverage by {group}",
     )

@@ -211,7 +211,7 @@ def _deployments(entries: Sequence[DeploymentEntry], address: _Addresses) -> str
             Cell(f"<strong>{name}</strong>{study}{_fault(entry.problem)}", entry.folder.name),
             Cell(escape(entry.method) or MISSING, entry.method),
             _time(entry.learned_until),
-            Cell(escape(entry.latest) or MISSING, entry.latest),
+            _time(entry.latest),
             Cell(escape(entry.health) or "not monitored yet", entry.health),
             Cell(address.links(entry.pages) or MISSING),
         ]

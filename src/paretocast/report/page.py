@@ -199,6 +199,12 @@ def bullets(heading: str, items: Sequence[str]) -> str:
     return f"<h2>{escape(heading)}</h2><ul>{listed}</ul>"
 
 
+def side_by_side(*parts: str) -> str:
+    """HTML in columns where the window is wide enough."""
+    columns = "".join(f"<div>{part}</div>" for part in parts)
+    return f'<div class="pair">{columns}</div>'
+
+
 def for_screens(*parts: str) -> str:
     """HTML that is left out on paper."""
     return f'<div class="screen">{"".join(parts)}</div>'

@@ -135,7 +135,7 @@ def _facts(snapshot: JournalSnapshot) -> list[tuple[str, str, str]]:
 
 def _latest_parts(name: str, snapshot: JournalSnapshot, latest: LiveForecast) -> list[str]:
     figure = fan_figure(latest, name, snapshot.observed_hours(latest))
-    figure.update_layout(title_text=None)
+    figure.update_layout(title_text="Forecast and observation")
     flags = f"Flags of this forecast: {', '.join(latest.flags)}." if latest.flags else ""
     return [warning(flags) if flags else "", figure_box(figure)]
 
