@@ -93,7 +93,7 @@ def write_file(folder: Path, data_dir: Path, n_series: int) -> Path:
     import pandas as pd
 
     table = pd.concat([real, pd.DataFrame(copies)], axis=1)
-    table.index = table.index.strftime("%Y-%m-%dT%H:%MZ")
+    table.index = pd.DatetimeIndex(table.index).strftime("%Y-%m-%dT%H:%MZ")
     table.to_csv(folder / "meters.csv", index_label="timestamp", float_format="%.6g")
     content = {
         "name": "meters",

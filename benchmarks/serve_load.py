@@ -5,14 +5,16 @@
 Each of --threads sends one request after the other: a day ahead, with the rows that the model
 reads as JSON columns, `dry_run=true`, for --issues different days. Without DEPLOYMENT one N-HiTS is
 trained on the demo series and deployed in a temporary folder. The server has --workers processes.
---restarts times it is restarted, in turn rolling (SIGHUP: each process once its successor has read
-the bundle) and whole (SIGTERM, then the command again).
+--restarts times, every 150 seconds without it, it is disturbed, in turn by a rolling restart
+(SIGHUP: each process once its successor has read the bundle), the death of one process (SIGKILL,
+the command replaces it) and a whole restart (SIGTERM, then the command again).
 
 `wrong` counts answers whose bytes differ from the forecast that the bundle makes in this process,
-`failed` answers with another status than 200; both have to be 0. `again` counts requests sent again
-because the server was not there or closed an idle connection. Times are from sending to the last
-byte, restarts included, without attempts that found no server. `cpu ms` is the processor time of
-the server for each request, its starts included. The clients share the machine with it.
+`failed` answers with another status than 200; both have to be 0. Sent again were requests that were
+`refused`, as the server was not there, or whose connection was `closed` without an answer. Times
+are from sending to the last byte, restarts included, without attempts that had no answer. `cpu ms`
+is the processor time of the server for each request, from when it was first ready, restarts
+included, and `client ms` that of the clients, which share the machine with it.
 """
 
 from __future__ import annotations
@@ -82,9 +84,32 @@ class Server:
         if self.process.wait(timeout=60) != 0:
             raise SystemExit("the server has failed, see above")
 
-    def replace(self) -> None:
-        """Let it replace its processes one by one."""
-        self.process.send_signal(signal.SIGHUP)
+    def disturb(self, number: int) -> None:
+        """Restart it or a part of it, each time in another way."""
+        way = number % 3
+        if way == 0:
+            self.process.send_signal(signal.SIGHUP)
+        elif way == 1:
+            os.kill(self.workers()[0], signal.SIGKILL)
+        else:
+            self.stop()
+            self.start()
+
+    def workers(self) -> list[int]:
+        """Ids of its processes that answer."""
+        children = [int(child) for child in _proc(self.process.pid, "task/{pid}/children").split()]
+        return [child for child in children if "spawn_main" in _proc(child, "cmdline")]
+
+    def cpu_seconds(self) -> float:
+        """Processor time of its living processes so far."""
+        ids = [self.process.pid, *self.workers()]
+        ticks = [_proc(i, "stat").rpartition(")")[2].split()[11:13] for i in ids]
+        return sum(int(tick) for pair in ticks for tick in pair) / os.sysconf("SC_CLK_TCK")
+
+
+def _proc(pid: int, name: str) -> str:
+    """What Linux says of a process."""
+    return Path(f"/proc/{pid}/{name.format(pid=pid)}").read_text(encoding="utf-8")
 
 
 @dataclass
@@ -94,7 +119,8 @@ class Tally:
     seconds: list[float] = field(default_factory=list)
     wrong: int = 0
     failed: int = 0
-    again: int = 0
+    refused: int = 0
+    closed: int = 0
 
 
 def ask(server: Server, cases: Sequence[Case], tally: Tally, *, first: int, until: float) -> None:
@@ -109,9 +135,10 @@ def ask(server: Server, cases: Sequence[Case], tally: Tally, *, first: int, unti
             connection.request("POST", path, case.body, HEADERS)
             answer = connection.getresponse()
             content = answer.read()
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException) as error:
             connection.close()
-            tally.again += 1
+            tally.refused += isinstance(error, ConnectionRefusedError)
+            tally.closed += not isinstance(error, ConnectionRefusedError)
             time.sleep(PAUSE_SECONDS)
             continue
         tally.seconds.append(time.perf_counter() - started)
@@ -187,8 +214,8 @@ class Silent:
 
 def measure(
     server: Server, cases: Sequence[Case], *, n_threads: int, seconds: float, n_restarts: int
-) -> tuple[list[Tally], float]:
-    """Load with restarts; what each thread has seen, and the seconds it took."""
+) -> tuple[list[Tally], float, float]:
+    """Load with restarts; what each thread has seen, its seconds, and the server's before it."""
     tallies = [Tally() for _ in range(n_threads)]
     server.start()
     with contextlib.ExitStack() as stack:
@@ -197,6 +224,7 @@ def measure(
         ask(server, cases, once := Tally(), first=0, until=min(warm_up, time.monotonic() + 0.001))
         while not once.seconds and time.monotonic() < warm_up:
             ask(server, cases, once, first=0, until=time.monotonic() + 0.001)
+        cpu_before = server.cpu_seconds()
         started = time.monotonic()
         threads = [
             threading.Thread(
@@ -211,15 +239,11 @@ def measure(
         for restart in range(n_restarts):
             due = started + seconds * (restart + 1) / (n_restarts + 1)
             time.sleep(max(0.0, due - time.monotonic()))
-            if restart % 2 == 0:
-                server.replace()
-            else:
-                server.stop()
-                server.start()
+            server.disturb(restart)
         for thread in threads:
             thread.join()
         elapsed = time.monotonic() - started
-    return tallies, elapsed
+    return tallies, elapsed, cpu_before
 
 
 def children_cpu_seconds() -> float:
@@ -235,7 +259,7 @@ def parse_arguments() -> Namespace:
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--workers", type=int, default=2, help="processes of the server")
     parser.add_argument("--threads", type=int, default=4, help="requests at the same time")
-    parser.add_argument("--restarts", type=int, default=4)
+    parser.add_argument("--restarts", type=int)
     parser.add_argument("--issues", type=int, default=50, help="different requests")
     parser.add_argument("--quick", action="store_true", help="20 s with one restart")
     arguments = parser.parse_args()
@@ -243,6 +267,8 @@ def parse_arguments() -> Namespace:
         parser.error("DEPLOYMENT and --data go together")
     if arguments.quick:
         arguments.seconds, arguments.restarts = 20.0, 1
+    if arguments.restarts is None:
+        arguments.restarts = int(arguments.seconds // 150)
     return arguments
 
 
@@ -260,15 +286,16 @@ def main() -> None:
             deployment, table = arguments.deployment.absolute(), read_table(arguments.data)
         bundle = load_bundle(deployment)
         cases = make_cases(bundle, table, n_issues=arguments.issues)
-        before = children_cpu_seconds()
-        tallies, elapsed = measure(
+        before, own_before = children_cpu_seconds(), time.process_time()
+        tallies, elapsed, of_start = measure(
             Server(deployment, arguments.workers),
             cases,
             n_threads=arguments.threads,
             seconds=arguments.seconds,
             n_restarts=arguments.restarts,
         )
-        cpu_seconds = children_cpu_seconds() - before
+        cpu_seconds = children_cpu_seconds() - before - of_start
+        own_seconds = time.process_time() - own_before
     seconds = np.concatenate([tally.seconds for tally in tallies])
     p50, p99 = np.quantile(seconds, [0.5, 0.99])
     figures = {
@@ -282,9 +309,11 @@ def main() -> None:
         "p99 ms": 1000.0 * float(p99),
         "max ms": 1000.0 * float(seconds.max()),
         "cpu ms": 1000.0 * cpu_seconds / len(seconds),
+        "client ms": 1000.0 * own_seconds / len(seconds),
         "wrong": sum(tally.wrong for tally in tallies),
         "failed": sum(tally.failed for tally in tallies),
-        "again": sum(tally.again for tally in tallies),
+        "refused": sum(tally.refused for tally in tallies),
+        "closed": sum(tally.closed for tally in tallies),
         "restarts": arguments.restarts,
     }
     print_table(list(figures), [list(figures.values())])

@@ -66,20 +66,19 @@ def make_task(
 def runs_table(series: Series) -> pd.DataFrame:
     """Weather runs of 48 h issued each day at 20:00: the temperature with a growing error."""
     rng = np.random.default_rng(3)
-    parts = []
-    for start in range(-4, len(series), 24):
-        hours = np.arange(max(start, 0), min(start + 48, len(series)))
-        error = np.cumsum(rng.normal(scale=0.1, size=len(hours)))
-        parts.append(
-            pd.DataFrame(
-                {
-                    "issued_at": series.index[0] + pd.Timedelta(hours=start),
-                    "valid_at": series.index[hours],
-                    "temperature": series.covariates[0].values[hours] + error,
-                }
-            )
-        )
-    return pd.concat(parts, ignore_index=True)
+    starts = np.arange(-4, len(series), 24)
+    hours = starts[:, None] + np.arange(48)
+    there = (hours >= 0) & (hours < len(series))
+    steps = np.zeros(hours.shape)
+    steps[there] = rng.normal(scale=0.1, size=there.sum())
+    issued = series.index[0] + pd.to_timedelta(starts, unit="h")
+    return pd.DataFrame(
+        {
+            "issued_at": issued.repeat(there.sum(axis=1)),
+            "valid_at": series.index[hours[there]],
+            "temperature": series.covariates[0].values[hours[there]] + steps.cumsum(axis=1)[there],
+        }
+    )
 
 
 def with_values(series: Series, values: np.ndarray) -> Series:

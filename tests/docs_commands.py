@@ -52,6 +52,7 @@ ONLY_COMPARED = {
     r"paretocast (tune|benchmark) .*(--dataset (heat|bwdf_a|water_centrum)|experiments/)": (
         "takes minutes on a real series"
     ),
+    r"paretocast .*gb_load_half_hourly": "needs a file that experiments make; takes minutes",
 }
 # What a command is pasted as: the same command with less to do, or where it would change others.
 SMALLER = (

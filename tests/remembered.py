@@ -35,6 +35,7 @@ def remember_fits() -> None:
     They are half of a small study, and most studies of the tests are on the same series. To be
     called before another module takes one of the functions by its name.
     """
+    module: Any
     for module in (anchor, fitted):
         module.fit_anchor = _fit_anchor_once
         module.refit_anchor = _refit_anchor_once
@@ -58,7 +59,7 @@ def remember_migrations() -> None:
             known.append(read(self))
         return known[0]
 
-    manager._create_alembic_script = read_once
+    manager._create_alembic_script = read_once  # type: ignore[method-assign]
 
 
 def _fit_anchor_once(

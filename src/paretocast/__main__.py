@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Built in: the module `signal` takes time to load, in which a Ctrl-C would end in a traceback.
-import _signal
+import _signal  # type: ignore[import-not-found]
 import sys
 
 INTERRUPTED = 130

@@ -135,6 +135,7 @@ def test_the_reference_ridge_has_a_graph(study: StoredStudy, tmp_path: Path) -> 
     assert exporting.export_onnx(bundle, tmp_path / "ridge.onnx") <= 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # MLflow warns of type hints of its own
 def test_a_model_of_mlflow_forecasts_what_the_bundle_does(
     bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]

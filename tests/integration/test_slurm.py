@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -65,6 +68,25 @@ def plain_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Plac
         (good,) = place.submit("NHITS_Q", "demo", "1", "--profile", "gpu", *TINY)
         (bad,) = place.submit("NHITS_Q", "demo", "1", "--", "--settings", "absent.toml")
         yield place, good, bad
+
+
+def test_a_submission_that_is_killed_after_sbatch_is_found_and_not_repeated(
+    tmp_path: Path, place: Place
+) -> None:
+    killing = tmp_path / "sbatch"
+    killing.write_text(f'#!/bin/bash\n{shutil.which("sbatch")} "$@" && kill -9 $PPID\n')
+    killing.chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    killed = Place(place.folder, Cluster({**place.cluster.environment, **path}))
+    words = ("NHITS_Q", "demo", "1", *LONGER)
+    assert killed.paretocast("submit", *words, code=-signal.SIGKILL)[0] == ""
+    assert not list(place.results.glob("*/submission_*"))
+    (job,) = place.submit(*words)
+    assert list(place.status()) == [f"NHITS_Q_demo_{job}"]
+    killed.paretocast("submit", *words, "--seed", "3", code=-signal.SIGKILL)
+    assert len(place.status()) == 2
+    for name in place.status():
+        place.paretocast("cancel", name)
 
 
 def trial_states(place: Place, study: str) -> list[str]:

@@ -159,12 +159,13 @@ def test_a_search_on_a_cpu_asks_once_what_configs_cost(
 def test_a_config_of_too_many_weights_is_not_tried(
     finished: tuple[Path, StudyResult], tmp_path: Path
 ) -> None:
-    study = make_study(tmp_path)
-    weights = [total_weights(study._setup, record.config) for record in finished[1].records]
+    setup = make_study(tmp_path)._setup
+    assert isinstance(setup, TrainingSetup)
+    weights = [total_weights(setup, record.config) for record in finished[1].records]
     assert max(weights[1:]) > min(weights[1:])
     most = int(max(weights[1:])) - 1
     records = optimise(make_study(tmp_path / "b", make_settings(max_weights=most))).records
-    assert max(total_weights(study._setup, record.config) for record in records[1:]) <= most
+    assert max(total_weights(setup, record.config) for record in records[1:]) <= most
 
 
 def test_another_seed_gives_other_trials(

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from paretocast.data.clock import Clock, ClockSurvey, check_clock, localise, refuse_naive
+from paretocast.data.stamps import read_times
 
 BERLIN = "Europe/Berlin"
 STEPS = ("15min", "30min", "1h")
@@ -181,3 +182,22 @@ def test_zones_that_change_by_half_an_hour_are_read() -> None:
     assert findings == []
     assert stamps is not None
     assert (stamps == index).all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "2023-02-30T00:00:00Z",
+        "2023-01-01T25:00:00Z",
+        "2023-13-01T00:00:00Z",
+        "2023-01-0xT00:00:00Z",
+    ],
+)
+def test_a_day_that_is_none_among_many_stamps_is_no_time(wrong: str) -> None:
+    # NumPy crashes on bytes that are no time where there are more than 500 of them.
+    hours = pd.date_range("2022-12-31", periods=1000, freq="h", tz="UTC")
+    cells = hours.strftime("%Y-%m-%dT%H:%M:%SZ").to_list()
+    assert (read_times(pd.Series(cells)).stamps == hours).all()
+    cells[700] = wrong
+    stamps = read_times(pd.Series(cells)).stamps
+    assert np.flatnonzero(stamps.isna()).tolist() == [700]

@@ -505,6 +505,17 @@ def test_a_year_that_cannot_be_counted_is_no_time(zone: Zone, year: str, form: s
     assert "years from 1678 to 2261 can be used" in message
 
 
+@pytest.mark.parametrize("form", ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M"])
+def test_times_of_many_centuries_are_told_by_the_rows_that_say_so(zone: Zone, form: str) -> None:
+    frame = make_frame()
+    stamps = pd.to_datetime(frame["timestamp"]).dt.strftime(form)
+    stamps.iloc[3] = stamps.iloc[3].replace("2021", "1700", 1)
+    stamps.iloc[5] = stamps.iloc[5].replace("2021", "2259", 1)
+    zone.write(frame.assign(timestamp=stamps))
+    message = zone.refusal()
+    assert f"from '{stamps.iloc[3]}' in row 4 to '{stamps.iloc[5]}' in row 6" in message
+
+
 def test_a_split_in_a_year_that_cannot_be_counted_is_refused(zone: Zone) -> None:
     zone.write(make_frame(), splits=DATES.format("0001-01-01", "2021-03-31", "9999-12-31"))
     with pytest.raises(SettingsError, match=r"splits\.train_to: got .*; expected a year from 1679"):

@@ -183,6 +183,20 @@ LAYOUTS = (
     *(ends_by_adding, date_and_hour, date_and_counted_hour, to_24, long, wide),
     *(spreadsheet, parquet, local_with_offset),
 )
+# Those whose stamps leave the clock open, and one whose stamps do not.
+TOLD = (
+    *(canonical, semicolons, newest_first, wall_clock, ends_on_the_clock, ends_by_adding),
+    *(date_and_hour, date_and_counted_hour, to_24, long),
+)
+CASES = [
+    # Hours counted from midnight show no clock.
+    *(
+        pytest.param(f, {}, id=f"alone-{f.__name__}")
+        for f in LAYOUTS
+        if f is not date_and_counted_hour
+    ),
+    *(pytest.param(f, {"zone": ZONE}, id=f"zone-{f.__name__}") for f in TOLD),
+]
 
 
 def found_out(path: Path, **told: str) -> Dataset:
@@ -195,15 +209,10 @@ def found_out(path: Path, **told: str) -> Dataset:
     return load_dataset(declaration)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
-@pytest.mark.parametrize("told", [{}, {"zone": ZONE}], ids=["alone", "zone"])
+@pytest.mark.parametrize(("layout", "told"), CASES)
 def test_a_layout_is_found_out_and_read_bit_for_bit(
     tmp_path: Path, layout: Callable[[Path], Path], told: dict[str, str]
 ) -> None:
-    if layout is date_and_counted_hour and not told:
-        pytest.skip("hours counted from midnight show no clock")
-    if layout is spreadsheet and told:
-        pytest.skip("its clock is that of wall_clock, and reading it takes seconds")
     series = found_out(layout(tmp_path), **told).series
     assert series.index.equals(UTC.as_unit("ns"))
     assert series.values.tobytes() == LOAD.tobytes()

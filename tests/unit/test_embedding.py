@@ -40,7 +40,7 @@ def test_panels_side_by_side_have_a_least_width() -> None:
     wide = go.Figure(go.Scatter(x=[1], y=[1]))
     wide.add_trace(go.Scatter(x=[1], y=[1], xaxis="x2"))
     wide.update_layout(height=300, xaxis_domain=[0, 0.4], xaxis2={"domain": [0.6, 1]})
-    assert embedded(wide, element_id="f").least_width == 440
+    assert embedded(wide, element_id="f").least_width == 500
     assert embedded(figure(), element_id="f").least_width == 0
 
 

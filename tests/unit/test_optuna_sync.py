@@ -9,6 +9,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import optuna
 import pytest
@@ -86,6 +88,28 @@ def test_trials_that_run_and_end_are_kept_with_params_and_values(
     assert [trial.values for trial in trials] == [[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]]
     assert all(trial.params == CONFIG for trial in trials)
     assert [trial.user_attrs for trial in trials] == [{"picp": 80.0 + n} for n in range(3)]
+
+
+def test_the_dashboard_of_optuna_shows_objectives_parameters_and_scores_by_name(
+    tmp_path: Path,
+) -> None:
+    dashboard = pytest.importorskip("optuna_dashboard")
+    open_sync(tmp_path, "sqlite").catch_up(2, complete)
+    server = dashboard.wsgi(f"sqlite:///{make_run(tmp_path).study_database}")
+
+    def answer(path: str) -> dict[str, Any]:
+        environment: dict[str, Any] = {"PATH_INFO": path}
+        setup_testing_defaults(environment)
+        content: dict[str, Any] = json.loads(b"".join(server(environment, lambda *_: None)))
+        return content
+
+    (listed,) = answer("/api/studies")["study_summaries"]
+    assert listed["study_name"] == "NHITS_Q_small_1"
+    shown = answer(f"/api/studies/{listed['study_id']}")
+    assert shown["objective_names"] == OBJECTIVES
+    assert [trial["values"] for trial in shown["trials"]] == [[0.0, 1.0], [1.0, 1.0]]
+    assert {part["name"] for part in shown["intersection_search_space"]} == set(CONFIG)
+    assert [part["key"] for part in shown["union_user_attrs"]] == ["picp"]
 
 
 def test_a_trial_without_a_config_holds_back_those_behind_it(tmp_path: Path) -> None:

@@ -189,17 +189,20 @@ def find_interrupted(
     pause : callable
         Waits so many seconds for a job that may be on its way.
     """
+    found = None
     for handover in _left_behind(workspace, []):
-        if [*map(_asked, handover.submissions)] == [*map(_asked, wanted)]:
+        if found is None and [*map(_asked, handover.submissions)] == [*map(_asked, wanted)]:
             while True:
                 job_ids = executor.find([handover.mark])
                 if handover.mark in job_ids:
-                    return handover, job_ids[handover.mark]
+                    found = handover, job_ids[handover.mark]
+                    break
                 if handover.age_seconds > WAIT_SECONDS:
                     break
                 pause(LOOK_SECONDS)
-        handover.release()
-    return None
+        if found is None or found[0] is not handover:
+            handover.release()
+    return found
 
 
 def _folder(workspace: Path) -> Path:

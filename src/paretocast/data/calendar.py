@@ -63,7 +63,7 @@ def _years_of(index: pd.DatetimeIndex) -> tuple[list[range], slice]:
 
     What is computed of whole years is kept: a server needs the same days for every request.
     """
-    stamps = index.as_unit("ns").asi8
+    stamps = index.asi8 if index.unit == "ns" else index.as_unit("ns").asi8
     step = int(stamps[1] - stamps[0]) if len(stamps) > 1 else 0
     if step < SHORTEST_STEP or (np.diff(stamps) != step).any():
         return [], slice(0)

@@ -293,7 +293,7 @@ def _check_outliers(grid: Grid, zone: str) -> list[Finding]:
 
 def _quartile_range(values: pd.Series, group: NDArray[np.int64]) -> pd.Series:
     """Interquartile range of the group that each value belongs to."""
-    quartiles = values.groupby(group).quantile([0.25, 0.75]).unstack()
+    quartiles = values.groupby(group).quantile(np.array([0.25, 0.75])).unstack()
     return (quartiles[0.75] - quartiles[0.25]).reindex(group).set_axis(values.index)
 
 

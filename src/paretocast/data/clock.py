@@ -85,20 +85,28 @@ def clock_changes(first: pd.Timestamp, last: pd.Timestamp, zone: str) -> tuple[C
     ('2021-03-28 02:00:00', '0 days 01:00:00', True)
     """
     day = pd.Timedelta(days=1)
-    utc = pd.date_range(first.floor("h") - day, last + day, freq=_SCAN, tz="UTC")
-    offsets = utc.tz_convert(zone).tz_localize(None).asi8 - utc.tz_localize(None).asi8
-    unit = pd.Timedelta(1, unit=utc.unit)
+    days = pd.date_range(first.floor("h") - day, last + 2 * day, freq=day, tz="UTC")
     changes = []
-    for i in (np.flatnonzero(np.diff(offsets)) + 1).tolist():
-        before, after = offsets[i - 1] * unit, offsets[i] * unit
-        wall = utc[i].tz_localize(None) + before
-        forward = bool(after > before)
-        change = ClockChange(
-            wall if forward else wall + (after - before), abs(after - before), forward
-        )
-        if first <= change.start <= last:
-            changes.append(change)
+    for begun in days[:-1][np.diff(_offsets(days, zone)) != 0]:
+        utc = pd.date_range(begun, begun + day, freq=_SCAN)
+        offsets = _offsets(utc, zone)
+        for i in (np.flatnonzero(np.diff(offsets)) + 1).tolist():
+            before, after = (pd.Timedelta(int(offsets[k]), unit="ns") for k in (i - 1, i))
+            wall = utc[i].tz_localize(None) + before
+            forward = bool(after > before)
+            change = ClockChange(
+                wall if forward else wall + (after - before), abs(after - before), forward
+            )
+            if first <= change.start <= last:
+                changes.append(change)
     return tuple(changes)
+
+
+def _offsets(utc: pd.DatetimeIndex, zone: str) -> NDArray[np.int64]:
+    """Nanoseconds by which a zone's clock is ahead of UTC."""
+    ns = utc.as_unit("ns")
+    offsets: NDArray[np.int64] = ns.tz_convert(zone).tz_localize(None).asi8 - ns.asi8
+    return offsets
 
 
 @dataclass(frozen=True)

@@ -132,11 +132,7 @@ class FeatureTable:
     ahead: HorizonValues | None = None
 
     def __post_init__(self) -> None:
-        if len(set(self.names)) < len(self.names):
-            doubled = sorted({name for name in self.names if self.names.count(name) > 1})
-            raise DataError(
-                f"two features are called {', '.join(doubled)}; give that covariate another name"
-            )
+        _refuse_doubled(self.names)
 
     @property
     def past(self) -> FeatureTable:
@@ -243,6 +239,8 @@ def build_features(series: Series, groups: Sequence[str] | None = None) -> Featu
     """
     requested = DEFAULT_GROUPS if groups is None else tuple(groups)
     offered = available_features(series)
+    # Of groups that are not asked for, too: they would be, one day.
+    _refuse_doubled([name for names in offered.values() for name in names])
     valid = {*offered, *(name for names in offered.values() for name in names)}
     unknown = [name for name in requested if name not in valid]
     if unknown:
@@ -259,6 +257,14 @@ def build_features(series: Series, groups: Sequence[str] | None = None) -> Featu
         if in_table:
             columns += [f for f in _build_group(group, series) if f.name in in_table]
     return _table(columns, n_rows=len(series))
+
+
+def _refuse_doubled(names: Sequence[str]) -> None:
+    if len(set(names)) < len(names):
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        raise DataError(
+            f"two features are called {', '.join(doubled)}; give that covariate another name"
+        )
 
 
 def available_features(series: Series) -> dict[str, tuple[str, ...]]:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     Join = Callable[[pd.DatetimeIndex], tuple[Columns, tuple[Finding, ...]]]
 
 LATER_HOURS = "later_hours"
+MOST_YEARS = 290  # that a length of time in nanoseconds can count
 
 
 def examine_frame(
@@ -243,8 +244,8 @@ def _in_zone(
     raw: pd.Series, times: Times, spec: DatasetSpec, values: NDArray[np.float64] | None
 ) -> tuple[pd.DatetimeIndex | None, list[Finding]]:
     stamps, zoned = times.stamps, times.zoned
-    if stamps.isna().any():
-        return None, [_unparsable(raw, np.asarray(stamps.isna()))]
+    if impossible := _impossible(raw, stamps):
+        return None, impossible
     if zoned.any() and not zoned.all():
         row = int(np.flatnonzero(~zoned)[0])
         return None, [
@@ -299,6 +300,15 @@ def _dates(
     ]
 
 
+def _impossible(raw: pd.Series, stamps: pd.DatetimeIndex) -> list[Finding]:
+    """An error on cells that are no times, or on times of which one year has to be wrong."""
+    if stamps.isna().any():
+        return [_unparsable(raw, np.asarray(stamps.isna()))]
+    if len(stamps) and stamps.year.max() - stamps.year.min() > MOST_YEARS:
+        return [_far_apart(raw, stamps)]
+    return []
+
+
 def _unparsable(raw: pd.Series, bad: NDArray[np.bool_]) -> Finding:
     row = int(np.flatnonzero(bad)[0])
     return Finding(
@@ -308,6 +318,17 @@ def _unparsable(raw: pd.Series, bad: NDArray[np.bool_]) -> Finding:
         f"{shortened(raw.iloc[row])!r} in row {row + 1}",
         "write ISO 8601 such as 2020-11-13T23:00:00Z, or set time_format to the pattern of all "
         f"times, such as %d.%m.%Y %H:%M; years from {FIRST_YEAR} to {LAST_YEAR} can be used",
+    )
+
+
+def _far_apart(raw: pd.Series, stamps: pd.DatetimeIndex) -> Finding:
+    first, last = int(stamps.argmin()), int(stamps.argmax())
+    return Finding(
+        "error",
+        "unparsable_times",
+        f"the times of {raw.name} reach from {shortened(raw.iloc[first])!r} in row {first + 1} to "
+        f"{shortened(raw.iloc[last])!r} in row {last + 1}, more than {MOST_YEARS} years",
+        "correct or remove the rows whose year is wrong",
     )
 
 
@@ -436,12 +457,11 @@ def _lay_grid(
     spec: DatasetSpec,
     covariates: Sequence[str],
 ) -> Grid:
-    hours = pd.date_range(index.min(), index.max(), freq=spec.step, unit="ns")
-    rows = np.flatnonzero(~index.duplicated())
-    places = (index.asi8[rows] - hours.asi8[0]) // spec.step.value
-    if len(places) == len(index) == len(hours) and (places == np.arange(len(hours))).all():
-        laid = columns
-    else:
+    hours, laid = index, columns
+    if not (np.diff(index.asi8) == spec.step.value).all():
+        hours = pd.date_range(index.min(), index.max(), freq=spec.step, unit="ns")
+        rows = np.flatnonzero(~index.duplicated())
+        places = (index.asi8[rows] - hours.asi8[0]) // spec.step.value
         laid = {name: np.full(len(hours), np.nan) for name in columns}
         for name, values in columns.items():
             laid[name][places] = values[rows]

@@ -36,7 +36,8 @@ MIN_PERIOD_DAYS_DAILY = {"train": 85, "validation": 44, "test": 7}
 
 def step_of(index: pd.DatetimeIndex) -> pd.Timedelta:
     """Return the time between the first two stamps of a regular index."""
-    return pd.Timedelta(index[1] - index[0])
+    first, second = index.asi8[:2].tolist()
+    return pd.Timedelta(second - first, unit=index.unit)
 
 
 def steps_a_day(index: pd.DatetimeIndex) -> int:

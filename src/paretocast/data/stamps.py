@@ -109,18 +109,37 @@ def _read_plain_utc(raw: pd.Series) -> pd.DatetimeIndex | None:
     cells = raw.tolist()
     if set(map(type, cells)) != {str} or set(map(len, cells)) != {20}:
         return None
-    try:
-        text = np.array(cells, dtype="S20")
-    except UnicodeEncodeError:
+    text = "".join(cells)
+    if not text.isascii():
         return None
-    signs = text.view("S1").reshape(len(cells), 20)
-    if not ((signs[:, 19] == b"Z") & ((signs[:, 10] == b"T") | (signs[:, 10] == b" "))).all():
+    signs = np.frombuffer(text.encode(), dtype=np.uint8).reshape(len(cells), 20)
+    stamps = _plain_stamps(signs)
+    return None if stamps is None else pd.DatetimeIndex(stamps, tz="UTC")
+
+
+def _plain_stamps(signs: NDArray[np.uint8]) -> NDArray[np.datetime64] | None:
+    """Times of rows of ASCII signs, (T, 20); None unless all are plain times.
+
+    NumPy reads bytes as times too, but 2.4 crashes on those that are none.
+    """
+    between = signs[:, 10]
+    if (
+        not (signs[:, [4, 7, 13, 16, 19]] == np.frombuffer(b"--::Z", dtype=np.uint8)).all()
+        or not ((between == ord("T")) | (between == ord(" "))).all()
+    ):
         return None
-    try:
-        stamps = text.astype("S19").astype("datetime64[s]")
-    except ValueError:
+    digits = signs[:, [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18]].astype(np.int64) - ord("0")
+    if digits.min() < 0 or digits.max() > 9:
         return None
-    return pd.DatetimeIndex(stamps, tz="UTC")
+    century, year, month, day, hour, minute, second = (digits[:, ::2] * 10 + digits[:, 1::2]).T
+    months = (12 * (100 * century + year - 1970) + month - 1).astype("datetime64[M]")
+    days = months.astype("datetime64[D]") + (day - 1)
+    fits = (month >= 1) & (month <= 12) & (day >= 1) & (days.astype("datetime64[M]") == months)
+    if not (fits & (hour < 24) & (minute < 60) & (second < 60)).all():
+        return None
+    seconds = 3600 * hour + 60 * minute + second
+    stamps: NDArray[np.datetime64] = days.astype("datetime64[s]") + seconds
+    return stamps
 
 
 def _read_national(text: pd.Series, pattern: str | None) -> Times:

@@ -15,7 +15,7 @@ import numpy as np
 
 from paretocast.data.scaling import TargetScaling, Transform, scaled_arrays
 from paretocast.errors import StoreError
-from paretocast.models.anchor import Anchor, months_of
+from paretocast.models.anchor import Anchor
 from paretocast.models.baselines.base import ErrorSpread
 from paretocast.models.baselines.ridge import Ridge
 from paretocast.models.fitted import BoostedForecaster, LinearForecaster
@@ -274,7 +274,9 @@ class NetworkMember(Member):
         positions = np.array([position])
         points = np.zeros((len(task.series), task.shape.horizon_steps), dtype=np.float32)
         points[position] = anchor.model.points(table, positions)[0]
-        return replace(anchor, positions=positions, points=points, group=months_of(task))
+        month = task.series.index[position].month - 1  # of the one position that is read
+        group = np.full(len(points), month, dtype=np.intp)
+        return replace(anchor, positions=positions, points=points, group=group)
 
     @cached_property
     def _network(self) -> QuantileModel:

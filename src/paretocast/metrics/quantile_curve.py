@@ -10,6 +10,7 @@ N windows, H steps, Q stored levels, K new levels; values in target units.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,8 +68,18 @@ def quantiles_at(forecast: Floats, levels: ArrayLike, new_levels: ArrayLike) -> 
     >>> quantiles_at(np.array([[[2.0, 4.0, 6.0]]]), [0.2, 0.5, 0.8], [0.35, 0.2**2 / 0.68])
     array([[[3., 0.]]])
     """
-    read: Floats = forecast @ reading_weights(levels, new_levels)
+    asked = np.atleast_1d(np.asarray(new_levels, dtype=np.float64))
+    stored = np.atleast_1d(np.asarray(levels, dtype=np.float64))
+    read: Floats = forecast @ _weights_kept(tuple(stored.tolist()), tuple(asked.tolist()))
     return read
+
+
+@lru_cache(maxsize=256)
+def _weights_kept(levels: tuple[float, ...], new_levels: tuple[float, ...]) -> Floats:
+    """The weights of a few levels, which every forecast asks for again; read only."""
+    weights = reading_weights(levels, new_levels)
+    weights.flags.writeable = False
+    return weights
 
 
 def reading_weights(levels: ArrayLike, new_levels: ArrayLike) -> Floats:

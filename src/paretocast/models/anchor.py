@@ -206,8 +206,7 @@ def _errors(table: LinearTable, points: NDArray[np.float32], positions: Position
 
 def months_of(task: Task) -> Positions:
     """Month of every position, 0 to 11, (T,)."""
-    months = np.asarray(task.series.index.tz_localize(None)).astype("datetime64[M]")
-    return months.astype(np.intp) % 12  # since January 1970
+    return np.asarray(task.series.index.month, dtype=np.intp) - 1
 
 
 def _inflation(stop_errors: Floats, usual: Floats, errors: Floats, sizes: Floats) -> float:

@@ -194,6 +194,7 @@ class _Sums:
     folds: Positions
     squares: Floats = field(init=False)  # (N_FOLDS, F + 1, F + 1)
     products: Floats = field(init=False)  # (N_FOLDS, F + 1, H)
+    _others: dict[bytes, list[tuple[Floats, Floats]]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         parts = [self.columns[self.folds == fold] for fold in range(N_FOLDS)]
@@ -204,14 +205,19 @@ class _Sums:
 
     def fold_weights(self, kept: Positions, penalty: float) -> Floats:
         """Weights (N_FOLDS, F', H) of the kept columns, each learned without one fold."""
-        squares, products = self.squares.sum(axis=0), self.products.sum(axis=0)
-        grid = np.ix_(kept, kept)
-        return np.array(
-            [
-                _solve((squares - of_fold)[grid], (products - self.products[fold])[kept], penalty)
+        return np.array([_solve(*sums, penalty) for sums in self._without_each_fold(kept)])
+
+    def _without_each_fold(self, kept: Positions) -> list[tuple[Floats, Floats]]:
+        """Squares (F', F') and products (F', H) of the kept columns without each of the folds."""
+        known = kept.tobytes()
+        if known not in self._others:
+            squares, products = self.squares.sum(axis=0), self.products.sum(axis=0)
+            grid = np.ix_(kept, kept)
+            self._others[known] = [
+                ((squares - of_fold)[grid], (products - self.products[fold])[kept])
                 for fold, of_fold in enumerate(self.squares)
             ]
-        )
+        return self._others[known]
 
     def weights(self, kept: Positions, penalty: float) -> Floats:
         """Weights (F', H) of the kept columns, learned from all windows."""
@@ -422,9 +428,10 @@ def _solve(squares: Floats, products: Floats, penalty: float) -> Floats:
     # What `scipy.linalg.solve` calls for such a matrix; it spends half its time on checks.
     from scipy.linalg.lapack import dposv  # half a second to import
 
-    diagonal = np.full(len(squares), penalty)
-    diagonal[-1] = 1e-9
-    _, weights, failed_at = dposv(squares + np.diag(diagonal), products)
+    penalised = squares.copy()
+    penalised.flat[:: len(squares) + 1] += np.append(np.full(len(squares) - 1, penalty), 1e-9)
+    # Its transpose, which it equals, has the order of LAPACK.
+    _, weights, failed_at = dposv(penalised.T, products, overwrite_a=True)
     if failed_at:
         raise np.linalg.LinAlgError(f"minor {failed_at} of the squares is not positive definite")
     return np.ascontiguousarray(weights)

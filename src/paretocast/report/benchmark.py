@@ -14,11 +14,13 @@ from paretocast.report.figures import (
     scores_figure,
 )
 from paretocast.report.page import (
+    MISSING,
     bullets,
     document,
     fact_boxes,
     figure_box,
     folded,
+    for_screens,
     number,
     section,
     table,
@@ -65,7 +67,11 @@ def benchmark_page(
         bullets("Conclusions", verdicts) if verdicts else "",
         figure_box(
             scores_figure(
-                comparison.rows, target_coverage=plan.coverage, unit=unit, dataset=dataset
+                comparison.rows,
+                chosen=comparison.chosen,
+                target_coverage=plan.coverage,
+                unit=unit,
+                dataset=dataset,
             ),
             element_id="scores",
         ),
@@ -74,7 +80,9 @@ def benchmark_page(
         _relearning(benchmark.relearning, unit),
         _weather_error(benchmark.weather_error, plan.weather_error, unit),
         figure_box(_days_figure(task, shown), element_id="days"),
-        figure_box(_reliability(task, shown, target=plan.coverage), element_id="reliability"),
+        for_screens(
+            figure_box(_reliability(task, shown, target=plan.coverage), element_id="reliability")
+        ),
         _provenance(comparison),
     ]
     first, last = task.issue_times("test")[[0, -1]]
@@ -117,11 +125,14 @@ def _facts(benchmark: BenchmarkResult, shown: Row) -> str:
 
 
 def _score_table(comparison: Comparison, unit: str) -> str:
+    shown = comparison.rows
+    seeds = [number(row.spread.get("mae"), digits=2) for row in shown]
+    several = any(text != MISSING for text in seeds)
     header = (
         "method",
         "calibrator",
         f"MAE ({unit})",
-        "± seeds",
+        *(("± seeds",) if several else ()),
         "RMSE",
         "MASE",
         "pinball",
@@ -131,7 +142,6 @@ def _score_table(comparison: Comparison, unit: str) -> str:
         "width",
         "Winkler",
     )
-    shown = comparison.rows
     columns = (
         [
             row.entry.method
@@ -140,7 +150,7 @@ def _score_table(comparison: Comparison, unit: str) -> str:
         ],
         [row.entry.calibrator for row in shown],
         _score_column(shown, "mae"),
-        [number(row.spread.get("mae"), digits=2) for row in shown],
+        *((seeds,) if several else ()),
         *(_score_column(shown, name) for name in ("rmse", "mase", "pinball", "crps")),
         [f"{row.scores['picp']:.1f}" for row in shown],
         [f"{row.picp_low:.1f} to {row.picp_high:.1f}" for row in shown],

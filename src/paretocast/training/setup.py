@@ -442,6 +442,8 @@ def _with_train_windows(task: Task) -> Task:
 
 def with_identity(arrays: ScaledArrays, identity: NDArray[np.float32]) -> ScaledArrays:
     """The arrays with columns that are the same at all times behind those known ahead."""
+    if not identity.size:
+        return arrays
     columns = np.tile(identity, (len(arrays.known), 1))
     return replace(arrays, known=np.hstack([arrays.known, columns]))
 

@@ -17,7 +17,7 @@ def content_digest(tensors: Mapping[str, torch.Tensor], texts: Mapping[str, str]
     for name in sorted(tensors):
         plain = tensors[name].contiguous().reshape(-1)
         digest.update(f"{name} {plain.dtype} {tuple(tensors[name].shape)}\n".encode())
-        digest.update(plain.view(torch.uint8).numpy())
+        digest.update(plain.view(torch.uint8).numpy().data)
     for name in sorted(texts):
         digest.update(f"{name} {texts[name]}\n".encode())
     return digest.hexdigest()

@@ -7,7 +7,7 @@ const roomForLegend = (plot) => {
   const more = Math.round(legend.getBBox().height - 34);
   if (more <= 0) return;
   plot.style.height = `${height + more}px`;
-  const change = { height: height + more };
+  const change = { height: height + more, "margin.t": plot.layout.margin.t + more };
   if (placed && placed.y) change["legend.y"] = 1 - (1 - placed.y) * height / (height + more);
   Plotly.relayout(plot, change);
 };

@@ -24,7 +24,7 @@ PIXELS_PER_METHOD = 34
 
 
 def scores_figure(
-    rows: Sequence[Row], *, target_coverage: float, unit: str, dataset: str
+    rows: Sequence[Row], *, chosen: int, target_coverage: float, unit: str, dataset: str
 ) -> style.Figure:
     """MAE with its interval, mean pinball loss, and coverage of every method.
 
@@ -32,6 +32,8 @@ def scores_figure(
     ----------
     rows : sequence of Row
         Scores in target units, coverage in percent. The first row is drawn on top.
+    chosen : int
+        Position of the row whose name gets a star.
     target_coverage : float
         Percent, drawn as a line.
     """
@@ -40,11 +42,13 @@ def scores_figure(
         return style.message_figure(title, "No method was scored.", height=300)
     figure = make_subplots(rows=1, cols=3, shared_yaxes=True, horizontal_spacing=0.03)
     style.apply_style(figure, title, height=190 + PIXELS_PER_METHOD * len(rows))
+    names = [f"{'★ ' if i == chosen else ''}{row.entry.label}" for i, row in enumerate(rows)]
     for kind, colour in KIND_COLOURS.items():
-        of_kind = [row for row in rows if row.entry.parameters == kind]
-        if not of_kind:
+        places = [i for i, row in enumerate(rows) if row.entry.parameters == kind]
+        if not places:
             continue
-        labels = [escape(row.entry.label) for row in of_kind]
+        of_kind = [rows[i] for i in places]
+        labels = [escape(names[i]) for i in places]
         for column, (values, bars) in enumerate(_panels(of_kind), start=1):
             trace = go.Scatter(
                 x=values,
@@ -66,7 +70,7 @@ def scores_figure(
     )
     for column, name in enumerate(("MAE", "mean pinball loss", "coverage (%)"), start=1):
         figure.update_xaxes(title_text=name, nticks=5, col=column)
-    order = [escape(row.entry.label) for row in reversed(rows)]
+    order = [escape(name) for name in reversed(names)]
     figure.update_yaxes(categoryorder="array", categoryarray=order, type="category")
     style.add_note(figure, "bars: 95 % intervals from resampled days")
     return figure

@@ -113,7 +113,7 @@ def forecast_figure(
             trace.update(showlegend=i == 0)
             figure.add_trace(trace, row=row + 1, col=column + 1)
     tickformat = "%H:%M" if step < pd.Timedelta(days=1) else "%d %b"
-    figure.update_xaxes(tickformat=tickformat, nticks=N_TIME_TICKS)
+    figure.update_xaxes(tickformat=tickformat, nticks=N_TIME_TICKS, tickangle=0)
     figure.update_yaxes(title_text=escape(unit), col=1)
     figure.update_layout(margin={"t": 118})
     return figure
