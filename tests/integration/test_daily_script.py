@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,16 @@ exit 0
 
 
 def run_daily(
-    folder: Path, *options: str, learned_from_runs: bool = False, **codes: int
+    folder: Path,
+    *options: str,
+    codes: Mapping[str, int] | None = None,
+    learned_from_runs: bool = False,
 ) -> tuple[int, list[str], str]:
     """Exit code, commands and stderr of a day on which commands end with some codes."""
     programs, deployment, log = folder / "bin", folder / "heat", folder / "log"
     programs.mkdir()
     program = programs / "paretocast"
-    cases = "\n".join(f"  {command}) exit {code} ;;" for command, code in codes.items())
+    cases = "\n".join(f"  {command}) exit {code} ;;" for command, code in (codes or {}).items())
     program.write_text(PROGRAM.format(log=log, cases=cases), encoding="utf-8")
     program.chmod(0o755)
     (deployment / "bundles" / "a1").mkdir(parents=True)
@@ -46,7 +50,7 @@ def run_daily(
 
 
 def test_a_day_observes_forecasts_monitors_and_retrains(tmp_path: Path) -> None:
-    code, calls, said = run_daily(tmp_path, retrain=5)
+    code, calls, said = run_daily(tmp_path, codes={"retrain": 5})
     assert (code, said) == (0, "")
     assert calls == [
         "observe heat --data heat.csv",
@@ -60,7 +64,9 @@ def test_a_day_observes_forecasts_monitors_and_retrains(tmp_path: Path) -> None:
 def test_weather_runs_reach_a_retraining_that_has_learned_from_them(
     tmp_path: Path, *, learned_from_runs: bool
 ) -> None:
-    code, calls, _ = run_daily(tmp_path, "nwp.csv", weather=1, learned_from_runs=learned_from_runs)
+    code, calls, _ = run_daily(
+        tmp_path, "nwp.csv", codes={"weather": 1}, learned_from_runs=learned_from_runs
+    )
     assert code == 0
     assert calls[0] == "weather heat --out nwp.csv --append"
     assert calls[2].startswith("forecast heat --data heat.csv --weather nwp.csv ")
@@ -88,12 +94,12 @@ def test_options_behind_the_weather_go_to_forecast_and_retrain(tmp_path: Path) -
 def test_the_exit_code_is_that_of_the_forecast(
     tmp_path: Path, codes: dict[str, int], expected: int, says: str
 ) -> None:
-    code, calls, said = run_daily(tmp_path, learned_from_runs=False, **codes)
+    code, calls, said = run_daily(tmp_path, codes=codes)
     assert (code, said.strip(), len(calls)) == (expected, says, 4)
 
 
 def test_data_that_cannot_be_read_end_the_day(tmp_path: Path) -> None:
-    code, calls, _ = run_daily(tmp_path, observe=1)
+    code, calls, _ = run_daily(tmp_path, codes={"observe": 1})
     assert (code, len(calls)) == (1, 1)
 
 
