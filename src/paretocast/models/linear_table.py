@@ -187,8 +187,12 @@ class LinearTable:
 
     @cached_property
     def _known(self) -> FeatureTable:
-        """Everything known ahead, standardised."""
-        return self.task.standardised.known
+        """Everything known ahead, standardised.
+
+        Not a part of `Task.standardised`: sums over columns of another order in memory differ in
+        their last bits, between one window and many, and trees may split there.
+        """
+        return standardised(self.task, self.task.features.known)
 
     @cached_property
     def _weather(self) -> FeatureTable:
