@@ -520,7 +520,9 @@ def _target_features(target: Tensor, columns: WindowColumns) -> dict[str, Tensor
 def _read(values: Tensor, scaling: TargetScaling) -> Tensor:
     """`TargetScaling.scale_inputs`."""
     if scaling.limits is not None:
-        values = values.clamp(min=scaling.limits[0], max=scaling.limits[1])
+        # Of several clamps of one window the exporter merges the windows and loses the limits.
+        low, high = (_number(limit) for limit in scaling.limits)
+        values = torch.where(values < low, low, torch.where(values > high, high, values))
     return _scaled(values, scaling)
 
 

@@ -166,16 +166,18 @@ def choose_method(
         losses = {
             name: np.concatenate([window_losses(task, "tune", earlier[name]), loss])
             for name, loss in losses.items()
+            if name in earlier  # a naive method may see too little before the tune split
         }
     names = list(losses)
     lowest = min(names, key=lambda name: float(np.nanmean(losses[name])))
     preferred = ENSEMBLE if ENSEMBLE in names else lowest
     intervals = {
-        name: _calibrated_interval(task, candidates[name], target_coverage) for name in names
+        name: _calibrated_interval(task, forecasts, target_coverage)
+        for name, forecasts in candidates.items()
     }
     chosen = coverage_first(
         preferred_or_better(list(losses.values()), names.index(preferred)),
-        list(intervals.values()),
+        [intervals[name] for name in names],
         target_coverage,
     )
     return Choice(
