@@ -218,6 +218,24 @@ def test_networks_forecast_as_in_a_bundle(name: str, *, weather: bool) -> None:
     assert np.abs(forecast - expected).max() < 1e-5 * width
 
 
+@pytest.mark.slow  # the export
+def test_networks_that_see_one_window_are_written_to_one_file() -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    task = task_of()
+    columns = columns_of(task)
+    bounded = replace(LOG, limits=(-5.0, 50.0))
+    members = [
+        replace(network_member("NHITS_Q", task, weather=weather), scaling=bounded)
+        for weather in (False, True)
+    ]
+    both = graph.ForecastGraph(columns, [(member_graph(m, columns, task), 1.0) for m in members])
+    inputs = inputs_of(columns, task.series, HISTORY)
+    session = onnxruntime.InferenceSession(graph.to_onnx(both, inputs, {}))
+    exported = session.run(None, {name: inputs[name] for name in graph.INPUTS})[0][0]
+    np.testing.assert_allclose(exported, graph.run_graph(both, inputs), rtol=1e-4, atol=1e-5)
+
+
 def network_member(name: str, task: Task, *, weather: bool) -> NetworkMember:
     """Two networks with weights at random, of whose correction six tenths are used."""
     data = DataChoice(input_steps=96, weather=weather, weekly_lags=True)
