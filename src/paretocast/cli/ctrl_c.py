@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import _thread
+import signal
 import sys
 import threading
 from contextlib import contextmanager
@@ -24,7 +24,9 @@ def lasting_ctrl_c() -> Iterator[None]:
         if dropped.exc_type is not KeyboardInterrupt:
             earlier(dropped)
             return
-        timer = threading.Timer(AGAIN_SECONDS, _thread.interrupt_main)
+        # To the thread itself: it wakes one that waits, as Ctrl-C does.
+        main = threading.main_thread().ident
+        timer = threading.Timer(AGAIN_SECONDS, signal.pthread_kill, (main, signal.SIGINT))
         timer.daemon = True
         timer.start()
 
