@@ -658,6 +658,16 @@ def test_a_rollback_goes_one_bundle_back_each_time(deployment: Deployment) -> No
     assert events == [("c", "b"), ("b", first), (first, "c"), ("c", first)]
 
 
+def test_a_rollback_from_a_bundle_that_is_not_there_asks_for_a_name(
+    deployment: Deployment,
+) -> None:
+    before = (deployment.folder / "current").read_text(encoding="utf-8")
+    (deployment.folder / "current").write_text("b1b1b1b1b1b1\n", encoding="utf-8")
+    with pytest.raises(StoreError, match="b1b1b1b1b1b1 is in use, of which it has no bundle"):
+        rollback(deployment)
+    assert rollback(deployment, to=before.strip()) == before.strip()
+
+
 def test_a_rollback_after_a_kill_between_pointer_and_event(deployment: Deployment) -> None:
     first = deployment.bundle.name
     shutil.copytree(deployment.bundles / first, deployment.bundles / "b")

@@ -281,8 +281,13 @@ def rollback(deployment: Deployment, *, to: str | None = None) -> str:
     """
     with deployment.locked():
         current = deployment.current
-        name = _bundle_before(deployment) if to is None else to
         there = sorted(p.name for p in deployment.bundles.glob("[!.]*") if p.is_dir())
+        if to is None and current is not None and current not in there:
+            raise StoreError(
+                f"{deployment.folder} says that {current} is in use, of which it has no bundle, so "
+                f"the one before is unknown; name one with --to: {', '.join(there)}"
+            )
+        name = _bundle_before(deployment) if to is None else to
         if name not in there:
             raise SettingsError(
                 f"{deployment.folder} has no bundle {name}, expected one of {', '.join(there)}"
