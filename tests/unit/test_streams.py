@@ -102,9 +102,13 @@ def test_a_fault_of_the_machine_is_one_line(
 
 
 def test_the_end_of_a_terminal_puts_the_trial_away() -> None:
-    with StopRequest(lambda _: None) as stop:
-        signal.raise_signal(signal.SIGHUP)
-        assert stop()
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
+    try:
+        with StopRequest(lambda _: None) as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert stop()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_under_nohup_the_search_outlives_its_terminal() -> None:
