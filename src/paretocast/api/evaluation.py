@@ -374,6 +374,12 @@ def _save(result: BenchmarkResult, workspace: Path) -> SavedBenchmark:
     history = benchmarks / "history.csv"
     saved = SavedBenchmark(result, folder, history)
     save_benchmark(folder, result, created=created, assumptions=task.assumptions)
+    page = benchmark_page(
+        result, verdicts=saved.verdicts, notes=[*saved.warnings, *task.assumptions]
+    )
+    save_page(folder / "benchmark.html", page, workspace=workspace)
+    update_site(workspace)
+    # Last of all: what was interrupted before is made again, and stands in the table once.
     note = append_history(
         history,
         result.comparison.rows,
@@ -382,9 +388,4 @@ def _save(result: BenchmarkResult, workspace: Path) -> SavedBenchmark:
         dataset=task.series.name,
         test_sha256=result.plan.as_json()["test"]["sha256"],
     )
-    page = benchmark_page(
-        result, verdicts=saved.verdicts, notes=[*saved.warnings, *task.assumptions]
-    )
-    save_page(folder / "benchmark.html", page, workspace=workspace)
-    update_site(workspace)
     return replace(saved, result=replace(result, notes=(*result.notes, note))) if note else saved
