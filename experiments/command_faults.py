@@ -241,7 +241,8 @@ def try_fault(
     found.tried += 1
     if fault is not Fault.KILL:
         unclear = "Traceback" in ended.said or ended.code not in {0, 1}
-        unclear |= ended.code == 1 and not re.search(r"error: .*(space|too large|make room)", ended.said)
+        told = re.search(r"error: .*(space|too large|make room)", ended.said)
+        unclear |= ended.code == 1 and not told
         found.unclear += unclear
         found.passed_over += ended.code == 0
         if unclear:

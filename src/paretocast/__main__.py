@@ -6,8 +6,6 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]
 import sys
 
-INTERRUPTED = 130
-
 
 def run() -> None:
     """Load the command line and run it; a Ctrl-C outside of a command ends it in silence."""
@@ -15,6 +13,7 @@ def run() -> None:
     if listens:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     from paretocast.cli import main
+    from paretocast.cli.tune import INTERRUPTED
 
     try:
         if listens:

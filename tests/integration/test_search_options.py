@@ -14,7 +14,7 @@ import paretocast
 from builders import make_task
 from paretocast.report import StudyReport, study_page
 from paretocast.search.space import SAMPLERS
-from paretocast.settings import TuneSettings, load_settings
+from paretocast.settings import TuneSettings
 from paretocast.study.outcome import Outcome
 from paretocast.study.study import Study, StudyResult
 from paretocast.study.trial_store import load_record
@@ -22,6 +22,7 @@ from paretocast.training.setup import TrainingSetup
 from paretocast.training.trial import TrialRecord, trial_seed
 from paretocast.workspace.files import load_json
 from paretocast.workspace.runs import RunDirectory
+from studies import make_settings as small_settings
 
 SCHEMA = json.loads(
     (Path(paretocast.__file__).parent / "best_params.schema.json").read_text(encoding="utf-8")
@@ -58,18 +59,7 @@ class Watch:
 
 def make_settings(trials: int, **changes: object) -> TuneSettings:
     training = {"steps": STEPS, "batch_size": 32, "n_evaluations": 3, "n_rungs": 1}
-    return load_settings(
-        None,
-        {
-            "trials": trials,
-            "space": SMALL_SPACE,
-            "recipe": (),
-            "training": training,
-            "device": "cpu",
-            "storage": "journal",
-            **changes,
-        },
-    )
+    return small_settings(trials, **{"space": SMALL_SPACE, "training": training, **changes})
 
 
 def make_run(folder: Path, job_id: str = "1") -> RunDirectory:

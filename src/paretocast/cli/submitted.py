@@ -1,4 +1,4 @@
-"""What `paretocast submit` says of the jobs that it has handed over."""
+"""Output of `paretocast submit` on the jobs that it has handed over."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class BackgroundExecutor(Executor):
         found = {}
         for path in sorted(self._folder.glob("*/job.json")):
             with contextlib.suppress(StoreError):  # whoever asks for that job is told
-                found[str(_load_job(path.parent)["mark"])] = path.parent.name
+                found[_load_job(path.parent)["mark"]] = path.parent.name
         return {mark: found[mark] for mark in marks if mark in found}
 
     def poll(self, job_ids: Sequence[str]) -> Mapping[str, JobReport]:
@@ -279,7 +279,7 @@ def _write_exit(home: Path, element: int, text: str) -> None:
 def _load_job(home: Path) -> dict[str, Any]:
     content = load(home / "job.json", BackgroundJobFile, advice="remove its folder")
     host = content.get("host") or socket.gethostname()
-    return {"n_at_once": None, **content, "host": host, "mark": content.get("mark", "")}
+    return {"n_at_once": None, "mark": "", **content, "host": host}
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from paretocast.workspace import files
 from paretocast.workspace.claims import Claim
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from typing import Self
 
@@ -68,9 +68,8 @@ class Handover:
         handover = cls(submissions, folder, claim)
         try:
             files.save_text(folder / "script.sh", script, private=True)
-            paths = [*itertools.islice(_parts(folder), len(submissions))]
-            for path, submission in reversed([*zip(paths, submissions, strict=True)]):
-                tracking.save_submission(path, submission)
+            for element in reversed(range(len(submissions))):
+                tracking.save_submission(_part(folder, element), submissions[element])
         except StoreError:
             handover.end()
             raise
@@ -78,7 +77,7 @@ class Handover:
 
     @classmethod
     def take_over(cls, folder: Path) -> Self | None:
-        """What a dead process left; None if it is alive, or another process is at it already.
+        """The handover of a dead process; None if it is alive, or another process is at it already.
 
         Raises
         ------
@@ -89,7 +88,8 @@ class Handover:
         if claim is None:
             return None
         try:
-            paths = itertools.takewhile(files.exists, _parts(folder))
+            parts = (_part(folder, element) for element in itertools.count())
+            paths = itertools.takewhile(files.exists, parts)
             submissions = tuple(tracking.load_submission(path) for path in paths)
             if not submissions:
                 raise StoreError(f"{folder / SUBMISSION} is not there")
@@ -100,7 +100,7 @@ class Handover:
 
     @property
     def mark(self) -> str:
-        """What the scheduler keeps with the job."""
+        """The text that the scheduler keeps with the job."""
         return self.folder.name
 
     @property
@@ -161,9 +161,9 @@ def recover(workspace: Path, executor: Executor) -> tuple[str, ...]:
             else:
                 first = handover.submissions[0]
                 notes.append(
-                    f"a submission of {first.model} on "
-                    f"{first.dataset} was interrupted a moment ago: whether its job "
-                    f"reached the scheduler is clear after {UNCLEAR_SECONDS:.0f} s"
+                    f"a submission of {first.model} on {first.dataset} was interrupted a moment "
+                    "ago: whether its job reached the scheduler is clear after "
+                    f"{UNCLEAR_SECONDS:.0f} s"
                 )
     except StoreError as error:
         notes.append(f"an interrupted submission cannot be recorded: {error}")
@@ -192,32 +192,34 @@ def find_interrupted(
     found = None
     for handover in _left_behind(workspace, []):
         if found is None and [*map(_asked, handover.submissions)] == [*map(_asked, wanted)]:
-            while True:
-                job_ids = executor.find([handover.mark])
-                if handover.mark in job_ids:
-                    found = handover, job_ids[handover.mark]
-                    break
-                if handover.age_seconds > WAIT_SECONDS:
-                    break
-                pause(LOOK_SECONDS)
-        if found is None or found[0] is not handover:
-            handover.release()
+            job_id = _awaited(handover, executor, pause)
+            if job_id is not None:
+                found = handover, job_id
+                continue
+        handover.release()
     return found
+
+
+def _awaited(handover: Handover, executor: Executor, pause: Callable[[float], None]) -> str | None:
+    """The id of the job, which may be on its way; None if it has not come in time."""
+    while True:
+        job_id = executor.find([handover.mark]).get(handover.mark)
+        if job_id is not None or handover.age_seconds > WAIT_SECONDS:
+            return job_id
+        pause(LOOK_SECONDS)
 
 
 def _folder(workspace: Path) -> Path:
     return workspace / "tracking" / "submitting"
 
 
-def _parts(folder: Path) -> Iterator[Path]:
-    """Files for the submissions of a job, in the order of its elements."""
-    yield folder / SUBMISSION
-    for element in itertools.count(1):
-        yield folder / f"submission_{element}.json"
+def _part(folder: Path, element: int) -> Path:
+    """The file for the submission of an element of a job."""
+    return folder / (f"submission_{element}.json" if element else SUBMISSION)
 
 
 def _left_behind(workspace: Path, notes: list[str]) -> list[Handover]:
-    """What dead processes left, the oldest first; a damaged one is told in a note."""
+    """Handovers of dead processes, the oldest first; a damaged one is told in a note."""
     left = []
     for folder in sorted(_folder(workspace).glob("*")):
         try:

@@ -304,20 +304,21 @@ class Task:
     @cached_property
     def seen(self) -> SeenTarget:
         """Target with the first hours of gaps filled from the past, as it is seen at issues."""
-        per_day = self.shape.steps_per_day
-        return SeenTarget.of(
-            self.series.values,
-            delay_steps=self.series.delay_steps,
-            longest_steps=steps_of(LONGEST_FILL_HOURS, per_day),
-            steps_per_day=per_day,
-        )
+        return self._filled(steps_of(LONGEST_FILL_HOURS, self.shape.steps_per_day))
 
     @cached_property
     def seen_whole(self) -> SeenTarget:
-        """The target with every gap filled from the past, as it is seen at issues."""
+        """Target with every gap filled from the past, as it is seen at issues.
+
+        NaN before the first observation.
+        """
+        return self._filled(None)
+
+    def _filled(self, longest_steps: int | None) -> SeenTarget:
         return SeenTarget.of(
             self.series.values,
             delay_steps=self.series.delay_steps,
+            longest_steps=longest_steps,
             steps_per_day=self.shape.steps_per_day,
         )
 

@@ -64,7 +64,7 @@ def audit(deployment: Deployment) -> Audit:
 
 
 def _problem(forecast: LiveForecast, bundle: Bundle, calibrator: Calibrator) -> str | None:
-    """What a forecast should not be, if anything."""
+    """The fault of a forecast; None if it is what it should have been."""
     name = f"{forecast.issue_time.isoformat()} revision {forecast.revision}"
     if state_hash(calibrator) != forecast.calibration:
         return f"{name}: the calibration is not what the journal leads to"

@@ -140,7 +140,7 @@ class Challenge:
 
 
 def recipe_of(champion: Bundle) -> Mapping[str, Any]:
-    """How the models of a bundle were trained, to train them again.
+    """The settings by which the models of a bundle are trained again.
 
     Raises
     ------

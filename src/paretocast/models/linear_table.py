@@ -16,7 +16,6 @@ from paretocast.data.features import FeatureTable, temperature_of
 from paretocast.data.scaling import standardised
 from paretocast.data.series import Role
 from paretocast.data.task import DAYS_PER_WEEK
-from paretocast.models.baselines.base import seen_target
 from paretocast.steps import STEPS_PER_DAY, steps_per_hour
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ class LinearTable:
 
     @cached_property
     def _target(self) -> SeenTarget:
-        return seen_target(self.task).scaled(self.scaling.scale_inputs)
+        return self.task.seen_whole.scaled(self.scaling.scale_inputs)
 
     def block(self, name: str, positions: Positions) -> Floats:
         """Columns of one block, (N, F)."""

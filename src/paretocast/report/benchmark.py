@@ -143,11 +143,7 @@ def _score_table(comparison: Comparison, unit: str) -> str:
         "Winkler",
     )
     columns = (
-        [
-            row.entry.method
-            + ("" if row.entry.parameters == "none" else f" {row.entry.parameters}")
-            for row in shown
-        ],
+        [_method(row) for row in shown],
         [row.entry.calibrator for row in shown],
         _score_column(shown, "mae"),
         *((seeds,) if several else ()),

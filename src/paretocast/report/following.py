@@ -133,7 +133,7 @@ def _trials(
 
 
 def _owner(folder: Path) -> dict[str, Any] | None:
-    """Who works in a folder, and for how many seconds; None if nobody does."""
+    """The process at work in a folder, and for how many seconds; None if there is none."""
     try:
         owner = claim_owner(folder)
     except OSError:  # somebody else's folder

@@ -227,7 +227,7 @@ def _others(pages: Sequence[Page], address: _Addresses) -> str:
 
 
 def _data(studies: Iterable[StudyEntry]) -> str:
-    """What the script compares; `<` is written so that no markup can end the element."""
+    """Figures that the script compares; `<` is written so that no markup can end the element."""
     content = {
         study.name: {
             "dataset": study.run.dataset,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 from paretocast.models.base import count_weights
 from paretocast.training.setup import fresh_model
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from paretocast.search.space import Config
     from paretocast.training.setup import TrainingSetup
 
@@ -23,7 +26,7 @@ def step_cost(setup: TrainingSetup, config: Config) -> float:
     repeated. NaN for a config whose model cannot be built; its trial will say why.
     """
     n_trainings = float(config.get("n_seeds", 1)) * float(config.get("steps_factor", 1.0))
-    return n_trainings * math.pow(_n_weights(setup, config), TIME_BY_WEIGHTS)
+    return n_trainings * math.pow(_n_weights(lambda: setup, config), TIME_BY_WEIGHTS)
 
 
 def total_weights(setup: TrainingSetup, config: Config) -> float:
@@ -36,15 +39,11 @@ def total_weights(setup: TrainingSetup, config: Config) -> float:
     setup : TrainingSetup
         Of any config; the networks are those that see what this one asks for.
     """
+    return _n_weights(lambda: setup.prepared(config), config) * float(config.get("n_seeds", 1))
+
+
+def _n_weights(setup: Callable[[], TrainingSetup], config: Config) -> float:
     try:
-        seen = setup.prepared(config)
+        return float(count_weights(partial(fresh_model, setup(), config)))
     except Exception:  # noqa: BLE001  (whatever it is: the trial is where failures are recorded)
-        return math.nan
-    return _n_weights(seen, config) * float(config.get("n_seeds", 1))
-
-
-def _n_weights(setup: TrainingSetup, config: Config) -> float:
-    try:
-        return float(count_weights(lambda: fresh_model(setup, config)))
-    except Exception:  # noqa: BLE001  (as above)
         return math.nan

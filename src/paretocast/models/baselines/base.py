@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from paretocast.data.gaps import SeenTarget
     from paretocast.data.scaling import TargetScaling
     from paretocast.data.task import Task
 
@@ -105,14 +104,6 @@ def train_scaling(task: Task, transform: Transform = Transform.AUTO) -> TargetSc
     """Scaling on the train period."""
     train = task.series.values[: task.train_stop]
     return fit_target_scaling(train, transform)
-
-
-def seen_target(task: Task) -> SeenTarget:
-    """The target with every gap filled from the past, as it is seen at issues.
-
-    NaN before the first observation.
-    """
-    return task.seen_whole
 
 
 def learning_positions(

@@ -19,7 +19,6 @@ from paretocast.models.baselines.base import (
     check_history,
     learning_positions,
     same_hour_before,
-    seen_target,
 )
 
 if TYPE_CHECKING:
@@ -161,7 +160,7 @@ def _rows(task: Task, positions: Positions, limits: tuple[float, float]) -> tupl
     Of the target nothing is read beyond the limits.
     """
     per_day, per_week = task.shape.steps_per_day, task.shape.steps_per_week
-    seen = seen_target(task)
+    seen = task.seen_whole
 
     def target(hours: Positions) -> Floats:
         return np.clip(np.nan_to_num(seen.at(positions, hours), nan=0.0), *limits)

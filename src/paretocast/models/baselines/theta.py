@@ -20,7 +20,6 @@ from paretocast.models.baselines.base import (
     ErrorSpread,
     check_history,
     measure_spread,
-    seen_target,
     train_scaling,
 )
 
@@ -82,7 +81,7 @@ def _point(task: Task, positions: Positions, scaling: TargetScaling) -> Floats:
     check_history(positions, needed=n_history, name="theta")
     model = _model(season)
     hours = positions[:, None] + np.arange(-n_history, 0)
-    histories = np.nan_to_num(seen_target(task).scaled(scaling.scale_inputs).at(positions, hours))
+    histories = np.nan_to_num(task.seen_whole.scaled(scaling.scale_inputs).at(positions, hours))
     points = [
         model.forecast(y=history, h=task.shape.horizon_steps)["mean"] for history in histories
     ]
