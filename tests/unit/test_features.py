@@ -16,6 +16,7 @@ from paretocast.data.features import (
     DAYS_BACK_A_YEAR,
     LAG_HOURS,
     ROLLING_HOURS,
+    FeatureTable,
     available_features,
     build_features,
     fill_covariate,
@@ -292,3 +293,11 @@ def test_a_lag_does_look_at_its_own_hour_once_it_is_past() -> None:
 def test_real_series_have_finite_features(data_dir: Path) -> None:
     series = load_dataset("heat", data_dir=data_dir, covariates=["temperature"]).series
     assert np.isfinite(build_features(series, tuple(available_features(series))).values).all()
+
+
+def test_chosen_columns_lie_in_one_piece_each_whether_some_or_all_are_kept() -> None:
+    rng = np.random.default_rng(1)
+    names = ("a", "b", "c")
+    table = FeatureTable(names, (Role.CALENDAR,) * 3, rng.normal(size=(50, 3)))
+    for kept in ([True, True, True], [True, False, True]):
+        assert table.select(kept).values.flags.f_contiguous

@@ -177,10 +177,12 @@ class FeatureTable:
         return replace(self, values=standards.scale(self.values), ahead=ahead)
 
     def select(self, kept: Sequence[bool] | NDArray[np.bool_]) -> FeatureTable:
-        """The columns that a mask (F,) keeps."""
+        """The columns that a mask (F,) keeps, each in one piece of memory even if all are kept.
+
+        Sums over them have other last bits in another order, and trees would split elsewhere than
+        those of earlier studies.
+        """
         columns = np.flatnonzero(kept)
-        if len(columns) == len(self.names):
-            return self
         ahead = self.ahead
         if ahead is not None:
             inside = np.isin(ahead.columns, columns)
