@@ -259,6 +259,19 @@ LENIENT: tuple[Callable[[RunDirectory], object], ...] = (
     lambda run: consolidate_run(run, rebuild=False),
 )
 IN_THE_STUDY = ("record", "result", "manifest", "submission")
+# Files that are written with a digest, and their models.
+DIGESTED: dict[str, type[stored.DigestedFile]] = {
+    "record": stored.RecordFile,
+    "proposal": stored.ProposalFile,
+    "rungs": stored.RungsFile,
+    "result": stored.ResultFile,
+    "manifest": stored.ManifestFile,
+    "first stage": stored.FirstStageFile,
+    "submission": stored.SubmissionFile,
+    "calibrator cqr": stored.CalibratorFile,
+    "job": stored.BackgroundJobFile,
+    "levels": stored.LevelsFile,
+}
 
 
 @contextmanager
@@ -322,6 +335,22 @@ def test_damaged_forecasts_are_refused_or_the_same(run: RunDirectory, data: st.D
         read = load_forecasts(path) if said is None else whole
     assert read.keys() == whole.keys()
     assert all(np.array_equal(read[split], whole[split]) for split in whole)
+
+
+@pytest.mark.parametrize("kind", DIGESTED)
+@quick
+@given(data=st.data())
+def test_a_damaged_file_with_a_digest_is_refused_or_the_same(
+    run: RunDirectory, kind: str, data: st.DataObject
+) -> None:
+    path = run.workspace / KINDS[kind][0]
+    whole = stored.load(path, DIGESTED[kind])
+    with replaced(path, path.read_bytes()):
+        stored.save(path, whole)
+        path.write_bytes(data.draw(damaged_json(path.read_text(encoding="utf-8"))))
+        said = refusal(lambda _: stored.load(path, DIGESTED[kind]), run)
+        assert said is None or path.name in said
+        assert said is not None or stored.load(path, DIGESTED[kind]) == whole
 
 
 @pytest.mark.parametrize("kind", IN_THE_STUDY)

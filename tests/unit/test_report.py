@@ -395,7 +395,7 @@ def test_a_result_without_a_key_is_refused(key: str) -> None:
 
 
 def test_every_key_of_the_schema_is_required_but_those_that_earlier_versions_lack() -> None:
-    assert set(SCHEMA["properties"]) - set(SCHEMA["required"]) == {"choice"}
+    assert set(SCHEMA["properties"]) - set(SCHEMA["required"]) == {"choice", "digest"}
 
 
 @pytest.mark.parametrize(

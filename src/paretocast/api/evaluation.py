@@ -34,6 +34,7 @@ from paretocast.settings import TuneSettings, load_settings
 from paretocast.study.parallel import default_threads
 from paretocast.training import use_threads
 from paretocast.workspace import files
+from paretocast.workspace.stored import save
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -228,7 +229,7 @@ def save_across(
     save_page(folder / "series.html", page, workspace=workspace)
     table = pd.json_normalize([row.as_json() for row in across.rows])
     files.save_text(folder / "series.csv", table.to_csv(index=False, float_format="%.6g"))
-    files.save_json(folder / "series.json", {"schema_version": 1, **across.as_json()})
+    save(folder / "series.json", {"schema_version": 1, **across.as_json()})
     update_site(workspace)
     return across, folder
 

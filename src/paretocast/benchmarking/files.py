@@ -23,6 +23,7 @@ from paretocast.data.task import installed_versions
 from paretocast.errors import StoreError
 from paretocast.workspace import files
 from paretocast.workspace.claims import StudyLock
+from paretocast.workspace.stored import save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,9 +68,7 @@ def save_benchmark(
     files.save_bytes(predictions, _gzipped(prediction_table(benchmark)))
     rows = pd.DataFrame([_flat(row) for row in benchmark.comparison.rows])
     files.save_text(table, rows.to_csv(index=False, float_format="%.6g"))
-    files.save_json(
-        metrics, describe_benchmark(benchmark, created=created, assumptions=assumptions)
-    )
+    save(metrics, describe_benchmark(benchmark, created=created, assumptions=assumptions))
     return predictions, table, metrics
 
 

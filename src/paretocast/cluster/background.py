@@ -31,7 +31,7 @@ from paretocast.cluster.base import (
 )
 from paretocast.errors import ExecutionError, StoreError
 from paretocast.workspace import files
-from paretocast.workspace.stored import BackgroundJobFile, load
+from paretocast.workspace.stored import BackgroundJobFile, load, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -78,7 +78,7 @@ class BackgroundExecutor(Executor):
                 "after": job.after,
                 "mark": job.mark,
             }
-            files.save_json(home / "job.json", content)
+            save(home / "job.json", content)
             for element in range(min(job.n_elements, job.n_at_once or job.n_elements)):
                 _start_guard(home, element)
         except OSError as error:

@@ -19,7 +19,7 @@ from paretocast.toml import parse_table
 from paretocast.workspace import files
 from paretocast.workspace.claims import StudyLock
 from paretocast.workspace.runs import SINGLE_STAGE, TWO_STAGE, RunDirectory
-from paretocast.workspace.stored import SubmissionFile, load
+from paretocast.workspace.stored import SubmissionFile, load, save
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -210,7 +210,7 @@ def save_submission(path: Path, submission: Submission) -> None:
         If it cannot be written.
     """
     content = {"schema_version": SCHEMA_VERSION, **asdict(submission)}
-    files.save_json(path, content, private=True)
+    save(path, content, private=True)
 
 
 def load_submission(path: Path) -> Submission:

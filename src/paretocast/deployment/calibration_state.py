@@ -9,17 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from paretocast.calibration import OnlineCalibrator
 from paretocast.deployment.bundle_files import load_calibrators
 from paretocast.deployment.issued import OFF_SCHEDULE, second_of
-from paretocast.deployment.stored import CalibrationFile, digest_of
+from paretocast.deployment.stored import CalibrationFile
 from paretocast.errors import StoreError
-from paretocast.workspace import files
-from paretocast.workspace.stored import load
+from paretocast.workspace.stored import load, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,8 +111,6 @@ class CalibrationState:
         path = deployment.folder / CACHE
         try:
             stored = load(path, CalibrationFile)
-            if stored["digest"] != digest_of(stored["calibrators"]):
-                return cls(deployment)
             levels = deployment.bundle.levels
             calibrators = load_calibrators(stored["calibrators"], levels=levels, origin=path)
         except StoreError:
@@ -142,15 +139,12 @@ class CalibrationState:
         """Write the state, to spare the next process a replay."""
         if self.calibrators is None:
             return
-        calibrators = files.without_nan({r: c.as_json() for r, c in self.calibrators.items()})
-        assert isinstance(calibrators, dict)
-        content: dict[str, Any] = {
+        content = {
             "bundle": self.bundle,
             "digests": list(self.digests),
-            "calibrators": calibrators,
-            "digest": digest_of(calibrators),
+            "calibrators": {rung: each.as_json() for rung, each in self.calibrators.items()},
         }
-        files.save_json(self.deployment.folder / CACHE, content, durable=False)
+        save(self.deployment.folder / CACHE, content, durable=False)
 
 
 def _n_settled(windows: Sequence[LearnedWindow]) -> int:

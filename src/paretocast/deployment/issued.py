@@ -14,12 +14,11 @@ import pandas as pd
 
 from paretocast import __version__
 from paretocast.data.series import DAY
-from paretocast.deployment.stored import IssuedFile, digest_of
-from paretocast.errors import StoreError
+from paretocast.deployment.stored import IssuedFile
 from paretocast.metrics.scores import central_levels
 from paretocast.steps import FREQUENCIES, frequency_of
 from paretocast.workspace.files import without_nan
-from paretocast.workspace.stored import check
+from paretocast.workspace.stored import check, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -240,8 +239,6 @@ class LiveForecast:
         """
         advice = "put the file back as it was; without it calibrators forget that day"
         check(stored, IssuedFile, origin=str(origin), advice=advice)
-        if stored.get("digest") not in {None, digest_of(stored)}:
-            raise StoreError(f"{origin} is damaged: it was changed after it was issued; {advice}")
         arrays: dict[str, Any] = {
             name: np.array(stored[name], dtype=np.float64)
             for name in ("raw", "quantiles", "reference", "lower", "upper")

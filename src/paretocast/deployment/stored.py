@@ -6,10 +6,8 @@ so that no file can ask for more memory than a forecast needs.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -22,6 +20,7 @@ from paretocast.workspace.stored import (
     AnyConfig,
     Config,
     Count,
+    DigestedFile,
     Hash,
     Name,
     OpenPart,
@@ -32,9 +31,6 @@ from paretocast.workspace.stored import (
     Text,
     Version,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MOST_STEPS = 1_000_000  # of a window: ten years by five minutes
 BUNDLE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$"
@@ -357,11 +353,8 @@ class CalibratorsFile(StoredFile):
 # Journals
 
 
-class CalibrationFile(StoredFile):
-    """`state/calibration.json`: calibrators as the journal has led them.
-
-    `digest` belongs to the calibrators; files of earlier versions have none, and are not used.
-    """
+class CalibrationFile(DigestedFile):
+    """`state/calibration.json`: calibrators as the journal has led them, never without a digest."""
 
     bundle: str
     digests: list[Hash]
@@ -393,7 +386,7 @@ class EventLine(OpenPart):
 Row = list[float]
 
 
-class IssuedFile(StoredFile):
+class IssuedFile(DigestedFile):
     """`journal/issued/*/*.json`: an issued forecast."""
 
     schema_version: Version
@@ -419,7 +412,6 @@ class IssuedFile(StoredFile):
     lower: Row
     upper: Row
     step: Frequency = "1h"
-    digest: Hash | None = None  # of all else; earlier versions wrote none
 
     @model_validator(mode="after")
     def _of_one_shape(self) -> Self:
@@ -431,9 +423,3 @@ class IssuedFile(StoredFile):
             if len(getattr(self, name)) != n_steps:
                 raise ValueError(f"{name} has not a number for each of {n_steps} steps")
         return self
-
-
-def digest_of(content: Mapping[str, Any]) -> str:
-    """SHA-256 of JSON values, whatever the order of their keys, without the key `digest`."""
-    rest = {key: value for key, value in content.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()

@@ -20,8 +20,7 @@ from paretocast.calibration import (
 from paretocast.errors import DataError, StoreError
 from paretocast.results.assessment import assess_ensemble
 from paretocast.results.forecasts import Member
-from paretocast.workspace import files
-from paretocast.workspace.stored import CalibratorFile, load
+from paretocast.workspace.stored import CalibratorFile, load, save
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,7 +121,7 @@ def save_fitted(
         },
         "calibrator": fitted.calibrator.as_json(),
     }
-    files.save_json(path, content)
+    save(path, content)
 
 
 @dataclass(frozen=True)

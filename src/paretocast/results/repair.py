@@ -19,8 +19,8 @@ from paretocast.study.outcome import summarise
 from paretocast.study.repeats import average_over_seeds
 from paretocast.study.study import Study
 from paretocast.training.pooling import setup_of
-from paretocast.workspace import files
 from paretocast.workspace.progress import inspect_run
+from paretocast.workspace.stored import save
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -188,11 +188,11 @@ def save_best(studies: Sequence[Consolidated], workspace: Path) -> list[Path]:
         best = _best_of(candidates)
         by_model.setdefault(model, []).append(best)
         path = workspace / "results" / f"best_params_{model}_{dataset}.json"
-        files.save_json(path, best.result)
+        save(path, best.result or {})
         written.append(path)
     for model, candidates in by_model.items():
         path = workspace / "results" / f"best_params_{model}.json"
-        files.save_json(path, max(candidates, key=_baseline_gain).result)
+        save(path, max(candidates, key=_baseline_gain).result or {})
         written.append(path)
     return written
 

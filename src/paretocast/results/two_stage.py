@@ -23,9 +23,8 @@ from paretocast.calibration.interval_levels import (
 from paretocast.errors import StoreError
 from paretocast.results.forecasts import open_trial
 from paretocast.results.stored_study import StoredStudy
-from paretocast.workspace import files
 from paretocast.workspace.runs import stage_1_result, stage_2_result
-from paretocast.workspace.stored import FirstStageFile, load, load_result
+from paretocast.workspace.stored import FirstStageFile, load, load_result, save
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +56,7 @@ def finish_stage_1(run: RunDirectory) -> Path:
     """Copy the result of a finished study to the file that stage 2 reads."""
     path = stage_1_result(run.workspace, run.model, run.dataset)
     content = load_result(run.best_params)
-    files.save_json(path, {**content, "stage": 1, "source": _source(run)})
+    save(path, {**content, "stage": 1, "source": _source(run)})
     return path
 
 
@@ -131,5 +130,5 @@ def find_levels(
         ),
     }
     path = stage_2_result(workspace, model, dataset)
-    files.save_json(path, content)
+    save(path, content)
     return SecondStage(best, content, path, opened.unit)

@@ -13,7 +13,7 @@ from paretocast.errors import StoreError
 from paretocast.redaction import without_secrets
 from paretocast.search.space import Contest
 from paretocast.workspace import files
-from paretocast.workspace.stored import load_manifest
+from paretocast.workspace.stored import load_manifest, save
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,7 +114,7 @@ def check_manifest(run: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any
     settings = {**manifest["settings"], "device": stored["settings"]["device"]}
     updated = {**manifest, "settings": settings, "queue": stored.get("queue", [])}
     if stored is manifest or _lasting(stored) != _lasting(manifest):
-        files.save_json(run.manifest, updated)  # with the settings of now, such as more trials
+        save(run.manifest, updated)  # with the settings of now, such as more trials
     return updated
 
 

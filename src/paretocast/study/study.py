@@ -41,7 +41,7 @@ from paretocast.training import device_answers
 from paretocast.training.pooling import AnySetup, PooledSetup
 from paretocast.training.size import step_cost, total_weights
 from paretocast.training.trial import TrialInterrupted, TrialRecord, run_trial, trial_seed
-from paretocast.workspace import files
+from paretocast.workspace import files, stored
 from paretocast.workspace.claims import Claim, StudyLock
 
 if TYPE_CHECKING:
@@ -481,4 +481,4 @@ class Study:
         )
         with self._lock:
             if not self._trials.refresh():
-                files.save_json(self._run.best_params, content)
+                stored.save(self._run.best_params, content)

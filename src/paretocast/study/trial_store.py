@@ -150,7 +150,7 @@ class TrialStore:
 
     def save_proposal(self, number: int, config: Config) -> None:
         """Write the config of a trial, before it is trained."""
-        files.save_json(
+        stored.save(
             self._run.proposal(number),
             {"schema_version": files.RECORD_SCHEMA_VERSION, "number": number, "config": config},
         )
@@ -161,7 +161,7 @@ class TrialStore:
     ) -> None:
         """Write the checkpoint and the rungs of a training that goes on."""
         files.save_bytes(self._run.checkpoint(*training), checkpoint)
-        files.save_json(
+        stored.save(
             self._run.rungs(*training),
             {
                 "schema_version": files.RECORD_SCHEMA_VERSION,
@@ -172,7 +172,7 @@ class TrialStore:
     def save_record(self, record: TrialRecord) -> None:
         """Write a record; from here on the training counts."""
         training = TrainingId(record.number, record.seed_index)
-        files.save_json(
+        stored.save(
             self._run.record(*training),
             {"schema_version": files.RECORD_SCHEMA_VERSION, **record.as_json()},
         )

@@ -1,12 +1,15 @@
 """Closed models of the files that are written into a workspace and read again.
 
 Every such file is checked once, where it is read: types, ranges, shapes and its schema version. A
-number is never a string, a truth value is no number, and no key is unknown. What passes is used
-without further questions. Keys that earlier versions did not write have defaults.
+number is never a string, a truth value is no number, and no key is unknown. A file with a digest
+must be as it was written, so that a flipped bit that makes one number another is found too. What
+passes is used without further questions. Keys that earlier versions did not write have defaults.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 SHOWN_LETTERS = 60  # of a value in an error
 REBUILD = "`paretocast consolidate` makes it anew from the trials"
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class StoredFile(BaseModel):
@@ -33,10 +37,20 @@ class StoredFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+class DigestedFile(StoredFile):
+    """A file with the digest of all else in it; earlier versions wrote none."""
+
+    digest: Hash | None = None
+
+
 class OpenPart(StoredFile):
     """A part with keys that this module does not know: others check them."""
 
     model_config = ConfigDict(extra="allow")
+
+
+class OpenFile(DigestedFile, OpenPart):
+    """A file with such keys."""
 
 
 Count = Annotated[int, Field(ge=0)]
@@ -51,7 +65,6 @@ Interval = Annotated[list[Percent], Field(min_length=2, max_length=2)]
 Config = Annotated[dict[str, bool | int | float | str], Field(min_length=1)]
 AnyConfig = dict[str, bool | int | float | str]  # a model without a parameter has an empty one
 Scores = dict[str, float | None]
-Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Version = Literal[1]
 NEEDED_SCORES = ("mae", "rmse", "pinball", "crps", "winkler", "picp", "mean_width")
 
@@ -64,7 +77,7 @@ class RungPart(StoredFile):
     picp_interval: Interval
 
 
-class RecordFile(StoredFile):
+class RecordFile(DigestedFile):
     """`record.json`: a finished training."""
 
     schema_version: Version
@@ -104,7 +117,7 @@ class RecordFile(StoredFile):
         return self
 
 
-class ProposalFile(StoredFile):
+class ProposalFile(DigestedFile):
     """`proposal.json`: the config of a trial."""
 
     schema_version: Version
@@ -112,7 +125,7 @@ class ProposalFile(StoredFile):
     config: AnyConfig
 
 
-class RungsFile(StoredFile):
+class RungsFile(DigestedFile):
     """`rungs.json`: scores of a training under way."""
 
     schema_version: Version
@@ -152,7 +165,7 @@ class SettingsPart(OpenPart):
     training: dict[str, Any]
 
 
-class ManifestFile(StoredFile):
+class ManifestFile(DigestedFile):
     """`manifest_*.json`: the conditions of a study."""
 
     schema_version: Version
@@ -242,7 +255,7 @@ class FrontTrialPart(StoredFile):
     params: AnyConfig
 
 
-class ResultFile(StoredFile):
+class ResultFile(DigestedFile):
     """`best_params_*.json`: the result of a study."""
 
     schema_version: Version
@@ -284,7 +297,7 @@ class FirstStageFile(ResultFile):
     source: Annotated[str, Field(pattern=r"^results/[^/\x00]+/best_params_[^/\x00]+\.json$")]
 
 
-class LevelsFile(OpenPart):
+class LevelsFile(OpenFile):
     """`calibrated_quantiles.json`: the levels that the second stage has chosen."""
 
     picp: Percent
@@ -312,7 +325,7 @@ class ClaimFile(StoredFile):
     started: Amount
 
 
-class BackgroundJobFile(StoredFile):
+class BackgroundJobFile(DigestedFile):
     """`job.json` of a background job."""
 
     job_id: Text
@@ -341,7 +354,7 @@ class JobPart(StoredFile):
         return self
 
 
-class SubmissionFile(StoredFile):
+class SubmissionFile(DigestedFile):
     """`submission_*.json`: what was asked of a cluster."""
 
     schema_version: Version
@@ -368,7 +381,7 @@ class CalibratorMemberPart(StoredFile):
     weight: Share
 
 
-class CalibratorFile(OpenPart):
+class CalibratorFile(OpenFile):
     """`calibrator_*.json`: a fitted calibrator, which `load_calibrator` checks."""
 
     schema_version: Version
@@ -396,7 +409,7 @@ class BenchmarkSourcePart(OpenPart):
     source: str
 
 
-class BenchmarkFile(OpenPart):
+class BenchmarkFile(OpenFile):
     """`metrics.json` of a benchmark, as far as it is read again."""
 
     schema_version: Version
@@ -408,7 +421,7 @@ class BenchmarkFile(OpenPart):
     rows: list[BenchmarkRowPart]
 
 
-class SeriesFile(OpenPart):
+class SeriesFile(OpenFile):
     """`series.json` of benchmarks side by side, as far as it is read again."""
 
     schema_version: Version
@@ -440,8 +453,22 @@ def load_result(path: Path) -> dict[str, Any]:
     return load(path, ResultFile, advice=REBUILD)
 
 
+def save(
+    path: Path, content: Mapping[str, Any], *, durable: bool = True, private: bool = False
+) -> None:
+    """Write JSON with its digest; errors and the rest as `files.save_json`."""
+    digested = {**content, "digest": digest_of(content)}
+    files.save_json(path, digested, durable=durable, private=private)
+
+
+def digest_of(content: Mapping[str, Any]) -> str:
+    """SHA-256 of JSON values, whatever the order of their keys, without the key `digest`."""
+    rest = {key: value for key, value in content.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(files.without_nan(rest), sort_keys=True).encode()).hexdigest()
+
+
 def load(path: Path, model: type[StoredFile], *, advice: str = "") -> dict[str, Any]:
-    """The content of a JSON file, if it is what its model says.
+    """The content of a JSON file without its digest, if it is what its model says.
 
     Parameters
     ----------
@@ -455,11 +482,12 @@ def load(path: Path, model: type[StoredFile], *, advice: str = "") -> dict[str, 
     """
     content: dict[str, Any] = files.load_json(path)
     check(content, model, origin=str(path), advice=advice)
+    content.pop("digest", None)
     return content
 
 
 def check(content: object, model: type[StoredFile], *, origin: str, advice: str = "") -> None:
-    """Raise where a content is not what its model says.
+    """Raise where a content is not what its model or its digest says.
 
     Raises
     ------
@@ -472,13 +500,19 @@ def check(content: object, model: type[StoredFile], *, origin: str, advice: str 
             f"{origin} is of another version: schema_version is {version}, expected 1; use the "
             "version of Paretocast that wrote it"
         )
+    end = advice or "put the file back as it was or remove it"
     try:
-        model.model_validate(content)
+        read = model.model_validate(content)
     except ValidationError as error:
         first, *others = error.errors(include_url=False)
         more = f" ({len(others)} more)" if others else ""
-        end = f"; {advice}" if advice else "; put the file back as it was or remove it"
-        raise StoreError(f"{origin} is damaged: {_explained(first)}{more}{end}") from error
+        raise StoreError(f"{origin} is damaged: {_explained(first)}{more}; {end}") from error
+    if not isinstance(read, DigestedFile) or not isinstance(content, dict):
+        return
+    if read.digest not in {None, digest_of(content)}:
+        raise StoreError(
+            f"{origin} is damaged: it was changed after it was written, as its digest tells; {end}"
+        )
 
 
 def _explained(problem: ErrorDetails) -> str:
