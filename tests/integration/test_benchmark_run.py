@@ -43,6 +43,7 @@ from paretocast.training.setup import (
     start_training,
 )
 from paretocast.workspace import files
+from paretocast.workspace.stored import load_result, save
 
 CREATED = "2026-01-01T00:00:00+00:00"
 FIRST_TEST_HOUR = 24 * 102
@@ -282,14 +283,12 @@ def test_the_newest_finished_study_comes_first_then_general_parameters_then_defa
     default = find_config("NHITS_Q", "small", workspace=tmp_path, given=settings)
     assert (default.kind, default.chosen.config) == ("default", MODELS["NHITS_Q"].default)
     assert default.source.startswith("default parameters: no finished study of NHITS_Q on small")
-    general = {**files.load_json(tuned.study.run.best_params), "dataset": "elsewhere"}
-    files.save_json(tmp_path / "results" / "best_params_NHITS_Q.json", general)
+    general = {**load_result(tuned.study.run.best_params), "dataset": "elsewhere"}
+    save(tmp_path / "results" / "best_params_NHITS_Q.json", general)
     found = find_config("NHITS_Q", "small", workspace=tmp_path, given=settings)
     assert (found.kind, found.chosen.config) == ("tuned", tuned.chosen.config)
     assert "tuned on elsewhere" in found.source
-    files.save_json(
-        tmp_path / "results" / "best_params_NHITS_Q.json", {**general, "dataset": "small"}
-    )
+    save(tmp_path / "results" / "best_params_NHITS_Q.json", {**general, "dataset": "small"})
     with pytest.raises(StoreError, match="was tuned on small itself, and the study"):
         find_config("NHITS_Q", "small", workspace=tmp_path, given=settings)
 

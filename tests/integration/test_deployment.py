@@ -29,11 +29,11 @@ from paretocast.deployment.calibration_state import CACHE, past_windows
 from paretocast.deployment.issued import second_of
 from paretocast.deployment.journal import Deployment
 from paretocast.deployment.plan import plan_bundle
-from paretocast.deployment.stored import digest_of
 from paretocast.errors import DataError, ForecastError, SettingsError, StoreError
 from paretocast.models.baselines.catalogue import fit_baseline
 from paretocast.results.stored_study import StoredStudy
 from paretocast.training.setup import TrainingSetup
+from paretocast.workspace.stored import save
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -286,10 +286,9 @@ def test_an_audit_finds_what_was_changed(deployed: Path, frame: pd.DataFrame) ->
         numbers = changed[name][0] if name == "quantiles" else changed[name]
         numbers[0] -= 1.0
         path.write_text(json.dumps(changed))
-        with pytest.raises(StoreError, match="changed after it was issued"):
+        with pytest.raises(StoreError, match="changed after it was written"):
             audit(Deployment.open(deployed))
-        changed["digest"] = digest_of(changed)
-        path.write_text(json.dumps(changed))
+        save(path, changed)
         problems = audit(Deployment.open(deployed)).problems
         assert len(problems) == 1
         assert "the quantiles are not those of its calibration" in problems[0]

@@ -26,6 +26,7 @@ from paretocast.search.space import Choice, FloatRange, IntRange
 from paretocast.settings import load_settings
 from paretocast.training.trial import TrialRecord
 from paretocast.workspace import files
+from paretocast.workspace.stored import load_result, save
 from studies import make_run
 
 
@@ -67,7 +68,7 @@ def test_a_run_that_saw_observed_weather_ahead_says_so(
     whole = path.read_text(encoding="utf-8")
     with_weather = files.load_json(path)
     with_weather["comparable"]["task"]["features"] += [{"name": "wind", "role": "forecast"}]
-    files.save_json(path, with_weather)
+    save(path, with_weather)
     rows, _ = collect_runs(workspace)
     path.write_text(whole, encoding="utf-8")
     assert {r.job_id: r.perfect_forecast for r in rows} == {"1": False, "2": True}
@@ -140,12 +141,12 @@ def test_a_run_without_faults_is_called_complete(workspace: Path) -> None:
 
 def test_a_missing_result_is_made_anew_as_it_was(workspace: Path) -> None:
     path = make_run(workspace).best_params
-    before = files.load_json(path)
+    before = load_result(path)
     path.unlink()
     assert consolidate_run(make_run(workspace), rebuild=False).state == "faulty"
     assert not path.exists()
     assert consolidate_run(make_run(workspace)).state == "rebuilt"
-    after = files.load_json(path)
+    after = load_result(path)
     before.pop("optimization_date")
     after.pop("optimization_date")
     assert after == before
@@ -163,7 +164,7 @@ def test_a_result_that_disagrees_with_its_records_is_put_right(
 ) -> None:
     path = make_run(workspace).best_params
     stored = files.load_json(path)
-    files.save_json(path, {**stored, **change})
+    save(path, {**stored, **change})
     study = consolidate_run(make_run(workspace))
     assert study.state == "rebuilt"
     assert any(problem in found for found in study.problems)
