@@ -98,6 +98,15 @@ def test_a_model_without_steps_has_no_curve() -> None:
     assert "without steps" in figure.layout.annotations[0].text
 
 
+def test_curves_are_of_the_front_where_the_chosen_trial_has_none() -> None:
+    curves = [Curve("trial 1", ((10, 0.5), (20, 0.3)), 20, chosen=False)]
+    figure = training_figure([Curve("trial 0", (), 0, chosen=True), *curves])
+    assert figure.layout.title.text == "Training of the front"
+    assert "fitted at once, without steps" in figure.layout.annotations[0].text
+    of_chosen = [replace(curve, chosen=True) for curve in curves]
+    assert training_figure(of_chosen).layout.title.text == "Training of the chosen trial"
+
+
 def test_trainings_lie_on_the_line_of_their_worker() -> None:
     begun = [
         replace(trial, worker=i % 2, began=1000.0 * i, ended=1000.0 * i + 60.0)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Scores that every table of trials shows; other objectives get a column of their own.
 SHOWN_SCORES = ("mae", "coverage_error", "mean_width")
+MOST_COLUMNS = 6  # for parameters; more do not fit beside the scores
 
 
 def trial_table(
@@ -78,11 +79,15 @@ def trial_table(
 
 
 def _parameters(records: Sequence[TrialRecord]) -> tuple[list[str], bool]:
-    """Names that get a column each, and whether models with other ones share a last column."""
+    """Names that get a column each, and whether all others share a last column.
+
+    They do where models have different ones, or too many for the width of a page.
+    """
+    names = list(dict.fromkeys(name for r in records for name in r.config))
     models = {str(r.config[MODEL]) for r in records if MODEL in r.config}
-    if len(models) > 1:
-        return [MODEL], True
-    return list(dict.fromkeys(name for r in records for name in r.config)), False
+    if len(models) > 1 or len(names) > MOST_COLUMNS:
+        return [MODEL] if models else [], True
+    return names, False
 
 
 def table_of(records: Sequence[TrialRecord], study: StudyReport, *, caption: str) -> str:

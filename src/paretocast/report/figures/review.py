@@ -51,7 +51,7 @@ def day_figure(
 
 
 def coverage_grid_figure(grid: CoverageGrid, *, target: float) -> style.Figure:
-    """Coverage of every pair of groups in colours: the target is pale, too little is red.
+    """Coverage of every pair of groups in colours: the target is pale, too little is orange.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def coverage_grid_figure(grid: CoverageGrid, *, target: float) -> style.Figure:
     figure.update_layout(margin={"t": 62})  # there is no legend
     figure.update_xaxes(title_text=escape(grid.row_name), type="category", showgrid=False)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
-    style.add_note(figure, f"red: below the target of {target:g} %, blue: above")
+    style.add_note(figure, f"orange: below the target of {target:g} %, blue: above")
     return figure
 
 

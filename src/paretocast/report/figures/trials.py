@@ -45,13 +45,16 @@ class Curve:
 
 def training_figure(curves: Sequence[Curve]) -> style.Figure:
     """Loss on the stop split by step; a dot stands where the weights were kept."""
-    title = "Training of the chosen trial"
     drawn = [curve for curve in curves if len(curve.losses) > 1]
+    of_chosen = not drawn or any(curve.chosen for curve in drawn)
+    title = f"Training of the {'chosen trial' if of_chosen else 'front'}"
     if not drawn:
         return style.message_figure(
             title, "The model is fitted at once, without steps.", height=300
         )
     figure = style.blank_figure(title, height=400)
+    if not of_chosen:
+        style.add_note(figure, "the chosen trial is fitted at once, without steps")
     for curve in sorted(drawn, key=lambda curve: curve.chosen):
         colour = style.VERMILION if curve.chosen else style.GREY
         losses = dict(curve.losses)
@@ -88,7 +91,7 @@ def training_figure(curves: Sequence[Curve]) -> style.Figure:
 def parallel_figure(
     records: Sequence[TrialRecord], space: Mapping[str, Parameter], *, chosen: int
 ) -> style.Figure:
-    """Every trial as a line across its parameters, the better the darker; the chosen one in red.
+    """Every trial as a line across its parameters, the better the darker; the chosen one in orange.
 
     Parameters
     ----------
