@@ -20,7 +20,6 @@ from benchmark_cases import tune_small, write_dataset
 from commands import exit_code, write_demo_csv
 from paretocast.benchmarking import AcrossSeries, WeatherErrorRow
 from paretocast.benchmarking.across import SeriesRow, TotalRow
-from paretocast.calibration.interval_levels import IntervalLevels
 from paretocast.cli.analyze import print_runs
 from paretocast.cli.benchmark import print_benchmark, print_weather_error
 from paretocast.cli.calibrate import print_comparison, print_ensemble
@@ -58,6 +57,7 @@ SCORES = {"picp": 78.94, "mean_width": 0.4976}
 
 def levels() -> SecondStage:
     content = {
+        "levels": {"q_low": 0.0931, "q_median": 0.5, "q_high": 0.9069},
         "target_coverage": 80.0,
         "trial": 3,
         "fitted_on": "tune",
@@ -67,8 +67,8 @@ def levels() -> SecondStage:
         "nominal": SCORES,
         **SCORES,
     }
-    chosen = IntervalLevels(low=0.0931, high=0.9069, cost=1.0, coverage=80.0, width=0.5)
-    return SecondStage(chosen, content, Path("levels.json"), "kWh per hour per meter")
+    run = RunDirectory(Path("hpo"), "NHITS_Q", "heat", "a")
+    return SecondStage(run, content, "kWh per hour per meter")
 
 
 def live_forecast() -> LiveForecast:

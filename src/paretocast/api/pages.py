@@ -10,6 +10,7 @@ from paretocast.data.pooled import PooledTask
 if TYPE_CHECKING:
     from paretocast.data.task import Task
     from paretocast.report.contents import StudyReport
+    from paretocast.results.two_stage import SecondStage
     from paretocast.settings import TuneSettings
     from paretocast.study.outcome import Outcome
     from paretocast.study.study import StudyResult
@@ -36,6 +37,7 @@ def save_pages(
         notes=task.assumptions,
         trainings=tuple(StoredStudy(run).records.values()),
         folder=str(run.folder),
+        second_stage=_second_stage(run, settings, unit_of(task)),
     )
     if result.outcome is not None:
         report = _with_outcome(report, result.outcome, run, task)
@@ -47,6 +49,19 @@ def save_pages(
 def unit_of(task: Task | PooledTask) -> str:
     """Unit of the errors of a study."""
     return task.unit if isinstance(task, PooledTask) else task.series.unit
+
+
+def _second_stage(run: RunDirectory, settings: TuneSettings, unit: str) -> SecondStage | str:
+    from paretocast.errors import StoreError
+    from paretocast.results.two_stage import SecondStage
+
+    if not settings.two_stage:
+        return ""
+    try:
+        second = SecondStage.of_study(run, unit=unit)
+    except StoreError as error:
+        return f"{str(error)[:1].upper()}{str(error)[1:]}."
+    return second or "Stage 2, which finds the levels of the interval, has not run yet."
 
 
 def _with_outcome(

@@ -244,7 +244,7 @@ def conduct(
     ParetocastError
         If all trials failed, or as the steps on the way say.
     """
-    result = None
+    result, known = None, None
     goes_on = settings.two_stage
     if not _only_levels(settings, stage):
         try:
@@ -255,8 +255,9 @@ def conduct(
             raise
         conclude(result, settings, run, task, display=display)
         goes_on = goes_on and _finish_first_stage(result, run, display)
+        known = (result, task)
     if goes_on and stage != "1":
-        _show_levels(settings, run, display, levels)
+        _find_levels(settings, run, display, levels, known=known)
     return result
 
 
@@ -293,7 +294,7 @@ def work(
         _refuse_if_all_failed(result, run)
     display.note(f"ended by {result.ended_by} at {count(len(result.records), 'trial')}", kind="")
     if goes_on and stage != "1":
-        _show_levels(settings, run, display, levels)
+        _find_levels(settings, run, display, levels, known=(result, task))
 
 
 def load_task(settings: TuneSettings, run: RunDirectory, display: Display) -> Task | PooledTask:
@@ -446,13 +447,36 @@ def _finish_first_stage(result: StudyResult, run: RunDirectory, display: Display
     return True
 
 
-def _show_levels(
-    settings: TuneSettings, run: RunDirectory, display: Display, arguments: Mapping[str, Any]
+def _find_levels(
+    settings: TuneSettings,
+    run: RunDirectory,
+    display: Display,
+    arguments: Mapping[str, Any],
+    *,
+    known: tuple[StudyResult, Task | PooledTask] | None,
 ) -> None:
+    """Run stage 2, show its levels, and draw the page of the study again with them.
+
+    Parameters
+    ----------
+    known : tuple of StudyResult and Task, optional
+        The study of stage 1 where this process has it; else it is opened.
+    """
+    from paretocast.api.pages import save_pages
+    from paretocast.report.site import update_site
+    from paretocast.results.repair import rebuild_result
+    from paretocast.results.stored_study import StoredStudy
     from paretocast.results.two_stage import find_levels
 
     place = (run.workspace, run.model, run.dataset)
-    display.levels(find_levels(*place, source=settings.dataset, **arguments))
+    second = find_levels(*place, source=settings.dataset, **arguments)
+    display.levels(second)
+    if known is None:
+        opened = rebuild_result(StoredStudy(second.run), data_dir=arguments.get("data_dir"))
+        save_pages(opened.study, opened.settings, second.run, opened.task)
+    else:
+        save_pages(known[0], settings, run, known[1])
+    update_site(run.workspace)
 
 
 def _is_concluded(run: RunDirectory, settings: TuneSettings) -> bool:

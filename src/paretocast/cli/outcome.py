@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
@@ -186,8 +186,6 @@ def _score_cells(
 
 def print_levels(second: SecondStage) -> None:
     """The levels of the interval, and its scores where they were fitted and on fresh hours."""
-    from paretocast.metrics.scores import central_levels
-
     content = second.content
     console = stdout_console()
     console.print(
@@ -206,15 +204,8 @@ def print_levels(second: SecondStage) -> None:
             Column("width", rank=2),
         )
     )
-    nominal = central_levels(content["target_coverage"])
-    low, high = content["picp_interval"]
-    chosen = (second.chosen.low, second.chosen.high)
-    rows: list[tuple[str, tuple[float, float], dict[str, Any], str]] = [
-        (f"fitted on {content['fitted_on']}", chosen, content["on_fitted"], ""),
-        (f"scored on {content['judged_on']} ★", chosen, content, f"{low:.1f}–{high:.1f}"),
-        (f"nominal levels on {content['judged_on']}", nominal, content["nominal"], ""),
-    ]
-    for label, levels, scores, interval in rows:
-        table.add(label, *levels, scores["picp"], interval, scores["mean_width"])
+    for row in second.rows():
+        interval = "{:.1f}–{:.1f}".format(*row.picp_interval) if row.picp_interval else ""
+        table.add(row.label, row.low, row.high, row.picp, interval, row.mean_width)
     table.print()
     stderr_console().print(f"levels in {second.path}", highlight=False, soft_wrap=True)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from paretocast.results.assessment import Assessment
     from paretocast.results.review import Review
     from paretocast.results.slices import Slice
+    from paretocast.results.two_stage import SecondStage
     from paretocast.search.objectives import Objective
     from paretocast.search.space import Parameter
     from paretocast.settings import TuneSettings
@@ -43,6 +44,9 @@ class StudyReport:
         Error along the parameters; empty with too few trials.
     folder : str
         Of the run, as a command would name it.
+    second_stage : SecondStage or str
+        The levels of the two-stage strategy; a sentence where there are none yet, nothing for a
+        study of one stage.
     """
 
     result: StudyResult
@@ -57,6 +61,7 @@ class StudyReport:
     space: Mapping[str, Parameter] = field(default_factory=dict)
     slices: tuple[Slice, ...] = ()
     folder: str = "RUN"
+    second_stage: SecondStage | str = ""
 
     @property
     def model(self) -> str:

@@ -121,6 +121,7 @@ def _outcome_parts(study: StudyReport) -> list[str]:
     return [
         *parts,
         _choice_text(study, outcome),
+        _second_stage_section(study),
         _recommended_section(study),
         *(rivals or [_reference_section(study, outcome)]),
         section("The front"),
@@ -285,6 +286,39 @@ def _recommended_section(study: StudyReport) -> str:
     caption = "Methods by their loss on the calibrate split"
     listed = table(header, rows, marked=frozenset({0}), caption=caption)
     return section("Recommended", text) + listed
+
+
+def _second_stage_section(study: StudyReport) -> str:
+    """The levels that the second stage has chosen, and what they are worth."""
+    second, heading = study.second_stage, "Stage 2: the levels of the interval"
+    if isinstance(second, str):
+        return section(heading, second) if second else ""
+    content = second.content
+    text = (
+        f"The interval between the levels below is to cover {content['target_coverage']:g} %. They "
+        f"were fitted to the stored forecasts of trial {content['trial']} on the "
+        f"{content['fitted_on']} split and scored on the {content['judged_on']} split; nothing was "
+        "trained for them."
+    )
+    rows = second.rows()
+    widths = same_decimals([row.mean_width for row in rows])
+    shown = [
+        (
+            row.label,
+            f"{row.low:.4f}",
+            f"{row.high:.4f}",
+            f"{row.picp:.1f}",
+            MISSING if row.picp_interval is None else "{:.1f} to {:.1f}".format(*row.picp_interval),
+            width,
+        )
+        for row, width in zip(rows, widths, strict=True)
+    ]
+    header = (
+        *("levels", "lower level", "upper level", "PICP (%)", "95 % interval"),
+        with_unit("mean width", study.unit),
+    )
+    caption = "Levels of the interval and its scores"
+    return section(heading, text) + table(header, shown, marked=frozenset({1}), caption=caption)
 
 
 def _covered(choice: Choice, method: str) -> tuple[str, str]:

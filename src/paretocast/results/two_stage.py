@@ -14,19 +14,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paretocast.calibration.interval_levels import (
-    IntervalLevels,
     best_levels,
     best_symmetric_levels,
     calibrated_quantiles,
     measure_levels,
 )
 from paretocast.errors import StoreError
+from paretocast.metrics.scores import central_levels
 from paretocast.results.forecasts import open_trial
 from paretocast.results.stored_study import StoredStudy
 from paretocast.workspace.runs import stage_1_result, stage_2_result
-from paretocast.workspace.stored import FirstStageFile, load, load_result, save
+from paretocast.workspace.stored import (
+    FirstStageFile,
+    SecondStageFile,
+    load,
+    load_result,
+    save,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from paretocast.workspace.runs import RunDirectory
@@ -35,21 +42,86 @@ FITTED_ON, JUDGED_ON = "tune", "calibrate"
 
 
 @dataclass(frozen=True)
+class LevelScores:
+    """The interval between two levels on a split.
+
+    Attributes
+    ----------
+    picp : float
+        Percent.
+    picp_interval : tuple of float, optional
+        Its 95 % interval; None where it was not resampled.
+    mean_width : float
+        In target units.
+    """
+
+    label: str
+    low: float
+    high: float
+    picp: float
+    picp_interval: tuple[float, float] | None
+    mean_width: float
+
+
+@dataclass(frozen=True)
 class SecondStage:
     """The levels that stage 2 has chosen, and its file.
 
     Attributes
     ----------
+    run : RunDirectory
+        Of the study of stage 1.
     content : dict
         Of `calibrated_quantiles.json`.
     unit : str
         Of the target.
     """
 
-    chosen: IntervalLevels
+    run: RunDirectory
     content: dict[str, Any]
-    path: Path
     unit: str
+
+    @classmethod
+    def of_study(cls, run: RunDirectory, *, unit: str) -> SecondStage | None:
+        """The levels of a study; None before stage 2, and where the file is of another study.
+
+        Raises
+        ------
+        StoreError
+            If the file is damaged.
+        """
+        path = stage_2_result(run.workspace, run.model, run.dataset)
+        if not path.exists():
+            return None
+        content = load(path, SecondStageFile, advice="run `paretocast tune --stage 2` again")
+        return cls(run, content, unit) if content["study_name"] == run.study_name else None
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return stage_2_result(self.run.workspace, self.run.model, self.run.dataset)
+
+    def rows(self) -> tuple[LevelScores, LevelScores, LevelScores]:
+        """The chosen levels where they were fitted and scored, and the nominal ones."""
+        content = self.content
+        chosen = (content["levels"]["q_low"], content["levels"]["q_high"])
+        nominal = central_levels(content["target_coverage"])
+        low, high = content["picp_interval"]
+        fitted_on, judged_on = content["fitted_on"], content["judged_on"]
+        return (
+            _scores(f"fitted on {fitted_on}", chosen, content["on_fitted"], None),
+            _scores(f"scored on {judged_on} ★", chosen, content, (low, high)),
+            _scores(f"nominal levels on {judged_on}", nominal, content["nominal"], None),
+        )
+
+
+def _scores(
+    label: str,
+    levels: tuple[float, float],
+    scores: Mapping[str, Any],
+    interval: tuple[float, float] | None,
+) -> LevelScores:
+    return LevelScores(label, *levels, scores["picp"], interval, scores["mean_width"])
 
 
 def finish_stage_1(run: RunDirectory) -> Path:
@@ -129,6 +201,6 @@ def find_levels(
             rng=np.random.default_rng(opened.settings.seed),
         ),
     }
-    path = stage_2_result(workspace, model, dataset)
-    save(path, content)
-    return SecondStage(best, content, path, opened.unit)
+    second = SecondStage(opened.run, content, opened.unit)
+    save(second.path, content)
+    return second

@@ -298,9 +298,38 @@ class FirstStageFile(ResultFile):
 
 
 class LevelsFile(OpenFile):
-    """`calibrated_quantiles.json`: the levels that the second stage has chosen."""
+    """`calibrated_quantiles.json` as far as a table of experiments shows it."""
 
     picp: Percent
+
+
+class LevelScoresPart(OpenPart):
+    """Scores of the interval between two levels."""
+
+    picp: Percent
+    mean_width: Amount
+
+
+class IntervalLevelsPart(StoredFile):
+    """The levels of an interval and its middle."""
+
+    q_low: Share
+    q_median: Share
+    q_high: Share
+
+
+class SecondStageFile(LevelsFile, LevelScoresPart):
+    """`calibrated_quantiles.json`: the levels that the second stage has chosen."""
+
+    study_name: Name
+    trial: Count
+    target_coverage: Annotated[float, Field(gt=0.0, lt=100.0)]
+    levels: IntervalLevelsPart
+    picp_interval: Interval
+    fitted_on: Text
+    judged_on: Text
+    on_fitted: LevelScoresPart
+    nominal: LevelScoresPart
 
 
 class WorkerFile(StoredFile):
