@@ -475,6 +475,7 @@ def test_commas_in_one_column_and_points_in_another_are_not_guessed(zone: Zone) 
     zone.write(frame)
     refusal = zone.refusal()
     assert "numbers such as 10,038 can be 10.038 or 10038, and no cell tells which" in refusal
+    assert 'set decimal = "," in the TOML file, or decimal = "." and thousands = ","' in refusal
     zone.write(frame.drop(columns="temperature").assign(temperature="1,5"))
     assert load_dataset(zone.toml).series.values[0] == pytest.approx(10.038)
 

@@ -20,6 +20,7 @@ from paretocast.data.series import Role
 from paretocast.data.spec import SplitSpec, named_datasets, read_spec
 from paretocast.data.tables import read_table
 from paretocast.errors import DataError, SettingsError
+from refusals import room_for
 
 NAMED = ("heat", "water_centrum", "water_tommerby")
 MINIMAL = """
@@ -329,6 +330,24 @@ def test_years_without_school_holidays_are_a_warning(zone: Path) -> None:
     (finding,) = load_dataset(zone).findings
     assert finding.severity == "warning"
     assert "the school holidays name no day in 2021" in finding.message
+
+
+def test_school_holidays_of_many_years_name_days_in_each_of_them(zone: Path) -> None:
+    text = zone.read_text(encoding="utf-8")
+    zone.write_text(f'school_holidays = "school.csv"\n{text}', encoding="utf-8")
+    (zone.parent / "school.csv").write_text("start_date,end_date\n0001-01-01,9999-12-31\n")
+    assert load_dataset(zone).findings == ()
+
+
+def test_a_file_that_does_not_fit_into_memory_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "zone.csv.gz"
+    cell = 8 * gzip.compress(b"1" * (16 << 20))
+    path.write_bytes(gzip.compress(b"timestamp,heat\n2021-01-01T00:00:00Z,") + cell)
+    with (
+        room_for(0.1),
+        pytest.raises(DataError, match=r"zone\.csv\.gz takes more memory than there is"),
+    ):
+        read_table(path)
 
 
 def test_loading_changes_and_adds_no_file(zone: Path) -> None:

@@ -104,12 +104,16 @@ def _ambiguous_signs(columns: Sequence[pd.Series], readings: Sequence[NumberSign
         if readings[1].thousands in cell
     )
     values = [float(signs.numbers(pd.Series([cell]))[0]) for signs in readings]
+    declared = [
+        " and ".join(f'{key} = "{sign}"' for key, sign in signs.keys().items())
+        for signs in readings
+    ]
     return Finding(
         "error",
         "ambiguous_numbers",
         f"numbers such as {shortened(cell)} can be {values[0]:g} or {values[1]:g}, and no cell "
         "tells which",
-        f"set decimal and thousands in the TOML file: {readings[0].keys()} or {readings[1].keys()}",
+        f"set {declared[0]} in the TOML file, or {declared[1]}",
     )
 
 

@@ -466,8 +466,9 @@ def _check_school_holidays(series: Series) -> tuple[Finding, ...]:
     if not holidays:
         return ()
     local = series.index[[0, -1]].tz_convert(series.calendar.zone)
-    listed = {day.year for pair in holidays for day in pair}
-    absent = [year for year in range(local[0].year, local[1].year + 1) if year not in listed]
+    years = range(local[0].year, local[1].year + 1)
+    spans = [range(first.year, last.year + 1) for first, last in holidays]
+    absent = [year for year in years if not any(year in span for span in spans)]
     if not absent:
         return ()
     return (

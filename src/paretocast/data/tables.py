@@ -33,7 +33,10 @@ FALLBACK_ENCODING = "cp1252"  # of spreadsheets in Western Europe and America
 # Marks of a missing value beside those that pandas knows, as grid operators write them.
 MISSING = ("-", "–", "n/e")
 NO_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-_DAMAGES = (OSError, EOFError, ValueError, KeyError, ImportError, zlib.error, zipfile.BadZipFile)
+_DAMAGES = (
+    *(OSError, EOFError, ValueError, KeyError, ImportError, MemoryError),
+    *(zlib.error, zipfile.BadZipFile),
+)
 
 
 def read_table(path: Path, spec: TableSpec | None = None) -> pd.DataFrame:
@@ -81,16 +84,8 @@ def open_table(
             return _read_sheet(path, spec), {}
     except DataError:
         raise
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} cannot be read: {error}; save it as UTF-8 or give its encoding"
-        ) from error
-    except pd.errors.EmptyDataError as error:
-        raise DataError(f"{path} is empty, expected a header and a row for each time") from error
-    except pd.errors.ParserError as error:
-        raise DataError(f"{path}: {_of_parser(str(error))}") from error
     except _DAMAGES as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+        raise DataError(f"{path} {_of_damage(error)}") from error
     raise DataError(
         f"{path} is of no known kind, expected .csv, .tsv or .txt (each also as .gz), .parquet or "
         ".xlsx"
@@ -236,15 +231,30 @@ def _first_line(path: Path, sample: str, encoding: str) -> str:
     return text.lstrip().partition("\n")[0]
 
 
+def _of_damage(error: Exception) -> str:
+    """What is wrong with a file that was not read, and what to do about it."""
+    if isinstance(error, MemoryError) or "out of memory" in str(error):
+        return (
+            "takes more memory than there is; see whether its rows end where they should, or "
+            "take a machine with more"
+        )
+    if isinstance(error, pd.errors.EmptyDataError):
+        return "is empty, expected a header and a row for each time"
+    if isinstance(error, pd.errors.ParserError):
+        return _of_parser(str(error))
+    advice = "; save it as UTF-8 or give its encoding" if isinstance(error, UnicodeError) else ""
+    return f"cannot be read: {error}{advice}"
+
+
 def _of_parser(message: str) -> str:
     """Words on an error of the parser of pandas."""
     fields = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message)
     if fields is None:
-        return f"the table cannot be read: {message.strip()}"
+        return f"cannot be read as a table: {message.strip()}"
     expected, line, seen = map(int, fields.groups())
     return (
-        f"line {line} has {seen} fields, the header has {expected - 1}; write the same number in "
-        "each line, or set separator if the columns are divided by another sign"
+        f"cannot be read: line {line} has {seen} fields, the header has {expected - 1}; write the "
+        "same number in each line, or set separator if the columns are divided by another sign"
     )
 
 
