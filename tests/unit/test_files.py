@@ -19,6 +19,7 @@ from paretocast.workspace.files import (
     save_text,
 )
 from paretocast.workspace.runs import RunDirectory, claim_run, newest_job_id, stated_job_id
+from paretocast.workspace.stored import StoredFile, load
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -95,6 +96,15 @@ def test_json_beyond_sense_is_refused(tmp_path: Path) -> None:
         path.write_bytes(text.encode("utf-8", errors="surrogateescape"))
         with pytest.raises(StoreError, match=complaint):
             load_json(path)
+
+
+def test_a_file_that_is_no_json_is_told_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"a": NaN}')
+    with pytest.raises(StoreError, match="NaN is no number of JSON; `paretocast x` makes it anew"):
+        load(path, StoredFile, advice="`paretocast x` makes it anew")
+    with pytest.raises(StoreError, match="put the file back as it was or remove it"):
+        load(path, StoredFile)
 
 
 def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:

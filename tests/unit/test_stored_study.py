@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -31,13 +30,13 @@ def test_a_study_is_found_from_its_folder_its_result_and_its_paths(folder: Path)
 
 def test_every_file_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counts: Counter[Path] = Counter()
-    load = files.load_json
+    load = files.load_text
 
-    def counted(path: Path) -> Any:  # noqa: ANN401
+    def counted(path: Path) -> str:
         counts[path] += 1
         return load(path)
 
-    monkeypatch.setattr(files, "load_json", counted)
+    monkeypatch.setattr(files, "load_text", counted)
     study = StoredStudy.open(folder)
     for number in (None, 1):
         open_trial(study, number)

@@ -13,6 +13,7 @@ import pytest
 import paretocast.cli
 from paretocast.cli import main
 from paretocast.cli.streams import LastingStream
+from paretocast.errors import StoreError
 from paretocast.study.interruption import StopRequest
 
 # A command that prints what ASCII lacks, and writes a file only afterwards.
@@ -76,9 +77,11 @@ def test_a_closed_pipe_ends_what_prints_numbers() -> None:
     ("error", "code", "said"),
     [
         (MemoryError("cannot allocate 8 GiB"), 1, "error: out of memory: cannot allocate 8 GiB"),
+        (MemoryError(), 1, "error: out of memory; use smaller data or a machine with more"),
         (PermissionError(13, "Permission denied", "/x"), 1, "error: /x: Permission denied"),
         (OSError(36, "File name too long", "a" * 5000), 1, "File name too long"),
         (ImportError("libtorch_cpu.so: failed to map segment"), 1, "memory is too small"),
+        (StoreError(f"folder /{'w' * 5000} is full; free it"), 1, "w… is full; free it"),
         (KeyboardInterrupt(), 130, "stopped"),
     ],
 )

@@ -142,10 +142,11 @@ def _stopped() -> int:
 def _told_fault(error: ImportError | MemoryError | OSError) -> int:
     """Print what the machine refuses, in a line: permission, room, memory, a name too long."""
     if isinstance(error, OSError):
-        where = f"{str(error.filename)[:200]}: " if error.filename else ""
+        where = f"{error.filename}: " if error.filename else ""
         _print_error(f"{where}{error.strerror or error}")
     elif isinstance(error, MemoryError):
-        _print_error(f"out of memory: {error}; use smaller data or a machine with more")
+        told = f": {error}" if str(error) else ""
+        _print_error(f"out of memory{told}; use smaller data or a machine with more")
     elif _NO_MEMORY.search(str(error)):
         _print_error(f"a library cannot be loaded, memory is too small: {error}")
     else:
@@ -153,12 +154,15 @@ def _told_fault(error: ImportError | MemoryError | OSError) -> int:
     return 1
 
 
+# A path or a value that no reader needs whole.
+_ENDLESS = re.compile(r"(\S{200})\S{800,}")
 _NO_MEMORY = re.compile("failed to map segment|[Cc]annot allocate memory")
 
 
 def _print_error(text: str) -> None:
+    told = _ENDLESS.sub(r"\1…", redacted(text))
     stderr_console().print(
-        f"error: {redacted(text)}", style="red", markup=False, highlight=False, soft_wrap=True
+        f"error: {told}", style="red", markup=False, highlight=False, soft_wrap=True
     )
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from paretocast.workspace.runs import RunDirectory
 
 SHOWN_LETTERS = 60  # of a value in an error
+PUT_BACK = "put the file back as it was or remove it"
 REBUILD = "`paretocast consolidate` makes it anew from the trials"
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -509,7 +510,11 @@ def load(path: Path, model: type[StoredFile], *, advice: str = "") -> dict[str, 
     StoreError
         That names file, field, what stands there and what to do.
     """
-    content: dict[str, Any] = files.load_json(path)
+    text = files.load_text(path)
+    try:
+        content: dict[str, Any] = files.parse_json(text, path)
+    except StoreError as error:
+        raise StoreError(f"{error}; {advice or PUT_BACK}") from error
     check(content, model, origin=str(path), advice=advice)
     content.pop("digest", None)
     return content
@@ -529,7 +534,7 @@ def check(content: object, model: type[StoredFile], *, origin: str, advice: str 
             f"{origin} is of another version: schema_version is {version}, expected 1; use the "
             "version of Paretocast that wrote it"
         )
-    end = advice or "put the file back as it was or remove it"
+    end = advice or PUT_BACK
     try:
         read = model.model_validate(content)
     except ValidationError as error:
