@@ -26,7 +26,6 @@ SPLIT_COLOURS = {
     "test": style.VERMILION,
 }
 N_BUCKETS = 3000  # stretches of a series that keep their lowest and highest value
-N_TIME_TICKS = 7
 HOUR = pd.Timedelta(hours=1)
 
 
@@ -113,7 +112,7 @@ def forecast_figure(
             trace.update(showlegend=i == 0)
             figure.add_trace(trace, row=row + 1, col=column + 1)
     tickformat = "%H:%M" if step < pd.Timedelta(days=1) else "%d %b"
-    figure.update_xaxes(tickformat=tickformat, nticks=N_TIME_TICKS, tickangle=0)
+    figure.update_xaxes(tickformat=tickformat, tickangle=0)
     figure.update_yaxes(title_text=escape(unit), col=1)
     figure.update_layout(margin={"t": 118})
     return figure

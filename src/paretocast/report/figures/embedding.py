@@ -13,7 +13,7 @@ from paretocast.report.figures.style import Figure, figure_html
 TITLE_PIXELS = 38  # of the upper margin that a title takes
 NOTE_PIXELS = 26
 LONGEST_LINE = 34  # letters of an axis title that a phone has room for
-PANEL_PIXELS = 250  # least width of a panel beside others
+PANEL_PIXELS = 300  # least width of a panel beside others
 
 
 @dataclass(frozen=True)

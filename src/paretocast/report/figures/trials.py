@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
@@ -11,6 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from paretocast.formatting import same_decimals
 from paretocast.report.figures import style
 from paretocast.search.selection import TrialState
 from paretocast.search.space import Choice, FloatRange, without_model
@@ -137,8 +139,8 @@ def parallel_figure(
             )
         )
     ends = [range_ends(parameter) for parameter in space.values()]
-    for row, pair in enumerate([*ends, (f"{low:.3g}", f"{high:.3g}")]):
-        label_ends(figure, row, pair)
+    for row, (lowest, highest) in enumerate([*ends, _told_apart(low, high)]):
+        label_ends(figure, row, (lowest, highest))
     figure.update_xaxes(range=[-0.42, 1.34], showticklabels=False, ticks="", showgrid=False)
     figure.update_xaxes(title_text="place in the range searched")
     return figure.update_yaxes(
@@ -146,6 +148,11 @@ def parallel_figure(
         ticktext=[escape(name) for name in names],
         range=[len(names) - 0.5, -0.5],
     )
+
+
+def _told_apart(low: float, high: float) -> list[str]:
+    """The ends of an axis with as many digits as tell them apart, at least three."""
+    return same_decimals([low, high], max(3, 2 + math.floor(math.log10(high / (high - low)))))
 
 
 def slices_figure(slices: Sequence[Slice], *, unit: str) -> style.Figure:
