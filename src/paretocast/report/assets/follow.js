@@ -1,6 +1,7 @@
 // Snapshots of a study, drawn as they come. Texts are set as texts, never as markup.
 "use strict";
 const EVERY_MILLISECONDS = 2000;
+const LONG_HEADER = 16; // letters of a header that gets room for its words
 const byId = (id) => document.getElementById(id);
 const make = (tag, text, attributes = {}) => {
   const element = document.createElement(tag);
@@ -10,6 +11,11 @@ const make = (tag, text, attributes = {}) => {
 };
 const digits = (value) => (value === null || value === undefined ? "–"
   : typeof value === "number" ? String(Number(value.toPrecision(4))) : String(value));
+const sameDecimals = (values) => {
+  const sizes = values.filter((value) => typeof value === "number" && value !== 0).map(Math.abs);
+  const decimals = sizes.length ? Math.min(12, Math.max(0, 3 - Math.floor(Math.log10(Math.max(...sizes))))) : 0;
+  return values.map((value) => (typeof value === "number" ? value.toFixed(decimals) : "–"));
+};
 const percent = (value) => (typeof value === "number" ? value.toFixed(1) : "–");
 const duration = (seconds) => (seconds < 60 ? `${seconds.toFixed(0)} s`
   : seconds < 3600 ? `${Math.floor(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`);
@@ -35,15 +41,16 @@ function showFacts(study) {
     fact("Coverage", study.best ? `${percent(study.best.picp)} %` : "–", `target ${digits(study.target)} %`),
   );
 }
-function fill(table, caption, header, rows, empty) {
+function fill(table, caption, header, rows, empty, isText = () => false) {
   const head = make("tr", "");
-  header.forEach((name) => head.append(make("th", name, { scope: "col" })));
+  const look = (i, name) => (isText(i) ? { class: "text" } : name.length > LONG_HEADER ? { class: "long" } : {});
+  header.forEach((name, i) => head.append(make("th", name, { scope: "col", ...look(i, name) })));
   table.replaceChildren(make("caption", caption, { class: "unseen" }));
   table.createTHead().append(head);
   const body = table.createTBody();
   rows.forEach((cells) => {
     const row = make("tr", "");
-    cells.forEach((cell, i) => row.append(make(i ? "td" : "th", cell, i ? {} : { scope: "row" })));
+    cells.forEach((cell, i) => row.append(make(i ? "td" : "th", cell, i ? look(i, "") : { scope: "row" })));
     body.append(row);
   });
   if (!rows.length) {
@@ -62,11 +69,12 @@ function showTables(study) {
       digits(one.mae),
     ]), "nobody works on it");
   const latest = study.trials.slice(-12).reverse();
-  const names = [...new Set(latest.flatMap((trial) => Object.keys(trial.config)))];
-  fill(byId("latest"), "Latest trials",
-    ["trial", "state", study.unit ? `MAE (${study.unit})` : "MAE", "PICP (%)", "training", ...names],
-    latest.map((trial) => [String(trial.number), trial.state, digits(trial.mae), percent(trial.picp),
-      duration(trial.seconds), ...names.map((name) => digits(trial.config[name]))]), "none has ended");
+  const maes = sameDecimals(latest.map((trial) => trial.mae));
+  const header = ["trial", "state", study.unit ? `MAE (${study.unit})` : "MAE", "PICP (%)", "training", "parameters"];
+  fill(byId("latest"), "Latest trials", header,
+    latest.map((trial, i) => [String(trial.number), trial.state, maes[i], percent(trial.picp), duration(trial.seconds),
+      Object.entries(trial.config).map(([name, value]) => `${name} ${digits(value)}`).join(", ") || "–"]),
+    "none has ended", (i) => i === header.length - 1);
 }
 function showLogs(study) {
   byId("logs").replaceChildren(...study.logs.flatMap((log) => [
