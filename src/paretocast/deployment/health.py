@@ -17,6 +17,7 @@ from scipy.special import stdtrit
 
 from paretocast.deployment.evidence import excess_evidence, learned_persistence
 from paretocast.errors import DataError
+from paretocast.formatting import significant
 from paretocast.metrics.uncertainty import (
     BLOCK_DAYS,
     N_RESAMPLES,
@@ -414,8 +415,8 @@ def check_range(seen: InputRange, values: Floats) -> Check:
     share = outside / present.size if present.size else float("nan")
     figures = {"outside": float(outside), "values": float(present.size), "share_outside": share}
     reason = (
-        f"{outside} of {present.size} values of {seen.column} lie outside {seen.low:g} to "
-        f"{seen.high:g}, the range seen in training."
+        f"{outside} of {present.size} values of {seen.column} lie outside "
+        f"{significant(seen.low)} to {significant(seen.high)}, the range seen in training."
     )
     level = _level(share, watch=WATCH_OUTSIDE, alarm=ALARM_OUTSIDE)
     return Check(f"range of {seen.column}", level, reason, figures)

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.report.page import document, fact_boxes, link_list, number, section, table, warning
+from paretocast.formatting import same_decimals
+from paretocast.report.page import document, fact_boxes, link_list, section, table, warning
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from paretocast.benchmarking.across import AcrossSeries
+    from paretocast.benchmarking.across import AcrossSeries, SeriesRow
 
 
 def across_page(across: AcrossSeries, *, name: str, pages: Mapping[str, str]) -> str:
@@ -25,18 +26,19 @@ def across_page(across: AcrossSeries, *, name: str, pages: Mapping[str, str]) ->
         Page of each series' own benchmark, relative to this one.
     """
     header = ("series", "method", "unit", "MAE", "pinball", "PICP (%)", "95 % interval", "to ridge")
+    maes, losses = (_by_unit(across.rows, score) for score in ("mae", "pinball"))
     rows = [
         (
             row.series,
             row.method,
             row.unit,
-            number(row.scores["mae"]),
-            number(row.scores["pinball"]),
+            mae,
+            loss,
             f"{row.scores['picp']:.1f}",
             f"{row.picp_low:.1f} to {row.picp_high:.1f}",
             "" if row.against is None else f"{row.against:.3f}",
         )
-        for row in across.rows
+        for row, mae, loss in zip(across.rows, maes, losses, strict=True)
     ]
     body = [
         fact_boxes([("Series", str(len(rows)), ""), *_ratio_facts(across)]),
@@ -46,9 +48,7 @@ def across_page(across: AcrossSeries, *, name: str, pages: Mapping[str, str]) ->
             "Each row is the method that was chosen without the test split, scored on it. The last "
             "column is its mean pinball loss over that of the ridge; below 1 it is better.",
         ),
-        table(
-            header, rows, text_columns=frozenset({1, 2}), caption="Chosen method of every series"
-        ),
+        table(header, rows, text_columns=frozenset({1}), caption="Chosen method of every series"),
         _total(across),
         link_list("Pages", [(series, path, "") for series, path in pages.items()]),
     ]
@@ -63,6 +63,15 @@ def across_page(across: AcrossSeries, *, name: str, pages: Mapping[str, str]) ->
         body=body,
         footer="scores in the unit of each series",
     )
+
+
+def _by_unit(rows: Sequence[SeriesRow], score: str) -> list[str]:
+    """A score of every series; those of one unit share their decimals."""
+    shown = {
+        unit: iter(same_decimals([row.scores[score] for row in rows if row.unit == unit]))
+        for unit in {row.unit for row in rows}
+    }
+    return [next(shown[row.unit]) for row in rows]
 
 
 def _ratio_facts(across: AcrossSeries) -> list[tuple[str, str, str]]:
@@ -80,15 +89,13 @@ def _total(across: AcrossSeries) -> str:
     if not across.total:
         return ""
     header = ("forecast", "MAE", "pinball", "PICP (%)", "width", "windows")
+    maes, losses, widths = (
+        same_decimals([row.scores[score] for row in across.total])
+        for score in ("mae", "pinball", "mean_width")
+    )
     rows = [
-        (
-            row.method,
-            *(number(row.scores[score]) for score in ("mae", "pinball")),
-            f"{row.scores['picp']:.1f}",
-            number(row.scores["mean_width"]),
-            str(row.n_windows),
-        )
-        for row in across.total
+        (row.method, mae, loss, f"{row.scores['picp']:.1f}", width, str(row.n_windows))
+        for row, mae, loss, width in zip(across.total, maes, losses, widths, strict=True)
     ]
     text = section(
         "Total of the series",
