@@ -77,7 +77,9 @@ class ServerPages:
             )
         return document(
             f"{name}: latest forecast",
-            eyebrow=f"{name} · {manifest['series']} · {manifest['unit']}",
+            eyebrow=" · ".join(
+                filter(None, dict.fromkeys((name, manifest["series"], manifest["unit"])))
+            ),
             heading="The latest forecast",
             lede=(
                 f"Bundle {bundle.name}, {manifest['method']}. Its interval should hold "

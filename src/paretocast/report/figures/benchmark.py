@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from paretocast.formatting import unit_name
 from paretocast.report.figures import style
-from paretocast.report.figures.trials import label_ends, range_ends
+from paretocast.report.figures.trials import SHADES, label_ends, range_ends
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,18 +105,18 @@ def explored_figure(
                     "line": {
                         "width": 2.5,
                         "color": losses,
-                        "colorscale": "Viridis",
+                        "colorscale": [*SHADES[:-1]],
                         "cmin": low,
                         "cmax": high,
                     },
                 },
                 customdata=losses,
                 hovertemplate=f"MAE %{{customdata:.4g}} {escape(unit)}<extra>{name}</extra>",
-                name="trials, the darker the better",
+                name="trials, the stronger the better",
                 showlegend=i == 0,
             )
         )
-        label_ends(figure, name, range_ends(parameter.parameter), shift=10)
+        label_ends(figure, name, range_ends(parameter.parameter), shift=14)
     figure.add_trace(
         go.Scatter(
             x=[parameter.winner for parameter in parameters],
