@@ -23,7 +23,7 @@ from paretocast.errors import StoreError
 from paretocast.metrics.scores import central_levels
 from paretocast.results.forecasts import open_trial
 from paretocast.results.stored_study import StoredStudy
-from paretocast.workspace.runs import stage_1_result, stage_2_result
+from paretocast.workspace.runs import RunDirectory, stage_1_result, stage_2_result
 from paretocast.workspace.stored import (
     FirstStageFile,
     SecondStageFile,
@@ -35,8 +35,6 @@ from paretocast.workspace.stored import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from paretocast.workspace.runs import RunDirectory
 
 FITTED_ON, JUDGED_ON = "tune", "calibrate"
 
@@ -201,6 +199,7 @@ def find_levels(
             rng=np.random.default_rng(opened.settings.seed),
         ),
     }
-    second = SecondStage(opened.run, content, opened.unit)
+    run = RunDirectory(workspace, model, dataset, opened.run.job_id)  # as the user names it
+    second = SecondStage(run, content, opened.unit)
     save(second.path, content)
     return second
