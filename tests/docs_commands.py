@@ -280,7 +280,11 @@ BEFORE: dict[str, tuple[tuple[str, str], ...]] = {
     "docs/weather.md": (HEAT_STUDY, HEAT_DEPLOYED),
     "docs/serving.md": (HEAT_STUDY, HEAT_DEPLOYED),
     "docs/datasets.md": (MY_ZONE,),
-    "docs/benchmarks.md": (MY_ZONE, ("hpo/results/NHITS_Q_my_zone", STUDY.format("my_zone.toml"))),
+    "docs/benchmarks.md": (
+        MY_ZONE,
+        HEAT_STUDY,
+        ("hpo/results/NHITS_Q_my_zone", STUDY.format("my_zone.toml")),
+    ),
     "docs/retraining.md": (
         HEAT_STUDY,
         HEAT_DEPLOYED,

@@ -95,8 +95,10 @@ class TaskSettings(ClosedModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _durations_are_steps(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _durations_are_steps(cls, values: object) -> object:
         """Turn durations into steps, and give a series of another step its own defaults."""
+        if not isinstance(values, dict):
+            return values
         per_day = FREQUENCIES.get(str(values.get("step", HOURLY)))
         if per_day is None:
             return values

@@ -350,7 +350,9 @@ def test_a_damaged_file_with_a_digest_is_refused_or_the_same(
         path.write_bytes(data.draw(damaged_json(path.read_text(encoding="utf-8"))))
         said = refusal(lambda _: stored.load(path, DIGESTED[kind]), run)
         assert said is None or path.name in said
-        assert said is not None or stored.load(path, DIGESTED[kind]) == whole
+        if said is None:  # the name of the digest itself may have been damaged
+            read = stored.load(path, DIGESTED[kind])
+            assert {name: read[name] for name in whole} == whole
 
 
 @pytest.mark.parametrize("kind", IN_THE_STUDY)

@@ -162,6 +162,7 @@ def test_damaged_settings_of_a_study_are_told_by_their_file() -> None:
     ("text", "said"),
     [
         ('training = "x"', "training: got 'x'"),
+        ('[[task]]\nstep = "1h"', "task: got ["),
         ("racing = []", "racing: got []"),
         ("objectives = 5", "objectives: got 5"),
         ('objectives = ["honest"]\ntarget_coverage = "x"', "target_coverage: got 'x'"),

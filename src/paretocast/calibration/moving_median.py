@@ -57,13 +57,18 @@ class MedianEvidence:
 
         >>> [MedianEvidence(n * 1.0, n * 5.0, n).share for n in (400.0, 16.0)]
         [0.96, 0.0]
+
+        A gain whose square is too small for a number.
+
+        >>> MedianEvidence(1e-200, 5.0, 400.0).share
+        0.0
         """
         if self.windows < FEWEST_WINDOWS or self.gains <= 0.0:
             return 0.0
         mean = self.gains / self.windows
         variance = max(self.squared_gains / self.windows - mean**2, 0.0)
         squared_t = math.inf if variance == 0.0 else mean**2 * self.windows / variance
-        return max(1.0 - LEAST_T**2 / squared_t, 0.0)
+        return 1.0 - LEAST_T**2 / squared_t if squared_t > LEAST_T**2 else 0.0
 
     def after(self, gain: float) -> MedianEvidence:
         """The evidence after one more window."""
