@@ -293,7 +293,7 @@ BEFORE: dict[str, tuple[tuple[str, str], ...]] = {
         # A second bundle, so that there is one to roll back to.
         (
             "deploy/.second",
-            "paretocast deploy hpo --to deploy/heat --method ridge; mkdir deploy/.second",
+            f"{HEAT_DEPLOYED[1]} --method ridge; mkdir deploy/.second",
         ),
     ),
 }

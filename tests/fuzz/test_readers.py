@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from mutations import damaged_bytes, damaged_json, quick
 from paretocast.benchmarking import load_history
-from paretocast.calibration import choose_by_name, walk_forward
+from paretocast.calibration import choose_by_name
 from paretocast.cluster.background import BackgroundExecutor
 from paretocast.cluster.collect import collect_status
 from paretocast.cluster.profiles import load_profiles
@@ -120,8 +120,7 @@ def calibrator_file(run: RunDirectory, name: str) -> Path:
 
 def apply_of(name: str) -> Callable[[RunDirectory], object]:
     def applied(run: RunDirectory) -> object:
-        calibrator = load_fitted(calibrator_file(run, name)).calibrator
-        return walk_forward(calibrator, synthetic(3)).forecast
+        return load_fitted(calibrator_file(run, name)).calibrate(synthetic(3))
 
     return applied
 

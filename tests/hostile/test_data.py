@@ -9,7 +9,7 @@ import gzip
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -99,7 +99,7 @@ def covariate(name: str, *lines: str) -> Change:
     return lambda zone: zone.covariate(name, *lines)
 
 
-def target(values: Callable[[pd.Series], object]) -> Change:
+def target(values: Callable[[pd.Series], Any]) -> Change:
     return lambda zone: setattr(zone, "frame", zone.frame.assign(heat=values(zone.frame["heat"])))
 
 

@@ -211,7 +211,7 @@ def diagnose(
                 f"{calibrator} belongs to {opened.subject}; leave out --trial and --ensemble"
             )
         opened = _aim(opened, target_coverage or stored.target_coverage, say)
-        forecast = walk_forward(stored.calibrator, opened.forecast(split)).forecast
+        forecast = stored.calibrate(opened.forecast(split))
         subject = f"{opened.subject}, {split} split, calibrated by {stored.calibrator.name}"
     diagnosis = diagnostics.diagnose(
         forecast,

@@ -16,6 +16,7 @@ from paretocast.calibration import (
     choose_by_name,
     compare_calibrators,
     load_calibrator,
+    walk_forward,
 )
 from paretocast.errors import DataError, StoreError
 from paretocast.results.assessment import assess_ensemble
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 FILE_SCHEMA_VERSION = 1
 FITTED_ON = "calibrate"
+ADVICE = "`paretocast calibrate` writes it anew"
 
 
 def fit_compared(
@@ -132,12 +134,28 @@ class StoredCalibrator:
     ----------
     target_coverage : float
         Of the interval that the calibrator was chosen by, percent.
+    origin : Path
+        The file.
     """
 
     study_name: str
     target_coverage: float
     members: tuple[Member, ...]
     calibrator: Calibrator
+    origin: Path
+
+    def calibrate(self, forecast: Forecast) -> Forecast:
+        """The forecast, calibrated window by window as it would have been issued.
+
+        Raises
+        ------
+        StoreError
+            If the file does not fit it.
+        """
+        try:
+            return walk_forward(self.calibrator, forecast).forecast
+        except DataError as error:
+            raise StoreError(f"{self.origin} does not fit: {error}; {ADVICE}") from error
 
 
 def load_fitted(path: Path) -> StoredCalibrator:
@@ -148,15 +166,14 @@ def load_fitted(path: Path) -> StoredCalibrator:
     StoreError
         If the file is missing, damaged, something else or of another version.
     """
-    advice = "`paretocast calibrate` writes it anew"
-    content = load(path, CalibratorFile, advice=advice)
+    content = load(path, CalibratorFile, advice=ADVICE)
     members = tuple(Member(member["trial"], member["weight"]) for member in content["members"])
     try:
         calibrator = load_calibrator(content["calibrator"])
     except DataError as error:
-        raise StoreError(f"{path} is damaged: {error}; {advice}") from error
+        raise StoreError(f"{path} is damaged: {error}; {ADVICE}") from error
     target = float(content["target_coverage"])
-    return StoredCalibrator(content["study_name"], target, members, calibrator)
+    return StoredCalibrator(content["study_name"], target, members, calibrator, path)
 
 
 def _described(opened: StoredForecast, member: Member) -> dict[str, Any]:
