@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from outcomes import complete, outcome_of
-from paretocast.cli.progress import StudyProgress
+from paretocast.cli.progress import BenchmarkProgress, StudyProgress
 from paretocast.cli.tables import Column, TerminalTable
 from paretocast.formatting import fixed, same_decimals, significant
 
@@ -119,6 +119,12 @@ def test_columns_of_equal_rank_go_from_the_right(
     assert "not shown for lack of width: pinball;" in said
 
 
+def bar_of(written: str, name: str) -> str:
+    """The last state of a bar."""
+    said = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written)
+    return [line for line in re.split(r"[\r\n]", said) if line.startswith(name)][-1]
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 140])
 def test_the_bar_of_a_search_leaves_out_what_has_no_room(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
@@ -128,8 +134,34 @@ def test_the_bar_of_a_search_leaves_out_what_has_no_room(
     record = complete(0, 0.15274, 81.62)
     with StudyProgress(n_trials=250, n_done=100, time_limit_seconds=3600.0) as progress:
         progress.trial_ended(record, outcome_of([record], front=[0], chosen=0))
-    said = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
-    last = [line for line in re.split(r"[\r\n]", said) if line.startswith("trials")][-1]
+    last = bar_of(capsys.readouterr().err, "trials")
     assert "101/250" in last
     assert "…" not in last
     assert ("best MAE 0.1527, PICP 81.6 %" in last) == (width >= 80)
+
+
+@pytest.mark.parametrize("width", [40, 80, 140])
+def test_the_bar_of_a_benchmark_names_what_is_trained(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    with BenchmarkProgress() as progress:  # no terminal: a line
+        progress.began("RIDGE tuned, seed 1")
+    assert capsys.readouterr().err == "RIDGE tuned, seed 1\n"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(width))
+    with BenchmarkProgress() as progress:
+        progress.planned(100)
+        progress.began("RIDGE tuned, seed 1")
+        progress.advanced(50)
+    last = bar_of(capsys.readouterr().err, "benchmark")
+    assert "50 %" in last
+    assert ("RIDGE tuned, seed 1" in last) == (width >= 80)
+
+
+def test_the_bar_of_a_resumed_search_begins_where_the_search_stood(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with StudyProgress(n_trials=250, n_done=100, time_limit_seconds=None):
+        pass
+    assert "100/250" in bar_of(capsys.readouterr().err, "trials")

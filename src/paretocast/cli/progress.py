@@ -38,14 +38,14 @@ class LiveBar:
         self,
         *columns: ProgressColumn,
         total: float | None,
-        **fields: Any,  # noqa: ANN401 - of the columns
+        texts: Sequence[str],
+        completed: int = 0,
     ) -> None:
         self._console = stderr_console()
         self._live = self._console.is_terminal
         self._progress = Progress(*columns, console=self._console, disable=not self._live)
-        self._bar = self._progress.add_task("", total=total)
-        for name in fields:
-            self._progress.tasks[self._bar].fields[name] = ""
+        fields: dict[str, Any] = dict.fromkeys(texts, "")  # of the columns
+        self._bar = self._progress.add_task("", total=total, completed=completed, **fields)
 
     def __enter__(self) -> Self:
         """Show the bar."""
@@ -62,11 +62,16 @@ class LiveBar:
         self._progress.stop()
 
 
+def with_room(columns: Sequence[tuple[ProgressColumn, int]]) -> list[ProgressColumn]:
+    """Return the columns whose least width of a terminal, beside them, this one has."""
+    width = stderr_console().width
+    return [column for column, least in columns if width >= least]
+
+
 class StudyProgress(LiveBar):
     """Trial count, best MAE, its PICP and the time left, of one process or of several."""
 
     def __init__(self, *, n_trials: int, n_done: int, time_limit_seconds: float | None) -> None:
-        # A column and the least width of a terminal that has room for it beside the ones before it.
         columns: tuple[tuple[ProgressColumn, int], ...] = (
             (TextColumn("[bold]trials"), 0),
             (BarColumn(bar_width=24), 110),
@@ -76,14 +81,11 @@ class StudyProgress(LiveBar):
             (TimeElapsedColumn(), 0),
             (TextColumn("{task.fields[left]}"), 50),
         )
-        width = stderr_console().width
         super().__init__(
-            *(column for column, least in columns if width >= least),
+            *with_room(columns),
             total=n_trials,
             completed=n_done,
-            best="",
-            now="",
-            left="",
+            texts=("best", "now", "left"),
         )
         self._n_trials = n_trials
         self._n_done = n_done
@@ -167,14 +169,17 @@ class BenchmarkProgress(LiveBar):
     """One bar over the gradient steps of all trainings; a line for each elsewhere."""
 
     def __init__(self) -> None:
+        columns: tuple[tuple[ProgressColumn, int], ...] = (
+            (TextColumn("[bold]benchmark"), 0),
+            (BarColumn(bar_width=24), 100),
+            (TextColumn("{task.percentage:3.0f} %"), 0),
+            (TextColumn("{task.fields[now]}", style="dim"), 60),
+            (TimeElapsedColumn(), 0),
+        )
         super().__init__(
-            TextColumn("[bold]benchmark"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:3.0f} %"),
-            TextColumn("{task.fields[now]}", style="dim"),
-            TimeElapsedColumn(),
+            *with_room(columns),
             total=None,
-            fields=("now",),
+            texts=("now",),
         )
         self._done = 0
         self._here = 0
