@@ -71,6 +71,15 @@ def fixed(value: float | None, decimals: int, *, signed: bool = False) -> str:
     return f"{value:{'+' if signed else ''}z.{decimals}f}"
 
 
+def percent(share: float, decimals: int = 0) -> str:
+    """A share within 0 to 1 as percent.
+
+    >>> percent(0.006, 2)
+    '0.60 %'
+    """
+    return f"{fixed(100.0 * share, decimals)} %"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A question that ends a message on an unknown name; empty where none is near. Case is ignored.
 

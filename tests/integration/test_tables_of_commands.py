@@ -331,3 +331,17 @@ def test_figures_in_a_column_share_their_decimals(
                     if isinstance(cell, float) and text.plain != "–"
                 }
                 assert len(decimals) <= 1, (command, column.name)
+
+
+def test_a_data_set_is_described_in_columns_where_facts_are_alike(
+    printers: Mapping[str, Callable[[], object]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, parts = on_terminal(monkeypatch, capsys, printers["data describe"], None)
+    rows = [line.split() for line in "".join(parts).splitlines()]
+    assert ["mean", "sd"] in rows
+    assert ["winter", "2.132", "0.4074"] in rows
+    assert ["train", "2021-01-01", "00:00Z", "2022-06-30", "23:00Z", "13104"] in rows
+    (wind,) = (row for row in rows if row[:2] == ["covariate", "wind"])
+    assert wind[2:8] == ["forecast", "0.00", "%", "2023-12-31", "23:00Z", "4.510"]

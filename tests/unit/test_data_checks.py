@@ -284,8 +284,15 @@ def test_few_gaps_are_a_warning_and_become_nan(zone: Zone) -> None:
     ]
     (finding,) = (f for f in dataset.findings if f.code == "gaps")
     assert finding.severity == "warning"
-    assert "14 hours of 2880 (0.49%) are missing in 3 gaps" in finding.message
+    assert "14 hours of 2880 (0.49 %) are missing in 3 gaps" in finding.message
     assert "the longest is 10 h from 2021-01-09 08:00Z" in finding.message
+
+
+def test_a_single_missing_hour_is_told_in_the_singular(zone: Zone) -> None:
+    zone.write(make_frame().drop(index=800))
+    (finding,) = (f for f in load_dataset(zone.toml).findings if f.code == "gaps")
+    gap = "1 hour of 2880 (0.03 %) is missing in one gap from 2021-02-03 08:00Z"
+    assert finding.message == gap
 
 
 def test_many_gaps_are_an_error(zone: Zone) -> None:
@@ -293,8 +300,8 @@ def test_many_gaps_are_an_error(zone: Zone) -> None:
     frame.loc[frame.index % 4 == 1, "flow"] = np.nan
     zone.write(frame)
     message = zone.refusal()
-    assert "720 hours of 2880 (25.00%) are missing in 720 gaps" in message
-    assert "more than 20% is too much" in message
+    assert "720 hours of 2880 (25.00 %) are missing in 720 gaps" in message
+    assert "more than 20 % is too much" in message
 
 
 def test_a_long_gap_at_the_start_is_answered_with_the_first_observed_hour(zone: Zone) -> None:
@@ -309,7 +316,7 @@ def test_a_period_without_observations_is_an_error(zone: Zone) -> None:
     frame = make_frame()
     frame.loc[2500:, "flow"] = np.nan
     zone.write(frame)
-    assert "only 12% of the test period's hours are observed" in zone.refusal()
+    assert "only 12 % of the test period's hours are observed" in zone.refusal()
 
 
 def test_a_day_of_one_value_is_a_warning_and_a_quarter_a_note(zone: Zone) -> None:

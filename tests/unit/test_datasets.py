@@ -383,7 +383,7 @@ def test_the_description_holds_numbers_that_can_be_recomputed(zone: Path) -> Non
         np.corrcoef(values[24:], values[:-24])[0, 1]
     )
     assert facts["train", "hours"] == 120 * 24
-    assert facts["test", "last hour"] == dataset.series.index[-1].isoformat()
+    assert facts["test", "last hour"] == f"{dataset.series.index[-1]:%Y-%m-%d %H:%M}Z"
     correlation = facts["covariate temperature", "correlation"]
     assert isinstance(correlation, float)
     assert correlation < -0.5

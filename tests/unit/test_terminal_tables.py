@@ -165,3 +165,18 @@ def test_the_bar_of_a_resumed_search_begins_where_the_search_stood(
     with StudyProgress(n_trials=250, n_done=100, time_limit_seconds=None):
         pass
     assert "100/250" in bar_of(capsys.readouterr().err, "trials")
+
+
+def test_words_are_wrapped_to_about_three_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = TerminalTable((Column("data set", left=True), Column("unit", rank=1, wrapped=True)))
+    table.add("heat", "kWh per hour per meter")
+    lines = printed(monkeypatch, capsys, table, 24)
+    assert [line.split() for line in lines[3:6]] == [
+        ["heat", "kWh", "per"],
+        ["hour", "per"],
+        ["meter"],
+    ]
+    narrower = " ".join(printed(monkeypatch, capsys, table, 20))
+    assert "not shown for lack of width: unit" in narrower

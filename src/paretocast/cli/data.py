@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from paretocast.data import Finding
+    from paretocast.data import Fact, Finding
 
 data_app = typer.Typer(help="Begin, list, check and describe data sets.", no_args_is_help=True)
 
@@ -157,7 +157,7 @@ def init_command(
         file, target=target, zone=zone, series=series, out=out, force=force
     )
     table = TerminalTable(
-        (Column("what", left=True), Column("is", left=True), Column("because", wrapped=True))
+        (Column("", left=True), Column("is", left=True), Column("because", wrapped=True))
     )
     for belief in proposal.beliefs:
         table.add(belief.name, belief.value, belief.why)
@@ -185,22 +185,71 @@ def describe_command(
 ) -> None:
     """Range, gaps, seasons, splits and covariates of a data set."""
     from paretocast.cli.console import stderr_console
-    from paretocast.cli.tables import Column, TerminalTable
     from paretocast.data import describe_dataset, load_dataset
-    from paretocast.formatting import significant
 
     loaded = load_dataset(dataset, data_dir=data_dir)
-    for group, facts in groupby(describe_dataset(loaded), key=lambda fact: fact.group):
-        columns = (Column("", left=True), Column("", left=True), Column("", wrapped=True))
-        table = TerminalTable(columns, title=group, header=False)
-        for fact in facts:
-            # Facts of a group differ in their units: each has its own digits.
-            value = significant(fact.value) if isinstance(fact.value, float) else str(fact.value)
-            table.add(fact.name, value, fact.unit)
-        table.print()
+    facts = groupby(describe_dataset(loaded), key=lambda fact: fact.group)
+    groups = [(name, list(own)) for name, own in facts]
+    for _, alike in groupby(groups, key=lambda group: [fact.name for fact in group[1]]):
+        _print_facts(dict(alike))
     if page is not None:
         from paretocast.report import series_page
         from paretocast.workspace import files
 
         files.save_text(page, series_page(loaded))
         stderr_console().print(f"picture in {page}", highlight=False)
+
+
+def _print_facts(groups: Mapping[str, Sequence[Fact]]) -> None:
+    """Print a group of facts one below the other, several that are alike a row each."""
+    from paretocast.cli.tables import Column, TerminalTable
+
+    (name, first), *others = groups.items()
+    if not others:
+        columns = (Column("", left=True), Column("", left=True), Column("", wrapped=True))
+        table = TerminalTable(columns, title=name, header=False)
+        for fact, value in zip(first, _values_of(first), strict=True):
+            table.add(fact.name, value, fact.unit)
+        table.print()
+        return
+    units = {fact.unit for facts in groups.values() for fact in facts} - {"", "%"}
+    common = units.pop() if len(units) == 1 else ""
+    table = TerminalTable(
+        (Column("", left=True), *(Column(fact.name, left=_is_text(fact)) for fact in first)),
+        title=f"in {common}" if common else "",
+    )
+    columns_of_facts = [
+        _values_of(facts, beside=not common) for facts in zip(*groups.values(), strict=True)
+    ]
+    for row, cells in zip(groups, zip(*columns_of_facts, strict=True), strict=True):
+        table.add(row, *cells)
+    table.print()
+
+
+def _is_text(fact: Fact) -> bool:
+    return isinstance(fact.value, str)
+
+
+def _values_of(facts: Sequence[Fact], *, beside: bool = False) -> list[str]:
+    """Values as text; figures of one unit share their decimals, percent have two.
+
+    Parameters
+    ----------
+    beside : bool
+        Whether the unit stands beside each figure.
+    """
+    from paretocast.formatting import fixed, same_decimals
+
+    alike: dict[str, list[float]] = {}
+    for fact in facts:
+        if isinstance(fact.value, float):
+            alike.setdefault(fact.unit, []).append(fact.value)
+    written = {
+        unit: iter([fixed(v, 2) for v in values] if unit == "%" else same_decimals(values))
+        for unit, values in alike.items()
+    }
+    return [
+        (next(written[fact.unit]) if isinstance(fact.value, float) else str(fact.value))
+        + (f" {fact.unit}" if beside and fact.unit else "")
+        for fact in facts
+    ]

@@ -15,7 +15,7 @@ from rich.progress import (
 )
 
 from paretocast.cli.console import stderr_console
-from paretocast.formatting import duration, significant
+from paretocast.formatting import duration, percent, significant
 from paretocast.search.selection import TrialState
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class StudyProgress(LiveBar):
         """Show the trial of each worker; between two calls all may have moved."""
         busy = [report for report in reports if report.trial is not None]
         parts = [
-            f"{report.index}: trial {report.trial} {report.share:.0%}"
+            f"{report.index}: trial {report.trial} {percent(report.share)}"
             for report in busy[:WORKERS_SHOWN]
         ]
         if busy and not self._workers_began:  # what they took to load says nothing about the rest

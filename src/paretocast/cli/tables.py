@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     Cell = str | int | float | Text | None
 
+MOST_LINES = 3  # that words are wrapped to before columns are left out
 WIDER = "a wider terminal or | less -S shows all"
 
 
@@ -45,7 +46,7 @@ class Column:
     left : bool
         Words, aligned left. They stay on one line unless they are `wrapped`.
     wrapped : bool
-        Words that may go on in the next line; one column of a table at most.
+        Words that may go on in the next line, to about three lines; one column of a table at most.
     """
 
     name: str
@@ -138,7 +139,7 @@ class TerminalTable:
                 Text(column.name),
                 justify="left" if column.left or column.wrapped else "right",
                 no_wrap=not column.wrapped,
-                min_width=None if column.wrapped else widest,
+                min_width=-(-widest // MOST_LINES) if column.wrapped else widest,
             )
         for j, (_, style) in enumerate(self._rows):
             table.add_row(

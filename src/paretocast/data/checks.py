@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from paretocast.data.series import min_period_days, steps_a_day
-from paretocast.formatting import count
+from paretocast.formatting import count, percent
 from paretocast.steps import HOURS_PER_DAY, hours_in, noun, steps_of
 
 if TYPE_CHECKING:
@@ -159,8 +159,8 @@ def _check_splits(grid: Grid, spec: DatasetSpec) -> list[Finding]:
                 Finding(
                     "error",
                     "period_empty",
-                    f"only {observed:.0%} of the {period} period's {grid.noun}s are observed, "
-                    f"expected at least {MIN_OBSERVED_SHARE:.0%}",
+                    f"only {percent(observed)} of the {period} period's {grid.noun}s are observed, "
+                    f"expected at least {percent(MIN_OBSERVED_SHARE)}",
                     "move the dates of [splits], or use_from and use_to",
                 )
             )
@@ -182,16 +182,18 @@ def _check_gaps(grid: Grid) -> list[Finding]:
         first = grid.index[gaps[0][1]]
         advice = f"set use_from = {first:%Y-%m-%dT%H:%M:%SZ}, the first observed {grid.noun}"
     elif share > MAX_MISSING_SHARE:
-        advice = f"more than {MAX_MISSING_SHARE:.0%} is too much: narrow use_from and use_to"
+        advice = f"more than {percent(MAX_MISSING_SHARE)} is too much: narrow use_from and use_to"
     else:
         advice = f"missing {grid.noun}s never enter a loss or a score"
+    verb = "is" if hours == 1 else "are"
+    longest = f"{len(gaps)} gaps, the longest is {grid.hours_of(length)} h"
+    gap = "one gap" if len(gaps) == 1 else longest
     return [
         Finding(
             "error" if share > MAX_MISSING_SHARE else "warning",
             "gaps",
-            f"{count(hours, grid.noun)} of {len(grid.target)} ({share:.2%}) are missing in "
-            f"{count(len(gaps), 'gap')}, the longest is {grid.hours_of(length)} h from "
-            f"{at(grid.index[start])}",
+            f"{count(hours, grid.noun)} of {len(grid.target)} ({percent(share, 2)}) {verb} missing "
+            f"in {gap} from {at(grid.index[start])}",
             advice,
         )
     ]

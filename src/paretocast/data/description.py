@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from paretocast.data.checks import at
 from paretocast.data.reading import DEMO_NAME, Dataset, data_folder
 from paretocast.data.series import Series, step_of
 from paretocast.data.spec import find_spec, named_datasets
@@ -93,8 +94,8 @@ def describe_dataset(dataset: Dataset) -> tuple[Fact, ...]:
     count = f"{noun(series.steps_per_day)}s"
     month = index.tz_convert(series.calendar.zone).month.to_numpy()
     facts = [
-        Fact("range", "first hour", index[0].isoformat()),
-        Fact("range", "last hour", index[-1].isoformat()),
+        Fact("range", "first hour", at(index[0])),
+        Fact("range", "last hour", at(index[-1])),
         Fact("range", count, len(index)),
         *(() if hourly else (Fact("range", "step", frequency_of(series.steps_per_day)),)),
         Fact("range", "time zone", series.calendar.zone),
@@ -123,8 +124,8 @@ def _describe_periods(dataset: Dataset) -> list[Fact]:
     facts = []
     for period, start, end in zip(PERIODS, starts, ends, strict=True):
         facts += [
-            Fact(period, "first hour", start.isoformat()),
-            Fact(period, "last hour", end.isoformat()),
+            Fact(period, "first hour", at(start)),
+            Fact(period, "last hour", at(end)),
             Fact(period, count, int((end - start) / step) + 1),
         ]
     return facts
@@ -136,7 +137,7 @@ def _describe_covariates(series: Series) -> list[Fact]:
         facts += [
             Fact("weather runs", "covariates", ", ".join(series.runs.names)),
             Fact("weather runs", "runs", series.runs.n_runs),
-            Fact("weather runs", "last issue", series.runs.issued[-1].isoformat()),
+            Fact("weather runs", "last issue", at(series.runs.issued[-1])),
         ]
     for covariate in series.covariates:
         group = f"covariate {covariate.name}"
@@ -144,7 +145,7 @@ def _describe_covariates(series: Series) -> list[Fact]:
         facts += [
             Fact(group, "role", str(covariate.role)),
             Fact(group, "missing", _percent_missing(covariate.values), "%"),
-            Fact(group, "last hour", series.index[np.flatnonzero(observed)[-1]].isoformat()),
+            Fact(group, "last hour", at(series.index[np.flatnonzero(observed)[-1]])),
             Fact(group, "mean", float(covariate.values[observed].mean()), covariate.unit),
             Fact(group, "correlation", _correlation(covariate.values, series.values)),
         ]

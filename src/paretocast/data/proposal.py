@@ -35,6 +35,7 @@ from paretocast.data.spec import CovariateSpec, DatasetSpec, declare_dataset
 from paretocast.data.stamps import Times, read_date_and_hour, read_times
 from paretocast.data.tables import FALLBACK_ENCODING, is_text, open_table
 from paretocast.errors import DataError, SettingsError
+from paretocast.formatting import percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -175,7 +176,8 @@ def _add_dialect(draft: _Draft, found: Mapping[str, str]) -> None:
     shown = {"\t": "tab", None: ","}.get(separator, separator)
     why = "divides header and rows into equally many fields"
     draft.believe("separator", str(shown), why, separator=separator)
-    why = "its bytes are no UTF-8" if encoding == FALLBACK_ENCODING else "its bytes are"
+    not_utf8 = encoding == FALLBACK_ENCODING
+    why = "its bytes are no UTF-8" if not_utf8 else "all of its bytes can be read so"
     draft.believe("encoding", encoding or "utf-8", why, encoding=encoding)
 
 
@@ -258,7 +260,8 @@ def _add_target(draft: _Draft, numbers: Sequence[str], requested: str | None) ->
     target, why = find_target(numbers, requested, draft.path)
     draft.believe("target", target, why, target=target)
     unit = unit_of(target)
-    draft.believe("unit", unit or "none", "the name of the target", unit=unit)
+    why = "in the name of the target" if unit else "the name of the target holds none"
+    draft.believe("unit", unit or "unknown", why, unit=unit)
 
 
 def _add_clock(draft: _Draft, clock: ClockBelief) -> None:
@@ -287,7 +290,9 @@ def _add_step(draft: _Draft, rows: pd.DataFrame, numbers: Sequence[str]) -> pd.D
     distances = np.diff(np.unique(index[index.notna()].asi8))
     usual = float(np.mean(distances == np.median(distances)))
     shown = _step_text(step)
-    draft.believe("step", shown, f"{usual:.2%} of the distances between times", frequency=shown)
+    draft.believe(
+        "step", shown, f"{percent(usual, 2)} of the distances between times", frequency=shown
+    )
     table = pd.DataFrame(values, index=index)
     table = table[table.index.notna() & ~table.index.duplicated()].sort_index()
     if step >= pd.Timedelta(days=1):  # of local time, with 23 or 25 hours twice a year
@@ -351,8 +356,9 @@ def _checked(draft: _Draft, values: pd.DataFrame) -> Proposal:
         draft.believe(f"covariate {name}", *_why_of(covariate, refused=name in refused))
     first = values.index[0] if spec.use_from is None else spec.use_from
     dates = spec.last_hours(first, values.index[-1])
-    shown = ", ".join(f"{name} to {at(date)}" for name, date in zip(PERIODS, dates, strict=True))
-    draft.believe("periods", shown, "60 %, 20 % and 20 % of the days, cut at local midnight")
+    for name, date, share in zip(PERIODS, dates, ("first 60", "next 20", "last 20"), strict=True):
+        why = f"the {share} % of the days, cut at local midnight"
+        draft.believe(f"{name} period", f"to {at(date)}", why)
     told = tuple(finding for finding in findings if finding.code != "dialect")
     return Proposal(spec, draft.keys, tuple(draft.beliefs), dates, told)
 
@@ -367,7 +373,7 @@ def _refused(spec: DatasetSpec) -> tuple[str, ...]:
 
 def _why_of(covariate: CovariateSpec, *, refused: bool) -> tuple[str, str]:
     if covariate.use:
-        why = "what its name says is known ahead; measured values stand in for forecasts"
+        why = "by its name it is known ahead; here measured values stand in for its forecasts"
         return str(covariate.role), why
     why = "nothing says that it helps; use = true takes it"
     if refused:

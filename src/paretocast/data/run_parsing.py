@@ -16,7 +16,7 @@ from paretocast.data.columns import check_columns, parse_numbers
 from paretocast.data.parsing import by_severity, parse_stamps
 from paretocast.data.series import DAY
 from paretocast.data.weather_runs import WeatherRuns
-from paretocast.formatting import count
+from paretocast.formatting import count, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,9 +87,9 @@ def check_reach(runs: WeatherRuns, index: pd.DatetimeIndex) -> list[Finding]:
         Finding(
             "warning" if missing.any() else "note",
             "run_holes",
-            f"of the hours that a day ahead looks at, {newest.mean():.2%} are not in the newest "
-            f"run, the first is {at(first)}: an older run of up to 24 h before stands in "
-            f"for {stood_in:.2%}, earlier hours for {missing.mean():.2%}",
+            f"of the hours that a day ahead looks at, {percent(newest.mean(), 2)} are not in the "
+            f"newest run, the first is {at(first)}: an older run of up to 24 h before stands in "
+            f"for {percent(stood_in, 2)}, earlier hours for {percent(missing.mean(), 2)}",
             "bring runs that reach a day beyond the next one" if missing.any() else "",
         )
     ]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.errors import SettingsError
+from paretocast.formatting import percent
 from paretocast.search.pareto import TIED_FROM, front, front_probabilities, knee
 
 if TYPE_CHECKING:
@@ -239,12 +240,13 @@ def _probability(members: Sequence[Candidate], target: float) -> Selection:
     if sure:
         best = min(sure, key=_by_mae)
         reason = f"lowest MAE among trials whose coverage lies within {low:g}–{high:g} % with"
-        reason += f" a probability of {SURE:.0%} or more: {chances[best.number]:.0%}"
+        reason += f" a probability of {percent(SURE)} or more: {percent(chances[best.number])}"
         return Selection(best.number, "probability", "probability", reason)
     best = min(members, key=lambda c: (-chances[c.number], *_by_mae(c)))
     reason = (
-        f"no trial's coverage lies within {low:g}–{high:g} % with a probability of {SURE:.0%}; "
-        f"this one is likeliest to, at {chances[best.number]:.0%}"
+        f"no trial's coverage lies within {low:g}–{high:g} % with a probability of "
+        f"{percent(SURE)}; "
+        f"this one is likeliest to, at {percent(chances[best.number])}"
     )
     return Selection(best.number, "probability", "likeliest-coverage", reason)
 
