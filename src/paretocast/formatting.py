@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -89,6 +90,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     by_case = {other.casefold(): other for other in known}
     near = get_close_matches(name.casefold(), by_case, n=1)
     return f"; did you mean {by_case[near[0]]}?" if near else ""
+
+
+def in_utc(time: datetime) -> str:
+    """A time that carries a zone, in UTC and to the minute.
+
+    >>> in_utc(datetime.fromisoformat("2026-03-29T02:00:00+02:00"))
+    '2026-03-29 00:00 UTC'
+    """
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def duration(seconds: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,8 +27,10 @@ from paretocast.data.task import Task
 from paretocast.deployment.audit import audit
 from paretocast.deployment.bundle import load_bundle
 from paretocast.deployment.calibration_state import CACHE, past_windows
+from paretocast.deployment.card import card_text
 from paretocast.deployment.issued import second_of
 from paretocast.deployment.journal import Deployment
+from paretocast.deployment.monitor import check_degraded
 from paretocast.deployment.plan import plan_bundle
 from paretocast.errors import DataError, ForecastError, SettingsError, StoreError
 from paretocast.models.baselines.catalogue import fit_baseline
@@ -409,7 +412,7 @@ def test_the_default_issue_is_said_and_another_hour_teaches_nothing(
     (early,) = operations.forecast(deployed, evening, say=said.append)
     assert early.issue_time == AT - pd.Timedelta(hours=1)
     assert early.flags == ("off_schedule",)
-    assert said[0].startswith(f"issued for {early.issue_time.isoformat()}, the hour after")
+    assert said[0].startswith(f"issued for {early.issue_time:%Y-%m-%d %H:%M} UTC, the hour after")
     assert "--at daily" in said[1]
     rows = deployments.until(frame, AT).assign(load=evening["load"])
     (daily,) = operations.forecast(deployed, rows, at="daily", say=said.append)
@@ -548,6 +551,22 @@ def test_a_monitor_is_calm_where_intervals_hold_and_alarmed_where_they_do_not(
     assert Deployment.open(broken).events("monitor")[-1]["state"] == "alarm"
 
 
+def test_a_card_of_a_target_without_a_unit_has_whole_sentences(ridge: Path) -> None:
+    manifest = {**load_bundle(ridge).manifest, "unit": ""}
+    card = card_text(manifest)
+    assert "in units of the target for the next 24 hours" in card
+    assert "the calibrate split, in units of the target;" in card
+    assert not re.search(r"\w  \w| [.,;]", card)
+    losses = re.findall(r"^\| \w+ \| 0\.(\d+) \|$", card, re.M)
+    assert len({len(decimals) for decimals in losses}) == 1
+
+
+def test_the_only_forecast_and_none_are_told_as_such(ridge: Path, frame: pd.DataFrame) -> None:
+    assert check_degraded([]).reason == "No forecast has been issued yet."
+    forecast = load_bundle(ridge).forecast(frame, at=AT)
+    assert check_degraded([forecast]).reason == "The only forecast was not degraded."
+
+
 def test_the_commands_say_how_it_went(
     capsys: pytest.CaptureFixture[str], deployed: Path, tmp_path: Path, frame: pd.DataFrame
 ) -> None:
@@ -568,7 +587,11 @@ def test_the_commands_say_how_it_went(
     assert code == 3
     assert "no_weather" in err
     assert run_cli(capsys, "audit", deployed)[0] == 0
-    assert "day-ahead forecast" in run_cli(capsys, "card", deployed)[1]
+    card = run_cli(capsys, "card", deployed)[1]
+    assert "day-ahead forecast" in card
+    assert re.search(r"\| train \| \d{4}-\d\d-\d\d \d\d:\d\d UTC \|", card)
+    said = run_cli(capsys, "monitor", deployed, "--now", at)[1]
+    assert re.search(r"inputs: 1 of the last 2 forecasts were degraded\.", said)
     code, _, err = run_cli(capsys, "forecast", tmp_path / "nowhere", "--data", data)
     assert code == 1
     assert "Traceback" not in err

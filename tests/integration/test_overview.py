@@ -15,6 +15,7 @@ import pytest
 from benchmark_cases import tune_small, write_dataset
 from commands import exit_code
 from paretocast.cli.analyze import print_runs
+from paretocast.cli.consolidate import print_studies
 from paretocast.errors import SettingsError
 from paretocast.report import explored_page
 from paretocast.report.assessment import HEADING
@@ -182,6 +183,21 @@ def test_a_result_that_is_made_anew_gets_its_pages_anew(
     assert "rebuilt" in capsys.readouterr().out
     assert HEADING in run.page("study").read_text("utf-8")
     assert not make_run(workspace, "2").page("study").exists()
+
+
+def test_all_trials_of_a_study_of_several_models_are_counted(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Explored are those of the chosen model alone."""
+    study = consolidate_run(make_run(workspace))
+    assert study.result is not None
+    print_studies([replace(study, losses=study.losses[:1])])
+    header, row = (
+        line.split()
+        for line in capsys.readouterr().out.splitlines()
+        if "_" in line or "trials" in line
+    )
+    assert row[header.index("trials")] == str(study.result["n_trials"])
 
 
 def test_the_best_of_each_combination_is_collected(workspace: Path) -> None:

@@ -510,15 +510,15 @@ def test_a_network_starts_from_the_weights_before_or_from_scratch(
 @pytest.mark.parametrize(
     ("days", "state", "answer"),
     [
-        (None, None, (True, "no condition")),
-        (166, None, (True, "166.0 days")),
-        (167, None, (False, "no more than 167.0 days")),
+        (None, None, (True, "neither --if-older")),
+        (166, None, (True, "166 days")),
+        (167, None, (False, "no more than 167 days")),
         (None, "alarm", (True, "raised an alarm")),
         (None, "watch", (False, "raised no alarm")),
         (None, "fine", (False, "raised no alarm")),
         (167, "alarm", (True, "raised an alarm")),
-        (166, "fine", (True, "166.0 days")),
-        (167, "fine", (False, "167.0 days; the monitor")),
+        (166, "fine", (True, "166 days")),
+        (167, "fine", (False, "167 days; the monitor")),
     ],
 )
 def test_age_or_alarm_is_enough(

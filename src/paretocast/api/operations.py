@@ -15,6 +15,7 @@ from paretocast.deployment.journal import Deployment
 from paretocast.deployment.run import issue_forecast, issue_forecasts, next_daily_issue
 from paretocast.deployment.run import observe as observe_inputs
 from paretocast.errors import SettingsError
+from paretocast.formatting import in_utc
 from paretocast.steps import noun
 
 if TYPE_CHECKING:
@@ -137,10 +138,10 @@ def forecast(
             after, step = contract.delay_hours, noun(contract.shape.steps_per_day)
             late = f", which is there after {after} h" if after else ""
             said = f"the {step} after the last value{late}"
-            say(f"issued for {issue_time(None, inputs).isoformat()}, {said}")
+            say(f"issued for {in_utc(issue_time(None, inputs))}, {said}")
         elif at == DAILY:
             at = next_daily_issue(inputs)
-            say(f"issued for {at.isoformat()}, the first daily issue from the last value on")
+            say(f"issued for {in_utc(at)}, the first daily issue from the last value on")
         forecast = issue_forecast(opened, inputs, at, dry_run=dry_run)
         if OFF_SCHEDULE in forecast.flags:
             say(

@@ -78,7 +78,7 @@ def print_studies(studies: list[Consolidated]) -> None:
             Column("trials", rank=3),
             Column("MAE", rank=1),
             Column("PICP %", rank=1, decimals=1),
-            Column("search space covered (%)", rank=2, decimals=0),
+            Column("search space covered %", rank=2, decimals=0),
         )
     )
     for study in studies:
@@ -87,7 +87,7 @@ def print_studies(studies: list[Consolidated]) -> None:
         table.add(
             study.run.study_name,
             Text(study.state, style=STYLES.get(study.state, "dim")),
-            len(study.losses),
+            result.get("n_trials"),
             result.get("best_mae"),
             result.get("best_picp"),
             sum(shares) / len(shares) if shares else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +10,8 @@ import typer
 
 from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.diagnose import DataDirOption, RunArgument, find_result
-from paretocast.cli.display import print_note, print_notes
-from paretocast.formatting import count
+from paretocast.cli.display import print_note, print_notes, print_step
+from paretocast.formatting import count, in_utc
 
 DeploymentArgument = Annotated[
     Path,
@@ -74,7 +75,7 @@ def deploy(
         refit_until=refit_until,
         data_dir=data_dir,
         device=device,
-        say=print_note,
+        say=print_step,
     )
     bundle = deployment.bundle
     print_notes(bundle.manifest["assumptions"])
@@ -87,8 +88,9 @@ def deploy(
         markup=True,
     )
     console.print(
-        f"learned up to {bundle.manifest['learned_until']}, calibrator {names['full']}; without "
-        f"weather {names['no_weather']}, without data {names['climatology']}",
+        f"learned up to {in_utc(datetime.fromisoformat(bundle.manifest['learned_until']))}; "
+        f"calibrator {names['full']} (where weather is missing {names['no_weather']}, where recent "
+        f"data are {names['climatology']})",
         highlight=False,
     )
     stderr_console().print(
@@ -120,8 +122,8 @@ def audit(deployment: DeploymentArgument) -> None:
         print_note(problem, kind="problem")
     stdout_console().print(
         f"{count(found.n_forecasts, 'forecast')} and {count(found.n_observations, 'observation')} "
-        f"replayed, {count(len(found.problems), 'problem')}; golden windows differ by "
-        f"{worst:.1g} of their width",
+        f"replayed, {count(len(found.problems), 'problem')}; golden windows "
+        + (f"differ by {worst:.1g} of their width" if worst else "agree exactly"),
         highlight=False,
     )
     if found.problems:

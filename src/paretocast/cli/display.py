@@ -35,6 +35,11 @@ def print_note(text: str, *, kind: str = "note") -> None:
     )
 
 
+def print_step(text: str) -> None:
+    """Print on stderr what a command begins to do."""
+    print_note(text, kind="now")
+
+
 def print_notes(texts: Iterable[str]) -> None:
     """Print several notes on stderr."""
     for text in texts:

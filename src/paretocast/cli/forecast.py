@@ -10,7 +10,7 @@ import typer
 from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.deploy import DeploymentArgument
 from paretocast.cli.display import print_note
-from paretocast.formatting import count
+from paretocast.formatting import count, in_utc, unit_name
 
 if TYPE_CHECKING:
     from paretocast.deployment.issued import LiveForecast
@@ -104,9 +104,7 @@ def forecast(
         stderr_console().print(f"fan chart in {page}", highlight=False, soft_wrap=True)
     degraded = [forecast for forecast in forecasts if forecast.degraded]
     for forecast in degraded[-3:]:
-        print_note(
-            f"{forecast.issue_time.isoformat()}: {', '.join(forecast.flags)}", kind="degraded"
-        )
+        print_note(f"{in_utc(forecast.issue_time)}: {', '.join(forecast.flags)}", kind="degraded")
     if degraded:
         raise typer.Exit(DEGRADED)
 
@@ -139,7 +137,8 @@ def print_forecast(forecast: LiveForecast) -> None:
             Column("median"),
             Column("upper", rank=1),
         ),
-        title=f"issued for {forecast.issue_time:%Y-%m-%d %H:%M}Z, {forecast.unit}",
+        title=f"issued for {in_utc(forecast.issue_time)}; in {unit_name(forecast.unit)}, times of "
+        f"{forecast.zone}",
         all_with="--out FILE or a wider terminal shows all",
     )
     local = forecast.target_times.tz_convert(forecast.zone)

@@ -39,8 +39,8 @@ def print_choice(choice: Choice) -> None:
         console.print(f"  once calibrated its interval covers {covers} there", highlight=False)
     else:
         console.print(
-            f"  no candidate as good holds the target of {choice.target_coverage:g} % on the "
-            f"calibrate split: once calibrated it covers {covers}",
+            f"  its interval misses the target of {choice.target_coverage:g} % there even once "
+            f"calibrated, and so do methods as good: it covers {covers}",
             style="red",
             highlight=False,
         )

@@ -11,7 +11,7 @@ import typer
 
 from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.deploy import DeploymentArgument
-from paretocast.cli.display import print_note
+from paretocast.cli.display import print_note, print_step
 from paretocast.cli.forecast import SourceOption
 from paretocast.cli.submit import ProfileFileOption, load_profile, program_words
 from paretocast.errors import SettingsError
@@ -131,7 +131,7 @@ class _Talk:
 
     def began(self, what: str) -> None:
         """A step begins."""
-        stderr_console().print(what, highlight=False, markup=False, soft_wrap=True)
+        print_step(what)
 
 
 def _span(text: str) -> pd.Timedelta:

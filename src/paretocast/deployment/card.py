@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from paretocast.formatting import in_utc, same_decimals, unit_name
 from paretocast.steps import STEPS_PER_DAY, hours_in
 from paretocast.workspace import files
 
@@ -49,6 +51,10 @@ def _hours(n_steps: int, shape: Mapping[str, Any]) -> float:
     return hours_in(n_steps, shape.get("steps_per_day", STEPS_PER_DAY))
 
 
+def _in_utc(stamp: str) -> str:
+    return in_utc(datetime.fromisoformat(stamp))
+
+
 def card_text(manifest: Mapping[str, Any]) -> str:
     """The card as Markdown with the metadata that model hubs read."""
     contract, shape = manifest["input"], manifest["input"]["shape"]
@@ -60,9 +66,10 @@ def card_text(manifest: Mapping[str, Any]) -> str:
         f"to {column['high']:.4g} |"
         for column in contract["columns"]
     ]
+    unit = unit_name(manifest["unit"])
     learned = "every hour" if manifest["refit"] else "the train split,"
     rows = [
-        f"| {period} | {first} | {last} |"
+        f"| {period} | {_in_utc(first)} | {_in_utc(last)} |"
         for period, (first, last) in manifest["task"]["periods"].items()
     ]
     lines = [
@@ -75,7 +82,7 @@ def card_text(manifest: Mapping[str, Any]) -> str:
         f"# {manifest['series']}: day-ahead forecast",
         "",
         (
-            f"Quantiles of {manifest['series']} in {manifest['unit']} for the next "
+            f"Quantiles of {manifest['series']} in {unit} for the next "
             f"{_hours(shape['horizon_steps'], shape):g} hours, with an interval that covers "
             f"{manifest['target_coverage']:g} %. Issued daily at {shape['issue_hour']:02d}:00 "
             f"{shape['issue_zone']}."
@@ -87,14 +94,14 @@ def card_text(manifest: Mapping[str, Any]) -> str:
         "",
         (
             f"They come from study {manifest['study']} and have learned from {learned} up to "
-            f"{manifest['learned_until']}. Calibrator: {manifest['calibrators']['full']['name']}: "
+            f"{_in_utc(manifest['learned_until'])}. Calibrator: "
             f"{manifest['calibrators']['full']['reason']}."
         ),
         "",
         "## Inputs",
         "",
         f"{_hours(contract['history_steps'], shape):g} hours of the target before the issue, "
-        f"between {contract['low']:.4g} and {contract['high']:.4g} {manifest['unit']} in training."
+        f"between {contract['low']:.4g} and {contract['high']:.4g} {unit} in training."
         + (f" Values are there after {contract['delay_hours']} h." * (contract["delay_hours"] > 0)),
         "",
     ]
@@ -116,17 +123,18 @@ def card_text(manifest: Mapping[str, Any]) -> str:
 
 
 def _score_lines(manifest: Mapping[str, Any]) -> list[str]:
-    losses = manifest["scores"]["calibrate_pinball"]
-    if not losses:
+    stored = manifest["scores"]["calibrate_pinball"]
+    if not stored:
         return ["Run `paretocast benchmark` for scores on the test split."]
-    rows = sorted(losses.items(), key=lambda row: row[1])
+    names = sorted(stored, key=lambda name: stored[name])
+    losses = same_decimals([stored[name] for name in names])
     return [
         (
-            f"Mean pinball loss on the calibrate split, {manifest['unit']}; `paretocast "
-            "benchmark` has the scores on the test split."
+            f"Mean pinball loss on the calibrate split, in {unit_name(manifest['unit'])}; "
+            "`paretocast benchmark` has the scores on the test split."
         ),
         "",
         "| method | pinball loss |",
         "|---|---|",
-        *(f"| {name} | {loss:.4g} |" for name, loss in rows),
+        *(f"| {name} | {loss} |" for name, loss in zip(names, losses, strict=True)),
     ]

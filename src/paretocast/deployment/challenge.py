@@ -25,6 +25,7 @@ from paretocast.deployment.issued import second_of
 from paretocast.deployment.plan import BundlePlan, Origin
 from paretocast.deployment.run import daily_issues
 from paretocast.errors import DataError, SettingsError, StoreError
+from paretocast.formatting import in_utc
 from paretocast.metrics.uncertainty import (
     BLOCK_DAYS,
     N_RESAMPLES,
@@ -110,8 +111,8 @@ def hold_back(deployment: Deployment, inputs: LiveInputs, *, weeks: int = HELD_W
     n_days = int((~np.isnan(held.observed(inputs))).any(axis=1).sum()) if issues else 0
     if n_days < FEWEST_DAYS:
         raise DataError(
-            f"{n_days} observed days lie between {stated(knows)}, until which the bundle in use "
-            f"knows the data, and {stated(last)}, the last observed hour; expected at least "
+            f"{n_days} observed days lie between {in_utc(knows)}, until which the bundle in use "
+            f"knows the data, and {in_utc(last)}, the last observed hour; expected at least "
             f"{FEWEST_DAYS} to compare it with a newer one. Retrain again with newer data"
         )
     return held
@@ -278,7 +279,7 @@ class Comparison:
         said = []
         if self.probability < LEAST_PROBABILITY:
             said.append(
-                f"the challenger is better with a probability of {self.probability:.2f}, below "
+                f"the new one is better with a probability of {self.probability:.2f}, below "
                 f"{LEAST_PROBABILITY:g}"
             )
         least, most = self.target - COVERAGE_TOLERANCE, self.target + COVERAGE_TOLERANCE
@@ -400,8 +401,3 @@ def _probability_better(losses: Floats, others: Floats) -> float:
         rng=np.random.default_rng(0),
     )
     return float((means < 0.0).mean() + 0.5 * (means == 0.0).mean())
-
-
-def stated(time: pd.Timestamp) -> str:
-    """The time as messages have it."""
-    return f"{time:%Y-%m-%d %H:%M} UTC"

@@ -434,7 +434,9 @@ def check_age(
     if last_observed_hour is None:
         return Check(name, Level.ALARM, f"{column} has no observation at all.")
     age = float(now_hour - last_observed_hour)
-    reason = f"The last value of {column} is {age:g} h old, {allowed_hours:g} h are allowed."
+    reason = (
+        f"The last value of {column} is {age:g} h old, at most {allowed_hours:g} h are allowed."
+    )
     level = _level(age - allowed_hours, watch=0.0, alarm=ALARM_OVERDUE_HOURS)
     return Check(name, level, reason, {"age_hours": age, "allowed_hours": allowed_hours})
 
@@ -450,7 +452,8 @@ def check_missing(column: str, values: Floats, *, allowed: float) -> Check:
     missing = int(np.isnan(values).sum())
     share = missing / values.size if values.size else 1.0
     reason = (
-        f"{missing} of {values.size} values of {column} are missing, {100.0 * allowed:g} % may be."
+        f"{missing} of {values.size} values of {column} are missing, at most "
+        f"{100.0 * allowed:g} % may be missing."
     )
     level = _level(share, watch=min(WATCH_MISSING, allowed), alarm=allowed)
     return Check(f"missing {column}", level, reason, {"share_missing": share, "allowed": allowed})

@@ -102,7 +102,13 @@ def check_degraded(forecasts: Sequence[LiveForecast]) -> Check:
     level = Level.FINE
     if any(degraded):
         level = Level.ALARM if n_last >= ALARM_DEGRADED else Level.WATCH
-    reason = f"{sum(degraded)} of the last {len(recent)} forecasts were degraded."
+    match degraded:
+        case []:
+            reason = "No forecast has been issued yet."
+        case [only]:
+            reason = f"The only forecast was {'' if only else 'not '}degraded."
+        case _:
+            reason = f"{sum(degraded)} of the last {len(recent)} forecasts were degraded."
     figures = {"degraded": float(sum(degraded)), "issues": float(len(recent))}
     return Check("inputs", level, reason, figures)
 

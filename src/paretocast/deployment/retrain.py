@@ -27,9 +27,9 @@ from paretocast.deployment.challenge import (
     issue_in_memory,
     plan_challenger,
     recipe_of,
-    stated,
 )
 from paretocast.errors import SettingsError, StoreError
+from paretocast.formatting import in_utc
 from paretocast.metrics.scores import pinball
 from paretocast.workspace.claims import StudyLock
 
@@ -90,12 +90,12 @@ def find_trigger(
         Retrain on an alarm of the monitor.
     """
     if older_than is None and not if_alarm:
-        return Trigger(due=True, reason="no condition was given")
+        return Trigger(due=True, reason="neither --if-older nor --if-alarm was given")
     against = []
     if older_than is not None:
         learned = pd.Timestamp(deployment.bundle.manifest["learned_until"])
         age = inputs.observed_until - learned
-        said = f"the bundle has learned until {stated(learned)}, {_days(age)} before the data end"
+        said = f"the bundle has learned until {in_utc(learned)}, {_days(age)} before the data end"
         if age > older_than:
             return Trigger(due=True, reason=f"{said}, more than {_days(older_than)}")
         against.append(f"{said}, no more than {_days(older_than)}")
@@ -198,7 +198,7 @@ def retrain(
             challenger=challenger.name,
             in_use=champion.name,
             comparison=comparison,
-            reason="; ".join(comparison.objections) or "the challenger is no worse",
+            reason="; ".join(comparison.objections) or "the new one is no worse",
             periods=challenger.manifest["task"]["periods"],
         )
         if result.promoted:
@@ -320,4 +320,5 @@ def _bundle_before(deployment: Deployment) -> str:
 
 
 def _days(span: pd.Timedelta) -> str:
-    return f"{span / pd.Timedelta(days=1):.1f} days"
+    days = round(span / pd.Timedelta(days=1), 1)
+    return f"{days:g} {'day' if days == 1.0 else 'days'}"

@@ -36,11 +36,11 @@ PRINTED = (
     ("n_completed", "trials"),
     ("n_front", "front"),
     ("mae", "MAE"),
-    ("picp", "PICP (%)"),
+    ("picp", "PICP %"),
     ("picp_interval", "95 % interval"),
     ("pinball", "pinball"),
     ("winkler", "Winkler"),
-    ("reference_gain_percent", "gain (%)"),
+    ("reference_gain_percent", "gain %"),
     ("training_hours", "hours"),
 )
 # Columns with the name and value of a key of `best_params_*.json`.
@@ -236,21 +236,21 @@ def render(rows: Sequence[RunRow], format_name: str) -> str:
 
 
 def printed_rows(rows: Sequence[RunRow]) -> list[list[str]]:
-    """Rows of `PRINTED`; the losses in a column share their decimals."""
-    losses = {
+    """Rows of `PRINTED`; the figures in a column share their decimals."""
+    figures = {
         name: same_decimals([getattr(row, name) for row in rows])
         for name in ("mae", "pinball", "winkler")
     }
+    figures["training_hours"] = same_decimals([row.training_hours for row in rows], digits=2)
     printed = []
     for i, row in enumerate(rows):
         shown = {
             **asdict(row),
-            **{name: column[i] for name, column in losses.items()},
+            **{name: column[i] for name, column in figures.items()},
             "n_completed": f"{row.n_completed}/{row.n_trials}",
             "picp": f"{row.picp:.1f}",
             "picp_interval": f"{row.picp_low:.1f}–{row.picp_high:.1f}",
             "reference_gain_percent": fixed(row.reference_gain_percent, 1, signed=True),
-            "training_hours": f"{row.training_hours:.2f}",
         }
         printed.append([str(shown[key]) for key, _ in PRINTED])
     return printed
