@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from commands import run_cli
@@ -21,6 +23,18 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str], words: list[
 @pytest.mark.parametrize("words", [[], ["data"], ["data", "list"], ["tune"]])
 def test_h_is_short_for_help(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
     assert run_cli(capsys, *words, "-h") == run_cli(capsys, *words, "--help")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_wrapped_by_the_terminal_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """No line of a paragraph ends where the next word would have fitted in."""
+    monkeypatch.setenv("COLUMNS", "80")
+    told = run_cli(capsys, name, "-h")[1].partition("╭")[0].splitlines()
+    for line, following in pairwise(told):
+        if line.strip() and following.strip():
+            assert len(line.rstrip()) + 1 + len(following.split()[0]) > 79, line
 
 
 def test_every_command_stands_in_a_group_of_the_help() -> None:

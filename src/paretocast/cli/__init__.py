@@ -6,6 +6,7 @@ are imported inside the commands, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import sys
@@ -72,6 +73,16 @@ app.add_typer(data_app, name="data", rich_help_panel="Data")
 for panel, commands in PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
+
+
+def _flowing(text: str) -> str:
+    """Paragraphs of a line each, for the terminal to wrap; indented ones are kept as they are."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(p if p.startswith(" ") else " ".join(p.split()) for p in paragraphs)
+
+
+for registered in (*app.registered_commands, *data_app.registered_commands):
+    registered.help = _flowing(getattr(registered.callback, "__doc__", None) or "")
 
 
 def _print_version(wanted: bool) -> None:

@@ -31,7 +31,7 @@ def benchmark(
     study: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[STUDY]...",
+            metavar="STUDY",
             help="A study to take parameters and the data set from: its folder, or a "
             "best_params_*.json. \\[default: what --dataset and --models say]",
         ),
@@ -73,7 +73,7 @@ def benchmark(
     members: Annotated[
         int,
         typer.Option(
-            help="Different trials in the ensemble at most; each is trained again.",
+            help="Trials in the ensemble at most; each is trained again.",
             min=2,
             rich_help_panel=WHAT,
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -134,12 +135,11 @@ def init_command(
         bool, typer.Option("--force", help="Replace a TOML file that exists.")
     ] = False,
 ) -> None:
-    """Write the TOML file of a data file: what it seems to hold, and why; exit code 1 if the check
-    finds an error in it.
+    """Write the TOML file of a data file: what the file seems to hold, and why.
 
     Separator, signs of numbers, encoding, times, clock, step, target and covariates are found in
     the file. Nothing is asked; what the file does not tell is said, and every line of the TOML file
-    can be corrected.
+    can be corrected. Exit code 1 if the check finds an error.
 
     [bold]Examples[/bold]
 
@@ -164,8 +164,8 @@ def init_command(
     table.print()
     usable = _print_findings(str(declaration), proposal.findings)
     stderr_console().print(
-        f"{escape(str(declaration))} is written; go on with [bold]paretocast tune --dataset "
-        f"{escape(str(declaration))}[/bold]",
+        f"{escape(str(declaration))} is written; go on with [bold]paretocast tune --model all "
+        f"--dataset {escape(shlex.quote(str(declaration)))}[/bold]",
         highlight=False,
         markup=True,
         soft_wrap=True,

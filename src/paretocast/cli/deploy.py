@@ -57,9 +57,9 @@ def deploy(
     networks correct, calibrators and two fallbacks, and three windows to check itself with. It is
     never changed afterwards; DEPLOYMENT/current names the one in use.
 
-    Then forecast: [bold]paretocast forecast deploy/heat --data heat.csv[/bold]
-
     [bold]paretocast deploy hpo/results/NHITS_Q_heat --to deploy/heat[/bold]
+
+    Then forecast: [bold]paretocast forecast deploy/heat --data heat.csv[/bold]
     """
     from paretocast.api.operations import deploy as deploy_study
     from paretocast.errors import SettingsError

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 RunArgument = Annotated[
     Path,
     typer.Argument(
+        metavar="STUDY",
         help="A workspace or the folder of a model and data set, such as "
         "hpo/results/NHITS_Q_demo: the newest finished study in it; or a best_params_*.json.",
     ),
@@ -39,13 +40,13 @@ EnsembleOption = Annotated[
 ]
 MembersOption = Annotated[
     int | None,
-    typer.Option("--members", help="Of the ensemble, at most. \\[default: 4]", min=2),
+    typer.Option("--members", help="Trials in the ensemble at most. \\[default: 4]", min=2),
 ]
 CoverageOption = Annotated[
     float | None,
     typer.Option(
         "--target-coverage",
-        help="Of the interval that is scored, in percent. \\[default: that of the study]",
+        help="Coverage of the interval that is scored, in percent. \\[default: that of the study]",
     ),
 ]
 DataDirOption = Annotated[

@@ -26,7 +26,9 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def serve(
-    folder: Annotated[Path, typer.Argument(help="A deployment, or a folder with deployments.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A deployment, or a folder with deployments.")
+    ],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,

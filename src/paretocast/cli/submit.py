@@ -86,7 +86,9 @@ def submit(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[MODEL] [DATASET] [TRIALS] [-- OPTIONS OF TUNE]", show_default=False
+            metavar="MODEL DATASET TRIALS",
+            help="In place of --model, --dataset and --trials.",
+            show_default=False,
         ),
     ] = None,
     model: Annotated[
@@ -155,7 +157,7 @@ def submit(
 ) -> None:
     """Run searches as Slurm jobs that requeue themselves until their trials are done.
 
-    What follows [bold]--[/bold] goes to [bold]paretocast tune[/bold] as it is.
+    What follows a bare [bold]--[/bold] goes to [bold]paretocast tune[/bold] as it is.
 
     [bold]Examples[/bold]
 

@@ -34,7 +34,7 @@ def tune(
         str | None,
         typer.Option(
             help=f"{', '.join(MODELS)}; several joined by commas, or all, share one study. Case "
-            "does not matter.",
+            "does not matter. \\[default: NHITS_Q]",
             rich_help_panel=SEARCH,
         ),
     ] = None,
@@ -42,7 +42,7 @@ def tune(
         str | None,
         typer.Option(
             help="heat, water_centrum, water_tommerby, demo or another that `paretocast data list` "
-            "names, or the path of a TOML file.",
+            "names, or the path of a TOML file. \\[default: demo]",
             rich_help_panel=DATA,
         ),
     ] = None,
