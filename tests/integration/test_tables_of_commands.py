@@ -345,3 +345,17 @@ def test_a_data_set_is_described_in_columns_where_facts_are_alike(
     assert ["train", "2021-01-01", "00:00Z", "2022-06-30", "23:00Z", "13104"] in rows
     (wind,) = (row for row in rows if row[:2] == ["covariate", "wind"])
     assert wind[2:8] == ["forecast", "0.00", "%", "2023-12-31", "23:00Z", "4.510"]
+
+
+def test_names_of_files_are_whole_on_a_narrow_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec, workspace = write_dataset(tmp_path), tmp_path / "hpo"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    words = ("--model", "RIDGE", "--dataset", spec, "--trials", "1", "--threads", "1")
+    assert exit_code("tune", *words, "--workspace", workspace) == 0
+    said = capsys.readouterr().err
+    (best,) = workspace.glob("results/*/best_params_*.json")
+    for name in (best.parent, best.name, workspace / "index.html"):
+        assert str(name) in said

@@ -397,8 +397,8 @@ def print_weather_error(rows: Sequence[WeatherErrorRow], *, error: float | None,
             Column("pinball", rank=2),
             Column("pinball against measured", rank=2),
         ),
-        title=f"Temperatures of the horizon in error by {error:g}, their own unit; "
-        f"MAE and pinball in {unit_name(unit)}",
+        title=f"Temperatures of the horizon in error by {error:g} (one standard deviation, in "
+        f"their unit); MAE and pinball in {unit_name(unit)}",
         all_with="metrics.json or a wider terminal shows all",
     )
     for row in rows:

@@ -197,7 +197,7 @@ def describe_command(
         from paretocast.workspace import files
 
         files.save_text(page, series_page(loaded))
-        stderr_console().print(f"picture in {page}", highlight=False)
+        stderr_console().print(f"picture in {page}", highlight=False, soft_wrap=True)
 
 
 def _print_facts(groups: Mapping[str, Sequence[Fact]]) -> None:

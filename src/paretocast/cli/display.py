@@ -101,11 +101,15 @@ class ConsoleDisplay:
             print_default_gain(result.outcome, settings.default_of(result.outcome.chosen.config))
             if result.choice is not None:
                 print_choice(result.choice)
-        console.print(f"\nresults in {run.folder}", highlight=False)
+        console.print(f"\nresults in {run.folder}", highlight=False, soft_wrap=True)
         if result.outcome is not None:
-            console.print(f"  best parameters  {run.best_params.name}", highlight=False)
-        console.print(f"  pages            {', '.join(pages)}", highlight=False)
-        console.print(f"all results in {run.workspace / 'index.html'}", highlight=False)
+            console.print(
+                f"  best parameters  {run.best_params.name}", highlight=False, soft_wrap=True
+            )
+        console.print(f"  pages            {', '.join(pages)}", highlight=False, soft_wrap=True)
+        console.print(
+            f"all results in {run.workspace / 'index.html'}", highlight=False, soft_wrap=True
+        )
         n_finished = len(result.records)
         spent = duration(sum(record.fit_seconds for record in result.records))
         memory = max((record.peak_memory_mib for record in result.records), default=0.0)

@@ -45,12 +45,13 @@ def print_pooled(found: Sequence[SeriesResult]) -> None:
         (
             Column("series", left=True),
             Column("pinball", rank=2),
-            Column("chosen to ridge", decimals=3),
+            Column("against ridge", decimals=3),
             Column("PICP %", rank=1, decimals=1),
             Column("recommended", rank=3, wrapped=True),
-            Column("its to ridge", decimals=3, rank=3),
+            Column("recommended against ridge", decimals=3, rank=3),
         ),
-        title="The trial chosen for all, calibrate split, calibrated; and what suits each series",
+        title="The trial chosen for all series, calibrated, on the calibrate split of each; and "
+        "what is recommended for it",
     )
     for series in found:
         picp = None if series.interval is None else series.interval.picp

@@ -123,7 +123,9 @@ def rollback(
     before = deployment.current
     name = put_back(deployment, to=to)
     print(name)  # noqa: T201  (the name; everything else is talk)
-    stderr_console().print(f"{folder} uses {name} instead of {before}", highlight=False)
+    stderr_console().print(
+        f"{folder} uses {name} instead of {before}", highlight=False, soft_wrap=True
+    )
 
 
 class _Talk:
@@ -182,7 +184,11 @@ def _print_outcome(done: Retraining, folder: Path, dataset: str) -> None:
         markup=False,
     )
     if done.promoted:
-        talk.print(f"{folder} uses {done.in_use} instead of {done.champion}", highlight=False)
+        talk.print(
+            f"{folder} uses {done.in_use} instead of {done.champion}",
+            highlight=False,
+            soft_wrap=True,
+        )
         return
     talk.print(f"{done.champion} stays in use: {done.reason}", highlight=False, soft_wrap=True)
     if done.search_due:

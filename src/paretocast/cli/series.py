@@ -35,7 +35,7 @@ def print_series(choices: Mapping[str, Choice]) -> None:
             Column("series", left=True),
             Column("recommended", rank=2, wrapped=True),
             Column("pinball", rank=1),
-            Column("to ridge", decimals=3),
+            Column("against ridge", decimals=3),
         ),
         title="Recommended for each series; pinball loss on the calibrate split",
     )
@@ -59,7 +59,7 @@ def print_across(across: AcrossSeries, folder: Path) -> None:
             Column("pinball", rank=1),
             Column("PICP %", rank=0, decimals=1),
             Column("95 % interval", rank=4),
-            Column("to ridge", decimals=3),
+            Column("against ridge", decimals=3),
         ),
         title="All series, test split; the chosen method of each",
         all_with="series.csv or a wider terminal shows all",
