@@ -61,6 +61,15 @@ def same_decimals(values: Sequence[float | None], digits: int = 4) -> list[str]:
     return [fixed(value, decimals) for value in values]
 
 
+def measured(value: float | None, digits: int = 4) -> str:
+    """A measured figure with so many significant digits, zeros at its end among them.
+
+    >>> measured(0.0264), significant(0.0264)
+    ('0.02640', '0.0264')
+    """
+    return same_decimals([value], digits)[0]
+
+
 def fixed(value: float | None, decimals: int, *, signed: bool = False) -> str:
     """A number with so many decimals, never -0.0; a dash for None and NaN.
 

@@ -131,13 +131,13 @@ def test_the_bar_of_a_search_leaves_out_what_has_no_room(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", str(width))
-    record = complete(0, 0.15274, 81.62)
+    record = complete(0, 0.152, 81.62)
     with StudyProgress(n_trials=250, n_done=100, time_limit_seconds=3600.0) as progress:
         progress.trial_ended(record, outcome_of([record], front=[0], chosen=0))
     last = bar_of(capsys.readouterr().err, "trials")
     assert "101/250" in last
     assert "…" not in last
-    assert ("best MAE 0.1527, PICP 81.6 %" in last) == (width >= 80)
+    assert ("best MAE 0.1520, PICP 81.6 %" in last) == (width >= 80)
 
 
 @pytest.mark.parametrize("width", [40, 80, 140])

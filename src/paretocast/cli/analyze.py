@@ -86,7 +86,7 @@ def print_runs(rows: list[RunRow]) -> None:
     from rich.markup import escape
 
     from paretocast.cli.tables import Column, TerminalTable
-    from paretocast.formatting import significant
+    from paretocast.formatting import measured
     from paretocast.results.table import PRINTED, best_runs, printed_rows
 
     table = TerminalTable(
@@ -106,7 +106,7 @@ def print_runs(rows: list[RunRow]) -> None:
     for best in best_runs(rows):
         mae, coverage = best.by_mae, best.by_coverage
         console.print(
-            f"[bold]{escape(best.group)}[/bold]: best MAE {significant(mae.mae)} "
+            f"[bold]{escape(best.group)}[/bold]: best MAE {measured(mae.mae)} "
             f"{escape(_name(mae))}; PICP closest to {coverage.target_coverage:g} %: "
             f"{coverage.picp:.1f} % {escape(_name(coverage))}",
             highlight=False,

@@ -20,7 +20,7 @@ from paretocast.cli.diagnose import (
 )
 from paretocast.cli.display import print_note, print_notes
 from paretocast.cli.tables import Column, TerminalTable
-from paretocast.formatting import significant, unit_name
+from paretocast.formatting import measured, unit_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -167,8 +167,8 @@ def _verdict(comparison: PairedComparison) -> str:
     side = "lower" if gap.mean < 0.0 else "higher"
     sure = "beyond chance" if comparison.beyond_chance else "consistent with chance"
     return (
-        f"the pinball loss of the ensemble is {significant(abs(gap.mean), 2)} {side} (95 % "
-        f"interval of the difference {significant(gap.low, 2)} to {significant(gap.high, 2)}), "
+        f"the pinball loss of the ensemble is {measured(abs(gap.mean), 2)} {side} (95 % "
+        f"interval of the difference {measured(gap.low, 2)} to {measured(gap.high, 2)}), "
         f"{sure}"
     )
 

@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.tables import Column, TerminalTable
-from paretocast.formatting import fixed, significant, unit_name
+from paretocast.formatting import fixed, measured, significant, unit_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ def print_choice(choice: Choice) -> None:
     console = stdout_console()
     console.print(
         f"[bold]recommended: {escape(choice.label)}[/bold] – mean pinball loss "
-        f"{significant(choice.losses[choice.method])} on {choice.grounds}",
+        f"{measured(choice.losses[choice.method])} on {choice.grounds}",
         highlight=False,
         markup=True,
     )
@@ -45,8 +45,7 @@ def print_choice(choice: Choice) -> None:
             highlight=False,
         )
     others = (
-        f"{name} "
-        + (significant(loss) if percent is None else f"{fixed(percent, 1, signed=True)} %")
+        f"{name} " + (measured(loss) if percent is None else f"{fixed(percent, 1, signed=True)} %")
         for name, loss, percent in choice.others()
     )
     console.print(f"  instead: {', '.join(others)}", highlight=False)

@@ -15,7 +15,7 @@ from rich.progress import (
 )
 
 from paretocast.cli.console import stderr_console
-from paretocast.formatting import duration, percent, significant
+from paretocast.formatting import duration, measured, percent
 from paretocast.search.selection import TrialState
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def _describe_best(outcome: Outcome | None) -> str:
         return "no trial complete yet"
     complete = (record for record in outcome.records if record.state is TrialState.COMPLETE)
     best = min(complete, key=lambda record: record.scores["mae"])
-    return f"best MAE {significant(best.scores['mae'])}, PICP {best.scores['picp']:.1f} %"
+    return f"best MAE {measured(best.scores['mae'])}, PICP {best.scores['picp']:.1f} %"
 
 
 def _which_training(record: TrialRecord) -> str:
@@ -229,6 +229,6 @@ def _describe_trial(record: TrialRecord) -> str:
     pruned = f", pruned at step {record.steps}" if record.state is TrialState.PRUNED else ""
     parts = f", memory ran out: {record.micro_batch} windows at once" if record.micro_batch else ""
     return (
-        f"MAE {significant(record.scores['mae'])}, PICP {record.scores['picp']:.1f} %, "
+        f"MAE {measured(record.scores['mae'])}, PICP {record.scores['picp']:.1f} %, "
         f"{duration(record.fit_seconds)}{pruned}{parts}"
     )

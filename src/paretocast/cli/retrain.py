@@ -15,7 +15,7 @@ from paretocast.cli.display import print_note, print_step
 from paretocast.cli.forecast import SourceOption
 from paretocast.cli.submit import ProfileFileOption, load_profile, program_words
 from paretocast.errors import SettingsError
-from paretocast.formatting import significant
+from paretocast.formatting import same_decimals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,10 +170,10 @@ def _submit(folder: Path, words: list[str], name: str, profile_file: Path | None
 def _print_outcome(done: Retraining, folder: Path, dataset: str) -> None:
     console, talk = stdout_console(), stderr_console()
     scores = done.comparison
+    in_use, new, ridge = same_decimals([scores.champion, scores.challenger, scores.ridge])
     console.print(
         f"mean pinball loss on {scores.n_days} days, {scores.first[:10]} to {scores.last[:10]}: "
-        f"in use {significant(scores.champion)}, new {significant(scores.challenger)}, "
-        f"ridge {significant(scores.ridge)}",
+        f"in use {in_use}, new {new}, ridge {ridge}",
         highlight=False,
     )
     console.print(
