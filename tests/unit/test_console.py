@@ -9,7 +9,7 @@ import pytest
 from rich.text import Text
 
 import paretocast.cli
-from paretocast.cli.console import stderr_console, stdout_console
+from paretocast.cli.console import from_here, stderr_console, stdout_console
 from paretocast.cli.display import print_note
 from paretocast.cli.tables import Column, TerminalTable
 
@@ -52,3 +52,12 @@ def test_whoever_prints_in_bold_or_in_colour_asks_for_it() -> None:
             if call.func.attr == "print" and tagged:
                 keywords = {keyword.arg for keyword in call.keywords}
                 assert "markup" in keywords, f"{path.name}, line {call.lineno}"
+
+
+def test_a_path_below_the_working_directory_is_told_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert from_here(tmp_path / "hpo" / "page.html") == Path("hpo/page.html")
+    assert from_here(Path("hpo/page.html")) == Path("hpo/page.html")
+    assert from_here(tmp_path.parent / "page.html") == tmp_path.parent / "page.html"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paretocast.cli.console import stderr_console, stdout_console
+from paretocast.cli.console import from_here, stderr_console, stdout_console
 from paretocast.cli.diagnose import (
     WORKSPACE,
     CoverageOption,
@@ -108,7 +108,9 @@ def calibrate(
     console.print(selection.reason, highlight=False)
     for note in selection.calibrator.notes:
         console.print(note, style="yellow", highlight=False)
-    stderr_console().print(f"calibrator in {saved.path}", highlight=False, soft_wrap=True)
+    stderr_console().print(
+        f"calibrator in {from_here(saved.path)}", highlight=False, soft_wrap=True
+    )
 
 
 def print_comparison(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paretocast.cli.console import stderr_console, stdout_console
+from paretocast.cli.console import from_here, stderr_console, stdout_console
 from paretocast.cli.display import print_note, print_notes
 from paretocast.cli.tables import Column, TerminalTable
 from paretocast.formatting import unit_name
@@ -104,7 +104,9 @@ def diagnose(
     )
     print_notes((*diagnosed.opened.task.notes, *diagnosed.opened.task.assumptions))
     print_diagnosis(diagnosed.diagnosis, unit=diagnosed.opened.unit, subject=diagnosed.subject)
-    stderr_console().print(f"figures in {diagnosed.path}", highlight=False, soft_wrap=True)
+    stderr_console().print(
+        f"figures in {from_here(diagnosed.path)}", highlight=False, soft_wrap=True
+    )
 
 
 def find_result(place: Path) -> Path:

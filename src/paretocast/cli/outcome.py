@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from paretocast.cli.console import stderr_console, stdout_console
+from paretocast.cli.console import from_here, stderr_console, stdout_console
 from paretocast.cli.tables import Column, TerminalTable
 from paretocast.formatting import fixed, measured, significant, unit_name
 
@@ -207,4 +207,4 @@ def print_levels(second: SecondStage) -> None:
         interval = "{:.1f}–{:.1f}".format(*row.picp_interval) if row.picp_interval else ""
         table.add(row.label, row.low, row.high, row.picp, interval, row.mean_width)
     table.print()
-    stderr_console().print(f"levels in {second.path}", highlight=False, soft_wrap=True)
+    stderr_console().print(f"levels in {from_here(second.path)}", highlight=False, soft_wrap=True)
