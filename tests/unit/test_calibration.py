@@ -417,7 +417,7 @@ def test_auto_takes_pid_unless_another_one_is_better_beyond_chance() -> None:
     scores = {row.name: row.winkler for row in choice.compared}
     assert min(scores, key=lambda name: scores[name]) == "none"
     assert choice.calibrator.name == "pid"
-    assert "lower by chance" in choice.reason
+    assert "chance explains the lower Winkler score of" in choice.reason
 
 
 def test_the_choice_is_the_lowest_winkler_score_on_windows_that_were_not_fitted_on() -> None:
@@ -429,7 +429,7 @@ def test_the_choice_is_the_lowest_winkler_score_on_windows_that_were_not_fitted_
     assert choice.calibrator.name == "cqr-relative"
     whole = fit_calibrator(sample, "cqr-relative")
     assert choice.calibrator.as_json() == whole.as_json()
-    assert "of 3 methods in 4-fold cross-validation on 60 windows" in choice.reason
+    assert "3 methods were compared by 4-fold cross-validation on 60 windows" in choice.reason
     assert "cqr-relative covers" in choice.reason
 
 

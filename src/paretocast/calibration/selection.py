@@ -162,7 +162,7 @@ def choose_calibrator(
     if best.moves_median:
         calibrator = calibrator.moving_median()
     reason = (
-        f"{_reason(best, judged)}, of {len(judged)} methods in {len(folds)}-fold "
+        f"{_reason(best, judged)}; {len(judged)} methods were compared by {len(folds)}-fold "
         f"cross-validation on {forecast.n_windows} windows"
     )
     return CalibratorSelection(calibrator, tuple(row.scores for row in judged), reason)
@@ -266,7 +266,8 @@ def _reason(best: _Judged, judged: Sequence[_Judged]) -> str:
     covers = f"{best.method.name} covers {best.scores.picp:.1f} % [{low:.1f}, {high:.1f}]"
     lowest = min(judged, key=lambda row: row.rank)
     if best is not lowest:
-        why = f"goes on learning, and the Winkler score of {lowest.method.name} is lower by chance"
+        name = lowest.method.name
+        why = f'goes on learning; chance explains the lower Winkler score of "{name}"'
     elif best.beyond > 0.0:
         return f"{covers}, nearest to the target of {best.coverage:g} %"
     else:
