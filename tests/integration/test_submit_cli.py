@@ -293,7 +293,8 @@ def test_status_filters(capsys: pytest.CaptureFixture[str], queue: Path) -> None
     ):
         out = run_cli(capsys, "status", "--json", *words)[1]
         assert [row["id"] for row in json.loads(out)["experiments"]] == ids
-    err = run_cli(capsys, "status", "--dataset", "heat")[2]
+    _, out, err = run_cli(capsys, "status", "--dataset", "heat")
+    assert not out
     assert "no experiment of this choice; hpo holds NHITS_Q on demo, TFT_Q on demo stage 1" in err
 
 

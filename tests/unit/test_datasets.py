@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 
 import numpy as np
@@ -429,3 +430,8 @@ def test_a_set_needs_no_splits(tmp_path: Path) -> None:
     path.write_text(MINIMAL.partition("[splits]")[0], encoding="utf-8")
     dataset = load_dataset(path)
     assert str(dataset.dates.train_to) == "2021-04-30 23:00:00+00:00"
+
+
+def test_the_toml_file_of_a_name_is_suggested(zone: Path) -> None:
+    with pytest.raises(SettingsError, match=rf"did you mean {re.escape(str(zone))}\?"):
+        find_spec(zone.with_suffix(""))

@@ -135,7 +135,8 @@ def _print(
     console, talk = stdout_console(), stderr_console()
     if clear and console.is_terminal:
         console.clear()
-    print_experiments(experiments)
+    if experiments:
+        print_experiments(experiments)
     for problem in _problems(experiments):
         console.print(problem, soft_wrap=True)
     print_notes(report.notes)

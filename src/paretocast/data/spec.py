@@ -479,10 +479,13 @@ def find_spec(name_or_path: str | Path) -> DatasetSpec:
                 f"{path} is no TOML file of a data set; write one with `paretocast data init "
                 f"{path}`, or give the file as --data"
             )
+        near = did_you_mean(str(name_or_path), named)
+        if (declared := path.with_name(f"{path.name}.toml")).is_file():
+            near = f"; did you mean {declared}?"
         raise SettingsError(
             f"no data set is called {str(name_or_path)!r}; there are {', '.join(named)}, "
             "or give the path of a TOML file that declares your own"
-            f"{did_you_mean(str(name_or_path), named)}"
+            f"{near}"
         )
     if not path.is_file():
         raise SettingsError(f"no file {path.absolute()}, expected a TOML file of a data set")
