@@ -93,7 +93,10 @@ def test_a_study_without_a_complete_trial_fails_the_worker_too(run: RunDirectory
         peak_memory_mib=0.0,
         reason="ValueError: odd",
     )
-    with pytest.raises(ParetocastError, match="all 1 trials failed; the last one: ValueError: odd"):
+    with pytest.raises(
+        ParetocastError,
+        match="no trial was completed, 1 trial failed; the last one: ValueError: odd",
+    ):
         _refuse_if_all_failed(StudyResult("trials", None, (failed,), {}), run)
     _refuse_if_all_failed(StudyResult("time limit", None, (failed,), {}), run)
 

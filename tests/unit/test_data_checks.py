@@ -147,7 +147,10 @@ def test_an_unparsable_time_is_shown_with_its_row(zone: Zone) -> None:
     frame.loc[4, "timestamp"] = "soon"
     frame.loc[9, "timestamp"] = None
     zone.write(frame)
-    assert "2 values of timestamp are no times, the first is 'soon' in row 5" in zone.refusal()
+    assert (
+        "timestamp holds 2 values that cannot be read as a time, the first is 'soon' in row 5"
+        in zone.refusal()
+    )
 
 
 def test_a_day_first_date_is_read_where_only_it_fits(zone: Zone) -> None:
@@ -433,7 +436,7 @@ def test_a_series_too_short_for_its_splits_is_refused(
 
 def test_one_row_is_too_short(zone: Zone) -> None:
     zone.write(make_frame(n_hours=1))
-    assert "the file holds 1 rows" in zone.refusal()
+    assert "the file holds 1 row" in zone.refusal()
 
 
 def test_a_used_range_beside_the_data_is_refused(zone: Zone) -> None:
@@ -470,10 +473,8 @@ def test_a_target_that_is_no_number_is_shown(zone: Zone) -> None:
     frame = make_frame().astype({"flow": object})
     frame.loc[12, "flow"] = "n/v"
     zone.write(frame)
-    assert (
-        "column flow holds 1 values that are no finite numbers, the first is 'n/v' in row 13"
-        in (zone.refusal())
-    )
+    told = "column flow holds 1 value that cannot be read as a finite number, the first is 'n/v' in"
+    assert f"{told} row 13" in zone.refusal()
 
 
 def test_commas_in_one_column_and_points_in_another_are_not_guessed(zone: Zone) -> None:
@@ -491,7 +492,9 @@ def test_an_infinite_value_is_no_measurement(zone: Zone) -> None:
     frame = make_frame()
     frame.loc[12, "temperature"] = np.inf
     zone.write(frame)
-    assert "column temperature holds 1 values that are no finite numbers" in zone.refusal()
+    assert (
+        "column temperature holds 1 value that cannot be read as a finite number" in zone.refusal()
+    )
 
 
 def test_a_number_whose_square_is_none_is_no_measurement(zone: Zone) -> None:

@@ -499,6 +499,7 @@ def _refuse_if_all_failed(result: StudyResult, run: RunDirectory) -> None:
     if result.ended_by == "trials" and result.outcome is None:
         last = result.records[-1]
         raise ParetocastError(
-            f"all {len(result.records)} trials failed; the last one: {last.reason} "
+            f"no trial was completed, {count(len(result.records), 'trial')} failed; the last one: "
+            f"{last.reason} "
             f"(traceback in {run.record(last.number)})"
         )

@@ -17,6 +17,7 @@ from paretocast.data.tables import read_table
 from paretocast.deployment.bundle import load_bundle
 from paretocast.deployment.inputs import ISSUED_COLUMN
 from paretocast.errors import DataError, SettingsError
+from paretocast.formatting import count
 from paretocast.toml import parse_table
 from paretocast.weather.open_meteo import service_from
 from paretocast.weather.runs import (
@@ -240,8 +241,8 @@ def _archived_runs(request: _Request) -> pd.DataFrame:
     issued, layout = request.issued, request.layout
     begun = issued - request.delay_hours * HOUR
     request.say(
-        f"{len(issued)} runs to ask for; {layout.issued} is {request.delay_hours} h after each "
-        "began"
+        f"{count(len(issued), 'run')} to ask for; {layout.issued} is {request.delay_hours} h "
+        "after each began"
     )
     asked = [{"run": f"{run:%Y-%m-%dT%H:%M}", "forecast_days": FORECAST_DAYS} for run in begun]
 
@@ -260,7 +261,7 @@ def _runs_of_leads(request: _Request) -> pd.DataFrame:
     """Runs put together from what was forecast one, two and three days before."""
     issued = request.issued
     request.say(
-        f"{len(issued)} runs are put together from forecasts of one day before and more, each "
+        f"{count(len(issued), 'run')} put together from forecasts of one day before and more, each "
         f"known {request.delay_hours} h after its run began; a live one is fresher"
     )
     (answer,) = request.answers(

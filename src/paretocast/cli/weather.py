@@ -9,6 +9,7 @@ import typer
 
 from paretocast.cli.console import stderr_console
 from paretocast.cli.display import print_note
+from paretocast.formatting import count
 from paretocast.weather.sources import Source
 
 
@@ -96,7 +97,7 @@ def weather(
         say=print_note,
     )
     table = update_weather(out, fetch, append=append)
-    said = f"{len(table)} rows in {out}" if len(table) else f"{out} has all of these runs"
+    said = f"{count(len(table), 'row')} in {out}" if len(table) else f"{out} has all of these runs"
     stderr_console().print(said, highlight=False, soft_wrap=True)
 
 

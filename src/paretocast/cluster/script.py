@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from paretocast.cluster.base import Job
 from paretocast.cluster.profiles import plain_text
 from paretocast.errors import SettingsError
+from paretocast.formatting import count
 from paretocast.redaction import holds_secret, redacted
 from paretocast.workspace.runs import TWO_STAGE
 
@@ -175,7 +176,7 @@ def _search_job(
             after=after,
         ),
         "",
-        f"# {title}, {request.trials} trials. Written by paretocast submit; edit it and",
+        f"# {title}, {count(request.trials, 'trial')}. Written by paretocast submit; edit it and",
         "# give it to sbatch as you like. The folder of the logs has to exist beforehand.",
         "",
         *_environment(request.folder, profile),

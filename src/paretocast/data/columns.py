@@ -14,6 +14,7 @@ import pandas as pd
 from paretocast.data.checks import Finding
 from paretocast.data.dialect import NumberSigns, find_signs
 from paretocast.data.tables import dialect_note
+from paretocast.formatting import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,8 +150,8 @@ def parse_numbers(
         Finding(
             "error",
             "not_numeric",
-            f"column {raw.name} holds {int(bad.sum())} values that are no finite numbers, the "
-            f"first is {shortened(value)!r} in row {row + 1}",
+            f"column {raw.name} holds {count(int(bad.sum()), 'value')} that cannot be read as "
+            f"a finite number, the first is {shortened(value)!r} in row {row + 1}",
             "write all numbers in one way, or set decimal and thousands to the signs in them"
             if signed
             else "leave the cell of a gap empty",

@@ -314,7 +314,8 @@ def _unparsable(raw: pd.Series, bad: NDArray[np.bool_]) -> Finding:
     return Finding(
         "error",
         "unparsable_times",
-        f"{int(bad.sum())} values of {raw.name} are no times, the first is "
+        f"{raw.name} holds {count(int(bad.sum()), 'value')} that cannot be read as a time, the "
+        f"first is "
         f"{shortened(raw.iloc[row])!r} in row {row + 1}",
         "write ISO 8601 such as 2020-11-13T23:00:00Z, or set time_format to the pattern of all "
         f"times, such as %d.%m.%Y %H:%M; years from {FIRST_YEAR} to {LAST_YEAR} can be used",
@@ -343,7 +344,9 @@ def _used(index: pd.DatetimeIndex, spec: DatasetSpec) -> NDArray[np.bool_]:
 
 def _nothing_used(index: pd.DatetimeIndex, spec: DatasetSpec) -> Finding:
     if len(index) < 2:
-        return Finding("error", "too_short", f"the file holds {len(index)} rows", "give it more")
+        return Finding(
+            "error", "too_short", f"the file holds {count(len(index), 'row')}", "give it more"
+        )
     return Finding(
         "error",
         "too_short",

@@ -35,7 +35,7 @@ from paretocast.data.spec import CovariateSpec, DatasetSpec, declare_dataset
 from paretocast.data.stamps import Times, read_date_and_hour, read_times
 from paretocast.data.tables import FALLBACK_ENCODING, is_text, open_table
 from paretocast.errors import DataError, SettingsError
-from paretocast.formatting import percent
+from paretocast.formatting import count, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -147,7 +147,9 @@ def propose_dataset(
         raise SettingsError(f"no file {path}, expected a table with a column of times")
     rows, dialect = open_table(path)
     if len(rows) < 2:
-        raise DataError(f"{path} has {len(rows)} rows below the header, expected a row per time")
+        raise DataError(
+            f"{path} has {count(len(rows), 'row')} below the header, expected a row per time"
+        )
     draft = _Draft(path, {"name": name or _name_of(path), "path": str(path)}, [])
     if zone is not None:
         draft.keys["zone"] = zone
@@ -192,7 +194,7 @@ def _columns_to_look_at(draft: _Draft, rows: pd.DataFrame, target: str | None) -
         return rows
     near = np.arange(rows.shape[1]) < MOST_COLUMNS
     why = f"the first {MOST_COLUMNS} columns and that of --target are looked at"
-    draft.believe("left out", f"{rows.shape[1] - MOST_COLUMNS} columns", why)
+    draft.believe("left out", count(rows.shape[1] - MOST_COLUMNS, "column"), why)
     return rows.loc[:, near | (rows.columns == target)]
 
 

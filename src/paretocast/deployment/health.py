@@ -17,7 +17,7 @@ from scipy.special import stdtrit
 
 from paretocast.deployment.evidence import excess_evidence, learned_persistence
 from paretocast.errors import DataError
-from paretocast.formatting import significant
+from paretocast.formatting import count, significant
 from paretocast.metrics.uncertainty import (
     BLOCK_DAYS,
     N_RESAMPLES,
@@ -371,7 +371,7 @@ def check_skill(scores: IssueScores, *, usual: float, rng: np.random.Generator) 
     skill = 1.0 - float(above.sum() / below.sum()) if n_days else float("nan")
     figures = {"skill": skill, "days": float(n_days), "usual_from": usual}
     if n_days < FEWEST_DAYS:
-        reason = f"{n_days} recent days can be compared with the ridge, too few to judge."
+        reason = f"{count(n_days, 'recent day')} can be compared with the ridge, too few to judge."
         return Check("skill", Level.FINE, reason, figures)
     side = "below" if skill >= 0.0 else "above"
     percent = f"{100.0 * abs(skill):.0f} %"
