@@ -298,6 +298,15 @@ def test_a_single_missing_hour_is_told_in_the_singular(zone: Zone) -> None:
     assert finding.message == gap
 
 
+def test_a_gap_after_the_last_value_is_told_as_such(zone: Zone) -> None:
+    """Rows that hold the weather of tomorrow alone."""
+    frame = make_frame()
+    frame.loc[len(frame) - 48 :, "flow"] = np.nan
+    zone.write(frame)
+    (finding,) = (f for f in load_dataset(zone.toml).findings if f.code == "gaps")
+    assert finding.message.endswith("are missing in one gap from 2021-04-29 00:00Z to the end")
+
+
 def test_many_gaps_are_an_error(zone: Zone) -> None:
     frame = make_frame()
     frame.loc[frame.index % 4 == 1, "flow"] = np.nan

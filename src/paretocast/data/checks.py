@@ -187,13 +187,14 @@ def _check_gaps(grid: Grid) -> list[Finding]:
         advice = f"missing {grid.noun}s never enter a loss or a score"
     verb = "is" if hours == 1 else "are"
     longest = f"{len(gaps)} gaps, the longest is {grid.hours_of(length)} h"
+    to_end = " to the end" if start + length == len(grid.target) else ""
     gap = "one gap" if len(gaps) == 1 else longest
     return [
         Finding(
             "error" if share > MAX_MISSING_SHARE else "warning",
             "gaps",
             f"{count(hours, grid.noun)} of {len(grid.target)} ({percent(share, 2)}) {verb} missing "
-            f"in {gap} from {at(grid.index[start])}",
+            f"in {gap} from {at(grid.index[start])}{to_end}",
             advice,
         )
     ]
