@@ -723,7 +723,7 @@ def test_exit_codes_and_what_is_said(
     monkeypatch.setattr(retraining, "compare", lambda *_, **__: comparison(loses_to_ridge=True))
     code, out, err = command("--if-older", "30d", "--device", "cpu")
     assert code == 5
-    assert "in use 1, new 1, ridge 2" in out
+    assert "in use 1.000, new 1.000, ridge 2.000" in out
     assert "paretocast tune --model all --dataset small.toml" in err
     assert "train_to = 2022-04-07T23:00:00+00:00" in err
     monkeypatch.setattr(retraining, "compare", lambda *_, **__: comparison())
