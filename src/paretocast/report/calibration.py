@@ -118,15 +118,15 @@ def breakdown_parts(
 
 
 def worst_sentence(worst: WorstGroup, target: float) -> str:
-    """A sentence on the group farthest from the target, its interval widened for so many groups."""
+    """A sentence on the group least consistent with the target; its interval is widened for all."""
     group = worst.group
     verdict = (
         "more than chance explains" if worst.differs_from(target) else "consistent with chance"
     )
     return (
-        f"Farthest from {target:g} %: {worst.grouping} {group.label} with {group.picp:.1f} % of "
-        f"{group.n} values. Its interval, widened for so many groups, is {worst.low:.1f} to "
-        f"{worst.high:.1f} %: {verdict}, given {worst.n_looked_at} groups."
+        f"Least consistent with {target:g} %: {worst.grouping} {group.label} with "
+        f"{group.picp:.1f} % of {group.n} values. Its interval, widened for so many groups, is "
+        f"{worst.low:.1f} to {worst.high:.1f} %: {verdict}, given {worst.n_looked_at} groups."
     )
 
 
