@@ -33,6 +33,7 @@ from paretocast.cluster.tracking import (
     load_rows,
     load_submission,
     read_submissions,
+    submission_path,
     submission_row,
     table_path,
 )
@@ -519,3 +520,35 @@ def test_the_id_of_an_array_names_all_its_experiments_and_none_alone(tmp_path: P
     assert find(tmp_path / "hpo", "1_1") == second
     with pytest.raises(StoreError, match="1 is an array of 3 experiments, NHITS_Q_zone_0_1 to"):
         find(tmp_path / "hpo", "1")
+
+
+def test_a_damaged_submission_is_told_of_its_array_and_keeps_no_other_from_being_found(
+    tmp_path: Path,
+) -> None:
+    executor = Notebook()
+    requests = [replace(make_request(tmp_path), dataset=f"zone_{i}") for i in range(2)]
+    ((first, _),) = submit_series(requests, Profile(), executor, program=("p",), now=NOW)
+    other = hand_over(make_request(tmp_path), executor)
+    submission_path(first.run_directory(tmp_path / "hpo")).write_text("{")
+    assert find(tmp_path / "hpo", other.id) == other
+    for name in ("1", first.id, "nothing"):
+        with pytest.raises(StoreError, match=r"NHITS_Q_zone_0/submission_1\.json is damaged"):
+            find(tmp_path / "hpo", name)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"\xff", "is damaged"),
+        (b"id\n", "lacks the columns"),
+        (b"id\n" + b"x" * 200_000, "is damaged: field larger"),
+    ],
+)
+def test_a_damaged_table_is_told_and_made_anew(tmp_path: Path, content: bytes, told: str) -> None:
+    executor = Notebook()
+    submission = hand_over(make_request(tmp_path), executor)
+    table_path(tmp_path / "hpo").write_bytes(content)
+    with pytest.raises(StoreError, match=rf"experiments\.csv {told}.*status --rebuild"):
+        load_rows(tmp_path / "hpo")
+    update_table(tmp_path / "hpo", look(tmp_path, executor).experiments, anew=True)
+    assert list(load_rows(tmp_path / "hpo")) == [submission.id]

@@ -327,14 +327,16 @@ def find_all(workspace: Path, experiment_id: str) -> tuple[Submission, ...]:
         If there is none of that id; the message lists what there is.
     """
     submissions, problems = tracking.read_submissions(workspace)
-    if problems:
-        raise StoreError(problems[0])
     found = tuple(
         submission
         for submission in submissions
         if experiment_id
         in {submission.id, submission.study_id, *(job.job_id for job in submission.jobs)}
     )
+    # A damaged file is told if it may be of the one that is looked for, or of the same array.
+    names = {tracking.submission_path(each.run_directory(workspace)).name for each in found}
+    if told := [text for text in problems if not found or any(name in text for name in names)]:
+        raise StoreError(told[0])
     if found:
         return found
     for run in find_runs(workspace):

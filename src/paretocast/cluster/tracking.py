@@ -283,17 +283,19 @@ def load_rows(workspace: Path) -> dict[str, ExperimentRow]:
         If the table is damaged.
     """
     path = table_path(workspace)
-    if not path.exists():
-        return {}
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(f"{path} cannot be read: {error}; {_REPAIR}") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""))
+        if not files.exists(path):
+            return {}
+        reader = csv.DictReader(io.StringIO(files.load_text(path), newline=""))
+        lines = list(reader)
+    except StoreError as error:
+        raise StoreError(f"{error}; {_REPAIR}") from error
+    except csv.Error as error:
+        raise StoreError(f"{path} is damaged: {error}; {_REPAIR}") from error
     missing = set(COLUMNS) - set(reader.fieldnames or ())
     if missing:
         raise StoreError(f"{path} lacks the columns {', '.join(sorted(missing))}; {_REPAIR}")
-    rows = [ExperimentRow(**{name: line[name] or "" for name in COLUMNS}) for line in reader]
+    rows = [ExperimentRow(**{name: line[name] or "" for name in COLUMNS}) for line in lines]
     return {row.id: row for row in rows}
 
 

@@ -74,6 +74,8 @@ class Choice:
         Percent.
     judged_on : tuple of str
         Splits by whose losses the methods were compared.
+    notes : tuple of str
+        Sentences on trials that could not be compared.
     """
 
     method: str
@@ -84,6 +86,7 @@ class Choice:
     intervals: Mapping[str, IntervalQuality]
     target_coverage: float
     judged_on: tuple[str, ...] = ("calibrate",)
+    notes: tuple[str, ...] = ()
 
     @property
     def holds_target(self) -> bool:
@@ -189,6 +192,7 @@ def choose_method(
         intervals=intervals,
         target_coverage=target_coverage,
         judged_on=judged_on,
+        notes=found.notes,
     )
 
 
@@ -206,12 +210,15 @@ class Contenders:
         Of the average.
     models : mapping of trial number to model
         Of the trials in `best` and `members`.
+    notes : tuple of str
+        Sentences on trials whose forecasts are gone or damaged.
     """
 
     offered: Mapping[int, Mapping[str, Floats]]
     best: Mapping[str, int]
     members: tuple[tuple[int, float], ...]
     models: Mapping[int, str]
+    notes: tuple[str, ...] = ()
 
     def forecasts(self, task: Task, split: str) -> dict[str, Floats]:
         """Forecasts by method, (N, H, Q): the average, the best trial of each model, baselines."""
@@ -236,10 +243,14 @@ def contenders(
         by_model.setdefault(name, []).append(number)
     offered: dict[int, dict[str, Floats]] = {}
     of_model: dict[str, list[int]] = {}  # the first trial of each model, then the best ones
+    notes: list[str] = []
     for name, numbers in by_model.items():
         for number in dict.fromkeys([min(numbers), *numbers[:CANDIDATES_PER_MODEL]]):
-            if forecasts := _mean_forecasts(run, trainings[number]):
-                offered[number] = forecasts
+            try:
+                offered[number] = _mean_forecasts(run, trainings[number])
+            except (StoreError, DataError) as error:
+                notes.append(f"trial {number} had no part in the recommendation: {error}")
+            else:
                 of_model.setdefault(name, []).append(number)
     if not offered:
         return None
@@ -251,7 +262,7 @@ def contenders(
     members = _members(offered, task, _prior(of_model, best, on_tune))
     named = {*best.values(), *(number for number, _ in members)}
     models = {number: name for name, own in of_model.items() for number in own if number in named}
-    return Contenders(offered, best, members, models)
+    return Contenders(offered, best, members, models, tuple(notes))
 
 
 def judge_trial(
@@ -270,10 +281,10 @@ def judge_trial(
         Mean pinball loss, target units, and the interval once calibrated; None where the forecasts
         are gone.
     """
-    forecasts = _mean_forecasts(run, trainings)
-    if not forecasts:
+    try:
+        forecast = _mean_forecasts(run, trainings)["calibrate"]
+    except (StoreError, DataError):
         return None
-    forecast = forecasts["calibrate"]
     loss = float(np.nanmean(window_losses(task, "calibrate", forecast)))
     return loss, _calibrated_interval(task, forecast, target_coverage)
 
@@ -335,12 +346,9 @@ def _members(
 
 
 def _mean_forecasts(run: RunDirectory, trainings: Sequence[TrialRecord]) -> dict[str, Floats]:
-    """Forecasts of a trial by split, the mean over its seeds; empty where they are gone."""
-    try:
-        stored = [load_forecasts(run.forecasts(t.number, t.seed_index)) for t in trainings]
-        return {
-            split: average_levels([arrays[split].astype(np.float64) for arrays in stored])
-            for split in ("tune", "calibrate")
-        }
-    except (StoreError, DataError):
-        return {}
+    """Forecasts of a trial by split, the mean over its seeds."""
+    stored = [load_forecasts(run.forecasts(t.number, t.seed_index)) for t in trainings]
+    return {
+        split: average_levels([arrays[split].astype(np.float64) for arrays in stored])
+        for split in ("tune", "calibrate")
+    }

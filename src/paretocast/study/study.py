@@ -269,6 +269,7 @@ class Study:
         )
         records = self._evaluator.averaged_records()
         notes = (COPY_IS_BEHIND,) if self._optuna.behind else ()
+        notes += choice.notes if choice is not None else ()
         return StudyResult(
             ended_by, outcome, records, importances, choice, notes, setup=self._setup
         )

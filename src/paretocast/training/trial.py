@@ -148,18 +148,22 @@ def load_forecasts(path: Path) -> dict[str, NDArray[np.floating[Any]]]:
     StoreError
         If the file is damaged, or does not hold finite forecasts of the stored splits alone.
     """
-    arrays = files.load_arrays(path)
+    advice = "train the trial again or leave it out"
+    try:
+        arrays = files.load_arrays(path)
+    except StoreError as error:
+        raise StoreError(f"{error}; {advice}") from error
     if set(arrays) != set(STORED_SPLITS):
         raise StoreError(
             f"{path} is damaged: it holds {', '.join(sorted(arrays)) or 'nothing'}, expected "
-            f"{' and '.join(STORED_SPLITS)}; train the trial again or leave it out"
+            f"{' and '.join(STORED_SPLITS)}; {advice}"
         )
     for split, array in arrays.items():
         whole = np.issubdtype(array.dtype, np.floating) and array.ndim == 3 and array.size > 0
         if not whole or not np.isfinite(array).all():
             raise StoreError(
                 f"{path} is damaged: {split} is of {array.dtype} and shape {array.shape}, expected "
-                "finite numbers of shape (N, H, Q); train the trial again or leave it out"
+                f"finite numbers of shape (N, H, Q); {advice}"
             )
     return arrays
 
