@@ -314,3 +314,41 @@ def test_a_damaged_file_is_told_and_hides_no_other_study(
         assert content_of(studies.run) == before
     if row.command != "consolidate":
         assert content_of(studies.run.with_name("NHITS_Q_other")) == other
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        pytest.param(
+            lambda path: path.write_text(DEEP), "it is nested more than 32 deep", id="cal_deep"
+        ),
+        pytest.param(
+            lambda path: fields(path.name, calibrator=[])(path.parent),
+            r"calibrator is \[\]; .*`paretocast calibrate` writes it anew",
+            id="cal_callist",
+        ),
+        pytest.param(
+            lambda path: fields(path.name, members=[])(path.parent),
+            r"members is \[\]; .*`paretocast calibrate` writes it anew",
+            id="cal_nomem",
+        ),
+    ],
+)
+def test_a_damaged_calibrator_is_told(
+    studies: TwoStudies,
+    capsys: pytest.CaptureFixture[str],
+    damage: Callable[[Path], object],
+    says: str,
+) -> None:
+    studies.restore()
+    path = studies.folder / "calibrator.json"
+    words = ["calibrate", studies.run, "--calibrator", "cqr", "--output", path]
+    assert run_cli(capsys, *words)[0] == 0
+    diagnose = ["diagnose", studies.run, "--split", "tune", "--calibrator", path]
+    assert run_cli(capsys, *diagnose)[0] == 0
+    page = (studies.run / "diagnosis_old.html").stat().st_mtime_ns
+    damage(path)
+    code, out, err = run_cli(capsys, *diagnose)
+    assert (code, out) == (1, "")
+    assert re.fullmatch(rf"error: {path} is damaged: {says}\n", err)
+    assert (studies.run / "diagnosis_old.html").stat().st_mtime_ns == page
