@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from builders import make_series, make_task, with_values
+from checkpoints import Change, rewritten_checkpoint
 from paretocast.data.scaling import Transform, scale_task
 from paretocast.data.task import Task
 from paretocast.errors import SettingsError, StoreError
@@ -98,6 +99,28 @@ def test_a_damaged_checkpoint_is_refused() -> None:
     training.advance(2)
     with pytest.raises(StoreError, match="cannot be continued"):
         make_training().restore(training.checkpoint()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("step", lambda progress, _: progress.pop("step")),
+        ("step", lambda progress, _: progress.update(step="x")),
+        ("step", lambda progress, _: progress.update(step=-5)),
+        ("order", lambda _, tensors: tensors.update(order=tensors["order"].double())),
+        ("order", lambda _, tensors: tensors.update(order=tensors["order"] + 10_000)),
+        ("", lambda _, tensors: tensors.update({"random.cpu": torch.empty(0)})),
+        ("", lambda _, tensors: tensors.update(generator=torch.empty(0))),
+    ],
+)
+def test_a_checkpoint_of_other_content_is_refused_even_with_its_digest(
+    name: str, change: Change
+) -> None:
+    training = make_training()
+    training.advance(2)
+    content = rewritten_checkpoint(training.checkpoint(), change)
+    with pytest.raises(StoreError, match=f"cannot be continued: .*{name}"):
+        make_training().restore(content)
 
 
 def test_a_request_to_stop_is_honoured_after_the_step_under_way() -> None:

@@ -12,9 +12,10 @@ import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
@@ -25,6 +26,7 @@ from paretocast.models.base import ShrunkModel
 from paretocast.training.graph import STEPS_BEFORE_CAPTURE, GradientGraph
 from paretocast.training.stored_tensors import content_digest, separate_tensors
 from paretocast.training.windows import EVALUATION_BATCH, WindowSource, pinball_loss, pinball_losses
+from paretocast.workspace.stored import Amount, Count, Positive, StoredFile, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,6 +44,21 @@ _DAMAGED = (
     *(AttributeError, IndexError, KeyError, OverflowError, RecursionError, RuntimeError),
     *(SafetensorError, TypeError, ValueError),
 )
+
+
+class ProgressPart(StoredFile):
+    """What a checkpoint says of a training beside its tensors."""
+
+    step: Count
+    best_step: Count
+    best_stop_loss: float | None
+    stop_losses: list[Annotated[list[float], Field(min_length=2, max_length=2)]]
+    fit_seconds: Amount
+    cursor: Count
+    averaged_step: Count
+    micro_batch: Positive
+    schedule: dict[str, Any]
+    groups: list[dict[str, Any]]
 
 
 class TrainingDivergedError(ForecastError):
@@ -262,6 +279,11 @@ class Training:
             if texts.pop("sha256", "") != content_digest(tensors, texts):
                 raise ValueError("its SHA-256 is not that of its content")
             progress, note = json.loads(texts["progress"]), str(texts["note"])
+            check(progress, ProgressPart, origin="the checkpoint cannot be continued: its progress")
+            order = tensors["order"].to(self.source.device)
+            outside = (order < 0) | (order >= len(self._train))
+            if order.dtype != torch.int64 or bool(outside.any()):
+                raise ValueError("its order is not one of these windows")
             self.model.load_state_dict(_without_prefix("model", tensors))
             for name, weights in (("average", self._average), ("best", self._best)):
                 for index, weight in enumerate(weights):
@@ -277,6 +299,8 @@ class Training:
                 group.update(saved)
             self._optimizer.load_state_dict(state)
             self._schedule.load_state_dict(progress["schedule"])
+            self._generator.set_state(tensors["generator"])
+            _set_random_states(_without_prefix("random", tensors), self.source.device)
         except _DAMAGED as error:
             raise StoreError(f"the checkpoint cannot be continued: {error}") from error
         self.step, self.best_step = progress["step"], progress["best_step"]
@@ -287,9 +311,7 @@ class Training:
         self.fit_seconds, self._cursor = progress["fit_seconds"], progress["cursor"]
         self.micro_batch = progress["micro_batch"]
         self._averaged_step = progress["averaged_step"]
-        self._order = tensors["order"].to(self.source.device)
-        self._generator.set_state(tensors["generator"])
-        _set_random_states(_without_prefix("random", tensors), self.source.device)
+        self._order = order
         return note
 
     def _take_step(self) -> None:
