@@ -223,6 +223,19 @@ def test_a_damaged_history_is_kept_aside_and_said(
     assert len(load_history(path)) == 1
 
 
+def test_the_line_of_a_damaged_history_is_told(tmp_path: Path, result: BenchmarkResult) -> None:
+    rows, path = result.comparison.rows[:1], tmp_path / "history.csv"
+    identity = {"created": CREATED, "folder": "a", "dataset": "small"}
+    for _ in range(3):
+        append_history(path, rows, test_sha256="one", **identity)
+    whole = path.read_text(encoding="utf-8").splitlines()
+    for cell in ("x", "x" * 200_000):
+        lines = [*whole[:2], whole[2].replace(f"{rows[0].scores['mae']:.6g}", cell, 1), whole[3]]
+        path.write_text("\n".join(lines), encoding="utf-8")
+        with pytest.raises(StoreError, match="in line 3"):
+            load_history(path)
+
+
 def test_benchmarks_that_end_at_once_all_reach_the_history(
     tmp_path: Path, result: BenchmarkResult
 ) -> None:

@@ -2,13 +2,15 @@ import optuna
 import pytest
 
 from paretocast.errors import SettingsError
-from paretocast.search.models import MODELS, changed_space, default_config, model_name
+from paretocast.search.models import MODELS, changed_space, default_config, model_name, unfit_part
 from paretocast.search.space import (
     Choice,
     Config,
     FloatRange,
     IntRange,
     Space,
+    Value,
+    config_at,
     suggest_config,
     trial_parameters,
 )
@@ -70,3 +72,35 @@ def test_model_names_ignore_case() -> None:
     assert model_name("nhits_q") == "NHITS_Q"
     with pytest.raises(SettingsError, match="NHITS_Q, TFT_Q, TIMESNET_Q"):
         model_name("PROPHET")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_default_and_any_point_of_the_space_fit_a_model(model: str) -> None:
+    spec = MODELS[model]
+    assert unfit_part(model, spec.default) == ""
+    assert unfit_part(model, config_at(spec.space, [0.9] * len(spec.space))) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"lr": "x"}, "lr is 'x', expected such as 0.002"),
+        ({"lr": True}, "lr is True"),
+        ({"layer_widths": 16}, ""),  # beyond the range of today
+        ({"num_blocks": 2.0}, ""),
+        ({"num_blocks": 1.5}, "num_blocks is 1.5, expected such as 1"),
+        ({"n_seeds": 3, "weather": "on"}, ""),  # of the recipe
+        ({"width": 1}, "width is no parameter of NHITS_Q"),
+    ],
+)
+def test_a_config_that_was_read_has_the_parameters_of_its_model(
+    changes: dict[str, Value], told: str
+) -> None:
+    found = unfit_part("NHITS_Q", {**MODELS["NHITS_Q"].default, **changes})
+    assert found.startswith(told)
+    assert bool(found) == bool(told)
+
+
+def test_a_config_without_a_parameter_is_none_of_its_model() -> None:
+    config = {name: v for name, v in MODELS["RIDGE"].default.items() if name != "lags"}
+    assert unfit_part("RIDGE", config) == "lags is missing"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from paretocast.errors import StoreError
 from paretocast.formatting import count
 from paretocast.results.stored_study import StoredStudy, date_and_id, newest_finished
-from paretocast.search.models import MODELS, has_several, model_name
+from paretocast.search.models import MODELS, has_several, model_name, unfit_part
 from paretocast.search.space import model_in, without_model
 from paretocast.training.trial import trial_seed
 from paretocast.workspace.runs import RunDirectory
@@ -42,6 +42,25 @@ class TrainedConfig:
     config: Config
     study_seed: int
     number: int | None
+
+    @classmethod
+    def read(
+        cls, model: str, config: Config, study_seed: int, number: int | None, *, origin: Path
+    ) -> TrainedConfig:
+        """The config that a file holds.
+
+        Raises
+        ------
+        StoreError
+            If it is none of the model.
+        """
+        own = without_model(config)
+        if unfit := unfit_part(model, own):
+            raise StoreError(
+                f"{origin} is damaged: of the parameters of {model}, {unfit}; put the file back "
+                "as it was or remove it"
+            )
+        return cls(model, own, study_seed, number)
 
     def seed(self, index: int) -> int:
         """Seed of a training: index 0 repeats the trial."""
@@ -156,7 +175,7 @@ def find_contest(
     best: dict[str, int] = study.result["choice"]["best_of_model"]
     return tuple(
         ModelConfig(
-            chosen=_trained(study, settings, number),
+            chosen=trial_config(study, number),
             kind=TUNED,
             settings=settings.model_copy(update={"model": model}),
             source=f"tuned on this data set: trial {number} of {study.run.study_name}, the best "
@@ -171,15 +190,22 @@ def contest_members(study: StoredStudy) -> tuple[tuple[TrainedConfig, ...], tupl
     """Members of the average that a study of several models found, and their weights."""
     members = study.result["choice"]["members"]
     return (
-        tuple(_trained(study, study.settings, int(member["trial"])) for member in members),
+        tuple(trial_config(study, int(member["trial"])) for member in members),
         tuple(float(member["weight"]) for member in members),
     )
 
 
-def _trained(study: StoredStudy, settings: TuneSettings, number: int) -> TrainedConfig:
-    config = study.record(number).config
+def trial_config(study: StoredStudy, number: int) -> TrainedConfig:
+    """The config of a trial of a study.
+
+    Raises
+    ------
+    StoreError
+        If its record is missing or damaged, or holds no config of its model.
+    """
+    config, origin = study.record(number).config, study.run.record(number)
     model = model_in(config, study.run.model)
-    return TrainedConfig(model, without_model(config), settings.seed, number)
+    return TrainedConfig.read(model, config, study.settings.seed, number, origin=origin)
 
 
 def _named_study(model: str, dataset: str, runs: Sequence[Path]) -> StoredStudy | None:
@@ -209,6 +235,11 @@ def _newest_finished(workspace: Path, model: str, dataset: str) -> StoredStudy |
 def _of_study(study: StoredStudy, given: TuneSettings) -> ModelConfig:
     run, result = study.run, study.result
     settings = _settings_of(study, given)
+
+    def read(config: Config, trial: int) -> TrainedConfig:
+        origin = run.best_params
+        return TrainedConfig.read(run.model, config, settings.seed, trial, origin=origin)
+
     number, n_trials = study.chosen_number, int(result["n_trials"])
     planned = f"{n_trials} of " if n_trials < settings.trials else ""
     n_planned = count(max(n_trials, settings.trials if planned else 0), "trial")
@@ -216,15 +247,12 @@ def _of_study(study: StoredStudy, given: TuneSettings) -> ModelConfig:
     if settings.pool:
         trial += f" of one network for {len(settings.pool)} series"
     return ModelConfig(
-        chosen=TrainedConfig(run.model, result["best_params"], settings.seed, number),
+        chosen=read(result["best_params"], number),
         kind=TUNED,
         settings=settings,
         source=f"tuned on this data set: {trial}, {result['selection']['reason']}",
         study=study,
-        front=tuple(
-            TrainedConfig(run.model, config, settings.seed, other)
-            for other, config in study.tied_front.items()
-        ),
+        front=tuple(read(config, other) for other, config in study.tied_front.items()),
     )
 
 
@@ -250,5 +278,5 @@ def _general(path: Path, model: str, dataset: str, given: TuneSettings) -> Model
         f"{result['study_name']}, tuned on {result['dataset']}"
     )
     settings = given.model_copy(update={"model": model})
-    candidate = TrainedConfig(model, result["best_params"], settings.seed, None)
+    candidate = TrainedConfig.read(model, result["best_params"], settings.seed, None, origin=path)
     return ModelConfig(candidate, TUNED, settings, source)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import itertools
 import math
 import secrets
 from typing import TYPE_CHECKING, Any
@@ -170,16 +169,20 @@ def load_history(path: Path) -> list[dict[str, str]]:
         return []
     text = files.load_text(path)
     reader = csv.DictReader(io.StringIO(text, newline=""))
+    rows = []
     try:
-        rows = list(reader)
         missing = sorted({"test_sha256", *IMPROVED} - set(reader.fieldnames or ()))
         if missing:
             raise StoreError(f"{path} is damaged: it lacks the columns {', '.join(missing)}")
-        for row, score in itertools.product(rows, IMPROVED):
-            if not math.isfinite(float(row[score] or "0")):
-                raise ValueError(f"{score} is {row[score]!r}")
-    except (csv.Error, ValueError) as error:
+        for row in reader:
+            for score in IMPROVED:
+                if not math.isfinite(float(row[score] or "0")):
+                    raise ValueError(f"{score} is {row[score]!r}")
+            rows.append(row)
+    except ValueError as error:
         raise StoreError(f"{path} is damaged: {error} in line {reader.line_num}") from error
+    except csv.Error as error:  # the line that it stumbles over is not counted yet
+        raise StoreError(f"{path} is damaged: {error} in line {reader.line_num + 1}") from error
     return rows
 
 

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 
-from paretocast.benchmarking.configs import TrainedConfig
+from paretocast.benchmarking.configs import TrainedConfig, trial_config
 from paretocast.calibration.ensemble import ENSEMBLE
 from paretocast.data import load_dataset
 from paretocast.data.spec import find_spec
 from paretocast.data.task import Task, plan_task, position_after
 from paretocast.deployment.bundle import RIDGE
 from paretocast.errors import SettingsError
-from paretocast.search.space import model_in, without_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -225,19 +224,13 @@ def _configs(
             raise SettingsError(
                 f"{study.run.study_name} has no average of trials; name one with --trial"
             )
-        return tuple((_config(study, number), weight) for number, weight in members)
+        return tuple((trial_config(study, number), weight) for number, weight in members)
     if method.startswith("trial "):
-        return ((_config(study, int(method.removeprefix("trial "))), 1.0),)
+        return ((trial_config(study, int(method.removeprefix("trial "))), 1.0),)
     raise SettingsError(
         f"{study.run.study_name} recommends {method}, which is a reference and has no weights; "
         "deploy the ridge with --method ridge, or a trial with --trial N"
     )
-
-
-def _config(study: StoredStudy, number: int) -> TrainedConfig:
-    config = study.record(number).config
-    model = model_in(config, study.run.model)
-    return TrainedConfig(model, without_model(config), study.settings.seed, number)
 
 
 def _whole_task(study: StoredStudy, data_dir: Path | None) -> Task:

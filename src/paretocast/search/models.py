@@ -28,7 +28,7 @@ from paretocast.steps import STEPS_PER_DAY
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from paretocast.search.space import Config, Parameter, Space
+    from paretocast.search.space import Config, Parameter, Space, Value
 
 
 @dataclass(frozen=True)
@@ -208,6 +208,36 @@ def default_config(model: str, space: Space, steps_per_day: int = STEPS_PER_DAY)
     config = {**recipe, **spec.default} if spec.is_network else spec.default
     config = default_at_step(config, steps_per_day)
     return dict(config) if _holds(space, config) else None
+
+
+def unfit_part(model: str, config: Mapping[str, Value]) -> str:
+    """What keeps a config that was read from being one of a model; empty where it can be built.
+
+    Its values may lie beyond the ranges of today.
+
+    >>> unfit_part("RIDGE", {**MODELS["RIDGE"].default, "lags": "x"})
+    "lags is 'x', expected such as 168"
+    """
+    possible = possible_parameters(model)
+    for name, default in MODELS[model].default.items():
+        if name not in config:
+            return f"{name} is missing"
+        parameter = possible[name]
+        examples = parameter.values if isinstance(parameter, Choice) else (default,)
+        if not any(_is_like(config[name], example) for example in examples):
+            return f"{name} is {config[name]!r}, expected such as {default}"
+    if unknown := sorted(set(config) - set(possible)):
+        return f"{unknown[0]} is no parameter of {model}"
+    return ""
+
+
+def _is_like(value: Value, example: Value) -> bool:
+    """Return True if a value is of the kind of another one: a text, a truth, a whole number."""
+    if isinstance(example, bool | str):
+        return isinstance(value, type(example))
+    if isinstance(value, bool | str):
+        return False
+    return isinstance(example, float) or value == int(value)
 
 
 def _names_by_case() -> dict[str, str]:
