@@ -77,7 +77,13 @@ def test_a_closed_pipe_ends_what_prints_numbers() -> None:
     ("error", "code", "said"),
     [
         (MemoryError("cannot allocate 8 GiB"), 1, "error: out of memory: cannot allocate 8 GiB"),
-        (MemoryError(), 1, "error: out of memory; use smaller data or a machine with more"),
+        (MemoryError(), 1, "error: out of memory; use smaller data"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+            1,
+            "error: out of memory: Def",
+        ),
+        (RuntimeError("can't start new thread"), 1, "error: no thread can be started; raise"),
         (PermissionError(13, "Permission denied", "/x"), 1, "error: /x: Permission denied"),
         (OSError(36, "File name too long", "a" * 5000), 1, "File name too long"),
         (ImportError("libtorch_cpu.so: failed to map segment"), 1, "memory is too small"),

@@ -552,3 +552,27 @@ def test_a_damaged_table_is_told_and_made_anew(tmp_path: Path, content: bytes, t
         load_rows(tmp_path / "hpo")
     update_table(tmp_path / "hpo", look(tmp_path, executor).experiments, anew=True)
     assert list(load_rows(tmp_path / "hpo")) == [submission.id]
+
+
+@pytest.mark.parametrize("closed", ["NHITS_Q_heat", "NHITS_Q_heat/trials_1", ""])
+def test_a_folder_that_may_not_be_listed_is_told_and_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    workspace, results = tmp_path / "hpo", tmp_path / "hpo" / "results"
+    for dataset in ("heat", "water"):
+        run = RunDirectory(workspace, "NHITS_Q", dataset, "1")
+        save_json(run.manifest, manifest_content())
+        save_json(run.record(0), record_content(0))
+    list_folder = os.listdir
+
+    def listed(folder: Path) -> list[str]:
+        if Path(folder) == results / closed:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return list_folder(folder)
+
+    monkeypatch.setattr(os, "listdir", listed)
+    report = look(tmp_path, None)
+    told = [*report.notes, *(text for e in report.experiments for text in e.progress.problems)]
+    assert told == [f"{results / closed} cannot be read: Permission denied"]
+    (whole,) = [e for e in report.experiments if e.id == "NHITS_Q_water_1"]
+    assert whole.progress.n_complete == 1

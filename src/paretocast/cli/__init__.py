@@ -141,7 +141,7 @@ def _exit_code() -> int:
         return _stopped()
     except BrokenPipeError:
         raise
-    except (ImportError, MemoryError, OSError) as error:
+    except (ImportError, MemoryError, OSError, RuntimeError) as error:
         return _stopped() if is_ctrl_c(error) else _told_fault(error)
 
 
@@ -150,16 +150,21 @@ def _stopped() -> int:
     return INTERRUPTED
 
 
-def _told_fault(error: ImportError | MemoryError | OSError) -> int:
+def _told_fault(error: ImportError | MemoryError | OSError | RuntimeError) -> int:
     """Print what the machine refuses, in a line: permission, room, memory, a name too long."""
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         _print_error(f"{where}{error.strerror or error}")
-    elif isinstance(error, MemoryError):
+    elif isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         told = f": {error}" if str(error) else ""
         _print_error(f"out of memory{told}; use smaller data or a machine with more")
     elif _NO_MEMORY.search(str(error)):
         _print_error(f"a library cannot be loaded, memory is too small: {error}")
+    elif "can't start new thread" in str(error):
+        _print_error(
+            "no thread can be started; raise the limit of processes (ulimit -u), end other ones, "
+            "or allow more memory"
+        )
     else:
         raise error
     return 1

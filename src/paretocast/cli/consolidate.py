@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paretocast.cli.console import stderr_console, stdout_console
+from paretocast.cli.display import print_note
 from paretocast.errors import StoreError
 
 if TYPE_CHECKING:
@@ -34,9 +35,11 @@ def consolidate(
     results/best_params_MODEL.json, and a page that shows which part of each space was explored. A
     winner on the bound of a range is named with the wider range to try.
     """
-    from paretocast.workspace.runs import find_runs
+    from paretocast.workspace.runs import find_runs, unlisted
 
     runs = find_runs(workspace)
+    for problem in unlisted(workspace):
+        print_note(problem, kind="left out")
     if not runs:
         raise StoreError(
             f"no run in {workspace / 'results'}; paretocast tune makes one, --workspace names "

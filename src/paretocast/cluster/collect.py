@@ -21,6 +21,7 @@ from paretocast.workspace.runs import (
     find_runs,
     stage_1_result,
     stage_2_result,
+    unlisted,
 )
 from paretocast.workspace.stored import load_manifest
 
@@ -58,7 +59,7 @@ def collect_status(workspace: Path, executor: Executor | None, *, now: datetime)
     now : datetime
         With a zone.
     """
-    notes: list[str] = []
+    notes = unlisted(workspace)
     if executor is not None:
         with contextlib.suppress(ExecutionError):  # which is told below
             notes += recover(workspace, executor)
@@ -75,11 +76,12 @@ def collect_status(workspace: Path, executor: Executor | None, *, now: datetime)
         for submission in submissions
     ]
     submitted = {submission.id for submission in submissions}
-    evidence += [
-        _evidence_of_study(run)
-        for run in sorted(find_runs(workspace), key=lambda run: _written_at(run.manifest))
-        if run.study_name not in submitted
-    ]
+    for run in sorted(find_runs(workspace), key=lambda run: _written_at(run.manifest)):
+        if run.study_name not in submitted:
+            try:
+                evidence.append(_evidence_of_study(run))
+            except OSError as error:  # one that cannot be read hides no other
+                notes.append(f"{run.study_name} is left out: {run.folder}: {error.strerror}")
     return StatusReport(
         tuple(experiment_status(facts, now=now) for facts in evidence), tuple(notes)
     )
@@ -149,9 +151,10 @@ def _evidence_of_study(run: RunDirectory) -> Evidence:
     notes: tuple[str, ...] = ()
     try:
         settings = load_manifest(run)["settings"]
-        trials, strategy = str(settings["trials"]), str(settings.get("strategy", SINGLE_STAGE))
+        trials = str(settings.get("trials", ""))
+        strategy = str(settings.get("strategy", SINGLE_STAGE))
         source = _from_here(str(settings.get("dataset", run.dataset)), Path.cwd())
-    except (StoreError, KeyError) as error:
+    except StoreError as error:
         trials, strategy, source, notes = "", "", run.dataset, (str(error),)
     row = ExperimentRow(
         id=run.study_name,

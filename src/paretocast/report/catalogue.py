@@ -219,9 +219,9 @@ def _study(run: RunDirectory, status: ExperimentStatus | None) -> StudyEntry:
     try:
         study = StoredStudy.open(run)
         manifest = study.manifest
-        if run.best_params.exists():
+        if files.exists(run.best_params):
             result, row = study.result, load_run(run.best_params)
-    except StoreError as error:
+    except (StoreError, OSError) as error:
         problems.append(str(error))
     asked = status.row.trials if status else ""
     choice = result.get("choice") or {}
@@ -340,7 +340,14 @@ def _deployment(folder: Path) -> DeploymentEntry:
 
 
 def _there(pages: Sequence[tuple[str, Path]] | Iterator[tuple[str, Path]]) -> tuple[Page, ...]:
-    return tuple(Page(title, path) for title, path in pages if path.is_file())
+    return tuple(Page(title, path) for title, path in pages if _is_page(path))
+
+
+def _is_page(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # in a folder that may not be looked into
+        return False
 
 
 def _titled(benchmarks: Sequence[BenchmarkEntry]) -> tuple[Page, ...]:

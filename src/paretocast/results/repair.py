@@ -117,6 +117,15 @@ def consolidate_run(
     rebuild : bool
         Make a missing or faulty result anew.
     """
+    try:
+        return _consolidated(run, data_dir=data_dir, rebuild=rebuild)
+    except OSError as error:  # one that cannot be read hides no other
+        return Consolidated(
+            StoredStudy(run), "faulty", (f"{run.folder} cannot be read: {error.strerror}",)
+        )
+
+
+def _consolidated(run: RunDirectory, *, data_dir: Path | None, rebuild: bool) -> Consolidated:
     progress, study = inspect_run(run), StoredStudy(run)
     if progress.n_running:
         return Consolidated(study, "under way")

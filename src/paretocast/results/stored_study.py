@@ -285,10 +285,10 @@ def newest_finished(runs: Iterable[RunDirectory]) -> StoredStudy | None:
     finished: list[StoredStudy] = []
     faults: list[StoreError] = []
     for run in runs:
-        if not files.exists(run.best_params) or is_under_way(run):
-            continue
         study = StoredStudy(run)
         try:
+            if not files.exists(run.best_params) or is_under_way(run):
+                continue
             _ = study.result  # it is kept in the study: each file is read once
         except StoreError as error:
             faults.append(error)  # a damaged result hides no other study

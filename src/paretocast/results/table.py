@@ -20,6 +20,7 @@ from paretocast.formatting import fixed, same_decimals
 from paretocast.metrics.scores import percent_above
 from paretocast.results.stored_study import StoredStudy
 from paretocast.workspace import files
+from paretocast.workspace.runs import unlisted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,12 +127,15 @@ def collect_runs(
     workspace: Path, *, model: str | None = None, dataset: str | None = None
 ) -> tuple[list[RunRow], list[str]]:
     """Every run with a result, and the faults of those that cannot be read."""
-    rows, problems = [], []
+    rows, problems = [], unlisted(workspace)
     for path in sorted((workspace / "results").glob("*/best_params_*.json")):
         try:
             row = load_run(path)
         except StoreError as error:
             problems.append(str(error))
+            continue
+        except OSError as error:
+            problems.append(f"{path} cannot be read: {error.strerror}")
             continue
         if model is not None and row.model.casefold() != model.casefold():
             continue

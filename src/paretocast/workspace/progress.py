@@ -68,21 +68,29 @@ def inspect_run(run: RunDirectory) -> Progress:
     records: dict[int, dict[str, Any]] = {}
     problems = []
     n_running = n_put_away = 0
-    for folder in sorted(run.trials_folder.glob("[0-9]*")):
-        if not (folder.name.isdecimal() and len(folder.name) < 10 and folder.is_dir()):
+    try:
+        names = sorted(files.list_names(run.trials_folder))
+    except StoreError as error:
+        names, problems = [], [str(error)]
+    for name in names:
+        folder = run.trials_folder / name
+        if not (name.isdecimal() and len(name) < 10):
             continue
-        number = int(folder.name)
-        repeats = sorted(folder.glob("seed_*"))
-        n_running += sum(_is_at_work(path) for path in (folder, *repeats))
-        if run.record(number).exists():
-            try:
-                paths = [run.record(number), *(path / "record.json" for path in repeats)]
-                trainings = [stored.load(p, stored.RecordFile) for p in paths if p.exists()]
-                records[number] = {**trainings[0], "trainings": trainings}
-            except StoreError as error:
-                problems.append(str(error))
-        elif not _is_at_work(folder):
-            n_put_away += 1
+        try:
+            if not folder.is_dir():
+                continue
+            repeats = sorted(folder.glob("seed_*"))
+            n_running += sum(_is_at_work(path) for path in (folder, *repeats))
+            trainings = _load_trainings(folder, repeats)
+        except StoreError as error:
+            problems.append(str(error))
+        except OSError as error:
+            problems.append(f"{folder} cannot be read: {error.strerror}")
+        else:
+            if trainings:
+                records[int(name)] = {**trainings[0], "trainings": trainings}
+            elif not _is_at_work(folder):
+                n_put_away += 1
     result, faults = _load_result(run, records)
     states = [record["state"] for record in records.values()]
     return Progress(
@@ -102,6 +110,14 @@ def inspect_run(run: RunDirectory) -> Progress:
     )
 
 
+def _load_trainings(folder: Path, repeats: Sequence[Path]) -> list[dict[str, Any]]:
+    """The records of a trial and of its repeats; none while it has not ended."""
+    paths = [path / "record.json" for path in (folder, *repeats)]
+    if not files.exists(paths[0]):
+        return []
+    return [stored.load(path, stored.RecordFile) for path in paths if files.exists(path)]
+
+
 def inspect_levels(path: Path, *, fresh: bool) -> Progress:
     """Coverage of the interval in `calibrated_quantiles.json` of stage 2.
 
@@ -110,9 +126,9 @@ def inspect_levels(path: Path, *, fresh: bool) -> Progress:
     fresh : bool
         False for a file that an earlier experiment has left.
     """
-    if not fresh or not path.exists():
-        return Progress()
     try:
+        if not fresh or not files.exists(path):
+            return Progress()
         return Progress(best_picp=float(stored.load(path, stored.LevelsFile)["picp"]))
     except StoreError as error:
         return Progress(problems=(str(error),))
@@ -187,9 +203,9 @@ def _load_result(
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The result file, empty where there is none, and its faults."""
     path = run.best_params
-    if not path.exists():
-        return {}, ()
     try:
+        if not files.exists(path):
+            return {}, ()
         result = stored.load_result(path)
     except StoreError as error:
         return {}, (str(error),)

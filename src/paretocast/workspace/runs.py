@@ -252,6 +252,24 @@ def find_runs(workspace: Path) -> list[RunDirectory]:
     return runs_of_manifests((workspace / "results").glob("*/manifest_*.json"))
 
 
+def unlisted(workspace: Path) -> list[str]:
+    """Sentences on folders of a workspace whose studies cannot be listed."""
+    results, problems = workspace / "results", list[str]()
+    try:
+        folders = [results / name for name in list_names(results)]
+    except StoreError as error:
+        return [str(error)]
+    for folder in folders:
+        try:
+            if folder.is_dir():
+                list_names(folder)
+        except StoreError as error:
+            problems.append(str(error))
+        except OSError as error:
+            problems.append(f"{folder} cannot be read: {error.strerror}")
+    return problems
+
+
 def runs_of_manifests(manifests: Iterable[Path]) -> list[RunDirectory]:
     """The runs that manifests belong to, by name; those of folders that are not ours are left."""
     runs = []
