@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import paretocast.cli
+from commands import run_cli
 from paretocast.cli import main
 from paretocast.cli.streams import LastingStream
 from paretocast.errors import StoreError
@@ -108,6 +109,20 @@ def test_a_fault_of_the_machine_is_one_line(
     err = capsys.readouterr().err
     assert said in err
     assert len(err) < 500
+
+
+def test_a_working_directory_that_is_gone_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert run_cli(capsys, "status") == (
+        1,
+        "",
+        "error: the working directory is no longer there; change into another one\n",
+    )
 
 
 def test_the_end_of_a_terminal_puts_the_trial_away() -> None:

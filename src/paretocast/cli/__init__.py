@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -127,6 +128,7 @@ def main() -> None:
 def _exit_code() -> int:
     """Run the command and return its exit code, after a line on what has ended it early."""
     try:
+        _check_working_directory()
         load_plugins()
         return int(app(prog_name="paretocast", standalone_mode=False) or 0)
     except SystemExit as end:
@@ -143,6 +145,16 @@ def _exit_code() -> int:
         raise
     except (ImportError, MemoryError, OSError, RuntimeError) as error:
         return _stopped() if is_ctrl_c(error) else _told_fault(error)
+
+
+def _check_working_directory() -> None:
+    """Refuse to begin without one: libraries end the whole process over that."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise ParetocastError(
+            "the working directory is no longer there; change into another one"
+        ) from error
 
 
 def _stopped() -> int:
