@@ -18,6 +18,7 @@ import pytest
 
 from commands import exit_code, run_cli
 from earlier import STORED
+from paretocast.workspace import stored
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60), pytest.mark.usefixtures("without_pages")]
 
@@ -90,15 +91,15 @@ def test_a_kept_training_without_a_split_is_made_again(
     place: Path, capsys: pytest.CaptureFixture[str], *, kept: bool
 ) -> None:
     (path,) = (place / "hpo" / "benchmarks" / "forecasts").glob("*.npz")
-    with np.load(path) as stored:
-        arrays = dict(stored)
+    with np.load(path) as archive:
+        arrays = dict(archive)
     if not kept:
         np.savez(path, **{name: arrays[name] for name in arrays if name != "calibrate"})
     code, _, err = run_cli(capsys, *BENCHMARK)
     assert code == 0, err
     assert ("its forecasts were kept" in err) == kept
-    with np.load(path) as stored:
-        assert set(stored) == set(arrays)
+    with np.load(path) as archive:
+        assert set(archive) == set(arrays)
 
 
 GENERAL = {
@@ -151,7 +152,7 @@ def test_parameters_that_make_no_model_are_told(
         path = Path("hpo/results/best_params_NHITS_Q.json")
         path.parent.mkdir()
         content["dataset"] = "other"
-    path.write_text(json.dumps(content), encoding="utf-8")
+    stored.save(path, content)
     code, out, err = run_cli(capsys, *BENCHMARK)
     assert (code, out) == (1, "")
     assert err.startswith(f"error: {path} is damaged: ")

@@ -15,6 +15,7 @@ import pytest
 
 from commands import exit_code, run_cli
 from paretocast.cluster.tracking import table_path
+from paretocast.workspace import stored
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60), pytest.mark.usefixtures("without_pages")]
 
@@ -80,7 +81,7 @@ def test_a_damaged_submission_is_told_and_the_other_is_shown_and_found(
     command: str,
 ) -> None:
     name = experiment(submitted, DAMAGED)
-    file.write_text(json.dumps({**json.loads(file.read_bytes()), **changes}), encoding="utf-8")
+    stored.save(file, {**json.loads(file.read_bytes()), **changes})
     before = file.read_bytes()
     if command == "status":
         report = shown(capsys)
@@ -105,7 +106,7 @@ def test_a_log_that_never_ends_is_not_read(
         os.mkfifo(log)
     content = json.loads(file.read_bytes())
     content["jobs"][0]["logs"] = [[str(log), str(log)]]
-    file.write_text(json.dumps(content), encoding="utf-8")
+    stored.save(file, content)
     report = shown(capsys)
     assert report[DAMAGED]["log"] == str(log)
     assert report[DAMAGED]["last_lines"] == []
