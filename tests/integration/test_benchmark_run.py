@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -33,6 +34,7 @@ from paretocast.benchmarking import (
 from paretocast.benchmarking.retraining import retraining_steps
 from paretocast.errors import SettingsError, StoreError
 from paretocast.report import benchmark_page
+from paretocast.results.stored_study import StoredStudy
 from paretocast.search.models import MODELS
 from paretocast.settings import TuneSettings
 from paretocast.training import TrainingInterrupted
@@ -303,6 +305,19 @@ def test_the_newest_finished_study_comes_first_then_general_parameters_then_defa
     assert "tuned on elsewhere" in found.source
     save(tmp_path / "results" / "best_params_NHITS_Q.json", {**general, "dataset": "small"})
     with pytest.raises(StoreError, match="was tuned on small itself, and the study"):
+        find_config("NHITS_Q", "small", workspace=tmp_path, given=settings)
+
+
+def test_parameters_of_a_file_that_make_no_model_are_told(
+    base: Path, tmp_path: Path, settings: TuneSettings
+) -> None:
+    run = StoredStudy.open(base / "hpo" / "results" / "NHITS_Q_small").run
+    general = tmp_path / "results" / "best_params_NHITS_Q.json"
+    content = load_result(run.best_params)
+    content |= {"dataset": "elsewhere", "best_params": {**content["best_params"], "lr": "x"}}
+    save(general, content)
+    told = f"{general} is damaged: of the parameters of NHITS_Q, lr is 'x', expected such as 0.002"
+    with pytest.raises(StoreError, match=re.escape(told)):
         find_config("NHITS_Q", "small", workspace=tmp_path, given=settings)
 
 

@@ -422,3 +422,22 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     make_run(tmp_path).record(0).write_text("{", encoding="utf-8")
     with pytest.raises(StoreError, match=r"record\.json is damaged"):
         make_study(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [(b"PK", "is damaged"), (None, "cannot be read: No such file")]
+)
+def test_a_trial_without_its_forecasts_has_no_part_in_the_recommendation_and_is_named(
+    tmp_path: Path, content: bytes | None, told: str
+) -> None:
+    whole = optimise(make_study(tmp_path, make_settings(2)))
+    path = make_run(tmp_path).forecasts(0)
+    path.unlink() if content is None else path.write_bytes(content)
+    result = optimise(make_study(tmp_path, make_settings(2)))
+    assert whole.notes == ()
+    (note,) = result.notes
+    start = "trial 0 had no part in the recommendation"
+    assert note.startswith(f"{start}: {path} {told}")
+    assert note.endswith("; train the trial again or leave it out")
+    assert result.choice is not None
+    assert 0 not in {*result.choice.best_of_model.values(), *dict(result.choice.members)}
