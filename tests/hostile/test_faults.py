@@ -79,7 +79,9 @@ def finished(place: Path) -> set[str]:
     return results & pages
 
 
-EARLY = (0.05, 0.12, 0.3, 0.6, 1.0, 1.6, 2.5)  # seconds after the start
+EARLY = (0.05, 0.12, 0.3, 0.6, 1.0, 1.6, 2.5)  # seconds after the first line of ours
+# What is interrupted before is Python itself, which prints a traceback of its own.
+BEGIN = "from paretocast.__main__ import run; print('begun', flush=True); run()"
 
 
 @pytest.mark.parametrize(
@@ -91,13 +93,15 @@ def test_an_early_ctrl_c_leaves_no_traceback(tmp_path: Path, words: tuple[str, .
     codes = []
     for seconds in EARLY:
         process = subprocess.Popen(
-            [*PROGRAM, *words],
+            [sys.executable, "-c", BEGIN, *words],
             cwd=tmp_path,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
         time.sleep(seconds)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
