@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mutations import damaged_bytes, damaged_json, quick
@@ -347,11 +347,10 @@ def test_a_damaged_file_with_a_digest_is_refused_or_the_same(
     with replaced(path, path.read_bytes()):
         stored.save(path, whole)
         path.write_bytes(data.draw(damaged_json(path.read_text(encoding="utf-8"))))
+        assume(b'"digest"' in path.read_bytes())  # without it a file is of an earlier version
         said = refusal(lambda _: stored.load(path, DIGESTED[kind]), run)
         assert said is None or path.name in said
-        if said is None:  # the name of the digest itself may have been damaged
-            read = stored.load(path, DIGESTED[kind])
-            assert {name: read[name] for name in whole} == whole
+        assert said is not None or stored.load(path, DIGESTED[kind]) == whole
 
 
 @pytest.mark.parametrize("kind", IN_THE_STUDY)

@@ -47,7 +47,12 @@ def text(name: str, content: str) -> Damage:
 
 def fields(name: str, **values: Any) -> Damage:  # noqa: ANN401  (values of JSON)
     """Other values in a JSON file; the parts of a path are joined by two underscores."""
-    return changed(name, lambda content: [put(content, key, values[key]) for key in values])
+
+    def damage(content: Any) -> None:  # noqa: ANN401
+        for key, value in values.items():
+            put(content, key, value)
+
+    return changed(name, damage)
 
 
 def put(content: Any, path: str, value: object) -> None:  # noqa: ANN401

@@ -38,7 +38,7 @@ ROWS = {
 }
 
 
-@pytest.fixture(params=NAMES.values(), ids=NAMES)
+@pytest.fixture(params=[*NAMES.values()], ids=[*NAMES])
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace with a finished study, as a path from the working directory."""
     shutil.copytree(STORED, tmp_path, dirs_exist_ok=True)

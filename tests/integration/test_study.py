@@ -441,3 +441,15 @@ def test_a_trial_without_its_forecasts_has_no_part_in_the_recommendation_and_is_
     assert note.endswith("; train the trial again or leave it out")
     assert result.choice is not None
     assert 0 not in {*result.choice.best_of_model.values(), *dict(result.choice.members)}
+
+
+def test_a_study_none_of_whose_forecasts_can_be_read_says_that_nothing_is_recommended(
+    tmp_path: Path,
+) -> None:
+    optimise(make_study(tmp_path, make_settings(1)))
+    make_run(tmp_path).forecasts(0).unlink()
+    result = optimise(make_study(tmp_path, make_settings(1)))
+    assert result.choice is None
+    assert result.notes == (
+        "nothing is recommended: the forecasts of no complete trial can be read",
+    )

@@ -60,6 +60,7 @@ COPY_IS_BEHIND = (
     "another program holds the database of the study: Optuna's copy lacks the last trials. Their "
     "records are complete; the next --resume, or paretocast consolidate, brings the copy up to date"
 )
+NO_FORECASTS = "nothing is recommended: the forecasts of no complete trial can be read"
 # No file takes that long to write: its process has been killed.
 LEFT_BEHIND_SECONDS = 3600.0
 
@@ -247,7 +248,7 @@ class Study:
                 self._trials.free_number, self._optuna_trial, patience_seconds=LAST_WAIT_SECONDS
             )
         outcome = self.outcome()
-        choice = None
+        choice, told = None, tuple[str, ...]()
         if outcome is not None:
             if not isinstance(self._setup, PooledSetup):  # of many series each has its own choice
                 choice = choose_method(
@@ -257,6 +258,7 @@ class Study:
                     model=self._settings.model,
                     target_coverage=self._settings.target_coverage,
                 )
+                told = (NO_FORECASTS,) if choice is None else choice.notes
             self._save_best_params(outcome, choice)
         ended_by = "request" if asked else "time limit"
         if not self._trials.open_trainings:
@@ -268,8 +270,7 @@ class Study:
             self.records, space=self._space, objectives=self._evaluator.objectives
         )
         records = self._evaluator.averaged_records()
-        notes = (COPY_IS_BEHIND,) if self._optuna.behind else ()
-        notes += choice.notes if choice is not None else ()
+        notes = (COPY_IS_BEHIND, *told) if self._optuna.behind else told
         return StudyResult(
             ended_by, outcome, records, importances, choice, notes, setup=self._setup
         )

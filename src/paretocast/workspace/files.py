@@ -44,6 +44,7 @@ MOST_BYTES = 64 << 20  # of a text or JSON file
 MOST_ARRAY_BYTES = 4 << 30
 MOST_DEPTH = 32  # of JSON
 MOST_DIGITS = 18  # of a whole number, so that 64 bits hold it
+MOST_SIZE = 1e150  # of a number, so that its square is one; data sets hold none beyond 1e100
 # Whatever zipfile, zlib and numpy raise over bytes that are not what they were.
 _DAMAGED_ARRAYS = (
     *(EOFError, KeyError, MemoryError, NotImplementedError, OSError, OverflowError, RuntimeError),
@@ -219,13 +220,13 @@ def load_json(path: Path) -> Any:
     Raises
     ------
     StoreError
-        If the file is missing or damaged, too large, nested too deep or holds no finite number.
+        If the file is missing or damaged, too large, nested too deep or holds a number beyond use.
     """
     return parse_json(load_text(path), path)
 
 
 def parse_json(text: str | bytes, origin: object) -> Any:
-    """The value of a JSON text, nested at most `MOST_DEPTH` deep, its numbers finite.
+    """The value of a JSON text, nested at most `MOST_DEPTH` deep, no number beyond `MOST_SIZE`.
 
     Raises
     ------
@@ -259,8 +260,8 @@ def _sane_int(digits: str) -> int:
 
 def _finite(text: str) -> float:
     number = float(text)
-    if math.isinf(number):
-        raise ValueError(f"{text[:20]} is no finite number")
+    if abs(number) > MOST_SIZE:
+        raise ValueError(f"{text[:20]} is beyond {MOST_SIZE:g}, as no number of such a file is")
     return number
 
 
