@@ -5,6 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from paretocast.report.figures import embedded
+from paretocast.report.figures.embedding import PANEL_PIXELS
 from paretocast.report.figures.style import add_note, apply_style, message_figure
 from paretocast.report.page import figure_box
 
@@ -40,7 +41,7 @@ def test_panels_side_by_side_have_a_least_width() -> None:
     wide = go.Figure(go.Scatter(x=[1], y=[1]))
     wide.add_trace(go.Scatter(x=[1], y=[1], xaxis="x2"))
     wide.update_layout(height=300, xaxis_domain=[0, 0.4], xaxis2={"domain": [0.6, 1]})
-    assert embedded(wide, element_id="f").least_width == 500
+    assert embedded(wide, element_id="f").least_width == 2 * PANEL_PIXELS
     assert embedded(figure(), element_id="f").least_width == 0
 
 
