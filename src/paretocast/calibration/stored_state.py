@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from paretocast.workspace.stored import Amount, OpenPart, StoredFile
+from paretocast.workspace.stored import Amount, OpenPart, Share, StoredFile
 
 Level = Annotated[float, Field(gt=0.0, lt=1.0)]
 Numbers = list[float]
@@ -62,15 +62,23 @@ class ReadingState(_State):
         return self
 
 
+class _EvidencePart(StoredFile):
+    """Whether a calibrator's median is better than the forecast's."""
+
+    gains: float
+    squared_gains: Amount
+    windows: Amount
+
+
 class AdaptiveState(_State):
     """Adaptive conformal inference."""
 
     adapted: Numbers
     lowest: list[list[float | None]]  # a row for each window, null where nothing was observed
     highest: list[list[float | None]]
-    rate: float
+    rate: Amount
     learned_until: int | None
-    median_evidence: dict[str, float] | None = None
+    median_evidence: _EvidencePart | None = None
 
     @model_validator(mode="after")
     def _one_number_a_level(self) -> Self:
@@ -79,6 +87,16 @@ class AdaptiveState(_State):
         if shapes[0] != shapes[1] or len(set(shapes[0])) > 1:
             raise ValueError("lowest and highest are not of one shape")
         return self
+
+
+class _GainsPart(OpenPart):
+    """Gains of PID control; each may be missing, and earlier versions had others."""
+
+    rate: Amount = 0.0
+    most_shift: Amount = 0.0
+    half_life: Annotated[float, Field(gt=0.0)] = 1.0
+    power: Share = 0.0
+    most_scale: Annotated[float, Field(ge=1.0)] = 1.0
 
 
 class PidState(_State):
@@ -90,8 +108,8 @@ class PidState(_State):
     shifts: Numbers
     floor: float | None
     learned_until: int | None
-    gains: dict[str, float]
-    median_evidence: dict[str, float] | None = None
+    gains: _GainsPart
+    median_evidence: _EvidencePart | None = None
 
     @model_validator(mode="after")
     def _one_shift_a_level(self) -> Self:
