@@ -212,3 +212,12 @@ def test_a_study_that_has_begun_no_trial_is_not_the_one_to_go_on_with(tmp_path: 
 def test_resuming_nothing_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no study of TFT_Q on heat"):
         newest_job_id(tmp_path, "TFT_Q", "heat")
+
+
+def test_an_array_that_claims_to_be_shorter_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "f.npz"
+    with path.open("wb") as file:
+        np.savez(file, tune=np.arange(12.0).reshape(3, 4))
+    path.write_bytes(path.read_bytes().replace(b"(3, 4)", b"(2, 4)"))
+    with pytest.raises(StoreError, match=r"f.npz is damaged: tune.npy does not have its checksum"):
+        load_arrays(path)

@@ -71,9 +71,9 @@ class StoredStudy:
         result = stored.load_result(path)
         names = (result["model"], result["dataset"], result["job_id"])
         study = cls(RunDirectory(_workspace_of(path), *names))
-        if not files.exists(study.run.folder):
+        if not files.exists(study.run.manifest):
             raise StoreError(
-                f"{path} is of the study {study.run.study_name}; {study.run.folder} is not there"
+                f"{path} is of the study {study.run.study_name}; {study.run.manifest} is not there"
             )
         if study.run.best_params == path.absolute():
             study.result = result

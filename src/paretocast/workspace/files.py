@@ -282,8 +282,13 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             size = sum(member.file_size for member in archive.infolist())
-        if size > MOST_ARRAY_BYTES:
-            raise StoreError(f"{path} would unpack to {size >> 20} MiB, which no such file does")
+            if size > MOST_ARRAY_BYTES:
+                raise StoreError(
+                    f"{path} would unpack to {size >> 20} MiB, which no such file does"
+                )
+            # An array that claims to be shorter would be read without its checksum.
+            if broken := archive.testzip():
+                raise StoreError(f"{path} is damaged: {broken} does not have its checksum")
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except _DAMAGED_ARRAYS as error:
