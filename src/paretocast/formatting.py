@@ -26,6 +26,15 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def joined(*texts: str, by: str = " · ") -> str:
+    """Texts in a line, without those that are empty or stand there already.
+
+    >>> joined("heat", "", "Europe/Copenhagen")
+    'heat · Europe/Copenhagen'
+    """
+    return by.join(filter(None, dict.fromkeys(texts)))
+
+
 def unit_name(unit: str) -> str:
     """A unit in a sentence, where the target has one.
 

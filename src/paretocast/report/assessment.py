@@ -120,11 +120,12 @@ def _calibration(assessment: Assessment, folder: str) -> str:
             "No calibrator does better in cross-validation: use the forecast without calibration."
         )
     else:
+        unit = unit_name(assessment.unit)
         verdict = (
             f"In cross-validation {best.name} takes the Winkler score from "
-            f"{number(raw.winkler)} to {number(best.winkler)} {assessment.unit}, coverage from "
+            f"{number(raw.winkler)} to {number(best.winkler)} {unit}, coverage from "
             f"{raw.picp:.1f} to {best.picp:.1f} % and the mean width from "
-            f"{number(raw.mean_width)} to {number(best.mean_width)} {assessment.unit}."
+            f"{number(raw.mean_width)} to {number(best.mean_width)} {unit}."
         )
     reason = (
         f"{assessment.reason}. Online calibrators go through a fold day by day. Width and "

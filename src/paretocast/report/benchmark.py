@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paretocast.formatting import count, same_decimals, unit_name
+from paretocast.formatting import count, joined, same_decimals, unit_name
 from paretocast.metrics.diagnostics import diagnose, windows_by_error
 from paretocast.report.figures import (
     forecast_figure,
@@ -26,6 +26,7 @@ from paretocast.report.page import (
     table,
     warning,
 )
+from paretocast.report.trials import with_unit
 from paretocast.results.groups import task_groupings
 from paretocast.steps import hours_in, noun
 
@@ -119,7 +120,7 @@ def _facts(benchmark: BenchmarkResult, shown: Row) -> str:
         ),
     ]
     if best is not None:
-        detail = f"{best.entry.method}, {unit}"
+        detail = joined(best.entry.method, unit, by=", ")
         facts.insert(2, ("Lowest MAE of a reference", number(best.scores["mae"]), detail))
     return fact_boxes(facts)
 
@@ -131,7 +132,7 @@ def _score_table(comparison: Comparison, unit: str) -> str:
     header = (
         "method",
         "calibrator",
-        f"MAE ({unit})",
+        with_unit("MAE", unit),
         *(("± seeds",) if several else ()),
         "RMSE",
         "MASE",
@@ -183,7 +184,7 @@ def _differences(comparison: Comparison, unit: str) -> str:
         )
         for gap in comparison.differences
     ]
-    header = ("method", "against", "score", f"difference ({unit})", "95 % interval", "p", "")
+    header = ("method", "against", "score", with_unit("difference", unit), "95 % interval", "p", "")
     text = section(
         "Is the difference more than chance?",
         "Differences of the mean loss by issue, below 0 where the method is better. Intervals are "
@@ -200,7 +201,7 @@ def _differences(comparison: Comparison, unit: str) -> str:
 def _weather_error(rows: Sequence[WeatherErrorRow], error: float | None, unit: str) -> str:
     if not rows:
         return ""
-    header = ("method", f"MAE ({unit})", "against measured", "pinball", "against measured")
+    header = ("method", with_unit("MAE", unit), "against measured", "pinball", "against measured")
     shown = (_score_column(rows, score) for score in ("mae", "pinball"))
     cells = [
         (row.method, mae, row.change_text("mae"), pinball, row.change_text("pinball"))
@@ -223,7 +224,7 @@ def _relearning(rows: Sequence[RelearningRow], unit: str) -> str:
     header = (
         "method",
         "every",
-        f"MAE ({unit})",
+        with_unit("MAE", unit),
         f"against {first}",
         "pinball",
         f"against {first}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paretocast.formatting import count, same_decimals, unit_name
+from paretocast.formatting import count, joined, same_decimals, unit_name
 from paretocast.report.figures import breakdown_figure, pit_figure, reliability_figure
 from paretocast.report.page import (
     document,
@@ -93,7 +93,7 @@ def coverage_facts(overall: GroupCoverage, *, target: float, unit: str) -> list[
             f"{overall.low:.1f} to {overall.high:.1f} with 95 % confidence",
         ),
         ("Mean width", number(overall.mean_width), unit),
-        ("Winkler score", number(overall.winkler), f"{unit}, lower is better"),
+        ("Winkler score", number(overall.winkler), joined(unit, "lower is better", by=", ")),
     ]
 
 

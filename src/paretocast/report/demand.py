@@ -8,6 +8,7 @@ import numpy as np
 
 from paretocast.data.task import TaskShape, plan_blocks
 from paretocast.errors import DataError
+from paretocast.formatting import joined
 from paretocast.report.figures import SplitSpan, series_figure
 from paretocast.report.page import MISSING, document, fact_boxes, figure_box, warning
 from paretocast.steps import hours_in, noun
@@ -51,7 +52,7 @@ def series_page(dataset: Dataset) -> str:
     figure = series_figure(index, series.values, spans=spans, name=series.name, unit=series.unit)
     return document(
         f"{series.name}: series and splits",
-        eyebrow=f"{series.name} · {series.unit} · {series.calendar.zone}",
+        eyebrow=joined(series.name, series.unit, series.calendar.zone),
         heading="The series and its splits",
         lede=(
             "Train comes first and test last. Between them stop, tune and calibrate share the time "

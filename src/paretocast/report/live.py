@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.data.series import DAY
+from paretocast.formatting import joined
 from paretocast.report.figures import Figure, forecast_figure
 from paretocast.report.page import bullets, document, fact_boxes, figure_box, number
 from paretocast.steps import hours_in, noun
@@ -41,7 +42,7 @@ def forecast_page(forecast: LiveForecast, name: str) -> str:
                 (
                     "Sum of the medians",
                     number(total),
-                    f"{forecast.unit}, all {noun(_per_day(forecast))}s",
+                    joined(forecast.unit, f"all {noun(_per_day(forecast))}s", by=", "),
                 ),
             ]
         ),
@@ -51,7 +52,7 @@ def forecast_page(forecast: LiveForecast, name: str) -> str:
         body.append(bullets("Flags", list(forecast.flags)))
     return document(
         f"{name}: forecast",
-        eyebrow=f"{name} · {forecast.unit} · {forecast.zone}",
+        eyebrow=joined(name, forecast.unit, forecast.zone),
         heading="The next hours",
         lede=(
             f"The interval is meant to contain {forecast.coverage:g} % of the observations. It is "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paretocast.data.series import DAY
-from paretocast.formatting import fixed, same_decimals
+from paretocast.formatting import fixed, same_decimals, unit_name
 from paretocast.metrics.diagnostics import ERROR_LEVELS
 from paretocast.report.figures import (
     agreement_figure,
@@ -160,7 +160,7 @@ def _picker(review: Review) -> str:
     """A list of days, grouped by how well they were forecast, and words on the one that shows."""
     groups: dict[str, list[str]] = {}
     for i, day in enumerate(review.days):
-        label = f"{day.times[0]:%a %Y-%m-%d}, MAE {number(day.mae, digits=3)} {review.unit}"
+        label = f"{day.times[0]:%a %Y-%m-%d}, MAE {number(day.mae, digits=3)} {review.unit}".strip()
         groups.setdefault(day.kind, []).append(f'<option value="{i}">{escape(label)}</option>')
     listed = "".join(
         f'<optgroup label="{KIND_HEADINGS[kind]}">{"".join(options)}</optgroup>'
@@ -193,8 +193,8 @@ def _script(review: Review) -> str:
 def _said(day: ReviewedDay, review: Review) -> str:
     return (
         f"{day.times[0]:%A, %d %B %Y}: mean absolute error {number(day.mae, digits=3)} "
-        f"{review.unit}; the {review.target:g} % interval contained {day.picp:.0f} % of the "
-        f"{len(day.observed)} observations."
+        f"{unit_name(review.unit)}; the {review.target:g} % interval contained {day.picp:.0f} % "
+        f"of the {len(day.observed)} observations."
     )
 
 

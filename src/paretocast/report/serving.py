@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from paretocast.formatting import count
+from paretocast.formatting import count, joined
 from paretocast.report.live import fan_figure
 from paretocast.report.page import (
     MISSING,
@@ -77,9 +77,7 @@ class ServerPages:
             )
         return document(
             f"{name}: latest forecast",
-            eyebrow=" · ".join(
-                filter(None, dict.fromkeys((name, manifest["series"], manifest["unit"])))
-            ),
+            eyebrow=joined(name, manifest["series"], manifest["unit"]),
             heading="The latest forecast",
             lede=(
                 f"Bundle {bundle.name}, {manifest['method']}. Its interval should hold "
