@@ -296,7 +296,7 @@ SEARCHED = [
         ("target heat is 0 in every hour of the train period", "nothing to forecast"),
     ),
     Case(
-        "outlier_max_tune", absurd_value, ("finite numbers, the first is '1.7e+308' in row 1001",)
+        "outlier_max_tune", absurd_value, ("finite number, the first is '1.7e+308' in row 1001",)
     ),
     Case("leak_tune", covariate("leak", 'column = "heat"'), ("covariate leak is the target", LEAK)),
     Case(

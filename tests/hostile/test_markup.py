@@ -25,9 +25,9 @@ ROWS = {
     ),
     "calibrate": (
         "calibrate RUN",
-        "/{}/results/NHITS_Q_small/calibrator_NHITS_Q_small_old_trial0003.json",
+        "{}/results/NHITS_Q_small/calibrator_NHITS_Q_small_old_trial0003.json",
     ),
-    "diagnose": ("diagnose RUN", "/{}/results/NHITS_Q_small/diagnosis_old.html"),
+    "diagnose": ("diagnose RUN", "{}/results/NHITS_Q_small/diagnosis_old.html"),
     "describe": ("data describe WORKSPACE/small.toml", "Europe/Copenhagen"),
     "check": ("data check WORKSPACE/small.toml", "{}/small.toml: 0 errors"),
     "benchmark": (
