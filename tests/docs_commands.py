@@ -364,7 +364,7 @@ def make_fresh(folder: Path) -> Path:
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     pip = [str(python), "-m", "pip", "install", "--quiet"]
     install = [*pip, "-c", str(ROOT / "constraints.txt")]
-    subprocess.run([*install, f"{ROOT}[mlflow,onnx,serve]"], check=True)
+    subprocess.run([*install, f"{ROOT}[mlflow,onnx,parquet,serve]"], check=True)
     return python
 
 

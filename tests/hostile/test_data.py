@@ -295,9 +295,7 @@ SEARCHED = [
         target(lambda heat: 0.0 * heat),
         ("target heat is 0 in every hour of the train period", "nothing to forecast"),
     ),
-    Case(
-        "outlier_max_tune", absurd_value, ("finite number, the first is '1.7e+308' in row 1001",)
-    ),
+    Case("outlier_max_tune", absurd_value, ("finite number, the first is '1.7e+308' in row 1001",)),
     Case("leak_tune", covariate("leak", 'column = "heat"'), ("covariate leak is the target", LEAK)),
     Case(
         "clash_tune",

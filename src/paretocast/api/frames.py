@@ -11,6 +11,7 @@ import tomli_w
 
 from paretocast.data.dialect import DIALECT_KEYS
 from paretocast.data.spec import WeatherSpec
+from paretocast.errors import SettingsError
 from paretocast.workspace import files
 
 if TYPE_CHECKING:
@@ -22,11 +23,24 @@ WEATHER = "weather.csv"
 
 
 def save_frame(frame: pd.DataFrame, path: Path) -> None:
-    """Write a frame without its index, as Parquet where the name ends so, else as CSV."""
-    if path.suffix.lower() == ".parquet":
-        files.save_bytes(path, frame.to_parquet(index=False))
-    else:
+    """Write a frame without its index, as Parquet where the name ends so, else as CSV.
+
+    Raises
+    ------
+    SettingsError
+        If Parquet is asked for and its library, the extra `parquet`, is not installed.
+    """
+    if path.suffix.lower() != ".parquet":
         files.save_text(path, frame.to_csv(index=False))
+        return
+    try:
+        content = frame.to_parquet(index=False)
+    except ImportError as error:
+        raise SettingsError(
+            f"{path.name} cannot be written: pyarrow is not installed; pip install "
+            "'paretocast[parquet]' brings it, or write .csv"
+        ) from error
+    files.save_bytes(path, content)
 
 
 def save_dataset(dataset: Dataset, workspace: Path) -> Path:

@@ -238,6 +238,11 @@ def _of_damage(error: Exception) -> str:
             "takes more memory than there is; see whether its rows end where they should, or "
             "take a machine with more"
         )
+    if isinstance(error, ImportError):
+        library, extra = (
+            ("openpyxl", "xlsx") if "openpyxl" in str(error) else ("pyarrow", "parquet")
+        )
+        return f"cannot be read: {library} is not installed; pip install 'paretocast[{extra}]'"
     if isinstance(error, pd.errors.EmptyDataError):
         return "is empty, expected a header and a row for each time"
     if isinstance(error, pd.errors.ParserError):
