@@ -1,4 +1,4 @@
-"""Numbers and counted nouns as people read them."""
+"""Numbers, counted nouns and paths as people read them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import re
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +34,21 @@ def joined(*texts: str, by: str = " · ") -> str:
     'heat · Europe/Copenhagen'
     """
     return by.join(filter(None, dict.fromkeys(texts)))
+
+
+def sentence(text: str) -> str:
+    """A text that begins with a capital letter and ends with one full stop.
+
+    >>> sentence("lowest MAE")
+    'Lowest MAE.'
+    """
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def from_here(path: Path) -> Path:
+    """A path relative to the working directory where it lies below it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def unit_name(unit: str) -> str:

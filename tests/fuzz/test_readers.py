@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -45,6 +46,7 @@ from paretocast.workspace.files import save_json
 from paretocast.workspace.progress import inspect_levels, inspect_run
 from paretocast.workspace.runs import RunDirectory
 
+Result = TypeVar("Result")
 EARLIER = Path(__file__).parents[1] / "data" / "earlier_study" / "hpo"
 
 
@@ -283,12 +285,15 @@ def replaced(path: Path, content: bytes) -> Iterator[None]:
         path.write_bytes(whole)
 
 
-def refusal(reader: Callable[[RunDirectory], object], run: RunDirectory) -> str | None:
-    """The error of a reader, None if there is a result."""
+def read_unless_refused(
+    reader: Callable[[RunDirectory], Result], run: RunDirectory, path: Path
+) -> Result | None:
+    """The result of a reader; None if it refuses, which it has to do by the name of the file."""
     try:
-        reader(run)
+        return reader(run)
     except ParetocastError as error:
-        return str(error)
+        said = str(error)
+    assert path.name in said
     return None
 
 
@@ -298,8 +303,7 @@ def survive(
     path = run.workspace / name
     with replaced(path, content):
         for reader in readers:
-            said = refusal(reader, run)
-            assert said is None or path.name in said
+            read_unless_refused(reader, run, path)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -329,9 +333,9 @@ def test_damaged_forecasts_are_refused_or_the_same(run: RunDirectory, data: st.D
     path = run.forecasts(0)
     whole = load_forecasts(path)
     with replaced(path, data.draw(damaged_bytes(path.read_bytes()))):
-        said = refusal(lambda _: load_forecasts(path), run)
-        assert said is None or path.name in said
-        read = load_forecasts(path) if said is None else whole
+        read = read_unless_refused(lambda _: load_forecasts(path), run, path)
+    if read is None:
+        return
     assert read.keys() == whole.keys()
     assert all(np.array_equal(read[split], whole[split]) for split in whole)
 
@@ -348,9 +352,8 @@ def test_a_damaged_file_with_a_digest_is_refused_or_the_same(
         stored.save(path, whole)
         path.write_bytes(data.draw(damaged_json(path.read_text(encoding="utf-8"))))
         assume(b'"digest"' in path.read_bytes())  # without it a file is of an earlier version
-        said = refusal(lambda _: stored.load(path, DIGESTED[kind]), run)
-        assert said is None or path.name in said
-        assert said is not None or stored.load(path, DIGESTED[kind]) == whole
+        read = read_unless_refused(lambda _: stored.load(path, DIGESTED[kind]), run, path)
+        assert read is None or read == whole
 
 
 @pytest.mark.parametrize("kind", IN_THE_STUDY)

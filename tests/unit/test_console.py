@@ -9,9 +9,10 @@ import pytest
 from rich.text import Text
 
 import paretocast.cli
-from paretocast.cli.console import from_here, stderr_console, stdout_console
+from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.display import print_note
 from paretocast.cli.tables import Column, TerminalTable
+from paretocast.formatting import from_here
 
 HOSTILE = "runs [old] w[/b]x [bold]kWh [net] :smile:"
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from paretocast.data.pooled import PooledTask
+from paretocast.formatting import sentence
 
 if TYPE_CHECKING:
     from paretocast.data.task import Task
@@ -60,7 +61,7 @@ def _second_stage(run: RunDirectory, settings: TuneSettings, unit: str) -> Secon
     try:
         second = SecondStage.of_study(run, unit=unit)
     except StoreError as error:
-        return f"{str(error)[:1].upper()}{str(error)[1:]}."
+        return sentence(str(error))
     return second or "Stage 2, which finds the levels of the interval, has not run yet."
 
 

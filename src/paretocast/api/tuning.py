@@ -500,6 +500,5 @@ def _refuse_if_all_failed(result: StudyResult, run: RunDirectory) -> None:
         last = result.records[-1]
         raise ParetocastError(
             f"no trial was completed, {count(len(result.records), 'trial')} failed; the last one: "
-            f"{last.reason} "
-            f"(traceback in {run.record(last.number)})"
+            f"{last.reason} (traceback in {run.record(last.number)})"
         )

@@ -63,7 +63,7 @@ class ReadingState(_State):
 
 
 class _EvidencePart(StoredFile):
-    """Whether a calibrator's median is better than the forecast's."""
+    """Evidence of past windows on the corrected median; see `MedianEvidence`."""
 
     gains: float
     squared_gains: Amount

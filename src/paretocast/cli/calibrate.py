@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paretocast.cli.console import from_here, stderr_console, stdout_console
+from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.diagnose import (
     WORKSPACE,
     CoverageOption,
@@ -20,7 +20,7 @@ from paretocast.cli.diagnose import (
 )
 from paretocast.cli.display import print_note, print_notes
 from paretocast.cli.tables import Column, TerminalTable
-from paretocast.formatting import measured, unit_name
+from paretocast.formatting import from_here, measured, unit_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,6 @@ it with `markup=True` and escapes the rest.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -47,12 +46,6 @@ def stderr_console() -> Console:
     """Console of stderr."""
     console = PlainConsole(stderr=True)
     return console if console.is_terminal else PlainConsole(stderr=True, width=PIPED_WIDTH)
-
-
-def from_here(path: Path) -> Path:
-    """Return a path relative to the working directory where it lies below it."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def dataset_name(source: str) -> str:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from paretocast.cli.console import from_here, stderr_console, stdout_console
+from paretocast.cli.console import stderr_console, stdout_console
 from paretocast.cli.tables import Column, TerminalTable
-from paretocast.formatting import fixed, measured, significant, unit_name
+from paretocast.formatting import fixed, from_here, measured, significant, unit_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

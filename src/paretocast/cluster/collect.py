@@ -14,6 +14,7 @@ from paretocast.cluster.handover import recover
 from paretocast.cluster.status import Evidence, ExperimentStatus, State, experiment_status
 from paretocast.cluster.tracking import ExperimentRow, Submission, submission_row
 from paretocast.errors import ExecutionError, StoreError
+from paretocast.formatting import from_here
 from paretocast.workspace.progress import first_line, inspect_levels, inspect_run, last_lines
 from paretocast.workspace.runs import (
     SINGLE_STAGE,
@@ -183,8 +184,7 @@ def _from_here(source: str, folder: Path) -> str:
     """A data set as a command in this folder names it: a user's own file by its path."""
     if not source.lower().endswith(".toml"):
         return source
-    path, here = folder / source, Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+    return str(from_here(folder / source))
 
 
 def _deciding_logs(submission: Submission, report: JobReport | None) -> tuple[str, str]:

@@ -315,8 +315,7 @@ def _unparsable(raw: pd.Series, bad: NDArray[np.bool_]) -> Finding:
         "error",
         "unparsable_times",
         f"{raw.name} holds {count(int(bad.sum()), 'value')} that cannot be read as a time, the "
-        f"first is "
-        f"{shortened(raw.iloc[row])!r} in row {row + 1}",
+        f"first is {shortened(raw.iloc[row])!r} in row {row + 1}",
         "write ISO 8601 such as 2020-11-13T23:00:00Z, or set time_format to the pattern of all "
         f"times, such as %d.%m.%Y %H:%M; years from {FIRST_YEAR} to {LAST_YEAR} can be used",
     )

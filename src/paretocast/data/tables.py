@@ -232,7 +232,7 @@ def _first_line(path: Path, sample: str, encoding: str) -> str:
 
 
 def _of_damage(error: Exception) -> str:
-    """What is wrong with a file that was not read, and what to do about it."""
+    """Words on a file that could not be read: its fault, and the remedy."""
     if isinstance(error, MemoryError) or "out of memory" in str(error):
         return (
             "takes more memory than there is; see whether its rows end where they should, or "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from paretocast.formatting import count, fixed, same_decimals
+from paretocast.formatting import count, fixed, same_decimals, sentence
 from paretocast.metrics.scores import percent_above
 from paretocast.report.assessment import assessment_section
 from paretocast.report.figures import pareto_figure, tradeoff_figure
@@ -238,7 +238,7 @@ def _reference_section(study: StudyReport, outcome: Outcome) -> str:
 
 def _choice_text(study: StudyReport, outcome: Outcome) -> str:
     selection = outcome.selection
-    paragraphs = [f"{selection.reason[:1].upper()}{selection.reason[1:].rstrip('.')}."]
+    paragraphs = [sentence(selection.reason)]
     if selection.rule != selection.policy:
         paragraphs.append(
             f"The policy asked for was {selection.policy}; the rule {selection.rule} chose."
@@ -259,7 +259,7 @@ def _recommended_section(study: StudyReport) -> str:
     if choice is None:
         return ""
     text = (
-        f"{choice.label[:1].upper()}{choice.label[1:]}. All were compared by their mean pinball "
+        f"{sentence(choice.label)} All were compared by their mean pinball "
         f"loss on {choice.grounds}. The coverage is that of the interval once calibrated, each "
         "half of the split by the other."
     )

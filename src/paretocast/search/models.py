@@ -211,7 +211,7 @@ def default_config(model: str, space: Space, steps_per_day: int = STEPS_PER_DAY)
 
 
 def unfit_part(model: str, config: Mapping[str, Value]) -> str:
-    """What keeps a config that was read from being one of a model; empty where it can be built.
+    """The fault by which a config that was read is none of a model; empty where it can be built.
 
     Its values may lie beyond the ranges of today.
 

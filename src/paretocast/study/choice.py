@@ -198,7 +198,7 @@ def choose_method(
 
 @dataclass(frozen=True)
 class Contenders:
-    """What a study may recommend, as the tune split has left it.
+    """Methods that a study may recommend, as the tune split has left them.
 
     Attributes
     ----------
@@ -235,7 +235,10 @@ class Contenders:
 def contenders(
     run: RunDirectory, records: Sequence[TrialRecord], *, task: Task, model: str
 ) -> Contenders | None:
-    """What a study may recommend; None while no trial has forecasts. Arguments as of the choice."""
+    """Methods that a study may recommend; None while no trial has forecasts.
+
+    Arguments as of `choose_method`.
+    """
     trainings = complete_trainings([r for r in records if r.state is TrialState.COMPLETE])
     by_model: dict[str, list[int]] = {}
     for number in sorted(trainings, key=lambda n: trainings[n][0].scores["pinball"]):

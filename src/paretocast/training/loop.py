@@ -47,7 +47,7 @@ _DAMAGED = (
 
 
 class ProgressPart(StoredFile):
-    """What a checkpoint says of a training beside its tensors."""
+    """Progress of a training in its checkpoint, beside the tensors."""
 
     step: Count
     best_step: Count
